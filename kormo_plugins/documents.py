@@ -1,0 +1,75 @@
+"""Text documents and the files that hold them: the form in which text goes from room to room.
+
+A corpus is a folder of `part-00000.jsonl.zst` files. Each line is one document with its provenance, so that no
+document is ever without its language, licence and the answer to "who wrote this, a person or a model?".
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ZSTD_LEVEL = 3
+
+
+@dataclass(slots=True)
+class Document:
+    """One text with its provenance.
+
+    Args:
+        id: unique within its source, and the same in every build.
+        text: the text, any Unicode but lone surrogates.
+        source: name of the source in the dataset recipe.
+        language: BCP 47 code (`ko`, `en`); `mul` for a document in several.
+        license: licence of the text (SPDX where there is one).
+        synthetic: written by a machine.
+        generator: which one, if so.
+        meta: whatever else the source gave.
+    """
+
+    id: str
+    text: str
+    source: str = ""
+    language: str = "und"
+    license: str = "unknown"
+    synthetic: bool = False
+    generator: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """What a corpus step returns instead of a document that it drops."""
+
+    reason: str
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> int:
+    """Writes one `.jsonl.zst` file; returns the number of documents. The caller renames it into place."""
+    import zstandard
+
+    count = 0
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(file) as stream:
+        for document in documents:
+            stream.write((json.dumps(asdict(document), ensure_ascii=False) + "\n").encode())
+            count += 1
+    return count
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The documents of one `.jsonl.zst` file, in order."""
+    import zstandard
+
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+        for line in io.TextIOWrapper(stream, encoding="utf-8"):
+            yield Document(**json.loads(line))
+
+
+def read_corpus(folder: Path) -> Iterator[Document]:
+    """The documents of a whole corpus folder, part after part."""
+    for part in sorted(folder.glob("part-*.jsonl.zst")):
+        yield from read_documents(part)

@@ -1,0 +1,53 @@
+"""Content hashes: what a thing is built from, and whether a file is still the file that was written.
+
+Two kinds, on purpose. The identity of an artifact is a SHA-256 over canonical JSON (collision-resistant, tiny
+input). The checksum of a data file is XXH3-128: an order of magnitude faster, and made to find damage, not forgery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+IDENTITY_LENGTH = 12
+"""Hex digits of an identity in folder names: 48 bits, ample for the artifacts of one workspace."""
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, no NaN; paths as POSIX text."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def identity(value: Any) -> str:
+    """SHA-256 (hex, 64 digits) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_checksum(path: Path, chunk: int = 1 << 22) -> str:
+    """XXH3-128 (hex, 32 digits) of a file's bytes, read in chunks of `chunk` bytes."""
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(chunk):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def bytes_checksum(data: bytes | memoryview) -> str:
+    """XXH3-128 (hex, 32 digits) of bytes in memory."""
+    import xxhash
+
+    return xxhash.xxh3_128(data).hexdigest()

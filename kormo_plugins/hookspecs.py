@@ -1,0 +1,134 @@
+"""The whole contract between KORMo and its plugins, on one page.
+
+A plugin is a module (or an installed distribution with an entry point in the group `kormo_plugins`) whose
+functions, marked with `@hookimpl`, yield `Component`s: named things that a recipe can then ask for. The built-in
+features come through the same door, from each room's `plugin.py`.
+
+    from kormo_plugins import Component, hookimpl
+
+    @hookimpl
+    def kormo_corpus_steps():
+        yield Component("shout", load="my_package.steps:Shout", summary="upper-cases every document",
+                        params="my_package.steps:ShoutParams")
+
+What `load` names is imported on first use, so that listing a hundred plugins costs nothing. `params` is a pydantic
+model: the recipe's keys are checked against it, documented from it and completed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pluggy
+
+PROJECT = "kormo"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A named thing that a recipe can ask for.
+
+    Args:
+        name: what the recipe says (`name: best_fit`); unique among components of its kind.
+        load: the object itself, or `"package.module:attribute"`, imported on first use.
+        summary: one line for `kormo plugins list`.
+        params: pydantic model of the parameters (class or `"package.module:attribute"`); None: takes none.
+        source: the paper or library that the method or its defaults come from.
+    """
+
+    name: str
+    load: str | Callable[..., Any]
+    summary: str
+    params: str | type | None = None
+    source: str = ""
+
+
+@hookspec
+def kormo_architectures() -> Iterable[Component]:
+    """Model families. Loads to an object with `register() -> None` (idempotent: teaches transformers the type),
+    `config(params, *, vocab_size, bos_token_id, eos_token_id, pad_token_id) -> PretrainedConfig` and
+    `to_llama(config, weights) -> (config, weights)` (the plain layout of `export/`), or None if there is none."""
+
+
+@hookspec
+def kormo_tokenizers() -> Iterable[Component]:
+    """Tokenizer trainers. Loads to `train(texts: Callable[[], Iterator[str]], params, out: Path) -> None`,
+    which writes a folder that `AutoTokenizer.from_pretrained` opens. `texts` may be called several times."""
+
+
+@hookspec
+def kormo_readers() -> Iterable[Component]:
+    """Where documents come from. Loads to `read(params, shard: int, shards: int) -> Iterator[Document]`, which
+    yields every `shards`-th part of the input (files, row groups, …): the union over shards is the input, once."""
+
+
+@hookspec
+def kormo_generators() -> Iterable[Component]:
+    """Where synthetic documents come from. Loads to `generate(params, shard: int, shards: int) ->
+    Iterator[Document]`; the same parameters give the same documents. Labelled synthetic, with the generator's name."""
+
+
+@hookspec
+def kormo_corpus_steps() -> Iterable[Component]:
+    """Cleaning steps. Loads to a class called with `params`, whose instances are called with a `Document` and
+    return the document (changed or not) or `Reject(reason)`; rejects are kept with their reason."""
+
+
+@hookspec
+def kormo_packings() -> Iterable[Component]:
+    """How documents become rows. Loads to `pack(lengths, row_length, params) -> Packing`: a pure function of the
+    token count of each document (int64 array, shape [documents])."""
+
+
+@hookspec
+def kormo_mixings() -> Iterable[Component]:
+    """How sources share a run. Loads to `schedule(weights, params) -> Mixing`: a pure function that says which
+    source each sample of the run is drawn from."""
+
+
+@hookspec
+def kormo_collators() -> Iterable[Component]:
+    """How rows become a batch. Loads to `make(params) -> Callable[[rows], dict[str, Tensor]]`."""
+
+
+@hookspec
+def kormo_kernels() -> Iterable[Component]:
+    """Fused kernels. Loads to `apply(model_type, params) -> str`: patches before the model is built and returns the
+    one line that is logged, also when it switched itself off (no GPU)."""
+
+
+@hookspec
+def kormo_objectives() -> Iterable[Component]:
+    """Training objectives. Loads to `loss(model, inputs, num_items_in_batch, params) -> (loss, outputs)`, with
+    `loss` summed over predicted tokens and divided by `num_items_in_batch` (the whole global batch's)."""
+
+
+@hookspec
+def kormo_evaluation_tasks() -> Iterable[Component]:
+    """Evaluation tasks for lm-evaluation-harness. Loads to `folder() -> Path`, a folder of its task YAML files."""
+
+
+@hookspec
+def kormo_run_callbacks() -> Iterable[Component]:
+    """Watchers of a run. Loads to `make(params) -> transformers.TrainerCallback`."""
+
+
+KINDS: dict[str, str] = {
+    "architecture": "kormo_architectures",
+    "tokenizer": "kormo_tokenizers",
+    "reader": "kormo_readers",
+    "generator": "kormo_generators",
+    "corpus_step": "kormo_corpus_steps",
+    "packing": "kormo_packings",
+    "mixing": "kormo_mixings",
+    "collator": "kormo_collators",
+    "kernel": "kormo_kernels",
+    "objective": "kormo_objectives",
+    "evaluation_task": "kormo_evaluation_tasks",
+    "run_callback": "kormo_run_callbacks",
+}
+"""Kind of component -> the hook that yields it."""
