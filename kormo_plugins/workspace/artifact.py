@@ -7,10 +7,8 @@ folder, which the next build of the same artifact continues; nothing ever takes 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.fingerprint import IDENTITY_LENGTH, canonical_json, identity
 from kormo_plugins.workspace.lease import Lease
 
@@ -160,21 +158,6 @@ def _build(
     fsync_folder(workspace)
     log(f"{spec.kind:<10} {spec.folder}: done in {manifest['seconds']:.1f} s")
     return Artifact(folder, manifest)
-
-
-def disk_error(error: OSError, where: Path) -> Exception:
-    """A full disk or a missing right as a KormoError; any other OSError as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(where).free / 1e9
-        return KormoError(
-            str(where), f"no space left on the device ({free:.2f} GB free)",
-            "what was being written could not be finished; it is kept under a temporary name and is not used",
-            "free some space, or set kormo.workspace to another disk, and run the same command again: it goes on",
-        )  # fmt: skip
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return KormoError(str(error.filename or where), str(error.strerror), "it cannot be written",
-                          "change its rights, or set kormo.workspace to a folder that is yours")  # fmt: skip
-    return error
 
 
 def write_json(path: Path, value: Any) -> None:
