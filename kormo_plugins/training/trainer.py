@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
@@ -60,14 +60,25 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
 
-    def configure(self, settings: Settings, objective: Objective) -> None:
-        """Hands over the recipe; called once, when Axolotl has built the trainer."""
-        self.kormo, self.objective = settings, objective
+    def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
+        """Hands over the recipe; called once, when Axolotl has built the trainer.
+
+        Args:
+            stop: ends the process with a KormoError's message.
+        """
+        self.kormo, self.objective, self._stop = settings, objective, stop
         # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
         self.model_accepts_loss_kwargs = True
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder.
             self.model.save_pretrained = lambda *args, **kwargs: None
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains; bad input that shows only now ends the process with its message and no traceback."""
+        try:
+            return super().train(*args, **kwargs)
+        except KormoError as error:
+            self._stop(error)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
@@ -123,20 +134,3 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             raise private.disk_error_in(error, folder.parent) or error from error
         self.accelerator.wait_for_everyone()
 
-
-def require_whole_batches(global_batch: int, micro_batch: int, world_size: int) -> int:
-    """Accumulation steps that make `global_batch` rows out of `micro_batch` rows on `world_size` ranks.
-
-    Raises:
-        KormoError: it does not divide.
-    """
-    per_step = micro_batch * world_size
-    if global_batch % per_step:
-        raise KormoError(
-            "kormo.global_batch",
-            f"{global_batch} rows, with micro_batch_size {micro_batch} on {world_size} rank(s)",
-            f"{global_batch} is not a multiple of {micro_batch} × {world_size} = {per_step}, and a global batch of "
-            "another size would be another run",
-            "change micro_batch_size or the number of ranks so that their product divides global_batch",
-        )
-    return global_batch // per_step
