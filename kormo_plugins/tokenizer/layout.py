@@ -1,0 +1,220 @@
+"""Which id means what: KORMo's added tokens, in their published order and places.
+
+The base vocabulary has ids 0 … V-1; the 41 added tokens follow at V+0 … V+40, so a nano tokenizer (V = 4,000)
+and the published one (V = 125,000) differ in V alone. Rooms above ask for a role (`layout.eos`), never an id.
+
+Document end and turn end are two tokens and two roles. A base model stops at `<|EOS|>`, a chat model at
+`<|EOT|>`; a folder of either kind has the same ids and differs only in what `eos_token` names (`write_role`).
+The published tokenizer names `<|EOT|>` while the published base model was to stop at `<|EOS|>`, and it never
+stops.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.fingerprint import identity
+
+Role = Literal["base", "chat"]
+
+NEWLINE_RUNS = tuple("\n" * count for count in range(2, 32))
+"""V+0 … V+29. Two newlines at V+0 are observed in the published tokenizer; the other 29 are inferred."""
+
+SPECIAL_TOKENS: tuple[tuple[str, str], ...] = (
+    ("bos", "<|BOS|>"),
+    ("eos", "<|EOS|>"),
+    ("pad", "<|PAD|>"),
+    ("think", "<think>"),
+    ("end_think", "</think>"),  # this and the next four: order inferred, by elimination
+    ("tool_call", "<tool_call>"),
+    ("end_tool_call", "</tool_call>"),
+    ("tool_response", "<tool_response>"),
+    ("end_tool_response", "</tool_response>"),
+    ("bot", "<|BOT|>"),
+    ("eot", "<|EOT|>"),
+)
+"""V+30 … V+40: role and token."""
+
+CONTROL = frozenset({"bos", "eos", "pad", "bot", "eot"})
+"""Roles whose tokens are `special`: hidden by `skip_special_tokens`, and never made from a document's own
+text when `encode_special_tokens` is set. The tags of thought and tools are content: parsers of a model's
+answer need them."""
+
+REQUIRED = ("bos", "eos", "pad", "bot", "eot")
+ADDED_TOKENS = len(NEWLINE_RUNS) + len(SPECIAL_TOKENS)
+MANIFEST = "kormo_tokenizer.json"
+PUBLISHED_ROW_MULTIPLE = 256
+"""The published 10b model has 125,184 rows for 125,041 ids: the next multiple of 256 (of 128: 125,056)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLayout:
+    """The ids of one tokenizer, by role; None where a foreign tokenizer has no such token.
+
+    Args:
+        vocab_size: tokens of the base vocabulary.
+        size: all ids, added tokens included; a model needs at least so many rows.
+        newlines: ids of the runs of 2, 3, … newlines.
+        missing_bytes: the byte values that no token can express, sorted (none in a tokenizer trained here).
+    """
+
+    vocab_size: int
+    size: int
+    bos: int
+    eos: int
+    pad: int
+    bot: int
+    eot: int
+    think: int | None = None
+    end_think: int | None = None
+    tool_call: int | None = None
+    end_tool_call: int | None = None
+    tool_response: int | None = None
+    end_tool_response: int | None = None
+    newlines: tuple[int, ...] = ()
+    missing_bytes: bytes = b""
+
+    def rows(self, multiple: int = PUBLISHED_ROW_MULTIPLE) -> int:
+        """Rows of the embedding: `size` rounded up to a multiple of `multiple` (a multiple of 128)."""
+        return -(-self.size // multiple) * multiple
+
+
+def read_tokenizer_json(folder: Path) -> dict[str, Any]:
+    """The parsed `tokenizer.json` of a folder.
+
+    Raises:
+        KormoError: no such file, not JSON, or not a byte-level BPE.
+    """
+    path = folder / "tokenizer.json"
+    fix = "name a folder written by `kormo tokenizer train`, or that of another byte-level BPE"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise KormoError(str(folder), "no tokenizer.json", "that file is the tokenizer", fix) from None
+    except (OSError, ValueError) as error:
+        raise KormoError(str(path), f"{type(error).__name__}: {error}", "it cannot be read", fix) from None
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise KormoError(str(path), "JSON without a model", "that is not a tokenizer", fix)
+    kind = content["model"].get("type", "BPE")
+    if kind != "BPE":
+        raise KormoError(str(path), f"a {kind} model", "only byte-level BPE is supported", fix)
+    return content
+
+
+def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> TokenLayout:
+    """The layout of the tokenizer in `folder`.
+
+    Args:
+        folder: holds `tokenizer.json`.
+        mapping: role -> token, for a tokenizer that writes them differently (`{"eos": "<|endoftext|>"}`).
+    Raises:
+        KormoError: a required role (`bos`, `eos`, `pad`, `bot`, `eot`) has no token; `eos` and `eot`, or
+            `pad` and one of them, are one token (the end would be masked, or the two ends mixed up); an
+            unknown role.
+    """
+    content = read_tokenizer_json(folder)
+    names = dict(SPECIAL_TOKENS)
+    for role in mapping or {}:
+        if role not in names:
+            raise KormoError(
+                f"{folder}: role {role!r}",
+                "an unknown role",
+                f"the roles are {', '.join(names)}",
+                closest(role, names) or "correct the mapping",
+            )
+    names |= mapping or {}
+    vocabulary: dict[str, int] = content["model"]["vocab"]
+    added = {token["content"]: token["id"] for token in content.get("added_tokens", ())}
+    every = vocabulary | added
+    ids = {role: every.get(token) for role, token in names.items()}
+    for role, token in names.items():
+        if ids[role] is None and (role in REQUIRED or role in (mapping or {})):
+            raise KormoError(
+                f"{folder}: the role {role!r}",
+                f"no token {token!r}",
+                "documents, padding and turns each need a token of their own",
+                f"map the role to one of its tokens, for instance {{{role}: '<|endoftext|>'}}",
+            )
+    for one, other in (("eos", "eot"), ("pad", "eos"), ("pad", "eot")):
+        if ids[one] == ids[other]:
+            raise KormoError(
+                f"{folder}: the roles {one!r} and {other!r}",
+                f"both are the token {names[one]!r}",
+                "a model then never learns where to stop",
+                f"map {one} to another token",
+            )
+    symbols = byte_symbols()
+    base = {token for token in vocabulary if token not in added}
+    return TokenLayout(
+        vocab_size=len(base),
+        size=max(every.values()) + 1,
+        newlines=tuple(added[run] for run in NEWLINE_RUNS if run in added),
+        missing_bytes=bytes(byte for byte in range(256) if symbols[byte] not in vocabulary),
+        **ids,  # type: ignore[arg-type]
+    )
+
+
+def byte_symbols() -> list[str]:
+    """The printable character that stands for each byte value in a byte-level vocabulary (GPT-2's table).
+
+    Visible Latin-1 characters stand for themselves; the 68 others are shifted, in order, to U+0100 and up.
+    """
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    shifted = iter(range(0x100, 0x200))
+    return [chr(byte if byte in visible else next(shifted)) for byte in range(256)]
+
+
+def tokenizer_hash(folder: Path) -> str:
+    """SHA-256 (hex, 64 digits) of what makes ids out of text: `tokenizer.json` in canonical form.
+
+    Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the
+    same written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash
+    alike.
+    """
+    content = read_tokenizer_json(folder)
+    model = dict(content["model"])
+    model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", ())]
+    kept = {key: value for key, value in content.items() if key not in ("truncation", "padding", "model")}
+    return identity(kept | {"model": model})
+
+
+def write_role(folder: Path, out: Path, role: Role = "base") -> None:
+    """Copies the tokenizer in `folder` to `out` with `eos_token` set for the role; the ids stay the same.
+
+    Args:
+        role: `base`: documents end with `<|EOS|>`; `chat`: turns end with `<|EOT|>`.
+    Raises:
+        KormoError: the folder has not KORMo's tokens, or the role is unknown.
+    """
+    if role not in ("base", "chat"):
+        raise KormoError(
+            f"tokenizer role {role!r}",
+            "an unknown role",
+            "a tokenizer is for a base or a chat model",
+            closest(role, ("base", "chat"), "say base or chat"),
+        )
+    layout = read_layout(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        if (folder / name).exists() and folder.resolve() != out.resolve():
+            shutil.copyfile(folder / name, out / (name + ".partial"))
+            (out / (name + ".partial")).replace(out / name)
+    for name, change in (
+        ("tokenizer_config.json", {"eos_token": dict(SPECIAL_TOKENS)["eos" if role == "base" else "eot"]}),
+        (MANIFEST, {"role": role, "eos_token_id": layout.eos if role == "base" else layout.eot}),
+    ):
+        known = json.loads((folder / name).read_text(encoding="utf-8")) if (folder / name).exists() else {}
+        write_json(out / name, known | change)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON under a temporary name and renames it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

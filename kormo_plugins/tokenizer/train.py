@@ -1,0 +1,158 @@
+"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, then pair merges by the tokenizers
+library.
+
+Newline runs are added tokens, cut out of the text before anything else is. So they are taken out of the
+training text as well: merges that contain two newlines could never be used, and a vocabulary has no room for
+those.
+
+The result depends on the sampled text alone: counts are summed, and ties between pairs are broken by their
+ids, so any number of threads writes the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.chat import chat_template
+from kormo_plugins.tokenizer.layout import (
+    CONTROL,
+    MANIFEST,
+    NEWLINE_RUNS,
+    SPECIAL_TOKENS,
+    byte_symbols,
+    read_layout,
+    tokenizer_hash,
+    write_json,
+)
+from kormo_plugins.tokenizer.params import TokenizerParams
+from kormo_plugins.tokenizer.sample import Texts, draw, plan_quotas, statistics, take_census
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one other character (a space) in front
+    r"|\p{N}"  # every digit by itself
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line's end
+    r"|\s*[\r\n]+"
+    r"|\s+(?!\S)"  # spaces, but for the last one, which belongs to the word
+    r"|\s+"
+)
+"""Qwen2's pre-tokenizer (arXiv 2407.10671), which KORMo uses unchanged."""
+
+
+def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
+    """Learns a vocabulary and writes a folder that `AutoTokenizer.from_pretrained` opens, for a base model.
+
+    Args:
+        texts: gives the documents anew at each call (it is called twice); with `params.shares` they must be
+            `Document`s, since a plain string has no language.
+        out: the folder to write into; made if need be.
+    Returns:
+        What is also written to `kormo_tokenizer.json`: sizes, ids by role, the hash, and what was sampled.
+    Raises:
+        KormoError: no text, a language missing, or too little text for the vocabulary.
+    """
+    census = take_census(texts, params)
+    quotas = plan_quotas(census, params)
+    tokenizer = _learn(draw(texts, quotas, params), params)
+    learned = tokenizer.get_vocab_size(with_added_tokens=False)
+    if learned < params.vocab_size:
+        raise KormoError(
+            "tokenizer: vocab_size",
+            f"{params.vocab_size:,}, of which this text yields {learned:,}",
+            f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
+            f"give more text, or set vocab_size to at most {learned:,}",
+        )
+    _complete(tokenizer)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(tokenizer, out)
+    layout = read_layout(out)
+    result = {
+        "format": 1,
+        "role": "base",
+        "eos_token_id": layout.eos,
+        "vocab_size": layout.vocab_size,
+        "size": layout.size,
+        "rows": layout.rows(),
+        "ids": {role: getattr(layout, role) for role, _ in SPECIAL_TOKENS},
+        "newlines": list(layout.newlines),
+        "hash": tokenizer_hash(out),
+        "sample": statistics(census, quotas),
+        "params": params.model_dump(mode="json"),
+    }
+    write_json(out / MANIFEST, result)
+    return result
+
+
+def _learn(texts: Any, params: TokenizerParams) -> Tokenizer:
+    """The base vocabulary: 256 bytes and the merges, without added tokens."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    split = _pre_tokenizers()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r"\n{2,}"), behavior="removed"), *split]
+    )
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=params.vocab_size,
+            min_frequency=params.min_frequency,
+            max_token_length=params.max_token_length,
+            initial_alphabet=byte_symbols(),
+            special_tokens=[],
+            show_progress=False,
+        ),
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
+    return tokenizer
+
+
+def _pre_tokenizers() -> list[Any]:
+    from tokenizers import Regex, pre_tokenizers
+
+    return [
+        pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+
+
+def _complete(tokenizer: Tokenizer) -> None:
+    """Adds the 41 tokens behind the base vocabulary, the decoder, and the `<|BOS|>` that `encode` puts in
+    front."""
+    from tokenizers import AddedToken, decoders, processors
+
+    tokenizer.add_tokens([AddedToken(run, normalized=False, special=False) for run in NEWLINE_RUNS])
+    for role, token in SPECIAL_TOKENS:  # one by one: the order is the published one
+        added = AddedToken(token, normalized=False, special=role in CONTROL)
+        (tokenizer.add_special_tokens if role in CONTROL else tokenizer.add_tokens)([added])
+    bos = dict(SPECIAL_TOKENS)["bos"]
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B:1", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+    )
+
+
+def _write(tokenizer: Tokenizer, out: Path) -> None:
+    names = dict(SPECIAL_TOKENS)
+    partial = out / "tokenizer.json.partial"
+    tokenizer.save(str(partial))
+    partial.replace(out / "tokenizer.json")
+    partial = out / "chat_template.jinja.partial"
+    partial.write_text(chat_template(), encoding="utf-8")
+    partial.replace(out / "chat_template.jinja")
+    write_json(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": names["bos"],
+            "eos_token": names["eos"],
+            "pad_token": names["pad"],
+            "clean_up_tokenization_spaces": False,
+            "model_input_names": ["input_ids", "attention_mask"],
+        },
+    )
