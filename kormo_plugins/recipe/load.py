@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.check import check, components_of
 from kormo_plugins.recipe.data import DataRecipe, parse_data
 from kormo_plugins.recipe.resolve import Resolved, resolve
 from kormo_plugins.recipe.schema import KormoBlock, parse_block
-from kormo_plugins.registry import Registry, registry
+from kormo_plugins.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,10 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
         KormoError: anything that is wrong with it.
     """
     resolved = resolve(path, dict(overrides or {}))
-    if "kormo" not in resolved.values:
-        raise KormoError(f"{path}: kormo", "nothing", "a recipe for this plugin has a `kormo:` block",
-                         "add one, or extend a recipe that has one (recipes/pretrain.yml)")  # fmt: skip
-    values = resolved.values["kormo"]
-    modules = values.get("plugins") or () if isinstance(values, dict) else ()
-    known = registry(tuple(modules))
-    block = parse_block(values, known, str(path))
-    data = parse_data(block.data, known, f"{path}: kormo.data") if block.data is not None else None
-    return Recipe(path, resolved, block, data, known)
+    check(resolved)
+    components = components_of(resolved)
+    block = parse_block(resolved.values["kormo"], components, str(path))
+    data = None
+    if block.data is not None:
+        data = parse_data(block.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data"))
+    return Recipe(path, resolved, block, data, components)
