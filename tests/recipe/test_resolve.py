@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.resolve import (
-    COMMAND_LINE, Block, Leaf, leaves, merge, overrides_of, resolve, resolve_data,
+    COMMAND_LINE,
+    Block,
+    Leaf,
+    leaves,
+    merge,
+    overrides_of,
+    resolve,
+    resolve_data,
 )  # fmt: skip
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["x", "y"]))
