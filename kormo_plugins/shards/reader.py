@@ -40,7 +40,9 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
     size = path.stat().st_size if path.is_file() else -1
     if size < 0 or (count is not None and size != count * kind.itemsize):
         expected = f"{count * kind.itemsize:,} bytes" if count is not None else "a file"
-        raise KormoError(str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD)
+        raise KormoError(
+            str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD
+        )
     return np.memmap(path, kind, "r") if size else np.zeros(0, kind)
 
 
@@ -78,7 +80,9 @@ class Shards:
     def files(self) -> dict[str, FileRecord]:
         """File name -> size and checksum, for every data file of the source."""
         where = self.folder / SHARDS_MANIFEST
-        return {n: r for shard in self.manifest["shards"] for n, r in file_records(shard["files"], where).items()}
+        return {
+            n: r for shard in self.manifest["shards"] for n, r in file_records(shard["files"], where).items()
+        }
 
     @cached_property
     def identity(self) -> str:

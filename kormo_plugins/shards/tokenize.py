@@ -26,7 +26,15 @@ from kormo_plugins.documents import Document, read_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum, identity
 from kormo_plugins.shards.encoder import Encoder
-from kormo_plugins.shards.format import FORMAT, SHARDS_MANIFEST, file_records, id_dtype, read_json, shard_name, write_json
+from kormo_plugins.shards.format import (
+    FORMAT,
+    SHARDS_MANIFEST,
+    file_records,
+    id_dtype,
+    read_json,
+    shard_name,
+    write_json,
+)
 from kormo_plugins.shards.writer import ShardWriter
 
 log = logging.getLogger(__name__)
@@ -107,7 +115,9 @@ def tokenize_source(
         if not isinstance(documents, (list, tuple)):
             raise KormoError(f"{source}: document {found}", "tiktoken and tokenizers encode it differently",
                              "the fast way is not exact for this tokenizer", "build with fast=False") from None  # fmt: skip
-        log.warning("%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found)
+        log.warning(
+            "%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found
+        )
         records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, progress)
     return _finish(out, source, encoder, job, records)
 
@@ -197,7 +207,9 @@ def make_shard(job: Job) -> dict[str, Any]:
     if (kept := _existing(job.out, job.name, made_from)) is not None:
         return kept
     stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
-    about: dict[str, Counter[str]] = {key: Counter() for key in ("languages", "licenses", "generators", "synthetic")}
+    about: dict[str, Counter[str]] = {
+        key: Counter() for key in ("languages", "licenses", "generators", "synthetic")
+    }
     with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id)) as writer:
         for number, batch in enumerate(_batches(stream)):
             texts, names = [d.text for d in batch], [d.id for d in batch]

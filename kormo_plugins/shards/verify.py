@@ -23,7 +23,9 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
         if path.is_file():
             manifest = read_json(path, kind)
             parts = manifest["shards"] if name == SHARDS_MANIFEST else [manifest]
-            return {file: record for part in parts for file, record in file_records(part["files"], path).items()}
+            return {
+                file: record for part in parts for file, record in file_records(part["files"], path).items()
+            }
     raise KormoError(
         str(folder), "no finished manifest", f"one of {', '.join(FORMATS)} is written last in a complete folder",
         "build it (again); finished files in it are kept",

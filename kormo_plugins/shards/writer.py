@@ -33,7 +33,11 @@ class HashedFile:
 
     def write(self, data: bytes | NDArray[Any]) -> None:
         """Appends bytes, or the bytes of an array."""
-        view = memoryview(np.ascontiguousarray(data)).cast("B") if isinstance(data, np.ndarray) else memoryview(data)
+        view = (
+            memoryview(np.ascontiguousarray(data)).cast("B")
+            if isinstance(data, np.ndarray)
+            else memoryview(data)
+        )
         if view.nbytes:
             self._file.write(view)
             self._digest.update(view)
@@ -65,7 +69,9 @@ class ShardWriter:
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any]) -> None:
         self.folder, self.name, self.dtype = folder, name, dtype
         self.documents = self.tokens = 0
-        self._files = {suffix: HashedFile(folder / f"{name}{suffix}") for suffix in (IDS, OFFSETS, NAMES, NAME_OFFSETS)}
+        self._files = {
+            suffix: HashedFile(folder / f"{name}{suffix}") for suffix in (IDS, OFFSETS, NAMES, NAME_OFFSETS)
+        }
         self._name_bytes = 0
         self._files[OFFSETS].write(np.zeros(1, "<i8"))
         self._files[NAME_OFFSETS].write(np.zeros(1, "<i8"))
@@ -101,7 +107,9 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
         if kind is not None:
             for file in self._files.values():
                 file.discard()
