@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.fingerprint import tokenizer_identity
 from kormo_plugins.shards.ranks import NO_ID, Ranks, byte_symbols, convert
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Encoder:
 
         spec = read_tokenizer(Path(folder))
         self.where = str(folder)
-        self.hash = identity(spec)
+        self.hash = tokenizer_identity(spec)
         self._mark_controls(spec, control_tokens)
         spec["post_processor"] = spec["truncation"] = spec["padding"] = None
         self._tokenizer = Tokenizer.from_str(json.dumps(spec))
