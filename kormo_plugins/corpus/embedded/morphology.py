@@ -52,6 +52,7 @@ _CLOSING = "\"')]}”’」』》.,!?"
 _DIGIT_TAILS = dict(zip("0123456789", ("ㅇ", "ㄹ", "", "ㅁ", "", "", "ㄱ", "ㄹ", "ㄹ", ""), strict=True))
 _LETTER_TAILS = {"L": "ㄹ", "M": "ㅁ", "N": "ㄴ", "R": "ㄹ"}  # 엘, 엠, 엔, 알; every other name ends in a vowel
 _UNIT_TAILS = {"kg": "ㅁ", "g": "ㅁ", "mg": "ㅁ", "km": "", "m": "", "cm": "", "mm": "", "L": "", "mL": ""}
+_FRACTION = re.compile(r"(\d+)/\d+$")
 _NUMBER = re.compile(r"(\d[\d,]*)(\.\d+)?$")
 
 
@@ -99,6 +100,8 @@ def final_sound(word: str) -> str:
     last = word[-1]
     if is_syllable(last):
         return split(last)[2]
+    if fraction := _FRACTION.search(word):
+        return number_tail(fraction[1])  # 2/3 is read 삼분의 이
     if number := _NUMBER.search(word):
         return number_tail(number[1], number[2] or "")
     if latin := re.search(r"[A-Za-z]+$", word):
@@ -112,7 +115,7 @@ PARTICLES: dict[str, tuple[str, str]] = {
     "이라는": ("이라는", "라는"), "이라고": ("이라고", "라고"), "이며": ("이며", "며"), "이고": ("이고", "고"),
     "인데": ("인데", "인데"), "이지만": ("이지만", "지만"), "이라서": ("이라서", "라서"), "이면": ("이면", "면"),
     "이었던": ("이었던", "였던"), "인": ("인", "인"), "이자": ("이자", "자"), "이었고": ("이었고", "였고"),
-    "이든": ("이든", "든"), "이라도": ("이라도", "라도"),
+    "이니까": ("이니까", "니까"), "이든": ("이든", "든"), "이라도": ("이라도", "라도"),
 }  # fmt: skip
 """Name of a particle or connective copula -> its forms after a consonant and after a vowel."""
 

@@ -80,11 +80,11 @@ def pronouns(sex: str, mark: str = "") -> dict[str, Word]:
     return {name + mark: Word("", text) for name, text in zip(("he", "his", "him"), texts, strict=True)}
 
 
-def thing(dice: Dice, lexicon: Lexicon, kind: str = "") -> dict[str, Word]:
+def thing(dice: Dice, lexicon: Lexicon, kind: str = "", noun: Word | None = None) -> dict[str, Word]:
     """A thing: `o` its name, `O` with its attributes (`낡은 구리 주전자`, `old copper kettle`), `oa` the attribute,
     `v` `v2` what may be done to it."""
     kind = kind or dice.pick(THING_KINDS)
-    noun = dice.pick(lexicon.words[kind])
+    noun = noun or dice.pick(lexicon.words[kind])
     quality = dice.pick(lexicon.words["a." + kind])
     return {**_described(dice, lexicon, kind, noun, quality), **_verbs(dice, lexicon, kind)}
 
@@ -147,3 +147,8 @@ def world(dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[
     slots.update(aj=dice.pick(words["a.person"]), weekday=dice.pick(words["weekday"]), **date(dice))
     slots.update(thing(dice, lexicon))
     return slots
+
+
+def further(dice: Dice, lexicon: Lexicon, language: str) -> dict[str, Word]:
+    """Another world for the next part of a long document; only the first part carries the document's number."""
+    return world(dice, lexicon, language, dice.below(1 << 40), ("further",))
