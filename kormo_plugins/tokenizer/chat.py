@@ -8,7 +8,8 @@ The layout of a turn and what is trained of it:
     <|BOT|>assistant⏎<think>⏎⏎</think>⏎⏎ | answer <|EOT|>⏎ |    the last turn without reasoning
 
 What is not trained of the last turn is exactly the generation prompt, with thinking switched on or off, so a
-model is asked in use for what it was trained on."""
+model is asked in use for what it was trained on.
+"""
 
 from __future__ import annotations
 
