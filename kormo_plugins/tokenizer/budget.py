@@ -48,7 +48,7 @@ def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerPara
     where = "allowed" if params.memory_gigabytes else "free"
     reasons = {
         "memory": f"training takes about {needed:.1f} GB of memory, and {memory / 1e9:.1f} GB are {where}",
-        "counts": f"the most frequent pair of bytes occurs {largest_pair_count(census, quotas):,.0f} times, and "
+        "counts": f"the commonest pair of bytes occurs {largest_pair_count(census, quotas):,.0f} times, and "
         f"the trainer's 32-bit counts end at {LARGEST_COUNT:,}",
     }
     fits = int(largest[limit] / 1e5) / 10

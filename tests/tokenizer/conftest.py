@@ -15,80 +15,16 @@ from kormo_plugins.tokenizer.params import TokenizerParams
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-KOREAN = [
-    "나는",
-    "오늘",
-    "아침",
-    "학교에",
-    "갔다",
-    "그리고",
-    "친구를",
-    "만났다",
-    "우리는",
-    "함께",
-    "점심을",
-    "먹었습니다",
-    "날씨가",
-    "좋아서",
-    "공원까지",
-    "걸었어요",
-    "서울은",
-    "대한민국의",
-    "수도이며",
-    "인구가",
-    "많은",
-    "도시입니다",
-    "물은",
-    "백",
-    "도에서",
-    "끓는다",
-    "책을",
-    "읽으면",
-    "생각이",
-    "깊어집니다",
-]
-ENGLISH = [
-    "the",
-    "quick",
-    "brown",
-    "fox",
-    "jumps",
-    "over",
-    "a",
-    "lazy",
-    "dog",
-    "while",
-    "we",
-    "were",
-    "walking",
-    "to",
-    "school",
-    "this",
-    "morning",
-    "and",
-    "they",
-    "don't",
-    "know",
-    "that",
-    "water",
-    "boils",
-    "at",
-    "one",
-    "hundred",
-    "degrees",
-    "because",
-    "Seoul",
-    "is",
-    "the",
-    "capital",
-    "of",
-    "Korea",
-    "and",
-    "reading",
-    "makes",
-    "thinking",
-    "deep",
-]
+KOREAN = (
+    "나는 오늘 아침 학교에 갔다 그리고 친구를 만났다 우리는 함께 점심을 먹었습니다 날씨가 좋아서 공원까지 "
+    "걸었어요 서울은 대한민국의 수도이며 인구가 많은 도시입니다 물은 백 도에서 끓는다 책을 읽으면 생각이 "
+    "깊어집니다"
+)
+ENGLISH = (
+    "the quick brown fox jumps over a lazy dog while we were walking to school this morning and they "
+    "don't know that water boils at one hundred degrees because Seoul is the capital of Korea and "
+    "reading makes thinking deep"
+)
 SYLLABLES = [chr(code) for code in range(0xAC00, 0xD7A4, 17)]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -98,7 +34,9 @@ Texts = Callable[[], Iterator[Document]]
 def sentence(draw: random.Random, language: str) -> str:
     words, letters = (KOREAN, SYLLABLES) if language == "ko" else (ENGLISH, LETTERS)
     chosen = [
-        draw.choice(words) if draw.random() < 0.8 else "".join(draw.choices(letters, k=draw.randint(2, 6)))
+        draw.choice(words.split())
+        if draw.random() < 0.8
+        else "".join(draw.choices(letters, k=draw.randint(2, 6)))
         for _ in range(draw.randint(4, 14))
     ]
     if draw.random() < 0.2:
