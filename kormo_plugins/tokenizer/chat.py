@@ -51,8 +51,8 @@ def encode_chat(
 def parse_chat(text: str) -> list[dict[str, Any]]:
     """The messages of a rendered conversation: the inverse of the template.
 
-    What the template leaves out cannot come back: the reasoning of earlier turns. A system message that lists tools
-    comes back as the text that it was rendered to.
+    What the template leaves out cannot come back: the reasoning of earlier turns. A system message that lists
+    tools comes back as the text that it was rendered to.
 
     Raises:
         KormoError: the text is not a sequence of whole turns.
@@ -74,10 +74,7 @@ def parse_chat(text: str) -> list[dict[str, Any]]:
 
 def _message(role: str, body: str) -> dict[str, Any]:
     if role == "tool":
-        return {
-            "role": role,
-            "content": body.removeprefix("<tool_response>\n").removesuffix("\n</tool_response>"),
-        }
+        body = body.removeprefix("<tool_response>\n").removesuffix("\n</tool_response>")
     if role != "assistant":
         return {"role": role, "content": body}
     message: dict[str, Any] = {"role": role}
