@@ -14,7 +14,13 @@ def plugins() -> None:
 
 @plugins.command("list")
 @click.option("--kind", help="Only components of this kind (packing, reader, …).")
-@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does.")
+@click.option(
+    "--plugin",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Load this module too, as kormo.plugins does.",
+)
 @json_option
 def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """Every component: its kind, its name, and the distribution that it comes from."""

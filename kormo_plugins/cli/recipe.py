@@ -12,6 +12,7 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
+    from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.resolve import Block, Leaf, Resolved
 
 COMMENT_COLUMN = 48
@@ -56,7 +57,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            report = check(file, full=_to_axolotl() if full else None)
+            report = check(file, full=_to_axolotl if full else None)
         except KormoError as error:
             told = {"where": error.where, "what": error.what, "why": error.why, "fix": error.fix}
             results.append({"path": file, "ok": False, "error": told})
@@ -64,10 +65,19 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
                 click.echo(error.render(), err=True)
             continue
         results.append(
-            {"path": file, "ok": True, "kind": report.kind, "keys": report.keys, "files": report.files, "full": full}
+            {
+                "path": file,
+                "ok": True,
+                "kind": report.kind,
+                "keys": report.keys,
+                "files": report.files,
+                "full": full,
+            }
         )
         if not as_json:
-            click.echo(f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})")
+            click.echo(
+                f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})"
+            )
     if as_json:
         print_json(results)
     if not all(result["ok"] for result in results):
@@ -119,10 +129,10 @@ def _resolved(file: Path) -> Resolved:
     return resolve_data(file) if "sources" in own and "kormo" not in own else resolve(file)
 
 
-def _to_axolotl() -> Any:
+def _to_axolotl(recipe: Recipe) -> dict[str, Any]:
     from kormo_plugins.workspace.axolotl_config import axolotl_values
 
-    return axolotl_values
+    return {**recipe.resolved.values, **axolotl_values(recipe, None)}
 
 
 def _files(count: int) -> str:

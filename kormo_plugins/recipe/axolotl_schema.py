@@ -148,7 +148,9 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 
     definitions: dict[str, Schema] = {}
     schema = object_schema(AxolotlInputConfig, definitions)
-    schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    schema.pop(
+        "required", None
+    )  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
     sources: dict[str, list[int]] = {}
     for plugin in plugins:
         model = _arguments(plugin)
@@ -167,7 +169,9 @@ def _arguments(plugin: str) -> Any:
 
     where = f"plugins: {plugin}"
     if "." not in plugin:
-        raise KormoError(where, repr(plugin), "a plugin is named by module and class", "write package.module.Class")
+        raise KormoError(
+            where, repr(plugin), "a plugin is named by module and class", "write package.module.Class"
+        )
     try:
         named = load_plugin(plugin).get_input_args()
         if named is None:
@@ -190,7 +194,9 @@ def _shipped() -> list[str]:
 
     found = []
     for file in Path(axolotl.integrations.__path__[0]).glob("*/__init__.py"):
-        classes = re.findall(r"^class (\w+Plugin)\b|import (\w+Plugin)$", file.read_text(encoding="utf-8"), re.M)
+        classes = re.findall(
+            r"^class (\w+Plugin)\b|import (\w+Plugin)$", file.read_text(encoding="utf-8"), re.M
+        )
         found += [f"axolotl.integrations.{file.parent.name}.{a or b}" for a, b in classes]
     return found
 

@@ -1,8 +1,8 @@
 """Is this recipe what its author meant? Every key known, every value of its kind, no contradiction.
 
-Four looks, cheap ones first, each stopping at the first fault: the file itself (`extends` needs our plugin), Axolotl's
-part against the cached schema, our block against the models of the installed components, the rules across keys. With
-`full`, Axolotl's own validators as well. None of them imports torch but the last.
+Four looks, each stopping at the first fault: the file itself (`extends` needs our plugin), our block against the
+models of the installed components, Axolotl's part against the cached schema, the rules across keys. With `full`,
+Axolotl's own validators as well; only they import torch.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.axolotl_schema import OURS, SchemaView, axolotl_keys
 from kormo_plugins.recipe.json_types import Fault, faults
-from kormo_plugins.recipe.resolve import COMMAND_LINE, EXTENDS, Resolved, resolve, resolve_data
-from kormo_plugins.recipe.rules import RULES, Recipe
+from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.recipe.resolve import COMMAND_LINE, EXTENDS, Resolved, resolve_data
+from kormo_plugins.recipe.rules import RULES
 from kormo_plugins.recipe.yaml_file import read_yaml
-from kormo_plugins.registry import Registry, registry
+from kormo_plugins.registry import registry
 
-ToAxolotl = Callable[[Resolved], dict[str, Any]]
+ToAxolotl = Callable[[Recipe], dict[str, Any]]
 
 MEANT = {
     "torch_dtype": "say it under kormo.precision",
@@ -35,6 +36,12 @@ MEANT = {
     "per_device_train_batch_size": "it is micro_batch_size",
 }
 """Keys of other programs, and what they are called here."""
+
+PLUGIN_OF = {
+    "liger_": "axolotl.integrations.liger.LigerPlugin",
+    "cut_cross_entropy": "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",
+}
+"""Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,15 @@ class Report:
     full: bool
 
 
-def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None) -> Report:
+def validate(
+    path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None
+) -> Report:
     """Checks a recipe, or a dataset recipe by itself.
 
     Args:
         path: the file.
         overrides: nested mapping that wins over it, as in `resolve`.
-        full: turns the resolved recipe into Axolotl's configuration; given, Axolotl's validators run on that (seconds).
+        full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run on that (seconds).
     Raises:
         KormoError: the first fault.
     """
@@ -75,33 +84,33 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
         parse_data(data.values, registry(), lambda key: data.where(key) if key else str(path))
         return Report(path, "dataset recipe", data.files, _count(data.values), False)
     named_in_file(own, path)
-    resolved = resolve(path, overrides)
-    check(resolved)
+    recipe = load_recipe(path, overrides)
+    check_recipe(recipe)
     if full:
-        check_with_axolotl(resolved, full(resolved))
-    return Report(path, "recipe", resolved.files, _count(resolved.values), full is not None)
+        check_with_axolotl(recipe.resolved, full(recipe))
+    return Report(path, "recipe", recipe.resolved.files, _count(recipe.resolved.values), full is not None)
 
 
-def check(resolved: Resolved) -> None:
-    """All quick checks of a resolved recipe.
+def check_recipe(recipe: Recipe) -> None:
+    """Everything that a recipe can be held to besides its `kormo:` block, which `load_recipe` has checked.
 
     Raises:
         KormoError: the first fault.
     """
-    plugins = resolved.values.get("plugins")
+    resolved = recipe.resolved
+    plugins = resolved.get("plugins")
     names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
     if not set(names) & set(OURS):
         raise KormoError(
-            resolved.where("plugins"), f"plugins: {plugins!r}" if plugins else "nothing",
-            "Axolotl would not load us and would drop the `kormo:` block in silence", f"add {OURS[0]} to plugins",
-        )  # fmt: skip
+            resolved.where("plugins"),
+            f"plugins: {plugins!r}" if plugins else "nothing",
+            "Axolotl would not load us and would drop the `kormo:` block in silence",
+            f"add {OURS[0]} to plugins",
+        )
     check_keys(resolved.values, axolotl_keys(names), resolved)
-    recipe = Recipe(resolved)
-    for rule in RULES[:2]:  # without these there is no block to look into
-        rule(recipe)
-    check_block(resolved)
-    for rule in RULES[2:]:
-        rule(recipe)
+    check_tokenizer(recipe)
+    for rule in RULES:
+        rule(resolved)
 
 
 def named_in_file(own: Mapping[str, Any], path: Path) -> None:
@@ -136,7 +145,9 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
     for fault in sorted(found, key=lambda fault: bool(fault.expected)):
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
-            raise KormoError(where, _shown(fault.value), f"it should be {fault.expected}", "give a value of that kind")
+            raise KormoError(
+                where, _shown(fault.value), f"it should be {fault.expected}", "give a value of that kind"
+            )
         name = fault.key.rsplit(".", 1)[-1]
         raise KormoError(
             where, f"the key {name!r}", "Axolotl does not know it and would drop it in silence",
@@ -147,6 +158,13 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
 def _meant(name: str, fault: Fault, view: SchemaView) -> str:
     if name == fault.key and name in MEANT:
         return f"remove it: {MEANT[name]}"
+    for beginning, plugin in PLUGIN_OF.items():
+        if (
+            name == fault.key
+            and name.startswith(beginning)
+            and not any(k.startswith(beginning) for k in view.keys)
+        ):
+            return f"list {plugin} under `plugins`"
     from kormo_plugins.recipe.schema import KormoBlock
 
     near = closest(name, [*fault.known, *(("kormo",) if name == fault.key else ())])
@@ -154,12 +172,17 @@ def _meant(name: str, fault: Fault, view: SchemaView) -> str:
         return near or f"remove it; the keys here are: {', '.join(fault.known[:12])}"
     if name in KormoBlock.model_fields:
         return "move it below `kormo:`"
-    return closest(name, KormoBlock.model_fields) or "remove it, or list the plugin that reads it under `plugins`"
+    return (
+        closest(name, KormoBlock.model_fields)
+        or "remove it, or list the plugin that reads it under `plugins`"
+    )
 
 
 def _option(fault: Fault, view: SchemaView, resolved: Resolved | None) -> bool:
     """Axolotl writes options of its commands (`--debug`) into the configuration, where they are no keys."""
-    return fault.key in view.command_line and resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
+    return (
+        fault.key in view.command_line and resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
+    )
 
 
 def _prefixed(fault: Fault) -> bool:
@@ -168,52 +191,26 @@ def _prefixed(fault: Fault) -> bool:
     return block == "fsdp_config" and name.startswith("fsdp_") and name.removeprefix("fsdp_") in fault.known
 
 
-def check_block(resolved: Resolved) -> None:
-    """Our block, against the models of the installed components.
+def check_tokenizer(recipe: Recipe) -> None:
+    """The parameters of a tokenizer that is trained.
 
     Raises:
-        KormoError: an unknown key or component, a missing value, or one of the wrong kind.
+        KormoError: no name, an unknown one, or parameters that it does not take.
     """
-    from kormo_plugins.recipe.data import parse_data
-    from kormo_plugins.recipe.schema import parse_block
-
-    block = resolved.values["kormo"]
-    components = components_of(resolved)
-    try:
-        parsed = parse_block(block, components, str(resolved.path))
-    except KormoError as error:
-        raise _placed(error, resolved) from None
-    if parsed.data is not None:
-        parse_data(parsed.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data"))
-    train = parsed.tokenizer.train if parsed.tokenizer else None
-    if train is not None:
-        name = train.get("name")
-        where = resolved.where("kormo.tokenizer.train")
-        if not isinstance(name, str):
-            raise KormoError(where, _shown(name), "`name` says which tokenizer is trained",
-                             f"set name to one of: {', '.join(components.names('tokenizer')) or 'none is installed'}")  # fmt: skip
-        components.params("tokenizer", name, {key: value for key, value in train.items() if key != "name"}, where)
-
-
-def components_of(resolved: Resolved) -> Registry:
-    """The registry with the plugins that the recipe names under `kormo.plugins`.
-
-    Raises:
-        KormoError: a plugin cannot be imported, or `kormo.plugins` is not a list of names.
-    """
-    block = resolved.values.get("kormo")
-    names = block.get("plugins") if isinstance(block, Mapping) else None
-    if names is not None and not (isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)):
-        raise KormoError(resolved.where("kormo.plugins"), _shown(names), "it is a list of modules", "write [my.module]")
-    return registry(tuple(names or ()))
-
-
-def _placed(error: KormoError, resolved: Resolved) -> KormoError:
-    """The error with the file that set the key in place of the file that was asked for."""
-    file, _, key = error.where.partition(": ")
-    if file != str(resolved.path) or not key:
-        return error
-    return KormoError(resolved.where(key), error.what, error.why, error.fix)
+    choice = recipe.block.tokenizer
+    if choice is None or choice.train is None:
+        return
+    values = dict(choice.train)
+    name = values.pop("name", None)
+    where = recipe.resolved.where("kormo.tokenizer.train")
+    if not isinstance(name, str):
+        raise KormoError(
+            where,
+            f"name: {_shown(name)}",
+            "`name` says which tokenizer is trained",
+            f"set it to one of: {', '.join(recipe.registry.names('tokenizer')) or 'none is installed'}",
+        )
+    recipe.registry.params("tokenizer", name, values, where)
 
 
 def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
@@ -248,7 +245,11 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, (bool, type(None))) else None
+    text = (
+        {True: "true", False: "false", None: "null"}.get(value)
+        if isinstance(value, (bool, type(None)))
+        else None
+    )
     text = text or repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -41,7 +41,10 @@ def schema_of(hint: Any, definitions: dict[str, Schema]) -> Schema:
             return {"type": "object", "additionalProperties": inner}
         if issubclass(container, (Sequence, Set)) and not issubclass(container, (str, bytes)):
             members = [a for a in arguments if a is not Ellipsis]
-            return {"type": "array", "items": _union([schema_of(a, definitions) for a in members]) if members else {}}
+            return {
+                "type": "array",
+                "items": _union([schema_of(a, definitions) for a in members]) if members else {},
+            }
     return {}
 
 
@@ -153,7 +156,9 @@ def _fits(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     if kind == "boolean":
-        return (isinstance(value, str) and value.lower() in _TRUTHS) or (isinstance(value, int) and value in (0, 1))
+        return (isinstance(value, str) and value.lower() in _TRUTHS) or (
+            isinstance(value, int) and value in (0, 1)
+        )
     if kind == "number":
         return isinstance(value, (int, float))
     if kind == "integer":
@@ -170,4 +175,6 @@ def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
     if schema.get("type") == "array":
         return "list" + (f" of {name_of(schema['items'], definitions)}" if schema["items"] else "")
     words = {"string": "text", "object": "mapping", "boolean": "true or false"}
-    return "mapping" if "$ref" in schema else words.get(schema.get("type", ""), schema.get("type", "anything"))
+    return (
+        "mapping" if "$ref" in schema else words.get(schema.get("type", ""), schema.get("type", "anything"))
+    )

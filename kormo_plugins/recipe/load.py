@@ -68,9 +68,37 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     if "kormo" not in resolved.values:
         raise KormoError(f"{path}: kormo", "nothing", "a recipe for this plugin has a `kormo:` block",
                          "add one, or extend a recipe that has one (recipes/pretrain.yml)")  # fmt: skip
-    values = resolved.values["kormo"]
-    modules = values.get("plugins") or () if isinstance(values, dict) else ()
+    modules = resolved.get("kormo.plugins") or ()
+    if not isinstance(modules, (list, tuple)) or not all(isinstance(name, str) for name in modules):
+        raise KormoError(
+            resolved.where("kormo.plugins"),
+            repr(modules),
+            "it is a list of module names",
+            "write [my.module]",
+        )
+    if isinstance(resolved.values["kormo"], Mapping) and resolved.get("kormo.precision") is None:
+        raise KormoError(
+            resolved.where("kormo.precision"),
+            "nothing",
+            "Axolotl's own choice of dtypes depends on the device and on the stage",
+            "write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
+        )
     known = registry(tuple(modules))
-    block = parse_block(values, known, str(path))
-    data = parse_data(block.data, known, f"{path}: kormo.data") if block.data is not None else None
+    try:
+        block = parse_block(resolved.values["kormo"], known, str(path))
+    except KormoError as error:
+        raise _placed(error, resolved) from None
+    if block.data is None:
+        return Recipe(path, resolved, block, None, known)
+    data = parse_data(
+        block.data, known, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data")
+    )
     return Recipe(path, resolved, block, data, known)
+
+
+def _placed(error: KormoError, resolved: Resolved) -> KormoError:
+    """The error with the file that set the key in place of the file that was asked for."""
+    file, _, key = error.where.partition(": ")
+    if file != str(resolved.path) or not key:
+        return error
+    return KormoError(resolved.where(key), error.what, error.why, error.fix)

@@ -70,6 +70,13 @@ class Resolved:
     files: list[Path]
     tree: Block = field(repr=False)
 
+    def get(self, key: str) -> Any:
+        """The value of the dotted `key` (`kormo.precision.weights`); None when it is not there or null."""
+        value: Any = self.values
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
     def origin(self, key: str) -> str:
         """The file that set the dotted `key` (`kormo.precision.weights`, `datasets[0].path`), or `command line`.
 
@@ -158,7 +165,9 @@ def merge(base: Block | Leaf, own: Block | Leaf, keys: Keys = ()) -> Block | Lea
         if not isinstance(base, Leaf) or not isinstance(base.value, list):
             return Leaf(own.value, own.file, replaces=True)
         return Leaf([*base.value, *(n for n in own.value if n not in base.value)], own.file, base.replaces)
-    if isinstance(base, Leaf):  # remembered, so that the result also replaces what stands further up the chain
+    if isinstance(
+        base, Leaf
+    ):  # remembered, so that the result also replaces what stands further up the chain
         return Block(own.children, own.file, replaces=True)
     children = dict(base.children)
     for key, child in own.children.items():
@@ -188,7 +197,7 @@ def _resolve(
     path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: Keys
 ) -> Resolved:
     reader = _Reader(shorthand)
-    tree = reader.file(path, "")
+    tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, Path(), ()))
     tree = _expanded(tree, environment)
@@ -236,7 +245,12 @@ class _Reader:
     def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys) -> Block:
         """The tree of a mapping in `file`, its own `extends` followed."""
         own: Block | Leaf = Block(
-            {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS}, file
+            {
+                key: self._node(value, file, folder, (*at, key))
+                for key, value in values.items()
+                if key != EXTENDS
+            },
+            file,
         )
         if EXTENDS not in values:
             return own  # type: ignore[return-value]
@@ -254,14 +268,18 @@ class _Reader:
         if isinstance(value, Mapping):
             return self.block(value, file, folder, at)
         if isinstance(value, list):
-            return Leaf([plain(self._node(item, file, folder, (*at, i))) for i, item in enumerate(value)], file)
+            return Leaf(
+                [plain(self._node(item, file, folder, (*at, i))) for i, item in enumerate(value)], file
+            )
         return Leaf(value, file)
 
 
 def _parents(value: Any, where: str) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise KormoError(where, repr(value), "`extends` is one path or a list of paths", "write `extends: other.yml`")
+        raise KormoError(
+            where, repr(value), "`extends` is one path or a list of paths", "write `extends: other.yml`"
+        )
     for name in names:
         if "://" in name:
             raise KormoError(

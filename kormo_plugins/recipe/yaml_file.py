@@ -37,7 +37,10 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, bool) or key is None or not isinstance(key, Hashable):
                 raise _Refused(
-                    line, f"the key {key_node.value!r}", f"YAML reads it as {key!r}, not as text", "put it in quotes"
+                    line,
+                    f"the key {key_node.value!r}",
+                    f"YAML reads it as {key!r}, not as text",
+                    "put it in quotes",
                 )
             if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
                 raise _Refused(
@@ -91,7 +94,9 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         ) from None  # fmt: skip
     if not isinstance(value, dict):
         found = "an empty file" if value is None else f"a {type(value).__name__}"
-        raise KormoError(str(path), found, "a recipe is a mapping of keys to values", "write `key: value` lines")
+        raise KormoError(
+            str(path), found, "a recipe is a mapping of keys to values", "write `key: value` lines"
+        )
     return value
 
 
@@ -100,16 +105,22 @@ def _text(path: Path, named_by: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise KormoError(where, f"the path {str(path)!r}", "there is no such file", nearest_file(path)) from None
+        raise KormoError(
+            where, f"the path {str(path)!r}", "there is no such file", nearest_file(path)
+        ) from None
     except IsADirectoryError:
-        raise KormoError(where, f"the folder {str(path)!r}", "a recipe is a file", "name a .yml file in it") from None
+        raise KormoError(
+            where, f"the folder {str(path)!r}", "a recipe is a file", "name a .yml file in it"
+        ) from None
     except UnicodeDecodeError as error:
         raise KormoError(
             str(path), f"the byte 0x{error.object[error.start]:02x} at position {error.start}",
             "the file is not UTF-8 text", "save it as UTF-8",
         ) from None  # fmt: skip
     except OSError as error:
-        raise KormoError(where, f"the path {str(path)!r}", f"it cannot be read: {error.strerror}", "check it") from None
+        raise KormoError(
+            where, f"the path {str(path)!r}", f"it cannot be read: {error.strerror}", "check it"
+        ) from None
 
 
 def nearest_file(path: Path) -> str:
@@ -131,7 +142,9 @@ def _measure(value: Any) -> None:
         item, depth = stack.pop()
         count += 1
         if count > MAX_VALUES or depth > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels once aliases are expanded")
+            raise ValueError(
+                f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels once aliases are expanded"
+            )
         if isinstance(item, dict):
             stack.extend((child, depth + 1) for child in item.values())
         elif isinstance(item, list):
