@@ -30,9 +30,11 @@ def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
 
     if kind and kind not in KINDS:
         raise KormoError(
-            "kormo plugins list: --kind", repr(kind), f"the kinds are: {', '.join(KINDS)}",
+            "kormo plugins list: --kind",
+            repr(kind),
+            f"the kinds are: {', '.join(KINDS)}",
             closest(kind, KINDS) or "give one of those",
-        )  # fmt: skip
+        )
     entries = [entry for entry in registry(modules).entries() if kind in (None, entry.kind)]
     rows = [
         {

@@ -48,7 +48,7 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
 @click.option("--full", is_flag=True, help="Run Axolotl's own validators as well (imports torch: seconds).")
 @json_option
 def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
-    """Check recipes, or dataset recipes: every key, every value, every component, and what they mean together.
+    """Check recipes, or dataset recipes: every key, value and component, and what they mean together.
 
     The exit status is 2 if any of them is refused.
     """
@@ -103,7 +103,7 @@ def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[st
 
 
 def _dump(value: Mapping[Any, Any]) -> str:
-    """YAML of a mapping with one key; a text of several lines is quoted, so that each scalar takes one line."""
+    """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):

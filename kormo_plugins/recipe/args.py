@@ -1,6 +1,6 @@
 """What Axolotl is told about our keys: that they exist.
 
-They are checked by `recipe.schema` and the components' own models, with better messages and before Axolotl looks.
+They are checked by `recipe.schema` and the components' own models, before Axolotl looks.
 """
 
 from __future__ import annotations

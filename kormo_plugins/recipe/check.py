@@ -1,8 +1,8 @@
 """Is this recipe what its author meant? Every key known, every value of its kind, no contradiction.
 
-Four looks, each stopping at the first fault: the file itself (`extends` needs our plugin), our block against the
-models of the installed components, Axolotl's part against the cached schema, the rules across keys. With `full`,
-Axolotl's own validators as well; only they import torch.
+Four looks, each stopping at the first fault: the file itself (`extends` needs our plugin), our block against
+the models of the installed components, Axolotl's part against the cached schema, the rules across keys. With
+`full`, Axolotl's own validators as well; only they import torch.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def validate(
     Args:
         path: the file.
         overrides: nested mapping that wins over it, as in `resolve`.
-        full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run on that (seconds).
+        full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run too (seconds).
     Raises:
         KormoError: the first fault.
     """

@@ -1,4 +1,5 @@
-"""A recipe, read and checked: the resolved values, the `kormo:` block and the data recipe as typed objects."""
+"""A recipe, read and checked: the resolved values, the `kormo:` block and the data recipe as typed
+objects."""
 
 from __future__ import annotations
 
@@ -66,8 +67,12 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     """
     resolved = resolve(path, dict(overrides or {}))
     if "kormo" not in resolved.values:
-        raise KormoError(f"{path}: kormo", "nothing", "a recipe for this plugin has a `kormo:` block",
-                         "add one, or extend a recipe that has one (recipes/pretrain.yml)")  # fmt: skip
+        raise KormoError(
+            f"{path}: kormo",
+            "nothing",
+            "a recipe for this plugin has a `kormo:` block",
+            "add one, or extend a recipe that has one (recipes/pretrain.yml)",
+        )
     modules = resolved.get("kormo.plugins") or ()
     if not isinstance(modules, (list, tuple)) or not all(isinstance(name, str) for name in modules):
         raise KormoError(

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.resolve import (
-    COMMAND_LINE, Block, Leaf, leaves, merge, overrides_of, resolve, resolve_data,
-)  # fmt: skip
+    COMMAND_LINE,
+    Block,
+    Leaf,
+    leaves,
+    merge,
+    overrides_of,
+    resolve,
+    resolve_data,
+)
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["x", "y"]))
 LEAVES = st.builds(Leaf, st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), st.just("f"))
@@ -42,7 +49,8 @@ def _write(folder: Path, **files: Any) -> None:
 
 
 def _later_wins(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Oracle: for each key the layers from its last non-mapping on; mappings after that are merged likewise."""
+    """Oracle: for each key the layers from its last non-mapping on; mappings after that are merged
+    likewise."""
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for layer in layers for key in layer):
         said = [layer[key] for layer in layers if key in layer]
@@ -129,8 +137,14 @@ def test_plugins_are_united_parents_first(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_file_that_says_extends(tmp_path: Path) -> None:
-    _write(tmp_path, **{"sizes/base": {"n": 1}, "sizes/big": {"extends": "base.yml", "b": 2},
-                        "recipes/deep/x": {"extends": ["../../sizes/big.yml"], "x": 3}})  # fmt: skip
+    _write(
+        tmp_path,
+        **{
+            "sizes/base": {"n": 1},
+            "sizes/big": {"extends": "base.yml", "b": 2},
+            "recipes/deep/x": {"extends": ["../../sizes/big.yml"], "x": 3},
+        },
+    )
     resolved = resolve(tmp_path / "recipes/deep/x.yml")
     assert resolved.values == {"n": 1, "b": 2, "x": 3}
     assert [path.name for path in resolved.files] == ["base.yml", "big.yml", "x.yml"]
@@ -138,8 +152,13 @@ def test_paths_are_relative_to_the_file_that_says_extends(tmp_path: Path) -> Non
 
 
 def test_a_diamond_is_no_circle(tmp_path: Path) -> None:
-    _write(tmp_path, top={"a": 1}, left={"extends": "top.yml", "l": 1}, right={"extends": "top.yml", "r": 1},
-           x={"extends": ["left.yml", "right.yml"]})  # fmt: skip
+    _write(
+        tmp_path,
+        top={"a": 1},
+        left={"extends": "top.yml", "l": 1},
+        right={"extends": "top.yml", "r": 1},
+        x={"extends": ["left.yml", "right.yml"]},
+    )
     resolved = resolve(tmp_path / "x.yml")
     assert resolved.values == {"a": 1, "l": 1, "r": 1}
     assert len(resolved.files) == 4
@@ -193,9 +212,18 @@ def test_a_block_that_extends_replaces_and_one_that_does_not_merges(tmp_path: Pa
 
 
 def test_any_mapping_may_extend_even_in_a_list(tmp_path: Path) -> None:
-    _write(tmp_path, size={"name": "m", "layers": 2}, step={"name": "s"},
-           x={"kormo": {"architecture": {"extends": "size.yml", "layers": 3}, "tokenizer": {"train": "step.yml"}},
-              "datasets": [{"extends": "step.yml"}]})  # fmt: skip
+    _write(
+        tmp_path,
+        size={"name": "m", "layers": 2},
+        step={"name": "s"},
+        x={
+            "kormo": {
+                "architecture": {"extends": "size.yml", "layers": 3},
+                "tokenizer": {"train": "step.yml"},
+            },
+            "datasets": [{"extends": "step.yml"}],
+        },
+    )
     values = resolve(tmp_path / "x.yml").values
     assert values["kormo"] == {
         "architecture": {"name": "m", "layers": 3},
