@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
 
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
-from kormo_plugins.recipe.check import check_recipe
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
@@ -68,7 +67,6 @@ class KormoPlugin(BasePlugin):
         for flag in ("inference", "is_preprocess"):  # set by Axolotl's commands, not by the user
             overrides.pop(flag, None)
         self.recipe = recipe = load_recipe(path, overrides)
-        check_recipe(recipe)
         self._adopt_plugins(cfg, recipe)
         if cfg.inference:
             return self._for_inference(cfg, recipe)

@@ -17,9 +17,7 @@ IDENTITY_LENGTH = 12
 
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, no NaN; paths as POSIX text."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:

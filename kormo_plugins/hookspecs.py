@@ -81,18 +81,19 @@ def kormo_corpus_steps() -> Iterable[Component]:
 @hookspec
 def kormo_packings() -> Iterable[Component]:
     """How documents become rows. Loads to `pack(lengths, row_length, params) -> Packing`: a pure function of the
-    token count of each document (int64 array, shape [documents])."""
+    token count of each document (int64 array, shape [documents]); `Packing` is in `mixture/packing.py`."""
 
 
 @hookspec
 def kormo_mixings() -> Iterable[Component]:
-    """How sources share a run. Loads to `schedule(weights, params) -> Mixing`: a pure function that says which
-    source each sample of the run is drawn from."""
+    """How sources share a run. Loads to `schedule(sources, params, *, row_length, global_batch, steps) -> Mixing`: a
+    pure function of the sources' sizes that says how many rows of each source come before each step."""
 
 
 @hookspec
 def kormo_collators() -> Iterable[Component]:
-    """How rows become a batch. Loads to `make(params) -> Callable[[rows], dict[str, Tensor]]`."""
+    """How rows become a batch. Loads to `make(params) -> Callable[[rows], dict[str, Tensor]]`; `rows` is a sequence of
+    rows (`SampleRows` in `mixture/dataset.py`)."""
 
 
 @hookspec

@@ -52,7 +52,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
 
     The exit status is 2 if any of them is refused.
     """
-    from kormo_plugins.recipe.check import validate as check
+    from kormo_plugins.recipe.validate import validate as check
 
     results: list[dict[str, Any]] = []
     for file in files:
@@ -75,9 +75,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
             }
         )
         if not as_json:
-            click.echo(
-                f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})"
-            )
+            click.echo(f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})")
     if as_json:
         print_json(results)
     if not all(result["ok"] for result in results):

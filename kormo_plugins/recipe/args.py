@@ -1,7 +1,4 @@
-"""What Axolotl is told about our keys: that they exist.
-
-They are checked by `recipe.schema` and the components' own models, before Axolotl looks.
-"""
+"""The two keys that we add to Axolotl's schema; what is inside `kormo` is checked by our own models."""
 
 from __future__ import annotations
 
@@ -11,8 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class KormoArgs(BaseModel):
-    """Merged into Axolotl's configuration model, so that it keeps the block."""
+    """Merged into Axolotl's input schema, which would drop keys that it does not know."""
 
-    kormo: dict[str, Any] | None = Field(
-        default=None, description="the `kormo:` block, see recipe.schema.KormoBlock"
-    )
+    kormo: dict[str, Any] | None = Field(default=None, description="everything that kormo-plugins reads")
+    extends: str | list[str] | None = Field(default=None, description="recipes that this one inherits from")

@@ -162,9 +162,7 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 
     definitions: dict[str, Schema] = {}
     schema = object_schema(AxolotlInputConfig, definitions)
-    schema.pop(
-        "required", None
-    )  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
     sources: dict[str, list[int]] = {}
     for plugin in plugins:
         model = _arguments(plugin)

@@ -1,27 +1,18 @@
-"""Is this recipe what its author meant? Every key known, every value of its kind, no contradiction.
+"""Axolotl's part of a recipe: every key known, every value of its kind.
 
-Four looks, each stopping at the first fault: the file itself (`extends` needs our plugin), our block against
-the models of the installed components, Axolotl's part against the cached schema, the rules across keys. With
-`full`, Axolotl's own validators as well; only they import torch.
+Axolotl drops a key that it does not know, at any depth, without a word. Here it is an error with the nearest name,
+from the cached schema of the installed Axolotl, without importing it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.axolotl_schema import OURS, SchemaView, axolotl_keys
 from kormo_plugins.recipe.json_types import Fault, faults
-from kormo_plugins.recipe.load import Recipe, load_recipe
-from kormo_plugins.recipe.resolve import COMMAND_LINE, EXTENDS, Resolved, resolve_data
-from kormo_plugins.recipe.rules import RULES
-from kormo_plugins.recipe.yaml_file import read_yaml
-from kormo_plugins.registry import registry
-
-ToAxolotl = Callable[[Recipe], dict[str, Any]]
+from kormo_plugins.recipe.resolve import COMMAND_LINE, Resolved
 
 MEANT = {
     "torch_dtype": "say it under kormo.precision",
@@ -44,60 +35,12 @@ PLUGIN_OF = {
 """Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was looked at and found in order.
-
-    Args:
-        path: the recipe.
-        kind: `recipe` or `dataset recipe`.
-        files: every file that was read.
-        keys: number of values that were checked.
-        full: Axolotl's own validators ran too.
-    """
-
-    path: Path
-    kind: str
-    files: list[Path]
-    keys: int
-    full: bool
-
-
-def validate(
-    path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None
-) -> Report:
-    """Checks a recipe, or a dataset recipe by itself.
-
-    Args:
-        path: the file.
-        overrides: nested mapping that wins over it, as in `resolve`.
-        full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run too (seconds).
-    Raises:
-        KormoError: the first fault.
-    """
-    path = Path(path)
-    own = read_yaml(path)
-    if "sources" in own and "kormo" not in own:
-        from kormo_plugins.recipe.data import parse_data
-
-        data = resolve_data(path, overrides)
-        parse_data(data.values, registry(), lambda key: data.where(key) if key else str(path))
-        return Report(path, "dataset recipe", data.files, _count(data.values), False)
-    named_in_file(own, path)
-    recipe = load_recipe(path, overrides)
-    check_recipe(recipe)
-    if full:
-        check_with_axolotl(recipe.resolved, full(recipe))
-    return Report(path, "recipe", recipe.resolved.files, _count(recipe.resolved.values), full is not None)
-
-
-def check_recipe(recipe: Recipe) -> None:
-    """Everything that a recipe can be held to besides its `kormo:` block, which `load_recipe` has checked.
+def check_axolotl_keys(resolved: Resolved) -> None:
+    """Axolotl's part of a recipe against the installed Axolotl and the plugins that the recipe lists.
 
     Raises:
-        KormoError: the first fault.
+        KormoError: our plugin is not listed, another cannot be imported, or a key or value is wrong.
     """
-    resolved = recipe.resolved
     plugins = resolved.get("plugins")
     names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
     if not set(names) & set(OURS):
@@ -108,25 +51,6 @@ def check_recipe(recipe: Recipe) -> None:
             f"add {OURS[0]} to plugins",
         )
     check_keys(resolved.values, axolotl_keys(names), resolved)
-    check_tokenizer(recipe)
-    for rule in RULES:
-        rule(resolved)
-
-
-def named_in_file(own: Mapping[str, Any], path: Path) -> None:
-    """A file that says `extends` must itself name our plugin: Axolotl reads this file only.
-
-    Raises:
-        KormoError: it does not.
-    """
-    plugins = own.get("plugins")
-    named = {plugins} if isinstance(plugins, str) else {p for p in plugins or () if isinstance(p, str)}
-    if EXTENDS in own and not named & set(OURS):
-        raise KormoError(
-            f"{path}: {EXTENDS}", f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
-            f"Axolotl would not load us, drop {EXTENDS} in silence and train from what is left",
-            f"add `plugins: [{OURS[0]}]` to this file (those of the files it extends are kept)",
-        )  # fmt: skip
 
 
 def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> None:
@@ -145,9 +69,7 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
     for fault in sorted(found, key=lambda fault: bool(fault.expected)):
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
-            raise KormoError(
-                where, _shown(fault.value), f"it should be {fault.expected}", "give a value of that kind"
-            )
+            raise KormoError(where, shown(fault.value), f"it should be {fault.expected}", "give a value of that kind")
         name = fault.key.rsplit(".", 1)[-1]
         raise KormoError(
             where, f"the key {name!r}", "Axolotl does not know it and would drop it in silence",
@@ -159,11 +81,7 @@ def _meant(name: str, fault: Fault, view: SchemaView) -> str:
     if name == fault.key and name in MEANT:
         return f"remove it: {MEANT[name]}"
     for beginning, plugin in PLUGIN_OF.items():
-        if (
-            name == fault.key
-            and name.startswith(beginning)
-            and not any(k.startswith(beginning) for k in view.keys)
-        ):
+        if name == fault.key and name.startswith(beginning) and not any(k.startswith(beginning) for k in view.keys):
             return f"list {plugin} under `plugins`"
     from kormo_plugins.recipe.schema import KormoBlock
 
@@ -172,17 +90,12 @@ def _meant(name: str, fault: Fault, view: SchemaView) -> str:
         return near or f"remove it; the keys here are: {', '.join(fault.known[:12])}"
     if name in KormoBlock.model_fields:
         return "move it below `kormo:`"
-    return (
-        closest(name, KormoBlock.model_fields)
-        or "remove it, or list the plugin that reads it under `plugins`"
-    )
+    return closest(name, KormoBlock.model_fields) or "remove it, or list the plugin that reads it under `plugins`"
 
 
 def _option(fault: Fault, view: SchemaView, resolved: Resolved | None) -> bool:
     """Axolotl writes options of its commands (`--debug`) into the configuration, where they are no keys."""
-    return (
-        fault.key in view.command_line and resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
-    )
+    return fault.key in view.command_line and resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
 
 
 def _prefixed(fault: Fault) -> bool:
@@ -191,68 +104,8 @@ def _prefixed(fault: Fault) -> bool:
     return block == "fsdp_config" and name.startswith("fsdp_") and name.removeprefix("fsdp_") in fault.known
 
 
-def check_tokenizer(recipe: Recipe) -> None:
-    """The parameters of a tokenizer that is trained.
-
-    Raises:
-        KormoError: no name, an unknown one, or parameters that it does not take.
-    """
-    choice = recipe.block.tokenizer
-    if choice is None or choice.train is None:
-        return
-    values = dict(choice.train)
-    name = values.pop("name", None)
-    where = recipe.resolved.where("kormo.tokenizer.train")
-    if not isinstance(name, str):
-        raise KormoError(
-            where,
-            f"name: {_shown(name)}",
-            "`name` says which tokenizer is trained",
-            f"set it to one of: {', '.join(recipe.registry.names('tokenizer')) or 'none is installed'}",
-        )
-    recipe.registry.params("tokenizer", name, values, where)
-
-
-def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
-    """Axolotl's own validators on the configuration that it would get (imports Axolotl and torch).
-
-    The checks of this machine's GPU are left out: a recipe for eight GPUs can be validated on a laptop.
-
-    Raises:
-        KormoError: what they refuse.
-    """
-    from axolotl.integrations.base import PluginManager
-    from axolotl.utils.config import validate_config
-    from axolotl.utils.dict import DictDefault
-    from pydantic import ValidationError
-
-    manager = PluginManager.get_instance()
-    for name in values.get("plugins") or ():
-        manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
-    try:
-        validate_config(DictDefault(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise KormoError(
-            resolved.where(key) if key else str(resolved.path),
-            _shown(first["input"]) if key else "a combination of keys that Axolotl refuses",
-            first["msg"].removeprefix("Value error, "), "change what the message names",
-        ) from None  # fmt: skip
-    except (ValueError, DeprecationWarning, ImportError) as error:
-        raise KormoError(str(resolved.path), "a combination of keys that Axolotl refuses", str(error),
-                         "change what the message names") from None  # fmt: skip
-
-
-def _shown(value: Any) -> str:
-    text = (
-        {True: "true", False: "false", None: "null"}.get(value)
-        if isinstance(value, (bool, type(None)))
-        else None
-    )
+def shown(value: Any) -> str:
+    """A value as YAML spells it, cut to the length of a line."""
+    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, (bool, type(None))) else None
     text = text or repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _count(value: Any) -> int:
-    return sum(_count(child) for child in value.values()) if isinstance(value, Mapping) else 1

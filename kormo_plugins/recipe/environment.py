@@ -60,6 +60,5 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
         where,
         f"{match[0]!r}",
         f"the environment variable {parts['name']} {state}, and there is no default",
-        closest(parts["name"], variables)
-        or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
+        closest(parts["name"], variables) or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
     )

@@ -168,9 +168,7 @@ def merge(base: Block | Leaf, own: Block | Leaf, keys: Keys = ()) -> Block | Lea
         if not isinstance(base, Leaf) or not isinstance(base.value, list):
             return Leaf(own.value, own.file, replaces=True)
         return Leaf([*base.value, *(n for n in own.value if n not in base.value)], own.file, base.replaces)
-    if isinstance(
-        base, Leaf
-    ):  # remembered, so that the result also replaces what stands further up the chain
+    if isinstance(base, Leaf):  # remembered, so that the result also replaces what stands further up the chain
         return Block(own.children, own.file, replaces=True)
     children = dict(base.children)
     for key, child in own.children.items():
@@ -248,11 +246,7 @@ class _Reader:
     def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys) -> Block:
         """The tree of a mapping in `file`, its own `extends` followed."""
         own: Block | Leaf = Block(
-            {
-                key: self._node(value, file, folder, (*at, key))
-                for key, value in values.items()
-                if key != EXTENDS
-            },
+            {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS},
             file,
         )
         if EXTENDS not in values:
@@ -271,18 +265,14 @@ class _Reader:
         if isinstance(value, Mapping):
             return self.block(value, file, folder, at)
         if isinstance(value, list):
-            return Leaf(
-                [plain(self._node(item, file, folder, (*at, i))) for i, item in enumerate(value)], file
-            )
+            return Leaf([plain(self._node(item, file, folder, (*at, i))) for i, item in enumerate(value)], file)
         return Leaf(value, file)
 
 
 def _parents(value: Any, where: str) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise KormoError(
-            where, repr(value), "`extends` is one path or a list of paths", "write `extends: other.yml`"
-        )
+        raise KormoError(where, repr(value), "`extends` is one path or a list of paths", "write `extends: other.yml`")
     for name in names:
         if "://" in name:
             raise KormoError(

@@ -198,12 +198,7 @@ def context_parallel_knows_no_documents(recipe: Resolved) -> None:
     """Ring attention over unpacked batches sees a row as one document."""
     size = recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1
     collator = recipe.get("kormo.collator.name") or "document_mask"
-    if (
-        isinstance(size, int)
-        and size > 1
-        and collator == "document_mask"
-        and recipe.get("kormo.data") is not None
-    ):
+    if isinstance(size, int) and size > 1 and collator == "document_mask" and recipe.get("kormo.data") is not None:
         key = "context_parallel_size" if recipe.get("context_parallel_size") else "sequence_parallel_degree"
         raise _error(
             recipe,

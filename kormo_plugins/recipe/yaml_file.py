@@ -101,9 +101,7 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         ) from None
     if not isinstance(value, dict):
         found = "an empty file" if value is None else f"a {type(value).__name__}"
-        raise KormoError(
-            str(path), found, "a recipe is a mapping of keys to values", "write `key: value` lines"
-        )
+        raise KormoError(str(path), found, "a recipe is a mapping of keys to values", "write `key: value` lines")
     return value
 
 
@@ -112,13 +110,9 @@ def _text(path: Path, named_by: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise KormoError(
-            where, f"the path {str(path)!r}", "there is no such file", nearest_file(path)
-        ) from None
+        raise KormoError(where, f"the path {str(path)!r}", "there is no such file", nearest_file(path)) from None
     except IsADirectoryError:
-        raise KormoError(
-            where, f"the folder {str(path)!r}", "a recipe is a file", "name a .yml file in it"
-        ) from None
+        raise KormoError(where, f"the folder {str(path)!r}", "a recipe is a file", "name a .yml file in it") from None
     except UnicodeDecodeError as error:
         raise KormoError(
             str(path),
@@ -127,9 +121,7 @@ def _text(path: Path, named_by: str) -> str:
             "save it as UTF-8",
         ) from None
     except OSError as error:
-        raise KormoError(
-            where, f"the path {str(path)!r}", f"it cannot be read: {error.strerror}", "check it"
-        ) from None
+        raise KormoError(where, f"the path {str(path)!r}", f"it cannot be read: {error.strerror}", "check it") from None
 
 
 def nearest_file(path: Path) -> str:
@@ -152,9 +144,7 @@ def _measure(value: Any) -> None:
         item, depth = stack.pop()
         count += 1
         if count > MAX_VALUES or depth > MAX_DEPTH:
-            raise ValueError(
-                f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels once aliases are expanded"
-            )
+            raise ValueError(f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels once aliases are expanded")
         if isinstance(item, dict):
             stack.extend((child, depth + 1) for child in item.values())
         elif isinstance(item, list):

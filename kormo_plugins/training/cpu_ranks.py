@@ -55,9 +55,7 @@ def _default_to_gloo() -> None:
     if getattr(original, "_kormo", False):
         return
 
-    def prepare_backend(
-        self: Any, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None
-    ) -> Any:
+    def prepare_backend(self: Any, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None) -> Any:
         return original(self, cpu, sagemaker_dp, backend or "gloo")
 
     prepare_backend._kormo = True  # type: ignore[attr-defined]
@@ -75,7 +73,7 @@ def _deepspeed_on_gloo() -> None:
 
     if not deepspeed.comm.is_initialized():
         deepspeed.comm.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
-    backend = sys.modules["deepspeed.comm.torch"].TorchBackend  # type: ignore[attr-defined]
+    backend = sys.modules["deepspeed.comm.torch"].TorchBackend
     original = backend.all_gather_into_tensor
     if getattr(original, "_kormo", False):
         return

@@ -21,11 +21,12 @@ def continuations(model_dir: Path, prompts: Iterable[str], max_new_tokens: int, 
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForCausalLM.from_pretrained(model_dir).eval()
     bos = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
-    results = []
+    results: list[tuple[str, str]] = []
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         for prompt in prompts:
             ids = torch.tensor([bos + tokenizer.encode(prompt, add_special_tokens=False)])
             out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens)
-            results.append((prompt, tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)))
+            text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+            results.append((prompt, str(text)))
     return results

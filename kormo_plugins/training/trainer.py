@@ -57,6 +57,7 @@ class ObjectiveMixin(Trainer):
 class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
     """Axolotl's trainer for causal language models, made exact. `configure` is called before `train`."""
 
+    args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
 
@@ -71,7 +72,7 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         self.model_accepts_loss_kwargs = True
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder.
-            self.model.save_pretrained = lambda *args, **kwargs: None
+            setattr(self.model, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
@@ -83,7 +84,8 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
             return super()._get_train_sampler(train_dataset)
-        length = len(train_dataset if train_dataset is not None else self.train_dataset)
+        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
+        length = len(dataset)
         self._offset_sampler = OffsetSampler(length)
         return self._offset_sampler
 
@@ -133,4 +135,3 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
             raise private.disk_error_in(error, folder.parent) or error from error
         self.accelerator.wait_for_everyone()
-

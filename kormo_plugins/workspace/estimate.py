@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from kormo_plugins.recipe.load import Recipe
 
@@ -28,7 +29,7 @@ def build_seconds(recipe: Recipe) -> float | None:
     return total / BYTES_PER_SECOND if missing else None
 
 
-def _source_bytes(source: dict) -> float:  # type: ignore[type-arg]
+def _source_bytes(source: dict[str, Any]) -> float:
     reader, generator = source.get("reader") or {}, source.get("generator") or {}
     if isinstance(generator, dict) and "megabytes" in generator:
         return float(generator["megabytes"]) * 1e6

@@ -25,7 +25,9 @@ from kormo_plugins.workspace.build import Built, say
 from kormo_plugins.workspace.estimate import build_seconds
 
 RESOLVED = "recipe.yml"
-_HEADER = "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
+_HEADER = (
+    "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
+)
 MAX_WORLD = 8
 MAX_SECONDS = 600.0
 """A job of more ranks, or an estimate of more seconds, does not build while its GPUs wait."""
@@ -54,7 +56,9 @@ def refuse_long_build(recipe: Recipe, world_size: int) -> None:
     seconds = build_seconds(recipe)
     if seconds is None or (world_size <= MAX_WORLD and seconds <= MAX_SECONDS):
         return
-    reason = f"{world_size} ranks would wait" if world_size > MAX_WORLD else f"it takes about {seconds / 60:,.0f} minutes"
+    reason = (
+        f"{world_size} ranks would wait" if world_size > MAX_WORLD else f"it takes about {seconds / 60:,.0f} minutes"
+    )
     raise KormoError(
         str(recipe.path), "data that is not built yet", f"{reason} for documents, tokenizer and shards",
         f"run `axolotl preprocess {recipe.path}` first, on one machine",

@@ -91,9 +91,7 @@ def test_nothing_heavy_is_imported(
 
 def test_show_prints_yaml_that_says_the_same(folder: Path) -> None:
     result = CliRunner().invoke(cli, ["recipe", "show", "child.yml", "--origins"])
-    as_json = json.loads(
-        CliRunner().invoke(cli, ["recipe", "show", "child.yml", "--origins", "--json"]).stdout
-    )
+    as_json = json.loads(CliRunner().invoke(cli, ["recipe", "show", "child.yml", "--origins", "--json"]).stdout)
     values = yaml.safe_load(result.stdout)
     assert values == as_json["values"]
     assert values["kormo"]["samples"]["prompts"] == ["a: b", "two\nlines"]

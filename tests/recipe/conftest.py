@@ -38,8 +38,7 @@ DATA = """\
 name: words
 sources:
   ko: {language: ko, license: CC0-1.0, reader: {name: stub_reader, size: 2}}
-  en: {language: en, license: CC0-1.0, generator: {name: stub_generator}, synthetic: true, steps: [{name:
-      stub_step}]}
+  en: {language: en, license: CC0-1.0, generator: {name: stub_generator}, synthetic: true, steps: [{name: stub_step}]}
 steps: [{name: stub_step, size: 4}]
 packing: {name: stub_packing}
 mixture: {name: stub_mixing, weights: {ko: 3, en: 1}}
@@ -61,8 +60,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes the files of one text, divided by lines `#: name`, and returns `recipe.yml`, in the current
-    folder."""
+    """Writes the files of one text, divided by lines `#: name`, and returns `recipe.yml`, in the current folder."""
     monkeypatch.chdir(tmp_path)
 
     def write(text: str) -> Path:

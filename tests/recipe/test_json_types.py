@@ -76,9 +76,7 @@ VALUES = st.recursive(
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=2),
-        st.dictionaries(
-            st.sampled_from(["path", "count", "ratio", "flag", "items", "self"]), inner, max_size=2
-        ),
+        st.dictionaries(st.sampled_from(["path", "count", "ratio", "flag", "items", "self"]), inner, max_size=2),
     ),
     max_leaves=5,
 )

@@ -13,12 +13,8 @@ from conftest import DATA, SOUND, Write
 
 from kormo_plugins.cli.main import cli
 
-ROOMS = all(
-    importlib.util.find_spec(f"kormo_plugins.{room}.params") is not None for room in ("corpus", "mixture")
-)
-needs_rooms = pytest.mark.skipif(
-    not ROOMS, reason="the corpus and mixture rooms have no parameter models yet"
-)
+ROOMS = all(importlib.util.find_spec(f"kormo_plugins.{room}.params") is not None for room in ("corpus", "mixture"))
+needs_rooms = pytest.mark.skipif(not ROOMS, reason="the corpus and mixture rooms have no parameter models yet")
 
 CHILD = "extends: sound.yml\nplugins: [kormo_plugins.KormoPlugin]\n"
 """A sound child; the cases add to it."""

@@ -43,9 +43,7 @@ def _write(folder: Path, **files: Any) -> None:
     for name, value in files.items():
         path = folder / f"{name}.yml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False), encoding="utf-8"
-        )
+        path.write_text(value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
 
 
 def _later_wins(layers: list[dict[str, Any]]) -> dict[str, Any]:
