@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import GENERATION, IDS
+from .conftest import GENERATION, IDS
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

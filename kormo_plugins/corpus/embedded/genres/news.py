@@ -18,6 +18,7 @@ def write(w: Writer) -> None:
         "count2": dice.between(10, 600), "hour2": dice.between(3, 12),
     }  # fmt: skip
     w.slots.update({name: both(value) for name, value in numbers.items()})
+    w.slots["won"] = both(10_000 * numbers["money"])  # Korean counts in units of ten thousand
     w.slots["hour"] = both(dice.between(1, numbers["hour2"] - 1))
     w.slots["month2"] = dice.pick(calendar()[0])
     for name in ("event", "building", "crop"):
