@@ -45,7 +45,8 @@ class EmbeddedParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     language: Literal["ko", "en", "mul", "all"] = Field(
-        default="all", description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)"
+        default="all",
+        description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)",
     )
     genres: list[str] | None = Field(
         default=None, min_length=1, description=f"genres in turn; null: all of {', '.join(GENRES)}"
@@ -53,7 +54,9 @@ class EmbeddedParams(BaseModel):
     megabytes: float = Field(default=2.0, gt=0, description="size of all documents in 10^6 UTF-8 bytes")
     seed: int = Field(default=0, description="another seed, other documents")
     style: int = Field(
-        default=0, ge=0, description="which writer: another speech level, layout and share of the lexicon (15 differ)"
+        default=0,
+        ge=0,
+        description="which writer: another speech level, layout and share of the lexicon (15 differ)",
     )
 
     @field_validator("genres")
@@ -78,7 +81,9 @@ def _genre(name: str):  # type: ignore[no-untyped-def]
     return import_module(f"{__package__}.genres.{name}").write
 
 
-def write_document(language: str, genre: str, number: int, seed: int, style_number: int, room: float) -> str | None:
+def write_document(
+    language: str, genre: str, number: int, seed: int, style_number: int, room: float
+) -> str | None:
     """The text of one document, a pure function of its name; None if it would be longer than `room` bytes.
 
     Args:
@@ -107,9 +112,7 @@ def _block(params: EmbeddedParams, block: int, budget: float) -> Iterator[Docume
         genre = genres[number % len(genres)]
         turn = number // len(genres) % len(_TURNS)
         language = _TURNS[turn] if params.language == "all" else params.language
-        text = write_document(
-            language, genre, number, params.seed, params.style, left + budget * TOLERANCE
-        )
+        text = write_document(language, genre, number, params.seed, params.style, left + budget * TOLERANCE)
         if text is None:
             continue
         left -= len(text.encode())

@@ -80,7 +80,10 @@ class Lexicon:
         self.phrases: dict[str, tuple[Template, ...]] = {}
         for name, entries in all_words().items():
             kept = [entry for k, entry in enumerate(entries) if belongs(k, len(entries), style)]
-            self.words[name] = tuple(Word(entry[0], entry[-1] if len(entry) < 3 else entry[1], name.startswith("a.")) for entry in kept)
+            self.words[name] = tuple(
+                Word(entry[0], entry[-1] if len(entry) < 3 else entry[1], name.startswith("a."))
+                for entry in kept
+            )
             if len(kept[0]) == 4:
                 self.uses[name] = tuple(Use(Word(*entry[:2]), Word(*entry[2:])) for entry in kept)
         for name, templates in all_phrases().items():

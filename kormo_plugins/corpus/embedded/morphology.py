@@ -50,7 +50,12 @@ def with_tail(text: str, tail: str) -> str:
 
 _CLOSING = "\"')]}”’」』》.,!?"
 _DIGIT_TAILS = dict(zip("0123456789", ("ㅇ", "ㄹ", "", "ㅁ", "", "", "ㄱ", "ㄹ", "ㄹ", ""), strict=True))
-_LETTER_TAILS = {"L": "ㄹ", "M": "ㅁ", "N": "ㄴ", "R": "ㄹ"}  # 엘, 엠, 엔, 알; every other name ends in a vowel
+_LETTER_TAILS = {
+    "L": "ㄹ",
+    "M": "ㅁ",
+    "N": "ㄴ",
+    "R": "ㄹ",
+}  # 엘, 엠, 엔, 알; every other name ends in a vowel
 _UNIT_TAILS = {"kg": "ㅁ", "g": "ㅁ", "mg": "ㅁ", "km": "", "m": "", "cm": "", "mm": "", "L": "", "mL": ""}
 _FRACTION = re.compile(r"(\d+)/\d+$")
 _NUMBER = re.compile(r"(\d[\d,]*)(\.\d+)?$")
@@ -114,7 +119,7 @@ PARTICLES: dict[str, tuple[str, str]] = {
     "으로서": ("으로서", "로서"), "이나": ("이나", "나"), "이랑": ("이랑", "랑"), "아": ("아", "야"),
     "이라는": ("이라는", "라는"), "이라고": ("이라고", "라고"), "이며": ("이며", "며"), "이고": ("이고", "고"),
     "인데": ("인데", "인데"), "이지만": ("이지만", "지만"), "이라서": ("이라서", "라서"), "이면": ("이면", "면"),
-    "이었던": ("이었던", "였던"), "인": ("인", "인"), "이자": ("이자", "자"), "이었고": ("이었고", "였고"),
+    "이었던": ("이었던", "였던"), "인": ("인", "인"), "이자": ("이자", "자"), "이네": ("이네", "네"), "이었고": ("이었고", "였고"),
     "이니까": ("이니까", "니까"), "이든": ("이든", "든"), "이라도": ("이라도", "라도"),
 }  # fmt: skip
 """Name of a particle or connective copula -> its forms after a consonant and after a vowel."""
@@ -199,7 +204,8 @@ def infinitive(stem: str) -> str:
     if kind == "ㅅ":
         return with_tail(stem, "") + harmony
     if kind == "ㅎ":
-        return stem[:-1] + join(lead, {"ㅏ": "ㅐ", "ㅓ": "ㅐ", "ㅑ": "ㅒ", "ㅕ": "ㅖ"}[vowel])
+        dark = "ㅐ" if stem.endswith(("이렇", "그렇", "저렇", "어떻")) else "ㅔ"  # 그래, but 누레
+        return stem[:-1] + join(lead, {"ㅏ": "ㅐ", "ㅓ": dark, "ㅑ": "ㅒ", "ㅕ": "ㅖ"}[vowel])
     if tail:
         return stem + harmony
     if last == "푸":
@@ -255,8 +261,38 @@ def honorific(stem: str) -> str:
     return _eu(stem, "시")
 
 
-_PLAIN_ENDINGS = {"고", "지만", "게", "기", "지", "던", "도록", "거나", "자마자", "기로", "는데", "네", "다가", "고자"}
-_EU_ENDINGS = {"면", "니", "니까", "려고", "러", "면서", "며", "ㄴ", "ㄹ", "ㅁ", "므로", "려면", "ㄹ수록", "ㄹ지"}
+_PLAIN_ENDINGS = {
+    "고",
+    "지만",
+    "게",
+    "기",
+    "지",
+    "던",
+    "도록",
+    "거나",
+    "자마자",
+    "기로",
+    "는데",
+    "네",
+    "다가",
+    "고자",
+}
+_EU_ENDINGS = {
+    "면",
+    "니",
+    "니까",
+    "려고",
+    "러",
+    "면서",
+    "며",
+    "ㄴ",
+    "ㄹ",
+    "ㅁ",
+    "므로",
+    "려면",
+    "ㄹ수록",
+    "ㄹ지",
+}
 _A_ENDINGS = {"아", "아서", "아야", "아도", "아라"}
 ADNOMINAL = "는"
 """The form before a noun, now: 가는, 큰, 있는. (Past and adjectives: `ㄴ`; future: `ㄹ`.)"""

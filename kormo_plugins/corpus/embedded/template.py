@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from kormo_plugins.corpus.embedded import english, morphology
 
@@ -25,9 +25,8 @@ _SLOT = re.compile(r"\{([@!~=]?[^{}:]+)(?::([^{}]*))?\}")
 _POOL = re.compile(r"\{(@[a-z_.]+\d*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word or phrase in both languages.
+class Word(NamedTuple):
+    """A word or phrase in both languages (a tuple, since some hundred thousand are made each second).
 
     Args:
         ko: Korean; a verb or adjective in its dictionary form, as the last word of the phrase.

@@ -1,7 +1,8 @@
-"""Encyclopedic entries: a place, its land, history, craft and life; each fact is drawn once."""
+"""Encyclopedic entries: a place, its land, history, craft and life; each fact of a place is drawn once."""
 
 from __future__ import annotations
 
+from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.template import both
 from kormo_plugins.corpus.embedded.writer import Writer
 
@@ -30,18 +31,23 @@ def _facts(w: Writer) -> None:
     w.slots["street"] = w.pair("encyclopedia.street")
 
 
-def write(w: Writer) -> None:
-    """An opening sentence, then sections of two to five facts each until the length is reached, then an end."""
+def _entry(w: Writer) -> None:
     _facts(w)
     w.title(w.pair("encyclopedia.title"))
     w.say("encyclopedia.open")
-    sections = ("land", "history", "craft", "life")
-    while not w.full:
-        for section in sections:
-            if w.full:
-                break
-            for _ in range(w.dice.between(2, 5)):
-                w.say(f"encyclopedia.{section}")
-            w.paragraph()
-        sections = ("life", "craft", "land")
+    for section in w.dice.some(("land", "history", "craft", "life"), 4):
+        if w.full:
+            break
+        for _ in range(w.dice.between(2, 4)):
+            w.say(f"encyclopedia.{section}")
+        w.paragraph()
     w.say("encyclopedia.end")
+    w.paragraph()
+
+
+def write(w: Writer) -> None:
+    """Entries until the length is reached: each an opening, sections of two to four facts, an end."""
+    _entry(w)
+    while not w.full:
+        w.slots.update(worlds.further(w.dice, w.lexicon, w.language))
+        _entry(w)

@@ -46,12 +46,27 @@ _NOUNS = (
     "rows", "prices", "scores", "visits", "parcels", "letters", "tickets", "readings", "orders", "boxes", "days",
     "trips", "stock", "marks", "lamps", "boats", "seeds", "rooms", "shelves", "wells", "fields", "trains",
 )  # fmt: skip
-_ITEMS = ("values", "numbers", "items", "data", "entries", "amounts", "records", "samples", "readings", "counts")
+_ITEMS = (
+    "values",
+    "numbers",
+    "items",
+    "data",
+    "entries",
+    "amounts",
+    "records",
+    "samples",
+    "readings",
+    "counts",
+)
 
 
 def above(dice: Dice, words: list[str]) -> Program:
     """Filtering by a threshold."""
-    xs, name, values = _ints(dice, 1, 99), _name(dice, "above", "keep_large", "filter_high"), dice.pick(_ITEMS)
+    xs, name, values = (
+        _ints(dice, 1, 99),
+        _name(dice, "above", "keep_large", "filter_high"),
+        dice.pick(_ITEMS),
+    )
     limit = dice.between(20, 80)
     source = (
         f"def {name}({values}, limit):\n    «doc»\n    # «why»\n    return [x for x in {values} if x > limit]"
@@ -61,7 +76,11 @@ def above(dice: Dice, words: list[str]) -> Program:
 
 def running(dice: Dice, words: list[str]) -> Program:
     """Running totals."""
-    xs, name, values = _ints(dice, 1, 60), _name(dice, "running_total", "cumulate", "add_up"), dice.pick(_ITEMS)
+    xs, name, values = (
+        _ints(dice, 1, 60),
+        _name(dice, "running_total", "cumulate", "add_up"),
+        dice.pick(_ITEMS),
+    )
     source = (
         f"def {name}({values}):\n    «doc»\n    totals, total = [], 0\n    for value in {values}:\n"
         "        total += value  # «why»\n        totals.append(total)\n    return totals"
