@@ -1,4 +1,4 @@
-"""An independent look at particles: regular expressions and Unicode decomposition, none of the generator's own code."""
+"""An independent look at particles: regular expressions and Unicode, none of the generator's code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ PAIRS = (
     ("이에요", "예요"),
     ("이었", "였"),
 )
-_DIGIT_CLOSED = {"0": True, "1": True, "2": False, "3": True, "4": False, "5": False, "6": True, "7": True, "8": True,
-                 "9": False}  # fmt: skip
+_DIGIT_CLOSED = dict(zip("0123456789", map(bool, (1, 1, 0, 1, 0, 0, 1, 1, 1, 0)), strict=True))
 # words that end like a particle after the other kind of sound, and are none
 _NOT_A_PARTICLE = {"바로", "새로", "서로", "따로", "별로", "실제로", "그대로", "대로", "스스로", "도로"}
 
@@ -37,8 +36,8 @@ def liquid(word: str) -> bool:
 
 
 def wrong_particles(text: str, nouns: Iterable[str]) -> list[str]:
-    """Every word of `text` whose particle does not fit: after the known `nouns` and after numbers all particles, and
-    after any Hangul the ones that cannot be mistaken (를, 로)."""
+    """Every word of `text` whose particle does not fit: after the known `nouns` and after numbers all
+    particles, and after any Hangul the ones that cannot be mistaken (를, 로)."""
     nouns = set(nouns)
     alternatives = "|".join(sorted(map(re.escape, nouns), key=len, reverse=True))
     known = re.compile(

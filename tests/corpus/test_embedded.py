@@ -39,7 +39,7 @@ def size(documents: tuple[Document, ...]) -> int:
     return sum(len(document.text.encode()) for document in documents)
 
 
-# ------------------------------------------------------------------------------------------------ as a component
+# ---- as a component
 
 
 def test_it_is_a_generator_component() -> None:
@@ -62,7 +62,7 @@ def test_bad_parameters_are_told(values: dict[str, object], named: str) -> None:
     assert named in caught.value.render()
 
 
-# --------------------------------------------------------------------------------------------------- determinism
+# ---- determinism
 
 
 def test_union_of_shards_is_the_corpus() -> None:
@@ -86,12 +86,12 @@ def test_bytes_are_pinned() -> None:
     for style in STYLES:
         for document in generate(EmbeddedParams(megabytes=0.1, style=style)):
             digest.update(document.text.encode())
-    assert digest.hexdigest()[:16] == "PINNED"
+    assert digest.hexdigest()[:16] == "1c8cb294c2ef3775"
 
 
 def test_seed_and_style_change_the_text() -> None:
     texts = {
-        (seed, style): [d.text for d in generate(EmbeddedParams(megabytes=0.05, seed=seed, style=style))][0]
+        (seed, style): next(iter(generate(EmbeddedParams(megabytes=0.05, seed=seed, style=style)))).text
         for seed in (0, 1) for style in STYLES
     }  # fmt: skip
     assert len(set(texts.values())) == len(texts)
@@ -102,7 +102,7 @@ def test_budget(megabytes: float) -> None:
     assert size(corpus(megabytes=megabytes)) == pytest.approx(megabytes * 1e6, rel=0.01)
 
 
-# ---------------------------------------------------------------------------------------------------- diversity
+# ---- diversity
 
 
 def test_every_genre_in_every_language() -> None:
@@ -152,23 +152,25 @@ def test_no_two_documents_alike_in_20_megabytes() -> None:
 
 
 def test_styles_can_be_told_apart() -> None:
-    """A nearest-profile classifier on words, trained on one half, knows the style of the other half's documents."""
+    """Naive Bayes on the words of one half of the documents knows the style of the other half's."""
+    import math
+
     halves = {style: corpus("ko", style, 1.0) for style in STYLES}
     profiles = {}
     for style, documents in halves.items():
         counts = Counter(word for d in documents[::2] for word in set(d.text.split()))
-        profiles[style] = {word: n / len(documents) for word, n in counts.items()}
+        profiles[style] = {word: math.log(n + 0.1) for word, n in counts.items()}
     right = total = 0
     for style, documents in halves.items():
         for document in documents[1::2]:
             words = set(document.text.split())
-            score = {s: sum(p.get(w, 0) for w in words) for s, p in profiles.items()}
+            score = {s: sum(p.get(w, math.log(0.1)) for w in words) for s, p in profiles.items()}
             right += max(score, key=score.__getitem__) == style
             total += 1
-    assert right / total > 0.7
+    assert right / total > 0.85
 
 
-# ------------------------------------------------------------------------------------------------- correct text
+# ---- correct text
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -189,10 +191,9 @@ def test_clean_text(language: str, style: int) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_particles(style: int) -> None:
-    kinds = ("tool", "vessel", "machine", "instrument", "cloth", "paper", "food", "plant", "animal", "venue", "job",
-             "event", "building", "crop", "fruit", "feature", "season", "weekday", "subject", "ingredient")  # fmt: skip
-    # a noun of one syllable with a particle can be another word (감는, 강가), so those are left to the unit tests
-    nouns = {e[0] for kind in kinds for e in lexicons.all_words()[kind] if " " not in e[0] and len(e[0]) > 1}
+    # a noun of one syllable and a particle can be another word (감는, 강가): those are left to the tables
+    lists = (entries for name, entries in lexicons.all_words().items() if name[:2] not in ("v.", "a."))
+    nouns = {entry[0] for entries in lists for entry in entries if " " not in entry[0] and len(entry[0]) > 1}
     text = "\n".join(d.text for d in corpus("ko", style) if d.meta["genre"] != "code")
     assert wrong_particles(text, nouns) == []
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of forms, one word a line)
 """Korean and English morphology against tables of forms as dictionaries and the school grammar give them."""
 
 from __future__ import annotations

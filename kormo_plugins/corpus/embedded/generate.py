@@ -1,8 +1,8 @@
 """Lays documents out in blocks and writes them: `generate(params, shard, shards)`.
 
-A block is a quarter of a megabyte, filled with documents of its own numbers until its bytes are spent; a shard makes
-every `shards`-th block. So the corpus is a function of the parameters alone, its shards can be made in any order, and
-a larger corpus begins with the blocks of a smaller one (all but its last).
+A block is a quarter of a megabyte, filled with documents of its own numbers until its bytes are spent; a
+shard makes every `shards`-th block. So the corpus is a function of the parameters alone, its shards can be
+made in any order, and a larger corpus begins with the blocks of a smaller one (all but its last).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from kormo_plugins.errors import closest
 NAME = "embedded"
 LICENSE = "Apache-2.0"
 GENRES: tuple[str, ...] = (
-    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter", "glossary",
+    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter",
+    "glossary",
 )  # fmt: skip
 BLOCK_BYTES = 250_000
 NUMBERS_PER_BLOCK = 4096
@@ -117,13 +118,19 @@ def _block(params: EmbeddedParams, block: int, budget: float) -> Iterator[Docume
             continue
         left -= len(text.encode())
         yield Document(
-            id=f"{NAME}-{params.style}-{params.seed}-{language}-{genre}-{number}", text=text, language=language,
-            license=LICENSE, synthetic=True, generator=NAME, meta={"genre": genre, "style": params.style},
-        )  # fmt: skip
+            id=f"{NAME}-{params.style}-{params.seed}-{language}-{genre}-{number}",
+            text=text,
+            language=language,
+            license=LICENSE,
+            synthetic=True,
+            generator=NAME,
+            meta={"genre": genre, "style": params.style},
+        )
 
 
 def generate(params: EmbeddedParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
-    """Every `shards`-th block of the corpus, from block `shard` on. The union over shards is the corpus, once."""
+    """Every `shards`-th block of the corpus, from block `shard` on. The union over shards is the corpus,
+    once."""
     total = params.megabytes * 1e6
     for block in range(shard, math.ceil(total / BLOCK_BYTES), shards):
         yield from _block(params, block, min(BLOCK_BYTES, total - block * BLOCK_BYTES))

@@ -54,10 +54,9 @@ def _korean(form: str, register: str) -> Callable[[Word], str]:
     if not form:
         return attrgetter("ko")
     if form in morphology.PARTICLES or form in morphology.COPULAS:
-        after = {tail: "" for tail in morphology._TAILS}
-        closed, opened = (morphology.particle(word, form, register) for word in ("책", "나무"))
-        liquid = morphology.particle("물", form, register)
-        after = {tail: liquid if tail == "ㄹ" else closed if tail.strip() else opened for tail in after}
+        closed, opened, liquid = (morphology.particle(word, form, register) for word in ("책", "나무", "물"))
+        after = dict.fromkeys(morphology.TAILS, closed)
+        after["ㄹ"] = liquid
         after[""] = opened
         sound = morphology.final_sound
         return lambda word: word.ko + after[sound(word.ko)]

@@ -1,4 +1,5 @@
-"""Writes one document: draws phrases from the lexicon, fills them from the world, keeps one or both languages."""
+"""Writes one document: draws phrases from the lexicon, fills them from the world, keeps one or both
+languages."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def _strides(count: int) -> tuple[int, ...]:
 
 @dataclass(slots=True)
 class Block:
-    """A paragraph or a list: its sentences in both languages (one list stays empty in a monolingual document)."""
+    """A paragraph or a list: its sentences in both languages (one list stays empty in a monolingual
+    document)."""
 
     separator: str = " "
     ko: list[str] = field(default_factory=list)
@@ -64,7 +66,8 @@ class Writer:
         return Word(self._fill(item, "ko") if self.ko else "", self._fill(item, "en") if self.en else "")
 
     def _next(self, name: str) -> Word | Template:
-        """The pool's items come in a drawn order (a walk with a stride prime to their number), all of them before
+        """The pool's items come in a drawn order (a walk with a stride prime to their number), all of them
+        before
         any comes again."""
         pool = self.lexicon.pools[name]
         walk = self._walks.get(name)
@@ -108,7 +111,8 @@ class Writer:
         self.blocks.append(self._block)
 
     def write(self, text: Word) -> None:
-        """Puts a pair into the open block; a prose block that has its number of sentences gives way to another."""
+        """Puts a pair into the open block; a prose block that has its number of sentences gives way to
+        another."""
         if self._block is None or self._room <= 0:
             self.open(" ", self.dice.between(*self.style.paragraph))
         block = self._block
@@ -139,6 +143,11 @@ class Writer:
         if self.style.title:
             shape = self.style.title.format
             self.line(Word(shape(text.ko), shape(text.en)))
+
+    def elsewhere(self) -> None:
+        """Moves to another world, for the next part of a long document; every bank begins anew."""
+        self.slots.update(worlds.further(self.dice, self.lexicon, self.language))
+        self._walks.clear()
 
     def thing(self, kind: str = "") -> None:
         """Puts another thing into the world's slots `o O oa v v2`."""

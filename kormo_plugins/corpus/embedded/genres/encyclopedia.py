@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.template import both
 from kormo_plugins.corpus.embedded.writer import Writer
+
+_DEGREES = {"spring": 9, "summer": 23, "autumn": 11, "winter": 0}
+"""The coolest that a season's mean may be, in degrees Celsius."""
 
 
 def _facts(w: Writer) -> None:
@@ -13,9 +15,9 @@ def _facts(w: Writer) -> None:
     second = first + dice.between(80, 200)
     numbers = {
         "area": dice.between(12, 980), "height": dice.between(80, 1890), "length": dice.between(4, 90),
-        "rain": 10 * dice.between(60, 190), "temperature": dice.between(2, 31), "share": dice.between(20, 80),
-        "n": dice.between(2, 48), "weight": 10 * dice.between(5, 300), "part": dice.between(10, 70),
-        "population": dice.between(900, 98_000),
+        "rain": 10 * dice.between(60, 190), "temperature": _DEGREES[w.slots["season"].en] + dice.between(0,
+        6), "share": dice.between(20, 80), "n": dice.between(2, 48), "weight": 10 * dice.between(5, 300),
+        "part": dice.between(10, 70), "population": dice.between(900, 98_000),
     }  # fmt: skip
     w.slots.update({name: both(value) for name, value in numbers.items()})
     years = zip(("year1", "year2", "year3"), (first, second, second + dice.between(20, 120)), strict=True)
@@ -49,5 +51,5 @@ def write(w: Writer) -> None:
     """Entries until the length is reached: each an opening, sections of two to four facts, an end."""
     _entry(w)
     while not w.full:
-        w.slots.update(worlds.further(w.dice, w.lexicon, w.language))
+        w.elsewhere()
         _entry(w)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.template import Word, both
 from kormo_plugins.corpus.embedded.writer import Writer
 
@@ -14,7 +13,8 @@ def _amounts(w: Writer) -> None:
     dice = w.dice
     values = {
         "n1": dice.between(2, 60), "n2": 10 * dice.between(2, 90), "cm": dice.between(2, 60),
-        "ml": 50 * dice.between(2, 40), "minutes": dice.between(2, 55), "degrees": dice.between(26, 95),
+        "ml": 50 * dice.between(2, 40), "minutes": dice.between(2, 55), "degrees": dice.between(26, 40),
+        "small": dice.between(1, 6), "heat": 10 * dice.between(9, 22),
         "degrees2": dice.between(2, 18),
     }  # fmt: skip
     w.slots.update({name: both(value) for name, value in values.items()})
@@ -42,7 +42,8 @@ def _text(w: Writer) -> None:
         number += 1
         _amounts(w)
         text = w.pair(f"howto.{steps}")
-        w.write(Word(*(w.style.step.format(n=number, text=side) for side in (text.ko, text.en))))
+        shape = w.style.step.format
+        w.write(Word(shape(n=number, text=text.ko), shape(n=number, text=text.en)))
     w.open()
     w.say("howto.tip")
     if not w.full:
@@ -55,5 +56,5 @@ def write(w: Writer) -> None:
         w.register = "haeyo"
     _text(w)
     while not w.full:
-        w.slots.update(worlds.further(w.dice, w.lexicon, w.language))
+        w.elsewhere()
         _text(w)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.lexicon import calendar
 from kormo_plugins.corpus.embedded.template import both
 from kormo_plugins.corpus.embedded.writer import Writer
@@ -15,14 +14,16 @@ MOST_TURNS = 4
 def _facts(w: Writer) -> None:
     dice, words = w.dice, w.lexicon.words
     numbers = {
-        "n": dice.between(2, 90), "part": dice.between(3, 88), "age": dice.between(19, 92), "days": dice.between(2, 9),
-        "age2": dice.between(19, 92), "money": dice.between(30, 990), "count": dice.between(40, 4800),
-        "count2": dice.between(10, 600), "hour2": dice.between(3, 12),
+        "n": dice.between(2, 90), "part": dice.between(3, 88), "age": dice.between(19, 92), "days":
+        dice.between(2, 9), "age2": dice.between(19, 92), "money": dice.between(30, 990), "count":
+        dice.between(40, 4800), "count2": dice.between(10, 600), "hour2": dice.between(3, 12),
     }  # fmt: skip
     w.slots.update({name: both(value) for name, value in numbers.items()})
     w.slots["hour"] = both(dice.between(1, numbers["hour2"] - 1))
+    w.thing(dice.pick(("tool", "vessel", "instrument", "paper")))
     w.slots["month2"] = dice.pick(calendar()[0])
-    for name in ("event", "building", "crop"):
+    w.slots["venue"], w.slots["building"] = dice.some(words["building"], 2)
+    for name in ("event", "crop"):
         w.slots[name] = dice.pick(words[name])
 
 
@@ -47,7 +48,7 @@ def write(w: Writer) -> None:
         w.register = "hapsyo"  # no paper writes in the intimate or the conversational level
     _item(w)
     while not w.full:
-        w.slots.update(worlds.further(w.dice, w.lexicon, w.language))
+        w.elsewhere()
         _item(w)
     if w.target > 150:
         w.say("news.end")
