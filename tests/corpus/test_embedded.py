@@ -116,6 +116,22 @@ def test_lengths_vary() -> None:
     assert sum(length > 3500 for length in lengths) < 0.2 * len(lengths)
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_each_document_names_its_hero_and_town(style: int) -> None:
+    """Why no two are alike: the two names are the document's number, another for each."""
+    from kormo_plugins.corpus.embedded.worlds import identity
+
+    names = set()
+    for document in corpus(style=style):
+        number, language = int(document.id.split("-")[-1]), document.language
+        slots = identity(lexicons.lexicon(style), language, number, ("embedded", 0, style, language))
+        for side in ("ko", "en") if language == "mul" else (language,):
+            assert getattr(slots["p"], side) in document.text, document.id
+            assert getattr(slots["town"], side) in document.text, document.id
+        names.add((language, slots["p"], slots["town"]))
+    assert len(names) == len(corpus(style=style))
+
+
 def distinct_share(documents: tuple[Document, ...], n: int = 5) -> float:
     seen: set[tuple[str, ...]] = set()
     total = 0
