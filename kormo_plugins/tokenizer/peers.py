@@ -1,7 +1,7 @@
 """Any tokenizer, seen the same way: text to ids, and the bytes that each id stands for.
 
 A name is a folder or a `tokenizer.json`, `tekken` (Mistral's multilingual tokenizer of 131,072 ids, which
-ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub. """
+ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub."""
 
 from __future__ import annotations
 

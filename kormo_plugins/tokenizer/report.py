@@ -19,6 +19,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,7 @@ SCRIPTS = (
 )
 
 
-def report(
-    tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str] = (), source: str = ""
-) -> dict[str, Any]:
+def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str] = ()) -> dict[str, Any]:
     """Measures each tokenizer on all the documents.
 
     Args:
@@ -47,7 +46,6 @@ def report(
         files: text, `.jsonl` (key `text`; `language` and `source` if there) or `.jsonl.zst`; or folders of
         these.
         terms: words to count: ids whose text contains one, and how often those were used.
-        source: overrides the source of every document.
     Returns:
         `{"documents": …, "bytes": …, "rejected": …, "tokenizers": {name: {"size", "languages", "sources",
         "all", "unused", "unused_share", "longest", "terms"}}}`; a group has `bytes_per_token`,
@@ -59,11 +57,15 @@ def report(
     peers = [open_peer(name) for name in dict.fromkeys(tokenizers)]
     groups = [_Counts(peer) for peer in peers]
     rejected: Counter[str] = Counter()
+    if not peers:
+        raise KormoError(
+            "tokenizer report", "no tokenizer", "there is nothing to measure", "name one or more"
+        )
     documents = 0
     for batch in _batches(_documents(files, rejected)):
         documents += len(batch)
         for counts in groups:
-            counts.add(batch, source)
+            counts.add(batch)
     if not documents:
         raise KormoError(
             "tokenizer report: --text",
@@ -73,7 +75,7 @@ def report(
         )
     return {
         "documents": documents,
-        "bytes": groups[0].total.bytes if groups else 0,
+        "bytes": groups[0].groups[0][""].bytes,
         "rejected": dict(rejected),
         "tokenizers": {counts.peer.name: counts.result(terms) for counts in groups},
     }
@@ -81,7 +83,7 @@ def report(
 
 @dataclass(slots=True)
 class _Group:
-    """Sums over the documents of one language or source."""
+    """Sums over the documents of one language or source; `ids` counts the uses of each id."""
 
     ids: np.ndarray
     tokens: int = 0
@@ -89,12 +91,13 @@ class _Group:
     characters: int = 0
     eojeol: int = 0
 
-    def add(self, text: str, ids: list[int]) -> None:
-        self.tokens += len(ids)
-        self.bytes += len(text.encode())
-        self.characters += len(text)
-        self.eojeol += len(text.split())
-        self.ids += np.bincount(ids, minlength=len(self.ids)) if ids else 0
+    def add(self, texts: list[str], encoded: list[list[int]]) -> None:
+        flat = np.fromiter(chain.from_iterable(encoded), np.int64)
+        self.tokens += len(flat)
+        self.ids += np.bincount(flat, minlength=len(self.ids))
+        self.bytes += sum(len(text.encode()) for text in texts)
+        self.characters += sum(map(len, texts))
+        self.eojeol += sum(len(text.split()) for text in texts)
 
     def result(self, single: np.ndarray) -> dict[str, float]:
         share = self.ids[self.ids > 0] / max(1, self.tokens)
@@ -117,38 +120,43 @@ class _Counts:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.total = _Group(np.zeros(len(peer.pieces), np.int64))
-        self.languages: dict[str, _Group] = {}
-        self.sources: dict[str, _Group] = {}
+        self.groups: tuple[dict[str, _Group], ...] = ({}, {}, {})  # all, by language, by source
 
-    def add(self, batch: list[Document], source: str) -> None:
+    def add(self, batch: list[Document]) -> None:
         encoded = self.peer.encode([document.text for document in batch])
-        for document, ids in zip(batch, encoded, strict=True):
-            for table, key in (
-                (self.languages, document.language),
-                (self.sources, source or document.source),
-            ):
-                if key not in table:
-                    table[key] = _Group(np.zeros(len(self.peer.pieces), np.int64))
-                table[key].add(document.text, ids)
-            self.total.add(document.text, ids)
+        keys: dict[tuple[int, str], list[int]] = {}
+        for place, document in enumerate(batch):
+            for table, key in enumerate(("", document.language, document.source)):
+                keys.setdefault((table, key), []).append(place)
+        for (table, key), places in keys.items():
+            group = self.groups[table].setdefault(key, _Group(np.zeros(len(self.peer.pieces), np.int64)))
+            group.add([batch[place].text for place in places], [encoded[place] for place in places])
 
     def result(self, terms: Sequence[str]) -> dict[str, Any]:
-        pieces, used = self.peer.pieces, self.total.ids
+        total, languages, sources = self.groups
+        pieces, used = self.peer.pieces, total[""].ids
         single = np.array([piece is not None and len(piece) == 1 and piece[0] >= 0x80 for piece in pieces])
         real = np.array([piece is not None for piece in pieces])
         unused = int(((used == 0) & real).sum())
-        longest = sorted((p for p in pieces if p), key=lambda p: (-len(p), p))[:LONGEST]
+        words = (p.decode() for p in pieces if p and _has_letters(p))
+        longest = sorted(words, key=lambda word: (-len(word.encode()), word))[:LONGEST]
         return {
             "size": len(pieces),
-            "all": self.total.result(single),
-            "languages": {name: group.result(single) for name, group in sorted(self.languages.items())},
-            "sources": {name: group.result(single) for name, group in sorted(self.sources.items())},
+            "all": total[""].result(single),
+            "languages": {name: group.result(single) for name, group in sorted(languages.items())},
+            "sources": {name: group.result(single) for name, group in sorted(sources.items())},
             "unused": unused,
             "unused_share": unused / int(real.sum()),
-            "longest": [piece.decode(errors="replace") for piece in longest],
+            "longest": longest,
             "terms": _count_terms(pieces, used, terms),
         }
+
+
+def _has_letters(piece: bytes) -> bool:
+    try:
+        return any(map(str.isalpha, piece.decode()))
+    except UnicodeDecodeError:  # a token may end within a character
+        return False
 
 
 def _count_terms(
@@ -200,6 +208,8 @@ def _documents(files: Sequence[Path], rejected: Counter[str]) -> Iterator[Docume
 
 
 def _read(path: Path) -> Iterator[Document]:
+    from zstandard import ZstdError
+
     source = path.name.split(".")[0]
     try:
         if path.name.endswith(".jsonl.zst"):
@@ -208,12 +218,13 @@ def _read(path: Path) -> Iterator[Document]:
             with path.open(encoding="utf-8") as file:
                 for number, line in enumerate(file):
                     row = json.loads(line)
-                    yield Document(
-                        str(number), row["text"], row.get("source") or source, row.get("language") or "und"
-                    )
+                    if not isinstance(row["text"], str):
+                        raise TypeError(f"line {number + 1}: the text is no string")
+                    language = row.get("language") or row.get("lang") or "und"
+                    yield Document(str(number), row["text"], row.get("source") or source, language)
         else:
             yield Document(source, path.read_text(encoding="utf-8"), source)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ZstdError) as error:
         raise KormoError(
             str(path),
             f"{type(error).__name__}: {error}",
