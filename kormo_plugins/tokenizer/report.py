@@ -176,11 +176,11 @@ def _count_terms(
 
 
 def guess_language(text: str) -> str:
-    """The language of a document that does not say: `ko`, `ja`, `zh` if a fifth of its letters are of that
+    """The language of a document that does not say: `ko`, `ja`, `zh` if a tenth of its letters are of that
     script, else `en`. Kana come before Han, which Japanese has as well."""
     letters = [character for character in text[:20_000] if character.isalpha()]
     for language, low, high in SCRIPTS:
-        if letters and sum(low <= character <= high for character in letters) >= len(letters) / 5:
+        if letters and sum(low <= character <= high for character in letters) >= len(letters) / 10:
             return language
     return "en" if letters else "und"
 

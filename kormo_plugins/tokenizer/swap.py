@@ -1,9 +1,9 @@
 """Another tokenizer for a model that is trained already: which old rows each new row of the embedding comes
 from.
 
-A token that both have keeps its row. A new token gets the mean of the rows of the pieces that the old tokenizer
-cuts its bytes into: the model has learned those, and their mean is nearer to the truth than noise. What has no
-pieces (holes between ids, rows that only pad the matrix) gets the mean of all old rows.
+A token that both have keeps its row. A new token gets the mean of the rows of the pieces that the old
+tokenizer cuts its bytes into: the model has learned those, and their mean is nearer to the truth than noise.
+What has no pieces (holes between ids, rows that only pad the matrix) gets the mean of all old rows.
 
 `plan_swap` knows only tokenizers, `apply_swap` only matrices. Both apply alike to the embedding and to the
 output layer, and in both directions: a vocabulary may grow or shrink."""

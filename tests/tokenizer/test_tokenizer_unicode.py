@@ -123,7 +123,7 @@ def test_kept_as_it_is(fast: Any, text: str) -> None:
 
 
 def test_every_character_of_every_plane(fast: Any) -> None:
-    step = 7  # with another offset per plane; all 1,112,064 take 20 s
+    step = 16  # with another offset in each plane
     for plane in range(17):
         codes = range(plane << 16 | plane % step, (plane + 1) << 16, step)
         assert_round_trips(fast, [chr(code) for code in codes if not 0xD800 <= code < 0xE000])
