@@ -8,7 +8,10 @@ Anything else that escapes is a bug of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import errno
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 EXIT_BAD_INPUT = 2
 """Exit status for bad input, as in argparse and click."""
@@ -48,3 +51,18 @@ def closest(name: str, known: Iterable[str], default: str = "") -> str:
         name.rsplit(".", 1)[-1], names, n=1, cutoff=0.6
     )
     return f"Did you mean {found[0]!r}?" if found else default
+
+
+def disk_error(error: OSError, where: Path) -> Exception:
+    """A full disk or a missing right as a KormoError; any other OSError as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(where).free / 1e9
+        return KormoError(
+            str(where), f"no space left on the device ({free:.2f} GB free)",
+            "what was being written could not be finished; it is kept under a temporary name and is not used",
+            "free some space or choose a folder on another disk, and run the same command again: it goes on",
+        )  # fmt: skip
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return KormoError(str(error.filename or where), str(error.strerror), "it cannot be written",
+                          "change its rights, or choose a folder that is yours")  # fmt: skip
+    return error

@@ -17,9 +17,7 @@ IDENTITY_LENGTH = 12
 
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, no NaN; paths as POSIX text."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -51,3 +49,15 @@ def bytes_checksum(data: bytes | memoryview) -> str:
     import xxhash
 
     return xxhash.xxh3_128(data).hexdigest()
+
+
+def tokenizer_identity(content: dict[str, Any]) -> str:
+    """SHA-256 (hex, 64 digits) of what makes ids out of text: the parsed `tokenizer.json` in canonical form.
+
+    Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the same
+    written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash alike.
+    """
+    model = dict(content["model"])
+    model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", ())]
+    kept = {key: value for key, value in content.items() if key not in ("truncation", "padding", "model")}
+    return identity(kept | {"model": model})

@@ -50,8 +50,9 @@ class Component:
 @hookspec
 def kormo_architectures() -> Iterable[Component]:
     """Model families. Loads to an object with `register() -> None` (idempotent: teaches transformers the type),
-    `config(params, *, vocab_size, bos_token_id, eos_token_id, pad_token_id) -> PretrainedConfig` and
-    `to_llama(config, weights) -> (config, weights)` (the plain layout of `export/`), or None if there is none."""
+    `write_initial(out, params, *, tokenizer, seed, dtype, bos_token_id, eos_token_id, pad_token_id, generation) ->
+    dict` (the checkpoint that a run from scratch starts with) and `export_llama(checkpoint, out) -> dict` (the plain
+    layout of `export/`, verified by logits). `architecture/family.py` is the model to follow."""
 
 
 @hookspec
@@ -81,18 +82,19 @@ def kormo_corpus_steps() -> Iterable[Component]:
 @hookspec
 def kormo_packings() -> Iterable[Component]:
     """How documents become rows. Loads to `pack(lengths, row_length, params) -> Packing`: a pure function of the
-    token count of each document (int64 array, shape [documents])."""
+    token count of each document (int64 array, shape [documents]); `Packing` is in `mixture/packing.py`."""
 
 
 @hookspec
 def kormo_mixings() -> Iterable[Component]:
-    """How sources share a run. Loads to `schedule(weights, params) -> Mixing`: a pure function that says which
-    source each sample of the run is drawn from."""
+    """How sources share a run. Loads to `schedule(sources, params, *, row_length, global_batch, steps) -> Mixing`: a
+    pure function of the sources' sizes that says how many rows of each source come before each step."""
 
 
 @hookspec
 def kormo_collators() -> Iterable[Component]:
-    """How rows become a batch. Loads to `make(params) -> Callable[[rows], dict[str, Tensor]]`."""
+    """How rows become a batch. Loads to `make(params) -> Callable[[rows], dict[str, Tensor]]`; `rows` is a sequence of
+    rows (`SampleRows` in `mixture/dataset.py`)."""
 
 
 @hookspec

@@ -1,0 +1,115 @@
+"""The initial checkpoint.
+
+A run starts from a checkpoint on disk even when it starts from nothing: the same weights then reach one process, many
+ranks and a sharded optimizer, each of which would draw otherwise (DeepSpeed ZeRO-3 initialises shard by shard).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.architecture.family import KORMO, check_ids, torch_dtype
+from kormo_plugins.architecture.files import (
+    SHARD_BYTES,
+    config_json,
+    copy_tokenizer,
+    tokenizer_length,
+    write_json,
+    write_sharded,
+)
+from kormo_plugins.architecture.initialization import draw
+from kormo_plugins.architecture.shape import KormoArchitecture, parameters
+from kormo_plugins.errors import KormoError, closest
+
+Ids = int | list[int] | None
+ID_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def write_initial(
+    out: Path,
+    params: KormoArchitecture,
+    *,
+    tokenizer: Path,
+    seed: int,
+    dtype: str,
+    bos_token_id: int | None,
+    eos_token_id: Ids,
+    pad_token_id: int | None,
+    generation: Mapping[str, Any],
+    shard_bytes: int = SHARD_BYTES,
+) -> dict[str, Any]:
+    """Writes the checkpoint that a run from scratch starts with; memory is needed for one shard.
+
+    Args:
+        out: an existing folder.
+        params: shape of the model.
+        tokenizer: folder of the tokenizer, which is copied; its length gives the model's rows.
+        seed: seed of the weights (see `initialization.py`).
+        dtype: `float32`, `bfloat16` or `float16`.
+        bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
+        generation: the recipe's generation settings, as in generation_config.json, without the ids.
+        shard_bytes: largest size of a weight file.
+    Returns:
+        Statistics: `parameters` (by part), `vocab_size` (model rows), `tokenizer_length`, `bytes`, `files`.
+    Raises:
+        KormoError: no tokenizer, an id outside of it, an unknown generation setting, an unknown dtype.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    KORMO.register()
+    length, kind = tokenizer_length(tokenizer), torch_dtype(dtype)
+    ids: dict[str, Any] = {
+        "bos_token_id": bos_token_id,
+        "eos_token_id": eos_token_id,
+        "pad_token_id": pad_token_id,
+    }
+    generation_json = generation_config(generation, ids)
+    config = KORMO.config(params, vocab_size=length, **ids)
+    config.dtype = kind
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+
+    def make(name: str) -> torch.Tensor:
+        return draw(name, shapes[name], seed=seed, std=params.initializer_range, dtype=kind)
+
+    copied = copy_tokenizer(tokenizer, out)
+    files = write_sharded(out, shapes, make, kind.itemsize, shard_bytes)
+    write_json(out / "generation_config.json", generation_json)
+    write_json(out / "config.json", config_json(config))  # last: without it the folder is no checkpoint
+    return {
+        "parameters": parameters(params, length),
+        "vocab_size": config.vocab_size,
+        "tokenizer_length": length,
+        "bytes": sum(file.stat().st_size for file in files),
+        "files": [file.name for file in files] + copied,
+    }
+
+
+def generation_config(settings: Mapping[str, Any], ids: Mapping[str, Ids]) -> dict[str, Any]:
+    """The content of a generation_config.json, checked by transformers.
+
+    Raises:
+        KormoError: a setting that transformers does not know (it would be ignored in silence), a value it
+            refuses, or a token id among the settings.
+    """
+    from transformers import GenerationConfig
+
+    where = "the recipe's generation settings"
+    known = set(GenerationConfig().to_dict()) - {"transformers_version"}
+    for key in settings:
+        if key in ID_KEYS:
+            raise KormoError(where, f"the key {key!r}", "the ids come from the tokenizer", "remove the key")
+        if key not in known:
+            fix = closest(key, known, "see transformers' GenerationConfig for the names")
+            raise KormoError(where, f"the key {key!r}", "transformers has no such setting", fix)
+    try:
+        config = GenerationConfig(**settings, **ids)
+        config.validate(strict=True)
+    except (ValueError, TypeError) as error:
+        told = " ".join(str(error).split())
+        raise KormoError(where, told, "transformers refuses it", "correct the value") from None
+    return {"use_cache": True, **config.to_diff_dict()}

@@ -1,0 +1,52 @@
+"""`KORMoConfig`: the config.json of a KORMo checkpoint.
+
+The fields are Llama's, for the mathematics is Llama's. What is added is strictness: transformers gives a
+field that is missing from a file its Llama default (RoPE base 10,000, epsilon 1e-6), and a KORMo read that
+way is another model that still answers. Such a file is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import LlamaConfig
+
+from kormo_plugins.errors import KormoError
+
+REQUIRED = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "max_position_embeddings", "rms_norm_eps",
+)  # fmt: skip
+ROPE = ("rope_parameters", "rope_theta")
+"""Where a file may say RoPE's base: transformers 5 writes the first, the published checkpoints have the
+second."""
+
+
+class KORMoConfig(LlamaConfig):
+    """Configuration of a KORMo model.
+
+    Takes the arguments of `LlamaConfig`; KORMo has no biases, no dropout and no RoPE scaling. Build one
+    through the component `kormo`, which asks for every value; the class itself must also be callable without
+    arguments, as transformers compares a config with its class's defaults when it writes one.
+    """
+
+    model_type = "kormo"
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A config from the content of a config.json.
+
+        Raises:
+            KormoError: a value is missing that would otherwise silently become a Llama default.
+        """
+        missing = [key for key in REQUIRED if config_dict.get(key) is None]
+        if all(config_dict.get(key) is None for key in ROPE):
+            missing.append("rope_theta")
+        if missing:
+            raise KormoError(
+                "config.json of a kormo checkpoint",
+                f"no {', '.join(missing)}",
+                "transformers would fill in Llama's defaults, and run another model in silence",
+                "add the values that the model was trained with",
+            )
+        return super().from_dict(config_dict, **kwargs)

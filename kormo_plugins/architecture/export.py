@@ -1,0 +1,164 @@
+"""The plain Llama layout of a checkpoint, which opens anywhere without this package, and the way back.
+
+Nothing is taken on trust: after the files are written, both folders are opened from disk and run on one fixed
+batch in fp32, and the new one gets its name only if the logits are equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.architecture.family import KORMO, MODEL_TYPE
+from kormo_plugins.architecture.files import (
+    INDEX,
+    config_json,
+    copy_tokenizer,
+    read_json,
+    read_weights,
+    weight_files,
+    write_json,
+    write_weights,
+)
+from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
+from kormo_plugins.errors import KormoError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
+
+PROBE = (2, 64)
+"""Rows and tokens of the batch that both layouts are compared on."""
+
+
+def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
+    """Writes a KORMo checkpoint as a plain Llama one, with tokenizer and generation settings.
+
+    Args:
+        checkpoint: folder of a finished KORMo checkpoint.
+        out: folder to make; an earlier export there is replaced once the new one is whole.
+    Returns:
+        Statistics: `files`, `bytes` (of the weights), `compared` (logits found equal).
+    Raises:
+        KormoError: not a KORMo checkpoint; damaged or missing files; `out` is something else; unequal logits.
+    """
+    KORMO.register()
+    config = _config(checkpoint, MODEL_TYPE)
+    return _convert(checkpoint, out, _readable_by_all(llama_config(config)), TO_LLAMA)
+
+
+def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
+    """Writes a plain Llama checkpoint as a KORMo one: the inverse of `export_llama`, with the same checks."""
+    KORMO.register()
+    config = _config(checkpoint, "llama")
+    return _convert(checkpoint, out, config_json(kormo_config(config)), FROM_LLAMA)
+
+
+def _config(folder: Path, model_type: str) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    found = read_json(folder / "config.json").get("model_type")
+    if found != model_type:
+        raise KormoError(
+            str(folder / "config.json"), f"model_type {found!r}", f"{model_type!r} is what is converted here",
+            f"name the folder of a {model_type} checkpoint",
+        )  # fmt: skip
+    return AutoConfig.from_pretrained(folder)
+
+
+def _readable_by_all(config: PretrainedConfig) -> dict[str, Any]:
+    """config.json with RoPE's base, and the dtype, also under the names of transformers 4: readers that look
+    there would otherwise take 10,000, and compute another model without a word."""
+    fields = config_json(config)
+    rope = fields["rope_parameters"]
+    legacy = {"rope_theta": rope["rope_theta"], "torch_dtype": fields.get("dtype")}
+    if rope["rope_type"] == "default":
+        legacy["rope_scaling"] = None
+    return {**fields, **legacy}
+
+
+def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    _check_place(out, config["model_type"])
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        files = _write(checkpoint, partial, config, names)
+        compared = _verify(checkpoint, partial)
+        _take_place(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {"files": files, "bytes": sum((out / name).stat().st_size for name in files), "compared": compared}
+
+
+def _check_place(out: Path, model_type: str) -> None:
+    """Refuses to replace anything but an earlier conversion to the same layout."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    config = out / "config.json"
+    if not config.is_file() or read_json(config).get("model_type") != model_type:
+        what = f"something other than a {model_type} checkpoint"
+        raise KormoError(str(out), what, "it would be replaced", "name another folder")
+
+
+def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> list[str]:
+    sources = weight_files(checkpoint)
+    for source in sources:
+        write_weights(out / source.name, renamed(read_weights(source), names))
+    if (checkpoint / INDEX).exists():
+        index = read_json(checkpoint / INDEX)
+        write_json(out / INDEX, {**index, "weight_map": renamed(index["weight_map"], names)})
+    copy_tokenizer(checkpoint, out)
+    if (checkpoint / "generation_config.json").exists():
+        write_json(out / "generation_config.json", read_json(checkpoint / "generation_config.json"))
+    write_json(out / "config.json", {**config, "use_cache": True})
+    return [source.name for source in sources]
+
+
+def _verify(first: Path, second: Path) -> int:
+    """Raises unless both folders compute the same; returns the number of logits compared."""
+    import torch
+
+    expected = _logits(first)  # one model in memory at a time: 43 GB each at 10B
+    found = _logits(second)
+    if not torch.equal(expected, found):
+        difference = (expected - found).abs().max().item()
+        raise KormoError(
+            str(first), f"fp32 logits that differ by up to {difference:.3g} from the converted model's",
+            "a conversion that changes what the model computes must not be used",
+            "check the disk and the versions of torch and transformers, and report it if they are sound",
+        )  # fmt: skip
+    return expected.numel()
+
+
+def _logits(folder: Path) -> torch.Tensor:
+    """fp32 logits of the model in `folder`, [*PROBE, rows], on a fixed random batch."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    opened: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    model, report = opened
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report[kind]:
+            raise KormoError(
+                str(folder), f"{kind.replace('_', ' ')}: {', '.join(sorted(map(str, report[kind]))[:3])}",
+                "transformers would draw at random, or leave out, the weights that do not fit",
+                "write the checkpoint again",
+            )  # fmt: skip
+    ids = torch.randint(model.config.vocab_size, PROBE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return model.eval()(input_ids=ids, use_cache=False).logits
+
+
+def _take_place(partial: Path, out: Path) -> None:
+    """Renames `partial` to `out`. What was there steps aside: no folder replaces a full one."""
+    if not out.exists():
+        partial.replace(out)
+        return
+    aside = out.with_name(f".{out.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    out.replace(aside)
+    partial.replace(out)
+    shutil.rmtree(aside)

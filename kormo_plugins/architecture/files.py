@@ -1,0 +1,212 @@
+"""The files of a checkpoint folder: sharded safetensors, JSON configs, and the tokenizer that travels along.
+
+Every file is written under a temporary name and then renamed, so that a killed process leaves none half made.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.errors import KormoError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 5_000_000_000
+"""Largest size of one weight file unless one tensor is larger: the shards of the published checkpoint."""
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja",
+)  # fmt: skip
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a checkpoint.
+
+    Raises:
+        KormoError: there is no such file, or no JSON object in it.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise KormoError(
+            str(path),
+            "no such file",
+            "a checkpoint folder has one",
+            "name the folder of a finished checkpoint",
+        ) from None
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError
+        raise KormoError(
+            str(path), str(error), "the file is not JSON", "write the checkpoint again"
+        ) from None
+    if not isinstance(value, dict):
+        raise KormoError(
+            str(path), type(value).__name__, "a JSON object is needed", "write the checkpoint again"
+        )
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON object as transformers does (indented, sorted), in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(
+        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    temporary.replace(path)
+
+
+def config_json(config: PretrainedConfig) -> dict[str, Any]:
+    """The content of config.json as transformers writes it, less the path that the config was read from."""
+    fields = json.loads(config.to_json_string())
+    fields.pop("_name_or_path", None)
+    return fields
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, in order.
+
+    Raises:
+        KormoError: there are none (pickled weights are never opened), one is missing, or the index names a
+            file outside of the folder.
+    """
+    index = folder / INDEX
+    if not index.exists():
+        if (folder / WEIGHTS).exists():
+            return [folder / WEIGHTS]
+        pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+        raise KormoError(
+            str(folder), pickled or "no weights", "weights are read from safetensors files only",
+            "convert them with transformers" if pickled else "name the folder of a finished checkpoint",
+        )  # fmt: skip
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    if not names:
+        raise KormoError(
+            str(index), "no weight_map", "it says where each weight is", "copy the checkpoint again"
+        )
+    for name in names:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise KormoError(
+                str(index),
+                f"the file {name!r}",
+                "it is not in the checkpoint's folder",
+                "copy the whole checkpoint",
+            )
+    return [folder / name for name in names]
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of one weight file, on the CPU.
+
+    Raises:
+        KormoError: the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise KormoError(str(path), str(error), "the file is damaged or cut short", "copy it again") from None
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Writes one safetensors file, in one step."""
+    from safetensors.torch import save_file
+
+    temporary = path.with_name(path.name + ".tmp")
+    # transformers refuses a file that does not name its format
+    save_file(dict(weights), temporary, metadata={"format": "pt"})
+    temporary.replace(path)
+
+
+def write_sharded(
+    folder: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    make: Callable[[str], torch.Tensor],
+    itemsize: int,
+    shard_bytes: int = SHARD_BYTES,
+) -> list[Path]:
+    """Writes weights shard by shard, so that one shard at a time is in memory.
+
+    Args:
+        folder: where to.
+        shapes: name -> shape of each weight, in the order to be written.
+        make: gives the weight of a name.
+        itemsize: bytes per element.
+        shard_bytes: largest size of a file.
+    Returns:
+        The files, without the index.
+    """
+    sizes = {name: _product(shape) * itemsize for name, shape in shapes.items()}
+    shards = list(_shards(sizes, shard_bytes))
+    if len(shards) == 1:
+        write_weights(folder / WEIGHTS, {name: make(name) for name in shards[0]})
+        return [folder / WEIGHTS]
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(shards, start=1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        write_weights(folder / file, {name: make(name) for name in names})
+        weight_map.update(dict.fromkeys(names, file))
+    # The index comes last: a folder that has one has all of its shards.
+    write_json(folder / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map})
+    return [folder / file for file in dict.fromkeys(weight_map.values())]
+
+
+def _shards(sizes: Mapping[str, int], limit: int) -> Iterator[list[str]]:
+    shard: list[str] = []
+    filled = 0
+    for name, size in sizes.items():
+        if shard and filled + size > limit:
+            yield shard
+            shard, filled = [], 0
+        shard.append(name)
+        filled += size
+    yield shard
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def copy_tokenizer(source: Path, out: Path) -> list[str]:
+    """Copies the tokenizer's files; returns their names.
+
+    Raises:
+        KormoError: there is no tokenizer in `source`.
+    """
+    names = [name for name in TOKENIZER_FILES if (source / name).is_file()]
+    if not {"tokenizer.json", "tokenizer.model"} & set(names):
+        raise KormoError(
+            str(source), "no tokenizer.json", "a model without its tokenizer cannot be used",
+            "name a folder that AutoTokenizer.save_pretrained wrote",
+        )  # fmt: skip
+    for name in names:
+        temporary = out / f"{name}.tmp"
+        shutil.copyfile(source / name, temporary)
+        temporary.replace(out / name)
+    return names
+
+
+def tokenizer_length(folder: Path) -> int:
+    """The number of ids that the embedding must have a row for: the largest id of the tokenizer, plus one."""
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise KormoError(
+            str(path),
+            "no such file",
+            "the model's vocabulary is the tokenizer's",
+            "name a tokenizer's folder",
+        )
+    return max(Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True).values()) + 1

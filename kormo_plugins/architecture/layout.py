@@ -1,0 +1,68 @@
+"""KORMo's weight names and Llama's: two norms of each layer are called differently, and nothing else differs.
+
+    model.layers.N.pre_attention_layernorm  <->  model.layers.N.input_layernorm
+    model.layers.N.pre_mlp_layernorm        <->  model.layers.N.post_attention_layernorm
+
+Note that Llama's `post_attention_layernorm` is the norm *before* the MLP. The renaming is the one that the
+authors showed to give bit-identical fp32 logits (huggingface/transformers #46427).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kormo_plugins.errors import KormoError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+T = TypeVar("T")
+
+TO_LLAMA = {
+    ".pre_attention_layernorm.": ".input_layernorm.",
+    ".pre_mlp_layernorm.": ".post_attention_layernorm.",
+}
+FROM_LLAMA = {theirs: ours for ours, theirs in TO_LLAMA.items()}
+
+
+def renamed(weights: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    """`weights` under the other layout's names; values and order stay.
+
+    Args:
+        weights: name of each weight in the source layout -> anything.
+        names: `TO_LLAMA` or `FROM_LLAMA`.
+    Raises:
+        KormoError: a name already belongs to the target layout, so the source is not what it is said to be.
+    """
+    out: dict[str, T] = {}
+    for name, value in weights.items():
+        if any(new in name for new in names.values()):
+            raise KormoError(
+                "the weights of a checkpoint", f"the name {name!r}", "it belongs to the layout to be made",
+                "give a checkpoint of the other layout: its config.json says which one it is",
+            )  # fmt: skip
+        for old, new in names.items():
+            name = name.replace(old, new)
+        out[name] = value
+    return out
+
+
+def llama_config(config: PretrainedConfig) -> PretrainedConfig:
+    """The `LlamaConfig` that computes what the `KORMoConfig` does."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig.from_dict({**_portable(config), "architectures": ["LlamaForCausalLM"]})
+
+
+def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
+    """The `KORMoConfig` that computes what the `LlamaConfig` does."""
+    from kormo_plugins.architecture.configuration import KORMoConfig
+
+    return KORMoConfig.from_dict({**_portable(config), "architectures": ["KORMoForCausalLM"]})
+
+
+def _portable(config: PretrainedConfig) -> dict[str, Any]:
+    """All fields but those that say which class it is; `auto_map` names remote code, which is never run."""
+    fields = config.to_dict()
+    return {key: fields[key] for key in fields if key not in ("model_type", "auto_map", "architectures")}

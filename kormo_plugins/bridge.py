@@ -1,0 +1,201 @@
+"""The one plugin that Axolotl sees: its hooks on one side, our rooms on the other.
+
+Axolotl calls `register` with the raw recipe, in every process, before anything else. There the recipe is resolved,
+checked and built, and Axolotl's own keys are filled in; all later hooks only hand over what is ready. Bad input ends
+the process here with one message and exit status 2, before a process group exists.
+
+This module imports Axolotl; nothing that the `kormo` command needs may import it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
+
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.recipe.resolve import overrides_of
+from kormo_plugins.training import cpu_ranks
+from kormo_plugins.workspace import run as run_folder
+from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
+from kormo_plugins.workspace.build import Built, build_all, say
+
+SELF = "kormo_plugins.KormoPlugin"
+OTHER_RANKS_WAIT = 5.0
+"""Seconds that the other ranks let rank 0 speak first: a launcher ends all ranks when one ends."""
+
+
+def rank() -> int:
+    """Global rank of this process."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def stop(error: KormoError) -> NoReturn:
+    """Ends the process with the message, from rank 0 only."""
+    if os.environ.get("KORMO_TRACEBACK"):
+        raise error
+    if rank() == 0:
+        print(error.render(), file=sys.stderr, flush=True)
+    else:
+        time.sleep(OTHER_RANKS_WAIT)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+class KormoPlugin(BasePlugin):
+    """Makes `kormo:` and `extends:` work in an Axolotl recipe."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipe: Recipe | None = None
+        self.built = Built()
+
+    def register(self, cfg: Any) -> None:
+        """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
+        try:
+            self._register(cfg)
+        except KormoError as error:
+            stop(error)
+
+    def _register(self, cfg: Any) -> None:
+        path = Path(str(cfg.axolotl_config_path))
+        overrides = {} if run_folder.is_resolved(path) else overrides_of(cfg, path)
+        for flag in ("inference", "is_preprocess"):  # set by Axolotl's commands, not by the user
+            overrides.pop(flag, None)
+        self.recipe = recipe = load_recipe(path, overrides)
+        self._adopt_plugins(cfg, recipe)
+        if cfg.inference:
+            return self._for_inference(cfg, recipe)
+        preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
+        world_size = cpu_ranks.world_size()
+        values = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        if not preprocess:
+            run_folder.refuse_long_build(recipe, world_size)
+        self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
+        values = axolotl_values(recipe, self.built, world_size)
+        if not preprocess:
+            run_folder.prepare(recipe, self.built, main=rank() == 0)
+        self._apply(cfg, recipe, values)
+        cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
+
+    def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
+        cfg.pop("extends", None)
+        for key, value in {**recipe.resolved.values, **values}.items():
+            cfg[key] = value
+        cfg["axolotl_config_path"] = str(run_folder.resolved_path(recipe))
+
+    def _for_inference(self, cfg: Any, recipe: Recipe) -> None:
+        """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
+        trained = recipe.output_dir
+        if recipe.resolved.values.get("base_model") is None and not (trained / "config.json").is_file():
+            raise KormoError(str(trained), "no trained model", "this recipe has not been trained yet",
+                             f"run `axolotl train {recipe.path}` first, or pass --base-model")  # fmt: skip
+        values = axolotl_values(recipe, None)
+        values["base_model"] = recipe.resolved.values.get("base_model") or str(trained)
+        values.pop("gradient_accumulation_steps", None)
+        run_folder.register_architectures(recipe)
+        self._apply(cfg, recipe, values)
+
+    def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
+        """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
+
+        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed.
+        """
+        manager = PluginManager.get_instance()
+        wanted = list(recipe.get("plugins", []))
+        added: list[BasePlugin] = []
+        plugins = manager.plugins.copy()
+        for name in wanted:
+            if name in plugins:
+                continue
+            if name in (cfg.get("plugins") or []):
+                raise _cannot_import(recipe, name, "Axolotl could not import it; the reason is printed above")
+            try:
+                plugins[name] = load_plugin(name)
+            except Exception as error:
+                raise _cannot_import(recipe, name, f"{type(error).__name__}: {error}") from error
+            added.append(plugins[name])
+        manager.plugins = plugins
+        cfg["plugins"] = wanted
+        for plugin in added:
+            plugin.register({**recipe.resolved.values} if cfg is None else cfg)
+
+    def get_input_args(self) -> str:
+        """The schema of our keys, merged into Axolotl's."""
+        return "kormo_plugins.recipe.args.KormoArgs"
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
+        """The mixture, exactly steps × global batch rows; None when the recipe has no `kormo.data`."""
+        recipe = self.recipe
+        if recipe is None:
+            return None
+        if cpu_ranks.world_size() > 1 and not cpu_ranks.has_accelerator():
+            cfg.device_map = dict(cpu_ranks.DEVICE_MAP)
+        from kormo_plugins.training.precision import torch_dtype
+
+        cfg.torch_dtype = torch_dtype(recipe.block.precision.weights)
+        if recipe.data is None:
+            return None
+        from axolotl.common.datasets import TrainDatasetMeta
+
+        dataset = run_folder.open_dataset(recipe, self.built)
+        return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
+
+    def post_model_load(self, cfg: Any, model: Any) -> None:
+        """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
+        from kormo_plugins.training import precision, private
+
+        if self.recipe is not None and not private.is_quantized(model) and not cfg.adapter:
+            precision.cast_weights(model, training_precision(self.recipe))
+
+    def get_trainer_cls(self, cfg: Any) -> Any:
+        """Our trainer for causal language models; Axolotl's own for preference learning."""
+        if cfg.rl or cfg.reward_model or cfg.process_reward_model:
+            return None
+        from kormo_plugins.training.trainer import KormoTrainer
+
+        return KormoTrainer
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        """Arguments that Axolotl fixes otherwise, and one that would hide a NaN behind the last good loss."""
+        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False}
+
+    def get_collator_cls_and_kwargs(self, cfg: Any, is_eval: bool = False) -> Any:
+        """The recipe's collator; None when the rows are not ours."""
+        recipe = self.recipe
+        if recipe is None or recipe.data is None:
+            return None
+        collate = run_folder.make_collator(recipe)
+        return (lambda tokenizer=None, **kwargs: collate), {}
+
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        """Hands the recipe to our trainer."""
+        from kormo_plugins.training.trainer import KormoTrainer
+
+        if self.recipe is not None and isinstance(trainer, KormoTrainer):
+            objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
+            trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
+
+    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+        """`metrics.jsonl`, and the callbacks that the recipe names."""
+        return run_folder.callbacks(self.recipe) if self.recipe is not None else []
+
+    def post_train_unload(self, cfg: Any) -> None:
+        """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
+        if self.recipe is None or rank() != 0:
+            return
+        try:
+            run_folder.finish(self.recipe, self.built)
+        except KormoError as error:
+            stop(error)
+
+
+def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:
+    return KormoError(
+        f"{recipe.path}: plugins", f"{name!r}", f"it cannot be loaded ({reason}); without it this would be another run",
+        "correct the name, install what it needs, or remove it from the recipe",
+    )  # fmt: skip

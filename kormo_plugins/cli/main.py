@@ -1,0 +1,107 @@
+"""The `kormo` command: one noun per file, imported when it is used.
+
+A noun is one line in `NOUNS` and one file here. Nothing above this floor is imported before a command runs,
+so that `kormo --help` answers at once. Bad input ends here, as four lines on stderr and exit status 2; what a
+command prints on stdout with `--json` is JSON and nothing else.
+
+The same group is `axolotl kormo …`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import click
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+
+NOUNS: dict[str, tuple[str, str]] = {
+    "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
+    "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+}
+"""Noun -> (`module:command`, one line of help)."""
+
+
+class Nouns(click.Group):
+    """A group that imports a noun when it is used and turns errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The nouns, in alphabetical order."""
+        return sorted({*NOUNS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The noun, imported now; None when there is none."""
+        if cmd_name not in NOUNS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = NOUNS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click, with the nearest noun in the message."""
+        from kormo_plugins.errors import closest
+
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            ctx.fail(f"No such command {args[0]!r}. {closest(args[0], NOUNS)}".strip())
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of nouns, from the table, with none of them imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, NOUNS[name][1]) for name in sorted(NOUNS)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; a KormoError becomes its message and exit status 2."""
+        try:
+            return super().invoke(ctx)
+        except KormoError as error:
+            if ctx.params.get("traceback") or os.environ.get("KORMO_TRACEBACK", "0") not in ("", "0"):
+                raise
+            click.echo(error.render(), err=True)
+            ctx.exit(EXIT_BAD_INPUT)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception:
+            click.echo(_report_this(), err=True)
+            raise
+
+
+def _report_this() -> str:
+    versions = [f"kormo-plugins {__version__}", f"python {platform.python_version()}"]
+    for name in ("axolotl", "torch", "transformers"):
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"{name} not installed")
+    return "kormo: this is a bug. Please report the lines below with these versions: " + ", ".join(versions)
+
+
+@click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kormo")
+@click.option("--traceback", is_flag=True, help="Show the traceback of an error (also: KORMO_TRACEBACK=1).")
+def cli(traceback: bool) -> None:
+    """KORMo for Axolotl: look at plugins, recipes, data and runs.
+
+    Training itself is `axolotl train RECIPE`.
+    """
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        cli(prog_name="kormo")
+    except BrokenPipeError:  # `kormo … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""`kormo recipe`: what a recipe says once all that it inherits is put in, and whether it is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+
+if TYPE_CHECKING:
+    from kormo_plugins.recipe.load import Recipe
+    from kormo_plugins.recipe.resolve import Block, Leaf, Resolved
+
+COMMENT_COLUMN = 48
+
+
+@click.group()
+def recipe() -> None:
+    """Show and check recipes."""
+
+
+@recipe.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--origins", is_flag=True, help="Say behind each key which file set it.")
+@json_option
+def show(file: Path, origins: bool, as_json: bool) -> None:
+    """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
+    from kormo_plugins.recipe.resolve import leaves
+
+    resolved = _resolved(file)
+    if as_json:
+        found: dict[str, Any] = {"path": file, "files": resolved.files, "values": resolved.values}
+        if origins:
+            found["origins"] = {".".join(map(str, keys)): leaf.file for keys, leaf in leaves(resolved.tree)}
+        print_json(found)
+        return
+    click.echo(f"# {file}: " + " + ".join(map(str, resolved.files)))
+    for line in yaml_lines(resolved.tree, origins):
+        click.echo(line)
+
+
+@recipe.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE…")
+@click.option("--full", is_flag=True, help="Run Axolotl's own validators as well (imports torch: seconds).")
+@json_option
+def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
+    """Check recipes, or dataset recipes: every key, value and component, and what they mean together.
+
+    The exit status is 2 if any of them is refused.
+    """
+    from kormo_plugins.recipe.validate import validate as check
+
+    results: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            report = check(file, full=_to_axolotl if full else None)
+        except KormoError as error:
+            told = {"where": error.where, "what": error.what, "why": error.why, "fix": error.fix}
+            results.append({"path": file, "ok": False, "error": told})
+            if not as_json:
+                click.echo(error.render(), err=True)
+            continue
+        results.append(
+            {
+                "path": file,
+                "ok": True,
+                "kind": report.kind,
+                "keys": report.keys,
+                "files": report.files,
+                "full": full,
+            }
+        )
+        if not as_json:
+            click.echo(f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})")
+    if as_json:
+        print_json(results)
+    if not all(result["ok"] for result in results):
+        raise click.exceptions.Exit(EXIT_BAD_INPUT)
+
+
+def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
+    """A tree as YAML, with the file of each value behind it if `origins`."""
+    from kormo_plugins.recipe.resolve import Leaf
+
+    assert not isinstance(node, Leaf)
+    indent = "  " * depth
+    for key, child in node.children.items():
+        if not isinstance(child, Leaf) and child.children:
+            yield indent + _dump({key: None}).removesuffix(" null")
+            yield from yaml_lines(child, origins, depth + 1)
+            continue
+        value = child.value if isinstance(child, Leaf) else {}
+        first, *rest = _dump({key: value}).split("\n")
+        first = indent + first
+        yield f"{first.ljust(COMMENT_COLUMN)}  # {child.file}" if origins else first
+        yield from (indent + line for line in rest)
+
+
+def _dump(value: Mapping[Any, Any]) -> str:
+    """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    Dumper.add_representer(
+        str, lambda d, s: d.represent_scalar("tag:yaml.org,2002:str", s, style='"' if "\n" in s else None)
+    )
+    text: str = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
+    return text.rstrip("\n")
+
+
+def _resolved(file: Path) -> Resolved:
+    """A recipe, or a dataset recipe by itself."""
+    from kormo_plugins.recipe.resolve import resolve, resolve_data
+    from kormo_plugins.recipe.yaml_file import read_yaml
+
+    own = read_yaml(file)
+    return resolve_data(file) if "sources" in own and "kormo" not in own else resolve(file)
+
+
+def _to_axolotl(recipe: Recipe) -> dict[str, Any]:
+    from kormo_plugins.workspace.axolotl_config import axolotl_values
+
+    return {**recipe.resolved.values, **axolotl_values(recipe, None)}
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"

@@ -1,0 +1,350 @@
+"""The samples of a run, as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
+
+Sample i belongs to step i // global_batch. There are exactly steps x global_batch of them, so whoever reads
+them in order, on any number of ranks and with any number of workers, sees the same global batches; resuming
+at step k means starting at index k x global_batch, and costs nothing.
+
+`__getitems__` is what a DataLoader calls with the indices of a batch. It returns `SampleRows`, which our
+collators take as a whole; for any other collator it is a sequence of plain rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import identity
+from kormo_plugins.mixture import gather
+from kormo_plugins.mixture.params import MixtureRecipe
+from kormo_plugins.mixture.permutation import key, subkey
+from kormo_plugins.mixture.rows import Rows
+from kormo_plugins.mixture.schedule import Mixing, SourceSize
+from kormo_plugins.registry import Registry, registry
+from kormo_plugins.shards.reader import Shards
+
+ROW_FIELDS = ("input_ids", "labels", "position_ids")
+
+
+@dataclass(frozen=True)
+class SampleRows(Sequence[dict[str, Any]]):
+    """Rows of a batch.
+
+    Args:
+        input_ids: int64 [n, row_length].
+        position_ids: int64 [n, row_length], counted from the start of each segment; the padding is one more
+            segment.
+        filled: int64 [n], tokens of each row; padding follows.
+        source: int64 [n], place of the row's source in `MixtureDataset.names`.
+    """
+
+    input_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    filled: NDArray[np.int64]
+    source: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[n] for n in range(*place.indices(len(self)))]
+        row = slice(place, place + 1) if place >= 0 else slice(len(self) + place, len(self) + place + 1)
+        labels = np.empty_like(self.input_ids[row])
+        nothing = np.zeros(0, np.int64)
+        gather.fill_labels(
+            self.input_ids[row], self.position_ids[row], self.filled[row], False, nothing, labels
+        )
+        return {
+            "input_ids": self.input_ids[place],
+            "labels": labels[0],
+            "position_ids": self.position_ids[place],
+            "filled": int(self.filled[place]),
+            "source": int(self.source[place]),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What sample `index` is made of: (document, start, end) of each segment, in tokens of the document."""
+
+    index: int
+    source: str
+    row: int
+    epoch: int
+    documents: list[tuple[int, int, int]]
+
+
+class MixtureDataset:
+    """Rows of several sources in the order of a schedule. Made by `open_mixture`.
+
+    Args:
+        rows: row plan of each source.
+        mixing: the schedule.
+        seed: decides the order of rows and slots.
+        pad_id: fills what a row leaves free.
+        steps: length of the run.
+        global_batch: rows of a step.
+    """
+
+    column_names: Sequence[str] = list(ROW_FIELDS)
+
+    def __init__(
+        self,
+        rows: Mapping[str, Rows],
+        mixing: Mixing,
+        *,
+        seed: int,
+        pad_id: int,
+        steps: int,
+        global_batch: int,
+    ) -> None:
+        self.names = sorted(rows)
+        self.rows = {name: rows[name] for name in self.names}
+        self.mixing, self.seed, self.pad_id = mixing, seed, pad_id
+        self.steps, self.global_batch = steps, global_batch
+        self.row_length = next(iter(rows.values())).row_length
+        self._step_key = key(seed, "slots")
+        self._keys = np.array([key(seed, "rows", name) for name in self.names], np.uint64)
+        self._row_counts = np.array([self.rows[name].rows for name in self.names], np.int64)
+        self._step: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._map()
+
+    def _map(self) -> None:
+        """The tables of addresses that the compiled loops read."""
+        plans, shards, firsts = [], [], [0]
+        for name in self.names:
+            plan = self.rows[name]
+            parts = [part.ctypes.data for part in (plan.begin, plan.start, plan.length)]
+            plans.append([*parts, plan.rows, len(plan.start)])
+            for number, ids in enumerate(plan.shards.ids):
+                first, last = plan.shards.first_token[number : number + 2]
+                shards.append([int(first), int(last), ids.ctypes.data])
+            firsts.append(len(shards))
+        self._plans, self._shards = np.array(plans, np.int64), np.array(shards, np.int64)
+        self._shard_from = np.array(firsts, np.int64)
+        self._kind = np.zeros(0, self.rows[self.names[0]].shards.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        folders = {name: (plan.folder, plan.shards.folder) for name, plan in self.rows.items()}
+        hidden = ("rows", "_plans", "_shards", "_shard_from", "_kind", "_step")
+        return {k: v for k, v in self.__dict__.items() if k not in hidden} | {"folders": folders}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        folders = state.pop("folders")
+        self.__dict__.update(state)
+        self.rows = {name: Rows(plan, Shards(shards)) for name, (plan, shards) in folders.items()}
+        self._step = None
+        self._map()
+
+    def __len__(self) -> int:
+        return self.steps * self.global_batch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One sample: `input_ids`, `labels`, `position_ids` (int64 [row_length]), `filled` and `source`."""
+        row: dict[str, Any] = self.__getitems__([int(index) + len(self) if index < 0 else int(index)])[0]
+        return row
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitems__(self, indices: Sequence[int]) -> SampleRows:
+        """The rows of a batch, in the order of `indices`."""
+        chosen = self.locate(indices)
+        shape = len(chosen), self.row_length
+        out = SampleRows(
+            np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape[0], np.int64), chosen[:, 0]
+        )
+        bad = gather.fill_rows(
+            chosen,
+            self._plans,
+            self._shard_from,
+            self._shards,
+            self._kind,
+            self.pad_id,
+            out.input_ids,
+            out.position_ids,
+            out.filled,
+        )
+        if bad >= 0:
+            plan = self.rows[self.names[chosen[bad, 0]]]
+            raise KormoError(
+                str(plan.folder),
+                f"row {chosen[bad, 1]}",
+                "it points outside its shard or is longer than a row: the plan is damaged",
+                "run `kormo data verify`, and build the row plan again",
+            )
+        return out
+
+    def locate(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """Source (place in `names`), row and epoch of each sample; int64 [n, 3].
+
+        Raises:
+            IndexError: an index outside 0..len-1.
+        """
+        wanted = np.asarray(indices, np.int64)
+        out = np.empty((len(wanted), 3), np.int64)
+        if not len(wanted):
+            return out
+        low, high = int(wanted.min()), int(wanted.max())
+        if low < 0 or high >= len(self):
+            raise IndexError(f"sample {low if low < 0 else high} of {len(self)}")
+        first, last = low // self.global_batch, high // self.global_batch
+        for step in [first] if first == last else np.unique(wanted // self.global_batch).tolist():
+            inside = slice(None) if first == last else np.flatnonzero(wanted // self.global_batch == step)
+            before, after = self._counts(step)
+            slots = wanted[inside] - step * self.global_batch
+            found = np.empty((len(slots), 3), np.int64)
+            gather.locate(
+                slots,
+                before,
+                after,
+                self._row_counts,
+                self._keys,
+                np.uint64(subkey(self._step_key, step)),
+                found,
+            )
+            out[inside] = found
+        return out
+
+    def _counts(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if self._step is None or self._step[0] != step:
+            self._step = step, self.mixing.counts(step), self.mixing.counts(step + 1)
+        return self._step[1:]
+
+    def sample(self, index: int) -> Sample:
+        """What sample `index` is made of, without reading a token."""
+        source, row, epoch = (int(value) for value in self.locate([index])[0])
+        name = self.names[source]
+        return Sample(index, name, row, epoch, self.rows[name].pieces(row))
+
+    def describe(self, step: int) -> dict[str, Any]:
+        """Where the data stands before `step`: `step`, `tokens` (places, padding included) and for each
+        source the `rows` drawn so far, its `epochs` and its `share` of all rows."""
+        counts = self.mixing.counts(step)
+        drawn = {
+            name: {
+                "rows": int(count),
+                "epochs": int(count) / plan.rows if plan.rows else 0.0,
+                "share": int(count) / (step * self.global_batch) if step else 0.0,
+            }
+            for (name, plan), count in zip(self.rows.items(), counts, strict=True)
+        }
+        return {"step": step, "tokens": step * self.global_batch * self.row_length, "sources": drawn}
+
+    def data_position(self, step: int) -> dict[str, Any]:
+        """The short form kept with a checkpoint: `step`, `samples` used and this data's `fingerprint`."""
+        return {"step": step, "samples": step * self.global_batch, "fingerprint": self.fingerprint()}
+
+    def parts(self) -> dict[str, Any]:
+        """Everything that decides the order of the data, by name: what `fingerprint` hashes, and what a
+        resume is compared by. The length of the run is not among them."""
+        return {
+            "seed": self.seed,
+            "global_batch": self.global_batch,
+            "row_length": self.row_length,
+            "pad_id": self.pad_id,
+            "tokenizer": self.rows[self.names[0]].shards.manifest["tokenizer"],
+            "sources": {
+                name: {"identity": plan.identity, "rows": plan.rows} for name, plan in self.rows.items()
+            },
+            "stages": self.mixing.stages(),
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 of `parts`: equal only if two datasets give the same samples at every step of both."""
+        return identity(self.parts())
+
+
+def open_mixture(
+    rows: Mapping[str, Path],
+    shards: Mapping[str, Path],
+    recipe: MixtureRecipe,
+    *,
+    seed: int,
+    row_length: int,
+    steps: int,
+    global_batch: int,
+    pad_id: int,
+    tokenizer: str | None = None,
+    plugins: Registry | None = None,
+) -> MixtureDataset:
+    """Opens the data of a run.
+
+    Args:
+        rows: source -> folder of its row plan.
+        shards: source -> folder of its shards.
+        recipe: packing and mixture, as the recipe has them.
+        seed: the run's seed; `shuffle_seed` in the recipe wins.
+        row_length: tokens of a row.
+        steps: length of the run.
+        global_batch: rows of a step, over all ranks and accumulation.
+        pad_id: fills what a row leaves free.
+        tokenizer: hash (`shards.encoder.Encoder.hash`) that every source must have been tokenized with, if
+            known.
+        plugins: where the mixing is looked up; the installed plugins by default.
+    Raises:
+        KormoError: a folder that is unfinished, damaged or swapped, sources of different tokenizers, a plan
+            of another row length or policy, or a mixture that cannot be held for the whole run.
+    """
+    found = plugins or registry()
+    if not rows or sorted(rows) != sorted(shards):
+        raise KormoError(
+            "kormo.mixture",
+            f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
+            "each source needs both, and there must be one",
+            "build what is missing",
+        )
+    packing = dict(recipe.packing)
+    policy = packing.pop("name")
+    params = found.params("packing", policy, packing, "kormo.packing")
+    wanted = {
+        "row_length": row_length,
+        "policy": policy,
+        "params": params.model_dump(mode="json") if params else {},
+    }
+    plans = {name: Rows(rows[name], Shards(shards[name])) for name in sorted(rows)}
+    for name, plan in plans.items():
+        for word, value in wanted.items():
+            if plan.manifest[word] != value:
+                raise KormoError(
+                    f"{plan.folder}: {word}",
+                    repr(plan.manifest[word]),
+                    f"the recipe asks for {value!r}",
+                    "build the row plan for this recipe",
+                )
+        _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
+    mixture = dict(recipe.mixture)
+    name = mixture.pop("name")
+    settings = found.params("mixing", name, mixture, "kormo.mixture")
+    sizes = {
+        source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()
+    }
+    mixing = found.load("mixing", name)(
+        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
+    )
+    chosen = getattr(settings, "shuffle_seed", None)
+    return MixtureDataset(
+        plans,
+        mixing,
+        seed=seed if chosen is None else chosen,
+        pad_id=pad_id,
+        steps=steps,
+        global_batch=global_batch,
+    )
+
+
+def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
+    found = plan.shards.manifest["tokenizer"]
+    if found != expected:
+        raise KormoError(
+            f"{plan.shards.folder / 'shards.json'}: tokenizer",
+            f"{found[:12]}",
+            f"the other sources and the run use {expected[:12]}, in which the same ids are other text",
+            f"tokenize {name} again with the run's tokenizer",
+        )

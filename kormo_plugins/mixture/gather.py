@@ -1,0 +1,164 @@
+"""The compiled inner loops of the dataset and the collators: whole batches, straight from the memory maps.
+
+One call fills the rows of a batch: schedule slot -> source, row and epoch -> segments -> ids and positions.
+The maps are handed over as addresses, so that any number of sources and shards costs one argument. Each
+segment is checked against the bounds of its shard and its row before it is copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from kormo_plugins.mixture.permutation import permute, subkey
+
+IGNORE = -100
+"""The label that a loss leaves out, in PyTorch and transformers."""
+
+
+def _as_pointer(typing_context: Any, address: Any) -> Any:
+    """A whole number as a pointer."""
+    del typing_context
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+_pointer: Any = intrinsic(_as_pointer)
+
+
+@njit(cache=True, nogil=True)
+def locate(
+    slots: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    following: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    step_key: np.uint64,
+    out: NDArray[np.int64],
+) -> None:
+    """Which row of which source lies in each slot of a step.
+
+    Args:
+        slots: int64 [n], places in the global batch.
+        counts: int64 [sources], rows that came before the step.
+        following: int64 [sources], rows that come before the next one.
+        rows: int64 [sources], rows of each plan.
+        keys: uint64 [sources], for the order of each source's rows.
+        step_key: for the order of the slots.
+        out: int64 [n, 3], gets source, row and epoch.
+    """
+    batch = 0
+    for source in range(len(counts)):
+        batch += following[source] - counts[source]
+    for place in range(len(slots)):
+        rest = permute(slots[place], batch, step_key)
+        source = 0
+        while rest >= following[source] - counts[source]:
+            rest -= following[source] - counts[source]
+            source += 1
+        drawn = counts[source] + rest
+        epoch = drawn // rows[source]
+        out[place, 0], out[place, 2] = source, epoch
+        out[place, 1] = permute(drawn % rows[source], rows[source], subkey(keys[source], epoch))
+
+
+@njit(cache=True, nogil=True)
+def fill_rows(
+    chosen: NDArray[np.int64],
+    plans: NDArray[np.int64],
+    shard_from: NDArray[np.int64],
+    shards: NDArray[np.int64],
+    kind: NDArray[Any],
+    pad_id: int,
+    ids: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    filled: NDArray[np.int64],
+) -> int:
+    """Copies rows out of the maps.
+
+    Args:
+        chosen: int64 [n, 3], source, row and epoch of each.
+        plans: int64 [sources, 5]: addresses of the row plan's begins, starts and lengths; rows; segments.
+        shard_from: int64 [sources + 1], where the shards of each source begin in `shards`.
+        shards: int64 [shards, 3]: position of the first token and of the one after the last, address of the
+            ids.
+        kind: an empty array of the ids' type.
+        pad_id: fills what a row leaves free.
+        ids, positions: int64 [n, row_length], get the tokens, and their place in their segment. The padding
+            counts as one more segment.
+        filled: int64 [n], gets the tokens of each row.
+    Returns:
+        -1, or the first place in `chosen` whose plan points outside its shard or row.
+    """
+    length = ids.shape[1]
+    for place in range(len(chosen)):
+        source, row = chosen[place, 0], chosen[place, 1]
+        begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
+        starts = carray(_pointer(plans[source, 1]), plans[source, 4], np.int64)
+        lengths = carray(_pointer(plans[source, 2]), plans[source, 4], np.uint32)
+        if not 0 <= row < plans[source, 3] or not 0 <= begins[row] <= begins[row + 1] <= plans[source, 4]:
+            return place
+        used = 0
+        for segment in range(begins[row], begins[row + 1]):
+            start, count = starts[segment], int(lengths[segment])
+            low, high = shard_from[source], shard_from[source + 1] - 1
+            while low < high:
+                middle = (low + high + 1) // 2
+                if shards[middle, 0] <= start:
+                    low = middle
+                else:
+                    high = middle - 1
+            if start < shards[low, 0] or start + count > shards[low, 1] or used + count > length:
+                return place
+            tokens = carray(_pointer(shards[low, 2]), shards[low, 1] - shards[low, 0], kind.dtype)
+            offset = start - shards[low, 0]
+            for token in range(count):
+                ids[place, used + token] = tokens[offset + token]
+            for token in range(count):
+                positions[place, used + token] = token
+            used += count
+        for token in range(used, length):
+            ids[place, token] = pad_id
+            positions[place, token] = token - used
+        filled[place] = used
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def fill_labels(
+    ids: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    filled: NDArray[np.int64],
+    predict_first: bool,
+    ignore: NDArray[np.int64],
+    labels: NDArray[np.int64],
+) -> None:
+    """Labels of a batch, in place of the token they stand for (models shift them).
+
+    Args:
+        ids, positions, labels: int64 [n, row_length].
+        filled: int64 [n], tokens of each row; what follows is padding and is left out.
+        predict_first: whether the first token of a segment is predicted from the one before it.
+        ignore: int64 [k], ids that are left out.
+    """
+    for row in range(ids.shape[0]):
+        for place in range(filled[row]):
+            labels[row, place] = ids[row, place]
+        labels[row, filled[row] :] = IGNORE
+        if not predict_first:
+            for place in range(filled[row]):
+                if positions[row, place] == 0:
+                    labels[row, place] = IGNORE
+        for token in ignore:
+            for place in range(filled[row]):
+                if ids[row, place] == token:
+                    labels[row, place] = IGNORE

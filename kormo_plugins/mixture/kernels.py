@@ -1,0 +1,128 @@
+"""The compiled inner loops of packing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def _lowest_bit(word: np.uint64) -> int:
+    """Place of the lowest set bit of a word that is not zero."""
+    place = 0
+    for width in (32, 16, 8, 4, 2, 1):
+        if not word & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)):
+            word >>= np.uint64(width)
+            place += width
+    return place
+
+
+@njit(cache=True, nogil=True)
+def _next_set(bits: NDArray[np.uint64], summary: NDArray[np.uint64], start: int) -> int:
+    """The smallest member >= start of a bit set, or -1; `summary` has a bit for each word that is not 0."""
+    word = start >> 6
+    if word >= len(bits):
+        return -1
+    rest = bits[word] & (~np.uint64(0) << np.uint64(start & 63))
+    if rest:
+        return (word << 6) + _lowest_bit(rest)
+    word += 1
+    for place in range(word >> 6, len(summary)):
+        rest = summary[place]
+        if place == word >> 6:
+            rest &= ~np.uint64(0) << np.uint64(word & 63)
+        if rest:
+            found = (place << 6) + _lowest_bit(rest)
+            return (found << 6) + _lowest_bit(bits[found])
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _by_length(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]:
+    """Indices of `lengths` (1..row_length), longest first, equal ones in their order: a counting sort."""
+    starts = np.zeros(row_length + 2, np.int64)
+    for length in lengths:
+        starts[row_length - length + 1] += 1
+    for place in range(1, row_length + 2):
+        starts[place] += starts[place - 1]
+    order = np.empty(len(lengths), np.int64)
+    for index in range(len(lengths)):
+        key = row_length - lengths[index]
+        order[starts[key]] = index
+        starts[key] += 1
+    return order
+
+
+@njit(cache=True, nogil=True)
+def _assign(
+    lengths: NDArray[np.int64], order: NDArray[np.int64], row_length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Row of each piece in `order`, and free places of each row: one list of rows per free capacity."""
+    head = np.full(row_length + 1, -1, np.int64)
+    bits = np.zeros((row_length >> 6) + 1, np.uint64)
+    summary = np.zeros((len(bits) >> 6) + 1, np.uint64)
+    follower = np.empty(len(order), np.int64)
+    row_of = np.empty(len(order), np.int64)
+    free = np.empty(len(order), np.int64)
+    rows = 0
+    for place in range(len(order)):
+        length = lengths[order[place]]
+        capacity = _next_set(bits, summary, length)
+        if capacity < 0:
+            row, capacity = rows, row_length
+            rows += 1
+        else:
+            row = head[capacity]
+            head[capacity] = follower[row]
+            if head[capacity] < 0:
+                word = capacity >> 6
+                bits[word] &= ~(np.uint64(1) << np.uint64(capacity & 63))
+                if not bits[word]:
+                    summary[word >> 6] &= ~(np.uint64(1) << np.uint64(word & 63))
+        left = capacity - length
+        row_of[place], free[row] = row, left
+        if left:
+            follower[row], head[left] = head[left], row
+            word = left >> 6
+            bits[word] |= np.uint64(1) << np.uint64(left & 63)
+            summary[word >> 6] |= np.uint64(1) << np.uint64(word & 63)
+    return row_of, free[:rows], rows
+
+
+@njit(cache=True, nogil=True)
+def best_fit_rows(
+    lengths: NDArray[np.int64], row_length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Packs pieces of 1..row_length tokens, longest first, each into the fullest row that takes it.
+
+    Returns:
+        rows: int64 [rows + 1], where the pieces of each row begin in `order`.
+        order: int64 [pieces], the pieces row by row.
+        free: int64 [rows], places left in each row, ascending.
+    """
+    order = _by_length(lengths, row_length)
+    row_of, free, rows = _assign(lengths, order, row_length)
+    starts = np.zeros(row_length + 2, np.int64)  # rows sorted by free places, fullest first
+    for left in free:
+        starts[left + 1] += 1
+    for place in range(1, row_length + 2):
+        starts[place] += starts[place - 1]
+    rank = np.empty(rows, np.int64)
+    sorted_free = np.empty(rows, np.int64)
+    for row in range(rows):
+        rank[row] = starts[free[row]]
+        sorted_free[rank[row]] = free[row]
+        starts[free[row]] += 1
+    begin = np.zeros(rows + 1, np.int64)
+    for row in row_of:
+        begin[rank[row] + 1] += 1
+    for row in range(rows):
+        begin[row + 1] += begin[row]
+    cursor = begin[:-1].copy()
+    packed = np.empty(len(order), np.int64)
+    for place in range(len(order)):
+        row = rank[row_of[place]]
+        packed[cursor[row]] = order[place]
+        cursor[row] += 1
+    return begin, packed, sorted_free

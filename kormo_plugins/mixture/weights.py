@@ -1,0 +1,103 @@
+"""The tree of weights -> the share of each source.
+
+A flat mapping gives relative weights. A group has a `share` relative to its neighbours and divides it among
+its members, to any depth:
+
+    weights:
+      korean:  {share: 60, of: {ko_web: 1, ko_synth: 3}}     # ko_web 15 %, ko_synth 45 %
+      english: {share: 40, of: {en_web: 1}}
+
+Shares are of tokens. A temperature T flattens (T > 1) or sharpens the shares: p becomes p^(1/T), scaled to
+sum to 1. Without weights, each source weighs as many tokens as it has, so that T alone gives the usual
+temperature sampling of multilingual models (Devlin et al. 2018; Conneau et al. 2020, arXiv 1911.02116).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kormo_plugins.errors import KormoError, closest
+
+
+class Group(BaseModel):
+    """Sources, or groups of them, that share what the group gets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    share: float = Field(ge=0, description="weight of the whole group, relative to its neighbours")
+    of: dict[str, Node] = Field(min_length=1, description="the members: source -> weight, or name -> group")
+
+
+Node = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Group
+Weights = dict[str, Node]
+Group.model_rebuild()
+
+
+def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
+    """Share of each source, summing to 1, before any temperature.
+
+    Raises:
+        KormoError: a source named twice, or weights that do not sum to more than zero.
+    """
+    found: dict[str, float] = {}
+
+    def walk(level: Mapping[str, Any], share: float, path: str) -> None:
+        sizes = {name: node.share if isinstance(node, Group) else float(node) for name, node in level.items()}
+        total = sum(sizes.values())
+        if not (total > 0 and isfinite(total)):
+            raise KormoError(
+                path, f"weights that sum to {total:g}", "nothing could be drawn", "give one that is above 0"
+            )
+        for name, node in level.items():
+            part = share * sizes[name] / total
+            if isinstance(node, Group):
+                walk(node.of, part, f"{path}.{name}.of")
+            elif name in found:
+                raise KormoError(
+                    f"{path}.{name}",
+                    "a source that the tree already has",
+                    "its share would be two different ones",
+                    "name each source once",
+                )
+            else:
+                found[name] = part
+
+    walk(weights, 1.0, where)
+    return found
+
+
+def shares(
+    weights: Mapping[str, Any] | None, tokens: Mapping[str, int], temperature: float, where: str
+) -> dict[str, float]:
+    """Share of tokens of every source in `tokens`, summing to 1; a source that the weights leave out gets 0.
+
+    Args:
+        weights: the tree, or None for the sources' own sizes.
+        tokens: tokens of each source that has been built.
+        temperature: see the module's text.
+        where: the recipe's key, for messages.
+    Raises:
+        KormoError: a source that was not built, or one of no tokens that has a share.
+    """
+    plain = leaves(weights, where) if weights is not None else leaves(dict(tokens), where)
+    for name, share in plain.items():
+        if name not in tokens:
+            raise KormoError(
+                f"{where}.{name}",
+                "a source that has no shards",
+                f"there are: {', '.join(sorted(tokens))}",
+                closest(name, tokens, "add it to the dataset recipe, or remove its weight"),
+            )
+        if share and not tokens[name]:
+            raise KormoError(
+                f"{where}.{name}",
+                "a source of no tokens",
+                "nothing can be drawn from it",
+                "give it the weight 0, or check the steps that empty it",
+            )
+    flat = {name: share ** (1 / temperature) if share else 0.0 for name, share in plain.items()}
+    total = sum(flat.values())
+    return {name: flat.get(name, 0.0) / total for name in sorted(tokens)}

@@ -1,0 +1,14 @@
+"""The two keys that we add to Axolotl's schema; what is inside `kormo` is checked by our own models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class KormoArgs(BaseModel):
+    """Merged into Axolotl's input schema, which would drop keys that it does not know."""
+
+    kormo: dict[str, Any] | None = Field(default=None, description="everything that kormo-plugins reads")
+    extends: str | list[str] | None = Field(default=None, description="recipes that this one inherits from")

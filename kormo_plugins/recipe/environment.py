@@ -1,0 +1,64 @@
+"""`${NAME}` and `${NAME:-default}` in a dataset recipe: where the documents lie differs by machine.
+
+Only there. Everything else that a recipe says is the same on every machine, so one recipe is one experiment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
+_NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
+
+
+def expand(value: Any, where: str, environment: Mapping[str, str] | None = None) -> Any:
+    """`value` with every `${…}` in its strings replaced; `$${` stands for a literal `${`.
+
+    As in a shell, `:-default` is taken when the variable is not set or empty. A variable without a default
+    must be set: an empty path would read the wrong folder.
+
+    Args:
+        value: any value of a recipe; mappings and lists are walked, keys are left alone.
+        where: dotted key of `value` with its file, for messages.
+        environment: `os.environ` unless given.
+    Raises:
+        KormoError: a variable that is not set and has no default, or a reference that is not well formed.
+    """
+    variables = os.environ if environment is None else environment
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: _replace(match, where, variables), value)
+    if isinstance(value, Mapping):
+        return {key: expand(child, f"{where}.{key}", variables) for key, child in value.items()}
+    if isinstance(value, list):
+        return [expand(child, f"{where}[{index}]", variables) for index, child in enumerate(value)]
+    return value
+
+
+def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> str:
+    if match["body"] is None:
+        return "${"
+    parts = _NAME.fullmatch(match["body"])
+    if parts is None:
+        raise KormoError(
+            where,
+            f"{match[0]!r}",
+            "it is neither ${NAME} nor ${NAME:-default}",
+            "write one of the two, or $${ for a literal ${",
+        )
+    found = variables.get(parts["name"], "")
+    if found:
+        return found
+    if parts["default"] is not None:
+        return parts["value"]
+    state = "is set to nothing" if parts["name"] in variables else "is not set"
+    raise KormoError(
+        where,
+        f"{match[0]!r}",
+        f"the environment variable {parts['name']} {state}, and there is no default",
+        closest(parts["name"], variables) or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
+    )

@@ -1,0 +1,177 @@
+"""Python type hints as JSON Schema, and values against it: the two halves of a quick check.
+
+Pydantic's own generator stops at the first type that has no JSON form, and Axolotl's configuration has
+several. Here such a type becomes `{}` (anything), so that a schema always comes out and is only ever too
+lenient, never wrong. The result is plain JSON Schema: it can be cached, shown, and given to an editor.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+Schema = dict[str, Any]
+_SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+_TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "t", "f", "1", "0"})
+
+
+def schema_of(hint: Any, definitions: dict[str, Schema]) -> Schema:
+    """JSON Schema of a type hint; models go into `definitions` and are referred to by `$ref`."""
+    if isinstance(hint, type) and hint in _SCALARS:
+        return {"type": _SCALARS[hint]}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return {"enum": [m.value for m in hint if isinstance(m.value, (str, int, float, bool))]}
+    if isinstance(hint, type) and hasattr(hint, "model_fields"):
+        return _reference(hint, definitions)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return schema_of(arguments[0], definitions)
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        return _union([schema_of(argument, definitions) for argument in arguments])
+    container = origin or hint
+    if isinstance(container, type) and container is not str:
+        if issubclass(container, Mapping):
+            inner = schema_of(arguments[1], definitions) if len(arguments) == 2 else {}
+            return {"type": "object", "additionalProperties": inner}
+        if issubclass(container, (Sequence, Set)) and not issubclass(container, (str, bytes)):
+            members = [a for a in arguments if a is not Ellipsis]
+            return {
+                "type": "array",
+                "items": _union([schema_of(a, definitions) for a in members]) if members else {},
+            }
+    return {}
+
+
+def _union(parts: list[Schema]) -> Schema:
+    unique = [part for index, part in enumerate(parts) if part not in parts[:index]]
+    return {} if {} in unique else unique[0] if len(unique) == 1 else {"anyOf": unique}
+
+
+def _reference(model: Any, definitions: dict[str, Schema]) -> Schema:
+    name = f"{model.__module__}.{model.__qualname__}"  # two packages may use one class name
+    if name not in definitions:
+        definitions[name] = {}  # taken, so that a model which contains itself ends here
+        definitions[name] = object_schema(model, definitions)
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
+    """JSON Schema of a pydantic model: its fields by name and by alias, with description and default."""
+    properties: dict[str, Schema] = {}
+    required: list[str] = []
+    for name, field in model.model_fields.items():
+        entry = dict(schema_of(field.annotation, definitions))
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        description = field.description or extra.get("description")
+        if description:
+            entry["description"] = " ".join(str(description).split())
+        if isinstance(field.default, (bool, int, float, str, list)):
+            entry["default"] = field.default
+        for key in {name, field.alias or name}:
+            properties[key] = entry
+        if field.is_required():
+            required.append(field.alias or name)
+    schema: Schema = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = required
+    if model.model_config.get("extra") != "allow":
+        schema["additionalProperties"] = False
+    return schema
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One value that a schema does not allow.
+
+    Args:
+        key: dotted key, relative to the value that was checked (`datasets[0].text_colum`).
+        value: what is there.
+        expected: for a wrong value, the kinds that fit; empty for a key that is not known.
+        known: for an unknown key, the keys that are.
+    """
+
+    key: str
+    value: Any
+    expected: str = ""
+    known: tuple[str, ...] = ()
+
+
+def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str = "") -> list[Fault]:
+    """What `schema` does not allow in `value`; empty when all is well.
+
+    As lenient as pydantic where no information is lost (`"3e-4"` for a number, `1.0` for an integer, `"true"`
+    for a boolean), but `true` is not a number. For a choice of several forms the faults of the form that
+    comes nearest.
+    """
+    if "$ref" in schema:
+        return faults(value, definitions[schema["$ref"].rsplit("/", 1)[1]], definitions, key)
+    if "anyOf" in schema:
+        tries = [faults(value, part, definitions, key) for part in schema["anyOf"]]
+        if [] in tries:
+            return []
+        inside = [found for found in tries if not (found[0].expected and found[0].key == key)]
+        return min(inside, key=len) if inside else [Fault(key, value, name_of(schema, definitions))]
+    if "enum" in schema:
+        return [] if value in schema["enum"] else [Fault(key, value, name_of(schema, definitions))]
+    kind = schema.get("type")
+    if kind == "object":
+        return _object_faults(value, schema, definitions, key)
+    if kind == "array" and isinstance(value, (list, tuple)):
+        items = schema["items"]
+        return [f for i, item in enumerate(value) for f in faults(item, items, definitions, f"{key}[{i}]")]
+    if kind is None or _fits(value, kind):
+        return []
+    return [Fault(key, value, name_of(schema, definitions))]
+
+
+def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
+    if not isinstance(value, Mapping):
+        return [Fault(key, value, "mapping")]
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+    found: list[Fault] = []
+    for name, child in value.items():
+        inner = f"{key}.{name}" if key else str(name)
+        if name in properties:
+            if child is not None:  # `key: null` means "as if it were not there": Axolotl drops it
+                found += faults(child, properties[name], definitions, inner)
+        elif others is False:
+            found.append(Fault(inner, child, known=tuple(properties)))
+        else:
+            found += faults(child, others, definitions, inner)
+    return found
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if isinstance(value, str) and kind in ("number", "integer"):
+        try:
+            number = float(value)
+        except ValueError:
+            return False
+        return kind == "number" or number.is_integer()
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "boolean":
+        return value.lower() in _TRUTHS if isinstance(value, str) else value in (0, 1)
+    if kind == "number":
+        return isinstance(value, (int, float))
+    if kind == "integer":
+        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return isinstance(value, str) if kind == "string" else kind == "null" and value is None
+
+
+def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
+    """What a schema takes, in words: `integer or null`, `one of drop, truncate, raise`, `list of text`."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(name_of(part, definitions) for part in schema["anyOf"]))
+    if "enum" in schema:
+        return "one of " + ", ".join(str(value) for value in schema["enum"])
+    if schema.get("type") == "array":
+        return "list" + (f" of {name_of(schema['items'], definitions)}" if schema["items"] else "")
+    kind = "object" if "$ref" in schema else str(schema.get("type", "anything"))
+    return {"string": "text", "object": "mapping", "boolean": "true or false"}.get(kind, kind)

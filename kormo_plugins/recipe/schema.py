@@ -1,0 +1,149 @@
+"""The `kormo:` block of a recipe as one frozen object.
+
+Everything that a component owns is checked by that component's own parameter model (through the registry), so the
+block is the sum of what the installed plugins accept, not a second list of it. A key that nobody knows is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.registry import Registry, checked
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class Strict(BaseModel):
+    """Base of every model here: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(Strict):
+    """A component by name, with its parameters: `{name: best_fit, …}` in a recipe."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="name of an installed component of the kind that this key takes")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters as written."""
+        return dict(self.model_extra or {})
+
+
+class Precision(Strict):
+    """Dtypes of a stage, in the same words in every stage; checked against the real tensors at the first step."""
+
+    weights: Dtype = Field(description="dtype in which the model's parameters are held and saved")
+    compute: Dtype = Field(description="dtype of matrix products (autocast when it differs from `weights`)")
+    master: Dtype | None = Field(
+        default=None, description="dtype of separate master weights (DeepSpeed keeps them); null: there are none"
+    )
+    optimizer: Dtype = Field(description="dtype of the optimizer's moments")
+
+
+class TokenizerChoice(Strict):
+    """Where the tokenizer comes from: exactly one of the four."""
+
+    train: dict[str, Any] | None = Field(
+        default=None,
+        description="a tokenizer recipe (file or mapping): trained on the corpus, then kept as an artifact",
+    )
+    path: Path | None = Field(default=None, description="a folder that AutoTokenizer opens")
+    hub: str | None = Field(default=None, description="a hub id")
+    revision: str | None = Field(default=None, description="a commit of the hub repository; needed with `hub`")
+
+    @model_validator(mode="after")
+    def _one(self) -> TokenizerChoice:
+        given = [key for key in ("train", "path", "hub") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of train, path and hub (given: {', '.join(given) or 'none'})")
+        return self
+
+
+class Decay(Strict):
+    """Which parameters weight decay leaves alone (KORMo: norms and embeddings; lm_head is decayed)."""
+
+    norms: bool = Field(default=False, description="decay RMSNorm weights")
+    embeddings: bool = Field(default=False, description="decay input embeddings")
+    biases: bool = Field(default=False, description="decay biases")
+
+
+class Samples(Strict):
+    """What is written by the finished model, so that a person sees at once what came out."""
+
+    prompts: tuple[str, ...] = Field(default=("서울은", "The city of"), description="beginnings to continue")
+    max_new_tokens: int = Field(default=48, ge=1, description="length of each continuation, in tokens")
+
+
+class KormoBlock(Strict):
+    """The whole `kormo:` block."""
+
+    plugins: tuple[str, ...] = Field(
+        default=(), description="modules of further plugins, imported before anything else"
+    )
+    architecture: Choice | None = Field(
+        default=None, description="model family and every size; null: the base model's own"
+    )
+    tokenizer: TokenizerChoice | None = Field(default=None, description="the tokenizer; null: the base model's own")
+    data: dict[str, Any] | None = Field(
+        default=None, description="a dataset recipe: file, or mapping that may `extends`"
+    )
+    collator: Choice = Field(default=Choice(name="document_mask"), description="how rows become a batch")
+    objective: Choice = Field(default=Choice(name="next_token"), description="what the model is trained to do")
+    kernels: tuple[Choice, ...] = Field(default=(), description="fused kernels, applied in this order")
+    callbacks: tuple[Choice, ...] = Field(default=(), description="watchers of the run")
+    global_batch: int | None = Field(
+        default=None, ge=1, description="rows per optimizer step over all ranks; accumulation is derived from it"
+    )
+    tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="length of the run in tokens; steps = ceil(tokens / (global_batch × sequence_len))",
+    )
+    from_run: Path | None = Field(
+        default=None, description="output folder of the stage before, whose model this one goes on with"
+    )
+    precision: Precision = Field(description="dtypes of weights, compute, master weights and optimizer state")
+    decay: Decay = Field(default=Decay(), description="parameters that weight decay reaches")
+    generation: dict[str, Any] = Field(
+        default_factory=dict, description="generation settings saved with every checkpoint"
+    )
+    samples: Samples = Field(default=Samples(), description="continuations printed at the end")
+    workspace: Path = Field(default=Path("artifacts"), description="folder of all artifacts")
+    export: bool = Field(
+        default=True, description="write `export/`, the plain Llama layout, when the stage is finished"
+    )
+    allow_changed: tuple[str, ...] = Field(
+        default=(), description="differences that a resume accepts: data, tokenizer, weights, seed"
+    )
+
+
+def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoBlock:
+    """The `kormo:` mapping of a resolved recipe as an object; every component's parameters are checked too.
+
+    Args:
+        block: the mapping, `extends` already resolved.
+        registry: the components that may be named.
+        where: the recipe's path, for messages.
+    Raises:
+        KormoError: an unknown key or component, a missing value, or one of the wrong kind.
+    """
+    if not isinstance(block, dict):
+        raise KormoError(
+            f"{where}: kormo", repr(block), "the kormo block is a mapping", "write `kormo:` with keys below it"
+        )
+    parsed: KormoBlock = checked(KormoBlock, block, f"{where}: kormo")
+    for key, kind in (("architecture", "architecture"), ("collator", "collator"), ("objective", "objective")):
+        choice = getattr(parsed, key)
+        if choice is not None:
+            registry.params(kind, choice.name, choice.values, f"{where}: kormo.{key}")
+    for key, kind in (("kernels", "kernel"), ("callbacks", "run_callback")):
+        for index, choice in enumerate(getattr(parsed, key)):
+            registry.params(kind, choice.name, choice.values, f"{where}: kormo.{key}[{index}]")
+    return parsed

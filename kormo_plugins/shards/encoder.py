@@ -1,0 +1,267 @@
+"""Text to ids, exactly as the tokenizer would, and several times as fast where that can be proved.
+
+`Encoder` uses tiktoken if `ranks.convert` shows that the merges agree, and `tokenizers` otherwise. What the
+merges do not decide is settled like this:
+
+- Added tokens. Runs of newlines and other tokens of white space apply. Control tokens (`<|EOS|>`, `<think>`,
+  ...) do not: text that spells one is text, unless the source is allowed that token by name
+  (`control_tokens`), as reasoning data is allowed `<think>`.
+- Character classes and normalization. The two libraries carry different editions of the Unicode tables. Each
+  code point is tried in both, in a few contexts, when it is first met; a document with one that they treat
+  differently is left to `tokenizers`.
+- Bytes that the vocabulary lacks. A tokenizer without an unknown token drops them in silence; here that is an
+  error.
+
+A whole batch is encoded in one call. A start character in front of each document, which is no character of
+the text, is made a special token of tiktoken's, and allowed added tokens are replaced by more of the kind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import tokenizer_identity
+from kormo_plugins.shards.ranks import NO_ID, Ranks, byte_symbols, convert
+
+log = logging.getLogger(__name__)
+PRIVATE = 0x10F000
+"""First of the code points that stand for added tokens inside a batch: private use, plane 16."""
+CONTEXTS = (
+    "{}",
+    "a{}a",
+    "A{}A",
+    "1{}1",
+    "!{}!",
+    " {} ",
+    "가{}가",
+    "\n{}\n",
+    "'{}",
+    "{}\u0323\u0301",
+    "a\u0301{}\u0323",
+)
+"""Where a code point is tried: between letters, digits, signs and spaces, and among combining marks."""
+
+
+def read_tokenizer(folder: Path) -> dict[str, Any]:
+    """The contents of a folder's `tokenizer.json` (or of that file itself)."""
+    path = folder / "tokenizer.json" if folder.is_dir() else folder
+    try:
+        spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        spec["model"]["vocab"], spec["added_tokens"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KormoError(
+            str(path),
+            f"{type(error).__name__}: {error}",
+            "a fast tokenizer's tokenizer.json is needed",
+            "name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
+        ) from None
+    return spec
+
+
+class Encoder:
+    """Encodes batches of text with the tokenizer in `folder`.
+
+    Args:
+        folder: holds `tokenizer.json`.
+        control_tokens: added tokens, other than white space, that text may contain as such.
+        fast: whether tiktoken may be used at all.
+    Attributes:
+        kind: `tiktoken` or `tokenizers`.
+        reason: why not `tiktoken`, if so.
+        largest_id: over base vocabulary and added tokens.
+    Raises:
+        KormoError: no usable tokenizer, or a control token that it does not have.
+    """
+
+    def __init__(self, folder: Path, control_tokens: Sequence[str] = (), *, fast: bool = True) -> None:
+        from tokenizers import Tokenizer
+
+        spec = read_tokenizer(Path(folder))
+        self.where = str(folder)
+        self.hash = tokenizer_identity(spec)
+        self._mark_controls(spec, control_tokens)
+        spec["post_processor"] = spec["truncation"] = spec["padding"] = None
+        self._tokenizer = Tokenizer.from_str(json.dumps(spec))
+        self._tokenizer.encode_special_tokens = True
+        self._normalizes = spec.get("normalizer") is not None
+        self.largest_id = max([*spec["model"]["vocab"].values(), *(t["id"] for t in spec["added_tokens"])])
+        self._byte_lengths = self._lengths_in_bytes(spec)
+        found = convert(spec) if fast else "it was not wanted"
+        self.reason = found if isinstance(found, str) else ""
+        self.kind = "tokenizers" if isinstance(found, str) else "tiktoken"
+        if isinstance(found, Ranks):
+            self._prepare(found, spec)
+
+    def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
+        """Makes `special` mean "not in text": everything but white space and the tokens that the source may
+        use."""
+        known = {token["content"] for token in spec["added_tokens"]}
+        if unknown := sorted(set(control_tokens) - known):
+            raise KormoError(
+                f"{self.where}: control_tokens",
+                repr(unknown[0]),
+                "the tokenizer has no such added token",
+                f"name some of: {', '.join(sorted(t for t in known if t.strip()))}",
+            )
+        for token in spec["added_tokens"]:
+            token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens
+
+    def _prepare(self, ranks: Ranks, spec: dict[str, Any]) -> None:
+        """Builds tiktoken's side: ranks, and one private character per added token that applies."""
+        import tiktoken
+
+        allowed = sorted(
+            (t for t in spec["added_tokens"] if not t["special"]), key=lambda t: -len(t["content"])
+        )
+        count = len(ranks.ranks)
+        self._stand_in = {token["content"]: chr(PRIVATE + 1 + n) for n, token in enumerate(allowed)}
+        self._added = re.compile("|".join(re.escape(content) for content in self._stand_in) or r"(?!)")
+        special = {chr(PRIVATE): count} | {c: count + 1 + n for n, c in enumerate(self._stand_in.values())}
+        self._start, self._specials = np.uint32(count), frozenset(special)
+        self._ids = np.concatenate([ranks.ids, [0], [t["id"] for t in allowed]]).astype(np.uint32)
+        self._tiktoken = tiktoken.Encoding(
+            "kormo", pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=special
+        )
+        self._verdicts = np.zeros(0x110000, np.uint8)  # 0 not met, 1 agreed, 2 disputed
+        self._verdicts[PRIVATE : PRIVATE + len(special)] = 2
+
+    def encode(
+        self, texts: Sequence[str], names: Sequence[str]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Ids of a batch of documents, without any token in front or behind.
+
+        Args:
+            texts: the documents.
+            names: what to call them in an error.
+        Returns:
+            ids end to end (shape [sum(lengths)]) and lengths in tokens (shape [documents]).
+        Raises:
+            KormoError: a lone surrogate, or a character that the vocabulary cannot spell; names the document.
+        """
+        for name, text in zip(names, texts, strict=True):
+            if not text.isascii() and (lone := re.search("[\ud800-\udfff]", text)):
+                raise KormoError(
+                    f"document {name}",
+                    f"the lone surrogate {lone[0]!a}",
+                    "it is not Unicode text and has no UTF-8 form",
+                    "clean the document, or reject it in the corpus",
+                )
+        if self.kind == "tokenizers" or not texts:
+            return self._by_tokenizers(texts, names)
+        disputed = self._disputed(texts)
+        if not disputed.any():
+            return self._by_tiktoken(texts, names)
+        parts = [
+            (self._by_tokenizers if slow else self._by_tiktoken)([text], [name])
+            for text, name, slow in zip(texts, names, disputed, strict=True)
+        ]
+        return np.concatenate([ids for ids, _ in parts]), np.concatenate([lengths for _, lengths in parts])
+
+    def _by_tiktoken(
+        self, texts: Sequence[str], names: Sequence[str]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        joined = chr(PRIVATE) + chr(PRIVATE).join(texts)
+        if self._stand_in:
+            joined = self._added.sub(lambda match: self._stand_in[match[0]], joined)
+        if self._normalizes and not unicodedata.is_normalized("NFC", joined):
+            joined = unicodedata.normalize("NFC", joined)
+        ranks = self._tiktoken.encode_to_numpy(joined, allowed_special=self._specials, disallowed_special=())
+        starts = np.flatnonzero(ranks == self._start)
+        lengths = np.diff(starts, append=len(ranks)) - 1
+        keep = np.ones(len(ranks), bool)
+        keep[starts] = False
+        ids = self._ids[ranks[keep]]
+        if (lost := np.flatnonzero(ids == NO_ID)).size:
+            self._refuse(names[int(np.searchsorted(np.cumsum(lengths), lost[0], "right"))])
+        return ids, lengths.astype(np.int64)
+
+    def _by_tokenizers(
+        self, texts: Sequence[str], names: Sequence[str]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        encoded = [e.ids for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        ids = np.fromiter((i for e in encoded for i in e), np.uint32, int(lengths.sum()))
+        if self._byte_lengths is not None:
+            normalizer = self._tokenizer.normalizer
+            ends = np.cumsum(lengths)
+            for text, name, start, end in zip(texts, names, ends - lengths, ends, strict=True):
+                spelled = int(self._byte_lengths[ids[start:end]].sum())
+                plain = normalizer.normalize_str(text) if normalizer is not None else text
+                if spelled != len(plain.encode()):
+                    self._refuse(name)
+        return ids, lengths
+
+    def _refuse(self, name: str) -> None:
+        raise KormoError(
+            f"document {name}",
+            "a character whose bytes the vocabulary lacks",
+            f"the tokenizer {self.where} has no unknown token and would drop it",
+            "reject the document in the corpus, or train the tokenizer with all 256 bytes in its alphabet",
+        )
+
+    def _disputed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which documents hold a code point that the two libraries treat differently; bool [documents]."""
+        points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+        verdicts = self._verdicts[points]
+        self._try(np.unique(points[verdicts == 0]))
+        if not (verdicts != 1).any() or not (verdicts := self._verdicts[points] == 2).any():
+            return np.zeros(len(texts), bool)
+        ends = np.cumsum([len(text) for text in texts])
+        found = np.searchsorted(ends, np.flatnonzero(verdicts), "right")
+        return np.isin(np.arange(len(texts)), found)
+
+    def _try(self, points: NDArray[np.uint32]) -> None:
+        """Settles the verdict on code points that were not met before, all in one call if none is refused."""
+        if not len(points):
+            return
+        texts = [context.format(chr(point)) for point in points for context in CONTEXTS]
+        try:
+            ids, lengths = self._by_tiktoken(texts, texts)
+            others, other_lengths = self._by_tokenizers(texts, texts)
+        except KormoError:  # one that the vocabulary cannot spell: the document that holds it is to be named
+            for half in np.array_split(points, 2) if len(points) > 1 else ():
+                self._try(half)
+            self._verdicts[points] = 2 if len(points) == 1 else self._verdicts[points]
+            return
+        if np.array_equal(lengths, other_lengths) and np.array_equal(ids, others):
+            self._verdicts[points] = 1
+            return
+        cuts, other_cuts = np.cumsum(lengths)[:-1], np.cumsum(other_lengths)[:-1]
+        same = [
+            np.array_equal(a, b)
+            for a, b in zip(np.split(ids, cuts), np.split(others, other_cuts), strict=True)
+        ]
+        self._verdicts[points] = np.where(np.reshape(same, (len(points), -1)).all(1), 1, 2)
+
+    def agrees(self, texts: Sequence[str], names: Sequence[str]) -> str | None:
+        """The first document that `encode` and `tokenizers` encode differently, if any."""
+        for text, name in zip(texts, names, strict=True):
+            if not np.array_equal(self.encode([text], [name])[0], self._by_tokenizers([text], [name])[0]):
+                return name
+        return None
+
+    @staticmethod
+    def _lengths_in_bytes(spec: dict[str, Any]) -> NDArray[np.int64] | None:
+        """Bytes that each id spells, int64 [ids]; None for a tokenizer that is not byte level."""
+        symbols = byte_symbols()
+        if "ByteLevel" not in json.dumps(spec.get("pre_tokenizer")):
+            return None
+        added = {t["id"]: t["content"] for t in spec["added_tokens"]}
+        lengths = np.zeros(1 + max([*spec["model"]["vocab"].values(), *added]), np.int64)
+        for token, number in spec["model"]["vocab"].items():
+            if not symbols.keys() >= set(token):
+                return None
+            lengths[number] = len(token)
+        for number, content in added.items():
+            lengths[number] = len(content.encode())
+        return lengths

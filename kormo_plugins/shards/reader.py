@@ -1,0 +1,163 @@
+"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its
+manifest.
+
+Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end.
+That one number is what a row plan stores; which shard and which document it falls in is a binary search away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import identity
+from kormo_plugins.shards.format import (
+    FORMAT,
+    IDS,
+    NAME_OFFSETS,
+    NAMES,
+    OFFSETS,
+    REBUILD,
+    SHARDS_MANIFEST,
+    FileRecord,
+    file_records,
+    read_json,
+)
+
+
+def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None) -> NDArray[Any]:
+    """A read-only memory map; an empty array for an empty file, which cannot be mapped.
+
+    Raises:
+        KormoError: the file is missing, or does not hold `count` elements.
+    """
+    kind = np.dtype(dtype)
+    size = path.stat().st_size if path.is_file() else -1
+    if size < 0 or (count is not None and size != count * kind.itemsize):
+        expected = f"{count * kind.itemsize:,} bytes" if count is not None else "a file"
+        raise KormoError(
+            str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD
+        )
+    return np.memmap(path, kind, "r") if size else np.zeros(0, kind)
+
+
+class Shards:
+    """The shards of one source.
+
+    Args:
+        folder: holds `shards.json`.
+    Raises:
+        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another
+            size. Contents are not read here; `verify` does that.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_json(self.folder / SHARDS_MANIFEST, FORMAT)
+        self.dtype: np.dtype[Any] = np.dtype(self.manifest["dtype"])
+        self.names: list[str] = [shard["name"] for shard in self.manifest["shards"]]
+        self.first_token = _starts(shard["tokens"] for shard in self.manifest["shards"])
+        """Position of the first token of each shard, then the number of tokens; int64 [shards + 1]."""
+        self.first_document = _starts(shard["documents"] for shard in self.manifest["shards"])
+        for name, record in self.files().items():
+            record.check(self.folder / name, contents=False)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the source."""
+        return int(self.first_token[-1])
+
+    @property
+    def documents(self) -> int:
+        """Documents of the source, empty ones included."""
+        return int(self.first_document[-1])
+
+    def files(self) -> dict[str, FileRecord]:
+        """File name -> size and checksum, for every data file of the source."""
+        where = self.folder / SHARDS_MANIFEST
+        return {
+            n: r for shard in self.manifest["shards"] for n, r in file_records(shard["files"], where).items()
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder
+        lies."""
+        return identity(
+            {
+                "format": FORMAT,
+                "tokenizer": self.manifest["tokenizer"],
+                "dtype": self.dtype.str,
+                "files": [
+                    [n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))
+                ],
+            }
+        )
+
+    @cached_property
+    def ids(self) -> list[NDArray[Any]]:
+        """Token ids of each shard."""
+        return [self._map(shard, IDS, self.dtype, int(n)) for shard, n in self._sizes(self.first_token)]
+
+    @cached_property
+    def offsets(self) -> list[NDArray[np.int64]]:
+        """Document offsets of each shard, relative to the shard."""
+        return [self._map(shard, OFFSETS, "<i8", int(n) + 1) for shard, n in self._sizes(self.first_document)]
+
+    def _sizes(self, starts: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
+        return zip(self.names, np.diff(starts), strict=True)
+
+    def _map(self, shard: str, suffix: str, dtype: np.dtype[Any] | str, count: int | None) -> NDArray[Any]:
+        return memory_map(self.folder / f"{shard}{suffix}", dtype, count)
+
+    def span(self, document: int) -> tuple[int, int]:
+        """Positions of a document's first token and of the one after its last."""
+        shard = self._shard_of(self.first_document, document, "document")
+        local = document - int(self.first_document[shard])
+        base = int(self.first_token[shard])
+        return base + int(self.offsets[shard][local]), base + int(self.offsets[shard][local + 1])
+
+    def locate(self, position: int) -> int:
+        """The document that holds the token at `position`."""
+        shard = self._shard_of(self.first_token, position, "token")
+        local = position - int(self.first_token[shard])
+        return int(self.first_document[shard]) + int(np.searchsorted(self.offsets[shard], local, "right")) - 1
+
+    def tokens_at(self, start: int, end: int) -> NDArray[Any]:
+        """Ids at the positions [start, end) of one shard."""
+        shard = self._shard_of(self.first_token, start, "token")
+        base = int(self.first_token[shard])
+        return self.ids[shard][start - base : end - base]
+
+    def document(self, document: int) -> NDArray[Any]:
+        """All ids of a document."""
+        start, end = self.span(document)
+        return self.tokens_at(start, end) if end > start else np.zeros(0, self.dtype)
+
+    def name(self, document: int) -> str:
+        """The name (id) that the document has in its corpus."""
+        shard = self._shard_of(self.first_document, document, "document")
+        local = document - int(self.first_document[shard])
+        ends = self._map(self.names[shard], NAME_OFFSETS, "<i8", None)
+        start, end = int(ends[local]), int(ends[local + 1])
+        return bytes(self._map(self.names[shard], NAMES, "u1", None)[start:end]).decode()
+
+    def _shard_of(self, starts: NDArray[np.int64], number: int, what: str) -> int:
+        if not 0 <= number < starts[-1]:
+            raise KormoError(
+                str(self.folder),
+                f"{what} {number}",
+                f"the source has {int(starts[-1]):,} of them",
+                "ask for one from 0 on; a row plan that asks for more belongs to other shards",
+            )
+        return int(np.searchsorted(starts, number, "right")) - 1
+
+
+def _starts(sizes: Iterator[int] | Any) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.fromiter(sizes, np.int64), dtype=np.int64)])

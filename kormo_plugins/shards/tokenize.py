@@ -1,0 +1,302 @@
+"""Documents to shards: one source, in parallel, resumable shard by shard.
+
+The input is cut into jobs, one shard each: a part file of a corpus is a job, and so is each stretch of
+`chunk_characters` of a plain iterable of documents. A job is known by a hash of its input and of every
+setting that decides its output; a shard that is already there with that hash is kept.
+
+Every document becomes BOS, its text, EOS, as KORMo was trained. Each shard encodes a sample of its own
+documents a second time with `tokenizers`: should the fast way ever differ, the whole source is encoded again
+without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.documents import Document, read_documents
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import file_checksum, identity
+from kormo_plugins.shards.encoder import Encoder
+from kormo_plugins.shards.format import FORMAT, file_records, id_dtype, read_json, shard_name
+from kormo_plugins.shards.writer import ShardWriter, finish_source
+
+log = logging.getLogger(__name__)
+BATCH_CHARACTERS = 1 << 20
+"""Characters encoded in one call: long enough to hide the call, short enough to stay in the cache."""
+CHUNK_CHARACTERS = 1 << 26
+"""Characters of one shard when the input is an iterable: about 20 million tokens."""
+CHECK_EVERY = 256
+"""One document in so many, and the first of each shard, is encoded a second time to compare."""
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Disagreement(Exception):
+    """The fast encoder and `tokenizers` gave different ids for the document named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that one shard is made from."""
+
+    name: str
+    out: Path
+    tokenizer: Path
+    bos_id: int | None
+    eos_id: int | None
+    control_tokens: tuple[str, ...]
+    fast: bool
+    documents: Path | tuple[Document, ...]
+
+
+def tokenize_source(
+    documents: Iterable[Document] | Sequence[Path],
+    tokenizer: Path,
+    out: Path,
+    *,
+    source: str,
+    bos_id: int | None = None,
+    eos_id: int | None = None,
+    control_tokens: Sequence[str] = (),
+    workers: int = 1,
+    fast: bool = True,
+    chunk_characters: int = CHUNK_CHARACTERS,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the shards of one source into `out` and returns what `shards.json` holds.
+
+    Args:
+        documents: part files (`.jsonl.zst`, one shard each), or any documents.
+        tokenizer: folder with a `tokenizer.json`.
+        out: the folder; finished shards in it are kept if they were made from the same input.
+        source: name of the source.
+        bos_id: put in front of each document, if given.
+        eos_id: put behind each document, if given.
+        control_tokens: added tokens that the text may contain as such (`<think>` for reasoning data).
+        workers: processes; 1 works in this one.
+        fast: whether tiktoken may be used where it is exact.
+        chunk_characters: length of a shard when `documents` is not a list of files.
+        progress: called with the record of each shard when it is finished.
+    Raises:
+        KormoError: a tokenizer or a document that cannot be used, or no documents at all.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder(tokenizer, control_tokens, fast=fast)
+    for role, number in (("bos_id", bos_id), ("eos_id", eos_id)):
+        if number is not None and not 0 <= number <= encoder.largest_id:
+            raise KormoError(
+                f"{source}: {role}",
+                str(number),
+                f"the tokenizer's ids end at {encoder.largest_id}",
+                "give the id of one of its tokens",
+            )
+    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", ())
+    if encoder.kind != "tiktoken":
+        log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
+    try:
+        records = _run(_jobs(documents, job, chunk_characters), workers, progress)
+    except Disagreement as found:
+        if not isinstance(documents, (list, tuple)):
+            raise KormoError(
+                f"{source}: document {found}",
+                "tiktoken and tokenizers encode it differently",
+                "the fast way is not exact for this tokenizer",
+                "build with fast=False",
+            ) from None
+        log.warning(
+            "%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found
+        )
+        records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, progress)
+    kinds = sorted({record["encoder"] for record in records})
+    about = {
+        "tokenizer": encoder.hash,
+        "largest_id": encoder.largest_id,
+        "bos_id": bos_id,
+        "eos_id": eos_id,
+        "control_tokens": sorted(control_tokens),
+        "encoder": kinds[0] if len(kinds) == 1 else kinds,
+    }
+    return finish_source(out, source, records, about)
+
+
+def _jobs(documents: Any, job: Job, chunk_characters: int) -> Iterator[Job]:
+    if isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents):
+        for number, part in enumerate(documents):
+            yield replace(job, name=shard_name(number), documents=part)
+        return
+    chunk: list[Document] = []
+    number = size = 0
+    for document in documents:
+        chunk.append(document)
+        size += len(document.text)
+        if size >= chunk_characters:
+            yield replace(job, name=shard_name(number), documents=tuple(chunk))
+            number, size, chunk = number + 1, 0, []
+    if chunk:
+        yield replace(job, name=shard_name(number), documents=tuple(chunk))
+
+
+def _run(jobs: Iterator[Job], workers: int, progress: Progress | None) -> list[dict[str, Any]]:
+    """Runs the jobs, at most two per worker in flight; records in the order of the jobs."""
+    if workers <= 1:
+        records = []
+        for job in jobs:
+            records.append(make_shard(job))
+            if progress:
+                progress(records[-1])
+        return records
+    import multiprocessing
+
+    done: list[dict[str, Any]] = []
+    waiting: set[Future[dict[str, Any]]] = set()
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _calm_worker) as pool:
+        try:
+            for job in jobs:
+                waiting.add(pool.submit(make_shard, job))
+                if len(waiting) >= 2 * workers:
+                    waiting = _collect(waiting, done, progress)
+            while waiting:
+                waiting = _collect(waiting, done, progress)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return sorted(done, key=lambda record: record["name"])
+
+
+def _collect(
+    waiting: set[Future[dict[str, Any]]], done: list[dict[str, Any]], progress: Progress | None
+) -> set[Future[dict[str, Any]]]:
+    ready, rest = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in ready:
+        done.append(future.result())
+        if progress:
+            progress(done[-1])
+    return set(rest)
+
+
+def _calm_worker() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+
+
+_encoders: dict[tuple[Any, ...], Encoder] = {}
+
+
+def _encoder(job: Job) -> Encoder:
+    """The encoder of this process for the job's settings; a new one if tokenizer.json has changed since."""
+    path = job.tokenizer / "tokenizer.json" if job.tokenizer.is_dir() else job.tokenizer
+    key = (str(path), path.stat().st_mtime_ns, job.control_tokens, job.fast)
+    if key not in _encoders:
+        _encoders.clear()
+        _encoders[key] = Encoder(job.tokenizer, job.control_tokens, fast=job.fast)
+    return _encoders[key]
+
+
+def make_shard(job: Job) -> dict[str, Any]:
+    """Makes one shard, unless it is already there from the same input; returns its record."""
+    encoder = _encoder(job)
+    from_files = isinstance(job.documents, Path)
+    made_from = identity(
+        {
+            "format": FORMAT,
+            "tokenizer": encoder.hash,
+            "bos": job.bos_id,
+            "eos": job.eos_id,
+            "fast": job.fast,
+            "control_tokens": sorted(job.control_tokens),
+            "input": file_checksum(job.documents)
+            if isinstance(job.documents, Path)
+            else [[d.id, d.text, d.language, d.license, d.synthetic, d.generator] for d in job.documents],
+        }
+    )
+    if (kept := _existing(job.out, job.name, made_from)) is not None:
+        return kept
+    stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
+    about: dict[str, Counter[str]] = {
+        key: Counter() for key in ("languages", "licenses", "generators", "synthetic")
+    }
+    with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id)) as writer:
+        for number, batch in enumerate(_batches(stream)):
+            texts, names = [d.text for d in batch], [d.id for d in batch]
+            if job.fast:
+                _compare(encoder, texts, names, number == 0)
+            ids, lengths = encoder.encode(texts, names)
+            writer.add(*_wrap(ids, lengths, job.bos_id, job.eos_id), names)
+            _describe(about, batch)
+        return writer.finish(
+            {
+                "made_from": made_from,
+                "encoder": encoder.kind,
+                "input": job.documents.name if from_files else None,  # type: ignore[union-attr]
+                **{key: dict(sorted(value.items())) for key, value in about.items()},
+            }
+        )
+
+
+def _compare(encoder: Encoder, texts: list[str], names: list[str], first: bool) -> None:
+    picked = [n for n in range(len(texts)) if n % CHECK_EVERY == (0 if first else CHECK_EVERY // 2)]
+    if (name := encoder.agrees([texts[n] for n in picked], [names[n] for n in picked])) is not None:
+        raise Disagreement(name)
+
+
+def _describe(about: dict[str, Counter[str]], batch: list[Document]) -> None:
+    about["languages"].update(d.language for d in batch)
+    about["licenses"].update(d.license for d in batch)
+    about["generators"].update(d.generator for d in batch if d.generator)
+    about["synthetic"].update("yes" if d.synthetic else "no" for d in batch)
+
+
+def _existing(out: Path, name: str, made_from: str) -> dict[str, Any] | None:
+    path = out / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        record = read_json(path, FORMAT)
+        for file, entry in file_records(record["files"], path).items():
+            entry.check(out / file)
+    except KormoError as error:
+        log.warning("%s is made again: %s", name, error)
+        return None
+    return record if record.get("made_from") == made_from else None
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _wrap(
+    ids: NDArray[np.uint32], lengths: NDArray[np.int64], bos: int | None, eos: int | None
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Puts `bos` in front of and `eos` behind each document."""
+    if bos is None and eos is None:
+        return ids, lengths
+    before, after = bos is not None, eos is not None
+    longer = lengths + before + after
+    ends = np.cumsum(longer)
+    out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint32)
+    text = np.ones(len(out), bool)
+    if bos is not None:
+        out[ends - longer], text[ends - longer] = bos, False
+    if eos is not None:
+        out[ends - 1], text[ends - 1] = eos, False
+    out[text] = ids
+    return out, longer

@@ -1,0 +1,173 @@
+"""Writes one shard: five files that appear together or not at all.
+
+Checksums are taken over the bytes as they are handed to the operating system, so a disk that stores something
+else is found out by `verify`, and no file is read back to be hashed. Every file is flushed before it is
+renamed, and the shard's own `.json` comes last: whoever sees it may trust the other four.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.shards.format import (
+    FORMAT,
+    IDS,
+    NAME_OFFSETS,
+    NAMES,
+    OFFSETS,
+    SHARDS_MANIFEST,
+    FileRecord,
+    write_json,
+)
+
+COUNTED = ("languages", "licenses", "generators", "synthetic")
+"""What each shard counts documents by."""
+
+
+class HashedFile:
+    """A file written once from front to back, hashed on the way and renamed into place by `close`."""
+
+    def __init__(self, path: Path) -> None:
+        import xxhash
+
+        self.path, self.bytes = path, 0
+        self._temporary = path.with_name(path.name + ".tmp")
+        self._digest = xxhash.xxh3_128()
+        self._file: BinaryIO = self._temporary.open("wb")
+
+    def write(self, data: bytes | NDArray[Any]) -> None:
+        """Appends bytes, or the bytes of an array."""
+        raw = np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
+        view = memoryview(raw).cast("B")
+        if view.nbytes:
+            self._file.write(view)
+            self._digest.update(view)
+            self.bytes += view.nbytes
+
+    def close(self) -> FileRecord:
+        """Flushes to disk, renames into place and returns size and checksum."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self.path)
+        return FileRecord(self.bytes, self._digest.hexdigest())
+
+    def discard(self) -> None:
+        """Drops what was written."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+class ShardWriter:
+    """Writes the shard `name` of `folder` batch by batch; as a context manager it discards everything on an
+    error.
+
+    Args:
+        folder: the source's folder, which exists.
+        name: `shard-00000` and so on.
+        dtype: type of the ids on disk, from `format.id_dtype`.
+    """
+
+    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any]) -> None:
+        self.folder, self.name, self.dtype = folder, name, dtype
+        self.documents = self.tokens = 0
+        self._files = {
+            suffix: HashedFile(folder / f"{name}{suffix}") for suffix in (IDS, OFFSETS, NAMES, NAME_OFFSETS)
+        }
+        self._name_bytes = 0
+        self._files[OFFSETS].write(np.zeros(1, "<i8"))
+        self._files[NAME_OFFSETS].write(np.zeros(1, "<i8"))
+
+    def add(self, ids: NDArray[Any], lengths: NDArray[Any], names: Sequence[str]) -> None:
+        """Appends documents.
+
+        Args:
+            ids: their tokens end to end, shape [sum(lengths)].
+            lengths: tokens of each, shape [documents].
+            names: name of each.
+        """
+        encoded = [name.encode() for name in names]
+        self._files[IDS].write(ids.astype(self.dtype, copy=False))
+        self._files[OFFSETS].write(self.tokens + np.cumsum(lengths, dtype="<i8"))
+        self._files[NAMES].write(b"".join(encoded))
+        ends = np.cumsum(np.fromiter(map(len, encoded), "<i8", len(encoded)), dtype="<i8")
+        self._files[NAME_OFFSETS].write(self._name_bytes + ends)
+        self.documents += len(encoded)
+        self.tokens += len(ids)
+        self._name_bytes += int(ends[-1]) if len(ends) else 0
+
+    def finish(self, made_from: dict[str, Any]) -> dict[str, Any]:
+        """Renames the files into place, writes `NAME.json` last and returns what it holds."""
+        files = {file.path.name: asdict(file.close()) for file in self._files.values()}
+        record = {
+            "format": FORMAT,
+            "name": self.name,
+            "documents": self.documents,
+            "tokens": self.tokens,
+            "dtype": self.dtype.str,
+            **made_from,
+            "files": files,
+        }
+        write_json(self.folder / f"{self.name}.json", record)
+        return record
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            for file in self._files.values():
+                file.discard()
+
+
+def finish_source(
+    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes `shards.json`, the last file of a source, and returns what it holds.
+
+    Args:
+        out: the source's folder.
+        source: its name.
+        records: what `ShardWriter.finish` returned for each shard, in order.
+        about: what else belongs to the source as a whole; at least `tokenizer`, the hash.
+    Raises:
+        KormoError: not one document.
+    """
+    if not sum(record["documents"] for record in records):
+        raise KormoError(
+            f"source {source}",
+            "no documents",
+            "a mixture cannot draw from it",
+            "check the reader and the corpus steps, or leave the source out",
+        )
+    manifest = {
+        "format": FORMAT,
+        "source": source,
+        "dtype": records[0]["dtype"],
+        "documents": sum(record["documents"] for record in records),
+        "tokens": sum(record["tokens"] for record in records),
+        **{key: _total(record.get(key, {}) for record in records) for key in COUNTED},
+        **about,
+        "shards": [{k: record[k] for k in ("name", "documents", "tokens", "files")} for record in records],
+    }
+    write_json(out / SHARDS_MANIFEST, manifest)
+    return manifest
+
+
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))

@@ -1,0 +1,94 @@
+"""Whole checkpoints: a marker with the hash of every file, written last.
+
+Trainer writes straight into `checkpoint-N`, and on resume takes the highest N, complete or not; without the
+optimizer's file it even goes on with a fresh optimizer. Here a folder counts only when `complete.json` lists all
+its files with their hashes; a folder without it is set aside under another name, and the run goes on from the last
+whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import file_checksum
+
+MARKER = "complete.json"
+_NAME = re.compile(r"checkpoint-(\d+)$")
+
+
+def mark_complete(folder: Path, step: int) -> None:
+    """Writes the marker: every file's size and XXH3-128. Called when no rank writes any more."""
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "xxh3": file_checksum(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MARKER
+    }
+    temporary = folder / (MARKER + ".tmp")
+    temporary.write_text(json.dumps({"step": step, "files": files}, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / MARKER)
+
+
+def fault(folder: Path, hashes: bool = True) -> str | None:
+    """Why the folder is not a whole checkpoint, or None if it is one.
+
+    Args:
+        hashes: read every file and compare; otherwise only names and sizes.
+    """
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        files = marker["files"]
+    except FileNotFoundError:
+        return f"it has no {MARKER}: the process was killed while it was written"
+    except (ValueError, KeyError, TypeError):
+        return f"{MARKER} cannot be read"
+    for name, entry in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != entry["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes instead of {entry['bytes']}"
+        if hashes and file_checksum(path) != entry["xxh3"]:
+            return f"{name} was changed after it was written"
+    return None
+
+
+def checkpoints(output_dir: Path) -> list[Path]:
+    """The folders `checkpoint-N`, whole or not, by rising N."""
+    found = [path for path in output_dir.glob("checkpoint-*") if path.is_dir() and _NAME.search(path.name)]
+    return sorted(found, key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    """The N of `checkpoint-N`."""
+    match = _NAME.search(folder.name)
+    if match is None:
+        raise KormoError(str(folder), "a folder of that name", "a checkpoint is called checkpoint-N",
+                         "give the path of a checkpoint folder")  # fmt: skip
+    return int(match.group(1))
+
+
+def set_aside_incomplete(output_dir: Path, log: Callable[[str], None]) -> Path | None:
+    """Renames broken newest checkpoints to `checkpoint-N.incomplete`; returns the newest whole one.
+
+    Only folders newer than the newest whole one are looked at: nobody would resume from an older one.
+    """
+    for folder in reversed(checkpoints(output_dir)):
+        reason = fault(folder)
+        if reason is None:
+            return folder
+        aside = _free(folder.with_name(folder.name + ".incomplete"))
+        folder.rename(aside)
+        log(f"{folder.name} is not used: {reason}; kept as {aside.name}")
+    return None
+
+
+def _free(path: Path) -> Path:
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate

@@ -1,0 +1,94 @@
+"""Several ranks on a machine without an accelerator: what gloo needs, and nothing on any other machine.
+
+accelerate, Axolotl and DeepSpeed assume that ranks mean GPUs. Without these mends two CPU ranks train two separate
+models, or shard the model and read the same rows, and say nothing. They are applied only if no accelerator is
+present, and tests assert the sample ids that each rank really read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+DEVICE_MAP = {"": "cpu"}
+"""Axolotl puts LOCAL_RANK here, which names a GPU."""
+
+
+def world_size() -> int:
+    """Number of ranks of this job."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def has_accelerator() -> bool:
+    """Whether torch sees a GPU or another accelerator."""
+    import torch
+
+    return bool(torch.accelerator.is_available())
+
+
+def prepare(deepspeed: bool) -> bool:
+    """Makes ranks on CPUs work; returns whether anything was changed. Idempotent.
+
+    Args:
+        deepspeed: the recipe names a DeepSpeed configuration.
+    """
+    if has_accelerator() or (world_size() == 1 and not deepspeed):
+        return False
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # a resumed optimizer state would be tagged cpu:0 otherwise
+    _default_to_gloo()
+    if deepspeed:
+        os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+        _deepspeed_on_gloo()
+    elif world_size() > 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=True)
+    return True
+
+
+def _default_to_gloo() -> None:
+    from accelerate import PartialState
+
+    original = PartialState._prepare_backend
+    if getattr(original, "_kormo", False):
+        return
+
+    def prepare_backend(self: Any, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None) -> Any:
+        return original(self, cpu, sagemaker_dp, backend or "gloo")
+
+    prepare_backend._kormo = True  # type: ignore[attr-defined]
+    PartialState._prepare_backend = prepare_backend
+
+
+def _deepspeed_on_gloo() -> None:
+    import torch
+
+    if world_size() == 1:  # Axolotl starts NCCL here
+        for key, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "127.0.0.1")):
+            os.environ.setdefault(key, value)
+        os.environ.setdefault("MASTER_PORT", str(_free_port()))
+    import deepspeed.comm
+
+    if not deepspeed.comm.is_initialized():
+        deepspeed.comm.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+    backend = sys.modules["deepspeed.comm.torch"].TorchBackend
+    original = backend.all_gather_into_tensor
+    if getattr(original, "_kormo", False):
+        return
+
+    def all_gather_into_tensor(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():  # torch 2.13's gloo splits its output, which autograd refuses for a view
+            return original(self, *args, **kwargs)
+
+    all_gather_into_tensor._kormo = True  # type: ignore[attr-defined]
+    backend.all_gather_into_tensor = all_gather_into_tensor
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

@@ -1,0 +1,20 @@
+"""Training objectives: what is summed over the tokens of a global batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def next_token(model: Any, inputs: dict[str, Any], num_items_in_batch: Any, params: Any) -> tuple[Any, Any]:
+    """Next-token prediction: cross entropy summed over predicted tokens, divided by the global batch's number.
+
+    The model computes the loss itself, so that a fused kernel (which never forms the logits) keeps its place.
+
+    Args:
+        model: a causal language model that takes `num_items_in_batch`, as all of transformers' do.
+        inputs: `input_ids`, `labels`, `position_ids`, each int64 of shape [rows, tokens], and what the collator adds.
+        num_items_in_batch: predicted tokens of the whole global batch over all ranks, or None for a plain mean.
+    """
+    extra = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+    outputs = model(**inputs, **extra)
+    return outputs["loss"], outputs

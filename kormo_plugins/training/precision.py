@@ -1,0 +1,131 @@
+"""Precision in one vocabulary, turned into Axolotl's switches and checked against the real tensors.
+
+What Axolotl does by itself depends on where the weights come from: `bf16: true` trains fp32 weights when they are
+drawn anew and bf16 weights when they are loaded; embeddings are upcast on the way; DeepSpeed keeps fp32 masters
+whatever the recipe says; and an unset `bf16` becomes fp16 without a GPU. So every stage names four dtypes, and the
+first optimizer step is followed by a look at the tensors themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training.settings import Precision
+
+if TYPE_CHECKING:
+    import torch
+
+NAMES = ("float32", "bfloat16")
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """`float32` -> `torch.float32`."""
+    import torch
+
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def axolotl_switches(precision: Precision, deepspeed: bool) -> dict[str, Any]:
+    """Axolotl's keys for a precision.
+
+    Raises:
+        KormoError: a combination that no backend here can hold.
+    """
+    p = precision
+    if p.weights == "bfloat16" and p.compute == "float32":
+        raise KormoError("kormo.precision", "weights bfloat16 with compute float32",
+                         "products of bfloat16 weights are computed in bfloat16", "set compute: bfloat16")  # fmt: skip
+    if deepspeed:
+        if p.compute == "bfloat16" and (p.weights, p.master, p.optimizer) != ("bfloat16", "float32", "float32"):
+            raise KormoError(
+                "kormo.precision", f"weights {p.weights}, master {p.master}, optimizer {p.optimizer}",
+                "DeepSpeed in bfloat16 holds bfloat16 weights with float32 master weights and moments",
+                "set weights: bfloat16, compute: bfloat16, master: float32, optimizer: float32",
+            )  # fmt: skip
+        if p.compute == "float32" and p.master is not None:
+            raise KormoError("kormo.precision", f"master {p.master} with compute float32",
+                             "float32 weights need no copy", "set master: null")  # fmt: skip
+    else:
+        if p.master is not None:
+            raise KormoError(
+                "kormo.precision", f"master {p.master} without DeepSpeed",
+                "only DeepSpeed keeps a second, more precise copy of the weights",
+                "set weights: float32, compute: bfloat16, master: null: the same arithmetic without a copy",
+            )  # fmt: skip
+        if p.optimizer != p.weights:
+            raise KormoError(
+                "kormo.precision", f"optimizer {p.optimizer} with weights {p.weights}",
+                "torch's AdamW keeps its moments in the dtype of the weights", f"set optimizer: {p.weights}",
+            )  # fmt: skip
+    return {"bf16": p.compute == "bfloat16", "fp16": False, "tf32": False}
+
+
+def cast_weights(model: Any, precision: Precision) -> int:
+    """Casts floating-point parameters to the recipe's dtype; returns how many tensors had another.
+
+    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact.
+    """
+    dtype = torch_dtype(precision.weights)
+    changed = 0
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.dtype != dtype:
+            parameter.data = parameter.data.to(dtype)
+            changed += 1
+    return changed
+
+
+def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
+    """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed), `optimizer`."""
+    inner = optimizer
+    while hasattr(inner, "optimizer") and inner.optimizer is not inner:
+        masters = _masters(inner)
+        if masters is not None:
+            return {
+                "weights": _dtypes(model.parameters()),
+                "master": masters,
+                "optimizer": _moments(inner.optimizer),
+            }
+        inner = inner.optimizer
+    return {"weights": _dtypes(model.parameters()), "master": Counter(), "optimizer": _moments(inner)}
+
+
+def _masters(optimizer: Any) -> Counter[str] | None:
+    """DeepSpeed's partitions of master weights: ZeRO-1/2 and ZeRO-3 name them differently."""
+    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):
+        if hasattr(optimizer, name):
+            return _dtypes(getattr(optimizer, name))
+    return None
+
+
+def _moments(optimizer: Any) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for state in optimizer.state.values():
+        for key in ("exp_avg", "exp_avg_sq", "state1", "state2"):
+            if key in state:
+                found[str(state[key].dtype).removeprefix("torch.")] += 1
+    return found
+
+
+def _dtypes(tensors: Any) -> Counter[str]:
+    return Counter(str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point())
+
+
+def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
+    """Compares what is with what was asked for.
+
+    Raises:
+        KormoError: some tensor has another dtype.
+    """
+    # DeepSpeed in float32 calls its partitions of the very same precision masters: not a second precision.
+    master = precision.master or (precision.weights if seen["master"] else None)
+    for key, wanted in (("weights", precision.weights), ("master", master), ("optimizer", precision.optimizer)):
+        found = set(seen[key])
+        if wanted is not None and found - {wanted}:
+            raise KormoError(
+                f"kormo.precision.{key}",
+                f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
+                "the run would not have the precision that the recipe states",
+                "change the recipe to what runs here, or remove the setting that changes it (deepspeed, optimizer, adapter)",
+            )

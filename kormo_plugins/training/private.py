@@ -1,0 +1,69 @@
+"""Every private or undocumented symbol of the libraries below us that this package touches, in one place.
+
+Each entry of `TOUCHED` has a canary test, so that an upgrade that renames or reshapes one of them fails in a test
+with its name, not in the middle of somebody's run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import disk_error
+
+TOUCHED: dict[str, str] = {
+    "transformers.trainer:Trainer._run_epoch": "starts the sampler at the resumed step",
+    "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
+    "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
+    "transformers.trainer:Trainer._get_output_dir": "the folder a checkpoint is written to",
+    "transformers.trainer:skip_first_batches": "replaced while a resumed epoch starts",
+    "axolotl.core.trainers.base:AxolotlTrainer": "the base of KormoTrainer",
+    "axolotl.core.trainers.mixins.optimizer:OptimizerMixin.create_optimizer_grouped_parameters": "decay groups",
+    "axolotl.integrations.base:PluginManager": "parents' plugins are added while plugins register",
+    "axolotl.integrations.base:load_plugin": "loads a parent's plugin, errors included",
+    "axolotl.common.datasets:TrainDatasetMeta": "what load_datasets returns",
+    "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
+    "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
+}
+"""`module:attribute` -> what for."""
+
+DEEPSPEED_TOUCHED: dict[str, str] = {
+    "deepspeed.comm.torch:TorchBackend.all_gather_into_tensor": "gloo under autograd (torch 2.13)",
+    "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer": "master weights for the precision check",
+    "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3": "master weights for the precision check",
+}
+"""The same for DeepSpeed, whose import takes seconds."""
+
+
+@contextlib.contextmanager
+def no_batch_skipping() -> Iterator[None]:
+    """Inside, Trainer does not skip batches when it resumes: `skip_first_batches` returns the loader as it is."""
+    import transformers.trainer as module
+
+    original = module.skip_first_batches
+    module.skip_first_batches = lambda loader, num_batches=0: loader
+    try:
+        yield
+    finally:
+        module.skip_first_batches = original
+
+
+def is_quantized(model: Any) -> bool:
+    """Whether the weights are held in a quantized form, whose dtype says nothing about precision."""
+    return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
+
+
+def disk_error_in(error: BaseException, where: Path) -> Exception | None:
+    """The full disk inside an error that a library wrapped, or None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return disk_error(seen, where)
+        seen = seen.__cause__ or seen.__context__
+    text = str(error).lower()
+    if "no space left" in text or "file write failed" in text or "errno 28" in text:
+        return disk_error(OSError(errno.ENOSPC, str(error)), where)
+    return None

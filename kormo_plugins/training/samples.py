@@ -1,0 +1,32 @@
+"""Continuations by the finished model: the first thing that anybody wants to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def continuations(model_dir: Path, prompts: Iterable[str], max_new_tokens: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Pairs (prompt, continuation), sampled with the checkpoint's own generation settings.
+
+    Args:
+        model_dir: a plain checkpoint with its tokenizer.
+        prompts: beginnings; BOS is put in front, as in training.
+        max_new_tokens: length of each continuation, in tokens.
+        seed: of the sampling; the caller's random state is left alone.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    model = AutoModelForCausalLM.from_pretrained(model_dir).eval()
+    bos = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    results: list[tuple[str, str]] = []
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for prompt in prompts:
+            ids = torch.tensor([bos + tokenizer.encode(prompt, add_special_tokens=False)])
+            out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens)
+            text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+            results.append((prompt, str(text)))
+    return results

@@ -1,0 +1,58 @@
+"""What the trainer is told: plain values, already checked, the same on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Dtype names of one stage; see `recipe.schema.Precision`."""
+
+    weights: str
+    compute: str
+    master: str | None
+    optimizer: str
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Which parameters weight decay reaches besides the matrices."""
+
+    norms: bool = False
+    embeddings: bool = False
+    biases: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the training room needs to know of a recipe.
+
+    Args:
+        steps: optimizer steps of the whole run; None when Axolotl's own datasets decide.
+        global_batch: rows per optimizer step over all ranks; None likewise.
+        sequence_len: tokens per row.
+        precision: dtypes, checked against the real tensors after the first step.
+        decay: what weight decay reaches.
+        objective: name of the training objective, and its parameters.
+        special: ids of `bos`, `eos` and `pad` that every saved config must carry.
+        generation: generation settings that every saved checkpoint must carry.
+        record: hashes and seeds that identify the run; a resume must find them unchanged.
+        sources: names of the sources, indexed by the `sources` column of a batch.
+    """
+
+    output_dir: Path
+    steps: int | None
+    global_batch: int | None
+    sequence_len: int
+    precision: Precision
+    decay: Decay = Decay()
+    objective: str = "next_token"
+    objective_params: Any = None
+    special: Mapping[str, int] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()

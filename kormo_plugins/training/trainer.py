@@ -1,0 +1,137 @@
+"""The Trainer that recipes get: Axolotl's, with six things put right.
+
+1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
+   split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
+2. The sampler starts where the run stopped (`sampler.py`).
+3. Weight decay reaches what the recipe says (`optimizer.py`).
+4. After the first step, the dtypes of the real tensors are compared with the recipe (`precision.py`).
+5. A checkpoint gets its completeness marker last, when all ranks have written (`checkpoint.py`), and says the
+   truth about itself (`saved_config.py`).
+6. One process writes the final model.
+
+This module imports Axolotl and is imported only by a running training.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from axolotl.core.trainers.base import AxolotlTrainer
+from transformers import Trainer
+
+from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.training import precision, private
+from kormo_plugins.training.checkpoint import mark_complete
+from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
+from kormo_plugins.training.sampler import OffsetSampler
+from kormo_plugins.training.saved_config import restore
+from kormo_plugins.training.settings import Settings
+
+Objective = Callable[[Any, dict[str, Any], Any, Any], tuple[Any, Any]]
+
+
+class ObjectiveMixin(Trainer):
+    """Asks the recipe's objective for the loss, below whatever Axolotl adds around it."""
+
+    kormo: Settings | None = None
+    objective: Objective | None = None
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The objective's loss, scaled by the number of ranks: DDP and ZeRO average gradients over ranks, while
+        the sum over tokens was divided by the tokens of all of them."""
+        inputs.pop("sources", None)
+        if self.objective is None or self.compute_loss_func is not None or self.label_smoother is not None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        params = self.kormo.objective_params if self.kormo else None
+        loss, outputs = self.objective(model, inputs, num_items_in_batch, params)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+
+class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
+    """Axolotl's trainer for causal language models, made exact. `configure` is called before `train`."""
+
+    args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
+    _offset_sampler: OffsetSampler | None = None
+    _precision_checked = False
+
+    def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
+        """Hands over the recipe; called once, when Axolotl has built the trainer.
+
+        Args:
+            stop: ends the process with a KormoError's message.
+        """
+        self.kormo, self.objective, self._stop = settings, objective, stop
+        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
+        self.model_accepts_loss_kwargs = True
+        if int(os.environ.get("RANK", "0")) != 0:
+            # Local rank 0 of every node would write the final model into the same folder.
+            setattr(self.model, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains; bad input that shows only now ends the process with its message and no traceback."""
+        try:
+            return super().train(*args, **kwargs)
+        except KormoError as error:
+            self._stop(error)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.kormo is None or self.kormo.steps is None:
+            return super()._get_train_sampler(train_dataset)
+        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
+        length = len(dataset)
+        self._offset_sampler = OffsetSampler(length)
+        return self._offset_sampler
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        resumed = kwargs["steps_trained_in_current_epoch"] > 0 and kwargs["epoch"] == kwargs["epochs_trained"]
+        if self._offset_sampler is None or self.kormo is None or self.kormo.global_batch is None or not resumed:
+            return super()._run_epoch(*args, **kwargs)
+        self._offset_sampler.start = self.state.global_step * self.kormo.global_batch
+        with private.no_batch_skipping():  # the sampler is at the right place already
+            return super()._run_epoch(*args, **kwargs)
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """Names of the decayed parameters, by the recipe's `kormo.decay`."""
+        if self.kormo is None:
+            return super().get_decay_parameter_names(model)
+        return decayed_parameters(model, self.kormo.decay)
+
+    def create_optimizer_grouped_parameters(self, opt_model: Any, optimizer_kwargs: dict[str, Any]) -> list[dict]:
+        """Groups for optimizers that Axolotl makes itself, by the same rule as Trainer's own."""
+        rate = optimizer_kwargs["lr"]
+        embedding = self.args.embedding_lr
+        if self.args.embedding_lr_scale:
+            embedding = rate * self.args.embedding_lr_scale
+        return parameter_groups(
+            opt_model.named_parameters(), self.get_decay_parameter_names(opt_model), self.args.weight_decay,
+            rate, embedding, self.args.lr_groups or (),
+        )  # fmt: skip
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """One micro-batch; the first one after an optimizer step looks at the dtypes that training uses."""
+        if not self._precision_checked and self.kormo and self.state.global_step > 0:
+            self._precision_checked = True
+            if not private.is_quantized(self.model):
+                precision.check(self.kormo.precision, precision.observe(self.model, self.optimizer))
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero() and self.kormo is not None:
+                restore(folder, self.kormo.special, self.kormo.generation)
+                mark_complete(folder, self.state.global_step)
+        except OSError as error:
+            raise disk_error(error, folder.parent) from error
+        except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
+            raise private.disk_error_in(error, folder.parent) or error from error
+        self.accelerator.wait_for_everyone()

@@ -1,0 +1,180 @@
+"""Artifacts: folders named by what they are and by the hash of all that they were built from.
+
+`corpus-embedded-3f9a1c0b2d4e/` exists with a `manifest.json` or it does not exist at all: it is built under a
+temporary name, the manifest is written last, and one rename makes it real. A killed build leaves a `.partial`
+folder, which the next build of the same artifact continues; nothing ever takes it for whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.fingerprint import IDENTITY_LENGTH, canonical_json, identity
+from kormo_plugins.workspace.lease import Lease
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Raised when artifacts of an older layout must not be reused."""
+
+POLL = 0.5
+"""Seconds between two looks of a waiting process."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an artifact is, before it exists.
+
+    Args:
+        kind: `corpus`, `tokenizer`, `shards`, `rows`, `init`, …
+        name: readable name, for people; part of the folder's name.
+        inputs: everything that the content depends on, as JSON values. Code that changes the content of what it
+            builds raises a version number in here.
+    """
+
+    kind: str
+    name: str
+    inputs: Mapping[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """The artifact's identity: a hash of kind and inputs (not of the name)."""
+        return identity({"format": FORMAT, "kind": self.kind, "inputs": self.inputs})[:IDENTITY_LENGTH]
+
+    @property
+    def folder(self) -> str:
+        """`kind-name-hash`, safe for any filesystem."""
+        safe = "".join(c if c.isalnum() or c in "._" else "_" for c in self.name)[:48]
+        return f"{self.kind}-{safe}-{self.hash}"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder and its manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """Identity of the artifact, for the inputs of those built from it."""
+        return str(self.manifest["hash"])
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """What the build counted."""
+        return dict(self.manifest["stats"])
+
+
+def find(workspace: Path, spec: Spec) -> Artifact | None:
+    """The artifact if it is built, else None.
+
+    Raises:
+        KormoError: the folder is there, but its manifest is missing, unreadable or another artifact's.
+    """
+    folder = workspace / spec.folder
+    if not folder.exists():
+        return None
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        sound = manifest["hash"] == spec.hash
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise KormoError(
+            str(path), "no manifest that matches the folder's name",
+            "the folder was changed by hand or copied in part, so what is in it cannot be trusted",
+            f"remove {folder} and run again: it is built anew",
+        )  # fmt: skip
+    return Artifact(folder, manifest)
+
+
+def build(
+    workspace: Path,
+    spec: Spec,
+    make: Callable[[Path], Mapping[str, Any]],
+    log: Callable[[str], None] = lambda line: None,
+) -> Artifact:
+    """The artifact, built by this process if nobody has built it and nobody is building it.
+
+    Args:
+        workspace: folder of all artifacts.
+        spec: what to build.
+        make: writes the content into the folder it is given and returns statistics. It may find files of an earlier,
+            killed attempt there and is expected to go on from them.
+        log: called with one line when something starts, is found, or is waited for.
+    Raises:
+        KormoError: the disk is full, or whatever `make` raises.
+    """
+    lease = Lease(workspace / f".{spec.folder}.lease")
+    waiting = False
+    while True:
+        found = find(workspace, spec)
+        if found:
+            log(f"{spec.kind:<10} {spec.folder}: built already")
+            return found
+        if lease.acquire():
+            break
+        if not waiting:
+            log(f"{spec.kind:<10} {spec.folder}: another process is building it; waiting")
+            waiting = True
+        time.sleep(POLL)
+    with lease.held():
+        return find(workspace, spec) or _build(workspace, spec, make, log)
+
+
+def _build(
+    workspace: Path, spec: Spec, make: Callable[[Path], Mapping[str, Any]], log: Callable[[str], None]
+) -> Artifact:
+    partial = workspace / f".{spec.folder}.partial"
+    partial.mkdir(parents=True, exist_ok=True)
+    log(f"{spec.kind:<10} {spec.folder}: building")
+    start = time.monotonic()
+    try:
+        stats = dict(make(partial))
+        manifest = {
+            "kind": spec.kind,
+            "name": spec.name,
+            "hash": spec.hash,
+            "format": FORMAT,
+            "inputs": json.loads(canonical_json(spec.inputs)),
+            "stats": json.loads(canonical_json(stats)),
+            "seconds": round(time.monotonic() - start, 3),
+            "kormo_plugins": __version__,
+        }
+        write_json(partial / MANIFEST, manifest)
+    except OSError as error:
+        raise disk_error(error, workspace) from error
+    folder = workspace / spec.folder
+    partial.rename(folder)
+    fsync_folder(workspace)
+    log(f"{spec.kind:<10} {spec.folder}: done in {manifest['seconds']:.1f} s")
+    return Artifact(folder, manifest)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON to a temporary name, flushes it to the disk and renames it into place."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Makes renames inside `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,74 @@
+"""From a recipe to the keys that Axolotl reads.
+
+What a recipe says in our words (global batch, precision, tokens, architecture) is turned into Axolotl's words here
+and nowhere else. Called without artifacts it fills in placeholders, which is enough for Axolotl's own validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.training import precision, settings
+from kormo_plugins.workspace.build import Built
+
+PLACEHOLDER = "artifacts/not-built-yet"
+
+
+def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> int:
+    """Accumulation steps that make `global_batch` rows out of `micro_batch` rows on `world_size` ranks.
+
+    Raises:
+        KormoError: it does not divide.
+    """
+    per_step = micro_batch * world_size
+    if global_batch % per_step:
+        raise KormoError(
+            "kormo.global_batch",
+            f"{global_batch} rows, with micro_batch_size {micro_batch} on {world_size} rank(s)",
+            f"{global_batch} is not a multiple of {micro_batch} × {world_size} = {per_step}, and a global batch of "
+            "another size would be another run",
+            "change micro_batch_size or the number of ranks so that their product divides global_batch",
+        )
+    return global_batch // per_step
+
+
+def training_precision(recipe: Recipe) -> settings.Precision:
+    """The recipe's precision in the training room's terms."""
+    return settings.Precision(**recipe.block.precision.model_dump())
+
+
+def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> dict[str, Any]:
+    """The keys to set in Axolotl's configuration, those of the recipe itself left out.
+
+    Args:
+        recipe: the checked recipe.
+        built: its artifacts, or None for placeholders.
+        world_size: ranks of this job.
+    Raises:
+        KormoError: a global batch that the ranks cannot make, or a precision that cannot be held.
+    """
+    block = recipe.block
+    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), bool(recipe.get("deepspeed"))))
+    base = built.base_model if built else None
+    if base is not None or recipe.get("base_model") is None:
+        values["base_model"] = str(base or PLACEHOLDER)
+    if block.global_batch is not None:
+        micro = int(recipe.get("micro_batch_size", 1))
+        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, world_size)
+    if recipe.data is not None:
+        rows = next(iter(built.rows.values())).path if built else Path(PLACEHOLDER)
+        values.update(
+            # Axolotl wants a dataset to be named; the plugin answers before it is opened.
+            datasets=[{"path": str(rows), "type": "completion"}],
+            dataset_prepared_path=str(block.workspace),
+            max_steps=recipe.steps,
+            num_epochs=1,
+            val_set_size=0.0,
+            sample_packing=False,  # the rows are packed already
+            curriculum_sampling=True,  # in the order of the mixture
+            remove_unused_columns=False,  # or a ready batch would be taken apart
+        )
+    return values

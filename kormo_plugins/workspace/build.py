@@ -1,0 +1,226 @@
+"""From a recipe to everything that a training run reads: the stages, in order, each an artifact.
+
+    documents (per source) → tokenizer → shards (per source) → row plan (per source)
+                                   └───→ initial checkpoint
+
+Each stage's hash is taken over its own parameters and the hashes of the stages that it reads, so that a changed
+tokenizer rebuilds the shards and leaves the documents alone. What is built already is found by its name, without
+looking into it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.documents import Document, read_corpus
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import identity
+from kormo_plugins.recipe.data import DataRecipe
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.workspace.artifact import Artifact, Spec, build
+from kormo_plugins.workspace.progress import Progress
+
+CORPUS_VERSION = 1
+SHARDS_VERSION = 1
+ROWS_VERSION = 1
+"""Raised when the same inputs would give other bytes."""
+
+
+def say(line: str) -> None:
+    """One line of progress, on stderr: stdout belongs to what was asked for."""
+    print(f"kormo: {line}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class Built:
+    """The artifacts of a recipe, by what they are for."""
+
+    tokenizer: Path | None = None
+    tokenizer_hash: str = ""
+    corpora: dict[str, Artifact] = field(default_factory=dict)
+    shards: dict[str, Artifact] = field(default_factory=dict)
+    rows: dict[str, Artifact] = field(default_factory=dict)
+    init: Artifact | None = None
+    base_model: Path | None = None
+    weights_hash: str = ""
+
+    @property
+    def data_hash(self) -> str:
+        """Identity of the packed data: every source's row plan."""
+        return identity({name: artifact.hash for name, artifact in sorted(self.rows.items())})
+
+
+def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
+    """Builds what is missing, in this process or by waiting for the one that builds it.
+
+    Raises:
+        KormoError: whatever is wrong with the recipe's data, tokenizer or model; nothing half made is left.
+    """
+    built = Built()
+    workspace = recipe.block.workspace
+    if recipe.data is not None:
+        for name in recipe.data.corpus.sources:
+            built.corpora[name] = _corpus(recipe, recipe.data, name, workspace, log)
+        _refuse_empty(recipe, built.corpora)
+    _tokenizer(recipe, built, log)
+    if recipe.data is not None:
+        assert built.tokenizer is not None
+        for name in recipe.data.corpus.sources:
+            built.shards[name] = _shards(recipe, built, name, log)
+            built.rows[name] = _rows(recipe, built, name, log)
+    _model(recipe, built, log)
+    return built
+
+
+def _corpus(recipe: Recipe, data: DataRecipe, name: str, workspace: Path, log: Callable[[str], None]) -> Artifact:
+    from kormo_plugins.corpus.build import build_source, source_inputs
+
+    source = data.corpus.sources[name]
+    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus)})
+
+    def make(out: Path) -> Mapping[str, Any]:
+        with Progress(f"documents of {name}", unit="documents") as progress:
+            return build_source(name, source, data.corpus, recipe.registry, out, progress=progress)
+
+    return build(workspace, spec, make, log)
+
+
+def _refuse_empty(recipe: Recipe, corpora: Mapping[str, Artifact]) -> None:
+    empty = [name for name, artifact in corpora.items() if not artifact.stats["documents"]]
+    if empty:
+        raise KormoError(
+            f"{recipe.path}: kormo.data.sources.{empty[0]}", "no usable document",
+            "every document was rejected or the input holds none; a source without text cannot be mixed",
+            f"see the reasons in {corpora[empty[0]].path / 'rejects'}, or remove the source",
+        )  # fmt: skip
+
+
+def _tokenizer(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
+    from kormo_plugins.tokenizer.layout import tokenizer_hash
+
+    choice = recipe.block.tokenizer
+    if choice is None:
+        built.tokenizer = recipe.block.from_run
+    elif choice.path is not None:
+        built.tokenizer = choice.path
+    elif choice.hub is not None:
+        built.tokenizer = _from_hub(recipe, choice.hub, choice.revision, log)
+    else:
+        assert choice.train is not None
+        built.tokenizer = _trained(recipe, built, dict(choice.train), log).path
+    if built.tokenizer is not None:
+        built.tokenizer_hash = tokenizer_hash(built.tokenizer)
+
+
+def _trained(recipe: Recipe, built: Built, values: dict[str, Any], log: Callable[[str], None]) -> Artifact:
+    where = f"{recipe.path}: kormo.tokenizer.train"
+    name = values.pop("name", "kormo_bpe")
+    params = recipe.registry.params("tokenizer", name, values, where)
+    train = recipe.registry.load("tokenizer", name, where)
+    if not built.corpora:
+        raise KormoError(where, "no kormo.data", "a tokenizer is trained on the recipe's own documents",
+                         "add kormo.data, or name a finished tokenizer with kormo.tokenizer.path")  # fmt: skip
+    corpora = {source: artifact.hash for source, artifact in built.corpora.items()}
+    spec = Spec("tokenizer", name, {"name": name, "params": params.model_dump(mode="json"), "corpora": corpora})
+
+    def texts() -> Iterator[Document]:
+        for artifact in built.corpora.values():
+            yield from read_corpus(artifact.path)
+
+    return build(recipe.block.workspace, spec, lambda out: train(texts, params, out) or {}, log)
+
+
+def _from_hub(recipe: Recipe, hub: str, revision: str | None, log: Callable[[str], None]) -> Path:
+    spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
+
+    def make(out: Path) -> Mapping[str, Any]:
+        from transformers import AutoTokenizer
+
+        try:
+            AutoTokenizer.from_pretrained(hub, revision=revision).save_pretrained(out)
+        except (OSError, ValueError) as error:
+            raise KormoError(
+                f"{recipe.path}: kormo.tokenizer.hub", f"{hub} at {revision}", f"it cannot be loaded: {error}",
+                "check the id and the network, or copy it and use kormo.tokenizer.path",
+            ) from error  # fmt: skip
+        return {}
+
+    return build(recipe.block.workspace, spec, make, log).path
+
+
+def _shards(recipe: Recipe, built: Built, name: str, log: Callable[[str], None]) -> Artifact:
+    from kormo_plugins.shards.tokenize import tokenize_source
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    corpus, tokenizer = built.corpora[name], built.tokenizer
+    assert tokenizer is not None and recipe.data is not None
+    layout = read_layout(tokenizer)
+    source = recipe.data.corpus.sources[name]
+    inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
+              "bos": layout.bos, "eos": layout.eos}  # fmt: skip
+
+    def make(out: Path) -> Mapping[str, Any]:
+        with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
+            return tokenize_source(
+                sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
+                eos_id=layout.eos, progress=lambda shard: progress(shard["documents"]),
+            )  # fmt: skip
+
+    return build(recipe.block.workspace, Spec("shards", name, inputs), make, log)
+
+
+def _rows(recipe: Recipe, built: Built, name: str, log: Callable[[str], None]) -> Artifact:
+    from kormo_plugins.mixture.rows import build_rows
+
+    assert recipe.data is not None
+    packing = dict(recipe.data.mixture.packing)
+    policy = str(packing.pop("name"))
+    shards, row_length = built.shards[name], recipe.sequence_len
+    params = recipe.registry.params("packing", policy, packing, f"{recipe.path}: kormo.data.packing")
+    inputs = {"version": ROWS_VERSION, "shards": shards.hash, "row_length": row_length,
+              "packing": policy, "params": params}  # fmt: skip
+
+    def make(out: Path) -> Mapping[str, Any]:
+        with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
+            return build_rows(
+                shards.path, row_length, policy, params, out, plugins=recipe.registry,
+                progress=lambda done, total: progress(done - progress.done),
+            )  # fmt: skip
+
+    return build(recipe.block.workspace, Spec("rows", name, inputs), make, log)
+
+
+def _model(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    choice = recipe.block.architecture
+    if choice is None:
+        built.base_model = recipe.block.from_run
+        return
+    assert built.tokenizer is not None
+    tokenizer = built.tokenizer
+    where = f"{recipe.path}: kormo.architecture"
+    params = recipe.registry.params("architecture", choice.name, choice.values, where)
+    family = recipe.registry.load("architecture", choice.name, where)
+    family.register()
+    layout = read_layout(tokenizer)
+    ids = {"bos_token_id": layout.bos, "eos_token_id": layout.eos, "pad_token_id": layout.pad}
+    inputs = {
+        "architecture": choice.name, "params": params.model_dump(mode="json"), "tokenizer": built.tokenizer_hash,
+        "seed": recipe.seed, "dtype": recipe.block.precision.weights, "generation": recipe.block.generation, **ids,
+    }  # fmt: skip
+
+    def make(out: Path) -> Mapping[str, Any]:
+        stats: Mapping[str, Any] = family.write_initial(
+            out, params, tokenizer=tokenizer, seed=recipe.seed, dtype=recipe.block.precision.weights,
+            generation=recipe.block.generation, **ids,
+        )  # fmt: skip
+        return stats
+
+    built.init = build(recipe.block.workspace, Spec("init", choice.name, inputs), make, log)
+    built.base_model = built.init.path
+    built.weights_hash = built.init.hash

@@ -1,0 +1,56 @@
+"""Progress of long work that a terminal can show and a log file survives.
+
+On a terminal one line is rewritten; anywhere else a whole line is written at most every `EVERY` seconds, so that a
+log of a day's work stays readable.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+EVERY = 10.0
+"""Seconds between two lines in a log."""
+
+TERMINAL_EVERY = 0.2
+"""Seconds between two updates on a terminal."""
+
+
+class Progress:
+    """Counts work; call it with what was done since the last call.
+
+    Args:
+        label: what is being done (`tokens of ko_stories`).
+        total: how much there is, if it is known.
+        unit: what is counted.
+    """
+
+    def __init__(self, label: str, total: int | None = None, unit: str = "items") -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self._terminal = sys.stderr.isatty()
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, amount: int = 1) -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self._last >= (TERMINAL_EVERY if self._terminal else EVERY):
+            self._last = now
+            self._show("\r" if self._terminal else "", "" if self._terminal else "\n")
+
+    def _show(self, before: str, after: str) -> None:
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        share = f" of {self.total:,} ({100 * self.done / self.total:.0f}%)" if self.total else ""
+        text = f"kormo: {self.label}: {self.done:,}{share} {self.unit}, {self.done / seconds:,.0f}/s"
+        sys.stderr.write(f"{before}{text}{after}")
+        sys.stderr.flush()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal and self.done:
+            self._show("\r", "\n")

@@ -1,0 +1,210 @@
+"""A run: an output folder with the resolved recipe, `run.json`, metrics, checkpoints and an `export/`.
+
+The functions here are what the bridge does around a training: prepare the folder, open the data, hand over the
+settings, and finish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import identity
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.training import run_record
+from kormo_plugins.training.checkpoint import set_aside_incomplete
+from kormo_plugins.training.settings import Decay, Settings
+from kormo_plugins.workspace.axolotl_config import training_precision
+from kormo_plugins.workspace.build import Built, say
+from kormo_plugins.workspace.estimate import build_seconds
+
+RESOLVED = "recipe.yml"
+_HEADER = (
+    "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
+)
+MAX_WORLD = 8
+MAX_SECONDS = 600.0
+"""A job of more ranks, or an estimate of more seconds, does not build while its GPUs wait."""
+
+
+def resolved_path(recipe: Recipe) -> Path:
+    """Where the resolved recipe is kept."""
+    return recipe.output_dir / RESOLVED
+
+
+def is_resolved(path: Path) -> bool:
+    """Whether the file is a resolved recipe that we wrote."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.readline() == _HEADER
+    except OSError:
+        return False
+
+
+def refuse_long_build(recipe: Recipe, world_size: int) -> None:
+    """Stops a job that would keep many GPUs waiting for tokenization.
+
+    Raises:
+        KormoError: something is not built, and building is long or the job is large.
+    """
+    seconds = build_seconds(recipe)
+    if seconds is None or (world_size <= MAX_WORLD and seconds <= MAX_SECONDS):
+        return
+    reason = (
+        f"{world_size} ranks would wait" if world_size > MAX_WORLD else f"it takes about {seconds / 60:,.0f} minutes"
+    )
+    raise KormoError(
+        str(recipe.path), "data that is not built yet", f"{reason} for documents, tokenizer and shards",
+        f"run `axolotl preprocess {recipe.path}` first, on one machine",
+    )  # fmt: skip
+
+
+def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """What must not change under a run: data, tokenizer, initial weights, seed."""
+    data = None
+    if recipe.data is not None:
+        mixture = recipe.data.mixture.model_dump(mode="json")
+        data = identity({"rows": built.data_hash, "mixture": mixture, "global_batch": recipe.block.global_batch})[:12]
+    return {
+        "data": data,
+        "tokenizer": built.tokenizer_hash[:12],
+        "weights": built.weights_hash or str(built.base_model or recipe.get("base_model")),
+        "seed": recipe.seed,
+    }
+
+
+def prepare(recipe: Recipe, built: Built, main: bool) -> None:
+    """Checks that the folder is this run's, sets broken checkpoints aside, writes recipe and record.
+
+    Args:
+        main: whether this process writes; the others only read the result.
+    Raises:
+        KormoError: the folder holds another run.
+    """
+    if not main:
+        return
+    out = recipe.output_dir
+    who = run_identity(recipe, built)
+    run_record.check_same_run(out, who, recipe.block.allow_changed)
+    if out.is_dir():
+        set_aside_incomplete(out, say)
+    out.mkdir(parents=True, exist_ok=True)
+    text = _HEADER + yaml.safe_dump(recipe.resolved.values, sort_keys=False, allow_unicode=True)
+    temporary = resolved_path(recipe).with_name(RESOLVED + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(resolved_path(recipe))
+    run_record.write_record(
+        out,
+        {
+            "recipe": str(recipe.path),
+            "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "identity": who,
+            "artifacts": {
+                "tokenizer": str(built.tokenizer),
+                "init": str(built.base_model),
+                **{f"{kind}/{name}": str(a.path) for kind, group in _groups(built) for name, a in group.items()},
+            },
+            "steps": recipe.steps,
+            "global_batch": recipe.block.global_batch,
+            "sequence_len": recipe.sequence_len,
+        },
+    )
+
+
+def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
+    return [("corpus", built.corpora), ("shards", built.shards), ("rows", built.rows)]
+
+
+def open_dataset(recipe: Recipe, built: Built) -> Any:
+    """The mixture as a map-style dataset of exactly steps × global batch rows."""
+    from kormo_plugins.mixture.dataset import open_mixture
+
+    assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
+    return open_mixture(
+        {name: artifact.path for name, artifact in built.rows.items()},
+        {name: artifact.path for name, artifact in built.shards.items()},
+        recipe.data.mixture, seed=recipe.seed, row_length=recipe.sequence_len, steps=recipe.steps,
+        global_batch=recipe.block.global_batch, pad_id=special_ids(built)["pad"], tokenizer=built.tokenizer_hash,
+        plugins=recipe.registry,
+    )  # fmt: skip
+
+
+def make_collator(recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
+    """The recipe's collator."""
+    choice = recipe.block.collator
+    params = recipe.registry.params("collator", choice.name, choice.values, f"{recipe.path}: kormo.collator")
+    collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
+    return collate
+
+
+def special_ids(built: Built) -> dict[str, int]:
+    """Ids of `bos`, `eos` and `pad` for a base model: its text ends with `<|EOS|>`."""
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    if built.tokenizer is None:
+        return {}
+    layout = read_layout(built.tokenizer)
+    return {"bos": layout.bos, "eos": layout.eos, "pad": layout.pad}
+
+
+def settings(recipe: Recipe, built: Built) -> Settings:
+    """The recipe in the training room's terms."""
+    choice = recipe.block.objective
+    return Settings(
+        output_dir=recipe.output_dir,
+        steps=recipe.steps if recipe.data is not None else None,
+        global_batch=recipe.block.global_batch,
+        sequence_len=recipe.sequence_len,
+        precision=training_precision(recipe),
+        decay=Decay(**recipe.block.decay.model_dump()),
+        objective=choice.name,
+        objective_params=recipe.registry.params("objective", choice.name, choice.values),
+        special=special_ids(built),
+        generation=recipe.block.generation,
+        sources=tuple(built.rows),
+    )
+
+
+def callbacks(recipe: Recipe) -> list[Any]:
+    """`metrics.jsonl` and the callbacks that the recipe names."""
+    from kormo_plugins.training.metrics import MetricsFile
+
+    tokens = (recipe.block.global_batch or 0) * recipe.sequence_len if recipe.data is not None else 0
+    made: list[Any] = [MetricsFile(recipe.output_dir, tokens)]
+    for choice in recipe.block.callbacks:
+        params = recipe.registry.params("run_callback", choice.name, choice.values)
+        made.append(recipe.registry.load("run_callback", choice.name)(params))
+    return made
+
+
+def register_architectures(recipe: Recipe) -> None:
+    """Teaches transformers every installed model family."""
+    for name in recipe.registry.names("architecture"):
+        recipe.registry.load("architecture", name).register()
+
+
+def finish(recipe: Recipe, built: Built) -> None:
+    """After the weights are saved: honest configs, the plain Llama export, samples, and where everything is."""
+    from kormo_plugins.training.samples import continuations
+    from kormo_plugins.training.saved_config import restore
+
+    out = recipe.output_dir
+    if not (out / "config.json").is_file():
+        return
+    restore(out, special_ids(built), recipe.block.generation)
+    family = recipe.block.architecture
+    if recipe.block.export and family is not None and not recipe.get("adapter"):
+        exporter = recipe.registry.load("architecture", family.name)
+        report = exporter.export_llama(out, out / "export")
+        say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'logits')} compared, equal")
+    print(f"\nThe model is in {out.resolve()}", flush=True)
+    samples = recipe.block.samples
+    if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
+        for prompt, text in continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed):
+            print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)

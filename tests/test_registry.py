@@ -1,0 +1,153 @@
+"""Plugins by one door: discovered, named, clashes refused, nothing skipped in silence."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from kormo_plugins import Component, hookimpl, hookspecs
+from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import KINDS
+from kormo_plugins.registry import BUILT_IN, Registry
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    loudness: int = 1
+
+
+def _module(name: str, **hooks: object) -> types.ModuleType:
+    module = types.ModuleType(name)
+    for key, value in hooks.items():
+        setattr(module, key, value)
+    sys.modules[name] = module
+    return module
+
+
+def _steps(*components: Component) -> object:
+    @hookimpl
+    def kormo_corpus_steps() -> Iterator[Component]:
+        yield from components
+
+    return kormo_corpus_steps
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("third_"):
+            del sys.modules[name]
+
+
+def test_every_hook_is_documented_and_has_a_kind() -> None:
+    hooks = {n for n, f in inspect.getmembers(hookspecs, inspect.isfunction) if n.startswith("kormo_")}
+    assert hooks == set(KINDS.values())
+    for name in hooks:
+        assert "Loads to" in (getattr(hookspecs, name).__doc__ or ""), name
+
+
+def test_every_built_in_feature_comes_through_the_door() -> None:
+    entries = Registry().entries()
+    assert {entry.module for entry in entries} <= set(BUILT_IN)
+    assert {("architecture", "kormo"), ("objective", "next_token"), ("tokenizer", "kormo_bpe")} <= {
+        (entry.kind, entry.component.name) for entry in entries
+    }
+    for entry in entries:
+        assert entry.component.summary and entry.distribution == "kormo-plugins" and entry.origin == "built-in"
+
+
+def test_every_component_can_be_loaded_and_its_params_are_strict() -> None:
+    found = Registry()
+    for entry in found.entries():
+        assert found.load(entry.kind, entry.component.name) is not None
+        if entry.component.params is not None:
+            with pytest.raises(KormoError):
+                found.params(entry.kind, entry.component.name, {"no_such_key_anywhere": 1})
+
+
+def test_a_module_named_in_a_recipe() -> None:
+    _module("third_a", kormo_corpus_steps=_steps(Component("shout", load="third_a:x", summary="s", params=Params)))
+    found = Registry(["third_a"])
+    assert "shout" in found.names("corpus_step")
+    assert found.params("corpus_step", "shout", {"loudness": 3}).loudness == 3
+
+
+def test_naming_it_twice_is_no_clash() -> None:
+    _module("third_a", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s")))
+    assert Registry(["third_a", "third_a"]).load("corpus_step", "shout") is len
+
+
+def test_an_installed_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "third_dist.py").write_text(
+        "from kormo_plugins import Component, hookimpl\n"
+        "@hookimpl\ndef kormo_packings():\n    yield Component('mine', load=len, summary='s')\n"
+    )
+    info = tmp_path / "third_dist-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-dist\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[kormo_plugins]\nmine = third_dist\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    entry = next(e for e in Registry().entries() if e.component.name == "mine")
+    assert (entry.distribution, entry.version, entry.origin) == ("third-dist", "1.2", "entry point")
+
+
+def test_two_plugins_with_one_name_are_refused_with_both_named() -> None:
+    _module("third_a", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s")))
+    _module("third_b", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s")))
+    with pytest.raises(KormoError) as error:
+        Registry(["third_a", "third_b"])
+    assert "third_a" in error.value.where and "third_b" in error.value.where and "'shout'" in error.value.what
+
+
+def test_one_name_in_two_kinds_is_no_clash() -> None:
+    packing = hookimpl(lambda: [Component("shout", load=len, summary="s")])
+    _module("third_a", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s")), kormo_packings=packing)
+    assert "shout" in Registry(["third_a"]).names("packing")
+
+
+@pytest.mark.parametrize("missing", ["third_not_there", "third_broken"])
+def test_a_plugin_that_cannot_be_imported_stops_the_run(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "third_broken.py").write_text("raise RuntimeError('its own reason')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(KormoError) as error:
+        Registry([missing])
+    assert missing in error.value.where
+    assert ("No module named" in error.value.what) or ("its own reason" in error.value.what)
+
+
+@pytest.mark.parametrize("wrong", ["argument", "name"])
+def test_a_wrong_hook_is_refused_with_the_plugin_named(wrong: str) -> None:
+    if wrong == "argument":
+        hooks = {"kormo_packings": hookimpl(lambda no_such_argument: [])}
+    else:
+        hooks = {"kormo_packing": hookimpl(lambda: [])}
+    _module("third_a", **hooks)
+    with pytest.raises(KormoError) as error:
+        Registry(["third_a"])
+    assert "third_a" in error.value.where
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(KormoError) as error:
+        Registry().get("architecture", "komro")
+    assert "kormo" in error.value.why and "Did you mean 'kormo'" in error.value.fix
+
+
+def test_a_load_that_names_nothing() -> None:
+    _module("third_a", kormo_corpus_steps=_steps(Component("shout", load="third_a:Shuot", summary="s")))
+    sys.modules["third_a"].Shout = len  # type: ignore[attr-defined]
+    with pytest.raises(KormoError) as error:
+        Registry(["third_a"]).load("corpus_step", "shout")
+    assert "Did you mean 'Shout'" in error.value.fix

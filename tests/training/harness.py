@@ -1,0 +1,113 @@
+"""A KormoTrainer on a tiny Llama and a tiny dataset, without `axolotl train` around it.
+
+Run as a script it trains and prints one JSON line from rank 0: losses, gradient norms and the sample ids that each
+rank saw. Two ranks: `python -m torch.distributed.run --nproc_per_node 2 harness.py '{"micro": 2, …}'`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROWS, LENGTH, VOCAB = 64, 32, 97
+
+
+class Rows(torch.utils.data.Dataset):
+    """Row i has a predicted span whose length depends on i: between 1 and LENGTH - 1 tokens."""
+
+    column_names = ("input_ids", "labels")
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(i)
+        ids = torch.randint(0, VOCAB, (LENGTH,), generator=generator)
+        labels = ids.clone()
+        keep = 1 + (i * i * 7) % (LENGTH - 1)  # very unequal
+        labels[1 + keep :] = -100
+        return {"input_ids": ids, "labels": labels, "sample": i}
+
+
+class Collator:
+    """Stacks rows and writes down which were asked for."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        self.seen += [row["sample"] for row in rows]
+        return {key: torch.stack([row[key] for row in rows]) for key in ("input_ids", "labels")}
+
+
+def model(seed: int = 0) -> Any:
+    """A Llama of 4,000 parameters."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCAB, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=64, use_cache=False, tie_word_embeddings=False,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def trainer(micro: int, accumulation: int, steps: int = 4, ours: bool = True, out: str = "", **arguments: Any) -> Any:
+    """A trainer over `Rows`; with `ours` false, Axolotl's own trainer as its builder sets it up."""
+    from axolotl.core.trainers.base import AxolotlTrainer
+    from axolotl.core.training_args import AxolotlTrainingArguments
+
+    from kormo_plugins.training.objective import next_token
+    from kormo_plugins.training.settings import Precision, Settings
+    from kormo_plugins.training.trainer import KormoTrainer
+
+    args = AxolotlTrainingArguments(
+        output_dir=out or tempfile.mkdtemp(), per_device_train_batch_size=micro,
+        gradient_accumulation_steps=accumulation, max_steps=steps, logging_steps=1, report_to=[],
+        save_strategy=arguments.pop("save_strategy", "no"), learning_rate=1e-2, weight_decay=0.1, seed=1,
+        use_cpu=True, disable_tqdm=True, average_tokens_across_devices=ours, curriculum_sampling=True,
+        remove_unused_columns=False, lr_scheduler_type="constant", **arguments,
+    )  # fmt: skip
+    kind = KormoTrainer if ours else AxolotlTrainer
+    collator = Collator()
+    made = kind(model=model(), args=args, train_dataset=Rows(), data_collator=collator)
+    if ours:
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        settings = Settings(
+            output_dir=Path(args.output_dir), steps=steps, global_batch=micro * accumulation * world,
+            sequence_len=LENGTH, precision=Precision("float32", "float32", None, "float32"),
+        )  # fmt: skip
+        made.configure(settings, next_token, _raise)
+    made.collator_seen = collator.seen
+    return made
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+def run(spec: dict[str, Any]) -> dict[str, Any]:
+    """Trains by `spec` and returns losses, gradient norms and the samples of this rank."""
+    from kormo_plugins.training import cpu_ranks
+
+    cpu_ranks.prepare(deepspeed=False)
+    made = trainer(**spec)
+    made.train()
+    logs = [line for line in made.state.log_history if "loss" in line]
+    return {
+        "loss": [line["loss"] for line in logs],
+        "grad_norm": [line["grad_norm"] for line in logs],
+        "seen": made.collator_seen,
+    }
+
+
+if __name__ == "__main__":
+    result = run(json.loads(sys.argv[1]))
+    rank = int(os.environ.get("RANK", "0"))
+    Path(f"{sys.argv[2]}-{rank}.json").write_text(json.dumps(result))

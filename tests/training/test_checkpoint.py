@@ -1,0 +1,89 @@
+"""A checkpoint is whole, or it is not resumed from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from .harness import trainer
+
+from kormo_plugins.training.checkpoint import MARKER, checkpoints, fault, mark_complete, set_aside_incomplete
+from kormo_plugins.training.sampler import OffsetSampler
+
+
+def _checkpoint(out: Path, step: int) -> Path:
+    folder = out / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    for name in ("model.safetensors", "optimizer.pt", "trainer_state.json"):
+        (folder / name).write_bytes(f"{name} {step}".encode() * 50)
+    mark_complete(folder, step)
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["unmarked", "missing", "truncated", "flipped", "marker", "empty"])
+def test_the_newest_broken_one_is_set_aside_and_the_one_before_used(tmp_path: Path, damage: str) -> None:
+    sound, broken = _checkpoint(tmp_path, 8), _checkpoint(tmp_path, 10)
+    weights = broken / "model.safetensors"
+    match damage:
+        case "unmarked":
+            (broken / MARKER).unlink()
+        case "missing":
+            (broken / "optimizer.pt").unlink()
+        case "truncated":
+            weights.write_bytes(weights.read_bytes()[:-1])
+        case "flipped":
+            weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
+        case "marker":
+            (broken / MARKER).write_text("{")
+        case "empty":
+            for file in broken.iterdir():
+                file.unlink()
+    said: list[str] = []
+    assert set_aside_incomplete(tmp_path, said.append) == sound
+    assert checkpoints(tmp_path) == [sound]
+    assert (tmp_path / "checkpoint-10.incomplete").is_dir()
+    assert len(said) == 1 and "checkpoint-10" in said[0]
+
+
+def test_nothing_whole_means_a_fresh_start(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-3").mkdir()
+    assert set_aside_incomplete(tmp_path, lambda line: None) is None
+    assert set_aside_incomplete(tmp_path / "not-there", lambda line: None) is None
+
+
+def test_real_checkpoints_are_marked_last_and_tell_the_truth(tmp_path: Path) -> None:
+    made = trainer(4, 2, steps=4, out=str(tmp_path), save_strategy="steps", save_steps=2)
+    made.kormo.__dict__["special"] = {"bos": 1, "eos": 2, "pad": 0}
+    made.kormo.__dict__["generation"] = {"temperature": 0.5, "do_sample": True}
+    made.train()
+    found = checkpoints(tmp_path)
+    assert [folder.name for folder in found] == ["checkpoint-2", "checkpoint-4"]
+    for folder in found:
+        assert fault(folder) is None
+        listed = json.loads((folder / MARKER).read_text())["files"]
+        assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"} <= set(listed)
+        config = json.loads((folder / "config.json").read_text())
+        assert config["use_cache"] is True and config["eos_token_id"] == 2
+        generation = json.loads((folder / "generation_config.json").read_text())
+        assert generation["temperature"] == 0.5 and generation["eos_token_id"] == 2 and generation["pad_token_id"] == 0
+
+
+def test_resume_reads_no_earlier_sample_and_ends_bit_equal(tmp_path: Path) -> None:
+    whole = trainer(4, 2, steps=6, out=str(tmp_path / "whole"))
+    whole.train()
+    half = trainer(4, 2, steps=6, out=str(tmp_path / "half"), save_strategy="steps", save_steps=3)
+    half.train()
+    again = trainer(4, 2, steps=6, out=str(tmp_path / "half"))
+    again.train(resume_from_checkpoint=str(tmp_path / "half" / "checkpoint-3"))
+    assert again.collator_seen[0] == 3 * 8, "resume fetched a sample that was trained on already"
+    assert again.collator_seen[:24] == list(range(24, 48))
+    for (name, one), (_, other) in zip(whole.model.named_parameters(), again.model.named_parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_the_sampler_counts_from_its_start() -> None:
+    assert list(OffsetSampler(5, 3)) == [3, 4] and len(OffsetSampler(5, 3)) == 5
+    with pytest.raises(ValueError, match="outside"):
+        OffsetSampler(5, 6)

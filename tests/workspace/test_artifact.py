@@ -1,0 +1,72 @@
+"""An artifact is whole or it is not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.workspace.artifact import MANIFEST, Spec, build, find
+
+SPEC = Spec("corpus", "a name/with: signs", {"seed": 1})
+
+
+def test_built_once_then_found(tmp_path: Path) -> None:
+    calls = []
+
+    def make(out: Path) -> dict[str, int]:
+        calls.append(out)
+        (out / "x").write_text("1")
+        return {"documents": 3}
+
+    first, second = build(tmp_path, SPEC, make), build(tmp_path, SPEC, make)
+    assert len(calls) == 1 and first.path == second.path
+    assert second.stats == {"documents": 3}
+    assert first.path.name == f"corpus-a_name_with__signs-{SPEC.hash}"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_hash_is_of_the_inputs_not_of_the_name() -> None:
+    assert Spec("corpus", "b", {"seed": 1}).hash == SPEC.hash
+    assert Spec("corpus", "a name/with: signs", {"seed": 2}).hash != SPEC.hash
+    assert Spec("rows", "a name/with: signs", {"seed": 1}).hash != SPEC.hash
+
+
+def test_a_killed_build_is_continued_and_never_taken_for_whole(tmp_path: Path) -> None:
+    def killed(out: Path) -> dict[str, int]:
+        (out / "part-0").write_text("done")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, SPEC, killed)
+    assert find(tmp_path, SPEC) is None
+
+    def again(out: Path) -> dict[str, int]:
+        assert (out / "part-0").read_text() == "done"
+        return {}
+
+    assert build(tmp_path, SPEC, again).path.is_dir()
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", json.dumps({"hash": "other"})])
+def test_a_folder_that_is_not_what_its_name_says(tmp_path: Path, content: str | None) -> None:
+    built = build(tmp_path, SPEC, lambda out: {})
+    manifest = built.path / MANIFEST
+    manifest.unlink() if content is None else manifest.write_text(content)
+    with pytest.raises(KormoError) as error:
+        find(tmp_path, SPEC)
+    assert "manifest.json" in error.value.where and "remove" in error.value.fix
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
+    def full(out: Path) -> dict[str, int]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(KormoError) as error:
+        build(tmp_path, SPEC, full)
+    assert "no space left" in error.value.what
+    assert find(tmp_path, SPEC) is None
+    assert build(tmp_path, SPEC, lambda out: {}).path.is_dir()
