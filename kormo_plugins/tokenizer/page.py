@@ -38,8 +38,7 @@ def table(result: dict[str, Any]) -> str:
     lines = []
     for row in rows:
         cells = [
-            text.ljust(w) if i in (0, 2) else text.rjust(w)
-            for i, (text, w) in enumerate(zip(row, widths, strict=True))
+            text.ljust(w) if i in (0, 2) else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
@@ -91,7 +90,6 @@ def _lists(item: tuple[str, dict[str, Any]]) -> str:
         f"<li>{escape(term)}: in {found['tokens']:,} tokens, used {found['uses']:,} times</li>"
         for term, found in one["terms"].items()
     )
-    return (
-        f"<h2>{escape(name)}</h2><p>{one['unused']:,} of {one['size']:,} ids unused.</p>"
-        f"<p>Longest: {words}</p>" + (f"<ul>{terms}</ul>" if terms else "")
+    return f"<h2>{escape(name)}</h2><p>{one['unused']:,} of {one['size']:,} ids unused.</p><p>Longest: {words}</p>" + (
+        f"<ul>{terms}</ul>" if terms else ""
     )

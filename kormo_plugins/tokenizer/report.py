@@ -2,20 +2,17 @@
 
 bytes per token        compression, comparable between languages of one script
 characters per token   compression as a reader sees it
-tokens per eojeol      Korean is written in space-separated eojeol (a word with its particles); ideal is near
-2 single bytes           share of tokens that are one byte of a longer character: text the vocabulary does not
-know entropy                bits per token of the unigram distribution, and as a share of log2(ids): 1 is a
-vocabulary of
-                       which every id is used equally often
-unused                 ids that never occurred: the price of each is a row of the embedding and of the output
-layer
+tokens per eojeol      an eojeol is a space-separated unit of Korean, a word with its particles
+single bytes           share of tokens that are one byte of a longer character: unknown to the vocabulary
+entropy                bits per token of the unigram distribution, and their share of log2(ids): 1 is a
+                       vocabulary of which every id is used equally often
+unused                 ids that never occurred: each costs a row of the embedding and of the output layer
 
 Compare on text that no tokenizer was trained on.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,17 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.documents import Document, read_documents
+from kormo_plugins.documents import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.peers import Peer, open_peer
+from kormo_plugins.tokenizer.texts import read_texts
 
 BATCH = 256
 LONGEST = 20
-SCRIPTS = (
-    ("ko", "가", "힣"),
-    ("ja", "぀", "ヿ"),
-    ("zh", "一", "鿿"),
-)
 
 
 def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str] = ()) -> dict[str, Any]:
@@ -43,8 +36,7 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
 
     Args:
         tokenizers: names as for `open_peer`.
-        files: text, `.jsonl` (key `text`; `language` and `source` if there) or `.jsonl.zst`; or folders of
-        these.
+        files: as for `read_texts`; a document without text, or with a lone surrogate in it, is counted and left out.
         terms: words to count: ids whose text contains one, and how often those were used.
     Returns:
         `{"documents": …, "bytes": …, "rejected": …, "tokenizers": {name: {"size", "languages", "sources",
@@ -58,11 +50,9 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
     groups = [_Counts(peer) for peer in peers]
     rejected: Counter[str] = Counter()
     if not peers:
-        raise KormoError(
-            "tokenizer report", "no tokenizer", "there is nothing to measure", "name one or more"
-        )
+        raise KormoError("tokenizer report", "no tokenizer", "there is nothing to measure", "name one or more")
     documents = 0
-    for batch in _batches(_documents(files, rejected)):
+    for batch in _batches(_usable(read_texts(files), rejected)):
         documents += len(batch)
         for counts in groups:
             counts.add(batch)
@@ -159,9 +149,7 @@ def _has_letters(piece: bytes) -> bool:
         return False
 
 
-def _count_terms(
-    pieces: list[bytes | None], used: np.ndarray, terms: Sequence[str]
-) -> dict[str, dict[str, int]]:
+def _count_terms(pieces: list[bytes | None], used: np.ndarray, terms: Sequence[str]) -> dict[str, dict[str, int]]:
     """Per term (letter case aside): the ids whose text contains it, and how often they were used."""
     found = {term: {"tokens": 0, "uses": 0} for term in terms}
     if not terms:
@@ -175,62 +163,17 @@ def _count_terms(
     return found
 
 
-def guess_language(text: str) -> str:
-    """The language of a document that does not say: `ko`, `ja`, `zh` if a tenth of its letters are of that
-    script, else `en`. Kana come before Han, which Japanese has as well."""
-    letters = [character for character in text[:20_000] if character.isalpha()]
-    for language, low, high in SCRIPTS:
-        if letters and sum(low <= character <= high for character in letters) >= len(letters) / 10:
-            return language
-    return "en" if letters else "und"
-
-
-def _documents(files: Sequence[Path], rejected: Counter[str]) -> Iterator[Document]:
-    for path in files:
-        if path.is_dir():
-            inside = sorted(
-                p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.zst", ".txt", ".md"))
-            )
-            yield from _documents(inside, rejected)
+def _usable(documents: Iterable[Document], rejected: Counter[str]) -> Iterator[Document]:
+    for document in documents:
+        try:
+            document.text.encode()
+        except UnicodeEncodeError:
+            rejected["lone surrogate"] += 1
             continue
-        for document in _read(path):
-            try:
-                document.text.encode()
-            except UnicodeEncodeError:
-                rejected["lone surrogate"] += 1
-                continue
-            if not document.text.strip():
-                rejected["empty"] += 1
-                continue
-            if document.language == "und":
-                document.language = guess_language(document.text)
+        if document.text.strip():
             yield document
-
-
-def _read(path: Path) -> Iterator[Document]:
-    from zstandard import ZstdError
-
-    source = path.name.split(".")[0]
-    try:
-        if path.name.endswith(".jsonl.zst"):
-            yield from read_documents(path)
-        elif path.name.endswith(".jsonl"):
-            with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file):
-                    row = json.loads(line)
-                    if not isinstance(row["text"], str):
-                        raise TypeError(f"line {number + 1}: the text is no string")
-                    language = row.get("language") or row.get("lang") or "und"
-                    yield Document(str(number), row["text"], row.get("source") or source, language)
         else:
-            yield Document(source, path.read_text(encoding="utf-8"), source)
-    except (OSError, ValueError, KeyError, TypeError, ZstdError) as error:
-        raise KormoError(
-            str(path),
-            f"{type(error).__name__}: {error}",
-            "it cannot be read as UTF-8 text, or as JSONL with a `text` in each line",
-            "repair the file, or leave it out",
-        ) from None
+            rejected["empty"] += 1
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -120,9 +120,7 @@ def apply_swap(
             "each id needs a row",
             "round the number of ids up, as `TokenLayout.rows` does",
         )
-    return {
-        name: _swap(name, weight, plan, rows) if name in names else weight for name, weight in weights.items()
-    }
+    return {name: _swap(name, weight, plan, rows) if name in names else weight for name, weight in weights.items()}
 
 
 def _swap(name: str, weight: Tensor, plan: SwapPlan, rows: int) -> Tensor:

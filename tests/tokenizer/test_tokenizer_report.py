@@ -16,7 +16,8 @@ from kormo_plugins.tokenizer.layout import tokenizer_hash
 from kormo_plugins.tokenizer.page import table, write_page
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.peers import open_peer
-from kormo_plugins.tokenizer.report import guess_language, report
+from kormo_plugins.tokenizer.report import report
+from kormo_plugins.tokenizer.texts import guess_language
 from kormo_plugins.tokenizer.train import train
 
 
@@ -53,9 +54,7 @@ def test_numbers_agree_with_a_plain_count(folder: Path, text: Path) -> None:
         assert measured["entropy_bits"] == pytest.approx(entropy)
         high = [chr(0x100 + k) for k in range(34, 68)]  # symbols of 0x80 … 0xA0, 0xAD
         single = {tokenizer.token_to_id(c) for c in [*map(chr, range(0xA1, 0x100)), *high] if c != "\xad"}
-        assert measured["single_byte_share"] == pytest.approx(
-            sum(counts[i] for i in single) / len(ids), abs=1e-12
-        )
+        assert measured["single_byte_share"] == pytest.approx(sum(counts[i] for i in single) / len(ids), abs=1e-12)
         uses += counts
     control = 5
     assert one["unused"] == 1541 - control - len(uses)
@@ -77,15 +76,11 @@ def test_a_better_tokenizer_measures_better(folder: Path, text: Path, texts: Any
     result = report([str(folder), str(tmp_path / "small")], [text])
     large, small = result["tokenizers"].values()
     for language in ("ko", "en"):
-        assert (
-            large["languages"][language]["bytes_per_token"] > small["languages"][language]["bytes_per_token"]
-        )
+        assert large["languages"][language]["bytes_per_token"] > small["languages"][language]["bytes_per_token"]
 
 
 def test_tekken_is_an_offline_peer(text: Path) -> None:
-    tekken = pytest.importorskip(
-        "mistral_common.tokens.tokenizers.tekken", reason="mistral_common is not installed"
-    )
+    tekken = pytest.importorskip("mistral_common.tokens.tokenizers.tekken", reason="mistral_common is not installed")
     peer = open_peer("tekken")
     assert len(peer.pieces) == 131_072
     import mistral_common
@@ -119,9 +114,7 @@ def test_table_and_page(folder: Path, text: Path, tmp_path: Path) -> None:
     write_page(result, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "https://cdn" not in page.split("<script", 1)[0]
-    assert "src=" not in "".join(
-        part.split(">", 1)[0] for part in page.split("<script")[1:]
-    )  # nothing is fetched
+    assert "src=" not in "".join(part.split(">", 1)[0] for part in page.split("<script")[1:])  # nothing is fetched
     assert "&lt;서울&gt;" in page
     assert lines[1].split()[3] in page
 
@@ -178,20 +171,14 @@ def test_real_text_beats_the_gpt2_split(real_text: Path, tmp_path: Path) -> None
     other.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     other.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=alphabet, min_frequency=2, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, min_frequency=2, show_progress=False)
     other.train_from_iterator((document.text for document in seen), trainer)
     (tmp_path / "gpt2").mkdir()
     other.save(str(tmp_path / "gpt2" / "tokenizer.json"))
     unseen = tmp_path / "unseen.jsonl"
-    lines = [
-        {"text": t, "language": lang} for lang, all_ in rows.items() for n, t in enumerate(all_) if n % 5 == 0
-    ]
+    lines = [{"text": t, "language": lang} for lang, all_ in rows.items() for n, t in enumerate(all_) if n % 5 == 0]
     unseen.write_text("".join(json.dumps(line) + "\n" for line in lines))
     ours, gpt2 = report([str(tmp_path / "ours"), str(tmp_path / "gpt2")], [unseen])["tokenizers"].values()
     for language in rows:
-        assert (
-            ours["languages"][language]["bytes_per_token"] >= gpt2["languages"][language]["bytes_per_token"]
-        )
+        assert ours["languages"][language]["bytes_per_token"] >= gpt2["languages"][language]["bytes_per_token"]
     assert tokenizer_hash(tmp_path / "ours") != tokenizer_hash(tmp_path / "gpt2")

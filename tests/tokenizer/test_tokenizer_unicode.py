@@ -219,9 +219,7 @@ def published_like(folder: Path, tmp_path: Path) -> Path:
     places = content["model"]["vocab"]
     kept = [token for token in sorted(places, key=places.get) if not gone & set(token)]
     content["model"]["vocab"] = {token: place for place, token in enumerate(kept)}
-    content["model"]["merges"] = [
-        merge for merge in content["model"]["merges"] if not gone & set("".join(merge))
-    ]
+    content["model"]["merges"] = [merge for merge in content["model"]["merges"] if not gone & set("".join(merge))]
     for token in content["added_tokens"]:
         token["id"] += len(kept) - 1500
     bos = content["post_processor"]["special_tokens"]["<|BOS|>"]
@@ -247,6 +245,4 @@ def test_published_like_tokenizer_refuses_what_it_cannot_encode(published_like: 
             check_encodable(text, layout.missing_bytes)
         except KormoError:
             continue
-        assert lossy.decode(
-            lossy.encode(text, add_special_tokens=False).ids, skip_special_tokens=False
-        ) == nfc(text)
+        assert lossy.decode(lossy.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == nfc(text)
