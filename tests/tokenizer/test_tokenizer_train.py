@@ -78,6 +78,12 @@ def test_every_merge_can_be_used(folder: Path, params: TokenizerParams) -> None:
         assert len(data) <= params.max_token_length
 
 
+@pytest.mark.parametrize("longest", [3, 6, 9])
+def test_longest_token(tmp_path: Path, texts, longest: int) -> None:
+    train(texts(200), TokenizerParams(vocab_size=900, megabytes=0.1, max_token_length=longest), tmp_path)
+    assert max(map(len, read_tokenizer_json(tmp_path)["model"]["vocab"])) == longest
+
+
 def test_same_file_again_and_with_another_number_of_threads(tmp_path: Path, folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from conftest import made_up;"

@@ -6,6 +6,7 @@ import json
 import random
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,31 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+@lru_cache(maxsize=1)
+def newer_marks() -> frozenset[str]:
+    """The combining marks that the library's Unicode tables (of 2016) do not know: it does not sort them."""
+    from tokenizers import normalizers
+
+    normalizer, newer = normalizers.NFC(), set()
+    for mark in filter(unicodedata.combining, map(chr, range(0x110000))):
+        for other in "\u0323\u0301\u0334\u0345":
+            if any(normalizer.normalize_str(text) != nfc(text) for text in (f"a{mark}{other}", f"a{other}{mark}")):
+                newer.add(mark)
+    return frozenset(newer | {"\U00011938"})  # and one vowel sign, which is composed of two since 2020
+
+
+def test_the_library_normalizes_all_but_newer_marks() -> None:
+    assert len(newer_marks()) < 120
+    assert all(unicodedata.ucd_3_2_0.category(mark) == "Cn" for mark in newer_marks())
+
+
 def assert_round_trips(fast: Any, texts: list[str]) -> None:
     encoded = fast.encode_batch(texts, add_special_tokens=False)
     decoded = fast.decode_batch([one.ids for one in encoded], skip_special_tokens=False)
     for text, back in zip(texts, decoded, strict=True):
-        assert back == nfc(text), ascii(text)
+        if back != nfc(text):
+            assert nfc(back) == nfc(text), ascii(text)  # the same text still, its marks in another order
+            assert newer_marks() & set(unicodedata.normalize("NFD", text)) or "\U00011938" in nfc(text), ascii(text)
 
 
 def test_hundred_thousand_random_strings(fast: Any) -> None:
