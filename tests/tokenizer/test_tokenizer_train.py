@@ -242,7 +242,9 @@ def test_from_files_without_a_corpus(tmp_path: Path, texts) -> None:
 def test_recipes_are_valid(name: str) -> None:
     path = Path(__file__).parents[2] / "datasets_recipes" / name
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params = Registry().params("tokenizer", values.pop("name"), values, str(path))
+    registry, component = Registry(), values.pop("name")
+    assert registry.load("tokenizer", component) is train
+    params = registry.params("tokenizer", component, values, str(path))
     assert params.vocab_size + 41 in (32_000, 6_185, 125_041)
 
 

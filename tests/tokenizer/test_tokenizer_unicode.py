@@ -14,7 +14,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.encode import check_encodable, encode_strict
-from kormo_plugins.tokenizer.layout import NEWLINE_RUNS, SPECIAL_TOKENS, byte_symbols, read_layout
+from kormo_plugins.tokenizer.layout import CONTROL, NEWLINE_RUNS, SPECIAL_TOKENS, byte_symbols, read_layout
 
 BLOCKS = (
     (0x00, 0x7F),
@@ -216,6 +216,20 @@ def test_same_ids_from_tiktoken(fast: Any, folder: Path) -> None:
             continue
         ids = [tokens[order[rank]] for rank in encoding.encode_ordinary(nfc(text))]
         assert ids == fast.encode(text, add_special_tokens=False).ids, ascii(text)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_same_ids_from_the_shard_writer(fast: Any, folder: Path, quick: bool) -> None:
+    from kormo_plugins.shards.encoder import Encoder
+
+    tags = [token for role, token in SPECIAL_TOKENS if role not in CONTROL]
+    encoder = Encoder(folder, tags, fast=quick)
+    assert encoder.kind == ("tiktoken" if quick else "tokenizers")
+    texts = [*strings(5000, 5), *(token for _, token in SPECIAL_TOKENS)]
+    ids, lengths = encoder.encode(texts, list(map(str, range(len(texts)))))
+    ends = lengths.cumsum()
+    for text, start, end in zip(texts, ends - lengths, ends, strict=True):
+        assert ids[start:end].tolist() == encode_strict(fast, text, b""), ascii(text)
 
 
 def test_control_tokens_in_a_document_are_text(fast: Any, folder: Path) -> None:
