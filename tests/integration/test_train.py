@@ -112,38 +112,31 @@ def test_command_line_options_win_over_parents(lab: Lab, trained: Any) -> None:
 
 TRACE = '''
 import json, os
-from pathlib import Path
 from kormo_plugins import Component, hookimpl
-from kormo_plugins.mixture.collators import document_mask
-from kormo_plugins.mixture.params import DocumentMaskParams
+from kormo_plugins.training.objective import next_token
 
-class Traced:
-    """document_mask that writes down the rows of each rank."""
-    def __init__(self, params):
-        self.inner = document_mask(params)
-        self.path = Path(os.environ["KORMO_TRACE"] + "-" + os.environ.get("RANK", "0"))
-    def __call__(self, rows):
-        batch = self.inner(rows)
-        with self.path.open("a") as file:
-            for row in batch["input_ids"].tolist():
-                file.write(json.dumps(row) + "\\n")
-        return batch
+def traced(model, inputs, num_items_in_batch, params):
+    """Next-token prediction that writes down the rows that each rank trains on."""
+    with open(os.environ["KORMO_ROWS"] + "-" + os.environ.get("RANK", "0"), "a") as file:
+        for row in inputs["input_ids"].tolist():
+            file.write(json.dumps(row) + "\\n")
+    return next_token(model, inputs, num_items_in_batch, params)
 
 @hookimpl
-def kormo_collators():
-    yield Component("traced", load=Traced, summary="writes down rows", params=DocumentMaskParams)
+def kormo_objectives():
+    yield Component("traced", load=traced, summary="writes down rows")
 '''
 
 
 def test_two_ranks_train_on_the_same_samples_and_end_where_one_does(lab: Lab, trained: Any) -> None:
     (lab.folder / "trace_plugin.py").write_text(TRACE)
-    change = {"kormo": {"plugins": ["trace_plugin"], "collator": {"name": "traced"}}}
-    one = lab.train("one", change=change, KORMO_TRACE=str(lab.folder / "trace-one"))
+    change = {"kormo": {"plugins": ["trace_plugin"], "objective": {"name": "traced"}}}
+    one = lab.train("one", change=change, KORMO_ROWS=str(lab.folder / "trace-one"))
     assert one.returncode == 0, one.stderr[-3000:]
     path = lab.recipe("two", **change)
     two = lab.axolotl(
         "train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--master_port=29611",
-        KORMO_TRACE=str(lab.folder / "trace-two"), OMP_NUM_THREADS="1",
+        KORMO_ROWS=str(lab.folder / "trace-two"), OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert two.returncode == 0, two.stderr[-4000:]
     whole = _rows(lab.folder / "trace-one-0")
