@@ -1,8 +1,9 @@
-"""Whether an attention backend keeps the documents of a row apart, for each collator; refused beforehand if not.
+"""Whether an attention backend keeps the documents of a row apart, for each collator; refused beforehand if
+not.
 
-transformers finds borders in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path does so for
-a batch of one row only and forgets it in silence for more, unless cu_seqlens are given. Ring attention over several
-devices knows positions of whole rows and no documents.
+transformers finds borders in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path does
+so for a batch of one row only and forgets it in silence for more, unless cu_seqlens are given. Ring attention
+over several devices knows positions of whole rows and no documents.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,20 +38,27 @@ def one_thread() -> Iterator[None]:
 def llama(attention: str) -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, attn_implementation=attention, use_cache=False,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        attn_implementation=attention,
+        use_cache=False,
+    )
     return LlamaForCausalLM(config).eval()
 
 
 def random_rows(rng: np.random.Generator, count: int) -> tuple[SampleRows, list[list[tuple[int, int]]]]:
-    """Rows of random pieces, some of one token, some rows with padding; and (start, end) of the pieces of each."""
+    """Rows of random pieces, some with padding at the end, and (start, end) of the pieces of each."""
     ids = rng.integers(1, VOCABULARY, (count, LENGTH))
     positions, filled, pieces = np.empty_like(ids), np.empty(count, np.int64), []
     for row in range(count):
         cuts = np.unique(rng.integers(1, LENGTH, rng.integers(1, 6)))
         bounds = [0, *cuts.tolist(), LENGTH]
-        pieces.append(list(zip(bounds[:-1], bounds[1:], strict=True)))
+        pieces.append(list(itertools.pairwise(bounds)))
         for start, end in pieces[-1]:
             positions[row, start:end] = np.arange(end - start)
         filled[row] = pieces[-1][-1][0] if rng.random() < 0.5 else LENGTH
@@ -133,9 +141,13 @@ def test_flash_attention_is_given_the_borders(monkeypatch: pytest.MonkeyPatch) -
     def varlen(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **given: Any) -> torch.Tensor:
         calls.append(given)
         out = torch.empty_like(q)
-        for start, end in zip(given["cu_seqlens_q"][:-1].tolist(), given["cu_seqlens_q"][1:].tolist(), strict=True):
+        for start, end in zip(
+            given["cu_seqlens_q"][:-1].tolist(), given["cu_seqlens_q"][1:].tolist(), strict=True
+        ):
             parts = (x[start:end].transpose(0, 1) for x in (q, k, v))
-            out[start:end] = torch.nn.functional.scaled_dot_product_attention(*parts, is_causal=True).transpose(0, 1)
+            out[start:end] = torch.nn.functional.scaled_dot_product_attention(
+                *parts, is_causal=True
+            ).transpose(0, 1)
         return out
 
     def dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **given: Any) -> torch.Tensor:
@@ -155,7 +167,9 @@ def test_flash_attention_is_given_the_borders(monkeypatch: pytest.MonkeyPatch) -
     out = flash._flash_attention_forward(
         q, k, v, None, LENGTH, is_causal=True, position_ids=batch["position_ids"], **borders
     )
-    expected = [row * LENGTH + start for row, bounds in enumerate(pieces) for start, _ in bounds] + [2 * LENGTH]
+    expected = [row * LENGTH + start for row, bounds in enumerate(pieces) for start, _ in bounds] + [
+        2 * LENGTH
+    ]
     assert calls[0]["cu_seqlens_q"].tolist() == expected
     assert calls[0]["max_seqlen_q"] == max(e - s for bounds in pieces for s, e in bounds)
     for row, bounds in enumerate(pieces):
@@ -208,7 +222,9 @@ def expected_labels(rows: SampleRows, predict_first: bool, ignore: tuple[int, ..
 @pytest.mark.parametrize("ignore", [(), (3, 9)])
 def test_labels(predict_first: bool, ignore: tuple[int, ...]) -> None:
     rows, _ = random_rows(np.random.default_rng(4), 5)
-    collate = DocumentMask(DocumentMaskParams(predict_first=predict_first, ignore_tokens=ignore, sources=True))
+    collate = DocumentMask(
+        DocumentMaskParams(predict_first=predict_first, ignore_tokens=ignore, sources=True)
+    )
     batch = collate(rows)
     assert (batch["labels"].numpy() == expected_labels(rows, predict_first, ignore)).all()
     assert batch["sources"].tolist() == [0] * 5

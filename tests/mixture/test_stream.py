@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
-from conftest import PAD, OpenMixture
+from made_sources import PAD, OpenMixture
 
 from kormo_plugins.mixture.collators import DocumentMask, DocumentMaskParams
 from kormo_plugins.mixture.dataset import MixtureDataset
@@ -31,14 +31,20 @@ class From(torch.utils.data.Sampler):
         return self.end - self.offset
 
 
-def stream(data: MixtureDataset, world: int, micro_batch: int, *, start: int = 0, workers: int = 0) -> list[bytes]:
-    """The rows of every step as all ranks of `world` together get them through accelerate's loaders, in slot order."""
+def stream(
+    data: MixtureDataset, world: int, micro_batch: int, *, start: int = 0, workers: int = 0
+) -> list[bytes]:
+    """The rows of every step, in slot order, as all ranks get them through accelerate's loaders."""
     loaders = []
     for rank in range(world):
         loader = torch.utils.data.DataLoader(
-            data, batch_size=micro_batch, sampler=From(start * data.global_batch, len(data)), num_workers=workers,
-            collate_fn=DocumentMask(DocumentMaskParams()), drop_last=True,
-        )  # fmt: skip
+            data,
+            batch_size=micro_batch,
+            sampler=From(start * data.global_batch, len(data)),
+            num_workers=workers,
+            collate_fn=DocumentMask(DocumentMaskParams()),
+            drop_last=True,
+        )
         loaders.append(iter(prepare_data_loader(loader, num_processes=world, process_index=rank)))
     rows = []
     for _ in range((data.steps - start) * data.global_batch // (micro_batch * world)):
@@ -76,11 +82,16 @@ def test_workers_change_nothing(mixture: OpenMixture) -> None:
 def test_a_spawned_worker_reads_the_same(mixture: OpenMixture) -> None:
     data = mixture(WEIGHTS, steps=2, global_batch=8)
     loader = torch.utils.data.DataLoader(
-        data, batch_size=8, num_workers=1, multiprocessing_context=multiprocessing.get_context("spawn"),
+        data,
+        batch_size=8,
+        num_workers=1,
+        multiprocessing_context=multiprocessing.get_context("spawn"),
         collate_fn=DocumentMask(DocumentMaskParams()),
-    )  # fmt: skip
+    )
     for step, batch in enumerate(loader):
-        assert (batch["input_ids"].numpy() == data.__getitems__(range(8 * step, 8 * step + 8)).input_ids).all()
+        assert (
+            batch["input_ids"].numpy() == data.__getitems__(range(8 * step, 8 * step + 8)).input_ids
+        ).all()
 
 
 def test_rows_hold_the_documents_that_the_sample_names(mixture: OpenMixture) -> None:
@@ -92,7 +103,9 @@ def test_rows_hold_the_documents_that_the_sample_names(mixture: OpenMixture) -> 
         ids = np.concatenate(pieces)
         assert (row["input_ids"][: len(ids)] == ids).all()
         assert (row["input_ids"][len(ids) :] == PAD).all() and row["filled"] == len(ids)
-        positions = np.concatenate([np.arange(len(p)) for p in pieces] + [np.arange(len(row["labels"]) - len(ids))])
+        positions = np.concatenate(
+            [np.arange(len(p)) for p in pieces] + [np.arange(len(row["labels"]) - len(ids))]
+        )
         assert (row["position_ids"] == positions).all()
         assert row["source"] == data.names.index(sample.source)
 
