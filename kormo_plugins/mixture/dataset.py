@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
-from kormo_plugins.mixture import gather
+from kormo_plugins.mixture import buffers, gather
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.mixture.permutation import key, subkey
 from kormo_plugins.mixture.rows import Rows
@@ -158,7 +158,7 @@ class MixtureDataset:
         chosen = self.locate(indices)
         shape = len(chosen), self.row_length
         out = SampleRows(
-            np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape[0], np.int64), chosen[:, 0]
+            buffers.empty(shape), buffers.empty(shape), np.empty(shape[0], np.int64), chosen[:, 0]
         )
         bad = gather.fill_rows(
             chosen,
