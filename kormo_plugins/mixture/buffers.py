@@ -1,8 +1,9 @@
 """Memory for batches that is used again once nobody holds it.
 
-A fresh batch of a few megabytes comes from the operating system page by page, and is given back page by page: at
-memory speed that costs more than filling it. Here a block returns to a small pool when the array made on it is gone.
-Every tensor and every slice made from the array holds the array, so no block is used again while it can be seen.
+A fresh batch of a few megabytes comes from the operating system page by page, and is given back page by page:
+at memory speed that costs more than filling it. Here a block returns to a small pool when the array made on
+it is gone. Every tensor and every slice made from the array holds the array, so no block is used again while
+it can be seen.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def empty(shape: tuple[int, ...]) -> NDArray[np.int64]:
         return np.empty(shape, np.int64)
     blocks = _free[size]
     # a memoryview between block and array: numpy would make slices hold an owning array instead of this one
-    block = blocks.pop() if blocks else memoryview(np.empty(size, np.uint8))
+    block = blocks.pop() if blocks else np.empty(size, np.uint8).data
     array: NDArray[np.int64] = np.ndarray(shape, np.int64, buffer=block)
     gone = weakref.ref(array, _give_back)
     _held[id(gone)] = gone, block

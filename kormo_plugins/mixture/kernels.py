@@ -88,7 +88,7 @@ def _assign(
                 bits[word] &= ~(np.uint64(1) << np.uint64(capacity & 63))
                 if not bits[word]:
                     summary[word >> 6] &= ~(np.uint64(1) << np.uint64(word & 63))
-        left = capacity  # pieces of the same length go on filling this row: no other one is as full and takes them
+        left = capacity  # pieces of the same length go on filling this row: no fuller one takes them
         while left >= length and place < len(order) and lengths[order[place]] == length:
             row_of[place] = row
             left -= length

@@ -1,9 +1,10 @@
 """Tokens per second and core out of a real DataLoader, without workers.
 
 Ours reads three weighted sources of four shards each, 32-bit ids, rows of 4096 packed best-fit, through
-`document_mask`: input_ids, labels and position_ids as int64 tensors. The peer, datatrove's DatatroveFolderDataset,
-reads rows of 4096 out of one file of as many tokens, with its own shuffle and positions that restart after each end
-token; labels are a copy of input_ids. It mixes nothing, and cuts documents where a row ends.
+`document_mask`: input_ids, labels and position_ids as int64 tensors. The peer, datatrove's
+DatatroveFolderDataset, reads rows of 4096 out of one file of as many tokens, with its own shuffle and
+positions that restart after each end token; labels are a copy of input_ids. It mixes nothing, and cuts
+documents where a row ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the benchmarks share: processor time, real text, and the one JSON line that each prints last.
 
-Rates are per second of processor time of this process, all its threads together: on one core that is wall time, and
-on a busy machine it is what the work costs and not what the neighbours do. Each measurement is the best of several.
+Rates are per second of processor time of this process, all its threads together: on one core that is wall
+time, and on a busy machine it is what the work costs and not what the neighbours do. Each measurement is the
+best of several.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Documents packed per second and core into rows of 4096, and how full the rows are.
 
 Ours is the whole policy (cutting, packing, placing), on a million documents at a time. The peer is Axolotl's
-multipack (first-fit decreasing, compiled by numba too) with its own defaults, on one process. Lengths are those of
-real documents where there are some, drawn with replacement and varied by a tenth.
+multipack (first-fit decreasing, compiled by numba too) with its own defaults, on one process. Lengths are
+those of real documents where there are some, drawn with replacement and varied by a tenth.
 """
 
 from __future__ import annotations

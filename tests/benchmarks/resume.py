@@ -1,8 +1,9 @@
 """What it costs to come back at step 1,000,000 of a job of 128 ranks, beyond coming back at step 0.
 
-Ours: opening the mixture (20 sources) and taking the first micro-batch of rank 127. The peer is what transformers'
-Trainer does by default: accelerate counts through the batches of all ranks; it is measured over 2,000 steps and
-multiplied. Both without any model.
+Ours: opening the mixture (20 sources) and taking the first micro-batch of rank 127. The peer is what
+    transformers'
+Trainer does by default: accelerate counts through the batches of all ranks; it is measured over 2,000 steps
+and multiplied. Both without any model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Text tokenized to shards, in megabytes per second of processor time, against datatrove's DocumentTokenizer.
 
-Both read the same documents from memory, encode them with one tokenizer (32,000 entries, trained here; Qwen2's split,
-byte level, NFC), append an end token and write ids and document ends to disk, on one thread. The ids must be equal.
+Both read the same documents from memory, encode them with one tokenizer (32,000 entries, trained here;
+Qwen2's split, byte level, NFC), append an end token and write ids and document ends to disk, on one thread.
+The ids must be equal.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from made_sources import PAD, OpenMixture
 
+from kormo_plugins.mixture import dataset
 from kormo_plugins.mixture.collators import DocumentMask, DocumentMaskParams
 from kormo_plugins.mixture.dataset import MixtureDataset
+from kormo_plugins.shards.reader import Shards
 
 WEIGHTS = {"weights": {"korean": {"share": 3, "of": {"ko": 1, "web": 2}}, "en": 2}}
 
@@ -131,3 +133,17 @@ def test_another_seed_is_another_order_of_the_same_rows(mixture: OpenMixture) ->
     named = mixture({**WEIGHTS, "shuffle_seed": 1}, seed=2)
     assert named.fingerprint() == one.fingerprint()
     assert (named.locate(range(480)) == one.locate(range(480))).all()
+
+
+def test_data_larger_than_memory_gives_the_same_rows(
+    mixture: OpenMixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = mixture(WEIGHTS)
+    monkeypatch.setattr(dataset, "memory", lambda: 1000)
+    asked: list[int] = []
+    real = Shards.will_need
+    monkeypatch.setattr(Shards, "will_need", lambda s, a, b: (asked.append(b - a), real(s, a, b)))
+    there = mixture(WEIGHTS)
+    rows = there.__getitems__(range(48))
+    assert (rows.input_ids == here.__getitems__(range(48)).input_ids).all()
+    assert sum(asked) == rows.filled.sum()
