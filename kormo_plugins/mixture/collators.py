@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.mixture import gather
+from kormo_plugins.mixture import buffers, gather
 from kormo_plugins.mixture.dataset import SampleRows
 from kormo_plugins.mixture.params import CausalParams, CollatorParams, DocumentMaskParams
 
@@ -37,7 +37,7 @@ class DocumentMask:
         import torch
 
         batch = rows if isinstance(rows, SampleRows) else join(rows)
-        labels = np.empty_like(batch.input_ids)
+        labels = buffers.empty(batch.input_ids.shape)
         gather.fill_labels(
             batch.input_ids, batch.position_ids, batch.filled, self.params.predict_first, self._ignore, labels
         )

@@ -10,6 +10,7 @@ collators take as a whole; for any other collator it is a sequence of plain rows
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
-from kormo_plugins.mixture import gather
+from kormo_plugins.mixture import buffers, gather
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.mixture.permutation import key, subkey
 from kormo_plugins.mixture.rows import Rows
@@ -129,10 +130,12 @@ class MixtureDataset:
         self._plans, self._shards = np.array(plans, np.int64), np.array(shards, np.int64)
         self._shard_from = np.array(firsts, np.int64)
         self._kind = np.zeros(0, self.rows[self.names[0]].shards.dtype)
+        size = sum(plan.shards.tokens * self._kind.itemsize for plan in self.rows.values())
+        self._from_disk = size > memory() / 2
 
     def __getstate__(self) -> dict[str, Any]:
         folders = {name: (plan.folder, plan.shards.folder) for name, plan in self.rows.items()}
-        hidden = ("rows", "_plans", "_shards", "_shard_from", "_kind", "_step")
+        hidden = ("rows", "_plans", "_shards", "_shard_from", "_kind", "_from_disk", "_step")
         return {k: v for k, v in self.__dict__.items() if k not in hidden} | {"folders": folders}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -156,9 +159,11 @@ class MixtureDataset:
     def __getitems__(self, indices: Sequence[int]) -> SampleRows:
         """The rows of a batch, in the order of `indices`."""
         chosen = self.locate(indices)
+        if self._from_disk:
+            self._read_ahead(chosen)
         shape = len(chosen), self.row_length
         out = SampleRows(
-            np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape[0], np.int64), chosen[:, 0]
+            buffers.empty(shape), buffers.empty(shape), np.empty(shape[0], np.int64), chosen[:, 0]
         )
         bad = gather.fill_rows(
             chosen,
@@ -180,6 +185,14 @@ class MixtureDataset:
                 "run `kormo data verify`, and build the row plan again",
             )
         return out
+
+    def _read_ahead(self, chosen: NDArray[np.int64]) -> None:
+        """Asks for the tokens of all rows at once, for data that the page cache cannot hold: the copy would
+        otherwise wait for one page after the other."""
+        for source, row, _ in chosen:
+            plan = self.rows[self.names[source]]
+            for start, length in plan.segments(row):
+                plan.shards.will_need(start, start + length)
 
     def locate(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """Source (place in `names`), row and epoch of each sample; int64 [n, 3].
@@ -259,6 +272,11 @@ class MixtureDataset:
     def fingerprint(self) -> str:
         """SHA-256 of `parts`: equal only if two datasets give the same samples at every step of both."""
         return identity(self.parts())
+
+
+def memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_mixture(

@@ -155,9 +155,11 @@ def fill_labels(
             labels[row, place] = ids[row, place]
         labels[row, filled[row] :] = IGNORE
         if not predict_first:
-            for place in range(filled[row]):
-                if positions[row, place] == 0:
-                    labels[row, place] = IGNORE
+            last = filled[row] - 1
+            while last >= 0:  # from segment to segment, by the position of the last token of each
+                first = last - max(positions[row, last], 0)
+                labels[row, first] = IGNORE
+                last = first - 1
         for token in ignore:
             for place in range(filled[row]):
                 if ids[row, place] == token:

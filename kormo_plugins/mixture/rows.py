@@ -14,7 +14,7 @@ ends for good.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def build_rows(
     ledger = {"documents": source.documents, "tokens": source.tokens, "tokens_placed": 0, "tokens_dropped": 0}
     carried = np.zeros(0, np.int64), np.zeros(0, np.int64)
     packed = 0
-    for starts, lengths in _windows(source, window):
+    for starts, lengths in source.windows(window):
         packed += len(lengths)
         starts, lengths = np.concatenate([carried[0], starts]), np.concatenate([carried[1], lengths])
         packing = pack(lengths, row_length, params)
@@ -118,15 +118,6 @@ def build_rows(
         },
     )
     return stats
-
-
-def _windows(source: Shards, window: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Start position and token count of up to `window` documents at a time."""
-    for shard, offsets in enumerate(source.offsets):
-        base = int(source.first_token[shard])
-        for begin in range(0, len(offsets) - 1, window):
-            part = np.array(offsets[begin : begin + window + 1])
-            yield base + part[:-1], np.diff(part)
 
 
 class _Plan:

@@ -93,6 +93,7 @@ class Encoder:
         spec["post_processor"] = spec["truncation"] = spec["padding"] = None
         self._tokenizer = Tokenizer.from_str(json.dumps(spec))
         self._tokenizer.encode_special_tokens = True
+        self._check_ids(spec)
         self._normalizes = spec.get("normalizer") is not None
         self.largest_id = max([*spec["model"]["vocab"].values(), *(t["id"] for t in spec["added_tokens"])])
         self._byte_lengths = self._lengths_in_bytes(spec)
@@ -115,6 +116,17 @@ class Encoder:
             )
         for token in spec["added_tokens"]:
             token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens
+
+    def _check_ids(self, spec: dict[str, Any]) -> None:
+        """`tokenizers` numbers added tokens by itself and only warns if the file says otherwise."""
+        for token in spec["added_tokens"]:
+            if (used := self._tokenizer.token_to_id(token["content"])) != token["id"]:
+                raise KormoError(
+                    f"{self.where}: tokenizer.json",
+                    f"the id {token['id']} for {token['content']!r}",
+                    f"the library gives it the id {used}: the vocabulary before it has holes or was edited",
+                    "save the tokenizer again with the library",
+                )
 
     def _prepare(self, ranks: Ranks, spec: dict[str, Any]) -> None:
         """Builds tiktoken's side: ranks, and one private character per added token that applies."""

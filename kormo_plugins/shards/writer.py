@@ -54,13 +54,17 @@ class HashedFile:
             self._digest.update(view)
             self.bytes += view.nbytes
 
+    def peek(self) -> FileRecord:
+        """Size and checksum of what was written so far."""
+        return FileRecord(self.bytes, self._digest.hexdigest())
+
     def close(self) -> FileRecord:
         """Flushes to disk, renames into place and returns size and checksum."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._temporary.replace(self.path)
-        return FileRecord(self.bytes, self._digest.hexdigest())
+        return self.peek()
 
     def discard(self) -> None:
         """Drops what was written."""

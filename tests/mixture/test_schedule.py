@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from .conftest import OpenMixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_sources import OpenMixture
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.params import WeightedParams
@@ -18,8 +18,9 @@ from kormo_plugins.registry import checked
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.lists(st.one_of(st.floats(1e-6, 1), st.integers(1, 9)), min_size=1, max_size=40), st.integers(1, 60),
-)  # fmt: skip
+    st.lists(st.one_of(st.floats(1e-6, 1), st.integers(1, 9)), min_size=1, max_size=40),
+    st.integers(1, 60),
+)
 def test_every_prefix_is_within_one_row_of_its_share(weights: list[float], batch: int) -> None:
     rates = np.array(weights, float) / sum(weights)
     counts = np.zeros(len(rates), np.int64)
@@ -84,7 +85,9 @@ def test_a_million_steps_are_reached_at_once() -> None:
     begin = time.perf_counter()
     counts = mixing.counts(1_000_000)
     assert time.perf_counter() - begin < 5.0
-    assert np.abs(counts - 512e6 * np.array([1 + n**2 for n in sorted(range(20), key=str)]) / 2490).max() < 1.001
+    assert (
+        np.abs(counts - 512e6 * np.array([1 + n**2 for n in sorted(range(20), key=str)]) / 2490).max() < 1.001
+    )
 
 
 def test_a_tree_of_weights() -> None:
@@ -124,13 +127,22 @@ def test_a_source_that_runs_out_is_named_with_its_step() -> None:
     weighted(sizes, params, row_length=10, global_batch=4, steps=10)
     with pytest.raises(KormoError, match=r"small at step 10 of 11 \(2\.20 epochs of 2\)"):
         weighted(sizes, params, row_length=10, global_batch=4, steps=11)
-    weighted(sizes, WeightedParams(weights={"small": 1, "big": 1}, max_epochs={"big": 1}), row_length=10,
-             global_batch=4, steps=11)  # fmt: skip
+    weighted(
+        sizes,
+        WeightedParams(weights={"small": 1, "big": 1}, max_epochs={"big": 1}),
+        row_length=10,
+        global_batch=4,
+        steps=11,
+    )
 
 
 def test_shares_are_of_tokens_not_of_rows(mixture: OpenMixture) -> None:
-    data = mixture({"weights": {"short": 1, "full": 1}}, packing={"name": "pad"}, steps=50,
-                   sources={"short": [32] * 3000, "full": [128] * 3000})  # fmt: skip
+    data = mixture(
+        {"weights": {"short": 1, "full": 1}},
+        packing={"name": "pad"},
+        steps=50,
+        sources={"short": [32] * 3000, "full": [128] * 3000},
+    )
     tokens = {"short": 0, "full": 0}
     rows = data.__getitems__(range(len(data)))
     for source, filled in zip(rows.source, rows.filled, strict=True):
