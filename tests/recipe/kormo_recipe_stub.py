@@ -15,6 +15,12 @@ class SizeParams(BaseModel):
     size: int = Field(default=1, ge=1, description="any size")
 
 
+class MixingParams(SizeParams):
+    """Parameters of the stub mixing."""
+
+    weights: dict[str, float] | None = Field(default=None, description="source -> weight")
+
+
 def nothing(*_: object, **__: object) -> None:
     """What every stub component loads to."""
 
@@ -55,7 +61,7 @@ def kormo_packings() -> list[Component]:
 
 @hookimpl
 def kormo_mixings() -> list[Component]:
-    return _stub("stub_mixing")
+    return [Component("stub_mixing", load=nothing, summary="the stub mixing", params=MixingParams)]
 
 
 @hookimpl
