@@ -1,12 +1,13 @@
-"""Rows to a batch: `input_ids`, `labels`, `position_ids`, all int64 [n, row_length]; a model shifts labels itself.
+"""Rows to a batch: `input_ids`, `labels` (models shift them), `position_ids`; each int64 [n, row_length].
 
-`document_mask` keeps documents apart by positions that restart, and gives NO attention_mask: transformers derives the
-mask from the restarts only then (an all-ones mask switches that off in silence). With `cu_seqlens` the borders are
-given outright to backends that work on one long sequence (FlashAttention, varlen): transformers finds the restarts
-there by itself only for a batch of one row. `flex` gives the same isolation as a block mask; `causal` gives none.
+`document_mask` keeps documents apart by positions that restart, and gives NO attention_mask: transformers
+derives the mask from the restarts only then (an all-ones mask switches that off in silence). With
+`cu_seqlens` the borders are given outright to backends that work on one long sequence (FlashAttention,
+varlen): transformers finds the restarts there by itself only for a batch of one row. `flex` gives the same
+isolation as a block mask; `causal` gives none.
 
-The first token of a segment has nothing before it that it may see. It is left out of the loss unless `predict_first`,
-which predicts it from the last token of the segment before, as KORMo's published code does.
+The first token of a segment has nothing before it that it may see. It is left out of the loss unless
+`predict_first`, which predicts it from the last token of the segment before, as KORMo's published code does.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class DocumentMaskParams(CollatorParams):
 
 
 class CausalParams(CollatorParams):
-    """Parameters of `causal`; a row is one text, so the first token of a document is predicted like any other."""
+    """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
 
     predict_first: bool = Field(
         True, description="predict the first token of a document from the one before it"
@@ -79,7 +80,7 @@ class DocumentMask:
         return batch.position_ids
 
     def extra(self, batch: SampleRows) -> dict[str, Any]:
-        """Borders of the segments of the whole batch laid end to end, int32 [segments + 1], where they are wanted."""
+        """Borders of the segments of the batch laid end to end, int32 [segments + 1], if wanted."""
         if not getattr(self.params, "cu_seqlens", False):
             return {}
         import torch
@@ -121,8 +122,8 @@ class Flex(DocumentMask):
 
 
 def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
-    """Rows given one by one, as when a Trainer has taken columns away. Without `filled` a label of -100 throughout
-    the last segment marks it as padding."""
+    """Rows given one by one, as when a Trainer has taken columns away. Without `filled` a label of -100
+    throughout the last segment marks it as padding."""
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]

@@ -20,7 +20,7 @@ def _lowest_bit(word: np.uint64) -> int:
 
 @njit(cache=True, nogil=True)
 def _next_set(bits: NDArray[np.uint64], summary: NDArray[np.uint64], start: int) -> int:
-    """The smallest member of a bit set that is >= start, or -1. `summary` has a bit for each word that is not zero."""
+    """The smallest member >= start of a bit set, or -1; `summary` has a bit for each word that is not 0."""
     word = start >> 6
     if word >= len(bits):
         return -1
@@ -58,7 +58,7 @@ def _by_length(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]
 def _assign(
     lengths: NDArray[np.int64], order: NDArray[np.int64], row_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Row of each piece in `order`, and the free places of each row: best fit, a list of rows per free capacity."""
+    """Row of each piece in `order`, and free places of each row: one list of rows per free capacity."""
     head = np.full(row_length + 1, -1, np.int64)
     bits = np.zeros((row_length >> 6) + 1, np.uint64)
     summary = np.zeros((len(bits) >> 6) + 1, np.uint64)

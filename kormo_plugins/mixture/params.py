@@ -13,8 +13,11 @@ class StageParams(BaseModel):
     """From a token count on, other weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    from_tokens: int = Field(gt=0, description="tokens of the run, padding included, from which on this stage holds; "
-                             "rounded up to a whole step")  # fmt: skip
+    from_tokens: int = Field(
+        gt=0,
+        description="tokens of the run, padding included, from which on this stage holds; "
+        "rounded up to a whole step",
+    )
     weights: Weights | None = Field(
         None, description="as `weights` of the mixture; null: the sources' own sizes"
     )
@@ -27,12 +30,14 @@ class WeightedParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     weights: Weights | None = Field(
         None,
-        description="tree of weights by tokens: source -> number, or name -> {share, of}; null: the sources' sizes",
+        description="tree of weights by tokens: source -> number, or name -> {share, of}; "
+        "null: each source weighs as many tokens as it has",
     )
     max_epochs: float | dict[str, float] | None = Field(
-        None, description="how often a source may be gone through, for all or by source; null: as often as needed. "
+        None,
+        description="how often a source may be gone through, for all or by source; null: as often as needed. "
         "Muennighoff et al. 2023 (arXiv 2305.16264) find up to 4 nearly as good as new data",
-    )  # fmt: skip
+    )
     temperature: float = Field(1.0, gt=0, description="above 1 flattens the shares, below 1 sharpens them")
     stages: tuple[StageParams, ...] = Field((), description="changes of the weights, at rising token counts")
     shuffle_seed: int | None = Field(None, description="seed of the order of the data; null: the run's seed")
@@ -49,7 +54,7 @@ class WeightedParams(BaseModel):
 
 
 class MixtureRecipe(BaseModel):
-    """How documents become rows, and rows the samples of a run: each a component's `name` and its parameters."""
+    """How documents become rows, and rows samples: each a component's `name` and its parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     packing: dict[str, Any] = Field(

@@ -1,7 +1,8 @@
-"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its manifest.
+"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its
+manifest.
 
-Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end. That one
-number is what a row plan stores; which shard and which document it falls in is a binary search away.
+Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end.
+That one number is what a row plan stores; which shard and which document it falls in is a binary search away.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Shards:
     Args:
         folder: holds `shards.json`.
     Raises:
-        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another size.
-            Contents are not read here; `verify` does that.
+        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another
+            size. Contents are not read here; `verify` does that.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,11 +87,18 @@ class Shards:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder lies."""
-        return identity({
-            "format": FORMAT, "tokenizer": self.manifest["tokenizer"], "dtype": self.dtype.str,
-            "files": [[n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))],
-        })  # fmt: skip
+        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder
+        lies."""
+        return identity(
+            {
+                "format": FORMAT,
+                "tokenizer": self.manifest["tokenizer"],
+                "dtype": self.dtype.str,
+                "files": [
+                    [n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))
+                ],
+            }
+        )
 
     @cached_property
     def ids(self) -> list[NDArray[Any]]:
@@ -143,9 +151,11 @@ class Shards:
     def _shard_of(self, starts: NDArray[np.int64], number: int, what: str) -> int:
         if not 0 <= number < starts[-1]:
             raise KormoError(
-                str(self.folder), f"{what} {number}", f"the source has {int(starts[-1]):,} of them",
+                str(self.folder),
+                f"{what} {number}",
+                f"the source has {int(starts[-1]):,} of them",
                 "ask for one from 0 on; a row plan that asks for more belongs to other shards",
-            )  # fmt: skip
+            )
         return int(np.searchsorted(starts, number, "right")) - 1
 
 
