@@ -17,39 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+
+from kormo_plugins.mixture.params import CausalParams, CollatorParams, DocumentMaskParams
 
 if TYPE_CHECKING:  # numba comes with the first batch: checking a recipe needs only the parameters below
     from kormo_plugins.mixture.dataset import SampleRows
-
-
-class CollatorParams(BaseModel):
-    """Parameters of every collator."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    predict_first: bool = Field(
-        False, description="predict the first token of a document from the last one of the document before it"
-    )
-    ignore_tokens: tuple[int, ...] = Field(
-        (), description="ids that are left out of the loss, such as that of <think>"
-    )
-    sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
-
-
-class DocumentMaskParams(CollatorParams):
-    """Parameters of `document_mask`."""
-
-    cu_seqlens: bool = Field(
-        False, description="add cu_seq_lens_q/k and max_length_q/k, for FlashAttention and varlen backends"
-    )
-
-
-class CausalParams(CollatorParams):
-    """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
-
-    predict_first: bool = Field(
-        True, description="predict the first token of a document from the one before it"
-    )
 
 
 class DocumentMask:
@@ -132,9 +104,7 @@ def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]
-    return SampleRows(
-        ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows])
-    )
+    return SampleRows(ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows]))
 
 
 def _filled(row: Mapping[str, Any]) -> int:

@@ -13,40 +13,16 @@ Equal lengths keep their order and rows are opened in turn: the result depends o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins.mixture import kernels
+from kormo_plugins.mixture.params import BestFitParams, ConcatParams, PadParams
 
 CARRIED_SHARE = 4
 """At most one piece in so many of a window is carried over to the next."""
-
-
-class BestFitParams(BaseModel):
-    """Parameters of `best_fit`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    longer: Literal["cut", "drop"] = Field(
-        "cut",
-        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
-    )
-
-
-class PadParams(BestFitParams):
-    """Parameters of `pad`."""
-
-
-class ConcatParams(BaseModel):
-    """Parameters of `concat`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    drop_tail: bool = Field(
-        False,
-        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +88,7 @@ def concat(lengths: NDArray[np.int64], row_length: int, params: ConcatParams) ->
     lengths = np.asarray(lengths, np.int64)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    cuts = np.union1d(np.arange(0, total + 1, row_length), np.concatenate([[0], ends, [total]])).astype(
-        np.int64
-    )
+    cuts = np.union1d(np.arange(0, total + 1, row_length), np.concatenate([[0], ends, [total]])).astype(np.int64)
     begin, stop = cuts[:-1], cuts[1:]
     document = np.searchsorted(ends, begin, "right")
     rows = np.append(np.searchsorted(begin, np.arange(0, total, row_length)), len(begin)).astype(np.int64)
