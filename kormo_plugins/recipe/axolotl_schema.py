@@ -17,9 +17,7 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +108,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
@@ -127,6 +127,9 @@ def _stamp(path: Path) -> list[int]:
 
 def _build_apart(plugins: list[str]) -> dict[str, Any]:
     """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
         out = Path(folder) / "schema.json"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
