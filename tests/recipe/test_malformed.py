@@ -134,6 +134,10 @@ KEYS = [
     Bad("a number for a list",
         sound("datasets:\n  - path: some/folder\n    type: chat_template", "datasets: 3"),
         "recipe.yml: datasets", "it should be list of mapping"),
+    Bad("misspelt optimizer", SOUND.replace("adamw_torch", "adamw_torhc"), "recipe.yml: optimizer",
+        "Did you mean 'adamw_torch'?"),
+    Bad("misspelt schedule", sound("lr_scheduler: cosine", "lr_scheduler: warmup_stable_deacy"),
+        "recipe.yml: lr_scheduler", "Did you mean 'warmup_stable_decay'?"),
     Bad("a word that is none of them", SOUND + "excess_length_strategy: cut\n",
         "recipe.yml: excess_length_strategy", "one of drop, truncate, raise"),
 ]  # fmt: skip
