@@ -167,8 +167,7 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
     schema = object_schema(AxolotlInputConfig, definitions)
     schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
     for key, names in _closed_lists().items():
-        schema["properties"][key].pop("anyOf", None)
-        schema["properties"][key] |= {"type": "string", "enum": names}
+        schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
     sources: dict[str, list[int]] = {}
     for plugin in plugins:
         model = _arguments(plugin)

@@ -143,8 +143,7 @@ def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema]
     for name, child in value.items():
         inner = f"{key}.{name}" if key else str(name)
         if name in properties:
-            if child is not None:  # `key: null` means "as if it were not there": Axolotl drops it
-                found += faults(child, properties[name], definitions, inner)
+            found += faults(child, properties[name], definitions, inner)
         elif others is False:
             found.append(Fault(inner, child, known=tuple(properties)))
         else:

@@ -97,8 +97,8 @@ def test_the_real_schema_knows_the_keys_of_the_documentation() -> None:
     assert len(view.keys) > 300
     assert {"base_model", "datasets", "micro_batch_size", "deepspeed", "fsdp_config", "model_config"} <= set(view.keys)
     assert {"debug", "prompter"} <= view.command_line
-    assert "adamw_torch" in view.schema["properties"]["optimizer"]["enum"]
-    assert "warmup_stable_decay" in view.schema["properties"]["lr_scheduler"]["enum"]
+    assert "adamw_torch" in view.schema["properties"]["optimizer"]["anyOf"][0]["enum"]
+    assert "warmup_stable_decay" in view.schema["properties"]["lr_scheduler"]["anyOf"][0]["enum"]
 
 
 @pytest.mark.axolotl
