@@ -13,15 +13,14 @@ The first token of a segment has nothing before it that it may see. It is left o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kormo_plugins.mixture import gather
+from kormo_plugins.mixture.dataset import SampleRows
 from kormo_plugins.mixture.params import CausalParams, CollatorParams, DocumentMaskParams
-
-if TYPE_CHECKING:  # numba comes with the first batch: checking a recipe needs only the parameters below
-    from kormo_plugins.mixture.dataset import SampleRows
 
 
 class DocumentMask:
@@ -36,9 +35,6 @@ class DocumentMask:
     def __call__(self, rows: SampleRows | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch of tensors from the rows that a `MixtureDataset` gave, whole or one by one."""
         import torch
-
-        from kormo_plugins.mixture import gather
-        from kormo_plugins.mixture.dataset import SampleRows
 
         batch = rows if isinstance(rows, SampleRows) else join(rows)
         labels = np.empty_like(batch.input_ids)
@@ -99,20 +95,18 @@ class Flex(DocumentMask):
 def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
     """Rows given one by one, as when a Trainer has taken columns away. Without `filled` a label of -100
     throughout the last segment marks it as padding."""
-    from kormo_plugins.mixture.dataset import SampleRows
-
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]
-    return SampleRows(ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows]))
+    return SampleRows(
+        ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows])
+    )
 
 
 def _filled(row: Mapping[str, Any]) -> int:
-    from kormo_plugins.mixture.gather import IGNORE
-
     labels = np.asarray(row["labels"])
     last = int(np.flatnonzero(np.asarray(row["position_ids"]) == 0)[-1])
-    return last if (labels[last:] == IGNORE).all() else len(labels)
+    return last if (labels[last:] == gather.IGNORE).all() else len(labels)
 
 
 def document_mask(params: DocumentMaskParams) -> DocumentMask:

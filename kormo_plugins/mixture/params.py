@@ -1,6 +1,6 @@
-"""What a recipe says about packing, mixing and collating.
+"""What a recipe says about packing, mixing and collating: the parameters of this room's components.
 
-Only pydantic is imported: these models check a recipe, before anything that they describe is needed.
+They stand apart from the code that they are for, so that checking a recipe loads neither numpy nor numba.
 """
 
 from __future__ import annotations
@@ -12,15 +12,42 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kormo_plugins.mixture.weights import Weights
 
 
+class BestFitParams(BaseModel):
+    """Parameters of `best_fit`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    longer: Literal["cut", "drop"] = Field(
+        "cut",
+        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
+    )
+
+
+class PadParams(BestFitParams):
+    """Parameters of `pad`."""
+
+
+class ConcatParams(BaseModel):
+    """Parameters of `concat`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    drop_tail: bool = Field(
+        False,
+        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
+    )
+
+
 class StageParams(BaseModel):
     """From a token count on, other weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     from_tokens: int = Field(
         gt=0,
-        description="tokens of the run, padding included, from which on this stage holds; rounded up to a whole step",
+        description="tokens of the run, padding included, from which on this stage holds; "
+        "rounded up to a whole step",
     )
-    weights: Weights | None = Field(None, description="as `weights` of the mixture; null: the sources' own sizes")
+    weights: Weights | None = Field(
+        None, description="as `weights` of the mixture; null: the sources' own sizes"
+    )
     temperature: float | None = Field(None, gt=0, description="null: that of the mixture")
 
 
@@ -72,30 +99,6 @@ class MixtureRecipe(BaseModel):
         return self
 
 
-class BestFitParams(BaseModel):
-    """Parameters of `best_fit`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    longer: Literal["cut", "drop"] = Field(
-        "cut",
-        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
-    )
-
-
-class PadParams(BestFitParams):
-    """Parameters of `pad`."""
-
-
-class ConcatParams(BaseModel):
-    """Parameters of `concat`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    drop_tail: bool = Field(
-        False,
-        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
-    )
-
-
 class CollatorParams(BaseModel):
     """Parameters of every collator."""
 
@@ -103,7 +106,9 @@ class CollatorParams(BaseModel):
     predict_first: bool = Field(
         False, description="predict the first token of a document from the last one of the document before it"
     )
-    ignore_tokens: tuple[int, ...] = Field((), description="ids that are left out of the loss, such as that of <think>")
+    ignore_tokens: tuple[int, ...] = Field(
+        (), description="ids that are left out of the loss, such as that of <think>"
+    )
     sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
 
 
@@ -118,4 +123,6 @@ class DocumentMaskParams(CollatorParams):
 class CausalParams(CollatorParams):
     """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
 
-    predict_first: bool = Field(True, description="predict the first token of a document from the one before it")
+    predict_first: bool = Field(
+        True, description="predict the first token of a document from the one before it"
+    )

@@ -1,7 +1,7 @@
 """Any tokenizer, seen the same way: text to ids, and the bytes that each id stands for.
 
 A name is a folder or a `tokenizer.json`, `tekken` (Mistral's multilingual tokenizer of 131,072 ids, which
-ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub. """
+ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -95,9 +95,7 @@ def _fast(name: str, folder: Path) -> Peer:
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception
-        raise KormoError(
-            str(path), str(error), "it cannot be read as a tokenizer", "check the file"
-        ) from None
+        raise KormoError(str(path), str(error), "it cannot be read as a tokenizer", "check the file") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -110,9 +108,7 @@ def _fast(name: str, folder: Path) -> Peer:
         if place in added:
             pieces[place] = None if added[place]["special"] else token.encode()
         elif byte_level:
-            pieces[place] = (
-                bytes(values[c] for c in token) if all(c in values for c in token) else token.encode()
-            )
+            pieces[place] = bytes(values[c] for c in token) if all(c in values for c in token) else token.encode()
         elif fallback := BYTE_FALLBACK.fullmatch(token):
             pieces[place] = bytes([int(fallback[1], 16)])
         else:

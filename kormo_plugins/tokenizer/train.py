@@ -4,6 +4,9 @@ Newline runs are added tokens, cut out of the text before anything else is. So t
 training text as well: merges that contain two newlines could never be used, and a vocabulary has no room for
 those.
 
+NFC is the library's, whose Unicode tables are of 2016: it does not sort the 98 combining marks that came later. Such
+a text is kept whole, but two ways of writing it may get different ids.
+
 The result depends on the sampled text alone: counts are summed, and ties between pairs are broken by their
 ids, so any number of threads writes the same bytes.
 """
@@ -105,7 +108,7 @@ def _learn(texts: Any, params: TokenizerParams) -> Tokenizer:
         trainers.BpeTrainer(
             vocab_size=params.vocab_size,
             min_frequency=params.min_frequency,
-            max_token_length=params.max_token_length,
+            max_token_length=params.max_token_length + 1,  # the library stops below its limit
             initial_alphabet=byte_symbols(),
             special_tokens=[],
             show_progress=False,

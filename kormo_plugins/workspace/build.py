@@ -80,7 +80,7 @@ def _corpus(recipe: Recipe, data: DataRecipe, name: str, workspace: Path, log: C
     from kormo_plugins.corpus.build import build_source, source_inputs
 
     source = data.corpus.sources[name]
-    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus)})
+    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus, recipe.registry)})
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"documents of {name}", unit="documents") as progress:

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-IDS = {"bos_token_id": 297, "eos_token_id": 298, "pad_token_id": 299}
-GENERATION = {"do_sample": True, "temperature": 0.7, "max_new_tokens": 20}
+from .tiny_kormo import GENERATION, IDS
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from kormo_plugins.errors import KormoError
 
 
 def ids(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(300, shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(297, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def logits(model: Any, **inputs: Any) -> torch.Tensor:
@@ -195,7 +195,7 @@ def test_rmsnorm_orders_are_equal_in_fp32_and_one_rounding_apart_in_bf16() -> No
 
 
 def test_parts_are_looked_up_when_a_model_is_built(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fused kernels replace these names in transformers' module; each layer is built once, of what is there."""
+    """Fused kernels replace these names in transformers; each layer is built once, of what is there then."""
     built: list[str] = []
 
     def counted(name: str, original: Callable[..., Any]) -> Callable[..., Any]:

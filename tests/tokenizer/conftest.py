@@ -34,9 +34,7 @@ Texts = Callable[[], Iterator[Document]]
 def sentence(draw: random.Random, language: str) -> str:
     words, letters = (KOREAN, SYLLABLES) if language == "ko" else (ENGLISH, LETTERS)
     chosen = [
-        draw.choice(words.split())
-        if draw.random() < 0.8
-        else "".join(draw.choices(letters, k=draw.randint(2, 6)))
+        draw.choice(words.split()) if draw.random() < 0.8 else "".join(draw.choices(letters, k=draw.randint(2, 6)))
         for _ in range(draw.randint(4, 14))
     ]
     if draw.random() < 0.2:

@@ -133,9 +133,7 @@ def test_think_is_never_trained_and_no_bos_stands_in_front(tokenizer: Any, chat_
         assert ids[0] == layout.bot
         assert layout.bos not in ids
         assert layout.eos not in ids
-        assert not any(
-            keep for token, keep in zip(ids, mask, strict=True) if token in (layout.think, layout.bot)
-        )
+        assert not any(keep for token, keep in zip(ids, mask, strict=True) if token in (layout.think, layout.bot))
 
 
 content = st.text(

@@ -6,6 +6,7 @@ import json
 import random
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.encode import check_encodable, encode_strict
-from kormo_plugins.tokenizer.layout import NEWLINE_RUNS, SPECIAL_TOKENS, byte_symbols, read_layout
+from kormo_plugins.tokenizer.layout import CONTROL, NEWLINE_RUNS, SPECIAL_TOKENS, byte_symbols, read_layout
 
 BLOCKS = (
     (0x00, 0x7F),
@@ -77,11 +78,31 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+@lru_cache(maxsize=1)
+def newer_marks() -> frozenset[str]:
+    """The combining marks that the library's Unicode tables (of 2016) do not know: it does not sort them."""
+    from tokenizers import normalizers
+
+    normalizer, newer = normalizers.NFC(), set()
+    for mark in filter(unicodedata.combining, map(chr, range(0x110000))):
+        for other in "\u0323\u0301\u0334\u0345":
+            if any(normalizer.normalize_str(text) != nfc(text) for text in (f"a{mark}{other}", f"a{other}{mark}")):
+                newer.add(mark)
+    return frozenset(newer | {"\U00011938"})  # and one vowel sign, which is composed of two since 2020
+
+
+def test_the_library_normalizes_all_but_newer_marks() -> None:
+    assert len(newer_marks()) < 120
+    assert all(unicodedata.ucd_3_2_0.category(mark) == "Cn" for mark in newer_marks())
+
+
 def assert_round_trips(fast: Any, texts: list[str]) -> None:
     encoded = fast.encode_batch(texts, add_special_tokens=False)
     decoded = fast.decode_batch([one.ids for one in encoded], skip_special_tokens=False)
     for text, back in zip(texts, decoded, strict=True):
-        assert back == nfc(text), ascii(text)
+        if back != nfc(text):
+            assert nfc(back) == nfc(text), ascii(text)  # the same text still, its marks in another order
+            assert newer_marks() & set(unicodedata.normalize("NFD", text)) or "\U00011938" in nfc(text), ascii(text)
 
 
 def test_hundred_thousand_random_strings(fast: Any) -> None:
@@ -123,7 +144,7 @@ def test_kept_as_it_is(fast: Any, text: str) -> None:
 
 
 def test_every_character_of_every_plane(fast: Any) -> None:
-    step = 7  # with another offset per plane; all 1,112,064 take 20 s
+    step = 16  # with another offset in each plane
     for plane in range(17):
         codes = range(plane << 16 | plane % step, (plane + 1) << 16, step)
         assert_round_trips(fast, [chr(code) for code in codes if not 0xD800 <= code < 0xE000])
@@ -197,6 +218,20 @@ def test_same_ids_from_tiktoken(fast: Any, folder: Path) -> None:
         assert ids == fast.encode(text, add_special_tokens=False).ids, ascii(text)
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_same_ids_from_the_shard_writer(fast: Any, folder: Path, quick: bool) -> None:
+    from kormo_plugins.shards.encoder import Encoder
+
+    tags = [token for role, token in SPECIAL_TOKENS if role not in CONTROL]
+    encoder = Encoder(folder, tags, fast=quick)
+    assert encoder.kind == ("tiktoken" if quick else "tokenizers")
+    texts = [*strings(5000, 5), *(token for _, token in SPECIAL_TOKENS)]
+    ids, lengths = encoder.encode(texts, list(map(str, range(len(texts)))))
+    ends = lengths.cumsum()
+    for text, start, end in zip(texts, ends - lengths, ends, strict=True):
+        assert ids[start:end].tolist() == encode_strict(fast, text, b""), ascii(text)
+
+
 def test_control_tokens_in_a_document_are_text(fast: Any, folder: Path) -> None:
     layout = read_layout(folder)
     control = {layout.bos, layout.eos, layout.pad, layout.bot, layout.eot}
@@ -219,9 +254,7 @@ def published_like(folder: Path, tmp_path: Path) -> Path:
     places = content["model"]["vocab"]
     kept = [token for token in sorted(places, key=places.get) if not gone & set(token)]
     content["model"]["vocab"] = {token: place for place, token in enumerate(kept)}
-    content["model"]["merges"] = [
-        merge for merge in content["model"]["merges"] if not gone & set("".join(merge))
-    ]
+    content["model"]["merges"] = [merge for merge in content["model"]["merges"] if not gone & set("".join(merge))]
     for token in content["added_tokens"]:
         token["id"] += len(kept) - 1500
     bos = content["post_processor"]["special_tokens"]["<|BOS|>"]
@@ -247,6 +280,4 @@ def test_published_like_tokenizer_refuses_what_it_cannot_encode(published_like: 
             check_encodable(text, layout.missing_bytes)
         except KormoError:
             continue
-        assert lossy.decode(
-            lossy.encode(text, add_special_tokens=False).ids, skip_special_tokens=False
-        ) == nfc(text)
+        assert lossy.decode(lossy.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == nfc(text)

@@ -1,7 +1,7 @@
 """Keyed randomness: a stream for every document, from its name alone.
 
-Only `random.Random.random()` is used: the one method whose sequence Python promises never to change. `hash()` is
-salted per process and is never used.
+Only `random.Random.random()` is used: the one method whose sequence Python promises never to change.
+`hash()` is salted per process and is never used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lays documents out in blocks and writes them: `generate(params, shard, shards)`.
 
-A block is a quarter of a megabyte, filled with documents of its own numbers until its bytes are spent; a shard makes
-every `shards`-th block. So the corpus is a function of the parameters alone, its shards can be made in any order, and
-a larger corpus begins with the blocks of a smaller one (all but its last).
+A block is a quarter of a megabyte, filled with documents of its own numbers until its bytes are spent; a
+shard makes every `shards`-th block. So the corpus is a function of the parameters alone, its shards can be
+made in any order, and a larger corpus begins with the blocks of a smaller one (all but its last).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from kormo_plugins.errors import closest
 NAME = "embedded"
 LICENSE = "Apache-2.0"
 GENRES: tuple[str, ...] = (
-    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter", "glossary",
+    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter",
+    "glossary",
 )  # fmt: skip
 BLOCK_BYTES = 250_000
 NUMBERS_PER_BLOCK = 4096
@@ -45,7 +46,8 @@ class EmbeddedParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     language: Literal["ko", "en", "mul", "all"] = Field(
-        default="all", description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)"
+        default="all",
+        description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)",
     )
     genres: list[str] | None = Field(
         default=None, min_length=1, description=f"genres in turn; null: all of {', '.join(GENRES)}"
@@ -53,7 +55,9 @@ class EmbeddedParams(BaseModel):
     megabytes: float = Field(default=2.0, gt=0, description="size of all documents in 10^6 UTF-8 bytes")
     seed: int = Field(default=0, description="another seed, other documents")
     style: int = Field(
-        default=0, ge=0, description="which writer: another speech level, layout and share of the lexicon (15 differ)"
+        default=0,
+        ge=0,
+        description="which writer: another speech level, layout and share of the lexicon (15 differ)",
     )
 
     @field_validator("genres")
@@ -78,7 +82,9 @@ def _genre(name: str):  # type: ignore[no-untyped-def]
     return import_module(f"{__package__}.genres.{name}").write
 
 
-def write_document(language: str, genre: str, number: int, seed: int, style_number: int, room: float) -> str | None:
+def write_document(
+    language: str, genre: str, number: int, seed: int, style_number: int, room: float
+) -> str | None:
     """The text of one document, a pure function of its name; None if it would be longer than `room` bytes.
 
     Args:
@@ -107,20 +113,24 @@ def _block(params: EmbeddedParams, block: int, budget: float) -> Iterator[Docume
         genre = genres[number % len(genres)]
         turn = number // len(genres) % len(_TURNS)
         language = _TURNS[turn] if params.language == "all" else params.language
-        text = write_document(
-            language, genre, number, params.seed, params.style, left + budget * TOLERANCE
-        )
+        text = write_document(language, genre, number, params.seed, params.style, left + budget * TOLERANCE)
         if text is None:
             continue
         left -= len(text.encode())
         yield Document(
-            id=f"{NAME}-{params.style}-{params.seed}-{language}-{genre}-{number}", text=text, language=language,
-            license=LICENSE, synthetic=True, generator=NAME, meta={"genre": genre, "style": params.style},
-        )  # fmt: skip
+            id=f"{NAME}-{params.style}-{params.seed}-{language}-{genre}-{number}",
+            text=text,
+            language=language,
+            license=LICENSE,
+            synthetic=True,
+            generator=NAME,
+            meta={"genre": genre, "style": params.style},
+        )
 
 
 def generate(params: EmbeddedParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
-    """Every `shards`-th block of the corpus, from block `shard` on. The union over shards is the corpus, once."""
+    """Every `shards`-th block of the corpus, from block `shard` on. The union over shards is the corpus,
+    once."""
     total = params.megabytes * 1e6
     for block in range(shard, math.ceil(total / BLOCK_BYTES), shards):
         yield from _block(params, block, min(BLOCK_BYTES, total - block * BLOCK_BYTES))

@@ -1,7 +1,8 @@
 """Loads `words/*.txt` and `phrases/*.txt`, and keeps the share of them that belongs to a style.
 
-Words: `[section]`, then entries separated by `;`, each `Korean = English` (a third and fourth field, where there
-are, say what the thing is for). Phrases: `[section]`, then two lines for each pair, Korean over English. A section's
+Words: `[section]`, then entries separated by `;`, each `Korean = English` (a third and fourth field, where
+there are, say what the thing is for). Phrases: `[section]`, then two lines for each pair, Korean over
+English. A section's
 name carries its kind: `v.` verbs, `a.` adjectives, anything else nouns and phrases. `#` begins a comment.
 """
 
@@ -65,7 +66,8 @@ def all_phrases() -> dict[str, list[Template]]:
 
 
 def belongs(index: int, count: int, style: int) -> bool:
-    """Whether the `index`-th of `count` entries is used by a style: three in five, another three for each of five
+    """Whether the `index`-th of `count` entries is used by a style: three in five, another three for each
+    of five
     styles; short lists are common to all."""
     return count < 5 or (index + 2 * style) % 5 < 3
 
@@ -80,9 +82,14 @@ class Lexicon:
         self.phrases: dict[str, tuple[Template, ...]] = {}
         for name, entries in all_words().items():
             kept = [entry for k, entry in enumerate(entries) if belongs(k, len(entries), style)]
-            self.words[name] = tuple(Word(entry[0], entry[-1] if len(entry) < 3 else entry[1], name.startswith("a.")) for entry in kept)
+            self.words[name] = tuple(
+                Word(entry[0], entry[-1] if len(entry) < 3 else entry[1], name.startswith("a."))
+                for entry in kept
+            )
             if len(kept[0]) == 4:
-                self.uses[name] = tuple(Use(Word(*entry[:2]), Word(*entry[2:])) for entry in kept)
+                self.uses[name] = tuple(
+                    Use(Word(entry[0], entry[1]), Word(entry[2], entry[3])) for entry in kept
+                )
         for name, templates in all_phrases().items():
             kept_phrases = [t for k, t in enumerate(templates) if belongs(k, len(templates), style)]
             self.phrases[name] = tuple(kept_phrases)
@@ -96,8 +103,9 @@ def lexicon(style: int) -> Lexicon:
 
 
 @lru_cache(maxsize=1)
-def calendar() -> tuple[tuple[Word, ...], tuple[Word, ...]]:
-    """The twelve months and the four seasons (from spring), whole: no style may lose one."""
+def calendar() -> tuple[tuple[Word, ...], ...]:
+    """The months, the seasons (from spring) and the weekdays (from Monday), whole: no style may lose one."""
     words = all_words()
-    months, seasons = (tuple(Word(*entry) for entry in words[name]) for name in ("month", "season"))
-    return months, seasons
+    return tuple(
+        tuple(Word(entry[0], entry[1]) for entry in words[name]) for name in ("month", "season", "weekday")
+    )

@@ -1,8 +1,8 @@
 """Korean morphology: jamo arithmetic, particles after a sound, and the conjugation of verbs and adjectives.
 
 A Hangul syllable is a number: U+AC00 + (lead * 21 + vowel) * 28 + tail. Everything here is that arithmetic. A
-particle looks at one thing, the final sound of the word before it (of its Korean reading, where the word is a number
-or Latin letters). An ending belongs to one of three families, by what it asks of the stem:
+particle looks at one thing, the final sound of the word before it (of its Korean reading, where the word is
+a number or Latin letters). An ending belongs to one of three families, by what it asks of the stem:
 
 1. plain (고, 지만, 는): put after the stem; a final ㄹ drops before ㄴ, ㅅ and ㅂ;
 2. 으-family (면, ㄴ, ㄹ, 시): 으 comes between after a consonant, and the irregular stems change;
@@ -18,7 +18,7 @@ from functools import lru_cache
 
 _BASE = 0xAC00
 _VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
-_TAILS = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
+TAILS = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
 
 REGISTERS = ("plain", "hae", "haeyo", "hapsyo")
 """Speech levels: 해라체 (written), 해체 (intimate), 해요체 (polite), 하십시오체 (formal)."""
@@ -27,12 +27,12 @@ REGISTERS = ("plain", "hae", "haeyo", "hapsyo")
 def split(syllable: str) -> tuple[int, str, str]:
     """`한` -> (18, "ㅏ", "ㄴ"): number of the lead, vowel, tail (empty: none)."""
     number = ord(syllable) - _BASE
-    return number // 588, _VOWELS[number // 28 % 21], _TAILS[number % 28].strip()
+    return number // 588, _VOWELS[number // 28 % 21], TAILS[number % 28].strip()
 
 
 def join(lead: int, vowel: str, tail: str = "") -> str:
     """The inverse of `split`."""
-    return chr(_BASE + (lead * 21 + _VOWELS.index(vowel)) * 28 + (_TAILS.index(tail) if tail else 0))
+    return chr(_BASE + (lead * 21 + _VOWELS.index(vowel)) * 28 + (TAILS.index(tail) if tail else 0))
 
 
 def is_syllable(character: str) -> bool:
@@ -50,7 +50,12 @@ def with_tail(text: str, tail: str) -> str:
 
 _CLOSING = "\"')]}”’」』》.,!?"
 _DIGIT_TAILS = dict(zip("0123456789", ("ㅇ", "ㄹ", "", "ㅁ", "", "", "ㄱ", "ㄹ", "ㄹ", ""), strict=True))
-_LETTER_TAILS = {"L": "ㄹ", "M": "ㅁ", "N": "ㄴ", "R": "ㄹ"}  # 엘, 엠, 엔, 알; every other name ends in a vowel
+_LETTER_TAILS = {
+    "L": "ㄹ",
+    "M": "ㅁ",
+    "N": "ㄴ",
+    "R": "ㄹ",
+}  # 엘, 엠, 엔, 알; every other name ends in a vowel
 _UNIT_TAILS = {"kg": "ㅁ", "g": "ㅁ", "mg": "ㅁ", "km": "", "m": "", "cm": "", "mm": "", "L": "", "mL": ""}
 _FRACTION = re.compile(r"(\d+)/\d+$")
 _NUMBER = re.compile(r"(\d[\d,]*)(\.\d+)?$")
@@ -70,10 +75,12 @@ def number_tail(digits: str, fraction: str = "") -> str:
 
 
 def latin_tail(word: str) -> str:
-    """Final sound of Latin letters as they are read in Korean; a heuristic, exact for what this package writes.
+    """Final sound of Latin letters as they are read in Korean; a heuristic, exact for what this package
+    writes.
 
-    Capitals alone are spelt out (GPU: 유). A word ending in l, m, n or ng closes its last syllable (Python: 썬);
-    so does a short vowel with c, k, p or t (top: 톱, book: 북). All else takes a helping vowel (test: 테스트).
+    Capitals alone are spelt out (GPU: 유). A word ending in l, m, n or ng closes its last syllable (Python:
+    썬); so does a short vowel with c, k, p or t (top: 톱, book: 북). All else takes a helping vowel (test:
+    테스트).
     """
     if word in _UNIT_TAILS:
         return _UNIT_TAILS[word]
@@ -112,10 +119,11 @@ def final_sound(word: str) -> str:
 PARTICLES: dict[str, tuple[str, str]] = {
     "은": ("은", "는"), "이": ("이", "가"), "을": ("을", "를"), "과": ("과", "와"), "으로": ("으로", "로"),
     "으로서": ("으로서", "로서"), "이나": ("이나", "나"), "이랑": ("이랑", "랑"), "아": ("아", "야"),
-    "이라는": ("이라는", "라는"), "이라고": ("이라고", "라고"), "이며": ("이며", "며"), "이고": ("이고", "고"),
-    "인데": ("인데", "인데"), "이지만": ("이지만", "지만"), "이라서": ("이라서", "라서"), "이면": ("이면", "면"),
-    "이었던": ("이었던", "였던"), "인": ("인", "인"), "이자": ("이자", "자"), "이었고": ("이었고", "였고"),
-    "이니까": ("이니까", "니까"), "이든": ("이든", "든"), "이라도": ("이라도", "라도"),
+    "이라는": ("이라는", "라는"), "이라고": ("이라고", "라고"), "이며": ("이며", "며"), "이고": ("이고",
+    "고"), "인데": ("인데", "인데"), "이지만": ("이지만", "지만"), "이라서": ("이라서", "라서"), "이면":
+    ("이면", "면"), "이었던": ("이었던", "였던"), "인": ("인", "인"), "이자": ("이자", "자"), "이네":
+    ("이네", "네"), "이었고": ("이었고", "였고"), "이니까": ("이니까", "니까"), "이든": ("이든", "든"),
+    "이라도": ("이라도", "라도"),
 }  # fmt: skip
 """Name of a particle or connective copula -> its forms after a consonant and after a vowel."""
 
@@ -132,7 +140,8 @@ COPULAS = ("이다", "이었다", "일까")
 
 
 def particle(word: str, name: str, register: str = "plain") -> str:
-    """The form of a particle or copula that follows `word`: `("책", "은")` -> `은`, `("나무", "은")` -> `는`."""
+    """The form of a particle or copula that follows `word`: `("책", "은")` -> `은`, `("나무", "은")` ->
+    `는`."""
     forms = PARTICLES.get(name) or _COPULA[name, register]
     tail = final_sound(word)
     if not tail or (tail == "ㄹ" and name.startswith("으로")):
@@ -199,7 +208,8 @@ def infinitive(stem: str) -> str:
     if kind == "ㅅ":
         return with_tail(stem, "") + harmony
     if kind == "ㅎ":
-        return stem[:-1] + join(lead, {"ㅏ": "ㅐ", "ㅓ": "ㅐ", "ㅑ": "ㅒ", "ㅕ": "ㅖ"}[vowel])
+        dark = "ㅐ" if stem.endswith(("이렇", "그렇", "저렇", "어떻")) else "ㅔ"  # 그래, but 누레
+        return stem[:-1] + join(lead, {"ㅏ": "ㅐ", "ㅓ": dark, "ㅑ": "ㅒ", "ㅕ": "ㅖ"}[vowel])
     if tail:
         return stem + harmony
     if last == "푸":
@@ -214,7 +224,7 @@ def infinitive(stem: str) -> str:
 
 def _append(text: str, ending: str) -> str:
     """`text` and an ending that may begin with a tail: 가 + ㄴ다 -> 간다."""
-    return with_tail(text, ending[0]) + ending[1:] if ending[0] in _TAILS else text + ending
+    return with_tail(text, ending[0]) + ending[1:] if ending[0] in TAILS else text + ending
 
 
 def _eu(stem: str, ending: str) -> str:
@@ -255,8 +265,38 @@ def honorific(stem: str) -> str:
     return _eu(stem, "시")
 
 
-_PLAIN_ENDINGS = {"고", "지만", "게", "기", "지", "던", "도록", "거나", "자마자", "기로", "는데", "네", "다가", "고자"}
-_EU_ENDINGS = {"면", "니", "니까", "려고", "러", "면서", "며", "ㄴ", "ㄹ", "ㅁ", "므로", "려면", "ㄹ수록", "ㄹ지"}
+_PLAIN_ENDINGS = {
+    "고",
+    "지만",
+    "게",
+    "기",
+    "지",
+    "던",
+    "도록",
+    "거나",
+    "자마자",
+    "기로",
+    "는데",
+    "네",
+    "다가",
+    "고자",
+}
+_EU_ENDINGS = {
+    "면",
+    "니",
+    "니까",
+    "려고",
+    "러",
+    "면서",
+    "며",
+    "ㄴ",
+    "ㄹ",
+    "ㅁ",
+    "므로",
+    "려면",
+    "ㄹ수록",
+    "ㄹ지",
+}
 _A_ENDINGS = {"아", "아서", "아야", "아도", "아라"}
 ADNOMINAL = "는"
 """The form before a noun, now: 가는, 큰, 있는. (Past and adjectives: `ㄴ`; future: `ㄹ`.)"""
@@ -311,7 +351,8 @@ def conjugate(word: str, form: str, *, adjective: bool = False, register: str = 
 
     Args:
         word: the dictionary form of one word, ending in 다.
-        form: an ending (`고`, `면`, `아서`, `ㄴ`, …), `는` (before a noun), `았` with an ending (`았던`, `았지만`),
+        form: an ending (`고`, `면`, `아서`, `ㄴ`, …), `는` (before a noun), `았` with an ending (`았던`,
+        `았지만`),
             or a sentence-final form: `pres past fut will let imp ask askpast`; with `h` before it, honorific.
         adjective: whether the word describes (크다, 큰) rather than does (가다, 간다, 가는).
         register: one of `REGISTERS`, for the sentence-final forms.

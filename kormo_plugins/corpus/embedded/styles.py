@@ -1,7 +1,8 @@
-"""What makes one generator write unlike another: speech level, layout, marks, lists, and a share of the lexicon.
+"""What makes one generator write unlike another: speech level, layout, marks, lists, and a share of the
+lexicon.
 
-A style's number picks one of three profiles (number mod 3) and, independently, one of five shares of every word and
-phrase list (number mod 5): styles 0 to 14 all differ.
+A style's number picks one of three profiles (number mod 3) and, independently, one of five shares of every
+word and phrase list (number mod 5): styles 0 to 14 all differ.
 """
 
 from __future__ import annotations
@@ -34,11 +35,37 @@ class Style:
 
 
 PROFILES = (
-    Style(("plain",), "{}", "{n}. {text}", "- ", ("질문: ", "Q: "), ("답: ", "A: "), (3, 6), ("blocks", "halves")),
-    Style(("haeyo", "hae"), "# {}", "{n}) {text}", "* ", ("**물음** ", "**Question** "), ("**대답** ", "**Answer** "),
-          (2, 4), ("sentences", "blocks")),
-    Style(("hapsyo", "plain"), "", "[{n}] {text}", "· ", ("Q. ", "Q. "), ("A. ", "A. "), (5, 9), ("halves", "sentences")),
-)  # fmt: skip
+    Style(
+        registers=("plain",),
+        title="{}",
+        step="{n}. {text}",
+        bullet="- ",
+        question=("질문: ", "Q: "),
+        answer=("답: ", "A: "),
+        paragraph=(3, 6),
+        bilingual=("blocks", "halves"),
+    ),
+    Style(
+        registers=("haeyo", "hae"),
+        title="# {}",
+        step="{n}) {text}",
+        bullet="* ",
+        question=("**물음** ", "**Question** "),
+        answer=("**대답** ", "**Answer** "),
+        paragraph=(2, 4),
+        bilingual=("sentences", "blocks"),
+    ),
+    Style(
+        registers=("hapsyo", "plain"),
+        title="",
+        step="[{n}] {text}",
+        bullet="· ",
+        question=("Q. ", "Q. "),
+        answer=("A. ", "A. "),
+        paragraph=(5, 9),
+        bilingual=("halves", "sentences"),
+    ),
+)
 
 
 def style(number: int) -> Style:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from kormo_plugins.corpus.embedded import english, morphology
 
@@ -25,9 +25,8 @@ _SLOT = re.compile(r"\{([@!~=]?[^{}:]+)(?::([^{}]*))?\}")
 _POOL = re.compile(r"\{(@[a-z_.]+\d*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word or phrase in both languages.
+class Word(NamedTuple):
+    """A word or phrase in both languages (a tuple, since some hundred thousand are made each second).
 
     Args:
         ko: Korean; a verb or adjective in its dictionary form, as the last word of the phrase.
@@ -55,10 +54,9 @@ def _korean(form: str, register: str) -> Callable[[Word], str]:
     if not form:
         return attrgetter("ko")
     if form in morphology.PARTICLES or form in morphology.COPULAS:
-        after = {tail: "" for tail in morphology._TAILS}
-        closed, opened = (morphology.particle(word, form, register) for word in ("책", "나무"))
-        liquid = morphology.particle("물", form, register)
-        after = {tail: liquid if tail == "ㄹ" else closed if tail.strip() else opened for tail in after}
+        closed, opened, liquid = (morphology.particle(word, form, register) for word in ("책", "나무", "물"))
+        after = dict.fromkeys(morphology.TAILS, closed)
+        after["ㄹ"] = liquid
         after[""] = opened
         sound = morphology.final_sound
         return lambda word: word.ko + after[sound(word.ko)]

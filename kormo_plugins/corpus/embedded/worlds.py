@@ -6,16 +6,16 @@ permutation; a genre must name both, so two documents of one corpus cannot be th
 
 from __future__ import annotations
 
+import datetime
 from functools import lru_cache
 from math import gcd, prod
 
 from kormo_plugins.corpus.embedded.dice import Dice, key
-from kormo_plugins.corpus.embedded.lexicon import Lexicon
+from kormo_plugins.corpus.embedded.lexicon import Lexicon, calendar
 from kormo_plugins.corpus.embedded.template import Word, both
 
 THING_KINDS = ("tool", "vessel", "machine", "instrument", "cloth", "paper", "food", "plant", "animal")
 _MATERIALS = {"tool": "material", "vessel": "material", "cloth": "fabric"}
-_DAYS = {2: 28, 4: 30, 6: 30, 9: 30, 11: 30}
 
 
 @lru_cache(maxsize=64)
@@ -36,7 +36,8 @@ def _digits(number: int, radices: list[int]) -> list[int]:
 
 
 def identity(lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
-    """The hero (`p` full name, `g` given name, `sex`) and `town` of document `number`: another for each number
+    """The hero (`p` full name, `g` given name, `sex`) and `town` of document `number`: another for each
+    number
     below the product of the lists (millions)."""
     words = lexicon.words
     if language == "en":
@@ -81,7 +82,8 @@ def pronouns(sex: str, mark: str = "") -> dict[str, Word]:
 
 
 def thing(dice: Dice, lexicon: Lexicon, kind: str = "", noun: Word | None = None) -> dict[str, Word]:
-    """A thing: `o` its name, `O` with its attributes (`낡은 구리 주전자`, `old copper kettle`), `oa` the attribute,
+    """A thing: `o` its name, `O` with its attributes (`낡은 구리 주전자`, `old copper kettle`), `oa` the
+    attribute,
     `v` `v2` what may be done to it."""
     kind = kind or dice.pick(THING_KINDS)
     noun = noun or dice.pick(lexicon.words[kind])
@@ -112,27 +114,30 @@ def _verbs(dice: Dice, lexicon: Lexicon, kind: str) -> dict[str, Word]:
     return {"v": first, "v2": second}
 
 
-def date(dice: Dice) -> dict[str, Word]:
-    """`year`, `month`, `day`, `season` (of the month, northern hemisphere), `hour`, `minute`."""
-    from kormo_plugins.corpus.embedded.lexicon import calendar
+def day(dice: Dice) -> datetime.date:
+    """A day between 1950 and 2025."""
+    return datetime.date(1950, 1, 1) + datetime.timedelta(days=dice.below(76 * 365))
 
-    month = dice.between(1, 12)
-    months, seasons = calendar()
+
+def date(when: datetime.date) -> dict[str, Word]:
+    """`year`, `month`, `day`, `weekday`, `season` (of the month, northern hemisphere)."""
+    months, seasons, weekdays = calendar()
     return {
-        "year": Word(*[str(dice.between(1950, 2025))] * 2),
-        "month": months[month - 1],
-        "day": both(dice.between(1, _DAYS.get(month, 31))),
-        "season": seasons[(month % 12 // 3 + 3) % 4],
-        "hour": both(dice.between(1, 11)),
-        "minute": both(5 * dice.between(1, 11)),
+        "year": Word(str(when.year), str(when.year)),
+        "month": months[when.month - 1],
+        "day": both(when.day),
+        "weekday": weekdays[when.weekday()],
+        "season": seasons[(when.month % 12 // 3 + 3) % 4],
     }
 
 
-def world(dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
+def world(
+    dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]
+) -> dict[str, Word]:
     """All slots that every genre can count on.
 
-    The hero `p g he his him job aj`, a second person `q h qhe qhis qhim job2`, `kin` (what the second is to the first),
-    `town`, `venue`, `venue2`, `weekday`, the date, and a thing.
+    The hero `p g he his him job aj`, a second person `q h qhe qhis qhim job2`, `kin` (what the second is to
+    the first), `town`, `venue`, `venue2`, `weekday`, the date, and a thing.
     """
     words = lexicon.words
     slots = identity(lexicon, language, number, name)
@@ -144,11 +149,13 @@ def world(dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[
     slots.update({"q" + k: v for k, v in pronouns(other["sex"].en).items()})
     slots["job"], slots["job2"] = dice.some(words["job"], 2)
     slots["venue"], slots["venue2"] = dice.some(words["venue"], 2)
-    slots.update(aj=dice.pick(words["a.person"]), weekday=dice.pick(words["weekday"]), **date(dice))
+    slots.update(aj=dice.pick(words["a.person"]), **date(day(dice)))
+    slots.update(hour=both(dice.between(1, 11)), minute=both(5 * dice.between(1, 11)))
     slots.update(thing(dice, lexicon))
     return slots
 
 
 def further(dice: Dice, lexicon: Lexicon, language: str) -> dict[str, Word]:
-    """Another world for the next part of a long document; only the first part carries the document's number."""
+    """Another world for the next part of a long document; only the first part carries the document's
+    number."""
     return world(dice, lexicon, language, dice.below(1 << 40), ("further",))

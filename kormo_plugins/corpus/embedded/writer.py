@@ -1,8 +1,11 @@
-"""Writes one document: draws phrases from the lexicon, fills them from the world, keeps one or both languages."""
+"""Writes one document: draws phrases from the lexicon, fills them from the world, keeps one or both
+languages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import gcd
 
 from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.dice import Dice
@@ -13,15 +16,20 @@ from kormo_plugins.corpus.embedded.template import Template, Word
 DIGITS = "0123456789"
 
 
+@lru_cache(maxsize=512)
+def _strides(count: int) -> tuple[int, ...]:
+    """The steps with which a walk over `count` items, in a circle, meets them all."""
+    return tuple(step for step in range(1, count + 1) if gcd(step, count) == 1)
+
+
 @dataclass(slots=True)
 class Block:
-    """A paragraph or a list: its sentences in both languages (one list stays empty in a monolingual document)."""
+    """A paragraph or a list: its sentences in both languages (one list stays empty in a monolingual
+    document)."""
 
     separator: str = " "
     ko: list[str] = field(default_factory=list)
     en: list[str] = field(default_factory=list)
-    shared: bool = False
-    """The text is the same in both languages (a piece of code) and is written once."""
 
 
 class Writer:
@@ -44,7 +52,7 @@ class Writer:
         self.blocks: list[Block] = []
         self._block: Block | None = None
         self._room = 0
-        self._used: dict[str, list[int]] = {}
+        self._walks: dict[str, list[int]] = {}
 
     # ------------------------------------------------------------------------------------------------ drawing
 
@@ -58,14 +66,19 @@ class Writer:
         return Word(self._fill(item, "ko") if self.ko else "", self._fill(item, "en") if self.en else "")
 
     def _next(self, name: str) -> Word | Template:
-        """The pool's items come in a drawn order, all of them before any comes again."""
+        """The pool's items come in a drawn order (a walk with a stride prime to their number), all of them
+        before
+        any comes again."""
         pool = self.lexicon.pools[name]
-        left = self._used.get(name)
-        if not left:
-            left = self._used[name] = list(range(len(pool)))
-        k = self.dice.below(len(left))
-        left[k], left[-1] = left[-1], left[k]
-        return pool[left.pop()]
+        walk = self._walks.get(name)
+        if walk is None or walk[1] == 0:
+            count = len(pool)
+            index = self.dice.below(count)
+            walk = self._walks[name] = [index, count - 1, self.dice.pick(_strides(count))]
+            return pool[index]
+        walk[0] = index = (walk[0] + walk[2]) % len(pool)
+        walk[1] -= 1
+        return pool[index]
 
     def _draw_for(self, template: Template) -> None:
         for key in template.pools:
@@ -98,7 +111,8 @@ class Writer:
         self.blocks.append(self._block)
 
     def write(self, text: Word) -> None:
-        """Puts a pair into the open block; a prose block that has its number of sentences gives way to another."""
+        """Puts a pair into the open block; a prose block that has its number of sentences gives way to
+        another."""
         if self._block is None or self._room <= 0:
             self.open(" ", self.dice.between(*self.style.paragraph))
         block = self._block
@@ -120,12 +134,6 @@ class Writer:
         self.write(text)
         self._block = None
 
-    def verbatim(self, text: str) -> None:
-        """A block that is the same in every language (code)."""
-        self.blocks.append(Block("\n", [text], [text], shared=True))
-        self.size += len(text)
-        self._block = None
-
     def paragraph(self) -> None:
         """Ends the open block."""
         self._block = None
@@ -136,6 +144,11 @@ class Writer:
             shape = self.style.title.format
             self.line(Word(shape(text.ko), shape(text.en)))
 
+    def elsewhere(self) -> None:
+        """Moves to another world, for the next part of a long document; every bank begins anew."""
+        self.slots.update(worlds.further(self.dice, self.lexicon, self.language))
+        self._walks.clear()
+
     def thing(self, kind: str = "") -> None:
         """Puts another thing into the world's slots `o O oa v v2`."""
         self.slots.update(worlds.thing(self.dice, self.lexicon, kind))
@@ -144,29 +157,17 @@ class Writer:
 
     def text(self) -> str:
         """The finished document."""
-        blocks = [block for block in self.blocks if block.ko or block.en]
         if self.language != "mul":
-            sides = [(b.separator, b.ko if self.ko else b.en) for b in blocks]
-            return "\n\n".join(separator.join(side) for separator, side in sides)
+            return "\n\n".join(
+                b.separator.join(b.ko if self.ko else b.en) for b in self.blocks if b.ko or b.en
+            )
+        blocks = [block for block in self.blocks if block.ko]
         layout = self.dice.pick(self.style.bilingual)
+        ko = [block.separator.join(block.ko) for block in blocks]
+        en = [block.separator.join(block.en) for block in blocks]
         if layout == "halves":
-            halves = ("\n\n".join(b.separator.join(side(b)) for b in blocks) for side in (_ko, _en))
-            return "\n\n".join(halves)
-        parts = []
-        for block in blocks:
-            if block.shared:
-                parts.append(block.ko[0])
-            elif layout == "sentences":
-                parts.append("\n".join(f"{ko}\n{en}" for ko, en in zip(block.ko, block.en, strict=True)))
-            else:
-                parts.append(block.separator.join(block.ko))
-                parts.append(block.separator.join(block.en))
-        return "\n\n".join(parts)
-
-
-def _ko(block: Block) -> list[str]:
-    return block.ko
-
-
-def _en(block: Block) -> list[str]:
-    return [] if block.shared else block.en
+            return "\n\n".join(ko + en)
+        if layout == "sentences":
+            pairs = (zip(block.ko, block.en, strict=True) for block in blocks)
+            return "\n\n".join("\n".join(f"{k}\n{e}" for k, e in pair) for pair in pairs)
+        return "\n\n".join(f"{k}\n\n{e}" for k, e in zip(ko, en, strict=True))

@@ -59,7 +59,14 @@ def percent(w: Writer) -> None:
     """A part of a hundred, with whole results."""
     part = 5 * w.dice.between(1, 19)
     whole = 100 * w.dice.between(2, 95)
-    _numbers(w, part=part, whole=whole, r=whole * part // 100, left=whole - whole * part // 100, hundredth=whole // 100)
+    _numbers(
+        w,
+        part=part,
+        whole=whole,
+        r=whole * part // 100,
+        left=whole - whole * part // 100,
+        hundredth=whole // 100,
+    )
     w.say("arithmetic.percent")
 
 
@@ -67,7 +74,8 @@ def average(w: Writer) -> None:
     """The mean of numbers whose mean is whole."""
     count = w.dice.between(3, 6)
     mean = w.dice.between(20, 95)
-    values = [w.dice.between(mean - 15, mean + 15) for _ in range(count - 1)]
+    spread = mean // count  # so that the last, which makes the sum come out, is positive
+    values = [w.dice.between(mean - spread, mean + spread) for _ in range(count - 1)]
     values.append(count * mean - sum(values))
     plus, commas = " + ".join(map(str, values)), ", ".join(map(str, values))
     _numbers(w, n=count, plus=plus, total=sum(values), mean=mean, list=commas)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from kormo_plugins.corpus.embedded.genres.programs import PROGRAMS, Program
-from kormo_plugins.corpus.embedded.template import Word
+from kormo_plugins.corpus.embedded.template import Word, both
 from kormo_plugins.corpus.embedded.writer import Writer
 
 
 def _source(w: Writer, program: Program) -> Word:
     """The function with its docstring and comment in each language."""
     doc, why = w.pair(f"code.doc.{program.topic}"), w.pair("code.why")
-    sides = (
-        program.source.replace("«doc»", f'"""{d}"""').replace("«why»", y)
-        for d, y in ((doc.ko, why.ko), (doc.en, why.en))
-    )
-    return Word(*sides)
+
+    def side(doc_text: str, why_text: str) -> str:
+        return program.source.replace("«doc»", f'"""{doc_text}"""').replace("«why»", why_text)
+
+    return Word(side(doc.ko, why.ko), side(doc.en, why.en))
 
 
 def _example(w: Writer, program: Program) -> None:
@@ -26,7 +26,7 @@ def _example(w: Writer, program: Program) -> None:
     ends = f"\n\n\nprint({program.call})\n```"
     w.line(Word(f"```python\n{source.ko}{ends}", f"```python\n{source.en}{ends}"))
     w.say("code.prints")
-    w.line(Word(*[f"```text\n{program.value}\n```"] * 2))
+    w.line(both(f"```text\n{program.value}\n```"))
 
 
 def _module(w: Writer, program: Program) -> None:
@@ -37,7 +37,8 @@ def _module(w: Writer, program: Program) -> None:
 
 
 def write(w: Writer) -> None:
-    """Who wrote it and for what, then programs until the length is reached, no kind twice before all have come."""
+    """Who wrote it and for what, then programs until the length is reached, no kind twice before all have
+    come."""
     bare = not w.style.title
     opening = w.pair("code.open")
     w.line(Word(f"# {opening.ko}", f"# {opening.en}") if bare else opening)

@@ -9,13 +9,18 @@ LEVELS = (
     ("hae", "hae"), ("haeyo", "haeyo"), ("hapsyo", "hapsyo"), ("hae", "haeyo"), ("haeyo", "hapsyo"),
 )  # fmt: skip
 """Levels of the two speakers: friends, acquaintances, colleagues, elder and younger, customer and clerk."""
-EXCHANGES = (("ask", "answer"), ("ask", "answer", "reply"), ("tell", "reply"), ("tell", "ask", "answer"), ("tell", "tell"))
+TOPICS = ("thing", "plan", "event", "food", "way", "job", "yesterday")
+"""What is asked about; each has its questions and its answers."""
 
 
 def write(w: Writer) -> None:
     """A line that sets the place, greetings, exchanges until the length is reached, goodbyes."""
     dice, words = w.dice, w.lexicon.words
-    w.slots.update(event=dice.pick(words["event"]), money=both(100 * dice.between(5, 990)))
+    w.slots.update(
+        event=dice.pick(words["event"]),
+        vehicle=dice.pick(words["vehicle"]),
+        money=both(100 * dice.between(5, 990)),
+    )
     w.slots["kin"] = dice.pick(words["kin"])
     w.register = "plain"
     w.title(w.pair("dialogue.place"))
@@ -37,11 +42,16 @@ def write(w: Writer) -> None:
 
     speak("hello")
     while not w.full:
-        for bank in dice.pick(EXCHANGES):
-            speak(bank)
-        if dice.chance(0.4):
-            w.thing()
-        w.slots["venue2"] = dice.pick(words["venue"])
+        topic = dice.pick(TOPICS)
+        if dice.chance(0.75):
+            speak(f"ask.{topic}")
+            speak(f"answer.{topic}")
+        else:
+            speak("tell")
+        if dice.chance(0.35):
+            speak("reply")
+        w.thing()
+        w.slots.update(venue2=dice.pick(words["venue"]), vehicle=dice.pick(words["vehicle"]))
     if w.target > 200:
         speak("bye")
         speak("bye")

@@ -13,40 +13,48 @@ def _amounts(w: Writer) -> None:
     dice = w.dice
     values = {
         "n1": dice.between(2, 60), "n2": 10 * dice.between(2, 90), "cm": dice.between(2, 60),
-        "ml": 50 * dice.between(2, 40), "minutes": dice.between(2, 55), "degrees": dice.between(26, 95),
+        "ml": 50 * dice.between(2, 40), "minutes": dice.between(2, 55), "degrees": dice.between(26, 40),
+        "small": dice.between(1, 6), "heat": 10 * dice.between(9, 22),
         "degrees2": dice.between(2, 18),
     }  # fmt: skip
     w.slots.update({name: both(value) for name, value in values.items()})
 
 
-def write(w: Writer) -> None:
-    """Who does it and what is needed, then steps until the length is reached, with tips between them."""
+MOST_STEPS = 7
+"""Steps of one text: fewer than a bank holds, so that none comes twice."""
+
+
+def _text(w: Writer) -> None:
     dice, words = w.dice, w.lexicon.words
     opening, steps = dice.pick(KINDS)
-    if w.register == "hae":
-        w.register = "haeyo"
-    w.slots.update(dish=dice.pick(words["food"]), plant=dice.pick(words["plant"]), event=dice.pick(words["event"]))
+    w.slots.update(dish=dice.pick(words["food"]), plant=dice.pick(words["plant"]))
     w.thing(dice.pick(("tool", "vessel", "machine", "instrument", "cloth")))
-    w.slots["his"] = Word("", "your")
-    w.slots.update(n=both(dice.between(2, 12)), few2=w.draw("@few"))
+    w.slots.update(his=Word("", "your"), n=both(dice.between(2, 12)), few2=w.draw("@few"))
+    w.paragraph()
     w.title(w.pair(f"howto.title.{opening}"))
     _amounts(w)
     w.say(f"howto.{opening}")
-    if w.full:
-        return
-    if opening == "dish":
+    if opening == "dish" and not w.full:
         w.say("howto.need")
-        _amounts(w)
     w.open("\n")
     number = 0
-    while not w.full:
+    while number < MOST_STEPS and not w.full:
         number += 1
-        if number > 1 and dice.chance(0.12):
-            w.open()
-            w.say("howto.tip")
-            w.open("\n")
         _amounts(w)
         text = w.pair(f"howto.{steps}")
-        w.write(Word(*(w.style.step.format(n=number, text=side) for side in (text.ko, text.en))))
+        shape = w.style.step.format
+        w.write(Word(shape(n=number, text=text.ko), shape(n=number, text=text.en)))
     w.open()
     w.say("howto.tip")
+    if not w.full:
+        w.say("howto.tip")
+
+
+def write(w: Writer) -> None:
+    """Texts by other people until the length is reached: who does it, what is needed, steps, a tip or two."""
+    if w.register == "hae":
+        w.register = "haeyo"
+    _text(w)
+    while not w.full:
+        w.elsewhere()
+        _text(w)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.lexicon import calendar
 from kormo_plugins.corpus.embedded.template import Word
@@ -15,6 +17,8 @@ def write(w: Writer) -> None:
     w.register = dice.pick(("plain", "hae") if diary else ("hae", "haeyo", "hapsyo"))
     w.slots.update(his=Word("", "my"), him=Word("", "me"), he=Word("", "I"))
     w.slots["month2"] = dice.pick(calendar()[0])
+    day = worlds.day(dice)
+    w.slots.update(worlds.date(day))
     opening = "diary" if diary else "greet" if w.register == "hae" else "formal"
     w.line(w.pair(f"letter.{opening}"))
     if diary and w.register == "hae":
@@ -32,6 +36,7 @@ def write(w: Writer) -> None:
         w.slots["venue"] = dice.pick(words["venue"])
         if diary:
             w.say("letter.close")
-            w.slots.update(worlds.date(dice), weekday=dice.pick(words["weekday"]))
+            day += datetime.timedelta(days=dice.between(1, 12))
+            w.slots.update(worlds.date(day))
             w.line(w.pair("letter.date"))
     w.say("letter.close" if diary else "letter.end")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.template import Word, both
 from kormo_plugins.corpus.embedded.writer import Writer
 
@@ -35,5 +34,5 @@ def write(w: Writer) -> None:
     """Accounts of other people, until the length is reached."""
     _account(w)
     while not w.full:
-        w.slots.update(worlds.further(w.dice, w.lexicon, w.language))
+        w.elsewhere()
         _account(w)

@@ -1,0 +1,216 @@
+"""Builds one source of a dataset recipe: documents in, clean documents with provenance out, rejects kept.
+
+    out/part-00000.jsonl.zst            documents for training
+    out/held_out/part-00000.jsonl.zst   documents kept away from it
+    out/rejects/part-00000.jsonl.zst    everything else, each with `meta.rejected: {step, reason}`
+
+Nothing is in none of the three, and nothing in two. The bytes depend on the recipe and the input, not on the number
+of workers nor on how often the build was killed: a finished part is not worked on again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.corpus.decide import decide
+from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.stage import Job, NamedStep, Segment, work
+from kormo_plugins.corpus.step import is_source_step
+from kormo_plugins.documents import read_corpus
+from kormo_plugins.errors import KormoError
+from kormo_plugins.registry import Registry, registry
+
+GENERATOR_PARTS = 4
+"""Parts of a generated source whose recipe names no number."""
+VERSION = 1
+"""Raised when the same recipe and input would give other bytes."""
+
+Progress = Callable[[int], None]
+
+
+def build_source(
+    name: str,
+    source: Source,
+    recipe: CorpusRecipe,
+    components: Registry,
+    out: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
+
+    Args:
+        name: of the source.
+        components: where readers, generators and steps are found.
+        workers: parts worked on at the same time; `executor.workers` of the recipe goes before.
+        progress: called with the number of documents read since its last call.
+    Returns:
+        statistics: `documents`, `bytes`, `characters`, `languages`, `lengths`, `held_out`, `read`, `rejected`,
+        `renamed`, `parts`, and `steps`, a list of what each step let through and why it dropped the rest.
+    Raises:
+        KormoError: an input that is not there, a component that is not known, or no usable document at all.
+    """
+    job = plan(name, source, recipe, components, out)
+    shutil.rmtree(out / "work.done", ignore_errors=True)
+    for stage in range(len(job.segments) + 1):
+        _run(job, stage, recipe, workers, progress)
+        if stage < len(job.segments):
+            decide(job, stage, recipe.held_out)
+    stats = _statistics(job)
+    if not stats["documents"]:
+        raise _nothing_left(job, stats)
+    (out / "work").rename(out / "work.done")  # in one step: half a folder of marks must never be believed
+    shutil.rmtree(out / "work.done")
+    return stats
+
+
+def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, out: Path) -> Job:
+    """The source as a job: its components loaded and checked, its steps divided into segments."""
+    kind, choice = _origin(source)
+    where = f"sources.{name}.{kind}"
+    params = components.params(kind, choice.name, choice.values, where)
+    read = components.load(kind, choice.name, where)
+    segments: list[Segment] = []
+    waiting: list[NamedStep] = []
+    for index, chosen in enumerate(recipe.steps_of(source)):
+        place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
+        make = components.load("corpus_step", chosen.name, place)
+        step = NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place))
+        if is_source_step(make):
+            segments.append(Segment(tuple(waiting), step))
+            waiting = []
+        else:
+            waiting.append(step)
+    if waiting or not segments:
+        segments.append(Segment(tuple(waiting), None))
+    return Job(name, source, read, params, _parts(source, read, params), tuple(segments), out)
+
+
+def _origin(source: Source) -> tuple[str, Choice]:
+    if source.reader is not None:
+        return "reader", source.reader
+    assert source.generator is not None
+    return "generator", source.generator
+
+
+def _parts(source: Source, read: Any, params: Any) -> int:
+    if source.parts is not None:
+        return source.parts
+    if hasattr(read, "parts"):
+        return int(read.parts(params))
+    return GENERATOR_PARTS if source.generator is not None else 1
+
+
+def source_inputs(
+    name: str, source: Source, recipe: CorpusRecipe, components: Registry | None = None
+) -> dict[str, Any]:
+    """All that the documents of a source depend on, as a JSON value, for the hash of the artifact.
+
+    Local files count by name, size and checksum, hub datasets by commit, components by parameters and version.
+
+    Raises:
+        KormoError: an input that is not there, or a component that is not known.
+    """
+    job = plan(name, source, recipe, components or registry(), Path())
+    kind, choice = _origin(source)
+    if hasattr(job.read, "inputs"):
+        content = job.read.inputs(job.params)
+    else:
+        content = job.params.model_dump(mode="json") if job.params is not None else {}
+    steps = [step for segment in job.segments for step in (*segment.steps, segment.ends) if step]
+    return {
+        "build": VERSION,
+        "source": name,
+        "origin": {kind: choice.name, "version": _version(job.read), "content": content},
+        "provenance": source.model_dump(mode="json", exclude={"reader", "generator", "steps", "parts"}),
+        "parts": job.parts,
+        "steps": [
+            {
+                "name": step.name,
+                "version": _version(step.make),
+                "params": step.params.model_dump(mode="json") if step.params is not None else {},
+                "inputs": step.make.inputs(step.params) if hasattr(step.make, "inputs") else None,
+            }
+            for step in steps
+        ],
+        "held_out": recipe.held_out.model_dump(mode="json"),
+    }
+
+
+def _version(component: Any) -> Any:
+    """`VERSION` of a component, or of the module that it is a function of."""
+    module = sys.modules.get(getattr(component, "__module__", ""))
+    return getattr(component, "VERSION", getattr(module, "VERSION", 1))
+
+
+def _run(job: Job, stage: int, recipe: CorpusRecipe, workers: int, progress: Progress | None) -> None:
+    todo = [part for part in range(job.parts) if not job.done(stage, part)]
+    workers = min(recipe.executor.workers or workers, len(todo) or 1)
+    if recipe.executor.name == "local" and workers == 1:
+        for part in todo:
+            work(job, stage, part, progress)
+    elif todo:
+        from kormo_plugins.corpus.engine import run
+
+        run(job, stage, recipe.executor, workers)
+
+
+def _statistics(job: Job) -> dict[str, Any]:
+    def outcome(stage: int, part: int) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((job.folder(stage) / f"{part:05d}.json").read_text(encoding="utf-8"))
+        return value
+
+    last = len(job.segments)
+    steps: list[dict[str, Any]] = []
+    for stage in range(last + 1):
+        steps += _added([outcome(stage, part)["steps"] for part in range(job.parts)])
+    final = [outcome(last, part) for part in range(job.parts)]
+    total: dict[str, Any] = {key: sum(f["kept"][key] for f in final) for key in ("documents", "bytes", "characters")}
+    return total | {
+        "held_out": {key: sum(f["held_out"][key] for f in final) for key in ("documents", "bytes")},
+        "read": {"documents": steps[0]["documents_in"], "bytes": steps[0]["bytes_in"]},
+        "rejected": sum(sum(step["rejects"].values()) for step in steps),
+        "renamed": sum(f["renamed"] for f in final),
+        "parts": job.parts,
+        "languages": _summed([f["kept"]["languages"] for f in final]),
+        "lengths": _summed([f["kept"]["lengths"] for f in final]),
+        "steps": steps,
+    }
+
+
+def _added(parts: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The tallies of all parts, step by step."""
+    return [_summed(list(same)) | {"name": same[0]["name"]} for same in zip(*parts, strict=True)]
+
+
+def _summed(values: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Nested counts added up; keys in order, numbers as text (`lengths`) in the order of numbers."""
+    keys = sorted({key for value in values for key in value}, key=lambda key: key.zfill(3) if key.isdigit() else key)
+    found: dict[str, Any] = {}
+    for key in keys:
+        items = [value[key] for value in values if key in value]
+        if isinstance(items[0], Mapping):
+            found[key] = _summed(items)
+        elif not isinstance(items[0], str):
+            found[key] = sum(items)
+    return found
+
+
+def _nothing_left(job: Job, stats: dict[str, Any]) -> KormoError:
+    reasons: Counter[str] = Counter()
+    for step in stats["steps"]:
+        reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
+    told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
+    first = next(iter(read_corpus(job.out / "rejects")), None)
+    return KormoError(
+        f"sources.{job.name}", f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
+        "a corpus with no usable document cannot be trained on" + (f"; the first is {first.id}" if first else ""),
+        f"correct the reader's columns or the steps; all rejects are kept in {job.out / 'rejects'}",
+    )  # fmt: skip

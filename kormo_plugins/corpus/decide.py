@@ -1,0 +1,66 @@
+"""What only a look at the whole source can say: which documents go, which ids are taken, which are held out.
+
+It reads numbers (signatures, hashes of ids), never texts, and writes the fate of each document beside its part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kormo_plugins.corpus.params import HeldOut
+from kormo_plugins.corpus.stage import Job, _save, write_json
+
+STAYS = -1
+
+
+def decide(job: Job, stage: int, held_out: HeldOut) -> None:
+    """Decides on the documents that `stage` let through, unless that is done."""
+    folder = job.folder(stage)
+    if (folder / "decision.json").exists():
+        return
+    ids = [np.load(folder / f"{part:05d}.ids.npy") for part in range(job.parts)]
+    bounds = np.cumsum([0, *map(len, ids)])
+    fate, reasons = np.full(bounds[-1], STAYS, dtype=np.int8), []
+    ends = job.segments[stage].ends
+    if ends is not None:
+        tables = [np.load(folder / f"{part:05d}.signatures.npy") for part in range(job.parts)]
+        fate, reasons = ends.make(ends.params).decide(np.concatenate(tables))
+    settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
+    for part in range(job.parts):
+        low, high = bounds[part], bounds[part + 1]
+        _save(folder / f"{part:05d}.fate.npy", fate[low:high])
+        if settled is not None:
+            before = int((fate[:low] == STAYS).sum())
+            here = int((fate[low:high] == STAYS).sum())
+            write_json(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
+    write_json(folder / "decision.json", {"reasons": reasons})
+
+
+def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:
+    """Over the documents that stay: which come with an id that was there before, and which are held out.
+
+    Returns:
+        index -> how many with its id came before; and the sorted indices of the held-out documents: those with the
+        smallest keyed hash of their id, a choice that does not move when other documents come or go.
+    """
+    order = np.argsort(ids, kind="stable")
+    same = np.flatnonzero(ids[order][1:] == ids[order][:-1]) + 1
+    repeats: dict[int, int] = {}
+    for position in same.tolist():
+        repeats[int(order[position])] = repeats.get(int(order[position - 1]), 0) + 1
+    wanted = held_out.documents if held_out.documents >= 1 else held_out.documents * len(ids)
+    count = min(int(wanted), int(held_out.at_most * len(ids)))
+    with np.errstate(over="ignore"):
+        keyed = (ids ^ np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xD6E8FEB86659FD93)
+    return repeats, np.sort(np.argsort(keyed ^ (keyed >> np.uint64(32)), kind="stable")[:count])
+
+
+def _cut(settled: tuple[dict[int, int], np.ndarray], low: int, high: int) -> dict[str, Any]:
+    repeats, held = settled
+    low_at, high_at = np.searchsorted(held, [low, high])
+    return {
+        "renamed": {str(index - low): count for index, count in repeats.items() if low <= index < high},
+        "held_out": (held[low_at:high_at] - low).tolist(),
+    }

@@ -1,0 +1,111 @@
+"""datatrove as the engine: a stage is a pipeline of one step, and its parts are datatrove's tasks.
+
+So the same dataset recipe runs on this machine, on Ray or on Slurm by the key `executor`, with datatrove's logs and
+restarts; and a KORMo step can be put into any datatrove pipeline with `as_datatrove`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from datatrove.data import Document as TroveDocument
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from kormo_plugins.corpus.params import Executor
+from kormo_plugins.corpus.stage import Job, work
+from kormo_plugins.documents import Document, Reject
+from kormo_plugins.errors import KormoError
+
+POLL = 5.0
+"""Seconds between two looks at jobs that run elsewhere."""
+
+
+class PartStep(PipelineStep):
+    """One stage of a source; datatrove's rank is the number of the part."""
+
+    type = "KORMo"
+
+    def __init__(self, job: Job, stage: int) -> None:
+        super().__init__()
+        self.name = f"{job.name}, stage {stage}"
+        self.job, self.stage = job, stage
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Works on part `rank`."""
+        work(self.job, self.stage, rank)
+        yield from data or ()
+
+
+class StepBlock(PipelineStep):
+    """A KORMo document step as a step of any datatrove pipeline; what it drops is counted by reason."""
+
+    type = "KORMo"
+
+    def __init__(self, name: str, step: Any) -> None:
+        super().__init__()
+        self.name, self.step = name, step
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Yields the documents that the step lets through."""
+        for item in data or ():
+            self.stat_update("total")
+            meta = item.metadata
+            result = self.step(Document(item.id, item.text, language=meta.get("language", "und"), meta=meta))
+            if isinstance(result, Reject):
+                self.stat_update("dropped", f"dropped_{result.reason}")
+                continue
+            self.stat_update("forwarded")
+            yield TroveDocument(text=result.text, id=result.id, metadata={**result.meta, "language": result.language})
+
+
+def as_datatrove(name: str, step: Any) -> PipelineStep:
+    """A KORMo document step (an instance) for use in a datatrove pipeline."""
+    return StepBlock(name, step)
+
+
+def run(job: Job, stage: int, executor: Executor, workers: int) -> None:
+    """Runs one stage of all parts and waits until every part is done.
+
+    Raises:
+        KormoError: bad input found by a part, or an executor that cannot be used here.
+    """
+    from loguru import logger
+
+    logs = job.folder(stage) / "logs"
+    logger.disable("datatrove")  # its own log files stay; our progress is what is shown
+    try:
+        _executor(job, stage, executor, workers, str(logs)).run()
+        while not all(job.done(stage, part) for part in range(job.parts)):
+            if executor.name != "slurm":
+                missing = [part for part in range(job.parts) if not job.done(stage, part)]
+                raise KormoError(f"sources.{job.name}", f"parts {missing[:5]} of stage {stage} were not finished",
+                                 "their tasks failed", f"see the logs in {logs}")  # fmt: skip
+            time.sleep(POLL)  # sbatch returns at once
+    finally:
+        logger.enable("datatrove")
+
+
+def _executor(job: Job, stage: int, executor: Executor, workers: int, logs: str) -> Any:
+    # skip_completed is off: our own marks say what is done, and they come with the files.
+    common: dict[str, Any] = {"pipeline": [PartStep(job, stage)], "tasks": job.parts, "workers": workers,
+                              "logging_dir": logs, "skip_completed": False, **executor.options}  # fmt: skip
+    try:
+        if executor.name == "local":
+            from datatrove.executor.local import LocalPipelineExecutor
+
+            # fork: workers start in milliseconds, and without importing the caller's main module again.
+            return LocalPipelineExecutor(**{"start_method": "fork", **common})
+        if executor.name == "ray":
+            from datatrove.executor.ray import RayPipelineExecutor
+
+            return RayPipelineExecutor(**common)
+        from datatrove.executor.slurm import SlurmPipelineExecutor
+
+        return SlurmPipelineExecutor(**{"job_name": f"kormo-{job.name}-{stage}", **common})
+    except (TypeError, ImportError) as error:
+        raise KormoError(
+            "executor", executor.name, str(error),
+            "correct executor.options (see datatrove's executor), or install the extra `ray`",
+        ) from error  # fmt: skip

@@ -1,0 +1,92 @@
+"""What a dataset recipe says about documents: where they come from, whose they are, and how they are cleaned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    """Base of the models of this room: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(Strict):
+    """A component by name, with its parameters: `{name: length, minimum: 50}` in a recipe."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="name of an installed component of the kind that this key takes")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters as written."""
+        return dict(self.model_extra or {})
+
+
+class Source(Strict):
+    """One source of documents. What is said here is kept on every document of it."""
+
+    language: str = Field(
+        default="und", description="BCP 47 code of its documents; `mul`: several in one; `und`: not known (the step "
+        "`language` finds it)",
+    )  # fmt: skip
+    license: str = Field(default="unknown", description="licence of its documents, by SPDX name where there is one")
+    synthetic: bool = Field(default=False, description="written by a machine; always so with `generator`")
+    written_by: str = Field(
+        default="", description="the model that wrote a synthetic source that is read, not generated"
+    )
+    reader: Choice | None = Field(default=None, description="where its documents are read from")
+    generator: Choice | None = Field(default=None, description="what writes its documents")
+    steps: tuple[Choice, ...] | None = Field(default=None, description="its own cleaning steps; null: the recipe's")
+    documents: int | None = Field(
+        default=None, ge=1, description="read no more than this many (for a trial); null: all"
+    )
+    parts: int | None = Field(
+        default=None,
+        ge=1,
+        description="number of parts that are read, cleaned and resumed each by itself; null: by size",
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if (self.reader is None) == (self.generator is None):
+            raise ValueError("give exactly one of reader and generator")
+        if self.written_by and not (self.synthetic or self.generator):
+            raise ValueError("written_by names the model of a synthetic source: set synthetic: true")
+        return self
+
+
+class HeldOut(Strict):
+    """Documents kept away from training, for the loss on text that the model has not seen."""
+
+    documents: float = Field(
+        default=64, ge=0, description="per source: a number of documents, or, below 1, a share of them; 0: none"
+    )
+    at_most: float = Field(default=0.05, gt=0, le=0.5, description="never more than this share of a source")
+
+
+class Executor(Strict):
+    """Where the parts are worked on; the parts and their bytes are the same everywhere."""
+
+    name: str = Field(default="local", pattern="^(local|ray|slurm)$", description="local, ray or slurm")
+    workers: int | None = Field(default=None, ge=1, description="parts at the same time; null: what the command says")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of datatrove's executor (partition, time, cpus_per_task …)"
+    )
+
+
+class CorpusRecipe(Strict):
+    """Sources, and the steps that clean them."""
+
+    name: str = Field(default="corpus", description="readable name of the dataset")
+    sources: dict[str, Source] = Field(min_length=1, description="name -> source")
+    steps: tuple[Choice, ...] = Field(default=(), description="cleaning steps, in this order, for every source")
+    held_out: HeldOut = Field(default=HeldOut(), description="documents kept away from training")
+    executor: Executor = Field(default=Executor(), description="where the work is done")
+
+    def steps_of(self, source: Source) -> tuple[Choice, ...]:
+        """The steps that clean `source`."""
+        return self.steps if source.steps is None else source.steps

@@ -1,0 +1,53 @@
+"""Exact duplicates: of documents with the same words, the first in source order stays.
+
+Only a hash of each document is compared, 128 bits, so that a billion documents have a chance of 10^-21 to lose one
+that is none.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.documents import Document
+
+_NOT_WORDS = re.compile(r"[\W_]+")
+
+
+class ExactDedupParams(Strict):
+    """What counts as the same."""
+
+    ignore: str = Field(
+        default="space", pattern="^(nothing|space|punctuation)$",
+        description="differences that do not count: nothing; white space; or white space, punctuation and case",
+    )  # fmt: skip
+
+
+class ExactDedup:
+    """Drops every document that came before, word for word."""
+
+    VERSION = 1
+
+    def __init__(self, params: ExactDedupParams) -> None:
+        self.params = params
+
+    def sign(self, document: Document) -> np.ndarray:
+        """128 bits of the text; uint64, shape [2]."""
+        import xxhash
+
+        text = document.text
+        if self.params.ignore == "space":
+            text = " ".join(text.split())
+        elif self.params.ignore == "punctuation":
+            text = _NOT_WORDS.sub(" ", text).strip().casefold()
+        return np.frombuffer(xxhash.xxh3_128_digest(text.encode()), dtype=np.uint64)
+
+    def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Everything but the first of each signature goes."""
+        fate = np.zeros(len(signatures), dtype=np.int8)
+        keys = np.ascontiguousarray(signatures).view([("high", np.uint64), ("low", np.uint64)]).ravel()
+        fate[np.unique(keys, return_index=True)[1]] = -1
+        return fate, ["exact duplicate"]

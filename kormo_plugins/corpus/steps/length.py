@@ -1,0 +1,43 @@
+"""Too short to teach anything, or too long to be one document."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.documents import Document, Reject
+
+
+class LengthParams(Strict):
+    """Bounds, in characters (a Hangul syllable is one)."""
+
+    minimum: int = Field(
+        default=50, ge=0, description="fewest characters; CulturaX cuts Korean at about this (arXiv 2309.09400), and a "
+        "50-character Korean text says what 100 English ones do",
+    )  # fmt: skip
+    maximum: int | None = Field(
+        default=5_000_000, ge=1, description="most characters (our choice: longer files are dumps and logs); null: none"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LengthParams:
+        if self.maximum is not None and self.maximum < self.minimum:
+            raise ValueError("maximum is below minimum")
+        return self
+
+
+class Length:
+    """Keeps documents of a length between the bounds."""
+
+    VERSION = 1
+
+    def __init__(self, params: LengthParams) -> None:
+        self.params = params
+
+    def __call__(self, document: Document) -> Document | Reject:
+        length = len(document.text)
+        if length < self.params.minimum:
+            return Reject("too short")
+        if self.params.maximum is not None and length > self.params.maximum:
+            return Reject("too long")
+        return document
