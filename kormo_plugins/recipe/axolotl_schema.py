@@ -17,9 +17,7 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,7 @@ from kormo_plugins.recipe.json_types import Schema, object_schema
 OURS = ("kormo_plugins.KormoPlugin", "kormo_plugins.bridge.KormoPlugin")
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
@@ -110,6 +108,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
@@ -127,6 +127,9 @@ def _stamp(path: Path) -> list[int]:
 
 def _build_apart(plugins: list[str]) -> dict[str, Any]:
     """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
         out = Path(folder) / "schema.json"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -163,6 +166,8 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
     definitions: dict[str, Schema] = {}
     schema = object_schema(AxolotlInputConfig, definitions)
     schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    for key, names in _closed_lists().items():
+        schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
     sources: dict[str, list[int]] = {}
     for plugin in plugins:
         model = _arguments(plugin)
@@ -221,6 +226,20 @@ def _look_up(plugin: str) -> None:
         "Axolotl ships no such plugin; it would print an error and train without it",
         closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
     )
+
+
+def _closed_lists() -> dict[str, list[str]]:
+    """Keys that Axolotl's model declares as text, and the names that its trainer builder will take.
+
+    Left to Axolotl, a misspelt optimizer is found after the data is built and the model loaded.
+    """
+    from axolotl.utils.schemas.enums import CustomSupportedOptimizers
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
+
+    optimizers = {name.value for group in (OptimizerNames, CustomSupportedOptimizers) for name in group}
+    schedulers = {name.value for name in SchedulerType} | {"one_cycle", "rex"}
+    return {"optimizer": sorted(optimizers), "lr_scheduler": sorted(schedulers)}
 
 
 def _options() -> list[str]:

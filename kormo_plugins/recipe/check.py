@@ -69,7 +69,8 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
     for fault in sorted(found, key=lambda fault: bool(fault.expected)):
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
-            raise KormoError(where, shown(fault.value), f"it should be {fault.expected}", "give a value of that kind")
+            fix = closest(str(fault.value), fault.known, "give a value of that kind")
+            raise KormoError(where, shown(fault.value), f"it should be {fault.expected}", fix)
         name = fault.key.rsplit(".", 1)[-1]
         raise KormoError(
             where, f"the key {name!r}", "Axolotl does not know it and would drop it in silence",

@@ -93,7 +93,7 @@ class Fault:
         key: dotted key, relative to the value that was checked (`datasets[0].text_colum`).
         value: what is there.
         expected: for a wrong value, the kinds that fit; empty for a key that is not known.
-        known: for an unknown key, the keys that are.
+        known: for an unknown key, the keys that are; for a value out of a closed list, the list.
     """
 
     key: str
@@ -116,9 +116,9 @@ def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: s
         if [] in tries:
             return []
         inside = [found for found in tries if not (found[0].expected and found[0].key == key)]
-        return min(inside, key=len) if inside else [Fault(key, value, name_of(schema, definitions))]
+        return min(inside, key=len) if inside else [_wrong(key, value, schema, definitions)]
     if "enum" in schema:
-        return [] if value in schema["enum"] else [Fault(key, value, name_of(schema, definitions))]
+        return [] if value in schema["enum"] else [_wrong(key, value, schema, definitions)]
     kind = schema.get("type")
     if kind == "object":
         return _object_faults(value, schema, definitions, key)
@@ -127,7 +127,12 @@ def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: s
         return [f for i, item in enumerate(value) for f in faults(item, items, definitions, f"{key}[{i}]")]
     if kind is None or _fits(value, kind):
         return []
-    return [Fault(key, value, name_of(schema, definitions))]
+    return [_wrong(key, value, schema, definitions)]
+
+
+def _wrong(key: str, value: Any, schema: Schema, definitions: Mapping[str, Schema]) -> Fault:
+    listed = [choice for part in schema.get("anyOf", [schema]) for choice in part.get("enum", ())]
+    return Fault(key, value, name_of(schema, definitions), tuple(str(choice) for choice in listed))
 
 
 def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
@@ -138,8 +143,7 @@ def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema]
     for name, child in value.items():
         inner = f"{key}.{name}" if key else str(name)
         if name in properties:
-            if child is not None:  # `key: null` means "as if it were not there": Axolotl drops it
-                found += faults(child, properties[name], definitions, inner)
+            found += faults(child, properties[name], definitions, inner)
         elif others is False:
             found.append(Fault(inner, child, known=tuple(properties)))
         else:

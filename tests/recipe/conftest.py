@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for kormo_recipe_stub, the plugin that the recipes name
+sys.path.insert(0, str(Path(__file__).parent))  # for the plugin that the recipes name
 
-SOUND = """\
-plugins: [kormo_plugins.KormoPlugin]
-sequence_len: 128
-micro_batch_size: 2
-learning_rate: 3e-4
-optimizer: adamw_torch
-lr_scheduler: cosine
-output_dir: out
-datasets:
-  - path: some/folder
-    type: chat_template
-kormo:
-  plugins: [kormo_recipe_stub]
-  architecture: {name: stub_model, size: 3}
-  tokenizer:
-    train: {name: stub_tokenizer}
-  collator: {name: stub_rows}
-  objective: {name: stub_loss}
-  kernels: [{name: stub_kernel}]
-  callbacks: [{name: stub_watcher}]
-  global_batch: 4
-  precision: {weights: float32, compute: bfloat16, optimizer: float32}
-"""
-
-DATA = """\
-name: words
-sources:
-  ko: {language: ko, license: CC0-1.0, reader: {name: stub_reader, size: 2}}
-  en: {language: en, license: CC0-1.0, generator: {name: stub_generator}, synthetic: true, steps: [{name: stub_step}]}
-steps: [{name: stub_step, size: 4}]
-packing: {name: stub_packing}
-mixture: {name: stub_mixing, weights: {ko: 3, en: 1}}
-"""
-
-Write = Callable[[str], Path]
+from kormo_recipe_stub import DATA, SOUND, Write
 
 
 @pytest.fixture(scope="session", autouse=True)

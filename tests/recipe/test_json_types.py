@@ -45,6 +45,7 @@ class Model(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True)
 
+    must: int = 3
     flag: bool | None = None
     count: int | None = None
     rate: str | float | None = None
@@ -112,6 +113,7 @@ def test_what_the_model_takes_without_loss_is_no_fault(value: dict[str, Any]) ->
         ({"items": [{"path": "x"}, {"pth": "x"}]}, "items[1].pth"),
         ({"self": {"self": {"cuont": 1}}}, "self.self.cuont"),
         ({"count": "many"}, "count"),
+        ({"must": None}, "must"),
         ({"count": 1.5}, "count"),
         ({"count": True}, "count"),
         ({"flag": "maybe"}, "flag"),

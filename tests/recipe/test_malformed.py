@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from .conftest import DATA, SOUND, Write
+from kormo_recipe_stub import DATA, SOUND, Write
 
 from kormo_plugins.cli.main import cli
 
@@ -20,6 +20,20 @@ CHILD = "extends: sound.yml\nplugins: [kormo_plugins.KormoPlugin]\n"
 """A sound child; the cases add to it."""
 
 ON_DATA = CHILD + "datasets: null\nmax_steps: 5\n"
+
+
+ALONE = (
+    SOUND.replace("datasets:\n  - path: some/folder\n    type: chat_template\n", "max_steps: 5\n")
+    + "  data: data.yml\n"
+)
+"""A sound recipe on rows of our own."""
+
+
+BUILT_IN = """\
+sources: {ko: {generator: {name: embedded, language: ko}}}
+mixture: {name: weighted, weights: {ko: 1}}
+"""
+"""A dataset recipe by itself."""
 
 
 class Bad(NamedTuple):
@@ -134,6 +148,14 @@ KEYS = [
     Bad("a number for a list",
         sound("datasets:\n  - path: some/folder\n    type: chat_template", "datasets: 3"),
         "recipe.yml: datasets", "it should be list of mapping"),
+    Bad("a misspelt key before a wrong value", SOUND + "seed: x\nlearning_rte: 1\n", "recipe.yml: learning_rte",
+        "Did you mean 'learning_rate'?"),
+    Bad("null for a number", SOUND.replace("sequence_len: 128", "sequence_len: null"), "recipe.yml: sequence_len",
+        "it should be integer"),
+    Bad("misspelt optimizer", SOUND.replace("adamw_torch", "adamw_torhc"), "recipe.yml: optimizer",
+        "Did you mean 'adamw_torch'?"),
+    Bad("misspelt schedule", sound("lr_scheduler: cosine", "lr_scheduler: warmup_stable_deacy"),
+        "recipe.yml: lr_scheduler", "Did you mean 'warmup_stable_decay'?"),
     Bad("a word that is none of them", SOUND + "excess_length_strategy: cut\n",
         "recipe.yml: excess_length_strategy", "one of drop, truncate, raise"),
 ]  # fmt: skip
@@ -214,8 +236,7 @@ WITH_DATA = [
         "has no epochs"),
     Bad("no batch", ON_DATA + "kormo: {data: data.yml, global_batch: null}\n",
         "recipe.yml: kormo.global_batch", "not said"),
-    Bad("no row length", ON_DATA + "sequence_len: null\nkormo: {data: data.yml}\n",
-        "recipe.yml: sequence_len", "set sequence_len"),
+    Bad("no row length", ALONE.replace("sequence_len: 128\n", ""), "recipe.yml: sequence_len", "set sequence_len"),
     Bad("unset variable", data("name: words", "name: '${KORMO_TEST_NEVER_SET}'"), "bad.yml: kormo.data.name",
         "KORMO_TEST_NEVER_SET is not set"),
     Bad("malformed variable", data("name: words", "name: '${A-B}'"), "bad.yml: kormo.data.name",
@@ -287,7 +308,8 @@ def test_the_sound_recipe_passes(text: str, write: Write) -> None:
 
 
 @needs_rooms
-def test_the_sound_data_passes(write: Write) -> None:
-    path = write(ON_DATA + "kormo: {data: data.yml}\n")
+@pytest.mark.parametrize("text", [ALONE, ON_DATA + "kormo: {data: data.yml}\n", BUILT_IN])
+def test_the_sound_data_passes(text: str, write: Write) -> None:
+    path = write(text)
     result = CliRunner().invoke(cli, ["recipe", "validate", str(path)])
     assert (result.exit_code, result.stderr) == (0, "")

@@ -28,10 +28,14 @@ KEYS = st.sampled_from(["a", "b", "c", "plugins"])
 
 
 def _blocks(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Block]:
-    return st.builds(Block, st.dictionaries(KEYS, children, max_size=3), st.just("f"), st.booleans())
+    """Few keys, so that three trees say different kinds of things about the same one."""
+    keys = st.sampled_from(["a", "plugins"])
+    return st.builds(
+        Block, st.dictionaries(keys, children, min_size=1), st.just("f"), st.sampled_from([False, False, True])
+    )
 
 
-TREES = _blocks(st.recursive(LEAVES, _blocks, max_leaves=6))
+TREES = _blocks(st.one_of(LEAVES, _blocks(st.one_of(LEAVES, _blocks(LEAVES)))))
 MAPPINGS = st.dictionaries(
     KEYS,
     st.recursive(SCALARS, lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=6),
@@ -252,6 +256,11 @@ def test_overrides_of_finds_what_axolotl_changed(
     for key, value in changes.items():
         if not isinstance(value, dict) and key != "plugins":
             assert after[key] == value
+
+
+def test_true_is_not_one_on_the_command_line(tmp_path: Path) -> None:
+    _write(tmp_path, x={"seed": 1, "m": {"flag": True}})
+    assert overrides_of({"seed": True, "m": {"flag": 1}}, tmp_path / "x.yml") == {"seed": True, "m": {"flag": 1}}
 
 
 def test_numbers_in_the_file_are_no_overrides(tmp_path: Path) -> None:
