@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def build_source(
     Raises:
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
-    job = plan(name, source, recipe, components, out)
+    job = _prepared(plan(name, source, recipe, components, out))
     shutil.rmtree(out / "work.done", ignore_errors=True)
     for stage in range(len(job.segments) + 1):
         _run(job, stage, recipe, workers, progress)
@@ -91,6 +92,23 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
     if waiting or not segments:
         segments.append(Segment(tuple(waiting), None))
     return Job(name, source, read, params, _parts(source, read, params), tuple(segments), out)
+
+
+def _prepared(job: Job) -> Job:
+    """Steps that must be made ready once (a model to be trained) are, in `out/models/`."""
+
+    def ready(step: NamedStep | None) -> NamedStep | None:
+        if step is None or not hasattr(step.make, "prepare"):
+            return step
+        folder = job.out / "models"
+        folder.mkdir(parents=True, exist_ok=True)
+        return replace(step, params=step.make.prepare(step.params, folder))
+
+    segments = tuple(
+        Segment(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
+        for segment in job.segments
+    )
+    return replace(job, segments=segments)
 
 
 def _origin(source: Source) -> tuple[str, Choice]:

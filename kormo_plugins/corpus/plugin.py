@@ -27,18 +27,38 @@ def kormo_readers() -> Iterator[Component]:
 
 @hookimpl
 def kormo_corpus_steps() -> Iterator[Component]:
-    for name, attribute, summary, source in _ALL_STEPS:
+    for name, target, summary, source in _ALL_STEPS:
         yield Component(
-            name, load=f"{_STEPS}.{name}:{attribute}", summary=summary,
-            params=f"{_STEPS}.{name}:{attribute}Params", source=source,
-        )  # fmt: skip
+            name, load=f"{_STEPS}.{target}", summary=summary, params=f"{_STEPS}.{target}Params", source=source
+        )
 
 
 _ALL_STEPS = (
-    ("normalize", "Normalize", "one Unicode form, line end and space; invisible characters go", "UAX 15"),
-    ("length", "Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),
-    ("language", "Language", "labels each document with its language and keeps those asked for", ""),
-    ("exact_dedup", "ExactDedup", "drops documents that came before, word for word", ""),
+    ("normalize", "normalize:Normalize", "one Unicode form, line end and space; invisible characters go", "UAX 15"),
+    ("mojibake", "mojibake:Mojibake", "repairs wrongly decoded text, drops what cannot be repaired", "KS X 1001"),
+    ("html", "html:Html", "removes tags, entities and scripts outside of code", ""),
+    ("errors", "errors:Errors", "removes error messages and boilerplate lines", "KORMo 4.1.3; patterns ours"),
+    ("length", "length:Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),
+    ("language", "language:Language", "labels each document with its language and keeps those asked for", ""),
+    ("repetition", "repetition:Repetition", "drops documents that repeat themselves", "Gopher, arXiv 2112.11446"),
+    ("korean", "korean:Korean", "drops lists, menus, word salad: particles, endings, word order", ""),
+    ("personal_data", "personal_data:PersonalData", "masks Korean resident numbers, phones, addresses, accounts", ""),
+    ("exact_dedup", "exact_dedup:ExactDedup", "drops documents that came before, word for word", ""),
+    ("minhash_dedup", "minhash:MinhashDedup", "drops documents near to one before", "Broder 1997; FineWeb, 2406.17557"),
+    (
+        "classifier",
+        "classifier:Classifier",
+        "a fastText quality classifier, trained or applied",
+        "DCLM, arXiv 2406.11794",
+    ),
+    (
+        "decontaminate",
+        "decontaminate:Decontaminate",
+        "drops documents that hold an evaluation item",
+        "GPT-3, 2005.14165",
+    ),
+    ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
+    ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
 )
 
 

@@ -22,6 +22,7 @@ _INVISIBLE = re.compile(
 )
 _LINE_END = re.compile("\r\n?|[\x85\u2028\u2029]")
 _ODD_SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_ODD = re.compile(f"{_INVISIBLE.pattern[:-1]}{_ODD_SPACE.pattern[1:-1]}\u2028\u2029]")
 _TRAILING = re.compile(r"[ \t]+(?=\n|$)")
 _SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 
@@ -57,14 +58,15 @@ def normalize(text: str, params: NormalizeParams) -> str:
     """The normal form of `text`; applying it twice changes nothing."""
     if params.form != "none" and not unicodedata.is_normalized(params.form, text):  # type: ignore[arg-type]
         text = unicodedata.normalize(params.form, text)  # type: ignore[arg-type]
-    if not text.isascii():
-        text = _ODD_SPACE.sub(" ", text)
-    text = _INVISIBLE.sub("", _LINE_END.sub("\n", text))
-    if params.form != "none" and not unicodedata.is_normalized(params.form, text):  # type: ignore[arg-type]
-        text = unicodedata.normalize(params.form, text)  # type: ignore[arg-type]  # a removed character parted two
-    text = _TRAILING.sub("", text)
+    if _ODD.search(text):  # one look for all three
+        text = _INVISIBLE.sub("", _LINE_END.sub("\n", _ODD_SPACE.sub(" ", text)))
+        if params.form != "none" and not unicodedata.is_normalized(params.form, text):  # type: ignore[arg-type]
+            text = unicodedata.normalize(params.form, text)  # type: ignore[arg-type]  # what was removed parted two
+    if " \n" in text or "\t\n" in text:
+        text = _TRAILING.sub("", text)
     kept = "\n" * (params.blank_lines + 1)
-    text = re.sub(kept + "\n+", kept, text)
+    if kept + "\n" in text:
+        text = re.sub(kept + "\n+", kept, text)
     if params.collapse_spaces:
         text = _SPACES.sub(" ", text)
     return text.strip("\n").rstrip()

@@ -12,23 +12,30 @@ from functools import lru_cache
 import numpy as np
 
 FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
-_INLINE = re.compile(r"`[^`\n]+`")
+_INLINE = re.compile(r"`[^`\n가-힣]+`")
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,400}>")
 _LINK = re.compile(r"https?://\S+|\]\([^)\s]*\)")
-WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+WORD = re.compile(r"\w+")
 """A word without the punctuation around it; in Korean an eojeol (a word with its particles and endings)."""
+_HANGUL = re.compile("[가-힣]")
 
-_EDGES = np.array(
-    [0x41, 0x5B, 0x61, 0x7B, 0xC0, 0x250, 0x370, 0x400, 0x530, 0x1100, 0x1200, 0x1E00, 0x1F00,
-     0x3040, 0x3100, 0x3130, 0x3190, 0x31F0, 0x3200, 0x3400, 0xA000, 0xAC00, 0xD7A4, 0xF900, 0xFB00, 0xFF66, 0xFFA0],
-    dtype=np.uint32,
-)  # fmt: skip
-_SCRIPTS = (
-    "", "latin", "", "latin", "", "latin", "", "greek", "cyrillic", "other", "hangul", "other", "latin", "other",
-    "kana", "", "hangul", "", "kana", "", "han", "", "hangul", "", "han", "", "kana", "",
+_BLOCKS: tuple[tuple[int, int, str], ...] = (
+    (0x41, 0x5B, "latin"), (0x61, 0x7B, "latin"), (0xC0, 0x250, "latin"), (0x1E00, 0x1F00, "latin"),
+    (0x1100, 0x1200, "hangul"), (0x3130, 0x3190, "hangul"), (0xAC00, 0xD7A4, "hangul"),
+    (0x3040, 0x3100, "kana"), (0x31F0, 0x3200, "kana"), (0xFF66, 0xFFA0, "kana"),
+    (0x3400, 0xA000, "han"), (0xF900, 0xFB00, "han"), (0x400, 0x530, "cyrillic"), (0x370, 0x400, "greek"),
+    (0x530, 0x1100, "other"), (0x1200, 0x1E00, "other"), (0x3100, 0x3130, "other"),
 )  # fmt: skip
 _NAMES = ("latin", "hangul", "kana", "han", "cyrillic", "greek", "other")
-_INDEX = np.array([_NAMES.index(name) if name else len(_NAMES) for name in _SCRIPTS])
+
+
+@lru_cache(maxsize=1)
+def _table() -> np.ndarray:
+    """Script of each code unit of the Basic Multilingual Plane; len(_NAMES) for what is no letter."""
+    table = np.full(1 << 16, len(_NAMES), dtype=np.uint8)
+    for start, end, name in _BLOCKS:
+        table[start:end] = _NAMES.index(name)
+    return table
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,8 @@ class Scripts:
 
 def scripts(text: str) -> Scripts:
     """Counts the letters of each script (by Unicode block; digits and punctuation are not counted)."""
-    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    counts = np.bincount(_INDEX[np.searchsorted(_EDGES, codes, side="right")], minlength=len(_NAMES) + 1)
+    codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
+    counts = np.bincount(_table()[codes], minlength=len(_NAMES) + 1)
     return Scripts(*counts[: len(_NAMES)].tolist())
 
 
@@ -60,12 +67,17 @@ def scripts(text: str) -> Scripts:
 def prose(text: str) -> str:
     """The text without code blocks, inline code, tags and addresses: what a person wrote to be read."""
     if "```" in text or "~~~" in text:
-        text = FENCE.sub("\n", text)
+        text = FENCE.sub(_unless_korean, text)
     if "`" in text:
         text = _INLINE.sub(" ", text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     return _LINK.sub(" ", text) if "http" in text or "](" in text else text
+
+
+def _unless_korean(block: re.Match[str]) -> str:
+    # Where fences do not match (a page cut or shuffled), prose lies between them: it is no code.
+    return block[0] if len(_HANGUL.findall(block[0])) * 5 > len(block[0]) else "\n"
 
 
 @lru_cache(maxsize=2)

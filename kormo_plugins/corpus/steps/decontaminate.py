@@ -1,0 +1,97 @@
+"""Drops documents that hold a question of an evaluation set.
+
+A run of n words that a document shares with an evaluation item counts as contamination: GPT-3 takes 13 English words
+(Brown et al. 2020, appendix C), datatrove 12. A Korean eojeol carries about two English words, so in Korean 8 are
+taken. Words are compared without case, punctuation and white space; items shorter than n words are compared whole.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.documents import Document, Reject
+from kormo_plugins.errors import KormoError
+
+_WORD = re.compile(r"\w+")
+_HANGUL = re.compile("[가-힣]")
+
+
+class DecontaminateParams(Strict):
+    """Against what, and how strictly."""
+
+    against: Path = Field(description="JSONL file, or folder of such, with the evaluation items")
+    fields: tuple[str, ...] = Field(
+        default=("question", "text", "query"), description="columns that hold an item's text"
+    )
+    words: int = Field(default=13, ge=3, description="run of words that counts, in items without Hangul (GPT-3: 13)")
+    eojeol: int = Field(default=8, ge=3, description="run of words that counts, in items with Hangul (ours)")
+    fewest: int = Field(default=4, ge=1, description="shorter items would be found in any text, and are left out")
+
+
+class Decontaminate:
+    """Drops documents that share a run of words with an evaluation item."""
+
+    VERSION = 1
+
+    def __init__(self, params: DecontaminateParams) -> None:
+        self.table, self.lengths = _index(params)
+
+    @staticmethod
+    def inputs(params: DecontaminateParams) -> Any:
+        """Checksums of the evaluation files."""
+        from kormo_plugins.fingerprint import file_checksum
+
+        return [[path.name, file_checksum(path)] for path in _files(params.against)]
+
+    def __call__(self, document: Document) -> Document | Reject:
+        found = _WORD.findall(document.text.casefold())
+        for length in self.lengths:
+            for start in range(len(found) - length + 1):
+                if hash(tuple(found[start : start + length])) in self.table:
+                    return Reject("holds an evaluation item")
+        return document
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
+        raise KormoError("step decontaminate: against", str(path), "no JSONL file is there",
+                         "name the file, or the folder, of the evaluation items")  # fmt: skip
+    return files
+
+
+@lru_cache(maxsize=4)
+def _index(params: DecontaminateParams) -> tuple[frozenset[int], tuple[int, ...]]:
+    """Hashes of all runs, and the lengths of run that occur. Hashes live in one process and are never written."""
+    import orjson
+
+    table: set[int] = set()
+    lengths: set[int] = set()
+    items = 0
+    for path in _files(params.against):
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                row = orjson.loads(line)
+                texts = [row[key] for key in params.fields if isinstance(row.get(key), str)]
+            except (orjson.JSONDecodeError, AttributeError):
+                raise KormoError(f"{path}:{number}", "no JSON object", "an evaluation item that cannot be read would not be "
+                                 "looked for", "correct the line") from None  # fmt: skip
+            for text in texts:
+                items += 1
+                found = _WORD.findall(text.casefold())
+                size = min(params.eojeol if _HANGUL.search(text) else params.words, len(found))
+                if size >= params.fewest:
+                    lengths.add(size)
+                    table.update(hash(tuple(found[i : i + size])) for i in range(len(found) - size + 1))
+    if not items:
+        raise KormoError("step decontaminate: fields", ", ".join(params.fields), f"no item of {params.against} has one",
+                         "name the columns that hold the items' text")  # fmt: skip
+    return frozenset(table), tuple(sorted(lengths))

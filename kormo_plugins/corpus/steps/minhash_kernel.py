@@ -1,0 +1,160 @@
+"""The compiled part of MinHash: words and signatures from UTF-8 bytes, and clusters from signatures.
+
+A word is a run of letters and digits. ASCII letters are taken in lower case; a byte above 127 belongs to a word,
+unless it begins one of the common signs of U+2000–U+206F or U+3000–U+303F (quotation marks, dashes, CJK stops), so
+Korean splits at spaces and punctuation like English. Words are hashed one after the other (FNV-1a, then a finaliser);
+a run of n words is a polynomial over their hashes, moved on by one word in constant time. A hash function of the
+family is a 32-bit multiply-add-shift (Dietzfelbinger): one multiplication for each run and place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+EMPTY = np.uint32(0xFFFFFFFF)
+"""In every place of a document that is too short."""
+
+
+def keys(places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Odd multipliers and addends, uint64, shape [places]."""
+    dice = np.random.Generator(np.random.PCG64(seed))
+    multipliers = dice.integers(0, 1 << 63, size=places, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    return multipliers, dice.integers(0, 1 << 63, size=places, dtype=np.uint64)
+
+
+@njit(cache=True, nogil=True)
+def _words(data: np.ndarray) -> np.ndarray:
+    """64-bit hashes of the words of UTF-8 `data`, in order."""
+    found = np.empty(len(data) // 2 + 1, dtype=np.uint64)
+    count, value, inside, i, size = 0, np.uint64(0xCBF29CE484222325), False, 0, len(data)
+    while i < size:
+        byte = data[i]
+        step, letter = 1, False
+        if byte < 128:
+            letter = 97 <= byte <= 122 or 48 <= byte <= 57 or 65 <= byte <= 90
+            if 65 <= byte <= 90:
+                byte += 32
+        else:
+            step = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            sign = (byte == 0xE2 and i + 1 < size and data[i + 1] <= 0x81) or (
+                byte == 0xE3 and i + 1 < size and data[i + 1] == 0x80
+            )
+            letter = not sign and byte != 0xC2
+        if letter:
+            value = (value ^ np.uint64(byte)) * np.uint64(0x100000001B3)
+            for k in range(i + 1, min(i + step, size)):
+                value = (value ^ np.uint64(data[k])) * np.uint64(0x100000001B3)
+            inside = True
+        elif inside:
+            found[count] = _final(value)
+            count, value, inside = count + 1, np.uint64(0xCBF29CE484222325), False
+        i += step
+    if inside:
+        found[count] = _final(value)
+        count += 1
+    return found[:count]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _final(value: np.uint64) -> np.uint64:
+    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    return value ^ (value >> np.uint64(33))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray, addends: np.ndarray) -> np.ndarray:
+    """MinHash signature of UTF-8 text.
+
+    Args:
+        data: uint8, shape [bytes].
+        ngram: words in a run; a document of fewer words is one run.
+        fewest: words below which the signature is `EMPTY`.
+        multipliers, addends: the hash family, uint64, shape [places].
+    Returns:
+        uint32, shape [places]: the smallest hash of any run, for each function.
+    """
+    places = len(multipliers)
+    smallest = np.full(places, np.uint32(0xFFFFFFFF), dtype=np.uint32)
+    words = _words(data)
+    if len(words) < fewest:
+        return smallest
+    n = min(ngram, len(words))
+    base = np.uint64(0x9E3779B97F4A7C15)
+    highest = np.uint64(1)
+    for _ in range(n - 1):
+        highest *= base
+    run = np.uint64(0)
+    for i in range(len(words)):
+        if i >= n:
+            run -= words[i - n] * highest
+        run = run * base + words[i]
+        if i >= n - 1:
+            x = _final(run)
+            for k in range(places):
+                smallest[k] = min(smallest[k], np.uint32((multipliers[k] * x + addends[k]) >> np.uint64(32)))
+    return smallest
+
+
+@njit(cache=True, nogil=True)
+def _bands(signatures: np.ndarray, band: int, rows: int) -> np.ndarray:
+    """One 64-bit key per document for one band."""
+    found = np.empty(len(signatures), dtype=np.uint64)
+    for i in range(len(signatures)):
+        value = np.uint64(0xCBF29CE484222325) + np.uint64(band)
+        for k in range(band * rows, (band + 1) * rows):
+            value = _final(value ^ np.uint64(signatures[i, k]) * np.uint64(0x9E3779B97F4A7C15))
+        found[i] = value
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _root(parent: np.ndarray, i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _join(parent: np.ndarray, order: np.ndarray, key: np.ndarray, signatures: np.ndarray, similarity: float) -> None:
+    """Joins the documents that meet in one band: each with the first of its band that it resembles enough."""
+    places = signatures.shape[1]
+    start, size = 0, len(order)
+    while start < size:
+        end = start + 1
+        while end < size and key[order[end]] == key[order[start]]:
+            end += 1
+        if end - start > 1 and signatures[order[start], 0] != np.uint32(0xFFFFFFFF):
+            for b in range(start + 1, end):
+                # Against a few of the documents before it: a band that thousands share must not cost their square.
+                for a in range(start, min(b, start + 8)):
+                    ra, rb = _root(parent, order[a]), _root(parent, order[b])
+                    if ra == rb:
+                        break
+                    same = 0
+                    for k in range(places):
+                        same += signatures[order[a], k] == signatures[order[b], k]
+                    if same >= similarity * places:
+                        parent[max(ra, rb)] = min(ra, rb)
+                        break
+        start = end
+
+
+def clusters(signatures: np.ndarray, bands: int, rows: int, similarity: float) -> np.ndarray:
+    """For each document the index of the first document of its cluster; int64, shape [documents].
+
+    Args:
+        signatures: uint32, shape [documents, bands × rows], in source order.
+    """
+    parent = np.arange(len(signatures), dtype=np.int64)
+    if len(signatures) < 2:
+        return parent
+    for band in range(bands):
+        key = _bands(signatures, band, rows)
+        _join(parent, np.argsort(key, kind="stable"), key, signatures, similarity)
+    while True:
+        next_parent = parent[parent]
+        if np.array_equal(next_parent, parent):
+            return parent
+        parent = next_parent

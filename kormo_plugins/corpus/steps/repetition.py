@@ -1,0 +1,114 @@
+"""Documents that repeat themselves: the same lines, or the same words over and over.
+
+The measures and thresholds are Gopher's (Rae et al. 2021, arXiv 2112.11446, table A1) where they can be: duplicate
+lines and paragraphs, the most frequent n-gram for n = 2…4, duplicated n-grams for n = 5…10. Words are eojeol in
+Korean. Two things differ. Code is left out before counting, and short n-grams are not held against a long document
+that speaks of one thing: for a document of fewer than `fewest_words` words no n-gram says anything.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.text import lines, prose, words
+from kormo_plugins.documents import Document, Reject
+
+_GOPHER = "Gopher, table A1"
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+class RepetitionParams(Strict):
+    """Largest shares that are let through."""
+
+    lines: float = Field(default=0.30, gt=0, le=1, description=f"duplicate lines, of all lines ({_GOPHER})")
+    line_characters: float = Field(default=0.20, gt=0, le=1, description=f"characters in duplicate lines ({_GOPHER})")
+    paragraphs: float = Field(default=0.30, gt=0, le=1, description=f"duplicate paragraphs ({_GOPHER})")
+    top: tuple[tuple[int, float], ...] = Field(
+        default=((2, 0.20), (3, 0.18), (4, 0.16)),
+        description=f"(n, characters in the most frequent n-gram) ({_GOPHER})",
+    )
+    repeated: tuple[tuple[int, float], ...] = Field(
+        default=((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)),
+        description=f"(n, characters in n-grams that came before) ({_GOPHER})",
+    )
+    fewest_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
+
+
+class Repetition:
+    """Drops documents that repeat themselves."""
+
+    VERSION = 1
+
+    def __init__(self, params: RepetitionParams) -> None:
+        self.params = params
+
+    def __call__(self, document: Document) -> Document | Reject:
+        text = prose(document.text)
+        return self._lines(lines(text), text) or self._ngrams(words(text)) or document
+
+    def _lines(self, found: list[str], text: str) -> Reject | None:
+        if len(found) < 4:
+            return None
+        first = set(found)
+        if len(first) < (1 - self.params.lines) * len(found):
+            return Reject("duplicate lines")
+        if sum(map(len, first)) < (1 - self.params.line_characters) * sum(map(len, found)):
+            return Reject("characters in duplicate lines")
+        paragraphs = [p for p in text.split("\n\n") if p.strip()]
+        if len(paragraphs) > 3 and len(set(paragraphs)) < (1 - self.params.paragraphs) * len(paragraphs):
+            return Reject("duplicate paragraphs")
+        return None
+
+    def _ngrams(self, found: list[str]) -> Reject | None:
+        if len(found) < self.params.fewest_words:
+            return None
+        numbers: dict[str, int] = {}
+        ids = np.fromiter((numbers.setdefault(w, len(numbers)) for w in found), dtype=np.uint64, count=len(found))
+        starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])
+        total = starts[-1]
+        if len(numbers) > 0.95 * len(found):  # hardly a word twice: no n-gram can be
+            return None
+        limits = [
+            *((n, limit, True) for n, limit in self.params.top),
+            *((n, x, False) for n, x in self.params.repeated),
+        ]
+        strictest = min((limit for _, limit in self.params.repeated), default=0.0)
+        grams, size = ids + np.uint64(1), 1
+        for n, limit, top in sorted(limits):
+            while size < n:
+                with np.errstate(over="ignore"):
+                    grams = (grams[:-1] * _MULTIPLIER) ^ (grams[:-1] >> np.uint64(29)) ^ (ids[size:] + np.uint64(1))
+                size += 1
+            if len(grams) < 2:
+                break
+            share = _top(grams, starts, n) if top else _repeated(grams, starts, n)
+            if share > limit * total:
+                return Reject(f"top {n}-gram" if top else f"repeated {n}-grams")
+            if not top and share <= strictest * total:
+                break  # what a longer n-gram covers, the shorter ones cover too
+        return None
+
+
+def _top(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
+    """Characters in the most frequent n-gram, if it is there more than twice."""
+    _, first, counts = np.unique(grams, return_index=True, return_counts=True)
+    best = int(np.argmax(counts))
+    if counts[best] < 3:
+        return 0
+    return int(counts[best] * (starts[first[best] + n] - starts[first[best]]))
+
+
+def _repeated(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
+    """Characters covered by n-grams that came before, each counted once."""
+    again = np.ones(len(grams), dtype=bool)
+    again[np.unique(grams, return_index=True)[1]] = False
+    if not again.any():
+        return 0
+    covered = np.zeros(len(starts), dtype=np.int64)
+    where = np.flatnonzero(again)
+    np.add.at(covered, where, 1)
+    np.add.at(covered, where + n, -1)
+    inside = np.cumsum(covered)[:-1] > 0
+    return int(np.diff(starts)[inside].sum())

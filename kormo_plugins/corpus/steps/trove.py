@@ -1,0 +1,55 @@
+"""Any of datatrove's filters as a step: `{name: datatrove, filter: gopher_quality_filter.GopherQualityFilter}`.
+
+So a recipe can say exactly what another project did, next to our own steps.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.documents import Document, Reject
+from kormo_plugins.errors import KormoError, closest
+
+PACKAGE = "datatrove.pipeline.filters"
+
+
+class TroveParams(Strict):
+    """Which filter, and its arguments."""
+
+    filter: str = Field(description="module and class below datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of the class")
+
+
+class Trove:
+    """Asks a datatrove filter about each document."""
+
+    VERSION = 1
+
+    def __init__(self, params: TroveParams) -> None:
+        from datatrove.pipeline.filters.base_filter import BaseFilter
+
+        module, _, name = params.filter.partition(".")
+        try:
+            made = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)(**params.arguments)
+        except (ImportError, AttributeError, TypeError) as error:
+            import pkgutil
+
+            package = importlib.import_module(PACKAGE)
+            modules = [info.name for info in pkgutil.iter_modules(package.__path__)]
+            raise KormoError("step datatrove: filter", params.filter, f"datatrove has no such filter: {error}",
+                             closest(module, modules) or f"its modules are {', '.join(modules)}") from None  # fmt: skip
+        if not isinstance(made, BaseFilter):
+            raise KormoError("step datatrove: filter", params.filter, "it is not a filter", "name a filter's class")
+        self.filter, self.name = made, name
+
+    def __call__(self, document: Document) -> Document | Reject:
+        from datatrove.data import Document as TroveDocument
+
+        item = TroveDocument(text=document.text, id=document.id, metadata=dict(document.meta))
+        result = self.filter.filter(item)
+        keep, reason = result if isinstance(result, tuple) else (result, None)
+        return document if keep else Reject(str(reason or self.name))
