@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_sources import write_source
+from .made_sources import write_source
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.packing import BestFitParams, ConcatParams, Packing, best_fit, concat, fill

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_sources import OpenMixture, write_source
+from .made_sources import OpenMixture, write_source
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.rows import Rows, build_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from made_sources import OpenMixture, lognormal
+from .made_sources import OpenMixture, lognormal
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.report import batch, stats

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_sources import OpenMixture
+from .made_sources import OpenMixture
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.params import WeightedParams

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
-from made_sources import PAD, OpenMixture
+from .made_sources import PAD, OpenMixture
 
 from kormo_plugins.mixture import dataset
 from kormo_plugins.mixture.collators import DocumentMask, DocumentMaskParams

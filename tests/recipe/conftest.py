@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the plugin that the recipes name
 
-from kormo_recipe_stub import DATA, SOUND, Write
+from .kormo_recipe_stub import DATA, SOUND, Write
 
 
 @pytest.fixture(scope="session", autouse=True)

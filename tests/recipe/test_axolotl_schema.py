@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kormo_recipe_stub import SOUND, Write
+from .kormo_recipe_stub import SOUND, Write
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe import axolotl_schema

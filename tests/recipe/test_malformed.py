@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from kormo_recipe_stub import DATA, SOUND, Write
+from .kormo_recipe_stub import DATA, SOUND, Write
 
 from kormo_plugins.cli.main import cli
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made_tokenizers import TEXT, extend, train
+from .made_tokenizers import TEXT, extend, train
 from tokenizers import Tokenizer
 
 from kormo_plugins.errors import KormoError

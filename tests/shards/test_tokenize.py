@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_tokenizers import TEXT, extend, train
+from .made_tokenizers import TEXT, extend, train
 
 from kormo_plugins.documents import Document, write_documents
 from kormo_plugins.errors import KormoError
