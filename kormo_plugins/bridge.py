@@ -66,10 +66,12 @@ class KormoPlugin(BasePlugin):
         overrides = {} if run_folder.is_resolved(path) else overrides_of(cfg, path)
         for flag in ("inference", "is_preprocess"):  # set by Axolotl's commands, not by the user
             overrides.pop(flag, None)
+        # `axolotl inference --base-model DIR`: which model to talk to, not what the recipe starts from
+        chosen = overrides.pop("base_model", None) if cfg.inference else None
         self.recipe = recipe = load_recipe(path, overrides)
         self._adopt_plugins(cfg, recipe)
         if cfg.inference:
-            return self._for_inference(cfg, recipe)
+            return self._for_inference(cfg, recipe, chosen)
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
         values = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
@@ -88,17 +90,16 @@ class KormoPlugin(BasePlugin):
             cfg[key] = value
         cfg["axolotl_config_path"] = str(run_folder.resolved_path(recipe))
 
-    def _for_inference(self, cfg: Any, recipe: Recipe) -> None:
+    def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
         """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
-        trained = recipe.output_dir
-        if recipe.resolved.values.get("base_model") is None and not (trained / "config.json").is_file():
-            raise KormoError(str(trained), "no trained model", "this recipe has not been trained yet",
+        model = chosen or str(recipe.output_dir)
+        if chosen is None and not (recipe.output_dir / "config.json").is_file():
+            raise KormoError(model, "no trained model", "this recipe has not been trained yet",
                              f"run `axolotl train {recipe.path}` first, or pass --base-model")  # fmt: skip
         values = axolotl_values(recipe, None)
-        values["base_model"] = recipe.resolved.values.get("base_model") or str(trained)
         values.pop("gradient_accumulation_steps", None)
         run_folder.register_architectures(recipe)
-        self._apply(cfg, recipe, values)
+        self._apply(cfg, recipe, {**values, "base_model": model})
 
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
