@@ -56,14 +56,18 @@ def is_quantized(model: Any) -> bool:
     return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
 
 
+FAILED_WRITES = ("no space left", "errno 28", "file write failed", "iostream error", "unexpected pos", "failed writing file")
+"""What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
+
+
 def disk_error_in(error: BaseException, where: Path) -> Exception | None:
-    """The full disk inside an error that a library wrapped, or None."""
+    """The refused write inside an error that a library wrapped, or None if it is about something else."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
             return disk_error(seen, where)
+        text = str(seen).lower()
+        if any(words in text for words in FAILED_WRITES):
+            return disk_error(OSError(errno.ENOSPC, str(seen)), where)
         seen = seen.__cause__ or seen.__context__
-    text = str(error).lower()
-    if "no space left" in text or "file write failed" in text or "errno 28" in text:
-        return disk_error(OSError(errno.ENOSPC, str(error)), where)
     return None
