@@ -39,8 +39,8 @@ class ClassifierParams(Strict):
     )
     word_ngrams: int = Field(default=2, ge=1, le=5, description="longest run of words that is a feature (DCLM: 2)")
     dimension: int = Field(default=32, ge=2, description="size of a feature's vector (ours)")
-    epochs: int = Field(default=10, ge=1, description="passes over the examples (ours)")
-    learning_rate: float = Field(default=0.5, gt=0, description="of fastText (ours)")
+    epochs: int = Field(default=25, ge=1, description="passes over the examples (ours)")
+    learning_rate: float = Field(default=0.1, gt=0, description="of fastText (its default)")
     buckets: int = Field(
         default=200_000, ge=1000, description="hash buckets for n-grams (ours; 2,000,000 is fastText's)"
     )
@@ -118,10 +118,14 @@ def train(params: ClassifierParams, path: Path) -> None:
             if not count:
                 raise KormoError("step classifier", f"no document in {side.path}", "both sides need examples",
                                  "name a file with documents, and its text column")  # fmt: skip
-    model = fasttext.train_supervised(
-        str(examples), lr=params.learning_rate, dim=params.dimension, epoch=params.epochs, bucket=params.buckets,
-        wordNgrams=params.word_ngrams, minCount=1, thread=1, seed=params.seed, verbose=0,
-    )  # fmt: skip
+    try:
+        model = fasttext.train_supervised(
+            str(examples), lr=params.learning_rate, dim=params.dimension, epoch=params.epochs, bucket=params.buckets,
+            wordNgrams=params.word_ngrams, minCount=1, thread=1, seed=params.seed, verbose=0,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise KormoError("step classifier", f"fastText said: {error}", "the training did not converge",
+                         "lower learning_rate, or give more examples") from error  # fmt: skip
     examples.unlink()
     temporary = path.with_suffix(".tmp")
     model.save_model(str(temporary))
@@ -131,7 +135,7 @@ def train(params: ClassifierParams, path: Path) -> None:
 def score(model: Any, text: str) -> float:
     """Probability that `text` is good, from 0 to 1."""
     # The pybind object below fasttext's wrapper: the wrapper's own predict fails on numpy 2.
-    found = dict((label, p) for p, label in model.f.predict(line_of(text) + "\n", 2, 0.0, "strict"))
+    found = {label: p for p, label in model.f.predict(line_of(text) + "\n", 2, 0.0, "strict")}
     return min(1.0, float(found.get(GOOD, 0.0)))
 
 
