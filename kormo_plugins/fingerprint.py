@@ -49,3 +49,15 @@ def bytes_checksum(data: bytes | memoryview) -> str:
     import xxhash
 
     return xxhash.xxh3_128(data).hexdigest()
+
+
+def tokenizer_identity(content: dict[str, Any]) -> str:
+    """SHA-256 (hex, 64 digits) of what makes ids out of text: the parsed `tokenizer.json` in canonical form.
+
+    Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the same
+    written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash alike.
+    """
+    model = dict(content["model"])
+    model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", ())]
+    kept = {key: value for key, value in content.items() if key not in ("truncation", "padding", "model")}
+    return identity(kept | {"model": model})

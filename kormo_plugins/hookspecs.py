@@ -50,8 +50,9 @@ class Component:
 @hookspec
 def kormo_architectures() -> Iterable[Component]:
     """Model families. Loads to an object with `register() -> None` (idempotent: teaches transformers the type),
-    `config(params, *, vocab_size, bos_token_id, eos_token_id, pad_token_id) -> PretrainedConfig` and
-    `to_llama(config, weights) -> (config, weights)` (the plain layout of `export/`), or None if there is none."""
+    `write_initial(out, params, *, tokenizer, seed, dtype, bos_token_id, eos_token_id, pad_token_id, generation) ->
+    dict` (the checkpoint that a run from scratch starts with) and `export_llama(checkpoint, out) -> dict` (the plain
+    layout of `export/`, verified by logits). `architecture/family.py` is the model to follow."""
 
 
 @hookspec

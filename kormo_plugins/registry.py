@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -159,13 +160,31 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
         key = ".".join(str(part) for part in first["loc"])
         full = f"{where}.{key}" if key else where
         if first["type"] == "extra_forbidden":
+            *way, name = (str(part) for part in first["loc"])
+            known = _fields_at(model, way)
             raise KormoError(
-                full, f"the key {key!r}", "it is not known here",
-                closest(key, model.model_fields, f"The known keys are: {', '.join(model.model_fields)}"),
+                full, f"the key {name!r}", "it is not known here",
+                closest(name, known, f"The known keys are: {', '.join(known)}"),
             ) from None  # fmt: skip
         if first["type"] == "missing":
             raise KormoError(full, "nothing", "a value is required", f"set {key}") from None
         raise KormoError(full, repr(first["input"]), first["msg"], "give a value of that kind") from None
+
+
+def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
+    """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
+    for name in way:
+        if name in model.model_fields:
+            model = next(_models(model.model_fields[name].annotation), model)
+    return list(model.model_fields)
+
+
+def _models(hint: Any) -> Iterator[Any]:
+    """The pydantic models inside a type hint."""
+    if hasattr(hint, "model_fields"):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from _models(argument)
 
 
 def resolve(target: Any, what: str) -> Any:

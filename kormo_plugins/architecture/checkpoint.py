@@ -1,12 +1,7 @@
-"""An initial checkpoint, and the configs of a checkpoint that a Trainer saved.
+"""The initial checkpoint.
 
-A run starts from a checkpoint on disk even when it starts from nothing: the same weights then reach one
-process, many ranks and a sharded optimizer, each of which would draw otherwise (DeepSpeed ZeRO-3 initialises
-shard by shard).
-
-While it trains, a Trainer switches `use_cache` off, and overwrites the model's end and padding tokens with
-those of the tokenizer; both would end up in what is saved: a base model that never stops and generates
-without a cache. `restore_configs` puts them right.
+A run starts from a checkpoint on disk even when it starts from nothing: the same weights then reach one process, many
+ranks and a sharded optimizer, each of which would draw otherwise (DeepSpeed ZeRO-3 initialises shard by shard).
 """
 
 from __future__ import annotations
@@ -20,7 +15,6 @@ from kormo_plugins.architecture.files import (
     SHARD_BYTES,
     config_json,
     copy_tokenizer,
-    read_json,
     tokenizer_length,
     write_json,
     write_sharded,
@@ -93,34 +87,6 @@ def write_initial(
         "bytes": sum(file.stat().st_size for file in files),
         "files": [file.name for file in files] + copied,
     }
-
-
-def restore_configs(
-    folder: Path,
-    *,
-    bos_token_id: int | None,
-    eos_token_id: Ids,
-    pad_token_id: int | None,
-    generation: Mapping[str, Any],
-) -> None:
-    """Puts right `config.json` and `generation_config.json` of a checkpoint that a Trainer saved.
-
-    `use_cache` becomes true, the ids and the generation settings those that are given; all else is left as it
-    is. Each file is replaced in one step, and doing it twice changes nothing.
-
-    Raises:
-        KormoError: no config.json, an id that the model has no row for, an unknown generation setting.
-    """
-    config = read_json(folder / "config.json")
-    ids: dict[str, Any] = {
-        "bos_token_id": bos_token_id,
-        "eos_token_id": eos_token_id,
-        "pad_token_id": pad_token_id,
-    }
-    check_ids(ids, config.get("vocab_size", 0))
-    settings = generation_config(generation, ids)
-    write_json(folder / "generation_config.json", settings)
-    write_json(folder / "config.json", {**config, **ids, "use_cache": True})
 
 
 def generation_config(settings: Mapping[str, Any], ids: Mapping[str, Ids]) -> dict[str, Any]:

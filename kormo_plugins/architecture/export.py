@@ -62,7 +62,7 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     found = read_json(folder / "config.json").get("model_type")
     if found != model_type:
         raise KormoError(
-            str(folder / "config.json"), f"model_type {found!r}", f"only {model_type!r} can be converted here",
+            str(folder / "config.json"), f"model_type {found!r}", f"{model_type!r} is what is converted here",
             f"name the folder of a {model_type} checkpoint",
         )  # fmt: skip
     return AutoConfig.from_pretrained(folder)
@@ -153,7 +153,7 @@ def _logits(folder: Path) -> torch.Tensor:
 
 
 def _take_place(partial: Path, out: Path) -> None:
-    """Renames `partial` to `out`. What was there steps aside first: no folder can be renamed over a full one."""
+    """Renames `partial` to `out`. What was there steps aside: no folder replaces a full one."""
     if not out.exists():
         partial.replace(out)
         return

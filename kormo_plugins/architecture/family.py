@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.architecture.initialization import draw
@@ -114,6 +115,18 @@ class KORMoFamily:
                 shape = tuple(weight.shape)
                 weight.copy_(draw(name, shape, seed=seed, std=config.initializer_range, dtype=kind))
         return model
+
+    def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, Any]:
+        """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
+        from kormo_plugins.architecture.checkpoint import write_initial
+
+        return write_initial(out, params, **options)
+
+    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+        """The checkpoint as a plain Llama, verified by logits; see `export.export_llama`."""
+        from kormo_plugins.architecture.export import export_llama
+
+        return export_llama(checkpoint, out)
 
     def to_llama(
         self, config: PretrainedConfig, weights: Mapping[str, torch.Tensor]

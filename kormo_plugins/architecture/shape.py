@@ -47,7 +47,7 @@ class KormoArchitecture(BaseModel):
     )
     vocab_multiple: Count = Field(
         description="the tokenizer's length is rounded up to a multiple of this to give the model's rows V; "
-        "128 keeps the output matrix multiply on whole tiles"
+        "64 or more keeps the output matrix multiply on whole tiles"
     )
 
     @field_validator("num_attention_heads")
@@ -75,7 +75,7 @@ class KormoArchitecture(BaseModel):
 
 
 def model_rows(vocab_size: int, multiple: int) -> int:
-    """Rows of the embedding: `vocab_size` rounded up to `multiple`. Rounding twice changes nothing, so a caller
+    """Rows of the embedding: `vocab_size` rounded up. Rounding twice changes nothing, so a caller
     may pass the tokenizer's length or the rows themselves."""
     return -(-vocab_size // multiple) * multiple
 

@@ -1,8 +1,8 @@
 """The `kormo` command: one noun per file, imported when it is used.
 
-A noun is one line in `NOUNS` and one file here. Nothing above this floor is imported before a command runs, so that
-`kormo --help` answers at once. Bad input ends here, as four lines on stderr and exit status 2; what a command prints
-on stdout with `--json` is JSON and nothing else.
+A noun is one line in `NOUNS` and one file here. Nothing above this floor is imported before a command runs,
+so that `kormo --help` answers at once. Bad input ends here, as four lines on stderr and exit status 2; what a
+command prints on stdout with `--json` is JSON and nothing else.
 
 The same group is `axolotl kormo …`.
 """

@@ -14,7 +14,13 @@ def plugins() -> None:
 
 @plugins.command("list")
 @click.option("--kind", help="Only components of this kind (packing, reader, …).")
-@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does.")
+@click.option(
+    "--plugin",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Load this module too, as kormo.plugins does.",
+)
 @json_option
 def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """Every component: its kind, its name, and the distribution that it comes from."""
@@ -24,9 +30,11 @@ def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
 
     if kind and kind not in KINDS:
         raise KormoError(
-            "kormo plugins list: --kind", repr(kind), f"the kinds are: {', '.join(KINDS)}",
+            "kormo plugins list: --kind",
+            repr(kind),
+            f"the kinds are: {', '.join(KINDS)}",
             closest(kind, KINDS) or "give one of those",
-        )  # fmt: skip
+        )
     entries = [entry for entry in registry(modules).entries() if kind in (None, entry.kind)]
     rows = [
         {

@@ -12,6 +12,7 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
+    from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.resolve import Block, Leaf, Resolved
 
 COMMENT_COLUMN = 48
@@ -47,16 +48,16 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
 @click.option("--full", is_flag=True, help="Run Axolotl's own validators as well (imports torch: seconds).")
 @json_option
 def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
-    """Check recipes, or dataset recipes: every key, every value, every component, and what they mean together.
+    """Check recipes, or dataset recipes: every key, value and component, and what they mean together.
 
     The exit status is 2 if any of them is refused.
     """
-    from kormo_plugins.recipe.check import validate as check
+    from kormo_plugins.recipe.validate import validate as check
 
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            report = check(file, full=_to_axolotl() if full else None)
+            report = check(file, full=_to_axolotl if full else None)
         except KormoError as error:
             told = {"where": error.where, "what": error.what, "why": error.why, "fix": error.fix}
             results.append({"path": file, "ok": False, "error": told})
@@ -64,7 +65,14 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
                 click.echo(error.render(), err=True)
             continue
         results.append(
-            {"path": file, "ok": True, "kind": report.kind, "keys": report.keys, "files": report.files, "full": full}
+            {
+                "path": file,
+                "ok": True,
+                "kind": report.kind,
+                "keys": report.keys,
+                "files": report.files,
+                "full": full,
+            }
         )
         if not as_json:
             click.echo(f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})")
@@ -93,7 +101,7 @@ def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[st
 
 
 def _dump(value: Mapping[Any, Any]) -> str:
-    """YAML of a mapping with one key; a text of several lines is quoted, so that each scalar takes one line."""
+    """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -119,10 +127,10 @@ def _resolved(file: Path) -> Resolved:
     return resolve_data(file) if "sources" in own and "kormo" not in own else resolve(file)
 
 
-def _to_axolotl() -> Any:
+def _to_axolotl(recipe: Recipe) -> dict[str, Any]:
     from kormo_plugins.workspace.axolotl_config import axolotl_values
 
-    return axolotl_values
+    return {**recipe.resolved.values, **axolotl_values(recipe, None)}
 
 
 def _files(count: int) -> str:

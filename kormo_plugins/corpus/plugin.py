@@ -60,3 +60,14 @@ _ALL_STEPS = (
     ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
     ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
 )
+
+
+@hookimpl
+def kormo_generators() -> Iterator[Component]:
+    """Generators of synthetic documents."""
+    yield Component(
+        "embedded",
+        load="kormo_plugins.corpus.embedded.generate:generate",
+        summary="bilingual texts in ten genres, written by rules, offline; the same bytes for the same seed",
+        params="kormo_plugins.corpus.embedded.generate:EmbeddedParams",
+    )

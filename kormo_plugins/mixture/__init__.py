@@ -1,4 +1,4 @@
-"""Shards to batches: which tokens make up sample i of a run, as a pure function of the recipe, the seed and i.
+"""Shards to batches: the tokens of sample i as a pure function of the recipe, the seed and i.
 
     packing.py      lengths of documents -> rows (`best_fit`, `concat`, `pad`)
     rows.py         the row plan of a source on disk, made window by window
@@ -13,7 +13,7 @@ The mental model, in five lines:
 
 1. Each source is packed into rows by itself, so a row has one source and a loss by source is a loss by row.
 2. Rows of a source are drawn in the order of a keyed permutation, a new one in each epoch.
-3. After step k, source s has given c_s(k) rows; the c_s(k) sum to k batches and each is within one row of its share.
+3. Before step k, source s has given c_s(k) rows; these sum to k batches, each within one row of its share.
 4. Inside a batch, which slot gets which source is a keyed permutation too.
 5. So sample i is: step and slot -> source and how-manieth row of it -> epoch and row -> segments -> tokens.
 """

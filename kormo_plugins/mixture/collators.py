@@ -1,12 +1,13 @@
-"""Rows to a batch: `input_ids`, `labels`, `position_ids`, all int64 [n, row_length]; a model shifts labels itself.
+"""Rows to a batch: `input_ids`, `labels` (models shift them), `position_ids`; each int64 [n, row_length].
 
-`document_mask` keeps documents apart by positions that restart, and gives NO attention_mask: transformers derives the
-mask from the restarts only then (an all-ones mask switches that off in silence). With `cu_seqlens` the borders are
-given outright to backends that work on one long sequence (FlashAttention, varlen): transformers finds the restarts
-there by itself only for a batch of one row. `flex` gives the same isolation as a block mask; `causal` gives none.
+`document_mask` keeps documents apart by positions that restart, and gives NO attention_mask: transformers
+derives the mask from the restarts only then (an all-ones mask switches that off in silence). With
+`cu_seqlens` the borders are given outright to backends that work on one long sequence (FlashAttention,
+varlen): transformers finds the restarts there by itself only for a batch of one row. `flex` gives the same
+isolation as a block mask; `causal` gives none.
 
-The first token of a segment has nothing before it that it may see. It is left out of the loss unless `predict_first`,
-which predicts it from the last token of the segment before, as KORMo's published code does.
+The first token of a segment has nothing before it that it may see. It is left out of the loss unless
+`predict_first`, which predicts it from the last token of the segment before, as KORMo's published code does.
 """
 
 from __future__ import annotations
@@ -16,39 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from kormo_plugins.mixture import gather
+from kormo_plugins.mixture import buffers, gather
 from kormo_plugins.mixture.dataset import SampleRows
-
-
-class CollatorParams(BaseModel):
-    """Parameters of every collator."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    predict_first: bool = Field(
-        False, description="predict the first token of a document from the last one of the document before it"
-    )
-    ignore_tokens: tuple[int, ...] = Field(
-        (), description="ids that are left out of the loss, such as that of <think>"
-    )
-    sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
-
-
-class DocumentMaskParams(CollatorParams):
-    """Parameters of `document_mask`."""
-
-    cu_seqlens: bool = Field(
-        False, description="add cu_seq_lens_q/k and max_length_q/k, for FlashAttention and varlen backends"
-    )
-
-
-class CausalParams(CollatorParams):
-    """Parameters of `causal`; a row is one text, so the first token of a document is predicted like any other."""
-
-    predict_first: bool = Field(
-        True, description="predict the first token of a document from the one before it"
-    )
+from kormo_plugins.mixture.params import CausalParams, CollatorParams, DocumentMaskParams
 
 
 class DocumentMask:
@@ -65,7 +37,7 @@ class DocumentMask:
         import torch
 
         batch = rows if isinstance(rows, SampleRows) else join(rows)
-        labels = np.empty_like(batch.input_ids)
+        labels = buffers.empty(batch.input_ids.shape)
         gather.fill_labels(
             batch.input_ids, batch.position_ids, batch.filled, self.params.predict_first, self._ignore, labels
         )
@@ -79,7 +51,7 @@ class DocumentMask:
         return batch.position_ids
 
     def extra(self, batch: SampleRows) -> dict[str, Any]:
-        """Borders of the segments of the whole batch laid end to end, int32 [segments + 1], where they are wanted."""
+        """Borders of the segments of the batch laid end to end, int32 [segments + 1], if wanted."""
         if not getattr(self.params, "cu_seqlens", False):
             return {}
         import torch
@@ -121,8 +93,8 @@ class Flex(DocumentMask):
 
 
 def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
-    """Rows given one by one, as when a Trainer has taken columns away. Without `filled` a label of -100 throughout
-    the last segment marks it as padding."""
+    """Rows given one by one, as when a Trainer has taken columns away. Without `filled` a label of -100
+    throughout the last segment marks it as padding."""
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]

@@ -1,15 +1,16 @@
 """The samples of a run, as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
 
-Sample i belongs to step i // global_batch. There are exactly steps x global_batch of them, so whoever reads them in
-order, on any number of ranks and with any number of workers, sees the same global batches; resuming at step k means
-starting at index k x global_batch, and costs nothing.
+Sample i belongs to step i // global_batch. There are exactly steps x global_batch of them, so whoever reads
+them in order, on any number of ranks and with any number of workers, sees the same global batches; resuming
+at step k means starting at index k x global_batch, and costs nothing.
 
-`__getitems__` is what a DataLoader calls with the indices of a batch. It returns `SampleRows`, which our collators
-take as a whole; for any other collator it is a sequence of plain rows.
+`__getitems__` is what a DataLoader calls with the indices of a batch. It returns `SampleRows`, which our
+collators take as a whole; for any other collator it is a sequence of plain rows.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
-from kormo_plugins.mixture import gather
+from kormo_plugins.mixture import buffers, gather
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.mixture.permutation import key, subkey
 from kormo_plugins.mixture.rows import Rows
@@ -37,7 +38,8 @@ class SampleRows(Sequence[dict[str, Any]]):
 
     Args:
         input_ids: int64 [n, row_length].
-        position_ids: int64 [n, row_length], counted from the start of each segment; the padding is one more segment.
+        position_ids: int64 [n, row_length], counted from the start of each segment; the padding is one more
+            segment.
         filled: int64 [n], tokens of each row; padding follows.
         source: int64 [n], place of the row's source in `MixtureDataset.names`.
     """
@@ -60,14 +62,17 @@ class SampleRows(Sequence[dict[str, Any]]):
             self.input_ids[row], self.position_ids[row], self.filled[row], False, nothing, labels
         )
         return {
-            "input_ids": self.input_ids[place], "labels": labels[0], "position_ids": self.position_ids[place],
-            "filled": int(self.filled[place]), "source": int(self.source[place]),
-        }  # fmt: skip
+            "input_ids": self.input_ids[place],
+            "labels": labels[0],
+            "position_ids": self.position_ids[place],
+            "filled": int(self.filled[place]),
+            "source": int(self.source[place]),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What sample `index` is made of: (document, start, end) for each segment, counted in tokens of the document."""
+    """What sample `index` is made of: (document, start, end) of each segment, in tokens of the document."""
 
     index: int
     source: str
@@ -125,10 +130,12 @@ class MixtureDataset:
         self._plans, self._shards = np.array(plans, np.int64), np.array(shards, np.int64)
         self._shard_from = np.array(firsts, np.int64)
         self._kind = np.zeros(0, self.rows[self.names[0]].shards.dtype)
+        size = sum(plan.shards.tokens * self._kind.itemsize for plan in self.rows.values())
+        self._from_disk = size > memory() / 2
 
     def __getstate__(self) -> dict[str, Any]:
         folders = {name: (plan.folder, plan.shards.folder) for name, plan in self.rows.items()}
-        hidden = ("rows", "_plans", "_shards", "_shard_from", "_kind", "_step")
+        hidden = ("rows", "_plans", "_shards", "_shard_from", "_kind", "_from_disk", "_step")
         return {k: v for k, v in self.__dict__.items() if k not in hidden} | {"folders": folders}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -142,7 +149,7 @@ class MixtureDataset:
         return self.steps * self.global_batch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One sample: int64 [row_length] arrays `input_ids`, `labels`, `position_ids`, and `filled`, `source`."""
+        """One sample: `input_ids`, `labels`, `position_ids` (int64 [row_length]), `filled` and `source`."""
         row: dict[str, Any] = self.__getitems__([int(index) + len(self) if index < 0 else int(index)])[0]
         return row
 
@@ -152,21 +159,40 @@ class MixtureDataset:
     def __getitems__(self, indices: Sequence[int]) -> SampleRows:
         """The rows of a batch, in the order of `indices`."""
         chosen = self.locate(indices)
+        if self._from_disk:
+            self._read_ahead(chosen)
         shape = len(chosen), self.row_length
         out = SampleRows(
-            np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape[0], np.int64), chosen[:, 0]
+            buffers.empty(shape), buffers.empty(shape), np.empty(shape[0], np.int64), chosen[:, 0]
         )
         bad = gather.fill_rows(
-            chosen, self._plans, self._shard_from, self._shards, self._kind, self.pad_id,
-            out.input_ids, out.position_ids, out.filled,
-        )  # fmt: skip
+            chosen,
+            self._plans,
+            self._shard_from,
+            self._shards,
+            self._kind,
+            self.pad_id,
+            out.input_ids,
+            out.position_ids,
+            out.filled,
+        )
         if bad >= 0:
             plan = self.rows[self.names[chosen[bad, 0]]]
             raise KormoError(
-                str(plan.folder), f"row {chosen[bad, 1]}", "it points outside its shard or is longer than a row: the "
-                "plan is damaged", "run `kormo data verify`, and build the row plan again",
-            )  # fmt: skip
+                str(plan.folder),
+                f"row {chosen[bad, 1]}",
+                "it points outside its shard or is longer than a row: the plan is damaged",
+                "run `kormo data verify`, and build the row plan again",
+            )
         return out
+
+    def _read_ahead(self, chosen: NDArray[np.int64]) -> None:
+        """Asks for the tokens of all rows at once, for data that the page cache cannot hold: the copy would
+        otherwise wait for one page after the other."""
+        for source, row, _ in chosen:
+            plan = self.rows[self.names[source]]
+            for start, length in plan.segments(row):
+                plan.shards.will_need(start, start + length)
 
     def locate(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """Source (place in `names`), row and epoch of each sample; int64 [n, 3].
@@ -211,16 +237,17 @@ class MixtureDataset:
         return Sample(index, name, row, epoch, self.rows[name].pieces(row))
 
     def describe(self, step: int) -> dict[str, Any]:
-        """Where the data stands before `step`: `step`, `tokens` (places, padding included) and for each source the
-        `rows` drawn so far, its `epochs` and its `share` of all rows."""
+        """Where the data stands before `step`: `step`, `tokens` (places, padding included) and for each
+        source the `rows` drawn so far, its `epochs` and its `share` of all rows."""
         counts = self.mixing.counts(step)
         drawn = {
             name: {
-                "rows": int(count), "epochs": int(count) / plan.rows if plan.rows else 0.0,
+                "rows": int(count),
+                "epochs": int(count) / plan.rows if plan.rows else 0.0,
                 "share": int(count) / (step * self.global_batch) if step else 0.0,
             }
             for (name, plan), count in zip(self.rows.items(), counts, strict=True)
-        }  # fmt: skip
+        }
         return {"step": step, "tokens": step * self.global_batch * self.row_length, "sources": drawn}
 
     def data_position(self, step: int) -> dict[str, Any]:
@@ -228,18 +255,28 @@ class MixtureDataset:
         return {"step": step, "samples": step * self.global_batch, "fingerprint": self.fingerprint()}
 
     def parts(self) -> dict[str, Any]:
-        """Everything that decides the order of the data, by name: what `fingerprint` hashes, and what a resume is
-        compared by. The length of the run is not among them."""
+        """Everything that decides the order of the data, by name: what `fingerprint` hashes, and what a
+        resume is compared by. The length of the run is not among them."""
         return {
-            "seed": self.seed, "global_batch": self.global_batch, "row_length": self.row_length, "pad_id": self.pad_id,
+            "seed": self.seed,
+            "global_batch": self.global_batch,
+            "row_length": self.row_length,
+            "pad_id": self.pad_id,
             "tokenizer": self.rows[self.names[0]].shards.manifest["tokenizer"],
-            "sources": {name: {"identity": plan.identity, "rows": plan.rows} for name, plan in self.rows.items()},
+            "sources": {
+                name: {"identity": plan.identity, "rows": plan.rows} for name, plan in self.rows.items()
+            },
             "stages": self.mixing.stages(),
-        }  # fmt: skip
+        }
 
     def fingerprint(self) -> str:
-        """SHA-256 of `parts`: equal for two datasets exactly if they give the same samples at every step of both."""
+        """SHA-256 of `parts`: equal only if two datasets give the same samples at every step of both."""
         return identity(self.parts())
+
+
+def memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_mixture(
@@ -266,16 +303,21 @@ def open_mixture(
         steps: length of the run.
         global_batch: rows of a step, over all ranks and accumulation.
         pad_id: fills what a row leaves free.
-        tokenizer: hash (`shards.encoder.Encoder.hash`) that every source must have been tokenized with, if known.
+        tokenizer: hash (`shards.encoder.Encoder.hash`) that every source must have been tokenized with, if
+            known.
         plugins: where the mixing is looked up; the installed plugins by default.
     Raises:
-        KormoError: a folder that is unfinished, damaged or swapped, sources of different tokenizers, a plan of
-            another row length or policy, or a mixture that cannot be held for the whole run.
+        KormoError: a folder that is unfinished, damaged or swapped, sources of different tokenizers, a plan
+            of another row length or policy, or a mixture that cannot be held for the whole run.
     """
     found = plugins or registry()
     if not rows or sorted(rows) != sorted(shards):
-        raise KormoError("kormo.mixture", f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
-                         "each source needs both, and there must be one", "build what is missing")  # fmt: skip
+        raise KormoError(
+            "kormo.mixture",
+            f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
+            "each source needs both, and there must be one",
+            "build what is missing",
+        )
     packing = dict(recipe.packing)
     policy = packing.pop("name")
     params = found.params("packing", policy, packing, "kormo.packing")
@@ -288,8 +330,12 @@ def open_mixture(
     for name, plan in plans.items():
         for word, value in wanted.items():
             if plan.manifest[word] != value:
-                raise KormoError(f"{plan.folder}: {word}", repr(plan.manifest[word]), f"the recipe asks for {value!r}",
-                                 "build the row plan for this recipe")  # fmt: skip
+                raise KormoError(
+                    f"{plan.folder}: {word}",
+                    repr(plan.manifest[word]),
+                    f"the recipe asks for {value!r}",
+                    "build the row plan for this recipe",
+                )
         _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
     mixture = dict(recipe.mixture)
     name = mixture.pop("name")
@@ -315,6 +361,8 @@ def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
     found = plan.shards.manifest["tokenizer"]
     if found != expected:
         raise KormoError(
-            f"{plan.shards.folder / 'shards.json'}: tokenizer", f"{found[:12]}", f"the other sources and the run use "
-            f"{expected[:12]}, in which the same ids are other text", f"tokenize {name} again with the run's tokenizer",
-        )  # fmt: skip
+            f"{plan.shards.folder / 'shards.json'}: tokenizer",
+            f"{found[:12]}",
+            f"the other sources and the run use {expected[:12]}, in which the same ids are other text",
+            f"tokenize {name} again with the run's tokenizer",
+        )

@@ -1,8 +1,8 @@
 """The compiled inner loops of the dataset and the collators: whole batches, straight from the memory maps.
 
-One call fills the rows of a batch: schedule slot -> source, row and epoch -> segments -> ids and positions. The maps
-are handed over as addresses, so that any number of sources and shards costs one argument. Each segment is checked
-against the bounds of its shard and its row before it is copied.
+One call fills the rows of a batch: schedule slot -> source, row and epoch -> segments -> ids and positions.
+The maps are handed over as addresses, so that any number of sources and shards costs one argument. Each
+segment is checked against the bounds of its shard and its row before it is copied.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
 
 
-@intrinsic
-def _pointer(typing_context: Any, address: Any) -> Any:
+def _as_pointer(typing_context: Any, address: Any) -> Any:
     """A whole number as a pointer."""
     del typing_context
 
@@ -33,11 +32,19 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
+_pointer: Any = intrinsic(_as_pointer)
+
+
 @njit(cache=True, nogil=True)
 def locate(
-    slots: NDArray[np.int64], counts: NDArray[np.int64], following: NDArray[np.int64], rows: NDArray[np.int64],
-    keys: NDArray[np.uint64], step_key: np.uint64, out: NDArray[np.int64],
-) -> None:  # fmt: skip
+    slots: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    following: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    step_key: np.uint64,
+    out: NDArray[np.int64],
+) -> None:
     """Which row of which source lies in each slot of a step.
 
     Args:
@@ -66,20 +73,28 @@ def locate(
 
 @njit(cache=True, nogil=True)
 def fill_rows(
-    chosen: NDArray[np.int64], plans: NDArray[np.int64], shard_from: NDArray[np.int64], shards: NDArray[np.int64],
-    kind: NDArray[Any], pad_id: int, ids: NDArray[np.int64], positions: NDArray[np.int64], filled: NDArray[np.int64],
-) -> int:  # fmt: skip
+    chosen: NDArray[np.int64],
+    plans: NDArray[np.int64],
+    shard_from: NDArray[np.int64],
+    shards: NDArray[np.int64],
+    kind: NDArray[Any],
+    pad_id: int,
+    ids: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    filled: NDArray[np.int64],
+) -> int:
     """Copies rows out of the maps.
 
     Args:
         chosen: int64 [n, 3], source, row and epoch of each.
         plans: int64 [sources, 5]: addresses of the row plan's begins, starts and lengths; rows; segments.
         shard_from: int64 [sources + 1], where the shards of each source begin in `shards`.
-        shards: int64 [shards, 3]: position of the first token and of the one after the last, address of the ids.
+        shards: int64 [shards, 3]: position of the first token and of the one after the last, address of the
+            ids.
         kind: an empty array of the ids' type.
         pad_id: fills what a row leaves free.
-        ids, positions: int64 [n, row_length], get the tokens, and their place in their segment. The padding counts
-            as one more segment.
+        ids, positions: int64 [n, row_length], get the tokens, and their place in their segment. The padding
+            counts as one more segment.
         filled: int64 [n], gets the tokens of each row.
     Returns:
         -1, or the first place in `chosen` whose plan points outside its shard or row.
@@ -94,7 +109,7 @@ def fill_rows(
             return place
         used = 0
         for segment in range(begins[row], begins[row + 1]):
-            start, count = starts[segment], np.int64(lengths[segment])
+            start, count = starts[segment], int(lengths[segment])
             low, high = shard_from[source], shard_from[source + 1] - 1
             while low < high:
                 middle = (low + high + 1) // 2
@@ -120,9 +135,13 @@ def fill_rows(
 
 @njit(cache=True, nogil=True)
 def fill_labels(
-    ids: NDArray[np.int64], positions: NDArray[np.int64], filled: NDArray[np.int64], predict_first: bool,
-    ignore: NDArray[np.int64], labels: NDArray[np.int64],
-) -> None:  # fmt: skip
+    ids: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    filled: NDArray[np.int64],
+    predict_first: bool,
+    ignore: NDArray[np.int64],
+    labels: NDArray[np.int64],
+) -> None:
     """Labels of a batch, in place of the token they stand for (models shift them).
 
     Args:
@@ -136,9 +155,11 @@ def fill_labels(
             labels[row, place] = ids[row, place]
         labels[row, filled[row] :] = IGNORE
         if not predict_first:
-            for place in range(filled[row]):
-                if positions[row, place] == 0:
-                    labels[row, place] = IGNORE
+            last = filled[row] - 1
+            while last >= 0:  # from segment to segment, by the position of the last token of each
+                first = last - max(positions[row, last], 0)
+                labels[row, first] = IGNORE
+                last = first - 1
         for token in ignore:
             for place in range(filled[row]):
                 if ids[row, place] == token:

@@ -1,52 +1,28 @@
 """How documents become rows: which stretch of which document lies in which row.
 
-A policy is a pure function of the token counts of documents. It never sees tokens, so no policy can lose one without
-its numbers showing it: `rows.build_rows` counts every token in, placed and dropped.
+A policy is a pure function of the token counts of documents. It never sees tokens, so no policy can lose one
+without its numbers showing it: `rows.build_rows` counts every token in, placed and dropped.
 
-`best_fit` is best-fit-decreasing bin packing: the longest piece first, each into the fullest row that still takes it
-(Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv 2404.10830). A document is cut only if it is
-longer than a row, into whole rows and one rest. Rows wait in one list per free capacity and a bit set says which
-lists are not empty, so each piece costs a few operations, whatever the number of rows. Equal lengths keep their order
-and rows are opened in turn: the result depends on nothing but the lengths.
+`best_fit` is best-fit-decreasing bin packing: the longest piece first, each into the fullest row that still
+takes it (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv 2404.10830). A document is
+cut only if it is longer than a row, into whole rows and one rest. Rows wait in one list per free capacity and
+a bit set says which lists are not empty, so each piece costs a few operations, whatever the number of rows.
+Equal lengths keep their order and rows are opened in turn: the result depends on nothing but the lengths.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins.mixture import kernels
+from kormo_plugins.mixture.params import BestFitParams, ConcatParams, PadParams
 
 CARRIED_SHARE = 4
 """At most one piece in so many of a window is carried over to the next."""
-
-
-class BestFitParams(BaseModel):
-    """Parameters of `best_fit`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    longer: Literal["cut", "drop"] = Field(
-        "cut",
-        description="a document longer than a row: `cut` uses every piece of it, `drop` leaves it out, counted",
-    )
-
-
-class PadParams(BestFitParams):
-    """Parameters of `pad`."""
-
-
-class ConcatParams(BaseModel):
-    """Parameters of `concat`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    drop_tail: bool = Field(
-        False,
-        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +52,10 @@ class Packing:
 def cut(
     lengths: NDArray[np.int64], row_length: int, longer: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
-    """Documents cut into pieces of at most a row: (document, start, end), each int64 [pieces], and tokens dropped.
+    """Documents cut into pieces of at most a row: document, start, end (int64 [pieces]), tokens dropped.
 
-    A document of n tokens gives ceil(n / row_length) pieces, all but the last one a whole row; one of none gives none.
+    A document of n tokens gives ceil(n / row_length) pieces, all but the last one a whole row; one of none
+    gives none.
     """
     dropped = 0
     if longer == "drop":
@@ -107,7 +84,7 @@ def best_fit(lengths: NDArray[np.int64], row_length: int, params: BestFitParams)
 
 
 def concat(lengths: NDArray[np.int64], row_length: int, params: ConcatParams) -> Packing:
-    """The stream of all documents, cut every `row_length` tokens; only the last row can be short, and stays open."""
+    """The stream of all documents, cut every `row_length` tokens; only the last row can stay open."""
     lengths = np.asarray(lengths, np.int64)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0

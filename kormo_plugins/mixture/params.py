@@ -1,20 +1,50 @@
-"""What a recipe says about packing and mixing."""
+"""What a recipe says about packing, mixing and collating: the parameters of this room's components.
+
+They stand apart from the code that they are for, so that checking a recipe loads neither numpy nor numba.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kormo_plugins.mixture.weights import Weights
 
 
+class BestFitParams(BaseModel):
+    """Parameters of `best_fit`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    longer: Literal["cut", "drop"] = Field(
+        "cut",
+        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
+    )
+
+
+class PadParams(BestFitParams):
+    """Parameters of `pad`."""
+
+
+class ConcatParams(BaseModel):
+    """Parameters of `concat`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    drop_tail: bool = Field(
+        False,
+        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
+    )
+
+
 class StageParams(BaseModel):
     """From a token count on, other weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    from_tokens: int = Field(gt=0, description="tokens of the run, padding included, from which on this stage holds; "
-                             "rounded up to a whole step")  # fmt: skip
+    from_tokens: int = Field(
+        gt=0,
+        description="tokens of the run, padding included, from which on this stage holds; "
+        "rounded up to a whole step",
+    )
     weights: Weights | None = Field(
         None, description="as `weights` of the mixture; null: the sources' own sizes"
     )
@@ -27,12 +57,14 @@ class WeightedParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     weights: Weights | None = Field(
         None,
-        description="tree of weights by tokens: source -> number, or name -> {share, of}; null: the sources' sizes",
+        description="tree of weights by tokens: source -> number, or name -> {share, of}; "
+        "null: each source weighs as many tokens as it has",
     )
     max_epochs: float | dict[str, float] | None = Field(
-        None, description="how often a source may be gone through, for all or by source; null: as often as needed. "
+        None,
+        description="how often a source may be gone through, for all or by source; null: as often as needed. "
         "Muennighoff et al. 2023 (arXiv 2305.16264) find up to 4 nearly as good as new data",
-    )  # fmt: skip
+    )
     temperature: float = Field(1.0, gt=0, description="above 1 flattens the shares, below 1 sharpens them")
     stages: tuple[StageParams, ...] = Field((), description="changes of the weights, at rising token counts")
     shuffle_seed: int | None = Field(None, description="seed of the order of the data; null: the run's seed")
@@ -49,7 +81,7 @@ class WeightedParams(BaseModel):
 
 
 class MixtureRecipe(BaseModel):
-    """How documents become rows, and rows the samples of a run: each a component's `name` and its parameters."""
+    """How documents become rows, and rows samples: each a component's `name` and its parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     packing: dict[str, Any] = Field(
@@ -65,3 +97,32 @@ class MixtureRecipe(BaseModel):
             if not isinstance(getattr(self, key).get("name"), str):
                 raise ValueError(f"{key} needs a name")
         return self
+
+
+class CollatorParams(BaseModel):
+    """Parameters of every collator."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    predict_first: bool = Field(
+        False, description="predict the first token of a document from the last one of the document before it"
+    )
+    ignore_tokens: tuple[int, ...] = Field(
+        (), description="ids that are left out of the loss, such as that of <think>"
+    )
+    sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
+
+
+class DocumentMaskParams(CollatorParams):
+    """Parameters of `document_mask`."""
+
+    cu_seqlens: bool = Field(
+        False, description="add cu_seq_lens_q/k and max_length_q/k, for FlashAttention and varlen backends"
+    )
+
+
+class CausalParams(CollatorParams):
+    """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
+
+    predict_first: bool = Field(
+        True, description="predict the first token of a document from the one before it"
+    )

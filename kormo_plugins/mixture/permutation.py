@@ -1,9 +1,9 @@
 """A keyed bijection of 0..n-1 that needs no memory: shuffles a billion rows without a list of them.
 
-A balanced Feistel network permutes the numbers of 2h bits, where 4^h >= n is as small as it can be; a number that
-falls outside 0..n-1 is sent through again until it falls inside ("cycle walking", Black & Rogaway 2002), fewer than
-four times on average. Each round mixes one half with the finalizer of SplitMix64 (Steele et al. 2014). The network
-is a bijection whatever the rounds do; the rounds only make it look random.
+A balanced Feistel network permutes the numbers of 2h bits, where 4^h >= n is as small as it can be; a number
+that falls outside 0..n-1 is sent through again until it falls inside ("cycle walking", Black & Rogaway 2002),
+fewer than four times on average. Each round mixes one half with the finalizer of SplitMix64 (Steele et al.
+2014). The network is a bijection whatever the rounds do; the rounds only make it look random.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def subkey(key: np.uint64, number: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def permute(index: int, count: int, key: np.uint64) -> int:
+def permute(index: int, count: int, key: np.uint64) -> np.int64:
     """Where `index` of 0..count-1 goes. Bijective for each key.
 
     Args:

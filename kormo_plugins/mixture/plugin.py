@@ -7,37 +7,61 @@ from collections.abc import Iterable
 from kormo_plugins.hookspecs import Component, hookimpl
 
 PACKING = "kormo_plugins.mixture.packing:"
+PARAMS = "kormo_plugins.mixture.params:"
 
 
 @hookimpl
 def kormo_packings() -> Iterable[Component]:
     """`best_fit`, `concat` and `pad`."""
-    yield Component("best_fit", f"{PACKING}best_fit", "fullest row that takes it, longest first; cuts only what is longer than a row",
-                    f"{PACKING}BestFitParams", "Ding et al. 2024, arXiv 2404.10830")  # fmt: skip
-    yield Component("concat", f"{PACKING}concat", "one stream of documents, cut every row",
-                    f"{PACKING}ConcatParams", "GPT-3, and KORMo's published data path")  # fmt: skip
-    yield Component("pad", f"{PACKING}pad", "one document per row, the rest padding", f"{PACKING}PadParams")
+    yield Component(
+        "best_fit",
+        f"{PACKING}best_fit",
+        "fullest row that takes it, longest first; cuts only what is longer than a row",
+        f"{PARAMS}BestFitParams",
+        "Ding et al. 2024, arXiv 2404.10830",
+    )
+    yield Component(
+        "concat",
+        f"{PACKING}concat",
+        "one stream of documents, cut every row",
+        f"{PARAMS}ConcatParams",
+        "GPT-3, and KORMo's published data path",
+    )
+    yield Component("pad", f"{PACKING}pad", "one document per row, the rest padding", f"{PARAMS}PadParams")
 
 
 @hookimpl
 def kormo_mixings() -> Iterable[Component]:
     """`weighted`."""
-    yield Component("weighted", "kormo_plugins.mixture.schedule:weighted",
-                    "shares of tokens, exact to within one row at every step", "kormo_plugins.mixture.params:WeightedParams",
-                    "Tijdeman 1980; Baruah et al. 1996")  # fmt: skip
+    yield Component(
+        "weighted",
+        "kormo_plugins.mixture.schedule:weighted",
+        "shares of tokens, exact to within one row at every step",
+        f"{PARAMS}WeightedParams",
+        "Tijdeman 1980; Baruah et al. 1996",
+    )
 
 
 @hookimpl
 def kormo_collators() -> Iterable[Component]:
     """`document_mask`, `causal` and `flex`."""
     collators = "kormo_plugins.mixture.collators:"
-    yield Component("document_mask", f"{collators}document_mask", "documents do not see each other: positions restart, no mask",
-                    f"{collators}DocumentMaskParams")  # fmt: skip
+    yield Component(
+        "document_mask",
+        f"{collators}document_mask",
+        "documents do not see each other: positions restart, no mask",
+        f"{PARAMS}DocumentMaskParams",
+    )
     yield Component(
         "causal",
         f"{collators}causal",
         "a row is one text: no isolation, for the ablation",
-        f"{collators}CausalParams",
+        f"{PARAMS}CausalParams",
     )
-    yield Component("flex", f"{collators}flex", "documents do not see each other: a FlexAttention block mask",
-                    f"{collators}CollatorParams", "Dong et al. 2024, arXiv 2412.05496")  # fmt: skip
+    yield Component(
+        "flex",
+        f"{collators}flex",
+        "documents do not see each other: a FlexAttention block mask",
+        f"{PARAMS}CollatorParams",
+        "Dong et al. 2024, arXiv 2412.05496",
+    )

@@ -7,13 +7,14 @@
 
 That is 12 bytes per segment. The document of a segment is found in the shards' offsets when somebody asks.
 
-A source is packed in windows of `window` documents, so memory does not grow with it. What a policy leaves open at
-the end of a window (rows that are not full) is packed again with the next one; only the last window ends for good.
+A source is packed in windows of `window` documents, so memory does not grow with it. What a policy leaves
+open at the end of a window (rows that are not full) is packed again with the next one; only the last window
+ends for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,8 @@ def build_rows(
         plugins: where `policy` is looked up; the installed plugins by default.
         progress: called with (documents packed, documents in all).
     Returns:
-        The statistics of `rows.json`: `documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `segments`
-        and `fill`.
+        The statistics of `rows.json`: `documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`,
+        `segments` and `fill`.
     Raises:
         KormoError: unfinished shards, or a policy whose pieces do not account for every token.
     """
@@ -81,7 +82,7 @@ def build_rows(
     ledger = {"documents": source.documents, "tokens": source.tokens, "tokens_placed": 0, "tokens_dropped": 0}
     carried = np.zeros(0, np.int64), np.zeros(0, np.int64)
     packed = 0
-    for starts, lengths in _windows(source, window):
+    for starts, lengths in source.windows(window):
         packed += len(lengths)
         starts, lengths = np.concatenate([carried[0], starts]), np.concatenate([carried[1], lengths])
         packing = pack(lengths, row_length, params)
@@ -90,29 +91,33 @@ def build_rows(
         if progress:
             progress(packed, source.documents)
     if ledger["tokens_placed"] + ledger["tokens_dropped"] != source.tokens:
-        raise KormoError(f"packing {policy}", f"{ledger}", "tokens placed and dropped do not add up to the source's",
-                         "correct the plugin that provides the policy")  # fmt: skip
+        raise KormoError(
+            f"packing {policy}",
+            f"{ledger}",
+            "tokens placed and dropped do not add up to the source's",
+            "correct the plugin that provides the policy",
+        )
     files = {file.path.name: asdict(file.close()) for file in plan.files}
     stats = ledger | {
-        "rows": plan.rows, "segments": plan.segments,
+        "rows": plan.rows,
+        "segments": plan.segments,
         "fill": ledger["tokens_placed"] / (plan.rows * row_length) if plan.rows else 0.0,
-    }  # fmt: skip
-    write_json(out / ROWS_MANIFEST, {
-        "format": ROWS_FORMAT, "source": source.manifest["source"], "shards": source.identity,
-        "row_length": row_length, "policy": policy,
-        "params": params.model_dump(mode="json") if params is not None else {}, "window": window,
-        **stats, "files": files,
-    })  # fmt: skip
+    }
+    write_json(
+        out / ROWS_MANIFEST,
+        {
+            "format": ROWS_FORMAT,
+            "source": source.manifest["source"],
+            "shards": source.identity,
+            "row_length": row_length,
+            "policy": policy,
+            "params": params.model_dump(mode="json") if params is not None else {},
+            "window": window,
+            **stats,
+            "files": files,
+        },
+    )
     return stats
-
-
-def _windows(source: Shards, window: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Start position and token count of up to `window` documents at a time."""
-    for shard, offsets in enumerate(source.offsets):
-        base = int(source.first_token[shard])
-        for begin in range(0, len(offsets) - 1, window):
-            part = np.array(offsets[begin : begin + window + 1])
-            yield base + part[:-1], np.diff(part)
 
 
 class _Plan:
@@ -124,10 +129,16 @@ class _Plan:
         self.files[0].write(np.zeros(1, "<i8"))
 
     def add(
-        self, packing: Packing, starts: NDArray[np.int64], lengths: NDArray[np.int64], ledger: dict[str, int],
-        last: bool, policy: str,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
-        """Appends the closed rows (all, if `last`), keeps the ledger, and returns the open pieces to be packed again."""
+        self,
+        packing: Packing,
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        ledger: dict[str, int],
+        last: bool,
+        policy: str,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Appends the closed rows (all, if `last`), keeps the ledger, and returns the open pieces to be
+        packed again."""
         sizes = packing.end - packing.start
         self._check(packing, sizes, lengths, policy)
         rows = packing.closed if not last or packing.drop_tail else len(packing.rows) - 1
@@ -148,25 +159,31 @@ class _Plan:
     ) -> None:
         """Every piece lies inside its document, no two overlap, and no row is longer than a row."""
         counts = np.diff(packing.rows)
-        whole = (
-            len(counts) == 0 or (counts > 0).all() and packing.rows[0] == 0 and packing.rows[-1] == len(sizes)
+        whole = not len(sizes) or (
+            packing.rows[0] == 0 and packing.rows[-1] == len(sizes) and counts.min() > 0
         )
-        inside = (
-            (sizes > 0).all()
-            and (packing.start >= 0).all()
-            and (packing.end <= lengths[packing.document]).all()
+        known = not len(sizes) or (packing.document.min() >= 0 and packing.document.max() < len(lengths))
+        inside = known and not (
+            (sizes <= 0).any() or (packing.start < 0).any() or (packing.end > lengths[packing.document]).any()
         )
-        filled = np.add.reduceat(sizes, packing.rows[:-1]) if len(counts) else np.zeros(0, np.int64)
-        order = (
-            np.lexsort((packing.start, packing.document)) if len(sizes) and inside else np.zeros(0, np.int64)
-        )
-        document, start, end = packing.document[order], packing.start[order], packing.end[order]
-        apart = ((document[1:] != document[:-1]) | (start[1:] >= end[:-1])).all()
-        if not (whole and inside and apart and (filled <= self.row_length).all()):
+        filled = np.add.reduceat(sizes, packing.rows[:-1]) if whole and len(sizes) else np.zeros(0, np.int64)
+        apart = inside and _apart(packing, len(lengths))
+        if not (whole and apart and (filled <= self.row_length).all()):
             raise KormoError(
-                f"packing {policy}", "a piece outside its document, two that overlap, or a row that is too long",
-                "such a plan would repeat or lose tokens", "correct the plugin that provides the policy",
-            )  # fmt: skip
+                f"packing {policy}",
+                "a piece outside its document, two that overlap, or a row that is too long",
+                "such a plan would repeat or lose tokens",
+                "correct the plugin that provides the policy",
+            )
+
+
+def _apart(packing: Packing, documents: int) -> bool:
+    """Whether no two pieces of one document overlap; only documents of several pieces need a look."""
+    several = np.bincount(packing.document, minlength=documents) > 1
+    chosen = np.flatnonzero(several[packing.document])
+    order = chosen[np.lexsort((packing.start[chosen], packing.document[chosen]))]
+    document, start, end = packing.document[order], packing.start[order], packing.end[order]
+    return bool(((document[1:] != document[:-1]) | (start[1:] >= end[:-1])).all())
 
 
 class Rows:
@@ -184,10 +201,11 @@ class Rows:
         self.manifest = read_json(self.folder / ROWS_MANIFEST, ROWS_FORMAT)
         if self.manifest["shards"] != shards.identity:
             raise KormoError(
-                str(self.folder / ROWS_MANIFEST), f"a plan for the shards {self.manifest['shards'][:12]}",
-                f"the shards in {shards.folder} are {shards.identity[:12]}: they were built again, or swapped",
+                str(self.folder / ROWS_MANIFEST),
+                f"a plan for the shards {self.manifest['shards'][:12]}",
+                f"those in {shards.folder} are {shards.identity[:12]}: they were built again, or swapped",
                 "build the row plan again, or name the shards it was made for",
-            )  # fmt: skip
+            )
         for name, record in self.files().items():
             record.check(self.folder / name, contents=False)
         self.rows = int(self.manifest["rows"])
@@ -214,7 +232,8 @@ class Rows:
         return [(int(start), int(length)) for start, length in pairs]
 
     def pieces(self, row: int) -> list[tuple[int, int, int]]:
-        """(document, start, end) of each segment of a row; start and end count from the document's first token."""
+        """(document, start, end) of each segment of a row; start and end count from the document's first
+        token."""
         found = []
         for position, length in self.segments(row):
             document = self.shards.locate(position)

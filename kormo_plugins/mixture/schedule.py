@@ -1,17 +1,19 @@
 """How many rows of each source come before a given step: c_s(k) for source s and step k.
 
-With rates r_s that sum to 1 and B rows a step, n = kB rows come before step k and source s should have given r_s n of
-them. Three things are wanted of the whole numbers c_s(k): they sum to n, each is within one row of r_s n, and none
-ever falls. Rounding each target by itself, or the running sums of the targets, breaks the third one.
+With rates r_s that sum to 1 and B rows a step, n = kB rows come before step k and source s should have given
+r_s n of them. Three things are wanted of the whole numbers c_s(k): they sum to n, each is within one row of
+r_s n, and none ever falls. Rounding each target by itself, or the running sums of the targets, breaks the
+third one.
 
-So each row is treated as a job. Row j of source s may run once r_s n > j, and must have run when r_s n >= j + 1; a step
-runs B jobs. Any schedule that meets these times is within one row of every share. One exists (Tijdeman 1980, "The
-chairman assignment problem"; Baruah et al. 1996, "Proportionate progress"), and taking the job whose time runs out
-first finds it, since all jobs are of one length. A step costs O(sources log sources), no data is read, and the counts
-are kept every `EVERY` steps: going to step 1,000,000 of a run with 20 sources takes well under a second, once.
+So each row is treated as a job. Row j of source s may run once r_s n > j, and must have run when r_s n >= j +
+1; a step runs B jobs. Any schedule that meets these times is within one row of every share. One exists
+(Tijdeman 1980, "The chairman assignment problem"; Baruah et al. 1996, "Proportionate progress"), and taking
+the job whose time runs out first finds it, since all jobs are of one length. A step costs O(sources log
+sources), no data is read, and the counts are kept every `EVERY` steps: going to step 1,000,000 of a run with
+20 sources takes well under a second, once.
 
-Stages begin at a step. Within each, the counts run from zero by that stage's rates and are added to those that the
-stages before it had reached, so a change of weights neither repeats nor skips a row.
+Stages begin at a step. Within each, the counts run from zero by that stage's rates and are added to those
+that the stages before it had reached, so a change of weights neither repeats nor skips a row.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ class Mixing(Protocol):
     """A schedule: what a mixing component gives."""
 
     def counts(self, step: int) -> NDArray[np.int64]:
-        """Rows of each source, in order of name, that come before `step`; int64 [sources]. They sum to step times
-        the global batch and never fall."""
+        """Rows of each source, in order of name, that come before `step`; int64 [sources]. They sum to step
+        times the global batch and never fall."""
 
     def stages(self) -> list[dict[str, Any]]:
         """`from_step` and `shares` (source -> share of tokens) of each stage."""
@@ -98,9 +100,13 @@ class Weighted:
     """
 
     def __init__(
-        self, names: Sequence[str], starts: Sequence[int], rates: Sequence[NDArray[np.float64]],
-        token_shares: Sequence[Mapping[str, float]], batch: int,
-    ) -> None:  # fmt: skip
+        self,
+        names: Sequence[str],
+        starts: Sequence[int],
+        rates: Sequence[NDArray[np.float64]],
+        token_shares: Sequence[Mapping[str, float]],
+        batch: int,
+    ) -> None:
         self.names, self.starts, self.batch = list(names), list(starts), batch
         self._rates, self._shares = list(rates), [dict(s) for s in token_shares]
         zero = np.zeros(len(names), np.int64)
@@ -148,14 +154,15 @@ def weighted(
 ) -> Weighted:
     """The schedule of a recipe.
 
-    Shares are of tokens. A source whose rows hold fewer tokens than another's (padding) gives more rows for the same
-    share: its rate is share / (tokens per row), scaled so that the rates sum to 1.
+    Shares are of tokens. A source whose rows hold fewer tokens than another's (padding) gives more rows for
+    the same share: its rate is share / (tokens per row), scaled so that the rates sum to 1.
 
     Args:
         sources: size of each source that has been built.
         steps: length of the run; every source must last for it within `max_epochs`.
     Raises:
-        KormoError: weights that name no source, or a source that would run out, with the step at which it does.
+        KormoError: weights that name no source, or a source that would run out, with the step at which it
+            does.
     """
     names = sorted(sources)
     tokens = {name: sources[name].tokens for name in names}
@@ -165,8 +172,12 @@ def weighted(
         start = -(-stage.from_tokens // (global_batch * row_length))
         where = f"kormo.mixture.stages[{number}].weights"
         if start == parts[-1][0]:
-            raise KormoError(where, f"the start at {stage.from_tokens:,} tokens", f"that is step {start}, where the "
-                             "stage before it begins", "leave one of them out, or move it by a step")  # fmt: skip
+            raise KormoError(
+                where,
+                f"the start at {stage.from_tokens:,} tokens",
+                f"that is step {start}, where the stage before it begins",
+                "leave one of them out, or move it by a step",
+            )
         parts.append((start, stage.weights, stage.temperature or params.temperature, where))
     token_shares = [shares(weights, tokens, temperature, where) for _, weights, temperature, where in parts]
     rates = [np.array([share[name] for name in names]) / per_row for share in token_shares]
@@ -187,8 +198,12 @@ def check_epochs(
     """
     names = sorted(rows)
     if isinstance(max_epochs, Mapping) and (unknown := sorted(set(max_epochs) - set(names))):
-        raise KormoError("kormo.mixture.max_epochs", repr(unknown[0]), f"there are the sources: {', '.join(names)}",
-                         "correct the name")  # fmt: skip
+        raise KormoError(
+            "kormo.mixture.max_epochs",
+            repr(unknown[0]),
+            f"there are the sources: {', '.join(names)}",
+            "correct the name",
+        )
     final, short = mixing.counts(steps), []
     for place, name in enumerate(names):
         limit = max_epochs.get(name) if isinstance(max_epochs, Mapping) else max_epochs
@@ -202,6 +217,9 @@ def check_epochs(
             f"{name} at step {low:,} of {steps:,} ({final[place] / rows[name]:.2f} epochs of {limit:g})"
         )
     if short:
-        raise KormoError("kormo.mixture.max_epochs", "sources that run out: " + "; ".join(short),
-                         "their shares cannot be held to the end within max_epochs",
-                         "lower their weights, raise max_epochs, or train for fewer steps")  # fmt: skip
+        raise KormoError(
+            "kormo.mixture.max_epochs",
+            "sources that run out: " + "; ".join(short),
+            "their shares cannot be held to the end within max_epochs",
+            "lower their weights, raise max_epochs, or train for fewer steps",
+        )

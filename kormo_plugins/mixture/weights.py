@@ -1,15 +1,15 @@
 """The tree of weights -> the share of each source.
 
-A flat mapping gives relative weights. A group has a `share` relative to its neighbours and divides it among its
-members, to any depth:
+A flat mapping gives relative weights. A group has a `share` relative to its neighbours and divides it among
+its members, to any depth:
 
     weights:
       korean:  {share: 60, of: {ko_web: 1, ko_synth: 3}}     # ko_web 15 %, ko_synth 45 %
       english: {share: 40, of: {en_web: 1}}
 
-Shares are of tokens. A temperature T flattens (T > 1) or sharpens the shares: p becomes p^(1/T), scaled to sum to 1.
-Without weights, each source weighs as many tokens as it has, so that T alone gives the usual temperature sampling of
-multilingual models (Devlin et al. 2018; Conneau et al. 2020, arXiv 1911.02116).
+Shares are of tokens. A temperature T flattens (T > 1) or sharpens the shares: p becomes p^(1/T), scaled to
+sum to 1. Without weights, each source weighs as many tokens as it has, so that T alone gives the usual
+temperature sampling of multilingual models (Devlin et al. 2018; Conneau et al. 2020, arXiv 1911.02116).
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
             if isinstance(node, Group):
                 walk(node.of, part, f"{path}.{name}.of")
             elif name in found:
-                raise KormoError(f"{path}.{name}", "a source that the tree already has", "its share would be two "
-                                 "different ones", "name each source once")  # fmt: skip
+                raise KormoError(
+                    f"{path}.{name}",
+                    "a source that the tree already has",
+                    "its share would be two different ones",
+                    "name each source once",
+                )
             else:
                 found[name] = part
 
@@ -81,11 +85,19 @@ def shares(
     plain = leaves(weights, where) if weights is not None else leaves(dict(tokens), where)
     for name, share in plain.items():
         if name not in tokens:
-            raise KormoError(f"{where}.{name}", "a source that has no shards", f"there are: {', '.join(sorted(tokens))}",
-                             closest(name, tokens, "add it to the dataset recipe, or remove its weight"))  # fmt: skip
+            raise KormoError(
+                f"{where}.{name}",
+                "a source that has no shards",
+                f"there are: {', '.join(sorted(tokens))}",
+                closest(name, tokens, "add it to the dataset recipe, or remove its weight"),
+            )
         if share and not tokens[name]:
-            raise KormoError(f"{where}.{name}", "a source of no tokens", "nothing can be drawn from it",
-                             "give it the weight 0, or check the steps that empty it")  # fmt: skip
+            raise KormoError(
+                f"{where}.{name}",
+                "a source of no tokens",
+                "nothing can be drawn from it",
+                "give it the weight 0, or check the steps that empty it",
+            )
     flat = {name: share ** (1 / temperature) if share else 0.0 for name, share in plain.items()}
     total = sum(flat.values())
     return {name: flat.get(name, 0.0) / total for name in sorted(tokens)}

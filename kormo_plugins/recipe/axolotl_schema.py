@@ -1,23 +1,23 @@
 """The keys that Axolotl and its plugins accept, without importing Axolotl.
 
-Its configuration model takes seconds and torch to import, so it is read once, reduced to JSON Schema and cached:
+Its configuration model takes seconds and torch to import, so it is read once, as JSON Schema, and cached:
 
     $XDG_CACHE_HOME/kormo/axolotl-schema-<hash of versions and plugins>.json
 
-A miss is filled by a child process (or in place, where Axolotl is imported anyway), written under a temporary name
-and renamed. Plugins outside Axolotl have no version that changes with each edit, so the files of their argument
-models are noted with size and time, and the entry is rebuilt when one of them changed.
+A miss is filled by a child process (or in place, where Axolotl is imported anyway), written under a temporary
+name and renamed. Plugins outside Axolotl have no version that changes with each edit, so the files of their
+argument models are noted with size and time, and the entry is rebuilt when one of them changed.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
-import subprocess
+import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,10 @@ from kormo_plugins.recipe.json_types import Schema, object_schema
 OURS = ("kormo_plugins.KormoPlugin", "kormo_plugins.bridge.KormoPlugin")
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised when entries of an older layout must not be read."""
 
+SHIPPED = "axolotl.integrations"
 MODEL_MODULE = "axolotl.utils.schemas.config"
 
 
@@ -44,7 +45,7 @@ class SchemaView:
     Args:
         schema: JSON Schema of the whole configuration (`properties`, `additionalProperties: false`).
         definitions: JSON Schema of the models that it refers to (`#/$defs/<name>`).
-        command_line: options of Axolotl's commands that it writes into the configuration although they are no keys.
+        command_line: options of Axolotl's commands that land in the configuration without being keys.
     """
 
     schema: Schema
@@ -63,12 +64,15 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     Args:
         plugins: Axolotl plugins as a recipe lists them; ours is left out.
     Raises:
-        KormoError: Axolotl is not installed, or a plugin cannot be imported (Axolotl itself would go on without it).
+        KormoError: Axolotl is not installed, or a plugin cannot be imported (Axolotl itself would go on
+            without it).
     """
     names = sorted({name for name in plugins if name not in OURS})
     path = cache_folder() / f"axolotl-schema-{identity(_key(names))[:IDENTITY_LENGTH]}.json"
     content = _read(path)
     if content is None:
+        for name in names:
+            _look_up(name)
         content = build(names) if MODEL_MODULE in sys.modules else _build_apart(names)
         _write(path, content)
     return SchemaView(content["schema"], content["definitions"], frozenset(content["command_line"]))
@@ -86,9 +90,11 @@ def _key(plugins: list[str]) -> dict[str, Any]:
             versions[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             raise KormoError(
-                f"the package {distribution}", "not installed", "a recipe is a configuration of Axolotl's",
+                f"the package {distribution}",
+                "not installed",
+                "a recipe is a configuration of Axolotl's",
                 "pip install kormo-plugins brings it",
-            ) from None  # fmt: skip
+            ) from None
     return {"format": FORMAT, "versions": versions, "plugins": plugins}
 
 
@@ -102,6 +108,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
@@ -119,20 +127,29 @@ def _stamp(path: Path) -> list[int]:
 
 def _build_apart(plugins: list[str]) -> dict[str, Any]:
     """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
         out = Path(folder) / "schema.json"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         child = subprocess.run(
             [sys.executable, "-m", "kormo_plugins.recipe.axolotl_schema", str(out), *plugins],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
         content = json.loads(out.read_text(encoding="utf-8")) if out.exists() else None
     if content is None:
         last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
         raise KormoError(
-            "the installed Axolotl", last, "its configuration model could not be imported",
+            "the installed Axolotl",
+            last,
+            "its configuration model could not be imported",
             f"try `{sys.executable} -c 'import {MODEL_MODULE}'`; this version of kormo-plugins is for axolotl 0.19",
-        )  # fmt: skip
+        )
     if "error" in content:
         raise KormoError(*content["error"])
     return dict(content)
@@ -149,6 +166,8 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
     definitions: dict[str, Schema] = {}
     schema = object_schema(AxolotlInputConfig, definitions)
     schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    for key, names in _closed_lists().items():
+        schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
     sources: dict[str, list[int]] = {}
     for plugin in plugins:
         model = _arguments(plugin)
@@ -165,9 +184,6 @@ def _arguments(plugin: str) -> Any:
     """The argument model of an Axolotl plugin, or None if it has none."""
     from axolotl.integrations.base import load_plugin
 
-    where = f"plugins: {plugin}"
-    if "." not in plugin:
-        raise KormoError(where, repr(plugin), "a plugin is named by module and class", "write package.module.Class")
     try:
         named = load_plugin(plugin).get_input_args()
         if named is None:
@@ -176,23 +192,54 @@ def _arguments(plugin: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
         raise KormoError(
-            where, f"{type(error).__name__}: {error}",
+            f"plugins: {plugin}",
+            f"{type(error).__name__}: {error}",
             "it cannot be imported; Axolotl would print this and train without it",
-            closest(plugin, _shipped()) or "install what it needs, or remove it from `plugins`",
-        ) from error  # fmt: skip
+            "install what it needs, or remove it from `plugins`",
+        ) from error
 
 
-def _shipped() -> list[str]:
-    """The plugins that come with Axolotl, as a recipe names them."""
-    import re
+def _look_up(plugin: str) -> None:
+    """Refuses a plugin that Axolotl does not ship, from the text of its files: importing takes seconds."""
+    where = f"plugins: {plugin}"
+    package, _, name = plugin.rpartition(".")
+    if not package:
+        raise KormoError(
+            where, repr(plugin), "a plugin is named by its module and its class", "write package.module.Class"
+        )
+    spec = importlib.util.find_spec("axolotl")  # finds the folder without importing it
+    if not package.startswith(SHIPPED + ".") or spec is None:
+        return
+    folder = Path(next(iter(spec.submodule_search_locations or ()))) / "integrations"
+    found: list[str] = []
+    texts: dict[str, str] = {}
+    for file in folder.glob("*/__init__.py"):
+        text = texts[file.parent.name] = file.read_text(encoding="utf-8")
+        classes = re.findall(r"^class (\w+Plugin)\b|\bimport (\w+Plugin)$", text, re.M)
+        found += [f"{SHIPPED}.{file.parent.name}.{defined or imported}" for defined, imported in classes]
+    folder_name, _, module = package.removeprefix(SHIPPED + ".").partition(".")
+    if module or re.search(rf"\b{re.escape(name)}\b", texts.get(folder_name, "")):
+        return  # a module inside, or a class that is at least mentioned: importing it will tell
+    raise KormoError(
+        where,
+        f"the class {name} of {package}",
+        "Axolotl ships no such plugin; it would print an error and train without it",
+        closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
+    )
 
-    import axolotl.integrations
 
-    found = []
-    for file in Path(axolotl.integrations.__path__[0]).glob("*/__init__.py"):
-        classes = re.findall(r"^class (\w+Plugin)\b|import (\w+Plugin)$", file.read_text(encoding="utf-8"), re.M)
-        found += [f"axolotl.integrations.{file.parent.name}.{a or b}" for a, b in classes]
-    return found
+def _closed_lists() -> dict[str, list[str]]:
+    """Keys that Axolotl's model declares as text, and the names that its trainer builder will take.
+
+    Left to Axolotl, a misspelt optimizer is found after the data is built and the model loaded.
+    """
+    from axolotl.utils.schemas.enums import CustomSupportedOptimizers
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
+
+    optimizers = {name.value for group in (OptimizerNames, CustomSupportedOptimizers) for name in group}
+    schedulers = {name.value for name in SchedulerType} | {"one_cycle", "rex"}
+    return {"optimizer": sorted(optimizers), "lr_scheduler": sorted(schedulers)}
 
 
 def _options() -> list[str]:

@@ -1,26 +1,18 @@
-"""Is this recipe what its author meant? Every key known, every value of its kind, no contradiction.
+"""Axolotl's part of a recipe: every key known, every value of its kind.
 
-Four looks, cheap ones first, each stopping at the first fault: the file itself (`extends` needs our plugin), Axolotl's
-part against the cached schema, our block against the models of the installed components, the rules across keys. With
-`full`, Axolotl's own validators as well. None of them imports torch but the last.
+Axolotl drops a key that it does not know, at any depth, without a word. Here it is an error with the nearest name,
+from the cached schema of the installed Axolotl, without importing it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.axolotl_schema import OURS, SchemaView, axolotl_keys
 from kormo_plugins.recipe.json_types import Fault, faults
-from kormo_plugins.recipe.resolve import COMMAND_LINE, EXTENDS, Resolved, resolve, resolve_data
-from kormo_plugins.recipe.rules import RULES, Recipe
-from kormo_plugins.recipe.yaml_file import read_yaml
-from kormo_plugins.registry import Registry, registry
-
-ToAxolotl = Callable[[Resolved], dict[str, Any]]
+from kormo_plugins.recipe.resolve import COMMAND_LINE, Resolved
 
 MEANT = {
     "torch_dtype": "say it under kormo.precision",
@@ -36,88 +28,29 @@ MEANT = {
 }
 """Keys of other programs, and what they are called here."""
 
-
-@dataclass(frozen=True)
-class Report:
-    """What was looked at and found in order.
-
-    Args:
-        path: the recipe.
-        kind: `recipe` or `dataset recipe`.
-        files: every file that was read.
-        keys: number of values that were checked.
-        full: Axolotl's own validators ran too.
-    """
-
-    path: Path
-    kind: str
-    files: list[Path]
-    keys: int
-    full: bool
+PLUGIN_OF = {
+    "liger_": "axolotl.integrations.liger.LigerPlugin",
+    "cut_cross_entropy": "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",
+}
+"""Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
 
 
-def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None) -> Report:
-    """Checks a recipe, or a dataset recipe by itself.
-
-    Args:
-        path: the file.
-        overrides: nested mapping that wins over it, as in `resolve`.
-        full: turns the resolved recipe into Axolotl's configuration; given, Axolotl's validators run on that (seconds).
-    Raises:
-        KormoError: the first fault.
-    """
-    path = Path(path)
-    own = read_yaml(path)
-    if "sources" in own and "kormo" not in own:
-        from kormo_plugins.recipe.data import parse_data
-
-        data = resolve_data(path, overrides)
-        parse_data(data.values, registry(), lambda key: data.where(key) if key else str(path))
-        return Report(path, "dataset recipe", data.files, _count(data.values), False)
-    named_in_file(own, path)
-    resolved = resolve(path, overrides)
-    check(resolved)
-    if full:
-        check_with_axolotl(resolved, full(resolved))
-    return Report(path, "recipe", resolved.files, _count(resolved.values), full is not None)
-
-
-def check(resolved: Resolved) -> None:
-    """All quick checks of a resolved recipe.
+def check_axolotl_keys(resolved: Resolved) -> None:
+    """Axolotl's part of a recipe against the installed Axolotl and the plugins that the recipe lists.
 
     Raises:
-        KormoError: the first fault.
+        KormoError: our plugin is not listed, another cannot be imported, or a key or value is wrong.
     """
-    plugins = resolved.values.get("plugins")
+    plugins = resolved.get("plugins")
     names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
     if not set(names) & set(OURS):
         raise KormoError(
-            resolved.where("plugins"), f"plugins: {plugins!r}" if plugins else "nothing",
-            "Axolotl would not load us and would drop the `kormo:` block in silence", f"add {OURS[0]} to plugins",
-        )  # fmt: skip
+            resolved.where("plugins"),
+            f"plugins: {plugins!r}" if plugins else "nothing",
+            "Axolotl would not load us and would drop the `kormo:` block in silence",
+            f"add {OURS[0]} to plugins",
+        )
     check_keys(resolved.values, axolotl_keys(names), resolved)
-    recipe = Recipe(resolved)
-    for rule in RULES[:2]:  # without these there is no block to look into
-        rule(recipe)
-    check_block(resolved)
-    for rule in RULES[2:]:
-        rule(recipe)
-
-
-def named_in_file(own: Mapping[str, Any], path: Path) -> None:
-    """A file that says `extends` must itself name our plugin: Axolotl reads this file only.
-
-    Raises:
-        KormoError: it does not.
-    """
-    plugins = own.get("plugins")
-    named = {plugins} if isinstance(plugins, str) else {p for p in plugins or () if isinstance(p, str)}
-    if EXTENDS in own and not named & set(OURS):
-        raise KormoError(
-            f"{path}: {EXTENDS}", f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
-            f"Axolotl would not load us, drop {EXTENDS} in silence and train from what is left",
-            f"add `plugins: [{OURS[0]}]` to this file (those of the files it extends are kept)",
-        )  # fmt: skip
 
 
 def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> None:
@@ -136,7 +69,8 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
     for fault in sorted(found, key=lambda fault: bool(fault.expected)):
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
-            raise KormoError(where, _shown(fault.value), f"it should be {fault.expected}", "give a value of that kind")
+            fix = closest(str(fault.value), fault.known, "give a value of that kind")
+            raise KormoError(where, shown(fault.value), f"it should be {fault.expected}", fix)
         name = fault.key.rsplit(".", 1)[-1]
         raise KormoError(
             where, f"the key {name!r}", "Axolotl does not know it and would drop it in silence",
@@ -147,6 +81,9 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
 def _meant(name: str, fault: Fault, view: SchemaView) -> str:
     if name == fault.key and name in MEANT:
         return f"remove it: {MEANT[name]}"
+    for beginning, plugin in PLUGIN_OF.items():
+        if name == fault.key and name.startswith(beginning) and not any(k.startswith(beginning) for k in view.keys):
+            return f"list {plugin} under `plugins`"
     from kormo_plugins.recipe.schema import KormoBlock
 
     near = closest(name, [*fault.known, *(("kormo",) if name == fault.key else ())])
@@ -168,90 +105,8 @@ def _prefixed(fault: Fault) -> bool:
     return block == "fsdp_config" and name.startswith("fsdp_") and name.removeprefix("fsdp_") in fault.known
 
 
-def check_block(resolved: Resolved) -> None:
-    """Our block, against the models of the installed components.
-
-    Raises:
-        KormoError: an unknown key or component, a missing value, or one of the wrong kind.
-    """
-    from kormo_plugins.recipe.data import parse_data
-    from kormo_plugins.recipe.schema import parse_block
-
-    block = resolved.values["kormo"]
-    components = components_of(resolved)
-    try:
-        parsed = parse_block(block, components, str(resolved.path))
-    except KormoError as error:
-        raise _placed(error, resolved) from None
-    if parsed.data is not None:
-        parse_data(parsed.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data"))
-    train = parsed.tokenizer.train if parsed.tokenizer else None
-    if train is not None:
-        name = train.get("name")
-        where = resolved.where("kormo.tokenizer.train")
-        if not isinstance(name, str):
-            raise KormoError(where, _shown(name), "`name` says which tokenizer is trained",
-                             f"set name to one of: {', '.join(components.names('tokenizer')) or 'none is installed'}")  # fmt: skip
-        components.params("tokenizer", name, {key: value for key, value in train.items() if key != "name"}, where)
-
-
-def components_of(resolved: Resolved) -> Registry:
-    """The registry with the plugins that the recipe names under `kormo.plugins`.
-
-    Raises:
-        KormoError: a plugin cannot be imported, or `kormo.plugins` is not a list of names.
-    """
-    block = resolved.values.get("kormo")
-    names = block.get("plugins") if isinstance(block, Mapping) else None
-    if names is not None and not (isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)):
-        raise KormoError(resolved.where("kormo.plugins"), _shown(names), "it is a list of modules", "write [my.module]")
-    return registry(tuple(names or ()))
-
-
-def _placed(error: KormoError, resolved: Resolved) -> KormoError:
-    """The error with the file that set the key in place of the file that was asked for."""
-    file, _, key = error.where.partition(": ")
-    if file != str(resolved.path) or not key:
-        return error
-    return KormoError(resolved.where(key), error.what, error.why, error.fix)
-
-
-def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
-    """Axolotl's own validators on the configuration that it would get (imports Axolotl and torch).
-
-    The checks of this machine's GPU are left out: a recipe for eight GPUs can be validated on a laptop.
-
-    Raises:
-        KormoError: what they refuse.
-    """
-    from axolotl.integrations.base import PluginManager
-    from axolotl.utils.config import validate_config
-    from axolotl.utils.dict import DictDefault
-    from pydantic import ValidationError
-
-    manager = PluginManager.get_instance()
-    for name in values.get("plugins") or ():
-        manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
-    try:
-        validate_config(DictDefault(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise KormoError(
-            resolved.where(key) if key else str(resolved.path),
-            _shown(first["input"]) if key else "a combination of keys that Axolotl refuses",
-            first["msg"].removeprefix("Value error, "), "change what the message names",
-        ) from None  # fmt: skip
-    except (ValueError, DeprecationWarning, ImportError) as error:
-        raise KormoError(str(resolved.path), "a combination of keys that Axolotl refuses", str(error),
-                         "change what the message names") from None  # fmt: skip
-
-
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as YAML spells it, cut to the length of a line."""
     text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, (bool, type(None))) else None
     text = text or repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _count(value: Any) -> int:
-    return sum(_count(child) for child in value.values()) if isinstance(value, Mapping) else 1

@@ -1,8 +1,9 @@
 """A dataset recipe as one object: sources → cleaning steps → rows → a weighted mixture.
 
-Its keys have two owners, who do not know each other: `corpus/` (what the documents are) and `mixture/` (how they
-become rows and share a run). Here the mapping is divided between their models, the components that it names are
-checked, and the one thing that only both together know: whether the mixture weighs the sources that there are.
+Its keys have two owners, who do not know each other: `corpus/` (what the documents are) and `mixture/` (how
+they become rows and share a run). Here the mapping is divided between their models, the components that it
+names are checked, and the one thing that only both together know: whether the mixture weighs the sources that
+there are.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
         components: the readers, generators, steps, packings and mixings that may be named.
         where: for messages: a prefix, or a function of the dotted key inside `values` ("" for the whole).
     Raises:
-        KormoError: an unknown key or component, a missing value, one of the wrong kind, or weights that do not match
-            the sources.
+        KormoError: an unknown key or component, a missing value, one of the wrong kind, or weights that do
+            not match the sources.
     """
     from kormo_plugins.corpus.params import CorpusRecipe
     from kormo_plugins.mixture.params import MixtureRecipe
@@ -55,8 +56,12 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
     known = [*CorpusRecipe.model_fields, *MixtureRecipe.model_fields]
     for key in values:
         if key not in known:
-            raise KormoError(place(str(key)), f"the key {key!r}", "a dataset recipe has no such key",
-                             closest(str(key), known, f"the keys are: {', '.join(known)}"))  # fmt: skip
+            raise KormoError(
+                place(str(key)),
+                f"the key {key!r}",
+                "a dataset recipe has no such key",
+                closest(str(key), known, f"the keys are: {', '.join(known)}"),
+            )
     corpus, mixture = (
         _checked(model, part, place) for model, part in zip((CorpusRecipe, MixtureRecipe), parts, strict=True)
     )
@@ -111,31 +116,37 @@ def _component(components: Registry, kind: str, choice: Any, where: str) -> None
     name = choice.get("name") if isinstance(choice, Mapping) else None
     if not isinstance(name, str):
         raise KormoError(
-            where, repr(choice), f"a {kind.replace('_', ' ')} is chosen by name",
+            where,
+            repr(choice),
+            f"a {kind.replace('_', ' ')} is chosen by name",
             f"write {{name: …}} with one of: {', '.join(components.names(kind)) or 'none is installed'}",
-        )  # fmt: skip
+        )
     components.params(kind, name, {key: value for key, value in choice.items() if key != "name"}, where)
 
 
 def _weighed(values: Mapping[str, Any], place: Where) -> None:
+    """Every weight has a source, and every source a weight, in the mixture or in one of its stages."""
     mixture = values.get("mixture")
-    weights = mixture.get("weights") if isinstance(mixture, Mapping) else None
-    if not weights:
-        return
-    sources, named = list(values.get("sources") or ()), weighed_sources(weights)
-    for name in named:
-        if name not in sources:
-            raise KormoError(
-                place("mixture.weights"), f"a weight for {name!r}", "there is no source of that name",
-                closest(name, sources) or f"the sources are: {', '.join(map(str, sources)) or 'none'}",
-            )  # fmt: skip
-        if named.count(name) > 1:
-            raise KormoError(place("mixture.weights"), f"two weights for {name!r}", "its share would be ambiguous",
-                             "name each source once")  # fmt: skip
+    mixture = mixture if isinstance(mixture, Mapping) else {}
+    stages = [stage for stage in mixture.get("stages") or () if isinstance(stage, Mapping)]
+    trees = {"mixture.weights": mixture.get("weights")}
+    trees |= {f"mixture.stages[{index}].weights": stage.get("weights") for index, stage in enumerate(stages)}
+    sources = list(values.get("sources") or ())
+    for key, weights in trees.items():
+        for name in weighed_sources(weights):
+            if name not in sources:
+                raise KormoError(
+                    place(key),
+                    f"a weight for {name!r}",
+                    "there is no source of that name",
+                    closest(name, sources) or f"the sources are: {', '.join(map(str, sources)) or 'none'}",
+                )
+    named = {name for weights in trees.values() for name in weighed_sources(weights)}
     for name in sources:
-        if name not in named:
+        if all(trees.values()) and name not in named:
             raise KormoError(
-                place("mixture.weights"), f"no weight for the source {name!r}",
+                place("mixture.weights"),
+                f"no weight for the source {name!r}",
                 "its documents would be read, cleaned and packed, and then never be trained on",
                 f"give {name} a weight (0 says that it is left out on purpose), or remove the source",
-            )  # fmt: skip
+            )

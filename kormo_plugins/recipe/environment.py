@@ -1,6 +1,6 @@
-"""`${NAME}` and `${NAME:-default}` in the strings of a dataset recipe: where the documents lie differs by machine.
+"""`${NAME}` and `${NAME:-default}` in a dataset recipe: where the documents lie differs by machine.
 
-Only there. Everything else that a recipe says is the same on every machine, so that one recipe is one experiment.
+Only there. Everything else that a recipe says is the same on every machine, so one recipe is one experiment.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*)
 def expand(value: Any, where: str, environment: Mapping[str, str] | None = None) -> Any:
     """`value` with every `${…}` in its strings replaced; `$${` stands for a literal `${`.
 
-    As in a shell, `:-default` is taken when the variable is not set or empty. A variable without a default must be
-    set: an empty path would read the wrong folder.
+    As in a shell, `:-default` is taken when the variable is not set or empty. A variable without a default
+    must be set: an empty path would read the wrong folder.
 
     Args:
         value: any value of a recipe; mappings and lists are walked, keys are left alone.
@@ -45,9 +45,11 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
     parts = _NAME.fullmatch(match["body"])
     if parts is None:
         raise KormoError(
-            where, f"{match[0]!r}", "it is neither ${NAME} nor ${NAME:-default}",
+            where,
+            f"{match[0]!r}",
+            "it is neither ${NAME} nor ${NAME:-default}",
             "write one of the two, or $${ for a literal ${",
-        )  # fmt: skip
+        )
     found = variables.get(parts["name"], "")
     if found:
         return found
@@ -55,6 +57,8 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
         return parts["value"]
     state = "is set to nothing" if parts["name"] in variables else "is not set"
     raise KormoError(
-        where, f"{match[0]!r}", f"the environment variable {parts['name']} {state}, and there is no default",
+        where,
+        f"{match[0]!r}",
+        f"the environment variable {parts['name']} {state}, and there is no default",
         closest(parts["name"], variables) or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
-    )  # fmt: skip
+    )

@@ -1,8 +1,8 @@
 """Python type hints as JSON Schema, and values against it: the two halves of a quick check.
 
-Pydantic's own generator stops at the first type that has no JSON form, and Axolotl's configuration has several. Here
-such a type becomes `{}` (anything), so that a schema always comes out and is only ever too lenient, never wrong.
-The result is plain JSON Schema: it can be cached, shown, and given to an editor.
+Pydantic's own generator stops at the first type that has no JSON form, and Axolotl's configuration has
+several. Here such a type becomes `{}` (anything), so that a schema always comes out and is only ever too
+lenient, never wrong. The result is plain JSON Schema: it can be cached, shown, and given to an editor.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def schema_of(hint: Any, definitions: dict[str, Schema]) -> Schema:
             return {"type": "object", "additionalProperties": inner}
         if issubclass(container, (Sequence, Set)) and not issubclass(container, (str, bytes)):
             members = [a for a in arguments if a is not Ellipsis]
-            return {"type": "array", "items": _union([schema_of(a, definitions) for a in members]) if members else {}}
+            return {
+                "type": "array",
+                "items": _union([schema_of(a, definitions) for a in members]) if members else {},
+            }
     return {}
 
 
@@ -90,7 +93,7 @@ class Fault:
         key: dotted key, relative to the value that was checked (`datasets[0].text_colum`).
         value: what is there.
         expected: for a wrong value, the kinds that fit; empty for a key that is not known.
-        known: for an unknown key, the keys that are.
+        known: for an unknown key, the keys that are; for a value out of a closed list, the list.
     """
 
     key: str
@@ -102,8 +105,9 @@ class Fault:
 def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str = "") -> list[Fault]:
     """What `schema` does not allow in `value`; empty when all is well.
 
-    As lenient as pydantic where no information is lost (`"3e-4"` for a number, `1.0` for an integer, `"true"` for a
-    boolean), but `true` is not a number. For a choice of several forms the faults of the form that comes nearest.
+    As lenient as pydantic where no information is lost (`"3e-4"` for a number, `1.0` for an integer, `"true"`
+    for a boolean), but `true` is not a number. For a choice of several forms the faults of the form that
+    comes nearest.
     """
     if "$ref" in schema:
         return faults(value, definitions[schema["$ref"].rsplit("/", 1)[1]], definitions, key)
@@ -112,9 +116,9 @@ def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: s
         if [] in tries:
             return []
         inside = [found for found in tries if not (found[0].expected and found[0].key == key)]
-        return min(inside, key=len) if inside else [Fault(key, value, name_of(schema, definitions))]
+        return min(inside, key=len) if inside else [_wrong(key, value, schema, definitions)]
     if "enum" in schema:
-        return [] if value in schema["enum"] else [Fault(key, value, name_of(schema, definitions))]
+        return [] if value in schema["enum"] else [_wrong(key, value, schema, definitions)]
     kind = schema.get("type")
     if kind == "object":
         return _object_faults(value, schema, definitions, key)
@@ -123,7 +127,12 @@ def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: s
         return [f for i, item in enumerate(value) for f in faults(item, items, definitions, f"{key}[{i}]")]
     if kind is None or _fits(value, kind):
         return []
-    return [Fault(key, value, name_of(schema, definitions))]
+    return [_wrong(key, value, schema, definitions)]
+
+
+def _wrong(key: str, value: Any, schema: Schema, definitions: Mapping[str, Schema]) -> Fault:
+    listed = [choice for part in schema.get("anyOf", [schema]) for choice in part.get("enum", ())]
+    return Fault(key, value, name_of(schema, definitions), tuple(str(choice) for choice in listed))
 
 
 def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
@@ -134,8 +143,7 @@ def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema]
     for name, child in value.items():
         inner = f"{key}.{name}" if key else str(name)
         if name in properties:
-            if child is not None:  # `key: null` means "as if it were not there": Axolotl drops it
-                found += faults(child, properties[name], definitions, inner)
+            found += faults(child, properties[name], definitions, inner)
         elif others is False:
             found.append(Fault(inner, child, known=tuple(properties)))
         else:
@@ -153,12 +161,12 @@ def _fits(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     if kind == "boolean":
-        return (isinstance(value, str) and value.lower() in _TRUTHS) or (isinstance(value, int) and value in (0, 1))
+        return value.lower() in _TRUTHS if isinstance(value, str) else value in (0, 1)
     if kind == "number":
         return isinstance(value, (int, float))
     if kind == "integer":
         return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return {"string": isinstance(value, str), "null": value is None}.get(kind, False)
+    return isinstance(value, str) if kind == "string" else kind == "null" and value is None
 
 
 def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
@@ -169,5 +177,5 @@ def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
         return "one of " + ", ".join(str(value) for value in schema["enum"])
     if schema.get("type") == "array":
         return "list" + (f" of {name_of(schema['items'], definitions)}" if schema["items"] else "")
-    words = {"string": "text", "object": "mapping", "boolean": "true or false"}
-    return "mapping" if "$ref" in schema else words.get(schema.get("type", ""), schema.get("type", "anything"))
+    kind = "object" if "$ref" in schema else str(schema.get("type", "anything"))
+    return {"string": "text", "object": "mapping", "boolean": "true or false"}.get(kind, kind)

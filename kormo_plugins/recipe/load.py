@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.recipe.check import check, components_of
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.check import check_axolotl_keys
 from kormo_plugins.recipe.data import DataRecipe, parse_data
 from kormo_plugins.recipe.resolve import Resolved, resolve
+from kormo_plugins.recipe.rules import RULES
 from kormo_plugins.recipe.schema import KormoBlock, parse_block
-from kormo_plugins.registry import Registry
+from kormo_plugins.registry import Registry, registry
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,82 @@ class Recipe:
 
 
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Reads a recipe file with everything that it extends.
+    """Reads a recipe file with everything that it extends, and checks all that can be checked without building.
 
     Args:
         path: the recipe.
         overrides: values that win over the files (Axolotl's command-line options).
     Raises:
-        KormoError: anything that is wrong with it.
+        KormoError: the first thing that is wrong with it.
     """
-    resolved = resolve(path, dict(overrides or {}))
-    check(resolved)
+    resolved = resolve(path, overrides)
+    if "kormo" not in resolved.values:
+        raise KormoError(
+            f"{path}: kormo",
+            "nothing",
+            "a recipe for this plugin has a `kormo:` block",
+            "add one, or extend a recipe that has one (recipes/pretrain.yml)",
+        )
+    check_axolotl_keys(resolved)
     components = components_of(resolved)
-    block = parse_block(resolved.values["kormo"], components, str(path))
+    block = _block(resolved, components)
     data = None
     if block.data is not None:
-        data = parse_data(block.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data"))
-    return Recipe(path, resolved, block, data, components)
+        data = parse_data(
+            block.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data")
+        )
+    recipe = Recipe(path, resolved, block, data, components)
+    _check_tokenizer(recipe)
+    for rule in RULES:
+        rule(resolved)
+    return recipe
+
+
+def components_of(resolved: Resolved) -> Registry:
+    """The registry with the plugins that the recipe names under `kormo.plugins`.
+
+    Raises:
+        KormoError: a plugin cannot be imported, or `kormo.plugins` is not a list of names.
+    """
+    names = resolved.get("kormo.plugins") or ()
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise KormoError(
+            resolved.where("kormo.plugins"), repr(names), "it is a list of module names", "write [my.module]"
+        )
+    return registry(tuple(names))
+
+
+def _block(resolved: Resolved, components: Registry) -> KormoBlock:
+    values = resolved.values["kormo"]
+    if isinstance(values, Mapping) and values.get("precision") is None:
+        raise KormoError(
+            resolved.where("kormo.precision"),
+            "nothing",
+            "Axolotl's own choice of dtypes depends on the device and on the stage",
+            "write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
+        )
+    try:
+        return parse_block(values, components, str(resolved.path))
+    except KormoError as error:  # say the file that set the key, not the one that was asked for
+        file, _, key = error.where.partition(": ")
+        if file != str(resolved.path) or not key:
+            raise
+        raise KormoError(resolved.where(key), error.what, error.why, error.fix) from None
+
+
+def _check_tokenizer(recipe: Recipe) -> None:
+    """The parameters of a tokenizer that is to be trained."""
+    choice = recipe.block.tokenizer
+    if choice is None or choice.train is None:
+        return
+    values = dict(choice.train)
+    name = values.pop("name", None)
+    where = recipe.resolved.where("kormo.tokenizer.train")
+    if not isinstance(name, str):
+        raise KormoError(
+            where,
+            f"name: {name!r}",
+            "`name` says which tokenizer is trained",
+            f"set it to one of: {', '.join(recipe.registry.names('tokenizer')) or 'none is installed'}",
+        )
+    recipe.registry.params("tokenizer", name, values, where)

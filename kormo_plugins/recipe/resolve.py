@@ -2,14 +2,15 @@
 
     resolved = parents, left to right  ⊕  the file's own keys  ⊕  the command line
 
-`a ⊕ b`: mappings merge key by key, anything else in `b` replaces what `a` has, `null` included. ⊕ is associative, so
-a chain of recipes means the same however it is cut into files. Three rules on top:
+`a ⊕ b`: mappings merge key by key, anything else in `b` replaces what `a` has, `null` included. ⊕ is
+associative, so a chain of recipes means the same however it is cut into files. Three rules on top:
 
-- A block that itself says `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) is a statement of
-  its own and replaces the inherited block. One without merges into it.
-- `plugins` is united, parents first: Axolotl loads us only if the child lists us, so every child has this key, and
-  replacing would silently switch off what a parent switched on.
-- `extends` is relative to the file that says it. Every other path is relative to the current folder, as in Axolotl.
+- A block that itself says `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) is a
+  statement of its own and replaces the inherited block. One without merges into it.
+- `plugins` is united, parents first: Axolotl loads us only if the child lists us, so every child has this
+  key, and replacing would silently switch off what a parent switched on.
+- `extends` is relative to the file that says it. Every other path is relative to the current folder, as in
+  Axolotl.
 
 Inside, a recipe is a tree of `Block` (a mapping) and `Leaf` (anything else), both with their file.
 """
@@ -48,7 +49,8 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A mapping. `replaces`: it takes the place of what is inherited instead of being merged or united with it."""
+    """A mapping. `replaces`: it takes the place of what is inherited instead of being merged or united with
+    it."""
 
     children: dict[Any, Block | Leaf]
     file: str
@@ -70,8 +72,16 @@ class Resolved:
     files: list[Path]
     tree: Block = field(repr=False)
 
+    def get(self, key: str) -> Any:
+        """The value of the dotted `key` (`kormo.precision.weights`); None when it is not there or null."""
+        value: Any = self.values
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
     def origin(self, key: str) -> str:
-        """The file that set the dotted `key` (`kormo.precision.weights`, `datasets[0].path`), or `command line`.
+        """The file that set the dotted `key` (`kormo.precision.weights`, `datasets[0].path`), or `command
+        line`.
 
         For a key that nobody set, the file of the nearest mapping around it.
         """
@@ -96,8 +106,8 @@ def resolve(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Res
 
     Args:
         path: an Axolotl recipe.
-        overrides: nested mapping that wins over every file (`{"kormo": {"global_batch": 8}}`); paths in it are
-            relative to the current folder.
+        overrides: nested mapping that wins over every file (`{"kormo": {"global_batch": 8}}`); paths in it
+            are relative to the current folder.
     Raises:
         KormoError: a missing file, a cycle of `extends`, YAML that cannot be read, or an undefined variable.
     """
@@ -112,8 +122,8 @@ def resolve_data(path: Path | str, overrides: Mapping[str, Any] | None = None) -
 def overrides_of(cfg: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
     """What the command line changed: the part of `cfg` that differs from the file's own YAML.
 
-    Axolotl applies its options to the child file before plugins see it; taken apart again here, they can win over
-    the parents as well.
+    Axolotl applies its options to the child file before plugins see it; taken apart again here, they can win
+    over the parents as well.
 
     Args:
         cfg: Axolotl's raw configuration, as `register` gets it.
@@ -188,7 +198,7 @@ def _resolve(
     path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: Keys
 ) -> Resolved:
     reader = _Reader(shorthand)
-    tree = reader.file(path, "")
+    tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, Path(), ()))
     tree = _expanded(tree, environment)
@@ -236,7 +246,8 @@ class _Reader:
     def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys) -> Block:
         """The tree of a mapping in `file`, its own `extends` followed."""
         own: Block | Leaf = Block(
-            {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS}, file
+            {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS},
+            file,
         )
         if EXTENDS not in values:
             return own  # type: ignore[return-value]

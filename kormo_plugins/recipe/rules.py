@@ -1,206 +1,227 @@
 """Rules across keys: combinations that Axolotl accepts and that would train something else than was meant.
 
-A rule is a function of a `Recipe` that returns nothing or raises `KormoError`. `RULES` is the list; a room with
-rules of its own adds them there. Each says why in its message, so that the message is the documentation.
+A rule is a function of the resolved recipe that returns nothing or raises `KormoError`. `RULES` is the list,
+open to further ones. Each says why in its message, so that the message is the documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.resolve import Resolved
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """A resolved recipe as the rules see it.
-
-    Args:
-        resolved: the recipe and the origin of its keys.
-    """
-
-    resolved: Resolved
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """All keys."""
-        return self.resolved.values
-
-    def get(self, dotted: str) -> Any:
-        """The value of a dotted key; None when it is not there or null."""
-        value: Any = self.values
-        for name in dotted.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
-
-    def error(self, key: str, what: str, why: str, fix: str) -> KormoError:
-        """A KormoError about `key`, with the file that set it."""
-        return KormoError(self.resolved.where(key), what, why, fix)
+Rule = Callable[[Resolved], None]
 
 
-Rule = Callable[[Recipe], None]
+def _error(recipe: Resolved, key: str, what: str, why: str, fix: str) -> KormoError:
+    """A KormoError about `key`, with the file that set it."""
+    return KormoError(recipe.where(key), what, why, fix)
 
 
-def has_block(recipe: Recipe) -> None:
-    """The `kormo:` block is what all else hangs on."""
-    if "kormo" not in recipe.values:
-        raise recipe.error("kormo", "nothing", "a recipe has one `kormo:` block", "write `kormo:` with keys below it")
-
-
-def precision_is_said(recipe: Recipe) -> None:
-    """Axolotl's defaults differ by device and by stage; nothing is left to them."""
-    if isinstance(recipe.get("kormo"), Mapping) and recipe.get("kormo.precision") is None:
-        raise recipe.error(
-            "kormo.precision", "nothing",
-            "the dtypes of weights, compute and optimizer would depend on the machine",
-            "write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
-        )  # fmt: skip
-
-
-def one_precision(recipe: Recipe) -> None:
+def one_precision(recipe: Resolved) -> None:
     """Axolotl's dtype switches are derived from `kormo.precision`; a second opinion must at least agree."""
     compute = recipe.get("kormo.precision.compute")
-    for key, dtype in (("bf16", "bfloat16"), ("bfloat16", "bfloat16"), ("fp16", "float16"), ("float16", "float16"),
-                       ("float32", "float32")):  # fmt: skip
+    for key, dtype in (
+        ("bf16", "bfloat16"),
+        ("bfloat16", "bfloat16"),
+        ("fp16", "float16"),
+        ("float16", "float16"),
+        ("float32", "float32"),
+    ):
         value = recipe.get(key)
         contradicts = (value is True and compute != dtype) or (value is False and compute == dtype)
         if compute and (contradicts or value == "auto"):
-            raise recipe.error(
-                key, f"{key}: {str(value).lower()} beside kormo.precision.compute: {compute}",
-                "the two disagree, and which one wins would depend on the device", f"remove {key}",
-            )  # fmt: skip
+            raise _error(
+                recipe,
+                key,
+                f"{key}: {str(value).lower()} beside kormo.precision.compute: {compute}",
+                "the two disagree, and which one wins would depend on the device",
+                f"remove {key}",
+            )
 
 
-def packing_is_ours(recipe: Recipe) -> None:
+def packing_is_ours(recipe: Resolved) -> None:
     """Rows come packed; Axolotl's packing would wrap them in its own sampler and change their order."""
     for key in ("sample_packing", "eval_sample_packing", "batch_flattening"):
         if recipe.get("kormo.data") is not None and recipe.get(key):
-            raise recipe.error(
-                key, f"{key}: {recipe.get(key)!r}".replace("True", "true"),
+            raise _error(
+                recipe,
+                key,
+                f"{key}: {recipe.get(key)!r}".replace("True", "true"),
                 "kormo.data packs documents into rows itself, and Axolotl would pack and shuffle those again",
                 f"remove {key}; how rows are packed is said under kormo.data.packing",
-            )  # fmt: skip
+            )
 
 
-def one_source_of_data(recipe: Recipe) -> None:
+def one_source_of_data(recipe: Resolved) -> None:
     """`pretraining_dataset` switches our collator off; `datasets` would be ignored."""
     for key in ("pretraining_dataset", "datasets", "test_datasets"):
         if recipe.get("kormo.data") is not None and recipe.get(key):
-            raise recipe.error(
-                key, f"{key} beside kormo.data", "one of the two would be ignored",
+            raise _error(
+                recipe,
+                key,
+                f"{key} beside kormo.data",
+                "one of the two would be ignored",
                 f"remove {key}: the documents are named under kormo.data.sources",
-            )  # fmt: skip
+            )
     if recipe.get("kormo.data") is not None and recipe.get("streaming"):
-        raise recipe.error("streaming", "streaming: true", "rows are read by index from disk, so nothing streams",
-                           "remove streaming")  # fmt: skip
+        raise _error(
+            recipe,
+            "streaming",
+            "streaming: true",
+            "rows are read by index from disk, so nothing streams",
+            "remove streaming",
+        )
 
 
-def one_length(recipe: Recipe) -> None:
+def one_length(recipe: Resolved) -> None:
     """A run over our rows has a length, said once."""
     if recipe.get("kormo.data") is None:
         return
     tokens, steps = recipe.get("kormo.tokens"), recipe.get("max_steps")
     if tokens is not None and steps is not None:
-        raise recipe.error(
-            "max_steps", f"max_steps: {steps} beside kormo.tokens: {tokens}", "both say how long the run is",
+        raise _error(
+            recipe,
+            "max_steps",
+            f"max_steps: {steps} beside kormo.tokens: {tokens}",
+            "both say how long the run is",
             "remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
-        )  # fmt: skip
+        )
     if tokens is None and steps is None:
-        raise recipe.error("kormo.tokens", "neither kormo.tokens nor max_steps", "the run has no length",
-                           "set kormo.tokens, the number of tokens to train on")  # fmt: skip
+        raise _error(
+            recipe,
+            "kormo.tokens",
+            "neither kormo.tokens nor max_steps",
+            "the run has no length",
+            "set kormo.tokens, the number of tokens to train on",
+        )
     if recipe.get("num_epochs") is not None:
-        raise recipe.error("num_epochs", f"num_epochs: {recipe.get('num_epochs')}",
-                           "a mixture has no epochs: each source is repeated as its share needs",
-                           "remove num_epochs, set kormo.tokens, and limit repetition with max_epochs of the mixture")  # fmt: skip
+        raise _error(
+            recipe,
+            "num_epochs",
+            f"num_epochs: {recipe.get('num_epochs')}",
+            "a mixture has no epochs: each source is repeated as its share needs",
+            "remove num_epochs, set kormo.tokens, and limit repetition with max_epochs of the mixture",
+        )
 
 
-def row_length_is_said(recipe: Recipe) -> None:
+def row_length_is_said(recipe: Resolved) -> None:
     """Axolotl's default of 512 tokens is nobody's intention."""
     if recipe.get("kormo.data") is not None and recipe.get("sequence_len") is None:
-        raise recipe.error("sequence_len", "nothing", "the length of a row in tokens is needed to pack documents",
-                           "set sequence_len")  # fmt: skip
+        raise _error(
+            recipe,
+            "sequence_len",
+            "nothing",
+            "the length of a row in tokens is needed to pack documents",
+            "set sequence_len",
+        )
 
 
-def global_batch_is_primary(recipe: Recipe) -> None:
+def global_batch_is_primary(recipe: Resolved) -> None:
     """Accumulation is derived, so that another number of GPUs trains the same thing."""
     if recipe.get("kormo.data") is not None and recipe.get("kormo.global_batch") is None:
-        raise recipe.error("kormo.global_batch", "nothing", "the number of rows per optimizer step is not said",
-                           "set kormo.global_batch, in rows over all ranks")  # fmt: skip
+        raise _error(
+            recipe,
+            "kormo.global_batch",
+            "nothing",
+            "the number of rows per optimizer step is not said",
+            "set kormo.global_batch, in rows over all ranks",
+        )
     if recipe.get("kormo.global_batch") is None:
         return
     for key in ("gradient_accumulation_steps", "batch_size"):
         if recipe.get(key) is not None:
-            raise recipe.error(
-                key, f"{key}: {recipe.get(key)} beside kormo.global_batch: {recipe.get('kormo.global_batch')}",
-                "accumulation is derived: global_batch / (micro_batch_size × number of ranks)", f"remove {key}",
-            )  # fmt: skip
+            raise _error(
+                recipe,
+                key,
+                f"{key}: {recipe.get(key)} beside kormo.global_batch: {recipe.get('kormo.global_batch')}",
+                "accumulation is derived: global_batch / (micro_batch_size × number of ranks)",
+                f"remove {key}",
+            )
     whole, part = recipe.get("kormo.global_batch"), recipe.get("micro_batch_size")
     if isinstance(whole, int) and isinstance(part, int) and part > 0 and whole % part:
-        raise recipe.error(
-            "kormo.global_batch", f"global_batch: {whole} with micro_batch_size: {part}",
-            "a global batch is a whole number of micro-batches", f"take a multiple of {part}",
-        )  # fmt: skip
+        raise _error(
+            recipe,
+            "kormo.global_batch",
+            f"global_batch: {whole} with micro_batch_size: {part}",
+            "a global batch is a whole number of micro-batches",
+            f"take a multiple of {part}",
+        )
 
 
-def decay_has_a_length(recipe: Recipe) -> None:
+def decay_has_a_length(recipe: Resolved) -> None:
     """warmup_stable_decay without it ends in a TypeError after everything was built."""
-    if recipe.get("lr_scheduler") == "warmup_stable_decay":
-        if recipe.get("lr_scheduler_kwargs.num_decay_steps") is None:
-            raise recipe.error(
-                "lr_scheduler_kwargs.num_decay_steps", "nothing",
-                "warmup_stable_decay must know over how many steps it decays",
-                "set lr_scheduler_kwargs: {num_decay_steps: …}",
-            )  # fmt: skip
+    decays = recipe.get("lr_scheduler") == "warmup_stable_decay"
+    if decays and recipe.get("lr_scheduler_kwargs.num_decay_steps") is None:
+        raise _error(
+            recipe,
+            "lr_scheduler_kwargs.num_decay_steps",
+            "nothing",
+            "warmup_stable_decay must know over how many steps it decays",
+            "set lr_scheduler_kwargs: {num_decay_steps: …}",
+        )
 
 
-def one_beginning(recipe: Recipe) -> None:
+def one_beginning(recipe: Resolved) -> None:
     """Where the weights come from is said once."""
     if recipe.get("kormo.architecture") is None:
         if recipe.get("base_model") is None and recipe.get("kormo.from_run") is None:
-            raise recipe.error(
-                "kormo.architecture", "none of kormo.architecture, kormo.from_run and base_model",
+            raise _error(
+                recipe,
+                "kormo.architecture",
+                "none of kormo.architecture, kormo.from_run and base_model",
                 "there is no model to train",
                 "set kormo.architecture for random weights, kormo.from_run for an earlier stage's, or base_model",
-            )  # fmt: skip
+            )
         return
     if recipe.get("base_model") is not None:
-        raise recipe.error("base_model", "base_model beside kormo.architecture",
-                           "the model would come from two places", "remove one of the two")  # fmt: skip
+        raise _error(
+            recipe,
+            "base_model",
+            "base_model beside kormo.architecture",
+            "the model would come from two places",
+            "remove one of the two",
+        )
     if recipe.get("reinit_weights") is not None:
-        raise recipe.error(
-            "reinit_weights", "reinit_weights beside kormo.architecture",
+        raise _error(
+            recipe,
+            "reinit_weights",
+            "reinit_weights beside kormo.architecture",
             "the initial weights are written once, from the seed, and every rank reads them; "
             "reinit_weights would draw others, without the seed",
             "remove reinit_weights",
-        )  # fmt: skip
+        )
 
 
-def context_parallel_knows_no_documents(recipe: Recipe) -> None:
+def context_parallel_knows_no_documents(recipe: Resolved) -> None:
     """Ring attention over unpacked batches sees a row as one document."""
     size = recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1
     collator = recipe.get("kormo.collator.name") or "document_mask"
     if isinstance(size, int) and size > 1 and collator == "document_mask" and recipe.get("kormo.data") is not None:
         key = "context_parallel_size" if recipe.get("context_parallel_size") else "sequence_parallel_degree"
-        raise recipe.error(
-            key, f"{key}: {size} with the collator document_mask",
+        raise _error(
+            recipe,
+            key,
+            f"{key}: {size} with the collator document_mask",
             "ring attention knows no document borders, so the documents of a row would see each other",
             "use tensor or data parallelism, or the collator causal, which does not separate documents",
-        )  # fmt: skip
+        )
 
 
-def no_foreign_code(recipe: Recipe) -> None:
+def no_foreign_code(recipe: Resolved) -> None:
     """KORMo's classes are registered here; nothing needs code from a model folder."""
     if recipe.get("trust_remote_code") and (recipe.get("kormo.architecture") or recipe.get("kormo.from_run")):
-        raise recipe.error("trust_remote_code", "trust_remote_code: true", "our model classes need no code of others",
-                           "remove trust_remote_code")  # fmt: skip
+        raise _error(
+            recipe,
+            "trust_remote_code",
+            "trust_remote_code: true",
+            "our model classes need no code of others",
+            "remove trust_remote_code",
+        )
 
 
 RULES: list[Rule] = [
-    has_block,
-    precision_is_said,
     one_precision,
     one_beginning,
     one_source_of_data,

@@ -51,7 +51,8 @@ class TokenizerChoice(Strict):
     """Where the tokenizer comes from: exactly one of the four."""
 
     train: dict[str, Any] | None = Field(
-        default=None, description="a tokenizer recipe (file or mapping): trained on the corpus, then kept as an artifact"
+        default=None,
+        description="a tokenizer recipe (file or mapping): trained on the corpus, then kept as an artifact",
     )
     path: Path | None = Field(default=None, description="a folder that AutoTokenizer opens")
     hub: str | None = Field(default=None, description="a hub id")
@@ -83,10 +84,16 @@ class Samples(Strict):
 class KormoBlock(Strict):
     """The whole `kormo:` block."""
 
-    plugins: tuple[str, ...] = Field(default=(), description="modules of further plugins, imported before anything else")
-    architecture: Choice | None = Field(default=None, description="model family and every size; null: the base model's own")
+    plugins: tuple[str, ...] = Field(
+        default=(), description="modules of further plugins, imported before anything else"
+    )
+    architecture: Choice | None = Field(
+        default=None, description="model family and every size; null: the base model's own"
+    )
     tokenizer: TokenizerChoice | None = Field(default=None, description="the tokenizer; null: the base model's own")
-    data: dict[str, Any] | None = Field(default=None, description="a dataset recipe: file, or mapping that may `extends`")
+    data: dict[str, Any] | None = Field(
+        default=None, description="a dataset recipe: file, or mapping that may `extends`"
+    )
     collator: Choice = Field(default=Choice(name="document_mask"), description="how rows become a batch")
     objective: Choice = Field(default=Choice(name="next_token"), description="what the model is trained to do")
     kernels: tuple[Choice, ...] = Field(default=(), description="fused kernels, applied in this order")
@@ -95,15 +102,23 @@ class KormoBlock(Strict):
         default=None, ge=1, description="rows per optimizer step over all ranks; accumulation is derived from it"
     )
     tokens: int | None = Field(
-        default=None, ge=1, description="length of the run in tokens; steps = ceil(tokens / (global_batch × sequence_len))"
+        default=None,
+        ge=1,
+        description="length of the run in tokens; steps = ceil(tokens / (global_batch × sequence_len))",
     )
-    from_run: Path | None = Field(default=None, description="output folder of the stage before, whose model this one goes on with")
+    from_run: Path | None = Field(
+        default=None, description="output folder of the stage before, whose model this one goes on with"
+    )
     precision: Precision = Field(description="dtypes of weights, compute, master weights and optimizer state")
     decay: Decay = Field(default=Decay(), description="parameters that weight decay reaches")
-    generation: dict[str, Any] = Field(default_factory=dict, description="generation settings saved with every checkpoint")
+    generation: dict[str, Any] = Field(
+        default_factory=dict, description="generation settings saved with every checkpoint"
+    )
     samples: Samples = Field(default=Samples(), description="continuations printed at the end")
     workspace: Path = Field(default=Path("artifacts"), description="folder of all artifacts")
-    export: bool = Field(default=True, description="write `export/`, the plain Llama layout, when the stage is finished")
+    export: bool = Field(
+        default=True, description="write `export/`, the plain Llama layout, when the stage is finished"
+    )
     allow_changed: tuple[str, ...] = Field(
         default=(), description="differences that a resume accepts: data, tokenizer, weights, seed"
     )
@@ -120,7 +135,9 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
         KormoError: an unknown key or component, a missing value, or one of the wrong kind.
     """
     if not isinstance(block, dict):
-        raise KormoError(f"{where}: kormo", repr(block), "the kormo block is a mapping", "write `kormo:` with keys below it")
+        raise KormoError(
+            f"{where}: kormo", repr(block), "the kormo block is a mapping", "write `kormo:` with keys below it"
+        )
     parsed: KormoBlock = checked(KormoBlock, block, f"{where}: kormo")
     for key, kind in (("architecture", "architecture"), ("collator", "collator"), ("objective", "objective")):
         choice = getattr(parsed, key)

@@ -1,8 +1,9 @@
 """Reads one YAML file, strictly: what YAML would let pass in silence is an error here.
 
-A key given twice (YAML keeps the last), `no:` as a key (YAML reads false), a second document, an alias that contains
-itself. Two readings differ from YAML 1.1 because a recipe means them differently: `3e-4` is a number (YAML 1.1 wants
-`3.0e-4` and gives a string), and `2026-01-31` stays text (YAML makes a date, which no recipe wants).
+A key given twice (YAML keeps the last), `no:` as a key (YAML reads false), a second document, an alias that
+contains itself. Two readings differ from YAML 1.1 because a recipe means them differently: `3e-4` is a number
+(YAML 1.1 wants `3.0e-4` and gives a string), and `2026-01-31` stays text (YAML makes a date, which no recipe
+wants).
 """
 
 from __future__ import annotations
@@ -37,13 +38,18 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, bool) or key is None or not isinstance(key, Hashable):
                 raise _Refused(
-                    line, f"the key {key_node.value!r}", f"YAML reads it as {key!r}, not as text", "put it in quotes"
+                    line,
+                    f"the key {key_node.value!r}",
+                    f"YAML reads it as {key!r}, not as text",
+                    "put it in quotes",
                 )
             if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
                 raise _Refused(
-                    line, f"the key {key!r} for the second time (first in line {seen[key]})",
-                    "YAML would keep the last one and drop the other in silence", "remove one of the two",
-                )  # fmt: skip
+                    line,
+                    f"the key {key!r} for the second time (first in line {seen[key]})",
+                    "YAML would keep the last one and drop the other in silence",
+                    "remove one of the two",
+                )
             seen[key] = line
         return dict(super().construct_mapping(node, deep=deep))
 
@@ -68,8 +74,8 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         path: the file.
         named_by: who asked for it (`recipes/x.yml: extends`), for the message when it is not there.
     Raises:
-        KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else than it
-            seems; the message names the line.
+        KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else
+            than it seems; the message names the line.
     """
     text = _text(path, named_by)
     try:
@@ -81,14 +87,18 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise KormoError(
-            f"{path}, line {mark.line + 1}" if mark else str(path), problem, "the file is not valid YAML",
+            f"{path}, line {mark.line + 1}" if mark else str(path),
+            problem,
+            "the file is not valid YAML",
             "correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
-        ) from None  # fmt: skip
+        ) from None
     except (RecursionError, ValueError, OverflowError) as error:
         raise KormoError(
-            str(path), str(error) or "values nested without end", "it cannot be read as a recipe",
+            str(path),
+            str(error) or "values nested without end",
+            "it cannot be read as a recipe",
             "write plain mappings, lists and values",
-        ) from None  # fmt: skip
+        ) from None
     if not isinstance(value, dict):
         found = "an empty file" if value is None else f"a {type(value).__name__}"
         raise KormoError(str(path), found, "a recipe is a mapping of keys to values", "write `key: value` lines")
@@ -105,15 +115,18 @@ def _text(path: Path, named_by: str) -> str:
         raise KormoError(where, f"the folder {str(path)!r}", "a recipe is a file", "name a .yml file in it") from None
     except UnicodeDecodeError as error:
         raise KormoError(
-            str(path), f"the byte 0x{error.object[error.start]:02x} at position {error.start}",
-            "the file is not UTF-8 text", "save it as UTF-8",
-        ) from None  # fmt: skip
+            str(path),
+            f"the byte 0x{error.object[error.start]:02x} at position {error.start}",
+            "the file is not UTF-8 text",
+            "save it as UTF-8",
+        ) from None
     except OSError as error:
         raise KormoError(where, f"the path {str(path)!r}", f"it cannot be read: {error.strerror}", "check it") from None
 
 
 def nearest_file(path: Path) -> str:
-    """What to do about a path that does not exist: the nearest name in its folder, or the folder that is missing."""
+    """What to do about a path that does not exist: the nearest name in its folder, or the folder that is
+    missing."""
     folder = path.parent
     if not folder.is_dir():
         return f"correct the path: there is no folder {str(folder)!r} (seen from {Path.cwd()})"

@@ -1,18 +1,19 @@
 """Text to ids, exactly as the tokenizer would, and several times as fast where that can be proved.
 
-`Encoder` uses tiktoken if `ranks.convert` shows that the merges agree, and `tokenizers` otherwise. What the merges do
-not decide is settled like this:
+`Encoder` uses tiktoken if `ranks.convert` shows that the merges agree, and `tokenizers` otherwise. What the
+merges do not decide is settled like this:
 
-- Added tokens. Runs of newlines and other tokens of white space apply. Control tokens (`<|EOS|>`, `<think>`, ...) do
-  not: text that spells one is text, unless the source is allowed that token by name (`control_tokens`), as reasoning
-  data is allowed `<think>`.
-- Character classes and normalization. The two libraries carry different editions of the Unicode tables. Each code
-  point is tried in both, in a few contexts, when it is first met; a document with one that they treat differently is
-  left to `tokenizers`.
-- Bytes that the vocabulary lacks. A tokenizer without an unknown token drops them in silence; here that is an error.
+- Added tokens. Runs of newlines and other tokens of white space apply. Control tokens (`<|EOS|>`, `<think>`,
+  ...) do not: text that spells one is text, unless the source is allowed that token by name
+  (`control_tokens`), as reasoning data is allowed `<think>`.
+- Character classes and normalization. The two libraries carry different editions of the Unicode tables. Each
+  code point is tried in both, in a few contexts, when it is first met; a document with one that they treat
+  differently is left to `tokenizers`.
+- Bytes that the vocabulary lacks. A tokenizer without an unknown token drops them in silence; here that is an
+  error.
 
-A whole batch is encoded in one call. A start character in front of each document, which is no character of the text,
-is made a special token of tiktoken's, and allowed added tokens are replaced by more of the kind.
+A whole batch is encoded in one call. A start character in front of each document, which is no character of
+the text, is made a special token of tiktoken's, and allowed added tokens are replaced by more of the kind.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.fingerprint import tokenizer_identity
 from kormo_plugins.shards.ranks import NO_ID, Ranks, byte_symbols, convert
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,12 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
         spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         spec["model"]["vocab"], spec["added_tokens"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise KormoError(str(path), f"{type(error).__name__}: {error}", "a fast tokenizer's tokenizer.json is needed",
-                         "name the folder of a tokenizer that `AutoTokenizer` opens as a fast one") from None  # fmt: skip
+        raise KormoError(
+            str(path),
+            f"{type(error).__name__}: {error}",
+            "a fast tokenizer's tokenizer.json is needed",
+            "name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
+        ) from None
     return spec
 
 
@@ -83,11 +88,12 @@ class Encoder:
 
         spec = read_tokenizer(Path(folder))
         self.where = str(folder)
-        self.hash = identity(spec)
+        self.hash = tokenizer_identity(spec)
         self._mark_controls(spec, control_tokens)
         spec["post_processor"] = spec["truncation"] = spec["padding"] = None
         self._tokenizer = Tokenizer.from_str(json.dumps(spec))
         self._tokenizer.encode_special_tokens = True
+        self._check_ids(spec)
         self._normalizes = spec.get("normalizer") is not None
         self.largest_id = max([*spec["model"]["vocab"].values(), *(t["id"] for t in spec["added_tokens"])])
         self._byte_lengths = self._lengths_in_bytes(spec)
@@ -98,13 +104,29 @@ class Encoder:
             self._prepare(found, spec)
 
     def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
-        """Makes `special` mean "not in text": everything but white space and the tokens that the source may use."""
+        """Makes `special` mean "not in text": everything but white space and the tokens that the source may
+        use."""
         known = {token["content"] for token in spec["added_tokens"]}
         if unknown := sorted(set(control_tokens) - known):
-            raise KormoError(f"{self.where}: control_tokens", repr(unknown[0]), "the tokenizer has no such added token",
-                             f"name some of: {', '.join(sorted(t for t in known if t.strip()))}")  # fmt: skip
+            raise KormoError(
+                f"{self.where}: control_tokens",
+                repr(unknown[0]),
+                "the tokenizer has no such added token",
+                f"name some of: {', '.join(sorted(t for t in known if t.strip()))}",
+            )
         for token in spec["added_tokens"]:
             token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens
+
+    def _check_ids(self, spec: dict[str, Any]) -> None:
+        """`tokenizers` numbers added tokens by itself and only warns if the file says otherwise."""
+        for token in spec["added_tokens"]:
+            if (used := self._tokenizer.token_to_id(token["content"])) != token["id"]:
+                raise KormoError(
+                    f"{self.where}: tokenizer.json",
+                    f"the id {token['id']} for {token['content']!r}",
+                    f"the library gives it the id {used}: the vocabulary before it has holes or was edited",
+                    "save the tokenizer again with the library",
+                )
 
     def _prepare(self, ranks: Ranks, spec: dict[str, Any]) -> None:
         """Builds tiktoken's side: ranks, and one private character per added token that applies."""
@@ -140,8 +162,12 @@ class Encoder:
         """
         for name, text in zip(names, texts, strict=True):
             if not text.isascii() and (lone := re.search("[\ud800-\udfff]", text)):
-                raise KormoError(f"document {name}", f"the lone surrogate {lone[0]!a}", "it is not Unicode text and has "
-                                 "no UTF-8 form", "clean the document, or reject it in the corpus")  # fmt: skip
+                raise KormoError(
+                    f"document {name}",
+                    f"the lone surrogate {lone[0]!a}",
+                    "it is not Unicode text and has no UTF-8 form",
+                    "clean the document, or reject it in the corpus",
+                )
         if self.kind == "tokenizers" or not texts:
             return self._by_tokenizers(texts, names)
         disputed = self._disputed(texts)
@@ -189,10 +215,11 @@ class Encoder:
 
     def _refuse(self, name: str) -> None:
         raise KormoError(
-            f"document {name}", "a character whose bytes the vocabulary lacks",
+            f"document {name}",
+            "a character whose bytes the vocabulary lacks",
             f"the tokenizer {self.where} has no unknown token and would drop it",
             "reject the document in the corpus, or train the tokenizer with all 256 bytes in its alphabet",
-        )  # fmt: skip
+        )
 
     def _disputed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Which documents hold a code point that the two libraries treat differently; bool [documents]."""

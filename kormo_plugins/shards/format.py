@@ -1,7 +1,8 @@
 """Names, number types and small records that the writer and the reader of shards share.
 
-Ids take two bytes where the vocabulary allows it (largest id below 65,536) and four elsewhere: KORMo's 125,184 rows
-need four. Offsets are int64 throughout, so neither a document nor a shard has a size limit of its own.
+Ids take two bytes where the vocabulary allows it (largest id below 65,536) and four elsewhere: KORMo's
+125,184 rows need four. Offsets are int64 throughout, so neither a document nor a shard has a size limit of
+its own.
 """
 
 from __future__ import annotations
@@ -42,20 +43,25 @@ class FileRecord:
     xxh3_128: str
 
     def check(self, path: Path, contents: bool = True) -> None:
-        """Raises KormoError, naming the file, if it is missing, has another size or (with `contents`) other bytes."""
+        """Raises KormoError, naming the file, if it is missing, has another size or (with `contents`) other
+        bytes."""
         if not path.is_file():
             raise KormoError(str(path), "no such file", "the manifest beside it lists it", REBUILD)
         size = path.stat().st_size
         if size != self.bytes:
             raise KormoError(
-                str(path), f"{size:,} bytes", f"it had {self.bytes:,} when it was written: it is cut short or is "
-                "another file", REBUILD,
-            )  # fmt: skip
+                str(path),
+                f"{size:,} bytes",
+                f"it had {self.bytes:,} when it was written: it is cut short or is another file",
+                REBUILD,
+            )
         if contents and (found := file_checksum(path)) != self.xxh3_128:
             raise KormoError(
-                str(path), f"the checksum {found}", f"it was {self.xxh3_128} when the file was written: its contents "
-                "have changed", REBUILD,
-            )  # fmt: skip
+                str(path),
+                f"the checksum {found}",
+                f"it was {self.xxh3_128} when the file was written: its contents have changed",
+                REBUILD,
+            )
 
 
 def read_json(path: Path, expected_format: str) -> dict[str, Any]:
@@ -68,17 +74,23 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise KormoError(
-            str(path), "no such file", "it is written last, so the folder was never finished, or is another folder",
+            str(path),
+            "no such file",
+            "it is written last, so the folder was never finished, or is another folder",
             "build it (again); finished files in it are kept",
-        ) from None  # fmt: skip
+        ) from None
     except (OSError, ValueError) as error:
         raise KormoError(
             str(path), f"{type(error).__name__}: {error}", "it cannot be read as JSON", REBUILD
         ) from None
     if not isinstance(value, dict) or value.get("format") != expected_format:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
-        raise KormoError(str(path), f"the format {found!r}", f"only {expected_format!r} is understood here",
-                         "build it again with this version")  # fmt: skip
+        raise KormoError(
+            str(path),
+            f"the format {found!r}",
+            f"only {expected_format!r} is understood here",
+            "build it again with this version",
+        )
     return value
 
 
@@ -90,7 +102,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:

@@ -1,18 +1,18 @@
 """Turns a Hugging Face byte-level BPE into tiktoken ranks, or says why the two would not always agree.
 
-A Hugging Face BPE merges the pair that comes first in its list of merges. tiktoken merges any two neighbours whose
-concatenation is a token, the one of lowest rank first. With rank = place in the list of merges the two agree on every
-text if
+A Hugging Face BPE merges the pair that comes first in its list of merges. tiktoken merges any two neighbours
+whose concatenation is a token, the one of lowest rank first. With rank = place in the list of merges the two
+agree on every text if
 
 1. no two merges make the same token (a token has one rank),
 2. both halves of a merge are single bytes or were made by earlier merges (ranks grow), and
 3. each token, encoded by itself, is that one token.
 
-Why: let tiktoken join l and r into t, and assume that so far both did the same. No merge has crossed the ends of the
-stretch that t covers, so the merges inside it are those that t by itself goes through, up to the rank of t. By 3 that
-run ends in t, and by 1 its last merge is the pair in the list; so (l, r) is that pair and Hugging Face joins it too.
-The other way round is plain, since every listed pair concatenates to a token. tiktoken also looks a whole piece up
-before merging; by 3 that finds the same token.
+Why: let tiktoken join l and r into t, and assume that so far both did the same. No merge has crossed the ends
+of the stretch that t covers, so the merges inside it are those that t by itself goes through, up to the rank
+of t. By 3 that run ends in t, and by 1 its last merge is the pair in the list; so (l, r) is that pair and
+Hugging Face joins it too. The other way round is plain, since every listed pair concatenates to a token.
+tiktoken also looks a whole piece up before merging; by 3 that finds the same token.
 
 Only the byte level and a single `Split` in front of it are accepted; everything else is left to `tokenizers`.
 """

@@ -1,11 +1,14 @@
-"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its manifest.
+"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its
+manifest.
 
-Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end. That one
-number is what a row plan stores; which shard and which document it falls in is a binary search away.
+Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end.
+That one number is what a row plan stores; which shard and which document it falls in is a binary search away.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +46,14 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
         raise KormoError(
             str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD
         )
-    return np.memmap(path, kind, "r") if size else np.zeros(0, kind)
+    if not size:
+        return np.zeros(0, kind)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    mapped.madvise(
+        mmap.MADV_RANDOM
+    )  # rows are drawn at random: reading ahead (megabytes, on many machines) is waste
+    return np.frombuffer(mapped, kind)
 
 
 class Shards:
@@ -52,8 +62,8 @@ class Shards:
     Args:
         folder: holds `shards.json`.
     Raises:
-        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another size.
-            Contents are not read here; `verify` does that.
+        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another
+            size. Contents are not read here; `verify` does that.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,11 +96,18 @@ class Shards:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder lies."""
-        return identity({
-            "format": FORMAT, "tokenizer": self.manifest["tokenizer"], "dtype": self.dtype.str,
-            "files": [[n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))],
-        })  # fmt: skip
+        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder
+        lies."""
+        return identity(
+            {
+                "format": FORMAT,
+                "tokenizer": self.manifest["tokenizer"],
+                "dtype": self.dtype.str,
+                "files": [
+                    [n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))
+                ],
+            }
+        )
 
     @cached_property
     def ids(self) -> list[NDArray[Any]]:
@@ -101,6 +118,29 @@ class Shards:
     def offsets(self) -> list[NDArray[np.int64]]:
         """Document offsets of each shard, relative to the shard."""
         return [self._map(shard, OFFSETS, "<i8", int(n) + 1) for shard, n in self._sizes(self.first_document)]
+
+    def windows(self, documents: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Position of the first token, and tokens, of up to `documents` documents at a time, read from front
+        to back; each int64 [documents]."""
+        for number, (shard, count) in enumerate(self._sizes(self.first_document)):
+            path, base = self.folder / f"{shard}{OFFSETS}", int(self.first_token[number])
+            for begin in range(0, int(count), documents):
+                part = np.fromfile(path, "<i8", min(documents, int(count) - begin) + 1, offset=8 * begin)
+                yield base + part[:-1], np.diff(part)
+
+    @cached_property
+    def _descriptors(self) -> list[int]:
+        return [os.open(self.folder / f"{shard}{IDS}", os.O_RDONLY) for shard in self.names]
+
+    def will_need(self, start: int, end: int) -> None:
+        """Tells the system to read the tokens at [start, end) of one shard, in one go and without waiting."""
+        shard = self._shard_of(self.first_token, start, "token")
+        first, size = start - int(self.first_token[shard]), self.dtype.itemsize
+        os.posix_fadvise(self._descriptors[shard], first * size, (end - start) * size, os.POSIX_FADV_WILLNEED)
+
+    def __del__(self) -> None:
+        for descriptor in self.__dict__.get("_descriptors", ()):
+            os.close(descriptor)
 
     def _sizes(self, starts: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
         return zip(self.names, np.diff(starts), strict=True)
@@ -143,9 +183,11 @@ class Shards:
     def _shard_of(self, starts: NDArray[np.int64], number: int, what: str) -> int:
         if not 0 <= number < starts[-1]:
             raise KormoError(
-                str(self.folder), f"{what} {number}", f"the source has {int(starts[-1]):,} of them",
+                str(self.folder),
+                f"{what} {number}",
+                f"the source has {int(starts[-1]):,} of them",
                 "ask for one from 0 on; a row plan that asks for more belongs to other shards",
-            )  # fmt: skip
+            )
         return int(np.searchsorted(starts, number, "right")) - 1
 
 

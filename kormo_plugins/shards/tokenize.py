@@ -1,11 +1,12 @@
 """Documents to shards: one source, in parallel, resumable shard by shard.
 
 The input is cut into jobs, one shard each: a part file of a corpus is a job, and so is each stretch of
-`chunk_characters` of a plain iterable of documents. A job is known by a hash of its input and of every setting that
-decides its output; a shard that is already there with that hash is kept.
+`chunk_characters` of a plain iterable of documents. A job is known by a hash of its input and of every
+setting that decides its output; a shard that is already there with that hash is kept.
 
-Every document becomes BOS, its text, EOS, as KORMo was trained. Each shard encodes a sample of its own documents a
-second time with `tokenizers`: should the fast way ever differ, the whole source is encoded again without it.
+Every document becomes BOS, its text, EOS, as KORMo was trained. Each shard encodes a sample of its own
+documents a second time with `tokenizers`: should the fast way ever differ, the whole source is encoded again
+without it.
 """
 
 from __future__ import annotations
@@ -26,16 +27,8 @@ from kormo_plugins.documents import Document, read_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum, identity
 from kormo_plugins.shards.encoder import Encoder
-from kormo_plugins.shards.format import (
-    FORMAT,
-    SHARDS_MANIFEST,
-    file_records,
-    id_dtype,
-    read_json,
-    shard_name,
-    write_json,
-)
-from kormo_plugins.shards.writer import ShardWriter
+from kormo_plugins.shards.format import FORMAT, file_records, id_dtype, read_json, shard_name
+from kormo_plugins.shards.writer import ShardWriter, finish_source
 
 log = logging.getLogger(__name__)
 BATCH_CHARACTERS = 1 << 20
@@ -102,24 +95,39 @@ def tokenize_source(
     encoder = Encoder(tokenizer, control_tokens, fast=fast)
     for role, number in (("bos_id", bos_id), ("eos_id", eos_id)):
         if number is not None and not 0 <= number <= encoder.largest_id:
-            raise KormoError(f"{source}: {role}", str(number), f"the tokenizer's ids end at {encoder.largest_id}",
-                             "give the id of one of its tokens")  # fmt: skip
+            raise KormoError(
+                f"{source}: {role}",
+                str(number),
+                f"the tokenizer's ids end at {encoder.largest_id}",
+                "give the id of one of its tokens",
+            )
     job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", ())
     if encoder.kind != "tiktoken":
         log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
-    if not isinstance(documents, (list, tuple)):
-        documents = iter(documents)
     try:
         records = _run(_jobs(documents, job, chunk_characters), workers, progress)
     except Disagreement as found:
         if not isinstance(documents, (list, tuple)):
-            raise KormoError(f"{source}: document {found}", "tiktoken and tokenizers encode it differently",
-                             "the fast way is not exact for this tokenizer", "build with fast=False") from None  # fmt: skip
+            raise KormoError(
+                f"{source}: document {found}",
+                "tiktoken and tokenizers encode it differently",
+                "the fast way is not exact for this tokenizer",
+                "build with fast=False",
+            ) from None
         log.warning(
             "%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found
         )
         records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, progress)
-    return _finish(out, source, encoder, job, records)
+    kinds = sorted({record["encoder"] for record in records})
+    about = {
+        "tokenizer": encoder.hash,
+        "largest_id": encoder.largest_id,
+        "bos_id": bos_id,
+        "eos_id": eos_id,
+        "control_tokens": sorted(control_tokens),
+        "encoder": kinds[0] if len(kinds) == 1 else kinds,
+    }
+    return finish_source(out, source, records, about)
 
 
 def _jobs(documents: Any, job: Job, chunk_characters: int) -> Iterator[Job]:
@@ -198,12 +206,19 @@ def make_shard(job: Job) -> dict[str, Any]:
     """Makes one shard, unless it is already there from the same input; returns its record."""
     encoder = _encoder(job)
     from_files = isinstance(job.documents, Path)
-    made_from = identity({
-        "format": FORMAT, "tokenizer": encoder.hash, "bos": job.bos_id, "eos": job.eos_id, "fast": job.fast,
-        "control_tokens": sorted(job.control_tokens),
-        "input": file_checksum(job.documents) if isinstance(job.documents, Path)
-        else [[d.id, d.text, d.language, d.license, d.synthetic, d.generator] for d in job.documents],
-    })  # fmt: skip
+    made_from = identity(
+        {
+            "format": FORMAT,
+            "tokenizer": encoder.hash,
+            "bos": job.bos_id,
+            "eos": job.eos_id,
+            "fast": job.fast,
+            "control_tokens": sorted(job.control_tokens),
+            "input": file_checksum(job.documents)
+            if isinstance(job.documents, Path)
+            else [[d.id, d.text, d.language, d.license, d.synthetic, d.generator] for d in job.documents],
+        }
+    )
     if (kept := _existing(job.out, job.name, made_from)) is not None:
         return kept
     stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
@@ -218,10 +233,14 @@ def make_shard(job: Job) -> dict[str, Any]:
             ids, lengths = encoder.encode(texts, names)
             writer.add(*_wrap(ids, lengths, job.bos_id, job.eos_id), names)
             _describe(about, batch)
-        return writer.finish({
-            "made_from": made_from, "encoder": encoder.kind, "input": job.documents.name if from_files else None,  # type: ignore[union-attr]
-            **{key: dict(sorted(value.items())) for key, value in about.items()},
-        })  # fmt: skip
+        return writer.finish(
+            {
+                "made_from": made_from,
+                "encoder": encoder.kind,
+                "input": job.documents.name if from_files else None,  # type: ignore[union-attr]
+                **{key: dict(sorted(value.items())) for key, value in about.items()},
+            }
+        )
 
 
 def _compare(encoder: Encoder, texts: list[str], names: list[str], first: bool) -> None:
@@ -281,25 +300,3 @@ def _wrap(
         out[ends - 1], text[ends - 1] = eos, False
     out[text] = ids
     return out, longer
-
-
-def _finish(
-    out: Path, source: str, encoder: Encoder, job: Job, records: list[dict[str, Any]]
-) -> dict[str, Any]:
-    if not sum(record["documents"] for record in records):
-        raise KormoError(f"source {source}", "no documents", "a mixture cannot draw from it",
-                         "check the reader and the corpus steps, or leave the source out")  # fmt: skip
-    totals = {
-        key: dict(sorted(sum((Counter(r[key]) for r in records), Counter()).items()))
-        for key in ("languages", "licenses", "generators", "synthetic")
-    }
-    kinds = sorted({record["encoder"] for record in records})
-    manifest = {
-        "format": FORMAT, "source": source, "tokenizer": encoder.hash, "bos_id": job.bos_id, "eos_id": job.eos_id,
-        "control_tokens": sorted(job.control_tokens), "largest_id": encoder.largest_id,
-        "dtype": id_dtype(encoder.largest_id).str, "encoder": kinds[0] if len(kinds) == 1 else kinds,
-        "documents": sum(r["documents"] for r in records), "tokens": sum(r["tokens"] for r in records),
-        **totals, "shards": [{k: r[k] for k in ("name", "documents", "tokens", "files")} for r in records],
-    }  # fmt: skip
-    write_json(out / SHARDS_MANIFEST, manifest)
-    return manifest

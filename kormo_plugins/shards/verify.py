@@ -27,9 +27,11 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
                 file: record for part in parts for file, record in file_records(part["files"], path).items()
             }
     raise KormoError(
-        str(folder), "no finished manifest", f"one of {', '.join(FORMATS)} is written last in a complete folder",
+        str(folder),
+        "no finished manifest",
+        f"one of {', '.join(FORMATS)} is written last in a complete folder",
         "build it (again); finished files in it are kept",
-    )  # fmt: skip
+    )
 
 
 def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:

@@ -1,14 +1,15 @@
 """Writes one shard: five files that appear together or not at all.
 
-Checksums are taken over the bytes as they are handed to the operating system, so a disk that stores something else
-is found out by `verify`, and no file is read back to be hashed. Every file is flushed before it is renamed, and the
-shard's own `.json` comes last: whoever sees it may trust the other four.
+Checksums are taken over the bytes as they are handed to the operating system, so a disk that stores something
+else is found out by `verify`, and no file is read back to be hashed. Every file is flushed before it is
+renamed, and the shard's own `.json` comes last: whoever sees it may trust the other four.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,20 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.shards.format import FORMAT, IDS, NAME_OFFSETS, NAMES, OFFSETS, FileRecord, write_json
+from kormo_plugins.errors import KormoError
+from kormo_plugins.shards.format import (
+    FORMAT,
+    IDS,
+    NAME_OFFSETS,
+    NAMES,
+    OFFSETS,
+    SHARDS_MANIFEST,
+    FileRecord,
+    write_json,
+)
+
+COUNTED = ("languages", "licenses", "generators", "synthetic")
+"""What each shard counts documents by."""
 
 
 class HashedFile:
@@ -33,23 +47,24 @@ class HashedFile:
 
     def write(self, data: bytes | NDArray[Any]) -> None:
         """Appends bytes, or the bytes of an array."""
-        view = (
-            memoryview(np.ascontiguousarray(data)).cast("B")
-            if isinstance(data, np.ndarray)
-            else memoryview(data)
-        )
+        raw = np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
+        view = memoryview(raw).cast("B")
         if view.nbytes:
             self._file.write(view)
             self._digest.update(view)
             self.bytes += view.nbytes
+
+    def peek(self) -> FileRecord:
+        """Size and checksum of what was written so far."""
+        return FileRecord(self.bytes, self._digest.hexdigest())
 
     def close(self) -> FileRecord:
         """Flushes to disk, renames into place and returns size and checksum."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        os.replace(self._temporary, self.path)
-        return FileRecord(self.bytes, self._digest.hexdigest())
+        self._temporary.replace(self.path)
+        return self.peek()
 
     def discard(self) -> None:
         """Drops what was written."""
@@ -58,7 +73,8 @@ class HashedFile:
 
 
 class ShardWriter:
-    """Writes the shard `name` of `folder` batch by batch; as a context manager it discards everything on an error.
+    """Writes the shard `name` of `folder` batch by batch; as a context manager it discards everything on an
+    error.
 
     Args:
         folder: the source's folder, which exists.
@@ -98,9 +114,14 @@ class ShardWriter:
         """Renames the files into place, writes `NAME.json` last and returns what it holds."""
         files = {file.path.name: asdict(file.close()) for file in self._files.values()}
         record = {
-            "format": FORMAT, "name": self.name, "documents": self.documents, "tokens": self.tokens,
-            "dtype": self.dtype.str, **made_from, "files": files,
-        }  # fmt: skip
+            "format": FORMAT,
+            "name": self.name,
+            "documents": self.documents,
+            "tokens": self.tokens,
+            "dtype": self.dtype.str,
+            **made_from,
+            "files": files,
+        }
         write_json(self.folder / f"{self.name}.json", record)
         return record
 
@@ -113,3 +134,44 @@ class ShardWriter:
         if kind is not None:
             for file in self._files.values():
                 file.discard()
+
+
+def finish_source(
+    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes `shards.json`, the last file of a source, and returns what it holds.
+
+    Args:
+        out: the source's folder.
+        source: its name.
+        records: what `ShardWriter.finish` returned for each shard, in order.
+        about: what else belongs to the source as a whole; at least `tokenizer`, the hash.
+    Raises:
+        KormoError: not one document.
+    """
+    if not sum(record["documents"] for record in records):
+        raise KormoError(
+            f"source {source}",
+            "no documents",
+            "a mixture cannot draw from it",
+            "check the reader and the corpus steps, or leave the source out",
+        )
+    manifest = {
+        "format": FORMAT,
+        "source": source,
+        "dtype": records[0]["dtype"],
+        "documents": sum(record["documents"] for record in records),
+        "tokens": sum(record["tokens"] for record in records),
+        **{key: _total(record.get(key, {}) for record in records) for key in COUNTED},
+        **about,
+        "shards": [{k: record[k] for k in ("name", "documents", "tokens", "files")} for record in records],
+    }
+    write_json(out / SHARDS_MANIFEST, manifest)
+    return manifest
+
+
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))

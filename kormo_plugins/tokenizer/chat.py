@@ -8,16 +8,25 @@ The layout of a turn and what is trained of it:
     <|BOT|>assistant⏎<think>⏎⏎</think>⏎⏎ | answer <|EOT|>⏎ |    the last turn without reasoning
 
 What is not trained of the last turn is exactly the generation prompt, with thinking switched on or off, so a
-model is asked in use for what it was trained on."""
+model is asked in use for what it was trained on.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.errors import KormoError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+TURN = re.compile(r"<\|BOT\|>(\w+)\n(.*?)<\|EOT\|>\n", re.DOTALL)
+CALLS = re.compile(r"(?:\n|^)<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
+THINK, END_THINK = "<think>\n", "\n</think>\n\n"
 
 
 def chat_template() -> str:
@@ -37,3 +46,42 @@ def encode_chat(
         list(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True, **options
     )
     return list(both["input_ids"]), list(both["assistant_masks"])
+
+
+def parse_chat(text: str) -> list[dict[str, Any]]:
+    """The messages of a rendered conversation: the inverse of the template.
+
+    What the template leaves out cannot come back: the reasoning of earlier turns. A system message that lists
+    tools comes back as the text that it was rendered to.
+
+    Raises:
+        KormoError: the text is not a sequence of whole turns.
+    """
+    messages, place = [], 0
+    while place < len(text):
+        turn = TURN.match(text, place)
+        if not turn:
+            raise KormoError(
+                f"conversation, character {place:,}",
+                repr(text[place : place + 40]),
+                "a turn is <|BOT|>role, newline, content, <|EOT|>, newline",
+                "give the text as the chat template renders it, without a generation prompt",
+            )
+        messages.append(_message(turn[1], turn[2]))
+        place = turn.end()
+    return messages
+
+
+def _message(role: str, body: str) -> dict[str, Any]:
+    if role == "tool":
+        body = body.removeprefix("<tool_response>\n").removesuffix("\n</tool_response>")
+    if role != "assistant":
+        return {"role": role, "content": body}
+    message: dict[str, Any] = {"role": role}
+    if body.startswith(THINK):
+        reasoning, _, body = body.removeprefix(THINK).partition(END_THINK)
+        if reasoning:
+            message["reasoning_content"] = reasoning
+    calls = [{"type": "function", "function": json.loads(call)} for call in CALLS.findall(body)]
+    message["content"] = CALLS.sub("", body) if calls else body
+    return message | ({"tool_calls": calls} if calls else {})

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.fingerprint import tokenizer_identity
 
 Role = Literal["base", "chat"]
 
@@ -171,17 +171,8 @@ def byte_symbols() -> list[str]:
 
 
 def tokenizer_hash(folder: Path) -> str:
-    """SHA-256 (hex, 64 digits) of what makes ids out of text: `tokenizer.json` in canonical form.
-
-    Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the
-    same written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash
-    alike.
-    """
-    content = read_tokenizer_json(folder)
-    model = dict(content["model"])
-    model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", ())]
-    kept = {key: value for key, value in content.items() if key not in ("truncation", "padding", "model")}
-    return identity(kept | {"model": model})
+    """The identity of a tokenizer folder; see `fingerprint.tokenizer_identity`."""
+    return tokenizer_identity(read_tokenizer_json(folder))
 
 
 def write_role(folder: Path, out: Path, role: Role = "base") -> None:

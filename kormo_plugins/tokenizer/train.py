@@ -1,12 +1,15 @@
-"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, then pair merges by the tokenizers
-library.
+"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, merges by the tokenizers library.
 
 Newline runs are added tokens, cut out of the text before anything else is. So they are taken out of the
 training text as well: merges that contain two newlines could never be used, and a vocabulary has no room for
 those.
 
+NFC is the library's, whose Unicode tables are of 2016: it does not sort the 98 combining marks that came later. Such
+a text is kept whole, but two ways of writing it may get different ids.
+
 The result depends on the sampled text alone: counts are summed, and ties between pairs are broken by their
-ids, so any number of threads writes the same bytes."""
+ids, so any number of threads writes the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.budget import check_budget
 from kormo_plugins.tokenizer.chat import chat_template
 from kormo_plugins.tokenizer.layout import (
     CONTROL,
@@ -53,10 +57,12 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     Returns:
         What is also written to `kormo_tokenizer.json`: sizes, ids by role, the hash, and what was sampled.
     Raises:
-        KormoError: no text, a language missing, or too little text for the vocabulary.
+        KormoError: no text, a language missing, too little text for the vocabulary, or more than fits in
+            memory or in the trainer's counts.
     """
     census = take_census(texts, params)
     quotas = plan_quotas(census, params)
+    check_budget(census, quotas, params)
     tokenizer = _learn(draw(texts, quotas, params), params)
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
@@ -102,7 +108,7 @@ def _learn(texts: Any, params: TokenizerParams) -> Tokenizer:
         trainers.BpeTrainer(
             vocab_size=params.vocab_size,
             min_frequency=params.min_frequency,
-            max_token_length=params.max_token_length,
+            max_token_length=params.max_token_length + 1,  # the library stops below its limit
             initial_alphabet=byte_symbols(),
             special_tokens=[],
             show_progress=False,
@@ -122,8 +128,7 @@ def _pre_tokenizers() -> list[Any]:
 
 
 def _complete(tokenizer: Tokenizer) -> None:
-    """Adds the 41 tokens behind the base vocabulary, the decoder, and the `<|BOS|>` that `encode` puts in
-    front."""
+    """Adds the 41 tokens behind the base vocabulary, the decoder, and the `<|BOS|>` in front of a text."""
     from tokenizers import AddedToken, decoders, processors
 
     tokenizer.add_tokens([AddedToken(run, normalized=False, special=False) for run in NEWLINE_RUNS])

@@ -80,7 +80,7 @@ def _corpus(recipe: Recipe, data: DataRecipe, name: str, workspace: Path, log: C
     from kormo_plugins.corpus.build import build_source, source_inputs
 
     source = data.corpus.sources[name]
-    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus)})
+    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus, recipe.registry)})
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"documents of {name}", unit="documents") as progress:
@@ -166,8 +166,8 @@ def _shards(recipe: Recipe, built: Built, name: str, log: Callable[[str], None])
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
-                sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, language=source.language,
-                bos_id=layout.bos, eos_id=layout.eos, progress=progress,
+                sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
+                eos_id=layout.eos, progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 
     return build(recipe.block.workspace, Spec("shards", name, inputs), make, log)
@@ -177,15 +177,19 @@ def _rows(recipe: Recipe, built: Built, name: str, log: Callable[[str], None]) -
     from kormo_plugins.mixture.rows import build_rows
 
     assert recipe.data is not None
-    packing = recipe.data.mixture.packing
+    packing = dict(recipe.data.mixture.packing)
+    policy = str(packing.pop("name"))
     shards, row_length = built.shards[name], recipe.sequence_len
-    inputs = {"version": ROWS_VERSION, "shards": shards.hash, "row_length": row_length, "packing": packing}
+    params = recipe.registry.params("packing", policy, packing, f"{recipe.path}: kormo.data.packing")
+    inputs = {"version": ROWS_VERSION, "shards": shards.hash, "row_length": row_length,
+              "packing": policy, "params": params}  # fmt: skip
 
     def make(out: Path) -> Mapping[str, Any]:
-        values = packing.model_dump(exclude={"name"})
-        params = recipe.registry.params("packing", packing.name, values, f"{recipe.path}: kormo.data.packing")
-        policy = recipe.registry.load("packing", packing.name)
-        return build_rows(shards.path, row_length, policy, params, out)
+        with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
+            return build_rows(
+                shards.path, row_length, policy, params, out, plugins=recipe.registry,
+                progress=lambda done, total: progress(done - progress.done),
+            )  # fmt: skip
 
     return build(recipe.block.workspace, Spec("rows", name, inputs), make, log)
 

@@ -130,7 +130,8 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
         {name: artifact.path for name, artifact in built.rows.items()},
         {name: artifact.path for name, artifact in built.shards.items()},
         recipe.data.mixture, seed=recipe.seed, row_length=recipe.sequence_len, steps=recipe.steps,
-        global_batch=recipe.block.global_batch,
+        global_batch=recipe.block.global_batch, pad_id=special_ids(built)["pad"], tokenizer=built.tokenizer_hash,
+        plugins=recipe.registry,
     )  # fmt: skip
 
 

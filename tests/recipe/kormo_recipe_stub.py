@@ -1,10 +1,50 @@
-"""Components under names of their own, so that recipes can be checked whatever the rooms provide."""
+"""A sound recipe, and the components that it names: a plugin of its own, whatever the rooms provide."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins import Component, hookimpl
+
+SOUND = """\
+plugins: [kormo_plugins.KormoPlugin]
+sequence_len: 128
+micro_batch_size: 2
+learning_rate: 3e-4
+optimizer: adamw_torch
+lr_scheduler: cosine
+output_dir: out
+datasets:
+  - path: some/folder
+    type: chat_template
+kormo:
+  plugins: [kormo_recipe_stub]
+  architecture: {name: stub_model, size: 3}
+  tokenizer:
+    train: {name: stub_tokenizer}
+  collator: {name: stub_rows}
+  objective: {name: stub_loss}
+  kernels: [{name: stub_kernel}]
+  callbacks: [{name: stub_watcher}]
+  global_batch: 4
+  precision: {weights: float32, compute: bfloat16, optimizer: float32}
+"""
+
+DATA = """\
+name: words
+sources:
+  ko: {language: ko, license: CC0-1.0, reader: {name: stub_reader, size: 2}}
+  en: {language: en, license: CC0-1.0, generator: {name: stub_generator}, synthetic: true, steps: [{name: stub_step}]}
+steps: [{name: stub_step, size: 4}]
+packing: {name: stub_packing}
+mixture: {name: stub_mixing, weights: {ko: 3, en: 1}}
+"""
+
+Write = Callable[[str], Path]
+"""Writes the files of one text and returns `recipe.yml`."""
 
 
 class SizeParams(BaseModel):
@@ -13,6 +53,12 @@ class SizeParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int = Field(default=1, ge=1, description="any size")
+
+
+class MixingParams(SizeParams):
+    """Parameters of the stub mixing."""
+
+    weights: dict[str, float] | None = Field(default=None, description="source -> weight")
 
 
 def nothing(*_: object, **__: object) -> None:
@@ -55,7 +101,7 @@ def kormo_packings() -> list[Component]:
 
 @hookimpl
 def kormo_mixings() -> list[Component]:
-    return _stub("stub_mixing")
+    return [Component("stub_mixing", load=nothing, summary="the stub mixing", params=MixingParams)]
 
 
 @hookimpl

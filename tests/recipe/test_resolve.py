@@ -20,7 +20,7 @@ from kormo_plugins.recipe.resolve import (
     overrides_of,
     resolve,
     resolve_data,
-)  # fmt: skip
+)
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["x", "y"]))
 LEAVES = st.builds(Leaf, st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), st.just("f"))
@@ -28,12 +28,18 @@ KEYS = st.sampled_from(["a", "b", "c", "plugins"])
 
 
 def _blocks(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Block]:
-    return st.builds(Block, st.dictionaries(KEYS, children, max_size=3), st.just("f"), st.booleans())
+    """Few keys, so that three trees say different kinds of things about the same one."""
+    keys = st.sampled_from(["a", "plugins"])
+    return st.builds(
+        Block, st.dictionaries(keys, children, min_size=1), st.just("f"), st.sampled_from([False, False, True])
+    )
 
 
-TREES = _blocks(st.recursive(LEAVES, _blocks, max_leaves=6))
+TREES = _blocks(st.one_of(LEAVES, _blocks(st.one_of(LEAVES, _blocks(LEAVES)))))
 MAPPINGS = st.dictionaries(
-    KEYS, st.recursive(SCALARS, lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=6), max_size=4
+    KEYS,
+    st.recursive(SCALARS, lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=6),
+    max_size=4,
 )
 
 
@@ -45,7 +51,8 @@ def _write(folder: Path, **files: Any) -> None:
 
 
 def _later_wins(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Oracle: for each key the layers from its last non-mapping on; mappings after that are merged likewise."""
+    """Oracle: for each key the layers from its last non-mapping on; mappings after that are merged
+    likewise."""
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for layer in layers for key in layer):
         said = [layer[key] for layer in layers if key in layer]
@@ -70,10 +77,18 @@ def test_merging_is_associative(a: Block, b: Block, c: Block) -> None:
 
 @given(st.lists(MAPPINGS, min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_a_chain_of_files_is_the_merge_of_its_layers(tmp_path_factory: pytest.TempPathFactory, layers: list[Any]) -> None:
+def test_a_chain_of_files_is_the_merge_of_its_layers(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[Any]
+) -> None:
     folder = tmp_path_factory.mktemp("chain")
     for index, layer in enumerate(layers):
-        _write(folder, **{f"own{index}": layer, f"r{index}": {"extends": f"r{index - 1}.yml", **layer} if index else layer})
+        _write(
+            folder,
+            **{
+                f"own{index}": layer,
+                f"r{index}": {"extends": f"r{index - 1}.yml", **layer} if index else layer,
+            },
+        )
     _write(folder, listed={"extends": [f"own{index}.yml" for index in range(len(layers))]})
     chained = resolve(folder / f"r{len(layers) - 1}.yml")
     assert chained.values == _later_wins(layers)
@@ -99,7 +114,11 @@ def test_every_leaf_of_the_child_is_kept_and_says_its_file(
 
 
 def test_lists_are_replaced_and_null_is_a_value(tmp_path: Path) -> None:
-    _write(tmp_path, a={"l": [1, 2], "gone": 5, "m": {"x": 1, "y": 2}}, b={"extends": "a.yml", "l": [3], "gone": None, "m": {"y": 3}})
+    _write(
+        tmp_path,
+        a={"l": [1, 2], "gone": 5, "m": {"x": 1, "y": 2}},
+        b={"extends": "a.yml", "l": [3], "gone": None, "m": {"y": 3}},
+    )
     resolved = resolve(tmp_path / "b.yml")
     assert resolved.values == {"l": [3], "gone": None, "m": {"x": 1, "y": 3}}
     assert list(resolved.values) == ["l", "gone", "m"]
@@ -120,8 +139,14 @@ def test_plugins_are_united_parents_first(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_file_that_says_extends(tmp_path: Path) -> None:
-    _write(tmp_path, **{"sizes/base": {"n": 1}, "sizes/big": {"extends": "base.yml", "b": 2},
-                        "recipes/deep/x": {"extends": ["../../sizes/big.yml"], "x": 3}})  # fmt: skip
+    _write(
+        tmp_path,
+        **{
+            "sizes/base": {"n": 1},
+            "sizes/big": {"extends": "base.yml", "b": 2},
+            "recipes/deep/x": {"extends": ["../../sizes/big.yml"], "x": 3},
+        },
+    )
     resolved = resolve(tmp_path / "recipes/deep/x.yml")
     assert resolved.values == {"n": 1, "b": 2, "x": 3}
     assert [path.name for path in resolved.files] == ["base.yml", "big.yml", "x.yml"]
@@ -129,8 +154,13 @@ def test_paths_are_relative_to_the_file_that_says_extends(tmp_path: Path) -> Non
 
 
 def test_a_diamond_is_no_circle(tmp_path: Path) -> None:
-    _write(tmp_path, top={"a": 1}, left={"extends": "top.yml", "l": 1}, right={"extends": "top.yml", "r": 1},
-           x={"extends": ["left.yml", "right.yml"]})  # fmt: skip
+    _write(
+        tmp_path,
+        top={"a": 1},
+        left={"extends": "top.yml", "l": 1},
+        right={"extends": "top.yml", "r": 1},
+        x={"extends": ["left.yml", "right.yml"]},
+    )
     resolved = resolve(tmp_path / "x.yml")
     assert resolved.values == {"a": 1, "l": 1, "r": 1}
     assert len(resolved.files) == 4
@@ -165,9 +195,13 @@ def test_a_block_that_extends_replaces_and_one_that_does_not_merges(tmp_path: Pa
         same={"extends": "base.yml"},
         edit={"extends": "base.yml", "kormo": {"data": {"sources": {"x": {"n": 9}}}}},
         other={"extends": "base.yml", "kormo": {"data": "data/b.yml"}},
-        both={"extends": "base.yml", "kormo": {"data": {"extends": ["data/a.yml", "data/b.yml"], "name": "c"}}},
+        both={
+            "extends": "base.yml",
+            "kormo": {"data": {"extends": ["data/a.yml", "data/b.yml"], "name": "c"}},
+        },
         mapped={"extends": "edit.yml", "kormo": {"data": {"extends": "data/b.yml", "steps": []}}},
     )
+
     def data(name: str) -> Any:
         return resolve(tmp_path / f"{name}.yml").values["kormo"]["data"]
 
@@ -180,11 +214,23 @@ def test_a_block_that_extends_replaces_and_one_that_does_not_merges(tmp_path: Pa
 
 
 def test_any_mapping_may_extend_even_in_a_list(tmp_path: Path) -> None:
-    _write(tmp_path, size={"name": "m", "layers": 2}, step={"name": "s"},
-           x={"kormo": {"architecture": {"extends": "size.yml", "layers": 3}, "tokenizer": {"train": "step.yml"}},
-              "datasets": [{"extends": "step.yml"}]})  # fmt: skip
+    _write(
+        tmp_path,
+        size={"name": "m", "layers": 2},
+        step={"name": "s"},
+        x={
+            "kormo": {
+                "architecture": {"extends": "size.yml", "layers": 3},
+                "tokenizer": {"train": "step.yml"},
+            },
+            "datasets": [{"extends": "step.yml"}],
+        },
+    )
     values = resolve(tmp_path / "x.yml").values
-    assert values["kormo"] == {"architecture": {"name": "m", "layers": 3}, "tokenizer": {"train": {"name": "s"}}}
+    assert values["kormo"] == {
+        "architecture": {"name": "m", "layers": 3},
+        "tokenizer": {"train": {"name": "s"}},
+    }
     assert values["datasets"] == [{"name": "s"}]
 
 
@@ -212,6 +258,11 @@ def test_overrides_of_finds_what_axolotl_changed(
             assert after[key] == value
 
 
+def test_true_is_not_one_on_the_command_line(tmp_path: Path) -> None:
+    _write(tmp_path, x={"seed": 1, "m": {"flag": True}})
+    assert overrides_of({"seed": True, "m": {"flag": 1}}, tmp_path / "x.yml") == {"seed": True, "m": {"flag": 1}}
+
+
 def test_numbers_in_the_file_are_no_overrides(tmp_path: Path) -> None:
     _write(tmp_path, x="learning_rate: 3e-4\nwhen: 2026-01-31\n")
     path = tmp_path / "x.yml"
@@ -222,7 +273,12 @@ def test_numbers_in_the_file_are_no_overrides(tmp_path: Path) -> None:
 def test_environment_variables_only_in_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KORMO_TEST_FOLDER", "/data/ko")
     monkeypatch.delenv("KORMO_TEST_UNSET", raising=False)
-    data = {"path": "${KORMO_TEST_FOLDER}/x", "n": "${KORMO_TEST_UNSET:-5}", "t": "$${text}", "l": [{"p": "${KORMO_TEST_FOLDER}"}]}
+    data = {
+        "path": "${KORMO_TEST_FOLDER}/x",
+        "n": "${KORMO_TEST_UNSET:-5}",
+        "t": "$${text}",
+        "l": [{"p": "${KORMO_TEST_FOLDER}"}],
+    }
     _write(tmp_path, d=data, x={"output_dir": "${KORMO_TEST_FOLDER}", "kormo": {"data": "d.yml"}})
     expected = {"path": "/data/ko/x", "n": "5", "t": "${text}", "l": [{"p": "/data/ko"}]}
     assert resolve_data(tmp_path / "d.yml").values == expected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import trainer
+from .harness import trainer
 
 from kormo_plugins.training.checkpoint import MARKER, checkpoints, fault, mark_complete, set_aside_incomplete
 from kormo_plugins.training.sampler import OffsetSampler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import model, trainer
+from .harness import model, trainer
 
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
 from kormo_plugins.training.settings import Decay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from harness import model, trainer
+from .harness import model, trainer
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training.precision import axolotl_switches, cast_weights, observe

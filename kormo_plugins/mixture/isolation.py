@@ -1,0 +1,54 @@
+"""Whether an attention backend keeps the documents of a row apart, for each collator; refused beforehand if
+not.
+
+transformers finds borders in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path does
+so for a batch of one row only and forgets it in silence for more, unless cu_seqlens are given. Ring attention
+over several devices knows positions of whole rows and no documents.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+
+BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
+"""Backends that isolate by positions that restart, at any batch size."""
+
+
+def check_isolation(
+    collator: str, params: Any, attention: str, *, micro_batch: int, context_parallel: int = 1
+) -> None:
+    """Refuses a recipe whose documents would see each other although its collator says that they do not.
+
+    Args:
+        collator: name of the collator; only ours are judged.
+        params: its parameters.
+        attention: `attn_implementation`.
+        micro_batch: rows that go through the model together.
+        context_parallel: devices that share one row.
+    Raises:
+        KormoError: names the key to change.
+    """
+    if collator not in ("document_mask", "flex"):
+        return
+    if context_parallel > 1:
+        raise KormoError(
+            "context_parallel_size",
+            str(context_parallel),
+            "ring attention knows rows, not documents: they would see each other",
+            "set it to 1, or train on rows of one document with the packing `pad` and the collator `causal`",
+        )
+    flash = "flash" in attention
+    if collator == "flex" and attention != "flex_attention":
+        why, fix = "only flex_attention reads a block mask", "use it, or the collator `document_mask`"
+    elif flash and (getattr(params, "cu_seqlens", False) or micro_batch == 1):
+        return
+    elif flash:
+        why = f"it finds the borders of documents in a batch of one row, not of {micro_batch}"
+        fix = "set kormo.collator.cu_seqlens: true, or micro_batch_size: 1"
+    elif attention not in BY_POSITIONS:
+        why, fix = "it is not known to keep documents apart", f"use one of: {', '.join(sorted(BY_POSITIONS))}"
+    else:
+        return
+    raise KormoError("attn_implementation", attention, why, fix)

@@ -1,0 +1,138 @@
+"""What is in a mixture and in any of its batches: plain values, ready for JSON.
+
+Both functions work from the plan alone, so they answer for steps of the past and of the future, without a
+trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.dataset import MixtureDataset
+
+LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill")
+PROVENANCE = ("languages", "licenses", "generators", "synthetic")
+
+
+def stats(dataset: MixtureDataset) -> dict[str, Any]:
+    """The mixture in numbers.
+
+    Returns:
+        `steps`, `tokens` (places of the run), `stages`, and `sources`: for each source the ledger of its row
+        plan (`documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `fill`), `weight` and `share`
+        (of the run's tokens: wanted and got), `rows_drawn`, `epochs`, and its counts of documents by
+        language, licence, generator and kind.
+    """
+    weights = _weights(dataset)
+    drawn = dataset.mixing.counts(dataset.steps)
+    placed = {name: int(plan.manifest["tokens_placed"]) for name, plan in dataset.rows.items()}
+    got = {
+        name: int(count) * placed[name] / plan.rows if plan.rows else 0.0
+        for (name, plan), count in zip(dataset.rows.items(), drawn, strict=True)
+    }
+    total = sum(got.values()) or 1.0
+    sources = {}
+    for (name, plan), count in zip(dataset.rows.items(), drawn, strict=True):
+        sources[name] = {
+            **{field: plan.manifest[field] for field in LEDGER},
+            "weight": weights[name],
+            "share": got[name] / total,
+            "rows_drawn": int(count),
+            "epochs": int(count) / plan.rows if plan.rows else 0.0,
+            **{field: plan.shards.manifest[field] for field in PROVENANCE},
+        }
+    return {
+        "steps": dataset.steps,
+        "tokens": len(dataset) * dataset.row_length,
+        "stages": dataset.mixing.stages(),
+        "sources": sources,
+    }
+
+
+def _weights(dataset: MixtureDataset) -> dict[str, float]:
+    """Share of the run's tokens that the recipe asks for, averaged over its stages."""
+    stages = dataset.mixing.stages()
+    borders = [min(stage["from_step"], dataset.steps) for stage in stages] + [dataset.steps]
+    lengths = [end - start for start, end in pairwise(borders)]
+    return {
+        name: sum(n * stage["shares"].get(name, 0.0) for n, stage in zip(lengths, stages, strict=True))
+        / max(dataset.steps, 1)
+        for name in dataset.names
+    }
+
+
+def batch(
+    dataset: MixtureDataset,
+    step: int,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    micro_batch: int | None = None,
+    decode: Callable[[NDArray[Any]], str] | None = None,
+) -> dict[str, Any]:
+    """What one rank is given in one step.
+
+    Micro-batches are dealt to the ranks in turn, as accelerate does: micro-batch m of a step goes to rank
+    m % world_size.
+
+    Args:
+        step: from 0 on.
+        rank: this one's part; with `world_size` 1, all of the step.
+        micro_batch: rows of a micro-batch; by default the global batch over the ranks, without accumulation.
+        decode: turns ids into text; adds `text` to each document.
+    Returns:
+        `step`, `rank`, `world_size`, `samples`: `index`, `source`, `row`, `epoch`, `documents`: `id`,
+        `start`, `end` (in tokens of the document).
+    Raises:
+        KormoError: a step or rank that the run does not have, or a global batch that does not divide.
+    """
+    if not 0 <= step < dataset.steps:
+        raise KormoError(
+            "--step", str(step), f"the run has the steps 0 to {dataset.steps - 1}", "choose one of them"
+        )
+    if not 0 <= rank < world_size:
+        raise KormoError(
+            "--rank", str(rank), f"with {world_size} ranks they are 0 to {world_size - 1}", "choose one"
+        )
+    size = micro_batch or max(1, dataset.global_batch // world_size)
+    if dataset.global_batch % (size * world_size):
+        raise KormoError(
+            "--world-size",
+            f"{world_size} ranks with micro-batches of {size} rows",
+            f"they do not divide the global batch of {dataset.global_batch} rows",
+            "choose numbers that do; training would refuse these too",
+        )
+    slots = np.arange(dataset.global_batch)
+    mine = slots[slots // size % world_size == rank] + step * dataset.global_batch
+    return {
+        "step": step,
+        "rank": rank,
+        "world_size": world_size,
+        "samples": [_sample(dataset, int(index), decode) for index in mine],
+    }
+
+
+def _sample(
+    dataset: MixtureDataset, index: int, decode: Callable[[NDArray[Any]], str] | None
+) -> dict[str, Any]:
+    sample = dataset.sample(index)
+    shards = dataset.rows[sample.source].shards
+    documents = []
+    for document, start, end in sample.documents:
+        entry: dict[str, Any] = {"id": shards.name(document), "start": start, "end": end}
+        if decode is not None:
+            entry["text"] = decode(shards.document(document)[start:end])
+        documents.append(entry)
+    return {
+        "index": index,
+        "source": sample.source,
+        "row": sample.row,
+        "epoch": sample.epoch,
+        "documents": documents,
+    }

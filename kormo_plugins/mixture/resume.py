@@ -1,0 +1,91 @@
+"""What must be equal for a run to go on, and what may be amended.
+
+A checkpoint keeps the `parts` of its data (`MixtureDataset.parts`) and the step. The past is what came before
+that step: its seed, batch, rows and shares decided which samples were seen, and an edit of any of them would
+repeat some rows and skip others. The future is free: other weights from a later step on, a source added or
+dropped, a longer run. Cursors need no care, since the rows drawn before a step are a sum over the stages
+before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+
+SCALARS = {
+    "seed": "the order of all rows",
+    "global_batch": "which rows each step holds",
+    "row_length": "every row",
+    "pad_id": "the padding of every row",
+    "tokenizer": "what each id means",
+}
+"""Part of the data -> what it decides from step 0 on."""
+
+Parts = Mapping[str, Any]
+
+
+def shares_at(parts: Parts, step: int) -> dict[str, float]:
+    """Shares above zero that hold in `step`."""
+    stage = [stage for stage in parts["stages"] if stage["from_step"] <= step][-1]
+    return {name: share for name, share in stage["shares"].items() if share}
+
+
+def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
+    """Every difference as (first step that it changes, text), earliest first.
+
+    Args:
+        old, new: `MixtureDataset.parts()` of the run so far and of the recipe now.
+    """
+    found = [
+        (0, f"{name}: {old[name]!r} became {new[name]!r} ({what})")
+        for name, what in SCALARS.items()
+        if old[name] != new[name]
+    ]
+    borders = sorted({stage["from_step"] for parts in (old, new) for stage in parts["stages"]})
+    first_use: dict[str, int] = {}
+    for step in borders:
+        before, after = shares_at(old, step), shares_at(new, step)
+        for name in sorted(before.keys() | after.keys()):
+            first_use.setdefault(name, step)
+        if before != after:
+            found.append((step, f"shares from step {step:,}: {_shares(before)} became {_shares(after)}"))
+        elif len({step in {stage["from_step"] for stage in parts["stages"]} for parts in (old, new)}) > 1:
+            # counting starts afresh at a stage, so rows may round otherwise after it
+            found.append((step, f"a stage begins at step {step:,} in only one of the two"))
+    for name in sorted(old["sources"].keys() & new["sources"].keys()):
+        if old["sources"][name] != new["sources"][name] and name in first_use:
+            found.append((first_use[name], f"source {name}: built again with other contents"))
+    return sorted(found)
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {share:.4g}" for name, share in sorted(shares.items()))
+
+
+def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> list[str]:
+    """What changed between a checkpoint's data and the recipe's, if the run may go on.
+
+    Args:
+        old: the parts kept with the checkpoint.
+        new: the parts of the recipe now.
+        step: steps trained so far.
+        allow: go on although the past differs.
+    Returns:
+        One line for each amendment, to be logged; empty if nothing differs.
+    Raises:
+        KormoError: the recipe would change steps that were already trained; names each such difference and
+            the first step concerned.
+    """
+    found = differences(old, new)
+    past = [(first, text) for first, text in found if first < step]
+    if past and not allow:
+        raise KormoError(
+            f"resume at step {step:,}",
+            "; ".join(text for _, text in past),
+            f"step {past[0][0]:,}, already trained, would have been other: rows would come twice and others "
+            "never",
+            f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
+        )
+    return [f"amended from step {first:,}: {text}" for first, text in found]

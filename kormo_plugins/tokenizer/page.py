@@ -1,0 +1,95 @@
+"""The report of tokenizers for people: a table for the terminal, and a page of plots that opens offline."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+MEASURES = {
+    "bytes_per_token": "bytes per token",
+    "characters_per_token": "characters per token",
+    "tokens_per_eojeol": "tokens per eojeol (space-separated word)",
+    "single_byte_share": "share of single-byte fallbacks",
+    "entropy_bits": "entropy, bits per token",
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The measures by tokenizer and language, as aligned text."""
+    head = ["tokenizer", "ids", "text", "byte/tok", "char/tok", "tok/eojeol", "1-byte %", "bits", "unused %"]
+    rows = [head]
+    for name, one in result["tokenizers"].items():
+        for group, measures in {**one["languages"], "all": one["all"]}.items():
+            rows.append(
+                [
+                    name,
+                    f"{one['size']:,}",
+                    group,
+                    f"{measures['bytes_per_token']:.3f}",
+                    f"{measures['characters_per_token']:.3f}",
+                    f"{measures['tokens_per_eojeol']:.2f}",
+                    f"{100 * measures['single_byte_share']:.2f}",
+                    f"{measures['entropy_bits']:.2f}",
+                    f"{100 * one['unused_share']:.1f}" if group == "all" else "",
+                ]
+            )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = []
+    for row in rows:
+        cells = [
+            text.ljust(w) if i in (0, 2) else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def write_page(result: dict[str, Any], path: Path) -> None:
+    """One HTML file with everything in it: bars of each measure by language and by source, and the long
+    lists."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    titles = [f"{title}, by {by}" for title in MEASURES.values() for by in ("language", "source")]
+    figure = make_subplots(rows=len(MEASURES), cols=2, subplot_titles=titles, vertical_spacing=0.05)
+    colours = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB"]
+    for number, (name, one) in enumerate(result["tokenizers"].items()):
+        for row, measure in enumerate(MEASURES, 1):
+            for column, by in enumerate(("languages", "sources"), 1):
+                groups = one[by]
+                figure.add_trace(
+                    go.Bar(
+                        x=list(groups),
+                        y=[group[measure] for group in groups.values()],
+                        name=f"{name} ({one['size']:,} ids)",
+                        legendgroup=name,
+                        showlegend=row == column == 1,
+                        marker_color=colours[number % len(colours)],
+                    ),
+                    row=row,
+                    col=column,
+                )
+    figure.update_layout(height=340 * len(MEASURES), barmode="group", legend={"orientation": "h", "y": 1.06})
+    plots = figure.to_html(full_html=False, include_plotlyjs=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Tokenizers</title>"
+        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto}pre{overflow-x:auto}</style>"
+        f"<h1>Tokenizers on {result['documents']:,} documents, {result['bytes'] / 1e6:,.1f} MB</h1>"
+        f"<pre>{escape(table(result))}</pre>{plots}"
+        f"{''.join(map(_lists, result['tokenizers'].items()))}</html>\n",
+        encoding="utf-8",
+    )
+    partial.replace(path)
+
+
+def _lists(item: tuple[str, dict[str, Any]]) -> str:
+    name, one = item
+    words = ", ".join(f"<code>{escape(repr(word))}</code>" for word in one["longest"])
+    terms = "".join(
+        f"<li>{escape(term)}: in {found['tokens']:,} tokens, used {found['uses']:,} times</li>"
+        for term, found in one["terms"].items()
+    )
+    return f"<h2>{escape(name)}</h2><p>{one['unused']:,} of {one['size']:,} ids unused.</p><p>Longest: {words}</p>" + (
+        f"<ul>{terms}</ul>" if terms else ""
+    )

@@ -1,0 +1,148 @@
+"""Any tokenizer, seen the same way: text to ids, and the bytes that each id stands for.
+
+A name is a folder or a `tokenizer.json`, `tekken` (Mistral's multilingual tokenizer of 131,072 ids, which
+ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.layout import byte_symbols
+
+TEKKEN = "tekken"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A tokenizer to be measured.
+
+    Args:
+        name: as it was asked for.
+        encode: texts to ids, without tokens put in front or behind; one list per text.
+        pieces: the bytes of each id; None for control tokens and holes.
+    """
+
+    name: str
+    encode: Callable[[list[str]], list[list[int]]]
+    pieces: list[bytes | None]
+
+
+def open_peer(name: str) -> Peer:
+    """The tokenizer of that name.
+
+    Raises:
+        KormoError: there is none, or it cannot be read.
+    """
+    if name == TEKKEN:
+        return _tekken()
+    return _fast(name, find_folder(name))
+
+
+def find_folder(name: str) -> Path:
+    """The folder of a tokenizer that is named by path or hub id; what is on the hub is fetched (or cached).
+
+    Raises:
+        KormoError: neither a folder with a `tokenizer.json` nor an id that the hub, or its offline cache,
+        knows.
+    """
+    path = Path(name)
+    folder = path.parent if path.name == "tokenizer.json" else path
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    if path.exists() or not HUB_ID.fullmatch(name):
+        raise KormoError(
+            f"tokenizer {name!r}",
+            "no tokenizer.json there",
+            "a tokenizer is a folder with that file, a hub id (organisation/name), or `tekken`",
+            "check the path",
+        )
+    from huggingface_hub import snapshot_download
+
+    wanted = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # the hub's errors have no common base: network, access, name, offline mode
+        raise KormoError(
+            f"tokenizer {name!r}",
+            f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            "it is no folder here, and cannot be had from the hub",
+            "check the name and the network, or give a folder",
+        ) from None
+    if not (folder / "tokenizer.json").is_file():
+        raise KormoError(
+            f"tokenizer {name!r}",
+            "a hub repository without tokenizer.json",
+            "only fast tokenizers can be used",
+            "convert it with transformers (`AutoTokenizer.from_pretrained(...).save_pretrained(folder)`)",
+        )
+    return folder
+
+
+def _fast(name: str, folder: Path) -> Peer:
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer: Any = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises a bare Exception
+        raise KormoError(str(path), str(error), "it cannot be read as a tokenizer", "check the file") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    content = json.loads(path.read_text(encoding="utf-8"))
+    added = {token["id"]: token for token in content.get("added_tokens", ())}
+    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    byte_level = '"ByteLevel"' in json.dumps([content.get("pre_tokenizer"), content.get("decoder")])
+    values = {symbol: byte for byte, symbol in enumerate(byte_symbols())}
+    pieces: list[bytes | None] = [None] * (max(vocabulary.values()) + 1)
+    for token, place in vocabulary.items():
+        if place in added:
+            pieces[place] = None if added[place]["special"] else token.encode()
+        elif byte_level:
+            pieces[place] = bytes(values[c] for c in token) if all(c in values for c in token) else token.encode()
+        elif fallback := BYTE_FALLBACK.fullmatch(token):
+            pieces[place] = bytes([int(fallback[1], 16)])
+        else:
+            pieces[place] = token.replace("▁", " ").encode()
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [one.ids for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    return Peer(name, encode, pieces)
+
+
+def _tekken() -> Peer:
+    """Read straight from the package's data file; its ids start with 1,000 places for control tokens."""
+    import tiktoken
+
+    spec = importlib.util.find_spec("mistral_common")
+    data = Path((spec.submodule_search_locations or [""])[0]) / "data" if spec else Path()
+    files = sorted(data.glob("tekken_*.json")) if spec else []
+    if not files:
+        raise KormoError(
+            "tokenizer 'tekken'",
+            "no mistral_common package with a tekken file" if not spec else f"no tekken_*.json in {data}",
+            "Tekken is read from that package",
+            "pip install mistral_common, or leave it out",
+        )
+    content = json.loads(files[-1].read_text(encoding="utf-8"))
+    config = content["config"]
+    control = config["default_num_special_tokens"]
+    tokens = content["vocab"][: config["default_vocab_size"] - control]
+    ranks = {base64.b64decode(token["token_bytes"]): token["rank"] for token in tokens}
+    encoding = tiktoken.Encoding(TEKKEN, pat_str=config["pattern"], mergeable_ranks=ranks, special_tokens={})
+    pieces: list[bytes | None] = [None] * control + sorted(ranks, key=ranks.__getitem__)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [[control + rank for rank in encoding.encode_ordinary(text)] for text in texts]
+
+    return Peer(TEKKEN, encode, pieces)

@@ -1,0 +1,73 @@
+"""Text straight from files, for training or measuring a tokenizer without building a corpus first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kormo_plugins.documents import Document, read_documents
+from kormo_plugins.errors import KormoError
+
+SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
+SCRIPTS = (
+    ("ko", "가", "힣"),
+    ("ja", "぀", "ヿ"),
+    ("zh", "一", "鿿"),
+)
+
+
+def guess_language(text: str) -> str:
+    """The language of a document that does not say: `ko`, `ja`, `zh` if a tenth of its letters are of that
+    script, else `en`. Kana come before Han, which Japanese has as well."""
+    letters = [character for character in text[:20_000] if character.isalpha()]
+    for language, low, high in SCRIPTS:
+        if letters and sum(low <= character <= high for character in letters) >= len(letters) / 10:
+            return language
+    return "en" if letters else "und"
+
+
+def read_texts(files: Sequence[Path]) -> Iterator[Document]:
+    """The documents of files, without a corpus having been built of them: to learn from or to measure on.
+
+    Args:
+        files: text, `.jsonl` (keys `text`; `language` or `lang`, and `source`, if there), `.jsonl.zst`, or folders
+            of these. A language that is not given is guessed.
+    Raises:
+        KormoError: a file that cannot be read.
+    """
+    for path in files:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES))
+            yield from read_texts(inside)
+            continue
+        for document in _read(path):
+            if document.language == "und":
+                document.language = guess_language(document.text)
+            yield document
+
+
+def _read(path: Path) -> Iterator[Document]:
+    from zstandard import ZstdError
+
+    source = path.name.split(".")[0]
+    try:
+        if path.name.endswith(".jsonl.zst"):
+            yield from read_documents(path)
+        elif path.name.endswith(".jsonl"):
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file):
+                    row = json.loads(line)
+                    if not isinstance(row["text"], str):
+                        raise TypeError(f"line {number + 1}: the text is no string")
+                    language = row.get("language") or row.get("lang") or "und"
+                    yield Document(str(number), row["text"], row.get("source") or source, language)
+        else:
+            yield Document(source, path.read_text(encoding="utf-8"), source)
+    except (OSError, ValueError, KeyError, TypeError, ZstdError) as error:
+        raise KormoError(
+            str(path),
+            f"{type(error).__name__}: {error}",
+            "it cannot be read as UTF-8 text, or as JSONL with a `text` in each line",
+            "repair the file, or leave it out",
+        ) from None

@@ -1,0 +1,128 @@
+"""A real row plan for a billion documents, on disk, over id files of trillions of tokens that take no space.
+
+    python tests/benchmarks/scale.py [--documents 1e9] [--sources 20] [--folder DIR]
+
+Document offsets are real (8 bytes each); the ids are sparse files of the right size, so nothing but the
+plan's own reading and writing is measured. Prints the time to build, the peak of memory that is not page
+cache (RssAnon), the time to open the mixture, and the time of `sample(i)` and of a whole row for random i of
+the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import measure
+import numpy as np
+
+ROW, BATCH, MEAN = 4096, 2048, 3000.0
+
+
+def anonymous() -> float:
+    """Memory of this process that is not backed by a file, in GB."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1e6
+
+
+def sparse_source(folder: Path, documents: int, seed: int) -> None:
+    """One shard of `documents` documents with lognormal lengths, mean 3,000 tokens; ids and names are
+    holes."""
+    from kormo_plugins.shards.format import IDS, NAME_OFFSETS, NAMES, OFFSETS
+    from kormo_plugins.shards.writer import finish_source
+
+    folder.mkdir(parents=True)
+    rng, total, name = np.random.default_rng(seed), 0, "shard-00000"
+    with (folder / (name + OFFSETS)).open("wb") as file:
+        file.write(np.zeros(1, "<i8").tobytes())
+        for begin in range(0, documents, 1 << 20):
+            count = min(1 << 20, documents - begin)
+            lengths = rng.lognormal(np.log(MEAN) - 0.72, 1.2, count).astype(np.int64).clip(1, 1_000_000)
+            ends = total + np.cumsum(lengths)
+            file.write(ends.tobytes())
+            total = int(ends[-1])
+    sizes = {IDS: 4 * total, OFFSETS: 8 * (documents + 1), NAMES: 0, NAME_OFFSETS: 8 * (documents + 1)}
+    for suffix in (IDS, NAMES, NAME_OFFSETS):
+        with (folder / (name + suffix)).open("wb") as file:
+            file.truncate(sizes[suffix])
+    files = {name + suffix: {"bytes": size, "xxh3_128": f"{seed:032x}"} for suffix, size in sizes.items()}
+    record = {"name": name, "documents": documents, "tokens": total, "dtype": "<u4", "files": files}
+    finish_source(folder, folder.name, [record], {"tokenizer": "benchmark"})
+
+
+def run(root: Path, documents: int, sources: int) -> dict[str, float]:
+    """Builds, opens and samples; the numbers."""
+    from kormo_plugins.mixture.dataset import open_mixture
+    from kormo_plugins.mixture.params import MixtureRecipe
+    from kormo_plugins.mixture.rows import build_rows
+
+    shards = {f"s{n:02d}": root / "shards" / f"s{n:02d}" for n in range(sources)}
+    rows = {name: root / "rows" / name for name in shards}
+    for number, path in enumerate(shards.values()):
+        if not (path / "shards.json").exists():
+            sparse_source(path, documents // sources, number)
+    stats, peak, begin = [], [anonymous()], time.perf_counter()
+    for name, path in shards.items():
+        stats.append(
+            build_rows(
+                path, ROW, "best_fit", None, rows[name], progress=lambda done, total: peak.append(anonymous())
+            )
+        )
+    built = time.perf_counter() - begin
+    tokens, count = sum(s["tokens"] for s in stats), sum(s["rows"] for s in stats)
+    assert tokens == sum(s["tokens_placed"] for s in stats)
+    steps, begin = count // BATCH, time.perf_counter()
+    data = open_mixture(
+        rows, shards, MixtureRecipe(), seed=0, row_length=ROW, steps=steps, global_batch=BATCH, pad_id=0
+    )
+    opened = time.perf_counter() - begin
+    print(f"{tokens:,} tokens in {count:,} rows ({steps:,} steps), fill {tokens / count / ROW:.5%}")
+    data.sample(0)
+    rng, times, reads = np.random.default_rng(1), [], []
+    for index in rng.integers(0, len(data), 2000).tolist():
+        begin = time.perf_counter()
+        data.sample(index)
+        middle = time.perf_counter()
+        data.__getitems__([index])
+        times.append(middle - begin)
+        reads.append(time.perf_counter() - middle)
+    return {
+        "documents": documents,
+        "tokens": tokens,
+        "build_s": round(built, 1),
+        "documents_per_s": round(documents / built),
+        "peak_gb": round(max(peak), 3),
+        "open_s": round(opened, 3),
+        "sample_ms": round(1e3 * float(np.median(times)), 3),
+        "sample_ms_p99": round(1e3 * float(np.quantile(times, 0.99)), 3),
+        "row_ms": round(1e3 * float(np.median(reads)), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=float, default=1e9)
+    parser.add_argument("--sources", type=int, default=20)
+    parser.add_argument("--folder", type=Path, help="kept afterwards; a temporary one by default")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        print(
+            json.dumps(
+                {
+                    "name": "scale",
+                    **run(options.folder or Path(folder), int(options.documents), options.sources),
+                }
+            )
+        )
+
+
+assert measure.ROOT
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Axolotl's other commands on our recipes, and bad input at its door."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from .conftest import Lab
+
+pytestmark = pytest.mark.axolotl
+
+
+def test_preprocess_builds_and_trains_nothing(lab: Lab, trained: Any) -> None:
+    done = lab.axolotl("preprocess", str(lab.recipe("prepared", kormo={"data": {"name": "again"}})))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not lab.out("prepared").joinpath("model.safetensors").exists()
+    assert not list(lab.out("prepared").glob("checkpoint-*"))
+
+
+def test_inference_talks_to_the_trained_model(lab: Lab, trained: Any) -> None:
+    done = lab.axolotl("inference", str(lab.folder / "base.yml"), stdin="서울은")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "<|BOS|>서울은" in done.stdout.replace(" ", "") or "서울은" in done.stdout
+
+
+def test_inference_before_training_says_so(lab: Lab, trained: Any) -> None:
+    done = lab.axolotl("inference", str(lab.recipe("untrained")), stdin="")
+    output = done.stdout + done.stderr
+    assert "has not been trained yet" in output and output.count("kormo: ") == 1
+
+
+@pytest.mark.parametrize("launcher", ["python", "accelerate"])
+def test_bad_input_is_one_message(lab: Lab, launcher: str) -> None:
+    path = lab.recipe("wrong", learning_rte=0.1)
+    done = lab.axolotl("train", str(path), "--launcher", launcher)
+    output = done.stdout + done.stderr
+    assert output.count("learning_rte'\n") == 1 and "learning_rate" in output
+    if launcher == "python":
+        assert done.returncode == 2 and "Traceback" not in output
+    else:  # accelerate adds its own words and status, after ours
+        assert output.index("learning_rte") < output.index("CalledProcessError")
+
+
+OTHER = '''
+from axolotl.integrations.base import BasePlugin
+
+class Other(BasePlugin):
+    """Counts the calls of its register."""
+    calls = 0
+    def register(self, cfg):
+        Other.calls += 1
+'''
+
+LOAD = """
+import json, sys
+from axolotl.cli.config import load_cfg, prepare_plugins
+cfg = load_cfg(sys.argv[1])
+import other_plugin
+first = other_plugin.Other.calls
+prepare_plugins(cfg)  # as Ray's workers do, on the validated configuration
+print("RESULT" + json.dumps({
+    "calls": first, "plugins": list(cfg.plugins), "path": str(cfg.axolotl_config_path), "base_model": cfg.base_model,
+    "accumulation": cfg.gradient_accumulation_steps, "datasets": cfg.datasets[0]["path"], "steps": cfg.max_steps}))
+"""
+
+
+def test_a_parents_plugins_are_registered_exactly_once(lab: Lab, trained: Any) -> None:
+    import subprocess
+
+    import yaml
+
+    (lab.folder / "other_plugin.py").write_text(OTHER)
+    lab.recipe("with_other", plugins=["kormo_plugins.KormoPlugin", "other_plugin.Other"])
+    child = lab.folder / "child_of_other.yml"
+    child.write_text(yaml.safe_dump({"extends": "with_other.yml", "plugins": ["kormo_plugins.KormoPlugin"]}))
+    done = subprocess.run(
+        ["python", "-c", LOAD, str(child)], cwd=lab.folder, env=lab.environ(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout[done.stdout.index("RESULT") + 6 :].splitlines()[0])
+    assert result["calls"] == 1
+    assert result["plugins"] == ["kormo_plugins.KormoPlugin", "other_plugin.Other"]
+    assert result["path"] == str(lab.out("with_other") / "recipe.yml")
+    assert result["base_model"].startswith(str(lab.folder / "artifacts" / "init-kormo-"))
+    assert "/artifacts/rows-" in result["datasets"] and result["accumulation"] == 2 and result["steps"] == 8
+
+
+def test_a_misspelt_plugin_stops_the_run(lab: Lab) -> None:
+    path = lab.recipe("misspelt", plugins=["kormo_plugins.KormoPlugin", "no_such_module.Plugin"])
+    done = lab.axolotl("train", str(path), "--launcher", "python")
+    assert done.returncode == 2
+    assert "no_such_module.Plugin" in done.stderr and "another run" in done.stderr

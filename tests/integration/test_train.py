@@ -1,0 +1,176 @@
+"""`axolotl train` on a real recipe: what is built, kept, resumed, and equal."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from kormo_plugins.training.checkpoint import fault
+from kormo_plugins.training.metrics import read_metrics
+
+from .conftest import Lab
+
+pytestmark = pytest.mark.axolotl
+
+
+def _equal_weights(one: Path, other: Path) -> bool:
+    a, b = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    return a.keys() == b.keys() and all((a[key] == b[key]).all() for key in a)
+
+
+def test_a_run_folder_has_everything(lab: Lab, trained: Any) -> None:
+    out = lab.out("base")
+    assert {"recipe.yml", "run.json", "metrics.jsonl", "config.json", "model.safetensors", "export"} <= {
+        path.name for path in out.iterdir()
+    }
+    resolved = yaml.safe_load((out / "recipe.yml").read_text())
+    assert resolved["kormo"]["global_batch"] == 8 and "extends" not in resolved
+    record = json.loads((out / "run.json").read_text())
+    assert set(record["identity"]) == {"data", "tokenizer", "weights", "seed"} and record["versions"]["axolotl"]
+    metrics = [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
+    assert [line["step"] for line in metrics] == list(range(1, 9))
+    assert metrics[-1]["tokens"] == 8 * 8 * 128
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    for step in (4, 8):
+        assert fault(out / f"checkpoint-{step}") is None
+    config = json.loads((out / "config.json").read_text())
+    assert config["model_type"] == "kormo" and config["use_cache"] is True
+    assert "model.layers.0.pre_attention_layernorm.weight" in load_file(out / "model.safetensors")
+
+
+def test_it_ends_with_the_folder_and_a_sample_in_both_languages(lab: Lab, trained: Any) -> None:
+    tail = trained.stdout[trained.stdout.index("The model is in") :]
+    assert str(lab.out("base")) in tail and "서울은 ▸" in tail and "The city ▸" in tail
+
+
+def test_each_stage_says_what_it_builds_and_builds_it_once(lab: Lab, trained: Any) -> None:
+    for kind in ("corpus", "tokenizer", "shards", "rows", "init"):
+        assert re.search(rf"kormo: {kind}\s.*: done in", trained.stderr), kind
+    again = lab.train("base")  # a finished run: nothing is built, nothing is trained
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert ": building" not in again.stderr and again.stderr.count("built already") >= 8
+    assert json.loads((lab.out("base") / "checkpoint-8" / "trainer_state.json").read_text())["global_step"] == 8
+
+
+def test_the_export_opens_without_us(lab: Lab, trained: Any) -> None:
+    code = (
+        "import sys; sys.modules['kormo_plugins'] = None\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        f"m = AutoModelForCausalLM.from_pretrained({str(lab.out('base') / 'export')!r})\n"
+        f"t = AutoTokenizer.from_pretrained({str(lab.out('base') / 'export')!r})\n"
+        "print(type(m).__name__, t.eos_token, m.generation_config.temperature)"
+    )
+    done = subprocess.run(["python", "-c", code], env=lab.environ(), capture_output=True, text=True, cwd=lab.folder)
+    assert done.stdout.split() == ["LlamaForCausalLM", "<|EOS|>", "0.8"], done.stderr[-2000:]
+
+
+def test_killed_and_resumed_is_bit_equal(lab: Lab, trained: Any) -> None:
+    """SIGKILL after the first checkpoint; the same command again ends with the very same weights."""
+    path = lab.recipe("killed")
+    command = ["axolotl", "train", str(path), "--launcher", "python"]
+    process = subprocess.Popen(
+        command, cwd=lab.folder, env=lab.environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    marker = lab.out("killed") / "checkpoint-4" / "complete.json"
+    deadline = time.monotonic() + 200
+    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert marker.exists() and not (lab.out("killed") / "model.safetensors").exists()
+    again = lab.train("killed")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert _equal_weights(lab.out("base"), lab.out("killed"))
+    lines = [json.loads(line) for line in (lab.out("killed") / "metrics.jsonl").read_text().splitlines()]
+    assert any(line.get("event") == "resume" for line in lines)
+
+
+def test_command_line_options_win_over_parents(lab: Lab, trained: Any) -> None:
+    lab.recipe("parent", learning_rate=0.02, max_steps=3)
+    child = lab.folder / "child.yml"
+    child.write_text(yaml.safe_dump({
+        "extends": "parent.yml", "plugins": ["kormo_plugins.KormoPlugin"],
+        "output_dir": str(lab.out("child")), "kormo": {"export": False, "samples": {"prompts": []}},
+    }))  # fmt: skip
+    done = lab.axolotl("train", str(child), "--launcher", "python", "--max-steps", "2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = read_metrics(lab.out("child") / "metrics.jsonl")
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2]
+    assert lines[0]["learning_rate"] == 0.02
+    assert yaml.safe_load((lab.out("child") / "recipe.yml").read_text())["max_steps"] == 2
+    assert not (lab.out("child") / "export").exists()
+
+
+TRACE = '''
+import json, os
+from kormo_plugins import Component, hookimpl
+from kormo_plugins.training.objective import next_token
+
+def traced(model, inputs, num_items_in_batch, params):
+    """Next-token prediction that writes down the rows that each rank trains on."""
+    with open(os.environ["KORMO_ROWS"] + "-" + os.environ.get("RANK", "0"), "a") as file:
+        for row in inputs["input_ids"].tolist():
+            file.write(json.dumps(row) + "\\n")
+    return next_token(model, inputs, num_items_in_batch, params)
+
+@hookimpl
+def kormo_objectives():
+    yield Component("traced", load=traced, summary="writes down rows")
+'''
+
+
+def test_two_ranks_train_on_the_same_samples_and_end_where_one_does(lab: Lab, trained: Any) -> None:
+    (lab.folder / "trace_plugin.py").write_text(TRACE)
+    change = {"kormo": {"plugins": ["trace_plugin"], "objective": {"name": "traced"}}}
+    one = lab.train("one", change=change, KORMO_ROWS=str(lab.folder / "trace-one"))
+    assert one.returncode == 0, one.stderr[-3000:]
+    path = lab.recipe("two", **change)
+    two = lab.axolotl(
+        "train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--master_port=29611",
+        KORMO_ROWS=str(lab.folder / "trace-two"), OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert two.returncode == 0, two.stderr[-4000:]
+    whole = _rows(lab.folder / "trace-one-0")
+    ranks = [_rows(lab.folder / f"trace-two-{rank}") for rank in (0, 1)]
+    for step in range(8):
+        batch = sorted(whole[step * 8 : step * 8 + 8])
+        parts = [rows[step * 4 : step * 4 + 4] for rows in ranks]
+        assert not set(parts[0]) & set(parts[1]), "both ranks read the same rows"
+        assert sorted(parts[0] + parts[1]) == batch, f"step {step}"
+    losses = [[line["loss"] for line in read_metrics(lab.out(n) / "metrics.jsonl") if "loss" in line] for n in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert two.stdout.count("The model is in") == 1
+
+
+def _rows(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_a_number_of_ranks_that_does_not_divide_is_refused(lab: Lab, trained: Any) -> None:
+    path = lab.recipe("odd", kormo={"global_batch": 4})
+    done = lab.axolotl("train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--master_port=29612")
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert output.count("kormo.global_batch\n  found:") == 1, output[-3000:]
+    assert output.index("kormo.global_batch") < output.index("ChildFailedError")
+
+
+@pytest.mark.parametrize("changed", ["data", "seed", "tokenizer"])
+def test_another_run_in_the_same_folder_is_refused(lab: Lab, trained: Any, changed: str) -> None:
+    change: dict[str, Any] = {
+        "data": {"kormo": {"data": {"mixture": {"weights": {"korean": 50, "english": 50}}}}},
+        "seed": {"seed": 8},
+        "tokenizer": {"kormo": {"tokenizer": {"train": {"vocab_size": 480}}}},
+    }[changed]
+    done = lab.train("same", change={**change, "output_dir": str(lab.out("base"))})
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr and changed in done.stderr and "allow_changed" in done.stderr

@@ -1,0 +1,161 @@
+"""The fast encoder gives the ids that `tokenizers` gives, or is not used."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from .made_tokenizers import TEXT, extend, train
+from tokenizers import Tokenizer
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.shards.encoder import CONTEXTS, PRIVATE, Encoder
+from kormo_plugins.shards.ranks import Ranks, convert
+
+EXPECTED_BYTES = bytes(range(256))
+
+
+def reference(folder: Path, texts: list[str], allowed: tuple[str, ...] = ()) -> list[list[int]]:
+    """Ids by `tokenizers` alone, told that every control token but those allowed is plain text."""
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    for token in spec["added_tokens"]:
+        token["special"] = bool(token["content"].strip()) and token["content"] not in allowed
+    plain = Tokenizer.from_str(json.dumps(spec))
+    plain.encode_special_tokens = True
+    return [encoded.ids for encoded in plain.encode_batch(texts, add_special_tokens=False)]
+
+
+def split(ids: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
+    return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])] if len(lengths) else []
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer: Path) -> Encoder:
+    found = Encoder(tokenizer)
+    assert found.kind == "tiktoken", found.reason
+    return found
+
+
+ALPHABET = st.one_of(
+    st.characters(exclude_categories=("Cs",)),
+    st.sampled_from("\n\n\n \t\r'sS가각ㄱᄀ\u0301\u0323\u1161<|>BOSE12①ſ"),
+    st.sampled_from(["<think>", "<|EOS|>", "\n\n\n", "'LL ", "   ", chr(PRIVATE), chr(PRIVATE + 2)]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(ALPHABET, max_size=30).map("".join), max_size=4))
+@example(["", "\n" * 9, ""])
+@example(["a <|EOS|> b", "<think>\n\n</think>"])
+@example([unicodedata.normalize("NFD", TEXT[0]), "\u0301"])
+@example([chr(PRIVATE) * 3, "x"])
+def test_any_text_gives_the_same_ids(encoder: Encoder, tokenizer: Path, texts: list[str]) -> None:
+    assert split(*encoder.encode(texts, texts)) == reference(tokenizer, texts)
+
+
+def test_real_text_gives_the_same_ids(encoder: Encoder, tokenizer: Path, real_text: list[str]) -> None:
+    for begin in range(0, len(real_text), 50):
+        texts = real_text[begin : begin + 50]
+        assert split(*encoder.encode(texts, texts)) == reference(tokenizer, texts)
+
+
+@pytest.mark.soak
+def test_every_code_point_gives_the_same_ids(encoder: Encoder, tokenizer: Path) -> None:
+    points = [chr(p) for p in range(sys.maxunicode + 1) if not 0xD800 <= p < 0xE000]
+    for begin in range(0, len(points), 4096):
+        texts = [context.format(c) for c in points[begin : begin + 4096] for context in CONTEXTS[:3]]
+        assert split(*encoder.encode(texts, texts)) == reference(tokenizer, texts)
+
+
+def test_control_tokens_are_text_unless_the_source_may_use_them(tokenizer: Path) -> None:
+    text = "<think>hm</think><|EOS|>"
+    plain = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    think, eos = plain.token_to_id("<think>"), plain.token_to_id("<|EOS|>")
+    ids, _ = Encoder(tokenizer).encode([text], ["a"])
+    assert think not in ids and eos not in ids
+    for fast in (True, False):
+        encoder = Encoder(tokenizer, ["<think>", "</think>"], fast=fast)
+        ids, lengths = encoder.encode([text], ["a"])
+        assert ids[0] == think and eos not in ids
+        assert split(ids, lengths) == reference(tokenizer, [text], ("<think>", "</think>"))
+    with pytest.raises(KormoError, match="<thonk>"):
+        Encoder(tokenizer, ["<thonk>"])
+
+
+def test_runs_of_newlines_are_one_token(tokenizer: Path, encoder: Encoder) -> None:
+    plain = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    for count in range(2, 6):
+        assert encoder.encode(["\n" * count], ["a"])[0].tolist() == [plain.token_to_id("\n" * count)]
+    assert len(encoder.encode(["\n" * 12], ["a"])[0]) == 3  # five, five and two
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_character_that_cannot_be_spelled_is_an_error(tmp_path: Path, fast: bool) -> None:
+    small = Encoder(train(tmp_path, alphabet=False), fast=fast)
+    assert (small.kind == "tiktoken") is fast
+    good = "The fox 다람쥐"
+    assert split(*small.encode([good, good], ["a", "b"])) == reference(tmp_path, [good, good])
+    with pytest.raises(KormoError, match="document bad"):
+        small.encode([good, "\U000f0000 unspelt", good], ["fine", "bad", "fine"])
+    with pytest.raises(KormoError, match=r"document lone.*surrogate"):
+        small.encode([good, "\ud800"], ["fine", "lone"])
+
+
+def two_ways(spec: dict) -> None:
+    """Two merges that make one token."""
+    extend(spec, ["WZ", "QW", "QWZ"])
+    spec["model"]["merges"] += [["Q", "W"], ["QW", "Z"], ["W", "Z"], ["Q", "WZ"]]
+
+
+def unreachable(spec: dict) -> None:
+    extend(spec, ["zqxj"])
+
+
+def no_normal_form(spec: dict) -> None:
+    spec["normalizer"] = {"type": "NFKC"}
+
+
+def other_split(spec: dict) -> None:
+    spec["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "MergedWithNext"
+
+
+def stripping(spec: dict) -> None:
+    spec["added_tokens"][0]["lstrip"] = True
+
+
+def blocked(spec: dict) -> None:
+    """A merge whose parts an earlier one takes away: QW + Z, when W + Z comes first."""
+    extend(spec, ["WZ", "QW", "QWZ"])
+    spec["model"]["merges"] += [["W", "Z"], ["Q", "W"], ["QW", "Z"]]
+
+
+@pytest.mark.parametrize("edit", [two_ways, unreachable, no_normal_form, other_split, stripping, blocked])
+def test_a_tokenizer_that_cannot_be_converted_falls_back(tmp_path: Path, edit: object) -> None:
+    folder = train(tmp_path, edit=edit)  # type: ignore[arg-type]
+    found = Encoder(folder)
+    assert found.kind == "tokenizers" and found.reason
+    assert split(*found.encode(TEXT, TEXT)) == reference(folder, TEXT)
+
+
+def test_declared_ids_that_are_not_used_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(KormoError, match=r"the id 9999 for"):
+        Encoder(train(tmp_path, edit=lambda spec: spec["added_tokens"][-1].update(id=9999)))
+
+
+def test_conversion_keeps_ranks_in_order(tokenizer: Path) -> None:
+    spec = json.loads((tokenizer / "tokenizer.json").read_text())
+    ranks = convert(spec)
+    assert isinstance(ranks, Ranks)
+    assert {token for token in ranks.ranks if len(token) == 1} == {bytes([b]) for b in EXPECTED_BYTES}
+    assert list(ranks.ranks.values()) == list(range(len(ranks.ranks)))
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KormoError, match=r"tokenizer\.json"):
+        Encoder(tmp_path)

@@ -1,0 +1,34 @@
+"""A saved checkpoint says what the recipe says, not what the training loop needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kormo_plugins.training.saved_config import restore
+
+from .harness import model
+
+SPECIAL = {"bos": 1, "eos": 2, "pad": 0}
+GENERATION = {"do_sample": True, "temperature": 0.7}
+
+
+def test_what_a_trainer_overwrote_is_put_right(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    made = model()
+    made.config.use_cache = False
+    made.config.eos_token_id = made.config.pad_token_id = 5
+    made.generation_config.update(eos_token_id=5, pad_token_id=5, do_sample=True, temperature=0.1, top_k=3)
+    made.save_pretrained(tmp_path)
+    before = json.loads((tmp_path / "config.json").read_text())
+    assert before["use_cache"] is False and before["eos_token_id"] == 5
+
+    restore(tmp_path, SPECIAL, GENERATION)
+    first = [(tmp_path / name).read_bytes() for name in ("config.json", "generation_config.json")]
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    assert json.loads(first[0]) == {**before, **ids, "use_cache": True}
+    settings = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config
+    assert settings.eos_token_id == 2 and settings.temperature == 0.7 and settings.top_k is None
+    restore(tmp_path, SPECIAL, GENERATION)
+    assert [(tmp_path / name).read_bytes() for name in ("config.json", "generation_config.json")] == first
