@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Build, write_rows
+from .conftest import Build, write_rows
 
 from kormo_plugins.corpus import stage
 from kormo_plugins.corpus.build import build_source, source_inputs

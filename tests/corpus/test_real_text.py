@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 
 import pytest
-from conftest import write_rows  # noqa: F401  (keeps the folder on the path)
-from damage import DAMAGES
+from .conftest import write_rows  # noqa: F401  (keeps the folder on the path)
+from .damage import DAMAGES
 
 from kormo_plugins.corpus.steps.language import identify
 from kormo_plugins.corpus.steps.text import prose
