@@ -167,7 +167,7 @@ class _Plan:
             (sizes <= 0).any() or (packing.start < 0).any() or (packing.end > lengths[packing.document]).any()
         )
         filled = np.add.reduceat(sizes, packing.rows[:-1]) if whole and len(sizes) else np.zeros(0, np.int64)
-        apart = inside and _apart(packing, len(lengths))
+        apart = inside and _apart(packing, lengths)
         if not (whole and apart and (filled <= self.row_length).all()):
             raise KormoError(
                 f"packing {policy}",
@@ -177,13 +177,17 @@ class _Plan:
             )
 
 
-def _apart(packing: Packing, documents: int) -> bool:
+def _apart(packing: Packing, lengths: NDArray[np.int64]) -> bool:
     """Whether no two pieces of one document overlap; only documents of several pieces need a look."""
-    several = np.bincount(packing.document, minlength=documents) > 1
+    several = np.bincount(packing.document, minlength=len(lengths)) > 1
     chosen = np.flatnonzero(several[packing.document])
-    order = chosen[np.lexsort((packing.start[chosen], packing.document[chosen]))]
-    document, start, end = packing.document[order], packing.start[order], packing.end[order]
-    return bool(((document[1:] != document[:-1]) | (start[1:] >= end[:-1])).all())
+    before = np.cumsum(lengths) - lengths
+    start = (before[packing.document] + packing.start)[
+        chosen
+    ]  # documents laid end to end: one number to sort by
+    order = np.argsort(start)
+    end = start + (packing.end - packing.start)[chosen]
+    return bool((start[order][1:] >= end[order][:-1]).all())
 
 
 class Rows:

@@ -68,6 +68,12 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
     return spec
 
 
+def tokenizer_hash(folder: Path) -> str:
+    """SHA-256 of a tokenizer's contents, whatever the layout of its file: what `shards.json` keeps as
+    `tokenizer`."""
+    return identity(read_tokenizer(folder))
+
+
 class Encoder:
     """Encodes batches of text with the tokenizer in `folder`.
 
@@ -76,6 +82,7 @@ class Encoder:
         control_tokens: added tokens, other than white space, that text may contain as such.
         fast: whether tiktoken may be used at all.
     Attributes:
+        hash: see `tokenizer_hash`.
         kind: `tiktoken` or `tokenizers`.
         reason: why not `tiktoken`, if so.
         largest_id: over base vocabulary and added tokens.
