@@ -17,39 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins.mixture import buffers, gather
 from kormo_plugins.mixture.dataset import SampleRows
-
-
-class CollatorParams(BaseModel):
-    """Parameters of every collator."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    predict_first: bool = Field(
-        False, description="predict the first token of a document from the last one of the document before it"
-    )
-    ignore_tokens: tuple[int, ...] = Field(
-        (), description="ids that are left out of the loss, such as that of <think>"
-    )
-    sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
-
-
-class DocumentMaskParams(CollatorParams):
-    """Parameters of `document_mask`."""
-
-    cu_seqlens: bool = Field(
-        False, description="add cu_seq_lens_q/k and max_length_q/k, for FlashAttention and varlen backends"
-    )
-
-
-class CausalParams(CollatorParams):
-    """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
-
-    predict_first: bool = Field(
-        True, description="predict the first token of a document from the one before it"
-    )
+from kormo_plugins.mixture.params import CausalParams, CollatorParams, DocumentMaskParams
 
 
 class DocumentMask:

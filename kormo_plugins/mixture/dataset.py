@@ -316,6 +316,36 @@ def open_mixture(
             of another row length or policy, or a mixture that cannot be held for the whole run.
     """
     found = plugins or registry()
+    plans = _open_plans(rows, shards, recipe, row_length, tokenizer, found)
+    mixture = dict(recipe.mixture)
+    name = mixture.pop("name")
+    settings = found.params("mixing", name, mixture, "kormo.mixture")
+    sizes = {
+        source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()
+    }
+    mixing = found.load("mixing", name)(
+        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
+    )
+    chosen = getattr(settings, "shuffle_seed", None)
+    return MixtureDataset(
+        plans,
+        mixing,
+        seed=seed if chosen is None else chosen,
+        pad_id=pad_id,
+        steps=steps,
+        global_batch=global_batch,
+    )
+
+
+def _open_plans(
+    rows: Mapping[str, Path],
+    shards: Mapping[str, Path],
+    recipe: MixtureRecipe,
+    row_length: int,
+    tokenizer: str | None,
+    found: Registry,
+) -> dict[str, Rows]:
+    """The row plan of each source, checked against its shards, the recipe and the tokenizer."""
     if not rows or sorted(rows) != sorted(shards):
         raise KormoError(
             "kormo.mixture",
@@ -342,24 +372,7 @@ def open_mixture(
                     "build the row plan for this recipe",
                 )
         _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
-    mixture = dict(recipe.mixture)
-    name = mixture.pop("name")
-    settings = found.params("mixing", name, mixture, "kormo.mixture")
-    sizes = {
-        source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()
-    }
-    mixing = found.load("mixing", name)(
-        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
-    )
-    chosen = getattr(settings, "shuffle_seed", None)
-    return MixtureDataset(
-        plans,
-        mixing,
-        seed=seed if chosen is None else chosen,
-        pad_id=pad_id,
-        steps=steps,
-        global_batch=global_batch,
-    )
+    return plans
 
 
 def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:

@@ -13,40 +13,15 @@ Equal lengths keep their order and rows are opened in turn: the result depends o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins.mixture import kernels
+from kormo_plugins.mixture.params import BestFitParams, ConcatParams, PadParams
 
 CARRIED_SHARE = 4
 """At most one piece in so many of a window is carried over to the next."""
-
-
-class BestFitParams(BaseModel):
-    """Parameters of `best_fit`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    longer: Literal["cut", "drop"] = Field(
-        "cut",
-        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
-    )
-
-
-class PadParams(BestFitParams):
-    """Parameters of `pad`."""
-
-
-class ConcatParams(BaseModel):
-    """Parameters of `concat`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    drop_tail: bool = Field(
-        False,
-        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +107,3 @@ def fill(packing: Packing, row_length: int) -> float:
     """Share of the rows' places that hold a token."""
     count = len(packing.rows) - 1
     return float((packing.end - packing.start).sum() / (count * row_length)) if count else 1.0
-
-
-def default_params(policy: str) -> Any:
-    """The parameters of a built-in policy, all at their defaults."""
-    return {"best_fit": BestFitParams, "concat": ConcatParams, "pad": PadParams}[policy]()

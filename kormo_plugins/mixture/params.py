@@ -1,12 +1,37 @@
-"""What a recipe says about packing and mixing."""
+"""What a recipe says about packing, mixing and collating: every parameter of this room, and nothing heavy to
+import."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kormo_plugins.mixture.weights import Weights
+
+
+class BestFitParams(BaseModel):
+    """Parameters of `best_fit`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    longer: Literal["cut", "drop"] = Field(
+        "cut",
+        description="a document longer than a row: `cut` uses every piece, `drop` leaves it out, counted",
+    )
+
+
+class PadParams(BestFitParams):
+    """Parameters of `pad`."""
+
+
+class ConcatParams(BaseModel):
+    """Parameters of `concat`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    drop_tail: bool = Field(
+        False,
+        description="leave out the tokens, fewer than a row, that remain at the very end; they are counted",
+    )
 
 
 class StageParams(BaseModel):
@@ -51,6 +76,35 @@ class WeightedParams(BaseModel):
         if any(limit is not None and limit <= 0 for limit in limits):
             raise ValueError("max_epochs must be above 0")
         return self
+
+
+class CollatorParams(BaseModel):
+    """Parameters of every collator."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    predict_first: bool = Field(
+        False, description="predict the first token of a document from the last one of the document before it"
+    )
+    ignore_tokens: tuple[int, ...] = Field(
+        (), description="ids that are left out of the loss, such as that of <think>"
+    )
+    sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
+
+
+class DocumentMaskParams(CollatorParams):
+    """Parameters of `document_mask`."""
+
+    cu_seqlens: bool = Field(
+        False, description="add cu_seq_lens_q/k and max_length_q/k, for FlashAttention and varlen backends"
+    )
+
+
+class CausalParams(CollatorParams):
+    """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
+
+    predict_first: bool = Field(
+        True, description="predict the first token of a document from the one before it"
+    )
 
 
 class MixtureRecipe(BaseModel):

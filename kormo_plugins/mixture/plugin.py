@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kormo_plugins.hookspecs import Component, hookimpl
 
 PACKING = "kormo_plugins.mixture.packing:"
+PARAMS = "kormo_plugins.mixture.params:"
 
 
 @hookimpl
@@ -16,17 +17,17 @@ def kormo_packings() -> Iterable[Component]:
         "best_fit",
         f"{PACKING}best_fit",
         "fullest row that takes it, longest first; cuts only what is longer than a row",
-        f"{PACKING}BestFitParams",
+        f"{PARAMS}BestFitParams",
         "Ding et al. 2024, arXiv 2404.10830",
     )
     yield Component(
         "concat",
         f"{PACKING}concat",
         "one stream of documents, cut every row",
-        f"{PACKING}ConcatParams",
+        f"{PARAMS}ConcatParams",
         "GPT-3, and KORMo's published data path",
     )
-    yield Component("pad", f"{PACKING}pad", "one document per row, the rest padding", f"{PACKING}PadParams")
+    yield Component("pad", f"{PACKING}pad", "one document per row, the rest padding", f"{PARAMS}PadParams")
 
 
 @hookimpl
@@ -36,7 +37,7 @@ def kormo_mixings() -> Iterable[Component]:
         "weighted",
         "kormo_plugins.mixture.schedule:weighted",
         "shares of tokens, exact to within one row at every step",
-        "kormo_plugins.mixture.params:WeightedParams",
+        f"{PARAMS}WeightedParams",
         "Tijdeman 1980; Baruah et al. 1996",
     )
 
@@ -49,18 +50,18 @@ def kormo_collators() -> Iterable[Component]:
         "document_mask",
         f"{collators}document_mask",
         "documents do not see each other: positions restart, no mask",
-        f"{collators}DocumentMaskParams",
+        f"{PARAMS}DocumentMaskParams",
     )
     yield Component(
         "causal",
         f"{collators}causal",
         "a row is one text: no isolation, for the ablation",
-        f"{collators}CausalParams",
+        f"{PARAMS}CausalParams",
     )
     yield Component(
         "flex",
         f"{collators}flex",
         "documents do not see each other: a FlexAttention block mask",
-        f"{collators}CollatorParams",
+        f"{PARAMS}CollatorParams",
         "Dong et al. 2024, arXiv 2412.05496",
     )

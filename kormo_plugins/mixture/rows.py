@@ -97,34 +97,21 @@ def build_rows(
             "tokens placed and dropped do not add up to the source's",
             "correct the plugin that provides the policy",
         )
-    files = {file.path.name: asdict(file.close()) for file in plan.files}
-    stats = ledger | {
-        "rows": plan.rows,
-        "segments": plan.segments,
-        "fill": ledger["tokens_placed"] / (plan.rows * row_length) if plan.rows else 0.0,
+    made_of = {
+        "source": source.manifest["source"],
+        "shards": source.identity,
+        "policy": policy,
+        "params": params.model_dump(mode="json") if params is not None else {},
+        "window": window,
     }
-    write_json(
-        out / ROWS_MANIFEST,
-        {
-            "format": ROWS_FORMAT,
-            "source": source.manifest["source"],
-            "shards": source.identity,
-            "row_length": row_length,
-            "policy": policy,
-            "params": params.model_dump(mode="json") if params is not None else {},
-            "window": window,
-            **stats,
-            "files": files,
-        },
-    )
-    return stats
+    return plan.finish(ledger, made_of)
 
 
 class _Plan:
     """The three files while they grow."""
 
     def __init__(self, out: Path, row_length: int) -> None:
-        self.row_length, self.rows, self.segments = row_length, 0, 0
+        self.out, self.row_length, self.rows, self.segments = out, row_length, 0, 0
         self.files = [HashedFile(out / name) for name in (ROWS, STARTS, LENGTHS)]
         self.files[0].write(np.zeros(1, "<i8"))
 
@@ -154,6 +141,20 @@ class _Plan:
         order = np.argsort(where[cut:], kind="stable")
         return where[cut:][order], sizes[cut:][order]
 
+    def finish(self, ledger: dict[str, int], made_of: dict[str, Any]) -> dict[str, Any]:
+        """Renames the files into place, writes `rows.json` last, and returns the statistics in it."""
+        places = self.rows * self.row_length
+        stats: dict[str, Any] = {
+            **ledger,
+            "rows": self.rows,
+            "segments": self.segments,
+            "fill": ledger["tokens_placed"] / places if places else 0.0,
+        }
+        files = {file.path.name: asdict(file.close()) for file in self.files}
+        record = {"format": ROWS_FORMAT, "row_length": self.row_length, **made_of, **stats, "files": files}
+        write_json(self.out / ROWS_MANIFEST, record)
+        return stats
+
     def _check(
         self, packing: Packing, sizes: NDArray[np.int64], lengths: NDArray[np.int64], policy: str
     ) -> None:
@@ -182,9 +183,8 @@ def _apart(packing: Packing, lengths: NDArray[np.int64]) -> bool:
     several = np.bincount(packing.document, minlength=len(lengths)) > 1
     chosen = np.flatnonzero(several[packing.document])
     before = np.cumsum(lengths) - lengths
-    start = (before[packing.document] + packing.start)[
-        chosen
-    ]  # documents laid end to end: one number to sort by
+    # documents laid end to end, so that there is one number to sort by
+    start = (before[packing.document] + packing.start)[chosen]
     order = np.argsort(start)
     end = start + (packing.end - packing.start)[chosen]
     return bool((start[order][1:] >= end[order][:-1]).all())
