@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from .made_sources import OpenMixture
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.order import key, permute, subkey
 from kormo_plugins.mixture.params import WeightedParams
-from kormo_plugins.mixture.permutation import key, permute, subkey
 from kormo_plugins.mixture.schedule import EVERY, SourceSize, advance, weighted
 from kormo_plugins.mixture.weights import Group, leaves, shares
 from kormo_plugins.registry import checked
