@@ -308,7 +308,7 @@ def test_the_sound_recipe_passes(text: str, write: Write) -> None:
 
 
 @needs_rooms
-@pytest.mark.parametrize("text", [ALONE, ON_DATA + "kormo: {data: data.yml}\n", BUILT_IN])
+@pytest.mark.parametrize("text", [ALONE, ON_DATA + "kormo: {data: data.yml}\n", BUILT_IN, "name: kormo_bpe\n"])
 def test_the_sound_data_passes(text: str, write: Write) -> None:
     path = write(text)
     result = CliRunner().invoke(cli, ["recipe", "validate", str(path)])
