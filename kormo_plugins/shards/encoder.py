@@ -67,8 +67,8 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
 
 
 def tokenizer_hash(folder: Path) -> str:
-    """SHA-256 of what a tokenizer.json says, whatever its layout; `shards.json` keeps it as `tokenizer`."""
-    return identity(read_tokenizer(folder))
+    """The identity of a tokenizer folder; `shards.json` keeps it as `tokenizer`."""
+    return tokenizer_identity(read_tokenizer(folder))
 
 
 class Encoder:

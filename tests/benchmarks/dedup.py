@@ -89,7 +89,7 @@ def main() -> None:
 
     everything, kind = measure.real_text()
     dice = random.Random(0)
-    texts = [text for text in everything if 60 <= len(text.split()) and len(text) < 60_000]
+    texts = [text for text in everything if len(text.split()) >= 60 and len(text) < 60_000]
     texts = [text for text in texts if identify(text) in ("ko", "en")]
     vocabulary = re.findall(r"\w+", " ".join(dice.sample(texts, min(200, len(texts)))))
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from .korean_checks import wrong_particles
-
 from kormo_plugins.corpus.embedded import lexicon as lexicons
 from kormo_plugins.corpus.embedded.generate import GENRES, EmbeddedParams, generate, write_document
 from kormo_plugins.documents import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.registry import registry
+
+from .korean_checks import wrong_particles
 
 STYLES = (0, 1, 2)
 

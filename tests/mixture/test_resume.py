@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from .made_sources import OpenMixture, lognormal
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.report import batch, stats
 from kormo_plugins.mixture.resume import check_resume, differences
+
+from .made_sources import OpenMixture, lognormal
 
 STEP = 24 * 128  # tokens of a step
 BASE = {"weights": {"ko": 1, "en": 1, "web": 2}}

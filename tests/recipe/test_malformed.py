@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from .kormo_recipe_stub import DATA, SOUND, Write
 
 from kormo_plugins.cli.main import cli
+
+from .kormo_recipe_stub import DATA, SOUND, Write
 
 ROOMS = all(importlib.util.find_spec(f"kormo_plugins.{room}.params") is not None for room in ("corpus", "mixture"))
 needs_rooms = pytest.mark.skipif(not ROOMS, reason="the corpus and mixture rooms have no parameter models yet")

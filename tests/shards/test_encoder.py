@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from .made_tokenizers import TEXT, extend, train
 from tokenizers import Tokenizer
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.encoder import CONTEXTS, PRIVATE, Encoder
 from kormo_plugins.shards.ranks import Ranks, convert
+
+from .made_tokenizers import TEXT, extend, train
 
 EXPECTED_BYTES = bytes(range(256))
 

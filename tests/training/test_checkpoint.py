@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from .harness import trainer
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoint import MARKER, checkpoints, fault, mark_complete, set_aside_incomplete
 from kormo_plugins.training.sampler import OffsetSampler
+
+from .harness import trainer
 
 
 def _checkpoint(out: Path, step: int) -> Path:
