@@ -14,7 +14,6 @@ import pytest
 from .harness import run
 
 
-
 @pytest.fixture(scope="module")
 def whole() -> dict[str, Any]:
     """One micro-batch of 8: nothing to average over."""
