@@ -176,3 +176,12 @@ def test_another_run_in_the_same_folder_is_refused(lab: Lab, trained: Any, chang
     done = lab.train("same", change={**change, "output_dir": str(lab.out("base"))})
     assert done.returncode == 2, done.stderr[-3000:]
     assert "Traceback" not in done.stderr and changed in done.stderr and "allow_changed" in done.stderr
+
+
+def test_a_second_stage_goes_on_from_the_first(lab: Lab, trained: Any) -> None:
+    change = {"kormo": {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None}, "max_steps": 2}
+    done = lab.train("second", change=change)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (read_metrics(lab.out(name) / "metrics.jsonl") for name in ("base", "second"))
+    assert second[0]["loss"] < first[0]["loss"] - 0.3, "it started from random weights"
+    assert fault(lab.out("second")) is None, "the finished model is marked complete"
