@@ -71,3 +71,10 @@ def kormo_generators() -> Iterator[Component]:
         summary="bilingual texts in ten genres, written by rules, offline; the same bytes for the same seed",
         params="kormo_plugins.corpus.embedded.generate:EmbeddedParams",
     )
+    yield Component(
+        "openai_endpoint",
+        load="kormo_plugins.corpus.synthesis.generate:endpoint",
+        summary="Korean texts from seed documents, by a model behind an OpenAI-compatible endpoint",
+        params="kormo_plugins.corpus.synthesis.generate:EndpointParams",
+        source="KORMo 4.2; prompts ours",
+    )

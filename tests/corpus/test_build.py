@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .conftest import Build, write_rows
 
 from kormo_plugins.corpus import stage
 from kormo_plugins.corpus.build import build_source, source_inputs
@@ -22,6 +21,8 @@ from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents import Document, Reject, read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.registry import Registry
+
+from .conftest import Build, write_rows
 
 STEPS: tuple[dict[str, Any], ...] = (
     {"name": "normalize"},

@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable
 
 import pytest
-from .conftest import write_rows  # noqa: F401  (keeps the folder on the path)
-from .damage import DAMAGES
 
 from kormo_plugins.corpus.steps.language import identify
 from kormo_plugins.corpus.steps.text import prose
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.registry import registry
+
+from .conftest import write_rows  # noqa: F401  (keeps the folder on the path)
+from .damage import DAMAGES
 
 STACK = ("normalize", "mojibake", "html", "errors", "length", "language", "repetition", "korean", "personal_data")
 Load = Callable[[str], list[str]]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .conftest import write_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,8 @@ from kormo_plugins.corpus.steps.two_step import loops
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.registry import Registry
+
+from .conftest import write_rows
 
 PROSE = (
     "어제는 비가 와서 집에서 책을 읽었다. 오래된 소설이었는데, 주인공이 고향을 떠나 도시에서 살아가는 이야기였다.\n"
