@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
 
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
@@ -64,12 +65,16 @@ class KormoPlugin(BasePlugin):
     def _register(self, cfg: Any) -> None:
         path = Path(str(cfg.axolotl_config_path))
         overrides = {} if run_folder.is_resolved(path) else overrides_of(cfg, path)
-        for flag in ("inference", "is_preprocess"):  # set by Axolotl's commands, not by the user
-            overrides.pop(flag, None)
+        # Axolotl writes the options of its commands (`--debug`) into the configuration, where they are no keys.
+        view = axolotl_keys([SELF])
+        options = {"inference", "is_preprocess", *view.command_line} - set(view.schema["properties"])
+        overrides = {key: value for key, value in overrides.items() if key not in options}
+        # `axolotl inference --base-model DIR`: which model to talk to, not what the recipe starts from
+        chosen = overrides.pop("base_model", None) if cfg.inference else None
         self.recipe = recipe = load_recipe(path, overrides)
         self._adopt_plugins(cfg, recipe)
         if cfg.inference:
-            return self._for_inference(cfg, recipe)
+            return self._for_inference(cfg, recipe, chosen)
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
         values = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
@@ -88,17 +93,16 @@ class KormoPlugin(BasePlugin):
             cfg[key] = value
         cfg["axolotl_config_path"] = str(run_folder.resolved_path(recipe))
 
-    def _for_inference(self, cfg: Any, recipe: Recipe) -> None:
+    def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
         """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
-        trained = recipe.output_dir
-        if recipe.resolved.values.get("base_model") is None and not (trained / "config.json").is_file():
-            raise KormoError(str(trained), "no trained model", "this recipe has not been trained yet",
+        model = chosen or str(recipe.output_dir)
+        if chosen is None and not (recipe.output_dir / "config.json").is_file():
+            raise KormoError(model, "no trained model", "this recipe has not been trained yet",
                              f"run `axolotl train {recipe.path}` first, or pass --base-model")  # fmt: skip
         values = axolotl_values(recipe, None)
-        values["base_model"] = recipe.resolved.values.get("base_model") or str(trained)
         values.pop("gradient_accumulation_steps", None)
         run_folder.register_architectures(recipe)
-        self._apply(cfg, recipe, values)
+        self._apply(cfg, recipe, {**values, "base_model": model})
 
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
@@ -122,7 +126,7 @@ class KormoPlugin(BasePlugin):
         manager.plugins = plugins
         cfg["plugins"] = wanted
         for plugin in added:
-            plugin.register({**recipe.resolved.values} if cfg is None else cfg)
+            plugin.register(cfg)
 
     def get_input_args(self) -> str:
         """The schema of our keys, merged into Axolotl's."""
@@ -144,6 +148,13 @@ class KormoPlugin(BasePlugin):
 
         dataset = run_folder.open_dataset(recipe, self.built)
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
+
+    def pre_model_load(self, cfg: Any) -> None:
+        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it."""
+        from kormo_plugins.training import private
+
+        if self.recipe is not None and cfg.sdpa_varlen:
+            private.use_varlen_attention(training_precision(self.recipe))
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""

@@ -1,5 +1,4 @@
-"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its
-manifest.
+"""Reads a folder of shards, memory-mapped: opening a source of trillions of tokens reads only its manifest.
 
 Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end.
 That one number is what a row plan stores; which shard and which document it falls in is a binary search away.
@@ -50,9 +49,8 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
         return np.zeros(0, kind)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-    mapped.madvise(
-        mmap.MADV_RANDOM
-    )  # rows are drawn at random: reading ahead (megabytes, on many machines) is waste
+    # rows are drawn at random: reading ahead, which is megabytes on many machines, would be waste
+    mapped.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(mapped, kind)
 
 
@@ -96,8 +94,7 @@ class Shards:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder
-        lies."""
+        """SHA-256 of everything that decides the tokens: checksums, order, tokenizer; not of its place."""
         return identity(
             {
                 "format": FORMAT,

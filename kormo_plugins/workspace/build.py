@@ -80,7 +80,8 @@ def _corpus(recipe: Recipe, data: DataRecipe, name: str, workspace: Path, log: C
     from kormo_plugins.corpus.build import build_source, source_inputs
 
     source = data.corpus.sources[name]
-    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus, recipe.registry)})
+    inputs = source_inputs(name, source, data.corpus, recipe.registry)
+    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"documents of {name}", unit="documents") as progress:
@@ -159,7 +160,6 @@ def _shards(recipe: Recipe, built: Built, name: str, log: Callable[[str], None])
     corpus, tokenizer = built.corpora[name], built.tokenizer
     assert tokenizer is not None and recipe.data is not None
     layout = read_layout(tokenizer)
-    source = recipe.data.corpus.sources[name]
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip
 

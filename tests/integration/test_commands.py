@@ -91,4 +91,4 @@ def test_a_misspelt_plugin_stops_the_run(lab: Lab) -> None:
     path = lab.recipe("misspelt", plugins=["kormo_plugins.KormoPlugin", "no_such_module.Plugin"])
     done = lab.axolotl("train", str(path), "--launcher", "python")
     assert done.returncode == 2
-    assert "no_such_module.Plugin" in done.stderr and "another run" in done.stderr
+    assert "no_such_module.Plugin" in done.stderr and "train without it" in done.stderr

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from .made_sources import OpenMixture, lognormal
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.report import batch, stats
 from kormo_plugins.mixture.resume import check_resume, differences
+
+from .made_sources import OpenMixture, lognormal
 
 STEP = 24 * 128  # tokens of a step
 BASE = {"weights": {"ko": 1, "en": 1, "web": 2}}
@@ -72,7 +73,9 @@ def test_the_same_recipe_and_a_longer_run_differ_in_nothing(mixture: OpenMixture
 
 def test_position_counts_samples(mixture: OpenMixture) -> None:
     data = mixture(ANNEAL)
-    assert data.data_position(7) == {"step": 7, "samples": 168, "fingerprint": data.fingerprint()}
+    position = json.loads(json.dumps(data.data_position(7)))
+    assert (position["step"], position["samples"], position["fingerprint"]) == (7, 168, data.fingerprint())
+    assert check_resume(position["parts"], data.parts(), 7) == []
     place = data.describe(7)
     assert sum(source["rows"] for source in place["sources"].values()) == 168
     assert place["tokens"] == 7 * STEP

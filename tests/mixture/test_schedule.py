@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from .made_sources import OpenMixture
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.order import key, permute, subkey
 from kormo_plugins.mixture.params import WeightedParams
-from kormo_plugins.mixture.permutation import key, permute, subkey
 from kormo_plugins.mixture.schedule import EVERY, SourceSize, advance, weighted
 from kormo_plugins.mixture.weights import Group, leaves, shares
 from kormo_plugins.registry import checked
+
+from .made_sources import OpenMixture
 
 
 @settings(max_examples=150, deadline=None)
