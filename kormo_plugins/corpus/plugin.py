@@ -58,6 +58,7 @@ _ALL_STEPS = (
         "GPT-3, 2005.14165",
     ),
     ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
+    ("balanced_sample", "balanced_sample:BalancedSample", "a sample balanced by language and difficulty", "ours"),
     ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
 )
 
