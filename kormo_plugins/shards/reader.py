@@ -189,10 +189,12 @@ class Shards:
 
 
 def last_at_most(offsets: NDArray[np.int64], value: int) -> int:
-    """The last place in ascending `offsets` that holds at most `value`, for offsets[0] <= value < offsets[-1].
+    """The last place in ascending `offsets` that holds at most `value`, for offsets[0] <= value <
+    offsets[-1].
 
-    Interpolation search (Perl, Itai and Avni 1978), halving every other time: documents of whatever lengths are
-    found after a few probes, so a few pages are read of a file that may be on a slow disk and have millions.
+    Interpolation search (Perl, Itai and Avni 1978), halving every other time: documents of whatever lengths
+    are found after a few probes, so a few pages are read of a file that may be on a slow disk and have
+    millions.
     """
     low, high, halve = 0, len(offsets) - 1, False  # offsets[low] <= value < offsets[high]
     while high - low > 512:
