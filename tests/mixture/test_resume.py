@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.report import batch, stats
+from kormo_plugins.mixture.params import WeightedParams
+from kormo_plugins.mixture.report import batch, stats, tree
 from kormo_plugins.mixture.resume import check_resume, differences
 
 from .made_sources import OpenMixture, lognormal
@@ -92,6 +93,17 @@ def test_stats_tell_wanted_and_got(mixture: OpenMixture) -> None:
     assert table["sources"]["web"]["weight"] == pytest.approx(0.25)
     assert sum(source["weight"] for source in table["sources"].values()) == pytest.approx(1)
     assert sum(source["share"] for source in table["sources"].values()) == pytest.approx(1)
+
+
+def test_the_tree_sums_its_groups(mixture: OpenMixture) -> None:
+    weights = {"korean": {"share": 3, "of": {"ko": 1, "web": 2}}}
+    table = stats(mixture({"weights": weights}))
+    checked = WeightedParams.model_validate({"weights": weights}).weights
+    korean, left_out = tree(table, checked)
+    assert [child["name"] for child in korean["children"]] == ["ko", "web"]
+    assert korean["weight"] == pytest.approx(1) and left_out["name"] == "en" and left_out["share"] == 0
+    assert korean["tokens"] == sum(table["sources"][name]["tokens"] for name in ("ko", "web"))
+    assert [node["name"] for node in tree(table, None)] == ["en", "ko", "web"]
 
 
 def test_a_batch_is_described_from_the_recipe_alone(mixture: OpenMixture) -> None:

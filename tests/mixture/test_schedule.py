@@ -162,6 +162,9 @@ def test_each_epoch_goes_through_every_row_once(mixture: OpenMixture) -> None:
         total = data.rows[name].rows
         assert len(rows) == len(set(rows)) == min(total, int(drawn[name]) - epoch * total)
     assert max(epoch for _, epoch in seen) >= 2
+    half = data.rows["web"].rows // 2
+    first, second = (set(seen["web", epoch][:half]) for epoch in (0, 1))
+    assert len(first & second) < 0.75 * half, "an epoch repeats the order of the one before"
 
 
 def test_slots_are_shuffled_within_a_batch(mixture: OpenMixture) -> None:

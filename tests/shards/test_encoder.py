@@ -155,6 +155,15 @@ def test_declared_ids_that_are_not_used_are_refused(tmp_path: Path) -> None:
         Encoder(train(tmp_path, edit=lambda spec: spec["added_tokens"][-1].update(id=9999)))
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_truncation_set_in_the_file_cuts_nothing(tmp_path: Path, fast: bool) -> None:
+    def short(spec: dict) -> None:
+        spec["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+
+    whole, cut = train(tmp_path / "a"), train(tmp_path / "b", edit=short)
+    assert split(*Encoder(cut, fast=fast).encode(TEXT, TEXT)) == reference(whole, TEXT)
+
+
 def test_conversion_keeps_ranks_in_order(tokenizer: Path) -> None:
     spec = json.loads((tokenizer / "tokenizer.json").read_text())
     ranks = convert(spec)
