@@ -19,10 +19,14 @@ from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.fingerprint import IDENTITY_LENGTH, canonical_json, identity
 from kormo_plugins.workspace.lease import Lease
+from kormo_plugins.workspace.verify import file_list
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when artifacts of an older layout must not be reused."""
+
+Make = Callable[[Path], Mapping[str, Any]]
+"""Writes an artifact's content into the folder it is given, and returns statistics."""
 
 POLL = 0.5
 """Seconds between two looks of a waiting process."""
@@ -85,7 +89,7 @@ def find(workspace: Path, spec: Spec) -> Artifact | None:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        sound = manifest["hash"] == spec.hash
+        sound = manifest["hash"] == spec.hash and "files" in manifest
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         sound = False
     if not sound:
@@ -100,7 +104,7 @@ def find(workspace: Path, spec: Spec) -> Artifact | None:
 def build(
     workspace: Path,
     spec: Spec,
-    make: Callable[[Path], Mapping[str, Any]],
+    make: Make,
     log: Callable[[str], None] = lambda line: None,
 ) -> Artifact:
     """The artifact, built by this process if nobody has built it and nobody is building it.
@@ -131,9 +135,7 @@ def build(
         return find(workspace, spec) or _build(workspace, spec, make, log)
 
 
-def _build(
-    workspace: Path, spec: Spec, make: Callable[[Path], Mapping[str, Any]], log: Callable[[str], None]
-) -> Artifact:
+def _build(workspace: Path, spec: Spec, make: Make, log: Callable[[str], None]) -> Artifact:
     partial = workspace / f".{spec.folder}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     log(f"{spec.kind:<10} {spec.folder}: building")
@@ -147,6 +149,7 @@ def _build(
             "format": FORMAT,
             "inputs": json.loads(canonical_json(spec.inputs)),
             "stats": json.loads(canonical_json(stats)),
+            "files": file_list(partial),
             "seconds": round(time.monotonic() - start, 3),
             "kormo_plugins": __version__,
         }
