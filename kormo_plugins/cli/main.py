@@ -22,6 +22,7 @@ from kormo_plugins import __version__
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 NOUNS: dict[str, tuple[str, str]] = {
+    "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
 }

@@ -73,6 +73,8 @@ def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
     get = partial(build, log=log)
     built = build_data(recipe, get)
     build_model(recipe, built, get)
+    if recipe.block.architecture is not None:
+        recipe.registry.load("architecture", recipe.block.architecture.name).register()
     return built
 
 
@@ -255,7 +257,6 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     where = f"{recipe.path}: kormo.architecture"
     params = recipe.registry.params("architecture", choice.name, choice.values, where)
     family = recipe.registry.load("architecture", choice.name, where)
-    family.register()
     layout = read_layout(tokenizer)
     ids = {"bos_token_id": layout.bos, "eos_token_id": layout.eos, "pad_token_id": layout.pad}
     inputs = {
@@ -264,6 +265,7 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     }  # fmt: skip
 
     def make(out: Path) -> Mapping[str, Any]:
+        family.register()
         stats: Mapping[str, Any] = family.write_initial(
             out, params, tokenizer=tokenizer, seed=recipe.seed, dtype=recipe.block.precision.weights,
             generation=recipe.block.generation, **ids,
