@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins import __version__
 from kormo_plugins.architecture.family import KORMO, MODEL_TYPE
 from kormo_plugins.architecture.files import (
     INDEX,
@@ -28,6 +29,9 @@ from kormo_plugins.errors import KormoError
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
+
+RECORD = "kormo_export.json"
+"""Says that a folder is a conversion, of what, and what was compared; only such a folder may be replaced."""
 
 PROBE = (2, 64)
 """Rows and tokens of the batch that both layouts are compared on."""
@@ -80,27 +84,32 @@ def _readable_by_all(config: PretrainedConfig) -> dict[str, Any]:
 
 
 def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    _check_place(out, config["model_type"])
+    _check_place(checkpoint, out)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         files = _write(checkpoint, partial, config, names)
         compared = _verify(checkpoint, partial)
+        origin = read_json(checkpoint / "config.json")["model_type"]
+        record = {"from": origin, "to": config["model_type"], "compared": compared, "kormo_plugins": __version__}
+        write_json(partial / RECORD, record)
         _take_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"files": files, "bytes": sum((out / name).stat().st_size for name in files), "compared": compared}
 
 
-def _check_place(out: Path, model_type: str) -> None:
-    """Refuses to replace anything but an earlier conversion to the same layout."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _check_place(checkpoint: Path, out: Path) -> None:
+    """Refuses to replace anything but an earlier conversion, and never what is being converted."""
+    if checkpoint.resolve().is_relative_to(out.resolve()):
+        raise KormoError(str(out), f"it holds {checkpoint}", "the checkpoint would be replaced", "name another folder")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / RECORD).is_file():
         return
-    config = out / "config.json"
-    if not config.is_file() or read_json(config).get("model_type") != model_type:
-        what = f"something other than a {model_type} checkpoint"
-        raise KormoError(str(out), what, "it would be replaced", "name another folder")
+    raise KormoError(
+        str(out), f"something other than an earlier export (no {RECORD} in it)", "it would be replaced",
+        "name another folder, or remove this one",
+    )  # fmt: skip
 
 
 def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> list[str]:

@@ -128,6 +128,12 @@ class KORMoFamily:
 
         return export_llama(checkpoint, out)
 
+    def import_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+        """A plain Llama checkpoint as one of this family, verified by logits; see `export.import_llama`."""
+        from kormo_plugins.architecture.export import import_llama
+
+        return import_llama(checkpoint, out)
+
     def to_llama(
         self, config: PretrainedConfig, weights: Mapping[str, torch.Tensor]
     ) -> tuple[PretrainedConfig, dict[str, torch.Tensor]]:

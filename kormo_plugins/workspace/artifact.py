@@ -17,12 +17,16 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.fingerprint import IDENTITY_LENGTH, canonical_json, identity
+from kormo_plugins.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.workspace.lease import Lease
+from kormo_plugins.workspace.verify import file_list
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when artifacts of an older layout must not be reused."""
+
+Make = Callable[[Path], Mapping[str, Any]]
+"""Writes an artifact's content into the folder it is given, and returns statistics."""
 
 POLL = 0.5
 """Seconds between two looks of a waiting process."""
@@ -82,25 +86,44 @@ def find(workspace: Path, spec: Spec) -> Artifact | None:
     folder = workspace / spec.folder
     if not folder.exists():
         return None
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        sound = manifest["hash"] == spec.hash
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise KormoError(
-            str(path), "no manifest that matches the folder's name",
-            "the folder was changed by hand or copied in part, so what is in it cannot be trusted",
-            f"remove {folder} and run again: it is built anew",
-        )  # fmt: skip
+    manifest = read_manifest(folder)
+    if manifest["hash"] != spec.hash:
+        raise _not_ours(folder)
     return Artifact(folder, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an artifact.
+
+    Raises:
+        KormoError: it is missing, unreadable, or not what was written.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["checksum"] == _checksum(manifest):
+            return manifest
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise _not_ours(folder)
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """XXH3-128 of a manifest's values, its own checksum aside."""
+    return bytes_checksum(canonical_json({key: v for key, v in manifest.items() if key != "checksum"}).encode())
+
+
+def _not_ours(folder: Path) -> KormoError:
+    return KormoError(
+        str(folder / MANIFEST), "no manifest that matches the folder's name",
+        "the folder was changed by hand or copied in part, so what is in it cannot be trusted",
+        f"remove {folder} and run again: it is built anew",
+    )  # fmt: skip
 
 
 def build(
     workspace: Path,
     spec: Spec,
-    make: Callable[[Path], Mapping[str, Any]],
+    make: Make,
     log: Callable[[str], None] = lambda line: None,
 ) -> Artifact:
     """The artifact, built by this process if nobody has built it and nobody is building it.
@@ -131,9 +154,7 @@ def build(
         return find(workspace, spec) or _build(workspace, spec, make, log)
 
 
-def _build(
-    workspace: Path, spec: Spec, make: Callable[[Path], Mapping[str, Any]], log: Callable[[str], None]
-) -> Artifact:
+def _build(workspace: Path, spec: Spec, make: Make, log: Callable[[str], None]) -> Artifact:
     partial = workspace / f".{spec.folder}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     log(f"{spec.kind:<10} {spec.folder}: building")
@@ -147,10 +168,11 @@ def _build(
             "format": FORMAT,
             "inputs": json.loads(canonical_json(spec.inputs)),
             "stats": json.loads(canonical_json(stats)),
+            "files": file_list(partial),
             "seconds": round(time.monotonic() - start, 3),
             "kormo_plugins": __version__,
         }
-        write_json(partial / MANIFEST, manifest)
+        write_json(partial / MANIFEST, manifest | {"checksum": _checksum(manifest)})
     except OSError as error:
         raise disk_error(error, workspace) from error
     folder = workspace / spec.folder

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,23 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.registry import Registry
 from kormo_plugins.workspace import continuation
-from kormo_plugins.workspace.artifact import Artifact, Spec, build
+from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
 from kormo_plugins.workspace.progress import Progress
 
 CORPUS_VERSION = 1
 SHARDS_VERSION = 1
 ROWS_VERSION = 1
 """Raised when the same inputs would give other bytes."""
+
+
+Get = Callable[[Path, Spec, Make], Artifact]
+"""How an artifact is had: `artifact.build` makes it if it is missing; `found_only` makes nothing."""
+
+
+class NotBuilt(KormoError):
+    """Something that would first have to be built."""
 
 
 def say(line: str) -> None:
@@ -61,47 +71,88 @@ def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
     Raises:
         KormoError: whatever is wrong with the recipe's data, tokenizer or model; nothing half made is left.
     """
-    built = Built()
-    workspace = recipe.block.workspace
-    if recipe.data is not None:
-        for name in recipe.data.corpus.sources:
-            built.corpora[name] = _corpus(recipe, recipe.data, name, workspace, log)
-        _refuse_empty(recipe, built.corpora)
-    _tokenizer(recipe, built, log)
-    if recipe.data is not None:
-        assert built.tokenizer is not None
-        for name in recipe.data.corpus.sources:
-            built.shards[name] = _shards(recipe, built, name, log)
-            built.rows[name] = _rows(recipe, built, name, log)
-    _model(recipe, built, log)
+    get = partial(build, log=log)
+    built = build_data(recipe, get)
+    build_model(recipe, built, get)
+    if recipe.block.architecture is not None:
+        recipe.registry.load("architecture", recipe.block.architecture.name).register()
     return built
 
 
-def _corpus(recipe: Recipe, data: DataRecipe, name: str, workspace: Path, log: Callable[[str], None]) -> Artifact:
+def build_data(recipe: Recipe, get: Get) -> Built:
+    """Documents, tokenizer, shards and row plans: all but the initial checkpoint.
+
+    Args:
+        recipe: the checked recipe.
+        get: `build`, or `found_only` to build nothing.
+    """
+    built = Built()
+    if recipe.data is not None:
+        built.corpora = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, get)
+    _tokenizer(recipe, built, get)
+    if recipe.data is not None:
+        if built.tokenizer is None:
+            raise KormoError(
+                f"{recipe.path}: kormo.tokenizer", "nothing", "without a tokenizer kormo.data cannot become tokens",
+                "set kormo.tokenizer (train, path or hub) or kormo.from_run",
+            )  # fmt: skip
+        for name in recipe.data.corpus.sources:
+            built.shards[name] = _shards(recipe, built, name, get)
+            built.rows[name] = _rows(recipe, built, name, get)
+    return built
+
+
+def build_corpora(data: DataRecipe, components: Registry, workspace: Path, path: Path, get: Get) -> dict[str, Artifact]:
+    """The documents of each source; `path` is the recipe's, for messages."""
+    corpora = {name: _corpus(data, components, name, workspace, get) for name in data.corpus.sources}
+    _refuse_empty(path, corpora)
+    return corpora
+
+
+def found_only(path: Path) -> Get:
+    """A way to have artifacts that builds none; `path` is the recipe's.
+
+    Raises (when called):
+        NotBuilt: the artifact is not there.
+    """
+
+    def get(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        found = find(workspace, spec)
+        if found is None:
+            raise NotBuilt(
+                f"{path}: {spec.kind} of {spec.name}", f"no {workspace / spec.folder}",
+                "it is not built yet, or what it is built from has changed since", f"run `kormo data build {path}`",
+            )  # fmt: skip
+        return found
+
+    return get
+
+
+def _corpus(data: DataRecipe, components: Registry, name: str, workspace: Path, get: Get) -> Artifact:
     from kormo_plugins.corpus.build import build_source, source_inputs
 
     source = data.corpus.sources[name]
-    inputs = source_inputs(name, source, data.corpus, recipe.registry)
+    inputs = source_inputs(name, source, data.corpus, components)
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"documents of {name}", unit="documents") as progress:
-            return build_source(name, source, data.corpus, recipe.registry, out, progress=progress)
+            return build_source(name, source, data.corpus, components, out, progress=progress)
 
-    return build(workspace, spec, make, log)
+    return get(workspace, spec, make)
 
 
-def _refuse_empty(recipe: Recipe, corpora: Mapping[str, Artifact]) -> None:
+def _refuse_empty(path: Path, corpora: Mapping[str, Artifact]) -> None:
     empty = [name for name, artifact in corpora.items() if not artifact.stats["documents"]]
     if empty:
         raise KormoError(
-            f"{recipe.path}: kormo.data.sources.{empty[0]}", "no usable document",
+            f"{path}: sources.{empty[0]}", "no usable document",
             "every document was rejected or the input holds none; a source without text cannot be mixed",
             f"see the reasons in {corpora[empty[0]].path / 'rejects'}, or remove the source",
         )  # fmt: skip
 
 
-def _tokenizer(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
+def _tokenizer(recipe: Recipe, built: Built, get: Get) -> None:
     from kormo_plugins.tokenizer.layout import tokenizer_hash
 
     choice = recipe.block.tokenizer
@@ -110,15 +161,15 @@ def _tokenizer(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None
     elif choice.path is not None:
         built.tokenizer = choice.path
     elif choice.hub is not None:
-        built.tokenizer = _from_hub(recipe, choice.hub, choice.revision, log)
+        built.tokenizer = _from_hub(recipe, choice.hub, choice.revision, get)
     else:
         assert choice.train is not None
-        built.tokenizer = _trained(recipe, built, dict(choice.train), log).path
+        built.tokenizer = _trained(recipe, built, dict(choice.train), get).path
     if built.tokenizer is not None:
         built.tokenizer_hash = tokenizer_hash(built.tokenizer)
 
 
-def _trained(recipe: Recipe, built: Built, values: dict[str, Any], log: Callable[[str], None]) -> Artifact:
+def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: Get) -> Artifact:
     where = f"{recipe.path}: kormo.tokenizer.train"
     name = values.pop("name", "kormo_bpe")
     params = recipe.registry.params("tokenizer", name, values, where)
@@ -133,10 +184,10 @@ def _trained(recipe: Recipe, built: Built, values: dict[str, Any], log: Callable
         for artifact in built.corpora.values():
             yield from read_corpus(artifact.path)
 
-    return build(recipe.block.workspace, spec, lambda out: train(texts, params, out) or {}, log)
+    return get(recipe.block.workspace, spec, lambda out: train(texts, params, out) or {})
 
 
-def _from_hub(recipe: Recipe, hub: str, revision: str | None, log: Callable[[str], None]) -> Path:
+def _from_hub(recipe: Recipe, hub: str, revision: str | None, get: Get) -> Path:
     spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
 
     def make(out: Path) -> Mapping[str, Any]:
@@ -151,15 +202,15 @@ def _from_hub(recipe: Recipe, hub: str, revision: str | None, log: Callable[[str
             ) from error  # fmt: skip
         return {}
 
-    return build(recipe.block.workspace, spec, make, log).path
+    return get(recipe.block.workspace, spec, make).path
 
 
-def _shards(recipe: Recipe, built: Built, name: str, log: Callable[[str], None]) -> Artifact:
+def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.layout import read_layout
 
     corpus, tokenizer = built.corpora[name], built.tokenizer
-    assert tokenizer is not None and recipe.data is not None
+    assert tokenizer is not None
     layout = read_layout(tokenizer)
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip
@@ -171,10 +222,10 @@ def _shards(recipe: Recipe, built: Built, name: str, log: Callable[[str], None])
                 eos_id=layout.eos, progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 
-    return build(recipe.block.workspace, Spec("shards", name, inputs), make, log)
+    return get(recipe.block.workspace, Spec("shards", name, inputs), make)
 
 
-def _rows(recipe: Recipe, built: Built, name: str, log: Callable[[str], None]) -> Artifact:
+def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     from kormo_plugins.mixture.rows import build_rows
 
     assert recipe.data is not None
@@ -192,15 +243,16 @@ def _rows(recipe: Recipe, built: Built, name: str, log: Callable[[str], None]) -
                 progress=lambda done, total: progress(done - progress.done),
             )  # fmt: skip
 
-    return build(recipe.block.workspace, Spec("rows", name, inputs), make, log)
+    return get(recipe.block.workspace, Spec("rows", name, inputs), make)
 
 
-def _model(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
+def build_model(recipe: Recipe, built: Built, get: Get) -> None:
+    """The initial checkpoint; sets `init` and `base_model`."""
     from kormo_plugins.tokenizer.layout import read_layout
 
     choice = recipe.block.architecture
     if recipe.block.from_run is not None:
-        return _continued(recipe, built, log)
+        return _continued(recipe, built, get)
     if choice is None:
         return
     assert built.tokenizer is not None
@@ -208,7 +260,6 @@ def _model(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
     where = f"{recipe.path}: kormo.architecture"
     params = recipe.registry.params("architecture", choice.name, choice.values, where)
     family = recipe.registry.load("architecture", choice.name, where)
-    family.register()
     layout = read_layout(tokenizer)
     ids = {"bos_token_id": layout.bos, "eos_token_id": layout.eos, "pad_token_id": layout.pad}
     inputs = {
@@ -217,18 +268,19 @@ def _model(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
     }  # fmt: skip
 
     def make(out: Path) -> Mapping[str, Any]:
+        family.register()
         stats: Mapping[str, Any] = family.write_initial(
             out, params, tokenizer=tokenizer, seed=recipe.seed, dtype=recipe.block.precision.weights,
             generation=recipe.block.generation, **ids,
         )  # fmt: skip
         return stats
 
-    built.init = build(recipe.block.workspace, Spec("init", choice.name, inputs), make, log)
+    built.init = get(recipe.block.workspace, Spec("init", choice.name, inputs), make)
     built.base_model = built.init.path
     built.weights_hash = built.init.hash
 
 
-def _continued(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None:
+def _continued(recipe: Recipe, built: Built, get: Get) -> None:
     """The model of the stage before, its vocabulary changed if the recipe names another tokenizer."""
     from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
 
@@ -244,8 +296,7 @@ def _continued(recipe: Recipe, built: Built, log: Callable[[str], None]) -> None
     multiple = choice.values.get("vocab_multiple", continuation.ROW_MULTIPLE) if choice else continuation.ROW_MULTIPLE
     rows = layout.rows(int(multiple))
     spec = continuation.swap_spec(folder, built.tokenizer_hash, rows, ids)
-    built.init = build(
-        recipe.block.workspace, spec,
-        lambda out: continuation.swap_vocabulary(folder, tokenizer, rows, ids, out), log,
-    )  # fmt: skip
+    built.init = get(
+        recipe.block.workspace, spec, lambda out: continuation.swap_vocabulary(folder, tokenizer, rows, ids, out)
+    )
     built.base_model, built.weights_hash = built.init.path, built.init.hash

@@ -1,0 +1,330 @@
+"""`kormo data`: build what a recipe is trained on, and look at it.
+
+`build` makes documents, tokenizer, shards and row plans; everything else only reads them, and says which command
+builds what is missing. Sample i of a run is a pure function of the recipe, so `batch` answers for any step, past or
+future, without a trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+
+if TYPE_CHECKING:
+    from kormo_plugins.recipe.data import DataRecipe
+    from kormo_plugins.recipe.load import Recipe
+    from kormo_plugins.workspace.artifact import Artifact, Make, Spec
+    from kormo_plugins.workspace.build import Built, Get
+    from kormo_plugins.workspace.verify import Checked
+
+LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill", "weight", "share")
+"""What `stats --json` says of each source; `weight` is the share of tokens wanted, `share` the one got."""
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+workspace_option = click.option(
+    "--workspace", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True,
+    help="Folder of all artifacts, for a dataset recipe by itself.",
+)  # fmt: skip
+
+
+@click.group()
+def data() -> None:
+    """Build, look at and check the data of a recipe."""
+
+
+@data.command()
+@recipe_argument
+@workspace_option
+@json_option
+def build(recipe: Path, workspace: Path, as_json: bool) -> None:
+    """Build the documents, tokenizer, shards and row plans of RECIPE; what is there already is kept.
+
+    Of a dataset recipe by itself, only the documents are built.
+    """
+    from kormo_plugins.workspace.artifact import build as make
+    from kormo_plugins.workspace.build import say
+
+    had: list[tuple[Artifact, str]] = []
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        state = "found"
+
+        def noted(out: Path) -> Mapping[str, Any]:
+            nonlocal state
+            state = "built"
+            return write(out)
+
+        artifact = make(folder, spec, noted, say)
+        had.append((artifact, state))
+        return artifact
+
+    _have(recipe, workspace, get)
+    rows = [_summary(artifact, state) for artifact, state in had]
+    if as_json:
+        return print_json(rows)
+    header = ("kind", "name", "documents", "tokens", "seconds", "state", "path")
+    print_table([name.upper() for name in header], [[_cell(row[name]) for name in header] for row in rows])
+
+
+@data.command()
+@recipe_argument
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page of plots as well.")
+@json_option
+def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
+    """The mixture of RECIPE: tokens, documents, shares wanted and got, epochs and fill of each source."""
+    from kormo_plugins.cli.mixture_tree import print_tree, tree, write_page
+    from kormo_plugins.mixture.report import stats as measure
+
+    loaded, _, dataset = _opened(recipe)
+    found = measure(dataset)
+    assert loaded.data is not None
+    lines = tree(loaded.data.corpus.name, loaded.data.mixture.mixture.get("weights"), found)
+    if page is not None:
+        if not page.parent.is_dir():
+            raise KormoError("kormo data stats: --html", f"{page}", f"there is no folder {page.parent}", "make it")
+        write_page(lines, found, page)
+        click.echo(f"{page}: written", err=True)
+    if as_json:
+        return print_json(_stats_json(found))
+    click.echo(f"{recipe}: {found['tokens']:,} tokens in {found['steps']:,} steps of {dataset.global_batch} rows")
+    print_tree(lines)
+    for stage in found["stages"][1:]:
+        shares = ", ".join(f"{name} {share:.2%}" for name, share in stage["shares"].items())
+        click.echo(f"from step {stage['from_step']:,}: {shares}")
+
+
+@data.command()
+@recipe_argument
+@click.option("--step", type=int, required=True, help="Optimizer step, from 0 on; of the past or of the future.")
+@click.option("--rank", type=int, default=0, show_default=True, help="Show what this rank is given.")
+@click.option("--world-size", type=int, default=1, show_default=True, help="Number of ranks.")
+@click.option("--text", is_flag=True, help="Show the text of each document.")
+@json_option
+def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_json: bool) -> None:
+    """The documents, sources and offsets that make up a step of RECIPE."""
+    from kormo_plugins.mixture.report import batch as describe
+
+    loaded, built, dataset = _opened(recipe)
+    micro = int(loaded.get("micro_batch_size", 1))
+    decode = _decoder(built) if text else None
+    found = describe(dataset, step, rank=rank, world_size=world_size, micro_batch=micro, decode=decode)
+    if as_json:
+        keys = ("index", "source", "row", "documents")
+        samples = [{key: sample[key] for key in keys} for sample in found["samples"]]
+        return print_json({**found, "samples": samples})
+    of = f", rank {rank} of {world_size}" if world_size > 1 else ""
+    click.echo(f"step {step} of {dataset.steps:,}{of}: {len(found['samples'])} rows")
+    for sample in found["samples"]:
+        place = f"sample {sample['index']:,}  {sample['source']}  row {sample['row']:,}  epoch {sample['epoch']}"
+        click.echo(f"\n{place}")
+        for document in sample["documents"]:
+            click.echo(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]")
+            for line in document.get("text", "").splitlines():
+                click.echo(f"    {line}")
+
+
+@data.command()
+@click.argument("what", type=click.Path(path_type=Path), metavar="RECIPE|FOLDER")
+@workspace_option
+@json_option
+def verify(what: Path, workspace: Path, as_json: bool) -> None:
+    """Read every file of what RECIPE was built into, or of FOLDER, and compare checksums.
+
+    FOLDER is an artifact, a folder of shards or rows, or a whole workspace. The exit status is 2 if a file is damaged.
+    """
+    checked = _verify_folders(what) if what.is_dir() else _verify_recipe(what, workspace)
+    damaged = [error for one in checked for error in one.damaged]
+    for error in damaged:
+        click.echo(error.render(), err=True)
+    if as_json:
+        print_json(
+            {
+                "folders": [
+                    {"path": one.folder, "files": one.files, "bytes": one.bytes, "whole": not one.damaged}
+                    for one in checked
+                ],
+                "damaged": [{"path": error.where, "found": error.what, "why": error.why} for error in damaged],
+            }
+        )
+    else:
+        files, size = sum(one.files for one in checked), sum(one.bytes for one in checked)
+        click.echo(f"{files:,} files in {len(checked)} folders, {size / 1e6:,.1f} MB: {len(damaged)} damaged")
+    if damaged:
+        raise click.exceptions.Exit(EXIT_BAD_INPUT)
+
+
+@data.command()
+@click.argument("url")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@json_option
+def stage(url: str, folder: Path, as_json: bool) -> None:
+    """Copy a folder of shards or rows from URL (s3://…, gs://…, a path) into DIR, and verify it."""
+    from kormo_plugins.workspace.progress import Progress
+    from kormo_plugins.workspace.stage import stage_artifact
+
+    with Progress(f"bytes of {url}", unit="bytes") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.total = total
+            progress(done - progress.done)
+
+        found = stage_artifact(url, folder, progress=show)
+    if as_json:
+        return print_json({"url": url, "path": folder, **found})
+    click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
+
+
+def _have(path: Path, workspace: Path, get: Get) -> None:
+    """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`."""
+    from kormo_plugins.registry import registry
+    from kormo_plugins.workspace.build import build_corpora, build_data
+
+    if (alone := _dataset_recipe(path)) is not None:
+        build_corpora(alone, registry(), workspace, path, get)
+    else:
+        build_data(_recipe(path), get)
+
+
+def _dataset_recipe(path: Path) -> DataRecipe | None:
+    """The dataset recipe that the file is by itself; None if it is a recipe."""
+    from kormo_plugins.recipe.data import parse_data
+    from kormo_plugins.recipe.resolve import resolve_data
+    from kormo_plugins.recipe.yaml_file import read_yaml
+    from kormo_plugins.registry import registry
+
+    own = read_yaml(path)
+    if "kormo" in own or "plugins" in own:  # Axolotl would not load us for a recipe that does not list us
+        return None
+    resolved = resolve_data(path)
+    if "sources" not in resolved.values:
+        return None
+    return parse_data(resolved.values, registry(), lambda key: resolved.where(key) if key else str(path))
+
+
+def _recipe(path: Path) -> Recipe:
+    """The recipe, which must have data."""
+    from kormo_plugins.recipe.load import load_recipe
+
+    recipe = load_recipe(path)
+    if recipe.data is None:
+        raise KormoError(
+            f"{path}: kormo.data", "nothing", "the data of this recipe is read by Axolotl itself, not built by kormo",
+            "name a recipe with kormo.data, or set it",
+        )  # fmt: skip
+    return recipe
+
+
+def _opened(path: Path) -> tuple[Recipe, Built, Any]:
+    """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
+    from kormo_plugins.workspace.build import build_data, found_only
+    from kormo_plugins.workspace.run import open_dataset
+
+    if _dataset_recipe(path) is not None:
+        raise KormoError(
+            str(path), "a dataset recipe by itself", "rows and steps come from the recipe that is trained with it",
+            "name that recipe (recipes/pretrain.yml)",
+        )  # fmt: skip
+    recipe = _recipe(path)
+    built = build_data(recipe, found_only(path))
+    return recipe, built, open_dataset(recipe, built)
+
+
+def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
+    """Checks each artifact of a recipe where it is found, in the order in which they are built.
+
+    Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
+    reported, and says why the rest is missing.
+    """
+    from kormo_plugins.workspace.build import NotBuilt, build_model, found_only
+
+    checked: list[Checked] = []
+    look = found_only(path)
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        artifact = look(folder, spec, write)
+        checked.append(_verify(artifact.path, artifact.manifest))
+        return artifact
+
+    try:
+        if _dataset_recipe(path) is not None:
+            _have(path, workspace, get)
+        else:
+            from kormo_plugins.workspace.build import build_data
+
+            recipe = _recipe(path)
+            built = build_data(recipe, get)
+            try:
+                build_model(recipe, built, get)
+            except NotBuilt:
+                click.echo("kormo: there is no initial checkpoint yet; the first training writes it", err=True)
+    except KormoError as error:
+        if not any(one.damaged for one in checked):
+            raise
+        click.echo(f"kormo: what is built from the damaged files was not looked for ({error.what})", err=True)
+    return checked
+
+
+def _verify_folders(folder: Path) -> list[Checked]:
+    """Checks one folder, or every artifact of a workspace."""
+    from kormo_plugins.workspace.artifact import MANIFEST
+
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    if not (folder / MANIFEST).is_file() and any((path / MANIFEST).is_file() for path in inside):
+        return [_verify_folder(path, artifact=True) for path in inside]
+    return [_verify_folder(folder, artifact=(folder / MANIFEST).is_file())]
+
+
+def _verify_folder(folder: Path, artifact: bool) -> Checked:
+    from kormo_plugins.workspace.artifact import read_manifest
+    from kormo_plugins.workspace.verify import Checked
+
+    try:
+        return _verify(folder, read_manifest(folder) if artifact else None)
+    except KormoError as error:
+        return Checked(folder, damaged=[error])
+
+
+def _verify(folder: Path, manifest: Mapping[str, Any] | None) -> Checked:
+    from kormo_plugins.workspace.progress import Progress
+    from kormo_plugins.workspace.verify import verify_folder
+
+    with Progress(f"bytes of {folder.name}", unit="bytes") as progress:
+        return verify_folder(folder, manifest, progress)
+
+
+def _decoder(built: Built) -> Callable[[Any], str]:
+    from tokenizers import Tokenizer
+
+    assert built.tokenizer is not None
+    tokenizer = Tokenizer.from_file(str(built.tokenizer / "tokenizer.json"))
+    decode = partial(tokenizer.decode, skip_special_tokens=False)
+    return lambda ids: str(decode(ids.tolist()))
+
+
+def _stats_json(found: Mapping[str, Any]) -> dict[str, Any]:
+    sources = {name: {key: one[key] for key in LEDGER} for name, one in found["sources"].items()}
+    others = {
+        name: {key: value for key, value in one.items() if key not in LEDGER} for name, one in found["sources"].items()
+    }
+    return {**found, "sources": sources, "drawn": others}
+
+
+def _summary(artifact: Artifact, state: str) -> dict[str, Any]:
+    manifest, counted = artifact.manifest, artifact.stats
+    return {
+        "kind": manifest["kind"], "name": manifest["name"], "documents": counted.get("documents"),
+        "tokens": counted.get("tokens"), "seconds": manifest["seconds"], "state": state, "path": artifact.path,
+    }  # fmt: skip
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,63 @@
+"""`kormo export`: a checkpoint in another layout, computing the same to the last bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.errors import KormoError
+
+PLAIN = "llama"
+"""The layout that opens anywhere; every other layout is the name of a model family."""
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--to", "layout", required=True, metavar="LAYOUT", help="`llama`, or a model family such as `kormo`.")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
+)
+@json_option
+def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...], as_json: bool) -> None:
+    """Convert a checkpoint to another layout.
+
+    Both are opened from disk and run on the same tokens, and DIR is made only if their logits are equal. An earlier
+    export in DIR is replaced; any other folder that is not empty is refused.
+    """
+    from kormo_plugins.registry import registry
+
+    components = registry(modules)
+    here = _model_type(checkpoint)
+    if layout == here:
+        raise KormoError("kormo export: --to", repr(layout), f"{checkpoint} has this layout already", "copy the folder")
+    if layout == PLAIN:
+        convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
+    else:
+        family = components.load("architecture", layout, "kormo export: --to")
+        if here != PLAIN or not hasattr(family, "import_llama"):
+            raise KormoError(
+                "kormo export", f"from {here!r} to {layout!r}", f"conversions go from and to the layout {PLAIN!r}",
+                f"export to {PLAIN} first",
+            )  # fmt: skip
+        convert = family.import_llama
+    found = convert(checkpoint, folder)
+    if as_json:
+        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, **found})
+    click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
+    click.echo(f"compared with {checkpoint}: {found['compared']:,} fp32 logits, all equal")
+
+
+def _model_type(checkpoint: Path) -> str:
+    path = checkpoint / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KormoError(
+            str(path), f"{type(error).__name__}: {error}", "a checkpoint is a folder with a config.json that names its "
+            "model_type", "name the folder of a checkpoint (outputs/pretrain, outputs/pretrain/checkpoint-80)",
+        ) from None  # fmt: skip
+    return str(found)

@@ -1,0 +1,163 @@
+"""The mixture of a run as a tree: drawn as text for a terminal, and as a page of plots that opens offline.
+
+A line of the tree is a source or a group of the recipe's weights; a group adds up what its members have. `wanted` and
+`got` are shares of the run's tokens, `epochs` is how often the rows are gone through in the whole run, `fill` is the
+part of the rows that is not padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+SUMMED = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "rows_drawn")
+BAR = 20
+"""Characters of a bar that stands for the whole run."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One source, or one group of them.
+
+    Args:
+        name: as in the recipe.
+        lead: the branches in front of the name.
+        key: path from the root, unique.
+        parent: the path of the group that it is in; "" for the root.
+        counts: sums over its sources of `SUMMED`, `places` (of its rows, padding included), `weight`, `share`.
+    """
+
+    name: str
+    lead: str
+    key: str
+    parent: str
+    counts: Mapping[str, float]
+
+    @property
+    def fill(self) -> float:
+        """Tokens per place."""
+        return self.counts["tokens_placed"] / self.counts["places"] if self.counts["places"] else 0.0
+
+    @property
+    def epochs(self) -> float:
+        """How often its rows are gone through."""
+        return self.counts["rows_drawn"] / self.counts["rows"] if self.counts["rows"] else 0.0
+
+
+def tree(name: str, weights: Mapping[str, Any] | None, stats: Mapping[str, Any]) -> list[Line]:
+    """The lines of a mixture, root first.
+
+    Args:
+        name: of the dataset.
+        weights: the recipe's tree (source -> number, or group -> {share, of}); None: a flat list.
+        stats: as `mixture.report.stats` gives them.
+    """
+    sources = {source: _counts(one) for source, one in stats["sources"].items()}
+    shape = _shape(weights or {}, sources)
+    left = {source: source for source in sources if source not in set(_leaves(shape))}
+    return list(_lines(name, {**shape, **left}, sources, "", "", ""))
+
+
+def print_tree(lines: list[Line]) -> None:
+    """Draws the lines on stdout, one row each."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("mixture", no_wrap=True)
+    for title in ("documents", "tokens", "dropped", "rows", "fill", "epochs", "wanted", "got"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for line in lines:
+        table.add_row(f"{line.lead}{line.name}", *_cells(line), "█" * round(BAR * line.counts["share"]))
+    # A pipe has no width, and a table cut to fit a narrow terminal would hide numbers: lines may be long.
+    Console(width=max(Console().width, 160), highlight=False, markup=False).print(table)
+
+
+def write_page(lines: list[Line], stats: Mapping[str, Any], path: Path) -> None:
+    """One HTML file: what the run is made of as a sunburst, wanted and got as bars, and the tree as a table."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    leaves = [line for line in lines if not any(other.parent == line.key for other in lines)]
+    figure = make_subplots(1, 2, specs=[[{"type": "domain"}, {"type": "xy"}]], column_widths=[0.45, 0.55])
+    figure.add_trace(
+        go.Sunburst(
+            ids=[line.key for line in lines], labels=[line.name for line in lines],
+            parents=[line.parent for line in lines],
+            values=[line.counts["share"] for line in lines], branchvalues="total",
+        ),
+        1, 1,
+    )  # fmt: skip
+    for title, key in (("wanted", "weight"), ("got", "share")):
+        shares = [line.counts[key] for line in leaves]
+        figure.add_trace(go.Bar(x=[line.name for line in leaves], y=shares, name=title), 1, 2)
+    figure.update_layout(height=520, barmode="group", yaxis_tickformat=".1%", legend={"orientation": "h"})
+    titles = ("mixture", "documents", "tokens", "dropped", "rows", "fill", "epochs", "wanted", "got")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(
+        f"<tr><td>{escape(line.lead + line.name)}</td>{''.join(f'<td>{cell}</td>' for cell in _cells(line))}</tr>"
+        for line in lines
+    )
+    plots = figure.to_html(full_html=False, include_plotlyjs=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(lines[0].name)}</title>"
+        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto}td,th{padding:.15rem .7rem;"
+        "text-align:right}td:first-child{text-align:left;white-space:pre;font-family:monospace}</style>"
+        f"<h1>{escape(lines[0].name)}: {stats['tokens']:,} tokens in {stats['steps']:,} steps</h1>"
+        f"<table><tr>{head}</tr>{body}</table>{plots}</html>\n",
+        encoding="utf-8",
+    )
+    partial.replace(path)
+
+
+def _counts(one: Mapping[str, Any]) -> dict[str, float]:
+    places = one["tokens_placed"] / one["fill"] if one["fill"] else 0.0
+    return {key: one[key] for key in SUMMED} | {"places": places, "weight": one["weight"], "share": one["share"]}
+
+
+def _shape(weights: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights as nested names: group -> its members, source -> itself; sources that are not there left out."""
+    found: dict[str, Any] = {}
+    for name, node in weights.items():
+        members = node.get("of") if isinstance(node, Mapping) else None
+        if members is not None:
+            found[name] = _shape(members, sources)
+        elif name in sources:
+            found[name] = name
+    return found
+
+
+def _leaves(shape: Mapping[str, Any]) -> Iterator[str]:
+    for name, node in shape.items():
+        if isinstance(node, Mapping):
+            yield from _leaves(node)
+        else:
+            yield name
+
+
+def _lines(
+    name: str, node: Any, sources: Mapping[str, Mapping[str, float]], lead: str, below: str, parent: str
+) -> Iterator[Line]:
+    """The line of `node` and of everything in it; `below` is what stands in front of its members."""
+    key = f"{parent}/{name}"
+    members = list(node.items()) if isinstance(node, Mapping) else []
+    inside = [sources[source] for source in _leaves(node)] if members else [sources[name]]
+    yield Line(name, lead, key, parent, {field: sum(one[field] for one in inside) for field in inside[0]})
+    for place, (member, inner) in enumerate(members):
+        last = place == len(members) - 1
+        corner, onward = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        yield from _lines(member, inner, sources, below + corner, below + onward, key)
+
+
+def _cells(line: Line) -> list[str]:
+    counts = line.counts
+    return [
+        f"{counts['documents']:,}", f"{counts['tokens']:,}", f"{counts['tokens_dropped']:,}", f"{counts['rows']:,}",
+        f"{line.fill:.2%}", f"{line.epochs:.3f}", f"{counts['weight']:.2%}", f"{counts['share']:.2%}",
+    ]  # fmt: skip

@@ -1,0 +1,132 @@
+"""`kormo tokenizer`: learn a tokenizer from files, and measure tokenizers against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.values import ManyValues
+from kormo_plugins.errors import KormoError, disk_error
+
+text_option = click.option(
+    "--text", "files", type=click.Path(path_type=Path), multiple=True, required=True, metavar="FILES…",
+    help="Text, JSONL, JSONL.zst, or folders of them.",
+)  # fmt: skip
+
+
+@click.group()
+def tokenizer() -> None:
+    """Train tokenizers and measure them."""
+
+
+@tokenizer.command(cls=ManyValues)
+@click.argument("recipe", type=click.Path(path_type=Path))
+@text_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@json_option
+def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Learn the tokenizer of RECIPE from files.
+
+    RECIPE is a tokenizer recipe (datasets_recipes/tokenizer.yml), or a recipe with kormo.tokenizer.train.
+    """
+    from kormo_plugins.tokenizer.texts import read_texts
+
+    name, params, components = _choice(recipe)
+    learn = components.load("tokenizer", name)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise KormoError(
+            "kormo tokenizer train: --out", f"{out}, which is not empty", "a tokenizer has a folder of its own",
+            "name a new folder, or remove this one",
+        )  # fmt: skip
+    _check_files("kormo tokenizer train", files)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        result = learn(lambda: read_texts(files), params, partial) or {}
+        partial.replace(out)
+    except OSError as error:
+        raise disk_error(error, out.parent) from error
+    if as_json:
+        return print_json(result)
+    click.echo(f"{out}: {result.get('size', 'unknown number of'):,} ids, hash {str(result.get('hash'))[:12]}")
+    click.echo("name it in a recipe: kormo: {tokenizer: {path: " + str(out) + "}}")
+
+
+@tokenizer.command(cls=ManyValues)
+@click.argument("names", nargs=-1, required=True, metavar="TOKENIZER…")
+@text_option
+@click.option("--terms", type=click.Path(path_type=Path), help="File of words to count in the vocabulary, one a line.")
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page of plots as well.")
+@json_option
+def report(
+    names: tuple[str, ...], files: tuple[Path, ...], terms: Path | None, page: Path | None, as_json: bool
+) -> None:
+    """Measure each TOKENIZER (a folder, a hub id, or `tekken`) on the same text.
+
+    Compare on text that none of them was trained on.
+    """
+    from kormo_plugins.tokenizer.page import table, write_page
+    from kormo_plugins.tokenizer.report import report as measure
+
+    if page is not None and not page.parent.is_dir():
+        raise KormoError("kormo tokenizer report: --page", f"{page}", f"there is no folder {page.parent}", "make it")
+    _check_files("kormo tokenizer report", files)
+    result = measure(names, files, _terms(terms) if terms else ())
+    if page is not None:
+        write_page(result, page)
+        click.echo(f"{page}: written", err=True)
+    if as_json:
+        return print_json(result)
+    click.echo(f"{result['documents']:,} documents, {result['bytes']:,} bytes")
+    for reason, count in result["rejected"].items():
+        click.echo(f"left out: {count:,} ({reason})")
+    click.echo(table(result))
+    for name, one in result["tokenizers"].items():
+        click.echo(
+            f"\n{name}: {one['unused']:,} of {one['size']:,} ids unused; longest: {', '.join(one['longest'][:8])}"
+        )
+        for term, found in one["terms"].items():
+            click.echo(f"  {term}: in {found['tokens']:,} ids, used {found['uses']:,} times")
+
+
+def _choice(recipe: Path) -> tuple[str, Any, Any]:
+    """Name and parameters of the tokenizer that the file asks for, and the registry that knows it."""
+    from kormo_plugins.recipe.resolve import resolve_data
+    from kormo_plugins.recipe.yaml_file import read_yaml
+    from kormo_plugins.registry import registry
+
+    own = read_yaml(recipe)
+    if "kormo" in own or "plugins" in own:
+        from kormo_plugins.recipe.load import load_recipe
+
+        loaded = load_recipe(recipe)
+        values, components = dict((loaded.block.tokenizer and loaded.block.tokenizer.train) or {}), loaded.registry
+        where = f"{recipe}: kormo.tokenizer.train"
+    else:
+        values, components, where = dict(resolve_data(recipe).values), registry(), str(recipe)
+    name = values.pop("name", None)
+    if not isinstance(name, str):
+        raise KormoError(
+            f"{where}: name", repr(name) if name else "nothing", "`name` says which tokenizer is trained",
+            f"set it to one of: {', '.join(components.names('tokenizer'))}",
+        )  # fmt: skip
+    return name, components.params("tokenizer", name, values, where), components
+
+
+def _check_files(command: str, files: tuple[Path, ...]) -> None:
+    for file in files:
+        if not file.exists():
+            raise KormoError(f"{command}: --text", str(file), "there is no such file", "check the path")
+
+
+def _terms(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise KormoError(
+            "kormo tokenizer report: --terms", f"{path}: {error}", "it is read as UTF-8 text, one word a line",
+            "check the path and its encoding",
+        ) from None  # fmt: skip
