@@ -77,7 +77,8 @@ class KormoPlugin(BasePlugin):
             return self._for_inference(cfg, recipe, chosen)
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
-        values = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        run_folder.refuse_leaking_attention(recipe)
         if not preprocess:
             run_folder.refuse_long_build(recipe, world_size)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)

@@ -13,8 +13,9 @@ from kormo_plugins.errors import KormoError
 
 FILE = "run.json"
 PACKAGES = ("kormo-plugins", "axolotl", "torch", "transformers", "accelerate", "deepspeed", "trl", "liger-kernel")
-IDENTITY = ("data", "tokenizer", "weights", "seed")
-"""What must not change under a run. Everything else (learning rate, length, batch) is the user's to change."""
+IDENTITY = ("tokenizer", "weights", "seed")
+"""What must not change under a run. Data are compared step by step (`mixture/resume.py`); everything else (learning
+rate, length) is the user's to change."""
 
 
 def versions() -> dict[str, str]:
@@ -32,15 +33,14 @@ def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Colle
     """Refuses to go on with another run's folder.
 
     Args:
-        identity: `data`, `tokenizer`, `weights` and `seed` of the run that is about to start.
+        identity: `tokenizer`, `weights` and `seed` of the run that is about to start.
         allowed: differences that the recipe accepts (`kormo.allow_changed`).
     Raises:
         KormoError: something else differs; the message says what, before and now.
     """
-    path = output_dir / FILE
-    if not path.is_file():
+    before = read_record(output_dir).get("identity")
+    if before is None:
         return
-    before = json.loads(path.read_text(encoding="utf-8")).get("identity", {})
     changed = [key for key in IDENTITY if key not in allowed and before.get(key) != identity.get(key)]
     if changed:
         was = ", ".join(f"{key}: {before.get(key)}" for key in changed)
@@ -51,6 +51,13 @@ def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Colle
             "set another output_dir, or remove the folder, or accept the change with "
             f"kormo.allow_changed: [{', '.join(changed)}]",
         )  # fmt: skip
+
+
+def read_record(output_dir: Path) -> dict[str, Any]:
+    """The folder's `run.json`; empty if there is none."""
+    path = output_dir / FILE
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record
 
 
 def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ settings, and finish.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,10 @@ from typing import Any
 import yaml
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import run_record
-from kormo_plugins.training.checkpoint import MARKER, mark_complete, set_aside_incomplete
+from kormo_plugins.training.checkpoint import MARKER, mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
 from kormo_plugins.workspace.axolotl_config import training_precision
 from kormo_plugins.workspace.build import Built, say
@@ -28,6 +29,9 @@ RESOLVED = "recipe.yml"
 _HEADER = (
     "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
 )
+VERIFY_BYTES = 20_000_000_000
+"""Up to so many bytes of shards and row plans are checked before every run: some ten seconds of reading."""
+
 MAX_WORLD = 8
 MAX_SECONDS = 600.0
 """A job of more ranks, or an estimate of more seconds, does not build while its GPUs wait."""
@@ -65,14 +69,28 @@ def refuse_long_build(recipe: Recipe, world_size: int) -> None:
     )  # fmt: skip
 
 
+def refuse_leaking_attention(recipe: Recipe) -> None:
+    """Stops a recipe whose attention backend would let documents of a row see each other.
+
+    Raises:
+        KormoError: names the key to change.
+    """
+    from kormo_plugins.mixture.isolation import check_isolation
+
+    if recipe.data is None:
+        return
+    choice = recipe.block.collator
+    params = recipe.registry.params("collator", choice.name, choice.values)
+    check_isolation(
+        choice.name, params, str(recipe.get("attn_implementation", "sdpa")),
+        micro_batch=int(recipe.get("micro_batch_size", 1)),
+        context_parallel=int(recipe.get("context_parallel_size", 1)),
+    )  # fmt: skip
+
+
 def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
-    """What must not change under a run: data, tokenizer, initial weights, seed."""
-    data = None
-    if recipe.data is not None:
-        mixture = recipe.data.mixture.model_dump(mode="json")
-        data = identity({"rows": built.data_hash, "mixture": mixture, "global_batch": recipe.block.global_batch})[:12]
+    """What must not change under a run: tokenizer, initial weights, seed."""
     return {
-        "data": data,
         "tokenizer": built.tokenizer_hash[:12],
         "weights": built.weights_hash or str(built.base_model or recipe.get("base_model")),
         "seed": recipe.seed,
@@ -80,20 +98,21 @@ def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
 
 
 def prepare(recipe: Recipe, built: Built, main: bool) -> None:
-    """Checks that the folder is this run's, sets broken checkpoints aside, writes recipe and record.
+    """Checks data and folder, sets broken checkpoints aside, writes recipe and record.
 
     Args:
         main: whether this process writes; the others only read the result.
     Raises:
-        KormoError: the folder holds another run.
+        KormoError: damaged data, or a folder that holds another run.
     """
     if not main:
         return
     out = recipe.output_dir
     who = run_identity(recipe, built)
     run_record.check_same_run(out, who, recipe.block.allow_changed)
-    if out.is_dir():
-        set_aside_incomplete(out, say)
+    last = set_aside_incomplete(out, say) if out.is_dir() else None
+    _verify(built)
+    data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).unlink(missing_ok=True)  # the final model is about to be written anew
     text = _HEADER + yaml.safe_dump(recipe.resolved.values, sort_keys=False, allow_unicode=True)
@@ -114,8 +133,50 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
             "steps": recipe.steps,
             "global_batch": recipe.block.global_batch,
             "sequence_len": recipe.sequence_len,
+            "data": data,
+            "amendments": amendments,
         },
     )
+
+
+def _verify(built: Built) -> None:
+    """Every checksum of shards and row plans, where reading them all is a matter of seconds."""
+    from kormo_plugins.shards.verify import verify
+
+    folders = [artifact.path for group in (built.shards, built.rows) for artifact in group.values()]
+    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+    if size > VERIFY_BYTES:
+        say(f"{size / 1e9:,.0f} GB of shards are not read again now; `kormo data verify` checks every checksum")
+        return
+    for folder in folders:
+        verify(folder)
+
+
+def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any], list[str]]:
+    """The parts of the data, and how the recipe's future was amended since the run started.
+
+    Raises:
+        KormoError: steps that were trained already would have been other.
+    """
+    from kormo_plugins.mixture.resume import check_resume
+
+    if recipe.data is None:
+        return {}, []
+    record = run_record.read_record(recipe.output_dir)
+    parts = json.loads(canonical_json(open_dataset(recipe, built).parts()))
+    old, amendments = record.get("data"), list(record.get("amendments", []))
+    if not old or not step:
+        return parts, []
+    try:
+        changed = check_resume(old, parts, step, allow="data" in recipe.block.allow_changed)
+    except KormoError as error:
+        raise KormoError(
+            f"{recipe.output_dir}: data, {error.where}", error.what, error.why,
+            f"{error.fix} (kormo.allow_changed: [data]), or set another output_dir",
+        ) from None  # fmt: skip
+    for line in changed:
+        say(f"data {line}")
+    return parts, amendments + changed
 
 
 def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:

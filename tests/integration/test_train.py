@@ -35,7 +35,8 @@ def test_a_run_folder_has_everything(lab: Lab, trained: Any) -> None:
     resolved = yaml.safe_load((out / "recipe.yml").read_text())
     assert resolved["kormo"]["global_batch"] == 8 and not {"extends", "debug"} & set(resolved)
     record = json.loads((out / "run.json").read_text())
-    assert set(record["identity"]) == {"data", "tokenizer", "weights", "seed"} and record["versions"]["axolotl"]
+    assert set(record["identity"]) == {"tokenizer", "weights", "seed"} and record["versions"]["axolotl"]
+    assert record["data"]["stages"][0]["from_step"] == 0 and record["amendments"] == []
     metrics = [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
     assert [line["step"] for line in metrics] == list(range(1, 9))
     assert metrics[-1]["tokens"] == 8 * 8 * 128
