@@ -165,7 +165,7 @@ def verify(what: Path, workspace: Path, as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
 def stage(url: str, folder: Path, as_json: bool) -> None:
-    """Copy a folder of shards or rows from URL (s3://…, gs://…, a path) into DIR, and verify it."""
+    """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
     from kormo_plugins.workspace.progress import Progress
     from kormo_plugins.workspace.stage import stage_artifact
 
