@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
 
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
@@ -64,8 +65,10 @@ class KormoPlugin(BasePlugin):
     def _register(self, cfg: Any) -> None:
         path = Path(str(cfg.axolotl_config_path))
         overrides = {} if run_folder.is_resolved(path) else overrides_of(cfg, path)
-        for flag in ("inference", "is_preprocess"):  # set by Axolotl's commands, not by the user
-            overrides.pop(flag, None)
+        # Axolotl writes the options of its commands (`--debug`) into the configuration, where they are no keys.
+        view = axolotl_keys([SELF])
+        options = {"inference", "is_preprocess", *view.command_line} - set(view.schema["properties"])
+        overrides = {key: value for key, value in overrides.items() if key not in options}
         # `axolotl inference --base-model DIR`: which model to talk to, not what the recipe starts from
         chosen = overrides.pop("base_model", None) if cfg.inference else None
         self.recipe = recipe = load_recipe(path, overrides)
@@ -123,7 +126,7 @@ class KormoPlugin(BasePlugin):
         manager.plugins = plugins
         cfg["plugins"] = wanted
         for plugin in added:
-            plugin.register({**recipe.resolved.values} if cfg is None else cfg)
+            plugin.register(cfg)
 
     def get_input_args(self) -> str:
         """The schema of our keys, merged into Axolotl's."""
@@ -145,6 +148,13 @@ class KormoPlugin(BasePlugin):
 
         dataset = run_folder.open_dataset(recipe, self.built)
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
+
+    def pre_model_load(self, cfg: Any) -> None:
+        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it."""
+        from kormo_plugins.training import private
+
+        if self.recipe is not None and cfg.sdpa_varlen:
+            private.use_varlen_attention(training_precision(self.recipe))
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""

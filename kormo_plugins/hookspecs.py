@@ -65,19 +65,25 @@ def kormo_tokenizers() -> Iterable[Component]:
 @hookspec
 def kormo_readers() -> Iterable[Component]:
     """Where documents come from. Loads to `read(params, shard: int, shards: int) -> Iterator[Document]`, which
-    yields every `shards`-th part of the input (files, row groups, …): the union over shards is the input, once."""
+    yields one of `shards` parts of the input (files, row groups, …): the union over shards is the input, once. What
+    cannot become a document is yielded as `kormo_plugins.corpus.step.Rejected`. May have `parts(params) -> int` (into
+    how many parts it is best divided) and `inputs(params)` (a JSON value of all that the documents depend on)."""
 
 
 @hookspec
 def kormo_generators() -> Iterable[Component]:
     """Where synthetic documents come from. Loads to `generate(params, shard: int, shards: int) ->
-    Iterator[Document]`; the same parameters give the same documents. Labelled synthetic, with the generator's name."""
+    Iterator[Document]`; the same parameters give the same documents. Labelled synthetic, with the generator's name.
+    `Rejected`, `parts` and `inputs` as for readers."""
 
 
 @hookspec
 def kormo_corpus_steps() -> Iterable[Component]:
     """Cleaning steps. Loads to a class called with `params`, whose instances are called with a `Document` and
-    return the document (changed or not) or `Reject(reason)`; rejects are kept with their reason."""
+    return the document (changed or not) or `Reject(reason)`; rejects are kept with their reason. A step that must see
+    the whole source (deduplication) has `sign(document)`, a few numbers, and `decide(signatures)` instead: see
+    `kormo_plugins/corpus/step.py`. `VERSION` is raised when the result changes; `inputs(params)` as for readers;
+    `prepare(params, folder) -> params` is called once per source, before any document, to make a model ready."""
 
 
 @hookspec

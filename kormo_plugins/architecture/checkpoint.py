@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.architecture.family import KORMO, check_ids, torch_dtype
+from kormo_plugins.architecture.family import KORMO, torch_dtype
 from kormo_plugins.architecture.files import (
     SHARD_BYTES,
     config_json,

@@ -119,12 +119,12 @@ def _dump(value: Mapping[Any, Any]) -> str:
 
 
 def _resolved(file: Path) -> Resolved:
-    """A recipe, or a dataset recipe by itself."""
+    """A recipe, or a dataset or tokenizer recipe by itself."""
     from kormo_plugins.recipe.resolve import resolve, resolve_data
+    from kormo_plugins.recipe.validate import kind_of
     from kormo_plugins.recipe.yaml_file import read_yaml
 
-    own = read_yaml(file)
-    return resolve_data(file) if "sources" in own and "kormo" not in own else resolve(file)
+    return resolve(file) if kind_of(read_yaml(file)) == "recipe" else resolve_data(file)
 
 
 def _to_axolotl(recipe: Recipe) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,12 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
 def _prepared(job: Job) -> Job:
     """Steps that must be made ready once (a model to be trained) are, in `out/models/`."""
 
+    numbers = count()
+
     def ready(step: NamedStep | None) -> NamedStep | None:
         if step is None or not hasattr(step.make, "prepare"):
             return step
-        folder = job.out / "models"
+        folder = job.out / "models" / f"{next(numbers)}-{step.name}"
         folder.mkdir(parents=True, exist_ok=True)
         return replace(step, params=step.make.prepare(step.params, folder))
 

@@ -58,6 +58,7 @@ _ALL_STEPS = (
         "GPT-3, 2005.14165",
     ),
     ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
+    ("balanced_sample", "balanced_sample:BalancedSample", "a sample balanced by language and difficulty", "ours"),
     ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
 )
 
@@ -70,4 +71,11 @@ def kormo_generators() -> Iterator[Component]:
         load="kormo_plugins.corpus.embedded.generate:generate",
         summary="bilingual texts in ten genres, written by rules, offline; the same bytes for the same seed",
         params="kormo_plugins.corpus.embedded.generate:EmbeddedParams",
+    )
+    yield Component(
+        "openai_endpoint",
+        load="kormo_plugins.corpus.synthesis.generate:endpoint",
+        summary="Korean texts from seed documents, by a model behind an OpenAI-compatible endpoint",
+        params="kormo_plugins.corpus.synthesis.generate:EndpointParams",
+        source="KORMo 4.2; prompts ours",
     )

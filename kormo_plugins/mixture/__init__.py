@@ -2,7 +2,7 @@
 
     packing.py      lengths of documents -> rows (`best_fit`, `concat`, `pad`)
     rows.py         the row plan of a source on disk, made window by window
-    permutation.py  a keyed bijection of 0..n-1: the shuffle that needs no memory
+    order.py        which row lies in which slot: a keyed shuffle that needs no memory
     weights.py      the tree of weights -> the share of each source
     schedule.py     how many rows of each source come before a given step
     dataset.py      sample i: step -> source and row -> documents -> tokens

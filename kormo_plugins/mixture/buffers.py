@@ -9,6 +9,7 @@ it can be seen.
 from __future__ import annotations
 
 import math
+import mmap
 import weakref
 from collections import defaultdict
 
@@ -22,8 +23,8 @@ KEPT = 12
 SIZES = 4
 """Sizes kept; one run has one or two."""
 
-_free: defaultdict[int, list[memoryview]] = defaultdict(list)
-_held: dict[int, tuple[weakref.ref[NDArray[np.int64]], memoryview]] = {}
+_free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
+_held: dict[int, tuple[weakref.ref[NDArray[np.int64]], mmap.mmap]] = {}
 
 
 def empty(shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -32,8 +33,8 @@ def empty(shape: tuple[int, ...]) -> NDArray[np.int64]:
     if size < SMALLEST:
         return np.empty(shape, np.int64)
     blocks = _free[size]
-    # a memoryview between block and array: numpy would make slices hold an owning array instead of this one
-    block = blocks.pop() if blocks else np.empty(size, np.uint8).data
+    # not memory of numpy's: a slice holds the last array before something else, and that has to be this one
+    block = blocks.pop() if blocks else mmap.mmap(-1, size)
     array: NDArray[np.int64] = np.ndarray(shape, np.int64, buffer=block)
     gone = weakref.ref(array, _give_back)
     _held[id(gone)] = gone, block
@@ -42,7 +43,7 @@ def empty(shape: tuple[int, ...]) -> NDArray[np.int64]:
 
 def _give_back(gone: weakref.ref[NDArray[np.int64]]) -> None:
     block = _held.pop(id(gone))[1]
-    blocks = _free[block.nbytes]
+    blocks = _free[len(block)]
     if len(blocks) < KEPT:
         blocks.append(block)
     while len(_free) > SIZES:

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
-from kormo_plugins.mixture import buffers, gather
+from kormo_plugins.mixture import buffers, gather, order
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.mixture.permutation import key, subkey
 from kormo_plugins.mixture.rows import Rows
 from kormo_plugins.mixture.schedule import Mixing, SourceSize
 from kormo_plugins.registry import Registry, registry
@@ -110,8 +109,8 @@ class MixtureDataset:
         self.mixing, self.seed, self.pad_id = mixing, seed, pad_id
         self.steps, self.global_batch = steps, global_batch
         self.row_length = next(iter(rows.values())).row_length
-        self._step_key = key(seed, "slots")
-        self._keys = np.array([key(seed, "rows", name) for name in self.names], np.uint64)
+        self._step_key = order.key(seed, "slots")
+        self._keys = np.array([order.key(seed, "rows", name) for name in self.names], np.uint64)
         self._row_counts = np.array([self.rows[name].rows for name in self.names], np.int64)
         self._step: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
         self._map()
@@ -213,13 +212,13 @@ class MixtureDataset:
             before, after = self._counts(step)
             slots = wanted[inside] - step * self.global_batch
             found = np.empty((len(slots), 3), np.int64)
-            gather.locate(
+            order.locate(
                 slots,
                 before,
                 after,
                 self._row_counts,
                 self._keys,
-                np.uint64(subkey(self._step_key, step)),
+                np.uint64(order.subkey(self._step_key, step)),
                 found,
             )
             out[inside] = found
@@ -251,8 +250,14 @@ class MixtureDataset:
         return {"step": step, "tokens": step * self.global_batch * self.row_length, "sources": drawn}
 
     def data_position(self, step: int) -> dict[str, Any]:
-        """The short form kept with a checkpoint: `step`, `samples` used and this data's `fingerprint`."""
-        return {"step": step, "samples": step * self.global_batch, "fingerprint": self.fingerprint()}
+        """What a checkpoint keeps: `step`, `samples` used, this data's `fingerprint`, and the `parts` it is
+        of, which `resume.check_resume` compares."""
+        return {
+            "step": step,
+            "samples": step * self.global_batch,
+            "fingerprint": self.fingerprint(),
+            "parts": self.parts(),
+        }
 
     def parts(self) -> dict[str, Any]:
         """Everything that decides the order of the data, by name: what `fingerprint` hashes, and what a
@@ -303,7 +308,7 @@ def open_mixture(
         steps: length of the run.
         global_batch: rows of a step, over all ranks and accumulation.
         pad_id: fills what a row leaves free.
-        tokenizer: hash (`shards.encoder.Encoder.hash`) that every source must have been tokenized with, if
+        tokenizer: hash (`shards.encoder.tokenizer_hash`) that every source must have been tokenized with, if
             known.
         plugins: where the mixing is looked up; the installed plugins by default.
     Raises:
@@ -311,6 +316,36 @@ def open_mixture(
             of another row length or policy, or a mixture that cannot be held for the whole run.
     """
     found = plugins or registry()
+    plans = _open_plans(rows, shards, recipe, row_length, tokenizer, found)
+    mixture = dict(recipe.mixture)
+    name = mixture.pop("name")
+    settings = found.params("mixing", name, mixture, "kormo.mixture")
+    sizes = {
+        source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()
+    }
+    mixing = found.load("mixing", name)(
+        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
+    )
+    chosen = getattr(settings, "shuffle_seed", None)
+    return MixtureDataset(
+        plans,
+        mixing,
+        seed=seed if chosen is None else chosen,
+        pad_id=pad_id,
+        steps=steps,
+        global_batch=global_batch,
+    )
+
+
+def _open_plans(
+    rows: Mapping[str, Path],
+    shards: Mapping[str, Path],
+    recipe: MixtureRecipe,
+    row_length: int,
+    tokenizer: str | None,
+    found: Registry,
+) -> dict[str, Rows]:
+    """The row plan of each source, checked against its shards, the recipe and the tokenizer."""
     if not rows or sorted(rows) != sorted(shards):
         raise KormoError(
             "kormo.mixture",
@@ -337,24 +372,7 @@ def open_mixture(
                     "build the row plan for this recipe",
                 )
         _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
-    mixture = dict(recipe.mixture)
-    name = mixture.pop("name")
-    settings = found.params("mixing", name, mixture, "kormo.mixture")
-    sizes = {
-        source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()
-    }
-    mixing = found.load("mixing", name)(
-        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
-    )
-    chosen = getattr(settings, "shuffle_seed", None)
-    return MixtureDataset(
-        plans,
-        mixing,
-        seed=seed if chosen is None else chosen,
-        pad_id=pad_id,
-        steps=steps,
-        global_batch=global_batch,
-    )
+    return plans
 
 
 def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:

@@ -1,8 +1,8 @@
 """The compiled inner loops of the dataset and the collators: whole batches, straight from the memory maps.
 
-One call fills the rows of a batch: schedule slot -> source, row and epoch -> segments -> ids and positions.
-The maps are handed over as addresses, so that any number of sources and shards costs one argument. Each
-segment is checked against the bounds of its shard and its row before it is copied.
+One call fills the rows of a batch: source and row -> segments -> ids and positions. The maps are handed over
+as addresses, so that any number of sources and shards costs one argument. Each segment is checked against the
+bounds of its shard and its row before it is copied.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
-
-from kormo_plugins.mixture.permutation import permute, subkey
 
 IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
@@ -33,42 +31,6 @@ def _as_pointer(typing_context: Any, address: Any) -> Any:
 
 
 _pointer: Any = intrinsic(_as_pointer)
-
-
-@njit(cache=True, nogil=True)
-def locate(
-    slots: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    following: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    keys: NDArray[np.uint64],
-    step_key: np.uint64,
-    out: NDArray[np.int64],
-) -> None:
-    """Which row of which source lies in each slot of a step.
-
-    Args:
-        slots: int64 [n], places in the global batch.
-        counts: int64 [sources], rows that came before the step.
-        following: int64 [sources], rows that come before the next one.
-        rows: int64 [sources], rows of each plan.
-        keys: uint64 [sources], for the order of each source's rows.
-        step_key: for the order of the slots.
-        out: int64 [n, 3], gets source, row and epoch.
-    """
-    batch = 0
-    for source in range(len(counts)):
-        batch += following[source] - counts[source]
-    for place in range(len(slots)):
-        rest = permute(slots[place], batch, step_key)
-        source = 0
-        while rest >= following[source] - counts[source]:
-            rest -= following[source] - counts[source]
-            source += 1
-        drawn = counts[source] + rest
-        epoch = drawn // rows[source]
-        out[place, 0], out[place, 2] = source, epoch
-        out[place, 1] = permute(drawn % rows[source], rows[source], subkey(keys[source], epoch))
 
 
 @njit(cache=True, nogil=True)

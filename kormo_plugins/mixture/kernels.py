@@ -1,4 +1,4 @@
-"""The compiled inner loops of packing."""
+"""The compiled inner loops of packing and of the schedule."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+SLACK = 1e-6
+"""Rows by which a share of rows may miss a whole number through rounding and still count as one."""
 
 
 def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
@@ -138,3 +141,36 @@ def best_fit_rows(
         packed[cursor[row]] = order[place]
         cursor[row] += 1
     return begin, packed, sorted_free
+
+
+@njit(cache=True, nogil=True)
+def advance(counts: NDArray[np.int64], rates: NDArray[np.float64], batch: int, step: int, steps: int) -> bool:
+    """Moves `counts`, in place, from before `step` to before `step + steps`, earliest deadline first.
+
+    Args:
+        counts: int64 [sources]; zeros for step 0.
+        rates: float64 [sources], summing to 1.
+        batch: rows of a step.
+    Returns:
+        Whether every step found its rows; always so for rates that sum to 1.
+    """
+    candidates = np.empty(len(rates), np.int64)
+    deadlines = np.empty(len(rates), np.float64)
+    for now in range(step + 1, step + steps + 1):
+        missing = now * batch
+        found = 0
+        for source in range(len(rates)):
+            target = rates[source] * now * batch
+            counts[source] = max(counts[source], np.int64(np.floor(target + SLACK)))
+            missing -= counts[source]
+            if counts[source] < np.int64(np.ceil(target - SLACK)):
+                candidates[found] = source
+                deadlines[found] = (counts[source] + 1) / rates[source]
+                found += 1
+        if missing < 0 or missing > found:
+            return False
+        if missing:
+            order = np.argsort(deadlines[:found], kind="mergesort")
+            for place in range(missing):
+                counts[candidates[order[place]]] += 1
+    return True

@@ -13,7 +13,6 @@ Equal lengths keep their order and rows are opened in turn: the result depends o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +107,3 @@ def fill(packing: Packing, row_length: int) -> float:
     """Share of the rows' places that hold a token."""
     count = len(packing.rows) - 1
     return float((packing.end - packing.start).sum() / (count * row_length)) if count else 1.0
-
-
-def default_params(policy: str) -> Any:
-    """The parameters of a built-in policy, all at their defaults."""
-    return {"best_fit": BestFitParams, "concat": ConcatParams, "pad": PadParams}[policy]()

@@ -1,7 +1,5 @@
-"""What a recipe says about packing, mixing and collating: the parameters of this room's components.
-
-They stand apart from the code that they are for, so that checking a recipe loads neither numpy nor numba.
-"""
+"""What a recipe says about packing, mixing and collating: every parameter of this room, and nothing heavy to
+import."""
 
 from __future__ import annotations
 
@@ -80,25 +78,6 @@ class WeightedParams(BaseModel):
         return self
 
 
-class MixtureRecipe(BaseModel):
-    """How documents become rows, and rows samples: each a component's `name` and its parameters."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    packing: dict[str, Any] = Field(
-        default_factory=lambda: {"name": "best_fit"}, description="a packing policy and its parameters"
-    )
-    mixture: dict[str, Any] = Field(
-        default_factory=lambda: {"name": "weighted"}, description="a mixing and its parameters"
-    )
-
-    @model_validator(mode="after")
-    def _named(self) -> MixtureRecipe:
-        for key in ("packing", "mixture"):
-            if not isinstance(getattr(self, key).get("name"), str):
-                raise ValueError(f"{key} needs a name")
-        return self
-
-
 class CollatorParams(BaseModel):
     """Parameters of every collator."""
 
@@ -126,3 +105,22 @@ class CausalParams(CollatorParams):
     predict_first: bool = Field(
         True, description="predict the first token of a document from the one before it"
     )
+
+
+class MixtureRecipe(BaseModel):
+    """How documents become rows, and rows samples: each a component's `name` and its parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    packing: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "best_fit"}, description="a packing policy and its parameters"
+    )
+    mixture: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "weighted"}, description="a mixing and its parameters"
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> MixtureRecipe:
+        for key in ("packing", "mixture"):
+            if not isinstance(getattr(self, key).get("name"), str):
+                raise ValueError(f"{key} needs a name")
+        return self

@@ -1,12 +1,12 @@
 """What is in a mixture and in any of its batches: plain values, ready for JSON.
 
-Both functions work from the plan alone, so they answer for steps of the past and of the future, without a
+All of it works from the plan alone, so they answer for steps of the past and of the future, without a
 trainer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.dataset import MixtureDataset
+from kormo_plugins.mixture.weights import Group
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill")
 PROVENANCE = ("languages", "licenses", "generators", "synthetic")
+SUMMED = ("documents", "tokens", "weight", "share")
 
 
 def stats(dataset: MixtureDataset) -> dict[str, Any]:
@@ -136,3 +138,28 @@ def _sample(
         "epoch": sample.epoch,
         "documents": documents,
     }
+
+
+def tree(table: Mapping[str, Any], weights: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The mixture as the tree that the recipe writes, to be drawn.
+
+    Args:
+        table: what `stats` returned.
+        weights: the recipe's tree of weights, as checked by its model; None for a flat mixture.
+    Returns:
+        One node per source or group: `name`, `documents`, `tokens`, `weight`, `share`, and either `epochs`
+        and `fill` (a source) or `children` (a group), whose sums the group shows. Sources that the tree
+        leaves out come last.
+    """
+    sources, seen = table["sources"], set()
+
+    def node(name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Group):
+            seen.add(name)
+            return {"name": name, **{field: sources[name][field] for field in (*SUMMED, "epochs", "fill")}}
+        children = [node(*item) for item in value.of.items()]
+        sums = {field: sum(child[field] for child in children) for field in SUMMED}
+        return {"name": name, **sums, "children": children}
+
+    nodes = [node(*item) for item in (weights or dict.fromkeys(sources, 0.0)).items()]
+    return nodes + [node(name, 0.0) for name in sources if name not in seen]

@@ -97,34 +97,21 @@ def build_rows(
             "tokens placed and dropped do not add up to the source's",
             "correct the plugin that provides the policy",
         )
-    files = {file.path.name: asdict(file.close()) for file in plan.files}
-    stats = ledger | {
-        "rows": plan.rows,
-        "segments": plan.segments,
-        "fill": ledger["tokens_placed"] / (plan.rows * row_length) if plan.rows else 0.0,
+    made_of = {
+        "source": source.manifest["source"],
+        "shards": source.identity,
+        "policy": policy,
+        "params": params.model_dump(mode="json") if params is not None else {},
+        "window": window,
     }
-    write_json(
-        out / ROWS_MANIFEST,
-        {
-            "format": ROWS_FORMAT,
-            "source": source.manifest["source"],
-            "shards": source.identity,
-            "row_length": row_length,
-            "policy": policy,
-            "params": params.model_dump(mode="json") if params is not None else {},
-            "window": window,
-            **stats,
-            "files": files,
-        },
-    )
-    return stats
+    return plan.finish(ledger, made_of)
 
 
 class _Plan:
     """The three files while they grow."""
 
     def __init__(self, out: Path, row_length: int) -> None:
-        self.row_length, self.rows, self.segments = row_length, 0, 0
+        self.out, self.row_length, self.rows, self.segments = out, row_length, 0, 0
         self.files = [HashedFile(out / name) for name in (ROWS, STARTS, LENGTHS)]
         self.files[0].write(np.zeros(1, "<i8"))
 
@@ -154,6 +141,20 @@ class _Plan:
         order = np.argsort(where[cut:], kind="stable")
         return where[cut:][order], sizes[cut:][order]
 
+    def finish(self, ledger: dict[str, int], made_of: dict[str, Any]) -> dict[str, Any]:
+        """Renames the files into place, writes `rows.json` last, and returns the statistics in it."""
+        places = self.rows * self.row_length
+        stats: dict[str, Any] = {
+            **ledger,
+            "rows": self.rows,
+            "segments": self.segments,
+            "fill": ledger["tokens_placed"] / places if places else 0.0,
+        }
+        files = {file.path.name: asdict(file.close()) for file in self.files}
+        record = {"format": ROWS_FORMAT, "row_length": self.row_length, **made_of, **stats, "files": files}
+        write_json(self.out / ROWS_MANIFEST, record)
+        return stats
+
     def _check(
         self, packing: Packing, sizes: NDArray[np.int64], lengths: NDArray[np.int64], policy: str
     ) -> None:
@@ -167,7 +168,7 @@ class _Plan:
             (sizes <= 0).any() or (packing.start < 0).any() or (packing.end > lengths[packing.document]).any()
         )
         filled = np.add.reduceat(sizes, packing.rows[:-1]) if whole and len(sizes) else np.zeros(0, np.int64)
-        apart = inside and _apart(packing, len(lengths))
+        apart = inside and _apart(packing, lengths)
         if not (whole and apart and (filled <= self.row_length).all()):
             raise KormoError(
                 f"packing {policy}",
@@ -177,13 +178,16 @@ class _Plan:
             )
 
 
-def _apart(packing: Packing, documents: int) -> bool:
+def _apart(packing: Packing, lengths: NDArray[np.int64]) -> bool:
     """Whether no two pieces of one document overlap; only documents of several pieces need a look."""
-    several = np.bincount(packing.document, minlength=documents) > 1
+    several = np.bincount(packing.document, minlength=len(lengths)) > 1
     chosen = np.flatnonzero(several[packing.document])
-    order = chosen[np.lexsort((packing.start[chosen], packing.document[chosen]))]
-    document, start, end = packing.document[order], packing.start[order], packing.end[order]
-    return bool(((document[1:] != document[:-1]) | (start[1:] >= end[:-1])).all())
+    before = np.cumsum(lengths) - lengths
+    # documents laid end to end, so that there is one number to sort by
+    start = (before[packing.document] + packing.start)[chosen]
+    order = np.argsort(start)
+    end = start + (packing.end - packing.start)[chosen]
+    return bool((start[order][1:] >= end[order][:-1]).all())
 
 
 class Rows:

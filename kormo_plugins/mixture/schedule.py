@@ -23,17 +23,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.kernels import SLACK, advance
 from kormo_plugins.mixture.params import WeightedParams
 from kormo_plugins.mixture.weights import shares
 
 EVERY = 512
 """Steps between kept counts."""
-SLACK = 1e-6
-"""Rows by which r_s n may miss a whole number through rounding and still count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +51,6 @@ class Mixing(Protocol):
 
     def stages(self) -> list[dict[str, Any]]:
         """`from_step` and `shares` (source -> share of tokens) of each stage."""
-
-
-@njit(cache=True, nogil=True)
-def advance(counts: NDArray[np.int64], rates: NDArray[np.float64], batch: int, step: int, steps: int) -> bool:
-    """Moves `counts`, in place, from before `step` to before `step + steps`, earliest deadline first.
-
-    Args:
-        counts: int64 [sources]; zeros for step 0.
-        rates: float64 [sources], summing to 1.
-        batch: rows of a step.
-    Returns:
-        Whether every step found its rows; always so for rates that sum to 1.
-    """
-    candidates = np.empty(len(rates), np.int64)
-    deadlines = np.empty(len(rates), np.float64)
-    for now in range(step + 1, step + steps + 1):
-        missing = now * batch
-        found = 0
-        for source in range(len(rates)):
-            target = rates[source] * now * batch
-            counts[source] = max(counts[source], np.int64(np.floor(target + SLACK)))
-            missing -= counts[source]
-            if counts[source] < np.int64(np.ceil(target - SLACK)):
-                candidates[found] = source
-                deadlines[found] = (counts[source] + 1) / rates[source]
-                found += 1
-        if missing < 0 or missing > found:
-            return False
-        if missing:
-            order = np.argsort(deadlines[:found], kind="mergesort")
-            for place in range(missing):
-                counts[candidates[order[place]]] += 1
-    return True
 
 
 class Weighted:

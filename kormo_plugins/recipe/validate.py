@@ -1,7 +1,7 @@
 """Is this recipe what its author meant? What `kormo recipe validate` runs, and what it tells.
 
 `load_recipe` checks all that Axolotl will see; here come what only a file can be asked (a child that says `extends`
-must itself name our plugin), dataset recipes by themselves, and, on demand, Axolotl's own validators.
+must itself name our plugin), dataset and tokenizer recipes by themselves, and, on demand, Axolotl's own validators.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from typing import Any
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.axolotl_schema import OURS
 from kormo_plugins.recipe.check import shown
+from kormo_plugins.recipe.data import parse_data
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import EXTENDS, Resolved, resolve_data
 from kormo_plugins.recipe.yaml_file import read_yaml
 from kormo_plugins.registry import registry
+
+DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
+"""Keys by which a file is known as a dataset recipe; none of them is a key of Axolotl's."""
 
 ToAxolotl = Callable[[Recipe], dict[str, Any]]
 
@@ -28,7 +32,7 @@ class Report:
 
     Args:
         path: the recipe.
-        kind: `recipe` or `dataset recipe`.
+        kind: `recipe`, `dataset recipe` or `tokenizer recipe`.
         files: every file that was read.
         keys: number of values that were checked.
         full: Axolotl's own validators ran too.
@@ -42,7 +46,7 @@ class Report:
 
 
 def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None) -> Report:
-    """Checks a recipe, or a dataset recipe by itself.
+    """Checks a recipe, or a dataset or tokenizer recipe by itself.
 
     Args:
         path: the file.
@@ -53,17 +57,38 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
     """
     path = Path(path)
     own = read_yaml(path)
-    if "sources" in own and "kormo" not in own:
-        from kormo_plugins.recipe.data import parse_data
-
-        data = resolve_data(path, overrides)
-        parse_data(data.values, registry(), lambda key: data.where(key) if key else str(path))
-        return Report(path, "dataset recipe", data.files, _count(data.values), False)
+    kind = kind_of(own)
+    if kind != "recipe":
+        alone = resolve_data(path, overrides)
+        _check_alone(kind, alone)
+        return Report(path, kind, alone.files, _count(alone.values), False)
     named_in_file(own, path)
     recipe = load_recipe(path, overrides)
     if full:
         check_with_axolotl(recipe.resolved, full(recipe))
     return Report(path, "recipe", recipe.resolved.files, _count(recipe.resolved.values), full is not None)
+
+
+def kind_of(own: Mapping[str, Any]) -> str:
+    """What a file is, from its own keys: `recipe`, `dataset recipe` or `tokenizer recipe`."""
+    if "kormo" in own or "plugins" in own:
+        return "recipe"
+    if DATA_KEYS & set(own):
+        return "dataset recipe"
+    return "tokenizer recipe" if own.get("name") in registry().names("tokenizer") else "recipe"
+
+
+def _check_alone(kind: str, alone: Resolved) -> None:
+    """A dataset or tokenizer recipe, as if a recipe had named it."""
+
+    def where(key: str) -> str:
+        return alone.where(key) if key else str(alone.path)
+
+    if kind == "dataset recipe":
+        parse_data(alone.values, registry(), where)
+        return
+    values = dict(alone.values)
+    registry().params("tokenizer", values.pop("name"), values, f"{alone.path}: tokenizer recipe")
 
 
 def named_in_file(own: Mapping[str, Any], path: Path) -> None:

@@ -19,7 +19,6 @@ the text, is made a special token of tiktoken's, and allowed added tokens are re
 from __future__ import annotations
 
 import json
-import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -33,7 +32,6 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import tokenizer_identity
 from kormo_plugins.shards.ranks import NO_ID, Ranks, byte_symbols, convert
 
-log = logging.getLogger(__name__)
 PRIVATE = 0x10F000
 """First of the code points that stand for added tokens inside a batch: private use, plane 16."""
 CONTEXTS = (
@@ -68,6 +66,11 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
     return spec
 
 
+def tokenizer_hash(folder: Path) -> str:
+    """The identity of a tokenizer folder; `shards.json` keeps it as `tokenizer`."""
+    return tokenizer_identity(read_tokenizer(folder))
+
+
 class Encoder:
     """Encodes batches of text with the tokenizer in `folder`.
 
@@ -76,6 +79,7 @@ class Encoder:
         control_tokens: added tokens, other than white space, that text may contain as such.
         fast: whether tiktoken may be used at all.
     Attributes:
+        hash: see `tokenizer_hash`.
         kind: `tiktoken` or `tokenizers`.
         reason: why not `tiktoken`, if so.
         largest_id: over base vocabulary and added tokens.
@@ -104,8 +108,7 @@ class Encoder:
             self._prepare(found, spec)
 
     def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
-        """Makes `special` mean "not in text": everything but white space and the tokens that the source may
-        use."""
+        """Makes `special` mean "not in text": all but white space and what the source may use."""
         known = {token["content"] for token in spec["added_tokens"]}
         if unknown := sorted(set(control_tokens) - known):
             raise KormoError(
@@ -264,13 +267,17 @@ class Encoder:
 
     @staticmethod
     def _lengths_in_bytes(spec: dict[str, Any]) -> NDArray[np.int64] | None:
-        """Bytes that each id spells, int64 [ids]; None for a tokenizer that is not byte level."""
+        """Bytes that each id spells, int64 [ids]; None if tokens do not spell exactly the bytes of the
+        text."""
         symbols = byte_symbols()
-        if "ByteLevel" not in json.dumps(spec.get("pre_tokenizer")):
+        stage = json.dumps(spec.get("pre_tokenizer"))
+        if '"ByteLevel"' not in stage or '"add_prefix_space": true' in stage or '"Removed"' in stage:
             return None
         added = {t["id"]: t["content"] for t in spec["added_tokens"]}
         lengths = np.zeros(1 + max([*spec["model"]["vocab"].values(), *added]), np.int64)
         for token, number in spec["model"]["vocab"].items():
+            if number in added:
+                continue
             if not symbols.keys() >= set(token):
                 return None
             lengths[number] = len(token)

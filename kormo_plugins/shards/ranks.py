@@ -53,7 +53,10 @@ def byte_symbols() -> dict[str, int]:
 
 
 def convert(spec: dict[str, Any]) -> Ranks | str:
-    """Ranks for the contents of a `tokenizer.json`, or the reason why there are none."""
+    """Ranks for the contents of a `tokenizer.json`, or the reason why there are none.
+
+    Added tokens marked `special` there are taken for plain text.
+    """
     pattern = _pattern(spec)
     if pattern is None:
         return "its pre-tokenizer is not one regular-expression split before the byte level"
@@ -104,8 +107,13 @@ def _unlike(spec: dict[str, Any]) -> str | None:
     if normalizer is not None and normalizer.get("type") != "NFC":
         return f"its normalizer is {normalizer.get('type')}"
     for token in spec.get("added_tokens", ()):
+        if token["special"]:
+            continue  # plain text here
+        content = token["content"]
+        if not content.isascii() or (normalizer and token.get("normalized") and content.strip()):
+            return f"the added token {content!r} may be matched before or after normalization"
         if token.get("single_word") or token.get("lstrip") or token.get("rstrip"):
-            return f"the added token {token['content']!r} takes its surroundings into account"
+            return f"the added token {content!r} takes its surroundings into account"
     return None
 
 

@@ -1,5 +1,4 @@
-"""Reads a folder of shards: memory-mapped, so that opening a source of trillions of tokens reads only its
-manifest.
+"""Reads a folder of shards, memory-mapped: opening a source of trillions of tokens reads only its manifest.
 
 Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end.
 That one number is what a row plan stores; which shard and which document it falls in is a binary search away.
@@ -50,9 +49,8 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
         return np.zeros(0, kind)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-    mapped.madvise(
-        mmap.MADV_RANDOM
-    )  # rows are drawn at random: reading ahead (megabytes, on many machines) is waste
+    # rows are drawn at random: reading ahead, which is megabytes on many machines, would be waste
+    mapped.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(mapped, kind)
 
 
@@ -96,8 +94,7 @@ class Shards:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the tokens: checksums, order and tokenizer; not where the folder
-        lies."""
+        """SHA-256 of everything that decides the tokens: checksums, order, tokenizer; not of its place."""
         return identity(
             {
                 "format": FORMAT,
@@ -159,7 +156,7 @@ class Shards:
         """The document that holds the token at `position`."""
         shard = self._shard_of(self.first_token, position, "token")
         local = position - int(self.first_token[shard])
-        return int(self.first_document[shard]) + int(np.searchsorted(self.offsets[shard], local, "right")) - 1
+        return int(self.first_document[shard]) + last_at_most(self.offsets[shard], local)
 
     def tokens_at(self, start: int, end: int) -> NDArray[Any]:
         """Ids at the positions [start, end) of one shard."""
@@ -189,6 +186,28 @@ class Shards:
                 "ask for one from 0 on; a row plan that asks for more belongs to other shards",
             )
         return int(np.searchsorted(starts, number, "right")) - 1
+
+
+def last_at_most(offsets: NDArray[np.int64], value: int) -> int:
+    """The last place in ascending `offsets` that holds at most `value`, for offsets[0] <= value <
+    offsets[-1].
+
+    Interpolation search (Perl, Itai and Avni 1978), halving every other time: documents of whatever lengths
+    are found after a few probes, so a few pages are read of a file that may be on a slow disk and have
+    millions.
+    """
+    low, high, halve = 0, len(offsets) - 1, False  # offsets[low] <= value < offsets[high]
+    while high - low > 512:
+        first, last = int(offsets[low]), int(offsets[high])
+        guess = (low + high) // 2 if halve else low + (high - low) * (value - first) // (last - first)
+        margin = (
+            0 if halve else 256
+        )  # probes on both sides, less than a page apart, close the bracket at once
+        for probe in (guess - margin, guess + margin):
+            if low < probe < high:
+                low, high = (probe, high) if int(offsets[probe]) <= value else (low, probe)
+        halve = not halve and high - low > 1024
+    return low + int(np.searchsorted(offsets[low : high + 1], value, "right")) - 1
 
 
 def _starts(sizes: Iterator[int] | Any) -> NDArray[np.int64]:

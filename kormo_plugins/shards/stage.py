@@ -42,27 +42,8 @@ def stage(
         KormoError: no finished folder at `url`, a file that is missing there, or one whose contents are not
             those that the manifest lists.
     """
-    import fsspec
-
     out = Path(out)
-    try:
-        filesystem, root = fsspec.core.url_to_fs(url, **(options or {}))
-        name = next(name for name in FORMATS if filesystem.isfile(f"{root}/{name}"))
-        manifest: bytes = filesystem.cat_file(f"{root}/{name}")
-    except StopIteration:
-        raise KormoError(
-            url,
-            "no finished manifest",
-            f"one of {', '.join(FORMATS)} is written last in a complete folder",
-            "check the address, or build the folder first",
-        ) from None
-    except (OSError, ImportError, ValueError) as error:
-        raise KormoError(
-            url,
-            f"{type(error).__name__}: {error}",
-            "it cannot be opened",
-            "check the address and its options",
-        ) from None
+    filesystem, root, name, manifest = _open(url, options or {})
     out.mkdir(parents=True, exist_ok=True)
     arriving = out / ".arriving"
     arriving.mkdir(exist_ok=True)
@@ -91,6 +72,31 @@ def stage(
     last.write(manifest)
     last.close()
     return {"files": len(records), "bytes": total, "copied": copied}
+
+
+def _open(url: str, options: dict[str, Any]) -> tuple[Any, str, str, bytes]:
+    """The filesystem, the folder on it, and the name and contents of the folder's manifest."""
+    import fsspec
+
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url, **options)
+        name = next(name for name in FORMATS if filesystem.isfile(f"{root}/{name}"))
+        manifest: bytes = filesystem.cat_file(f"{root}/{name}")
+    except StopIteration:
+        raise KormoError(
+            url,
+            "no finished manifest",
+            f"one of {', '.join(FORMATS)} is written last in a complete folder",
+            "check the address, or build the folder first",
+        ) from None
+    except (OSError, ImportError, ValueError) as error:
+        raise KormoError(
+            url,
+            f"{type(error).__name__}: {error}",
+            "it cannot be opened",
+            "check the address and its options",
+        ) from None
+    return filesystem, root, name, manifest
 
 
 def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:

@@ -28,7 +28,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum, identity
 from kormo_plugins.shards.encoder import Encoder
 from kormo_plugins.shards.format import FORMAT, file_records, id_dtype, read_json, shard_name
-from kormo_plugins.shards.writer import ShardWriter, finish_source
+from kormo_plugins.shards.writer import COUNTED, ShardWriter, finish_source
 
 log = logging.getLogger(__name__)
 BATCH_CHARACTERS = 1 << 20
@@ -171,7 +171,7 @@ def _run(jobs: Iterator[Job], workers: int, progress: Progress | None) -> list[d
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return sorted(done, key=lambda record: record["name"])
+    return sorted(done, key=lambda record: (len(record["name"]), record["name"]))
 
 
 def _collect(
@@ -222,9 +222,7 @@ def make_shard(job: Job) -> dict[str, Any]:
     if (kept := _existing(job.out, job.name, made_from)) is not None:
         return kept
     stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
-    about: dict[str, Counter[str]] = {
-        key: Counter() for key in ("languages", "licenses", "generators", "synthetic")
-    }
+    about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id)) as writer:
         for number, batch in enumerate(_batches(stream)):
             texts, names = [d.text for d in batch], [d.id for d in batch]

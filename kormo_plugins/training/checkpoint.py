@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
@@ -20,12 +20,19 @@ MARKER = "complete.json"
 _NAME = re.compile(r"checkpoint-(\d+)$")
 
 
-def mark_complete(folder: Path, step: int) -> None:
-    """Writes the marker: every file's size and XXH3-128. Called when no rank writes any more."""
+def mark_complete(folder: Path, step: int, names: Collection[str] | None = None) -> None:
+    """Writes the marker: every file's size and XXH3-128. Called when no rank writes any more.
+
+    Args:
+        folder: the checkpoint.
+        step: optimizer steps that it has seen.
+        names: only these files, by their path inside the folder; None: all.
+    """
+    found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "xxh3": file_checksum(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MARKER
+        name: {"bytes": path.stat().st_size, "xxh3": file_checksum(path)}
+        for name, path in found.items()
+        if name != MARKER and (names is None or name in names)
     }
     temporary = folder / (MARKER + ".tmp")
     temporary.write_text(json.dumps({"step": step, "files": files}, indent=1) + "\n", encoding="utf-8")

@@ -127,5 +127,5 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
                 f"kormo.precision.{key}",
                 f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
                 "the run would not have the precision that the recipe states",
-                "change the recipe to what runs here, or remove the setting that changes it (deepspeed, optimizer, adapter)",
+                "change the recipe to what runs here, or remove what changes it (deepspeed, optimizer, adapter)",
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import disk_error
+from kormo_plugins.training.settings import Precision
 
 TOUCHED: dict[str, str] = {
     "transformers.trainer:Trainer._run_epoch": "starts the sampler at the resumed step",
@@ -26,6 +27,7 @@ TOUCHED: dict[str, str] = {
     "axolotl.integrations.base:load_plugin": "loads a parent's plugin, errors included",
     "axolotl.common.datasets:TrainDatasetMeta": "what load_datasets returns",
     "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
+    "axolotl.monkeypatch.attention.sdpa_varlen:patch_sdpa_varlen": "documents apart on a GPU without a dense mask",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -51,19 +53,40 @@ def no_batch_skipping() -> Iterator[None]:
         module.skip_first_batches = original
 
 
+def use_varlen_attention(precision: Precision) -> bool:
+    """Routes packed rows through torch's variable-length attention where it can run: half precision on CUDA.
+
+    Axolotl decides by the dtype of the weights and so leaves float32 weights under bfloat16 autocast with a dense
+    mask, although the kernel sees bfloat16.
+    """
+    import torch
+
+    if precision.compute != "bfloat16" or not torch.cuda.is_available():
+        return False
+    from axolotl.monkeypatch.attention.sdpa_varlen import patch_sdpa_varlen
+
+    return bool(patch_sdpa_varlen())
+
+
 def is_quantized(model: Any) -> bool:
     """Whether the weights are held in a quantized form, whose dtype says nothing about precision."""
     return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
 
 
+FAILED_WRITES = (
+    "no space left", "errno 28", "file write failed", "iostream error", "unexpected pos", "failed writing file",
+)  # fmt: skip
+"""What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
+
+
 def disk_error_in(error: BaseException, where: Path) -> Exception | None:
-    """The full disk inside an error that a library wrapped, or None."""
+    """The refused write inside an error that a library wrapped, or None if it is about something else."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
             return disk_error(seen, where)
+        text = str(seen).lower()
+        if any(words in text for words in FAILED_WRITES):
+            return disk_error(OSError(errno.ENOSPC, str(seen)), where)
         seen = seen.__cause__ or seen.__context__
-    text = str(error).lower()
-    if "no space left" in text or "file write failed" in text or "errno 28" in text:
-        return disk_error(OSError(errno.ENOSPC, str(error)), where)
     return None

@@ -23,6 +23,7 @@ from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.registry import Registry
+from kormo_plugins.workspace import continuation
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
 from kormo_plugins.workspace.progress import Progress
 
@@ -131,7 +132,8 @@ def _corpus(data: DataRecipe, components: Registry, name: str, workspace: Path, 
     from kormo_plugins.corpus.build import build_source, source_inputs
 
     source = data.corpus.sources[name]
-    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **source_inputs(name, source, data.corpus, components)})
+    inputs = source_inputs(name, source, data.corpus, components)
+    spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"documents of {name}", unit="documents") as progress:
@@ -155,7 +157,7 @@ def _tokenizer(recipe: Recipe, built: Built, get: Get) -> None:
 
     choice = recipe.block.tokenizer
     if choice is None:
-        built.tokenizer = recipe.block.from_run
+        built.tokenizer = continuation.finished_model(recipe) if recipe.block.from_run else None
     elif choice.path is not None:
         built.tokenizer = choice.path
     elif choice.hub is not None:
@@ -249,8 +251,9 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     from kormo_plugins.tokenizer.layout import read_layout
 
     choice = recipe.block.architecture
+    if recipe.block.from_run is not None:
+        return _continued(recipe, built, get)
     if choice is None:
-        built.base_model = recipe.block.from_run
         return
     assert built.tokenizer is not None
     tokenizer = built.tokenizer
@@ -275,3 +278,25 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     built.init = get(recipe.block.workspace, Spec("init", choice.name, inputs), make)
     built.base_model = built.init.path
     built.weights_hash = built.init.hash
+
+
+def _continued(recipe: Recipe, built: Built, get: Get) -> None:
+    """The model of the stage before, its vocabulary changed if the recipe names another tokenizer."""
+    from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
+
+    folder = continuation.finished_model(recipe)
+    for name in recipe.registry.names("architecture"):
+        recipe.registry.load("architecture", name).register()
+    built.base_model, built.weights_hash = folder, continuation.weights_hash(folder)
+    if built.tokenizer is None or built.tokenizer_hash == tokenizer_hash(folder):
+        return
+    tokenizer, layout = built.tokenizer, read_layout(built.tokenizer)
+    ids = {"bos_token_id": layout.bos, "eos_token_id": layout.eos, "pad_token_id": layout.pad}
+    choice = recipe.block.architecture
+    multiple = choice.values.get("vocab_multiple", continuation.ROW_MULTIPLE) if choice else continuation.ROW_MULTIPLE
+    rows = layout.rows(int(multiple))
+    spec = continuation.swap_spec(folder, built.tokenizer_hash, rows, ids)
+    built.init = get(
+        recipe.block.workspace, spec, lambda out: continuation.swap_vocabulary(folder, tokenizer, rows, ids, out)
+    )
+    built.base_model, built.weights_hash = built.init.path, built.init.hash

@@ -18,7 +18,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import run_record
-from kormo_plugins.training.checkpoint import set_aside_incomplete
+from kormo_plugins.training.checkpoint import MARKER, mark_complete, set_aside_incomplete
 from kormo_plugins.training.settings import Decay, Settings
 from kormo_plugins.workspace.axolotl_config import training_precision
 from kormo_plugins.workspace.build import Built, say
@@ -95,6 +95,7 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
     if out.is_dir():
         set_aside_incomplete(out, say)
     out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).unlink(missing_ok=True)  # the final model is about to be written anew
     text = _HEADER + yaml.safe_dump(recipe.resolved.values, sort_keys=False, allow_unicode=True)
     temporary = resolved_path(recipe).with_name(RESOLVED + ".tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -198,6 +199,8 @@ def finish(recipe: Recipe, built: Built) -> None:
     if not (out / "config.json").is_file():
         return
     restore(out, special_ids(built), recipe.block.generation)
+    model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
+    mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
     family = recipe.block.architecture
     if recipe.block.export and family is not None and not recipe.get("adapter"):
         exporter = recipe.registry.load("architecture", family.name)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from .tiny_kormo import GENERATION, IDS
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from .tiny_kormo import GENERATION, IDS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kormo_plugins.architecture import export
@@ -22,6 +21,8 @@ from kormo_plugins.architecture.family import KORMO
 from kormo_plugins.architecture.files import INDEX, write_weights
 from kormo_plugins.architecture.shape import KormoArchitecture
 from kormo_plugins.errors import KormoError
+
+from .tiny_kormo import GENERATION, IDS
 
 PUBLISHED_CONFIG = {
     "architectures": ["KORMoForCausalLM"],

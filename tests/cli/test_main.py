@@ -85,12 +85,27 @@ def _modules(arguments: list[str], folder: Path, cache: Path) -> tuple[set[str],
 def test_nothing_heavy_is_imported(
     arguments: list[str], folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    cache = tmp_path_factory.getbasetemp() / "start-up-cache"
+    cache = tmp_path_factory.getbasetemp() / "schema-cache"
     if "validate" in arguments:
         _modules(arguments, folder, cache)  # fills the cache of Axolotl's schema, in a process of its own
     modules, seconds = _modules(arguments, folder, cache)
     print(f"kormo {' '.join(arguments)}: {seconds:.2f} s")
     assert not modules & set(HEAVY)
+
+
+def test_parameter_models_are_light() -> None:
+    """Checking a recipe imports the models of the components that it names, so none may pull in anything heavy."""
+    code = (
+        "import sys\nfrom kormo_plugins.registry import registry, resolve\n"
+        "for entry in registry().entries():\n"
+        "    before = set(sys.modules)\n"
+        "    resolve(entry.component.params, entry.component.name)\n"
+        "    new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        f"    assert not new & set({HEAVY!r}), (entry.kind, entry.component.name, sorted(new))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(main.__file__).parents[2])}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
 
 
 def test_show_prints_yaml_that_says_the_same(folder: Path) -> None:

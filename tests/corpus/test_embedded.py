@@ -16,21 +16,19 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from .korean_checks import wrong_particles
-
 from kormo_plugins.corpus.embedded import lexicon as lexicons
 from kormo_plugins.corpus.embedded.generate import GENRES, EmbeddedParams, generate, write_document
 from kormo_plugins.documents import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.registry import registry
 
+from .korean_checks import wrong_particles
+
 STYLES = (0, 1, 2)
 
 
 @lru_cache(maxsize=16)
-def corpus(
-    language: str = "all", style: int = 0, megabytes: float = 1.0, genre: str = ""
-) -> tuple[Document, ...]:
+def corpus(language: str = "all", style: int = 0, megabytes: float = 1.0, genre: str = "") -> tuple[Document, ...]:
     genres = [genre] if genre else None
     return tuple(generate(EmbeddedParams(language=language, style=style, megabytes=megabytes, genres=genres)))
 
@@ -46,8 +44,7 @@ def test_it_is_a_generator_component() -> None:
     params = registry().params("generator", "embedded", {"language": "ko", "megabytes": 0.05})
     documents = list(registry().load("generator", "embedded")(params, 0, 1))
     assert documents and all(
-        (d.synthetic, d.generator, d.license, d.language) == (True, "embedded", "Apache-2.0", "ko")
-        for d in documents
+        (d.synthetic, d.generator, d.license, d.language) == (True, "embedded", "Apache-2.0", "ko") for d in documents
     )
 
 

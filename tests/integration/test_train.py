@@ -33,7 +33,7 @@ def test_a_run_folder_has_everything(lab: Lab, trained: Any) -> None:
         path.name for path in out.iterdir()
     }
     resolved = yaml.safe_load((out / "recipe.yml").read_text())
-    assert resolved["kormo"]["global_batch"] == 8 and "extends" not in resolved
+    assert resolved["kormo"]["global_batch"] == 8 and not {"extends", "debug"} & set(resolved)
     record = json.loads((out / "run.json").read_text())
     assert set(record["identity"]) == {"data", "tokenizer", "weights", "seed"} and record["versions"]["axolotl"]
     metrics = [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
@@ -55,7 +55,8 @@ def test_it_ends_with_the_folder_and_a_sample_in_both_languages(lab: Lab, traine
 def test_each_stage_says_what_it_builds_and_builds_it_once(lab: Lab, trained: Any) -> None:
     for kind in ("corpus", "tokenizer", "shards", "rows", "init"):
         assert re.search(rf"kormo: {kind}\s.*: done in", trained.stderr), kind
-    again = lab.train("base")  # a finished run: nothing is built, nothing is trained
+    # A finished run, by its own resolved recipe: nothing is built, nothing is trained.
+    again = lab.axolotl("train", str(lab.out("base") / "recipe.yml"), "--launcher", "python")
     assert again.returncode == 0, again.stderr[-3000:]
     assert ": building" not in again.stderr and again.stderr.count("built already") >= 8
     assert json.loads((lab.out("base") / "checkpoint-8" / "trainer_state.json").read_text())["global_step"] == 8
@@ -146,7 +147,8 @@ def test_two_ranks_train_on_the_same_samples_and_end_where_one_does(lab: Lab, tr
         parts = [rows[step * 4 : step * 4 + 4] for rows in ranks]
         assert not set(parts[0]) & set(parts[1]), "both ranks read the same rows"
         assert sorted(parts[0] + parts[1]) == batch, f"step {step}"
-    losses = [[line["loss"] for line in read_metrics(lab.out(n) / "metrics.jsonl") if "loss" in line] for n in ("one", "two")]
+    metrics = [read_metrics(lab.out(name) / "metrics.jsonl") for name in ("one", "two")]
+    losses = [[line["loss"] for line in lines if "loss" in line] for lines in metrics]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert two.stdout.count("The model is in") == 1
 
@@ -174,3 +176,12 @@ def test_another_run_in_the_same_folder_is_refused(lab: Lab, trained: Any, chang
     done = lab.train("same", change={**change, "output_dir": str(lab.out("base"))})
     assert done.returncode == 2, done.stderr[-3000:]
     assert "Traceback" not in done.stderr and changed in done.stderr and "allow_changed" in done.stderr
+
+
+def test_a_second_stage_goes_on_from_the_first(lab: Lab, trained: Any) -> None:
+    change = {"kormo": {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None}, "max_steps": 2}
+    done = lab.train("second", change=change)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (read_metrics(lab.out(name) / "metrics.jsonl") for name in ("base", "second"))
+    assert second[0]["loss"] < first[0]["loss"] - 0.3, "it started from random weights"
+    assert fault(lab.out("second")) is None, "the finished model is marked complete"

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from .made_sources import write_source
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.packing import BestFitParams, ConcatParams, Packing, best_fit, concat, fill
 from kormo_plugins.mixture.rows import Rows, build_rows
 from kormo_plugins.registry import Registry
 from kormo_plugins.shards.reader import Shards
+
+from .made_sources import write_source
 
 POLICIES = [
     ("best_fit", {}),

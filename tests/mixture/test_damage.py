@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from .made_sources import OpenMixture, write_source
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.rows import Rows, build_rows
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.verify import verify
+
+from .made_sources import OpenMixture, write_source
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from .made_sources import OpenMixture, lognormal
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.report import batch, stats
+from kormo_plugins.mixture.params import WeightedParams
+from kormo_plugins.mixture.report import batch, stats, tree
 from kormo_plugins.mixture.resume import check_resume, differences
+
+from .made_sources import OpenMixture, lognormal
 
 STEP = 24 * 128  # tokens of a step
 BASE = {"weights": {"ko": 1, "en": 1, "web": 2}}
@@ -72,7 +74,9 @@ def test_the_same_recipe_and_a_longer_run_differ_in_nothing(mixture: OpenMixture
 
 def test_position_counts_samples(mixture: OpenMixture) -> None:
     data = mixture(ANNEAL)
-    assert data.data_position(7) == {"step": 7, "samples": 168, "fingerprint": data.fingerprint()}
+    position = json.loads(json.dumps(data.data_position(7)))
+    assert (position["step"], position["samples"], position["fingerprint"]) == (7, 168, data.fingerprint())
+    assert check_resume(position["parts"], data.parts(), 7) == []
     place = data.describe(7)
     assert sum(source["rows"] for source in place["sources"].values()) == 168
     assert place["tokens"] == 7 * STEP
@@ -89,6 +93,17 @@ def test_stats_tell_wanted_and_got(mixture: OpenMixture) -> None:
     assert table["sources"]["web"]["weight"] == pytest.approx(0.25)
     assert sum(source["weight"] for source in table["sources"].values()) == pytest.approx(1)
     assert sum(source["share"] for source in table["sources"].values()) == pytest.approx(1)
+
+
+def test_the_tree_sums_its_groups(mixture: OpenMixture) -> None:
+    weights = {"korean": {"share": 3, "of": {"ko": 1, "web": 2}}}
+    table = stats(mixture({"weights": weights}))
+    checked = WeightedParams.model_validate({"weights": weights}).weights
+    korean, left_out = tree(table, checked)
+    assert [child["name"] for child in korean["children"]] == ["ko", "web"]
+    assert korean["weight"] == pytest.approx(1) and left_out["name"] == "en" and left_out["share"] == 0
+    assert korean["tokens"] == sum(table["sources"][name]["tokens"] for name in ("ko", "web"))
+    assert [node["name"] for node in tree(table, None)] == ["en", "ko", "web"]
 
 
 def test_a_batch_is_described_from_the_recipe_alone(mixture: OpenMixture) -> None:

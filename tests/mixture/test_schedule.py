@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from .made_sources import OpenMixture
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.order import key, permute, subkey
 from kormo_plugins.mixture.params import WeightedParams
-from kormo_plugins.mixture.permutation import key, permute, subkey
 from kormo_plugins.mixture.schedule import EVERY, SourceSize, advance, weighted
 from kormo_plugins.mixture.weights import Group, leaves, shares
 from kormo_plugins.registry import checked
+
+from .made_sources import OpenMixture
 
 
 @settings(max_examples=150, deadline=None)
@@ -161,6 +162,9 @@ def test_each_epoch_goes_through_every_row_once(mixture: OpenMixture) -> None:
         total = data.rows[name].rows
         assert len(rows) == len(set(rows)) == min(total, int(drawn[name]) - epoch * total)
     assert max(epoch for _, epoch in seen) >= 2
+    half = data.rows["web"].rows // 2
+    first, second = (set(seen["web", epoch][:half]) for epoch in (0, 1))
+    assert len(first & second) < 0.75 * half, "an epoch repeats the order of the one before"
 
 
 def test_slots_are_shuffled_within_a_batch(mixture: OpenMixture) -> None:

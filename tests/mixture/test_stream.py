@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
-from .made_sources import PAD, OpenMixture
 
 from kormo_plugins.mixture import dataset
 from kormo_plugins.mixture.collators import DocumentMask, DocumentMaskParams
 from kormo_plugins.mixture.dataset import MixtureDataset
 from kormo_plugins.shards.reader import Shards
+
+from .made_sources import PAD, OpenMixture
 
 WEIGHTS = {"weights": {"korean": {"share": 3, "of": {"ko": 1, "web": 2}}, "en": 2}}
 

@@ -17,7 +17,7 @@ from .kormo_recipe_stub import DATA, SOUND, Write
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One cache for the session, so that Axolotl is read once and nothing of the user's cache is used."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "schema-cache"))
     patch.setenv("HF_HUB_OFFLINE", "1")
     patch.setenv("AXOLOTL_DO_NOT_TRACK", "1")
     yield

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .kormo_recipe_stub import SOUND, Write
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe import axolotl_schema
 from kormo_plugins.recipe.axolotl_schema import axolotl_keys
+
+from .kormo_recipe_stub import SOUND, Write
 
 
 @pytest.fixture

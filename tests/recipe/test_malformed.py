@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from .kormo_recipe_stub import DATA, SOUND, Write
 
 from kormo_plugins.cli.main import cli
+
+from .kormo_recipe_stub import DATA, SOUND, Write
 
 ROOMS = all(importlib.util.find_spec(f"kormo_plugins.{room}.params") is not None for room in ("corpus", "mixture"))
 needs_rooms = pytest.mark.skipif(not ROOMS, reason="the corpus and mixture rooms have no parameter models yet")
@@ -308,7 +309,7 @@ def test_the_sound_recipe_passes(text: str, write: Write) -> None:
 
 
 @needs_rooms
-@pytest.mark.parametrize("text", [ALONE, ON_DATA + "kormo: {data: data.yml}\n", BUILT_IN])
+@pytest.mark.parametrize("text", [ALONE, ON_DATA + "kormo: {data: data.yml}\n", BUILT_IN, "name: kormo_bpe\n"])
 def test_the_sound_data_passes(text: str, write: Write) -> None:
     path = write(text)
     result = CliRunner().invoke(cli, ["recipe", "validate", str(path)])

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from .made_tokenizers import TEXT, extend, train
 from tokenizers import Tokenizer
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.encoder import CONTEXTS, PRIVATE, Encoder
 from kormo_plugins.shards.ranks import Ranks, convert
+
+from .made_tokenizers import TEXT, extend, train
 
 EXPECTED_BYTES = bytes(range(256))
 
@@ -129,13 +130,19 @@ def stripping(spec: dict) -> None:
     spec["added_tokens"][0]["lstrip"] = True
 
 
+def wide_space(spec: dict) -> None:
+    spec["added_tokens"][0]["content"] = "\u2000\u2003"
+
+
 def blocked(spec: dict) -> None:
     """A merge whose parts an earlier one takes away: QW + Z, when W + Z comes first."""
     extend(spec, ["WZ", "QW", "QWZ"])
     spec["model"]["merges"] += [["W", "Z"], ["Q", "W"], ["QW", "Z"]]
 
 
-@pytest.mark.parametrize("edit", [two_ways, unreachable, no_normal_form, other_split, stripping, blocked])
+@pytest.mark.parametrize(
+    "edit", [two_ways, unreachable, no_normal_form, other_split, stripping, wide_space, blocked]
+)
 def test_a_tokenizer_that_cannot_be_converted_falls_back(tmp_path: Path, edit: object) -> None:
     folder = train(tmp_path, edit=edit)  # type: ignore[arg-type]
     found = Encoder(folder)
@@ -146,6 +153,15 @@ def test_a_tokenizer_that_cannot_be_converted_falls_back(tmp_path: Path, edit: o
 def test_declared_ids_that_are_not_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KormoError, match=r"the id 9999 for"):
         Encoder(train(tmp_path, edit=lambda spec: spec["added_tokens"][-1].update(id=9999)))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_truncation_set_in_the_file_cuts_nothing(tmp_path: Path, fast: bool) -> None:
+    def short(spec: dict) -> None:
+        spec["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+
+    whole, cut = train(tmp_path / "a"), train(tmp_path / "b", edit=short)
+    assert split(*Encoder(cut, fast=fast).encode(TEXT, TEXT)) == reference(whole, TEXT)
 
 
 def test_conversion_keeps_ranks_in_order(tokenizer: Path) -> None:

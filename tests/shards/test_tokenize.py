@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from .made_tokenizers import TEXT, extend, train
 
 from kormo_plugins.documents import Document, write_documents
 from kormo_plugins.errors import KormoError
@@ -18,6 +17,8 @@ from kormo_plugins.shards.encoder import Encoder
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.tokenize import tokenize_source
 from kormo_plugins.shards.verify import verify
+
+from .made_tokenizers import TEXT, extend, train
 
 
 def documents(count: int) -> list[Document]:

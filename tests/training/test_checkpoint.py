@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from .harness import trainer
 
+from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoint import MARKER, checkpoints, fault, mark_complete, set_aside_incomplete
 from kormo_plugins.training.sampler import OffsetSampler
+
+from .harness import trainer
 
 
 def _checkpoint(out: Path, step: int) -> Path:
@@ -87,3 +89,14 @@ def test_the_sampler_counts_from_its_start() -> None:
     assert list(OffsetSampler(5, 3)) == [3, 4] and len(OffsetSampler(5, 3)) == 5
     with pytest.raises(ValueError, match="outside"):
         OffsetSampler(5, 6)
+
+
+@pytest.mark.parametrize("file", ["optimizer.pt", "trainer_state.json"])
+def test_a_full_disk_while_saving_is_named_and_the_last_whole_one_is_kept(tmp_path: Path, file: str) -> None:
+    made = trainer(4, 2, steps=4, out=str(tmp_path), save_strategy="steps", save_steps=2)
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / file).symlink_to("/dev/full")  # a real device without space
+    with pytest.raises(KormoError) as error:
+        made.train()
+    assert "no space left" in error.value.what
+    assert set_aside_incomplete(tmp_path, lambda line: None) == tmp_path / "checkpoint-2"

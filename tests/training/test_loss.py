@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .harness import run
 
-HARNESS = Path(__file__).with_name("harness.py")
+from .harness import run
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,8 @@ def test_two_ranks_are_the_same_step(whole: dict[str, Any], tmp_path: Path) -> N
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0",
-         "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", "-m", "tests.training.harness", spec, str(tmp_path / "r")],
+         "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", "-m", "tests.training.harness", spec,
+         str(tmp_path / "r")],
         env=environment, check=True, timeout=240, capture_output=True,
     )  # fmt: skip
     first, second = (json.loads((tmp_path / f"r-{rank}.json").read_text()) for rank in (0, 1))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from .harness import model, trainer
 
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
 from kormo_plugins.training.settings import Decay
+
+from .harness import model, trainer
 
 
 def test_kormos_rule() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from .harness import model, trainer
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training.precision import axolotl_switches, cast_weights, observe
 from kormo_plugins.training.settings import Precision
+
+from .harness import model, trainer
 
 FLOAT32 = Precision("float32", "float32", None, "float32")
 MIXED = Precision("float32", "bfloat16", None, "float32")

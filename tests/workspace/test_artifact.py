@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from pathlib import Path
 
 import pytest
 
+from kormo_plugins.documents import Document, write_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.workspace.artifact import MANIFEST, Spec, build, find
 
@@ -63,7 +63,8 @@ def test_a_folder_that_is_not_what_its_name_says(tmp_path: Path, content: str | 
 
 def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
     def full(out: Path) -> dict[str, int]:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        write_documents(Path("/dev/full"), [Document("a", "x" * 1_000_000)])  # a real device without space
+        return {}
 
     with pytest.raises(KormoError) as error:
         build(tmp_path, SPEC, full)

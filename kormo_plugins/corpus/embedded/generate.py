@@ -82,9 +82,7 @@ def _genre(name: str):  # type: ignore[no-untyped-def]
     return import_module(f"{__package__}.genres.{name}").write
 
 
-def write_document(
-    language: str, genre: str, number: int, seed: int, style_number: int, room: float
-) -> str | None:
+def write_document(language: str, genre: str, number: int, seed: int, style_number: int, room: float) -> str | None:
     """The text of one document, a pure function of its name; None if it would be longer than `room` bytes.
 
     Args:

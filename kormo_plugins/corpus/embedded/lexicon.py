@@ -83,13 +83,10 @@ class Lexicon:
         for name, entries in all_words().items():
             kept = [entry for k, entry in enumerate(entries) if belongs(k, len(entries), style)]
             self.words[name] = tuple(
-                Word(entry[0], entry[-1] if len(entry) < 3 else entry[1], name.startswith("a."))
-                for entry in kept
+                Word(entry[0], entry[-1] if len(entry) < 3 else entry[1], name.startswith("a.")) for entry in kept
             )
             if len(kept[0]) == 4:
-                self.uses[name] = tuple(
-                    Use(Word(entry[0], entry[1]), Word(entry[2], entry[3])) for entry in kept
-                )
+                self.uses[name] = tuple(Use(Word(entry[0], entry[1]), Word(entry[2], entry[3])) for entry in kept)
         for name, templates in all_phrases().items():
             kept_phrases = [t for k, t in enumerate(templates) if belongs(k, len(templates), style)]
             self.phrases[name] = tuple(kept_phrases)
@@ -106,6 +103,4 @@ def lexicon(style: int) -> Lexicon:
 def calendar() -> tuple[tuple[Word, ...], ...]:
     """The months, the seasons (from spring) and the weekdays (from Monday), whole: no style may lose one."""
     words = all_words()
-    return tuple(
-        tuple(Word(entry[0], entry[1]) for entry in words[name]) for name in ("month", "season", "weekday")
-    )
+    return tuple(tuple(Word(entry[0], entry[1]) for entry in words[name]) for name in ("month", "season", "weekday"))

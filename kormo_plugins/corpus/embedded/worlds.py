@@ -131,9 +131,7 @@ def date(when: datetime.date) -> dict[str, Word]:
     }
 
 
-def world(
-    dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]
-) -> dict[str, Word]:
+def world(dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
     """All slots that every genre can count on.
 
     The hero `p g he his him job aj`, a second person `q h qhe qhis qhim job2`, `kin` (what the second is to

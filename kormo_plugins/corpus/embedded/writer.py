@@ -158,9 +158,7 @@ class Writer:
     def text(self) -> str:
         """The finished document."""
         if self.language != "mul":
-            return "\n\n".join(
-                b.separator.join(b.ko if self.ko else b.en) for b in self.blocks if b.ko or b.en
-            )
+            return "\n\n".join(b.separator.join(b.ko if self.ko else b.en) for b in self.blocks if b.ko or b.en)
         blocks = [block for block in self.blocks if block.ko]
         layout = self.dice.pick(self.style.bilingual)
         ko = [block.separator.join(block.ko) for block in blocks]

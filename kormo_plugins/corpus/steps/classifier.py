@@ -1,13 +1,13 @@
-"""A quality classifier (fastText), trained by the recipe from good and bad examples, and applied.
+"""A quality classifier in fastText's manner, trained by the recipe from good and bad examples, and applied.
 
     - name: classifier
       positive: {path: data/good.jsonl}
       negative: {path: data/bad.jsonl}
       threshold: 0.5
 
-As in DCLM (arXiv 2406.11794) and KORMo: word n-grams, a linear model, a score from 0 to 1. Training is done once per
-source build, on one thread with a fixed seed, and the model is kept with the documents that it chose. A model that
-exists already is named with `model`.
+As in DCLM (arXiv 2406.11794) and KORMo: hashed word n-grams, a linear model, a score from 0 to 1. It is trained once
+per source build, and kept with the documents that it chose (`models/`). A model that exists already, ours (`.npz`) or
+fastText's (`.bin`, with a label `good`), is named with `model`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from kormo_plugins.corpus.params import Strict
@@ -25,7 +26,7 @@ from kormo_plugins.corpus.steps.text import words
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
 
-GOOD, BAD = "__label__good", "__label__bad"
+NAME = "classifier.npz"
 
 
 class ClassifierParams(Strict):
@@ -33,18 +34,16 @@ class ClassifierParams(Strict):
 
     positive: FilesParams | None = Field(default=None, description="documents to keep the like of")
     negative: FilesParams | None = Field(default=None, description="documents to drop the like of")
-    model: Path | None = Field(default=None, description="a trained fastText model, with the labels good and bad")
+    model: Path | None = Field(default=None, description="a trained model: .npz (ours) or .bin (fastText)")
+    label: str = Field(default="good", description="label of a fastText model that means a document to keep")
     threshold: float = Field(
         default=0.5, ge=0, le=1, description="lowest score that stays (ours; the paper names none)"
     )
     word_ngrams: int = Field(default=2, ge=1, le=5, description="longest run of words that is a feature (DCLM: 2)")
-    dimension: int = Field(default=32, ge=2, description="size of a feature's vector (ours)")
-    epochs: int = Field(default=10, ge=1, description="passes over the examples (ours)")
-    learning_rate: float = Field(default=0.5, gt=0, description="of fastText (ours)")
-    buckets: int = Field(
-        default=200_000, ge=1000, description="hash buckets for n-grams (ours; 2,000,000 is fastText's)"
-    )
-    seed: int = Field(default=0, description="of the training")
+    buckets: int = Field(default=1 << 20, ge=1000, description="hash buckets for features (ours; fastText: 2,000,000)")
+    epochs: int = Field(default=5, ge=1, description="passes over the examples (fastText: 5)")
+    learning_rate: float = Field(default=0.5, gt=0, description="first step of the descent; falls to zero (ours)")
+    seed: int = Field(default=0, ge=0, description="of the order of the examples")
 
     @model_validator(mode="after")
     def _one(self) -> ClassifierParams:
@@ -60,8 +59,7 @@ class Classifier:
     VERSION = 1
 
     def __init__(self, params: ClassifierParams) -> None:
-        assert params.model is not None, "prepare() comes first"
-        self.params, self.model = params, _load(params.model)
+        self.params, self.model = params, _load(_existing(params.model))
 
     @staticmethod
     def inputs(params: ClassifierParams) -> Any:
@@ -74,28 +72,35 @@ class Classifier:
 
     @staticmethod
     def prepare(params: ClassifierParams, folder: Path) -> ClassifierParams:
-        """Trains the model into `folder`, if there is none to be loaded."""
+        """Trains the model into `folder`, unless there is one to be loaded."""
         if params.model is not None:
             return params
-        path = folder / "classifier.bin"
+        path = folder / NAME
         if not path.exists():
             train(params, path)
         return params.model_copy(update={"model": path, "positive": None, "negative": None})
 
     def __call__(self, document: Document) -> Document | Reject:
-        quality = score(self.model, document.text)
+        quality = self.score(document.text)
         if quality < self.params.threshold:
             return Reject("low quality score")
         document.meta["quality"] = round(quality, 4)
         return document
 
+    def score(self, text: str) -> float:
+        """How much `text` is like the good examples, from 0 to 1."""
+        if not isinstance(self.model, dict):
+            # The pybind object below fasttext's wrapper: the wrapper's own predict fails on numpy 2.
+            found = self.model.f.predict(" ".join(words(text)) + "\n", -1, 0.0, "strict")
+            return min(1.0, float({label: p for p, label in found}.get(f"__label__{self.params.label}", 0.0)))
+        from kormo_plugins.corpus.steps.classifier_kernel import features, predict
+
+        data = np.frombuffer(text.encode(), dtype=np.uint8)
+        found = features(data, int(self.model["ngrams"]), len(self.model["weights"]))
+        return float(predict(self.model["weights"], float(self.model["bias"]), found))
+
 
 _EXAMPLES = Files("jsonl", "parquet", "text", name="classifier")
-
-
-def line_of(text: str) -> str:
-    """A document as fastText reads it: one line of words in lower case."""
-    return " ".join(words(text)).lower()
 
 
 def train(params: ClassifierParams, path: Path) -> None:
@@ -104,39 +109,34 @@ def train(params: ClassifierParams, path: Path) -> None:
     Raises:
         KormoError: a side without examples.
     """
-    import fasttext
+    from kormo_plugins.corpus.steps import classifier_kernel as kernel
 
-    examples = path.with_suffix(".txt")
-    with examples.open("w", encoding="utf-8") as file:
-        for label, side in ((GOOD, params.positive), (BAD, params.negative)):
-            assert side is not None
-            count = 0
-            for item in _EXAMPLES(side):
-                if not isinstance(item, Rejected):
-                    file.write(f"{label} {line_of(item.text)}\n")
-                    count += 1
-            if not count:
-                raise KormoError("step classifier", f"no document in {side.path}", "both sides need examples",
-                                 "name a file with documents, and its text column")  # fmt: skip
-    model = fasttext.train_supervised(
-        str(examples), lr=params.learning_rate, dim=params.dimension, epoch=params.epochs, bucket=params.buckets,
-        wordNgrams=params.word_ngrams, minCount=1, thread=1, seed=params.seed, verbose=0,
-    )  # fmt: skip
-    examples.unlink()
+    found: list[np.ndarray] = []
+    labels: list[int] = []
+    for label, side in ((1, params.positive), (0, params.negative)):
+        assert side is not None
+        for item in _EXAMPLES(side):
+            if not isinstance(item, Rejected):
+                data = np.frombuffer(item.text.encode(), dtype=np.uint8)
+                found.append(kernel.features(data, params.word_ngrams, params.buckets))
+                labels.append(label)
+        if label not in labels:
+            raise KormoError("step classifier", f"no document in {side.path}", "both sides need examples",
+                             "name a file with documents, and its text column")  # fmt: skip
+    bounds = np.cumsum([0, *map(len, found)])
+    dice = np.random.Generator(np.random.PCG64(params.seed))
+    order = np.stack([dice.permutation(len(labels)) for _ in range(params.epochs)])
+    weights, bias = kernel.train(
+        np.concatenate(found), bounds, np.array(labels), order, params.buckets, params.epochs, params.learning_rate
+    )
     temporary = path.with_suffix(".tmp")
-    model.save_model(str(temporary))
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, weights=weights.astype(np.float32), bias=bias, ngrams=params.word_ngrams)
     temporary.replace(path)
 
 
-def score(model: Any, text: str) -> float:
-    """Probability that `text` is good, from 0 to 1."""
-    # The pybind object below fasttext's wrapper: the wrapper's own predict fails on numpy 2.
-    found = dict((label, p) for p, label in model.f.predict(line_of(text) + "\n", 2, 0.0, "strict"))
-    return min(1.0, float(found.get(GOOD, 0.0)))
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
+def _existing(path: Path | None) -> Path:
+    if path is None or not path.is_file():
         raise KormoError("step classifier: model", str(path), "there is no such file",
                          "name a trained model, or positive and negative examples")  # fmt: skip
     return path
@@ -144,6 +144,9 @@ def _existing(path: Path) -> Path:
 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> Any:
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in ("weights", "bias", "ngrams")}
     import fasttext
 
-    return fasttext.load_model(str(_existing(path)))
+    return fasttext.load_model(str(path))

@@ -82,8 +82,8 @@ def _index(params: DecontaminateParams) -> tuple[frozenset[int], tuple[int, ...]
                 row = orjson.loads(line)
                 texts = [row[key] for key in params.fields if isinstance(row.get(key), str)]
             except (orjson.JSONDecodeError, AttributeError):
-                raise KormoError(f"{path}:{number}", "no JSON object", "an evaluation item that cannot be read would not be "
-                                 "looked for", "correct the line") from None  # fmt: skip
+                raise KormoError(f"{path}:{number}", "no JSON object", "an item that cannot be read is not looked for",
+                                 "correct the line") from None  # fmt: skip
             for text in texts:
                 items += 1
                 found = _WORD.findall(text.casefold())

@@ -14,26 +14,31 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.documents import Document, Reject
 
+_BUTTONS = r"(?:좋아요|공유하기|댓글|추천|스크랩|인쇄|글자 ?크기|목록(?:으로)?|이전 ?글|다음 ?글|맨 ?위로)"
 PATTERNS: tuple[str, ...] = (
-    r"(?:http\s*)?(?:error\s*)?(?:40[0134]|50[0234])\b.{0,40}(?:error|not found|forbidden|bad gateway|unavailable|오류|에러)",
+    r"(?:http\s*)?(?:error\s*)?(?:40[0134]|50[0234])\b.{0,40}"
+    r"(?:error|not found|forbidden|bad gateway|unavailable|오류|에러)",
     r"(?:page|file|url) not found|access denied|permission denied|internal server error|bad gateway",
-    r"(?:please )?enable (?:javascript|cookies)|javascript (?:is|must be) (?:disabled|enabled)|your browser does not support",
+    r"(?:please )?enable (?:javascript|cookies)|javascript (?:is|must be) (?:disabled|enabled)",
+    r"your browser does not support",
     r"(?:자바스크립트|javascript)(?:를|을|가)? ?(?:활성화|사용할 수 없|지원하지 않|꺼져)",
     r"(?:요청하신|찾으시는|존재하지 않는|삭제된|잘못된) ?(?:페이지|게시물|게시글|주소|접근)",
     r"페이지를 (?:찾을|표시할) 수 없|서비스 ?(?:점검|이용에 불편)|일시적인 (?:오류|장애)",
     r"로그인(?:이 필요|을 하셔야|후 이용|해 ?주세요|하시겠습니까)|권한이 없습니다|비밀번호를 잊",
     r"(?:쿠키|cookies?)(?:를|의)? ?(?:사용|수집|use|policy|정책|동의)",
     r"무단 ?(?:전재|복제|배포|도용)|재배포 ?금지|all rights reserved|저작권자 ?(?:ⓒ|©|\(c\))|copyright ?(?:ⓒ|©|\(c\))",
-    r"(?:좋아요|공유하기|댓글|추천|스크랩|인쇄|글자 ?크기|목록(?:으로)?|이전 ?글|다음 ?글|맨 ?위로)"
-    r"(?:[\s|·/,0-9()\[\]]*(?:좋아요|공유하기|댓글|추천|스크랩|인쇄|글자 ?크기|목록(?:으로)?|이전 ?글|다음 ?글|맨 ?위로))+",
-    r"기사 ?제보|구독(?:하기|과 좋아요)|(?:본문|메뉴|콘텐츠) ?바로 ?가기|lorem ipsum|skip to (?:main )?content|share (?:on|this)",
-    r"traceback \(most recent call last\)|(?:fatal|parse) error: .{0,80} on line \d+|mysql_(?:connect|query)|undefined index",
+    rf"{_BUTTONS}(?:[\s|·/,0-9()\[\]]*{_BUTTONS})+",
+    r"기사 ?제보|구독(?:하기|과 좋아요)|(?:본문|메뉴|콘텐츠) ?바로 ?가기",
+    r"lorem ipsum|skip to (?:main )?content|share (?:on|this)",
+    r"traceback \(most recent call last\)|(?:fatal|parse) error: .{0,80} on line \d+",
+    r"mysql_(?:connect|query)|undefined index",
 )
 _ANY = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS), re.IGNORECASE)
 _KEYS = (
-    "error", "not found", "forbidden", "gateway", "unavailable", "denied", "오류", "에러", "javascript", "자바스크립트", "cookie",
-    "쿠키", "페이지", "게시", "주소", "접근", "점검", "불편", "로그인", "권한", "비밀번호를", "무단", "재배포", "reserved", "저작권자",
-    "copyright", "좋아요", "공유하기", "댓글", "추천", "스크랩", "인쇄", "글자", "목록", "이전", "다음", "맨", "제보", "구독", "바로",
+    "error", "not found", "forbidden", "gateway", "unavailable", "denied", "오류", "에러", "javascript",
+    "자바스크립트", "cookie", "쿠키", "페이지", "게시", "주소", "접근", "점검", "불편", "로그인", "권한", "비밀번호를",
+    "무단", "재배포", "reserved", "저작권자", "copyright", "좋아요", "공유하기", "댓글", "추천", "스크랩", "인쇄",
+    "글자", "목록", "이전", "다음", "맨", "제보", "구독", "바로",
     "lorem", "skip to", "share ", "your browser", "traceback", "mysql_", "undefined",
 )  # fmt: skip
 """Every pattern holds one of these: a search for plain strings is a hundred times faster than one for the patterns."""

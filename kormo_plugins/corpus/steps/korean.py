@@ -38,8 +38,8 @@ class KoreanParams(Strict):
     shortest_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5")
     longest_mean: float = Field(default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing")
     fewest_particles: float = Field(
-        default=0.35, ge=0, le=1, description="share of eojeol that end like a particle or an ending; prose has 0.6 to 0.8, "
-        "lists of nouns 0.1 to 0.3",
+        default=0.35, ge=0, le=1, description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
+        "0.8, lists of nouns 0.1 to 0.3",
     )  # fmt: skip
     fewest_sentences: float = Field(
         default=0.2,
@@ -49,8 +49,8 @@ class KoreanParams(Strict):
     )
     fewest_agreeing: float = Field(default=0.6, ge=0, le=1, description="share of dependent words behind their ending")
     chance: float = Field(
-        default=0.03, gt=0, lt=1, description="so unlikely must that share be in prose, where nine in ten agree (one-sided "
-        "binomial test; two dependent words that both fail are 0.01)",
+        default=0.03, gt=0, lt=1, description="so unlikely must that share be in prose, where nine in ten agree "
+        "(one-sided binomial test; two dependent words that both fail are 0.01)",
     )  # fmt: skip
     most_symbols: float = Field(
         default=0.3, ge=0, le=1, description="share of signs that are no letter, digit or space"
@@ -111,8 +111,10 @@ def _chance(agreeing: int, dependent: int, usual: float = 0.9) -> float:
     return sum(terms) if dependent <= 200 else 0.0
 
 
-# What a dependent word must follow: the text right before it. Two bare spaces of typing are allowed.
-_ADNOMINAL = "[은는을던]|[간갈건걸군긴길깐난날낸낼던된될든들란랄린릴만말본볼산살선설신실안알온올운울인일준줄진질친칠킨킬탄탈한할된될쓴쓸]"
+# What a dependent word must follow: the end of the word before it.
+_WITH_N = "간건긴난낸던된든란린만본산선신안온운인준진친킨탄한쓴은는"
+_WITH_L = "갈걸군길깐날낼들랄릴말볼살설실알올울일줄질칠킬탈할될쓸을"
+_ADNOMINAL = f"[{_WITH_N}{_WITH_L}]"
 _RULES: tuple[tuple[str, str], ...] = (
     (r"않(?:[았는은을고아도]|습|으|게|다|기|지)", r"지(?:는|도|를|만)?"),
     (r"못(?:하|했|한|합|할)", r"지(?:는|도|를|만)?|을|를|도|에"),
@@ -129,7 +131,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"같(?:은|이|다|습|아|았|은데)", r"[과와은는것거듯니]|다음|이"),
     (
         r"있(?:습|다|는|었|으|어|고|을|도|지|게|기|던|음)",
-        r"[고어아여해수에가이도은는서게만져혀려라려나워내와둬데쳐켜]|[가-힣]어|되|돼",
+        r"[고어아여해수에가이도은는서게만져혀려라나워내와둬데쳐켜되돼]",
     ),
     (r"없(?:습|다|는|었|으|어|고|을|이|지|게|기|던|음)", r"[수가이도은는에만게던밖]|[가-힣]이"),
 )

@@ -62,7 +62,19 @@ def _final(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True)
+def _counted(run: np.uint64, seen: np.ndarray, times: np.ndarray) -> np.uint64:
+    """The run together with how often it has come before: its third occurrence is another element than its first."""
+    mask = len(seen) - 1
+    at = np.int64(_final(run) & np.uint64(mask))
+    while times[at] and seen[at] != run:
+        at = (at + 1) & mask
+    seen[at] = run
+    times[at] += np.uint32(1)
+    return run + np.uint64(times[at] - np.uint32(1)) * np.uint64(0xD6E8FEB86659FD93)
+
+
+@njit(cache=True, nogil=True)
 def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray, addends: np.ndarray) -> np.ndarray:
     """MinHash signature of UTF-8 text.
 
@@ -84,13 +96,17 @@ def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray
     highest = np.uint64(1)
     for _ in range(n - 1):
         highest *= base
+    size = 16
+    while size < 2 * len(words):
+        size *= 2
+    keys_seen, times = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint32)
     run = np.uint64(0)
     for i in range(len(words)):
         if i >= n:
             run -= words[i - n] * highest
         run = run * base + words[i]
         if i >= n - 1:
-            x = _final(run)
+            x = _final(_counted(run, keys_seen, times))
             for k in range(places):
                 smallest[k] = min(smallest[k], np.uint32((multipliers[k] * x + addends[k]) >> np.uint64(32)))
     return smallest

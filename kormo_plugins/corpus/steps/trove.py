@@ -50,6 +50,9 @@ class Trove:
         from datatrove.data import Document as TroveDocument
 
         item = TroveDocument(text=document.text, id=document.id, metadata=dict(document.meta))
-        result = self.filter.filter(item)
+        try:
+            result = self.filter.filter(item)
+        except ImportError as error:  # datatrove looks for its word tokenizers when it first needs them
+            raise KormoError("step datatrove: filter", self.name, str(error), "install what it names") from None
         keep, reason = result if isinstance(result, tuple) else (result, None)
         return document if keep else Reject(str(reason or self.name))

@@ -43,8 +43,8 @@ class TwoStepParams(Strict):
         default="source", description="language of the answer (ko, en); `source`: the document's own; null: any"
     )
     fewest_hangul: float = Field(
-        default=0.3, ge=0, le=1, description="a Korean answer has at least this share of Hangul among its letters, code "
-        "apart; below it was left untranslated (ours)",
+        default=0.3, ge=0, le=1, description="a Korean answer has at least this share of Hangul among its letters, "
+        "code apart; below it was left untranslated (ours)",
     )  # fmt: skip
     check_end: bool = Field(default=True, description="drop what stops in the middle of a sentence")
     check_numbers: bool = Field(default=True, description="drop when reasoning and answer end in different numbers")

@@ -1,0 +1,151 @@
+"""A client of OpenAI-compatible endpoints that is hard to discourage: retries, a rate limit, and a cache.
+
+The cache is what makes the work resumable: an answer is kept in a file named by the hash of everything that was asked,
+so a run that was killed asks again only for what it never got, and the same recipe gives the same documents for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.documents import Reject
+from kormo_plugins.fingerprint import identity
+
+AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+"""HTTP statuses that may be better the next time."""
+LONGEST_WAIT = 60.0
+"""Seconds that a wait between two tries never exceeds, whatever the server asks for."""
+
+
+class Unreachable(Exception):
+    """The endpoint refuses every connection, or the key: asking on is of no use."""
+
+
+@dataclass
+class Client:
+    """Asks an endpoint; may be called from many threads.
+
+    Args:
+        url: base address, as in `http://localhost:8000/v1`.
+        cache: folder of the answers.
+        key: API key; sent, and never written anywhere.
+        timeout: seconds for one request.
+        retries: tries after the first.
+        per_minute: requests per minute over all threads; None: no limit.
+        backoff: seconds before the second try; doubled for each further one.
+    """
+
+    url: str
+    cache: Path
+    key: str = ""
+    timeout: float = 120.0
+    retries: int = 5
+    per_minute: float | None = None
+    backoff: float = 1.0
+    _next: float = field(default=0.0, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def ask(self, request: dict[str, Any]) -> str | Reject:
+        """The answer's text, from the cache or the endpoint.
+
+        Returns:
+            the text, or the reason why there is none after all tries.
+        Raises:
+            Unreachable: nobody listens at the address, or the key is refused.
+        """
+        key = identity(request)
+        path = self.cache / key[:2] / f"{key}.json"
+        if path.exists():
+            try:
+                return str(json.loads(path.read_text(encoding="utf-8"))["text"])
+            except (ValueError, KeyError):
+                path.unlink()  # damaged: ask again
+        answer = self._try(request)
+        if isinstance(answer, str):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{threading.get_ident()}.tmp")
+            temporary.write_text(json.dumps({"request": request, "text": answer}, ensure_ascii=False), encoding="utf-8")
+            temporary.replace(path)
+        return answer
+
+    def _try(self, request: dict[str, Any]) -> str | Reject:
+        reason, refused = "no answer", 0
+        for attempt in range(self.retries + 1):
+            self._wait_turn()
+            wait = min(LONGEST_WAIT, self.backoff * 2**attempt)
+            try:
+                return _text(self._send(request))
+            except urllib.error.HTTPError as error:
+                reason = f"the endpoint answered {error.code}"
+                if error.code in (401, 403):
+                    raise Unreachable(reason) from None
+                if error.code not in AGAIN:
+                    return Reject(reason)
+                wait = _retry_after(error) or wait
+            except (TimeoutError, urllib.error.URLError, OSError) as error:
+                cause = getattr(error, "reason", error)
+                reason = "the endpoint timed out" if isinstance(cause, TimeoutError) else "the connection broke"
+                refused += isinstance(cause, ConnectionRefusedError)
+                if refused > self.retries:
+                    raise Unreachable(f"{self.url}: {cause}") from None
+            except _Garbage as error:
+                reason = str(error)
+                if error.final:
+                    return Reject(reason)
+            if attempt < self.retries:
+                time.sleep(wait)
+        return Reject(reason)
+
+    def _send(self, request: dict[str, Any]) -> bytes:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        url = f"{self.url.rstrip('/')}/chat/completions"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, json.dumps(request).encode(), headers), timeout=self.timeout
+        ) as answer:
+            data: bytes = answer.read()
+            return data
+
+    def _wait_turn(self) -> None:
+        if self.per_minute is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + 60.0 / self.per_minute
+        time.sleep(max(0.0, turn - now))
+
+
+class _Garbage(Exception):
+    """An answer that cannot be used; `final` if asking again would give the same."""
+
+    def __init__(self, reason: str, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+def _text(answer: bytes) -> str:
+    try:
+        choice = json.loads(answer)["choices"][0]
+        text = choice["message"]["content"]
+        finish = choice.get("finish_reason")
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise _Garbage("garbage instead of an answer") from None
+    if finish == "length":
+        raise _Garbage("the answer was cut at max_tokens", final=True)
+    if not isinstance(text, str) or not text.strip():
+        raise _Garbage("an empty answer")
+    return text.strip()
+
+
+def _retry_after(error: urllib.error.HTTPError) -> float | None:
+    try:
+        return min(LONGEST_WAIT, max(0.0, float(error.headers.get("Retry-After", ""))))
+    except ValueError:
+        return None

@@ -1,0 +1,146 @@
+"""The generator `openai_endpoint`: seed documents in, Korean documents by a model out.
+
+    generator:
+      name: openai_endpoint
+      url: http://localhost:8000/v1
+      model: Qwen/Qwen3-30B-A3B
+      style: rewrite
+      seeds: {name: jsonl, path: data/seeds.jsonl}
+
+Each document keeps its seed's id, and the seed itself, so that what was made of it can be measured. A seed without an
+answer after all tries becomes a reject with the reason; the others are not asked for again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Choice, Strict
+from kormo_plugins.corpus.step import Read, Rejected
+from kormo_plugins.corpus.synthesis.client import Client, Unreachable
+from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, Style, messages
+from kormo_plugins.documents import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import identity
+from kormo_plugins.registry import registry
+
+VERSION = 1
+
+
+class EndpointParams(Strict):
+    """Whom to ask, and what."""
+
+    url: str = Field(description="base address of the endpoint (`http://localhost:8000/v1`)", pattern="^https?://")
+    model: str = Field(description="model's name at the endpoint; also the documents' generator")
+    style: Style = Field(
+        description="rewrite, answer (Korean, about an English seed), translate, textbook or reasoning"
+    )
+    seeds: Choice = Field(description="a reader with its parameters: where the seed documents come from")
+    language: str = Field(default="ko", description="language of what is written")
+    license: str = Field(default="unknown", description="licence of what is written (the model's terms, the seeds')")
+    temperature: float = Field(
+        default=0.7, ge=0, description="of the sampling (Qwen3's recommendation without thinking)"
+    )
+    top_p: float = Field(default=0.8, gt=0, le=1, description="of the sampling (Qwen3's recommendation)")
+    max_tokens: int = Field(default=4096, ge=1, description="longest answer; a longer one is cut, and rejected")
+    seed: int = Field(default=0, description="of the sampling, where the endpoint takes one, and of the prompt's form")
+    longest_seed: int = Field(
+        default=12_000, ge=1, description="characters of a seed that are sent, from its beginning"
+    )
+    concurrency: int = Field(default=16, ge=1, description="requests at the same time, per part")
+    per_minute: float | None = Field(default=None, gt=0, description="requests per minute, per part; null: no limit")
+    timeout: float = Field(default=120.0, gt=0, description="seconds for one request")
+    retries: int = Field(default=5, ge=0, description="tries after the first")
+    backoff: float = Field(default=1.0, ge=0, description="seconds before the second try, doubled for each further one")
+    cache: Path = Field(default=Path("artifacts/answers"), description="folder of the answers, by hash of the request")
+    key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable with the API key, if any")
+
+
+class Endpoint:
+    """Called with `(params, shard, shards)`; a shard is a shard of the seeds."""
+
+    VERSION = 1
+
+    def _seeds(self, params: EndpointParams) -> tuple[Any, Any]:
+        where = "generator openai_endpoint: seeds"
+        values = registry().params("reader", params.seeds.name, params.seeds.values, where)
+        return registry().load("reader", params.seeds.name, where), values
+
+    def inputs(self, params: EndpointParams) -> dict[str, Any]:
+        """What the documents depend on: the request and the seeds, not the address or the pace."""
+        read, values = self._seeds(params)
+        pace = {"url", "concurrency", "per_minute", "timeout", "retries", "backoff", "cache", "key_variable", "seeds"}
+        seeds = read.inputs(values) if hasattr(read, "inputs") else values.model_dump(mode="json")
+        return params.model_dump(mode="json", exclude=pace) | {
+            "seeds": seeds, "prompts": [SYSTEM[params.style], *FORMS[params.style]],
+        }  # fmt: skip
+
+    def parts(self, params: EndpointParams) -> int:
+        """As many as the seeds are read in."""
+        read, values = self._seeds(params)
+        return int(read.parts(values)) if hasattr(read, "parts") else 1
+
+    def __call__(self, params: EndpointParams, shard: int = 0, shards: int = 1) -> Read:
+        """The documents of part `shard`, in the order of their seeds.
+
+        Raises:
+            KormoError: the endpoint cannot be reached, or refuses the key.
+        """
+        read, values = self._seeds(params)
+        client = Client(params.url, params.cache, os.environ.get(params.key_variable, ""), params.timeout,
+                        params.retries, params.per_minute, params.backoff)  # fmt: skip
+        try:
+            for seed, answer in _answers(client, params, read(values, shard, shards)):
+                yield seed if isinstance(seed, Rejected) else _document(params, seed, answer)
+        except Unreachable as error:
+            raise KormoError(
+                "generator openai_endpoint: url", str(error), "no answer can be had from there",
+                "start the server (`transformers serve`, vLLM, …), or correct url and key; what was answered is kept",
+            ) from None  # fmt: skip
+
+
+def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tuple[Any, str | Reject]]:
+    """Every seed with its answer, in order, with no more than `concurrency` questions open."""
+    waiting: deque[tuple[Any, Future[str | Reject] | None]] = deque()
+    pool = ThreadPoolExecutor(params.concurrency)
+    try:
+        for seed in seeds:
+            asked = None if isinstance(seed, Rejected) else pool.submit(client.ask, _request(params, seed))
+            waiting.append((seed, asked))
+            if len(waiting) >= 2 * params.concurrency:
+                first, future = waiting.popleft()
+                yield first, future.result() if future else ""
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result() if future else ""
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _request(params: EndpointParams, seed: Document) -> dict[str, Any]:
+    text = seed.text[: params.longest_seed]
+    choice = int(identity([seed.id, params.seed])[:8], 16)
+    return {
+        "model": params.model, "messages": messages(params.style, text, choice), "temperature": params.temperature,
+        "top_p": params.top_p, "max_tokens": params.max_tokens, "seed": params.seed,
+    }  # fmt: skip
+
+
+def _document(params: EndpointParams, seed: Document, answer: str | Reject) -> Document | Rejected:
+    if isinstance(answer, Reject):
+        return Rejected(seed, answer.reason, "generate")
+    return Document(
+        id=f"{params.style}-{seed.id}", text=answer, language=params.language, license=params.license, synthetic=True,
+        generator=params.model,
+        meta={"seed_id": seed.id, "style": params.style, "seed": seed.text[: params.longest_seed]},
+    )  # fmt: skip
+
+
+endpoint = Endpoint()

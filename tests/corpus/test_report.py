@@ -1,0 +1,100 @@
+"""Diversity as numbers, and the page and card that show what became of a corpus."""
+
+from __future__ import annotations
+
+import random
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kormo_plugins.corpus.build import build_source
+from kormo_plugins.corpus.diversity import by_generator, compression_ratio, distinct, sampled, seed_overlap, self_bleu
+from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.report import dataset_card, write_report
+from kormo_plugins.documents import Document
+from kormo_plugins.registry import Registry
+
+from .conftest import write_rows
+
+
+def various(count: int, seed: int = 0) -> list[str]:
+    dice = random.Random(seed)
+    return [" ".join(f"낱말{dice.randint(0, 10**6)}" for _ in range(60)) for _ in range(count)]
+
+
+def alike(count: int) -> list[str]:
+    return [f"이 글은 {i % 3}번째 틀에 따라 쓴 글이며 내용은 모두 같고 숫자만 다르다. " * 3 for i in range(count)]
+
+
+def test_every_measure_tells_poor_from_rich() -> None:
+    rich, poor = various(40), alike(40)
+    assert compression_ratio(poor) > 3 * compression_ratio(rich)
+    assert distinct(rich, 2) > 0.95 and distinct(poor, 2) < 0.05
+    assert self_bleu(poor) > 0.9 and self_bleu(rich) < 0.05
+    assert self_bleu(["하나뿐인 글이다."]) == 0.0 == self_bleu([])
+    assert seed_overlap(rich[0], rich[0]) == 1.0 and seed_overlap(rich[0], rich[1]) == 0.0
+
+
+def test_the_sample_does_not_depend_on_the_order() -> None:
+    documents = [Document(f"d{i}", text) for i, text in enumerate(various(300))]
+    chosen = [d.id for d in sampled(documents, 20_000)]
+    random.Random(1).shuffle(documents)
+    assert [d.id for d in sampled(documents, 20_000)] == chosen
+    assert 20_000 <= sum(len(d.text.encode()) for d in sampled(documents, 20_000)) < 22_000
+
+
+def test_a_dominating_generator_is_pointed_out() -> None:
+    def made(name: str, texts: list[str]) -> list[Document]:
+        return [Document(f"{name}{i}", text, synthetic=True, generator=name) for i, text in enumerate(texts)]
+
+    numbers = by_generator([*made("one", various(90)), *made("two", various(10, 1)), Document("h", "사람이 쓴 글")])
+    assert numbers["one"]["dominates"] and not numbers["two"]["dominates"]
+    assert numbers["human"]["share_of_synthetic"] is None
+    assert sum(numbers[name]["share_of_synthetic"] for name in ("one", "two")) == pytest.approx(1, abs=1e-3)
+
+
+class Tags(HTMLParser):
+    """Fails on tags that do not match, and gathers the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        assert tag != "script"
+        if tag not in ("meta",):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_page_and_card(tmp_path: Path, components: Registry) -> None:
+    path = write_rows(tmp_path / "a.jsonl", ["짧다", "<script>alert('나쁜 글')</script>", *various(20)])
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "license": "CC-BY-4.0", "language": "ko"}
+    recipe = CorpusRecipe.model_validate({
+        "name": "demo", "sources": {"web": source}, "held_out": {"documents": 1},
+        "steps": [{"name": "length", "minimum": 40}],
+    })  # fmt: skip
+    folder = tmp_path / "web"
+    folder.mkdir()
+    stats = {"web": build_source("web", recipe.sources["web"], recipe, components, folder)}
+    page = write_report(
+        recipe, {"web": folder}, stats, tmp_path, tokens={"web": 1234}, weights={"ko": {"share": 2, "of": {"web": 1}}}
+    )
+    parsed = Tags()
+    parsed.feed(page.read_text(encoding="utf-8"))
+    assert not set(parsed.open) - {"style"}
+    for expected in ("too short (2)", "1,234", "alert('나쁜 글')", "web 100.00%", "CC-BY-4.0"):
+        assert expected in parsed.text, expected
+    card = dataset_card(recipe, stats)
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == "cc-by-4.0" and head["language"] == ["ko"] and head["size_categories"] == ["n<1K"]
+    assert "| web | ko | CC-BY-4.0 | written by people | 19 |" in card
