@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice
@@ -198,6 +199,22 @@ def test_verify_names_every_damaged_file(copy: Made, kormo: Kormo) -> None:
     assert {Path(one["path"]).resolve() for one in found} == {file.resolve() for file in files}
 
 
+def test_report_writes_a_page_and_a_card(copy: Made, kormo: Kormo) -> None:
+    found = _json(kormo("data", "report", "recipe.yml", "--json"))
+    assert (found["page"], found["card"]) == ("reports/tiny/report.html", "reports/tiny/README.md")
+    page, card = Path(found["page"]).read_text(encoding="utf-8"), Path(found["card"]).read_text(encoding="utf-8")
+    tokens = {row["name"]: row["tokens"] for row in copy.built if row["kind"] == "shards"}
+    for name in SOURCES:
+        assert f"<h2>{name}</h2>" in page and f"{tokens[name]:,}" in page and f"| {name} |" in card
+    alone = kormo("data", "report", "data.yml", "--out", "alone")
+    assert alone.exit_code == 0 and Path("alone/report.html").is_file()
+    for row in copy.built:  # documents are enough
+        if row["kind"] == "tokenizer":
+            shutil.rmtree(row["path"])
+    again = kormo("data", "report", "recipe.yml")
+    assert again.exit_code == 0 and "without the number of tokens" in again.stderr
+
+
 @pytest.mark.parametrize("kind", ["corpus", "tokenizer", "shards", "rows"])
 def test_a_staged_artifact_is_an_artifact(copy: Made, kormo: Kormo, tmp_path: Path, kind: str) -> None:
     source = copy.path(kind)
@@ -226,7 +243,7 @@ def test_bad_input_is_told(made: Made, refused: Callable[..., str], tmp_path: Pa
     assert "there is no folder" in refused("data", "stats", "recipe.yml", "--html", tmp_path / "no" / "page.html")
 
 
-@pytest.mark.parametrize("words", [["stats"], ["batch", "--step", "0"], ["verify"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["stats"], ["batch", "--step", "0"], ["verify"], ["report"]], ids=" ".join)
 def test_what_is_not_built_names_the_command_that_builds_it(
     made: Made, refused: Callable[..., str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,4 +251,4 @@ def test_what_is_not_built_names_the_command_that_builds_it(
         (tmp_path / name).write_bytes((made.folder / name).read_bytes())
     monkeypatch.chdir(tmp_path)
     assert "run `kormo data build recipe.yml`" in refused("data", words[0], "recipe.yml", *words[1:])
-    assert not (tmp_path / "artifacts").exists()
+    assert not (tmp_path / "artifacts").exists() and not (tmp_path / "reports").exists()
