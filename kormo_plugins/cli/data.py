@@ -161,11 +161,56 @@ def verify(what: Path, workspace: Path, as_json: bool) -> None:
 
 
 @data.command()
+@recipe_argument
+@workspace_option
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.  [default: reports/NAME]")
+@json_option
+def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> None:
+    """Write report.html (what became of each document, with rejects) and README.md (a dataset card) on RECIPE.
+
+    RECIPE may be a dataset recipe by itself.
+    """
+    from kormo_plugins.corpus.report import dataset_card, write_report
+    from kormo_plugins.workspace.build import NotBuilt, found_only
+
+    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
+    look = found_only(recipe)
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        artifact = look(folder, spec, write)
+        had.setdefault(spec.kind, {})[spec.name] = artifact
+        return artifact
+
+    described = _dataset_recipe(recipe) or _recipe(recipe).data
+    assert described is not None
+    try:
+        _have(recipe, workspace, get)
+    except NotBuilt as error:
+        if set(had["corpus"]) != set(described.corpus.sources):
+            raise
+        click.echo(f"kormo: without the number of tokens: {error.what}", err=True)
+    corpora = had["corpus"]
+    counted = {name: artifact.stats for name, artifact in corpora.items()}
+    safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
+    out = out or Path("reports") / safe
+    page = write_report(
+        described.corpus, {name: artifact.path for name, artifact in corpora.items()}, counted, out,
+        tokens={name: artifact.stats["tokens"] for name, artifact in had["shards"].items()},
+        weights=described.mixture.mixture.get("weights"),
+    )  # fmt: skip
+    card = out / "README.md"
+    card.write_text(dataset_card(described.corpus, counted), encoding="utf-8")
+    if as_json:
+        return print_json({"page": page, "card": card, "sources": counted})
+    click.echo(f"{page}: the report\n{card}: the dataset card")
+
+
+@data.command()
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
 def stage(url: str, folder: Path, as_json: bool) -> None:
-    """Copy a folder of shards or rows from URL (s3://…, gs://…, a path) into DIR, and verify it."""
+    """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
     from kormo_plugins.workspace.progress import Progress
     from kormo_plugins.workspace.stage import stage_artifact
 

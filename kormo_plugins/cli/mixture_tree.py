@@ -27,7 +27,8 @@ class Line:
         lead: the branches in front of the name.
         key: path from the root, unique.
         parent: the path of the group that it is in; "" for the root.
-        counts: sums over its sources of `SUMMED`, `places` (of its rows, padding included), `weight`, `share`.
+        counts: sums over its sources of `SUMMED`, `places` (of its rows, padding included), `weight`, `share`, and
+            `billionths` (of the run's tokens).
     """
 
     name: str
@@ -89,7 +90,7 @@ def write_page(lines: list[Line], stats: Mapping[str, Any], path: Path) -> None:
         go.Sunburst(
             ids=[line.key for line in lines], labels=[line.name for line in lines],
             parents=[line.parent for line in lines],
-            values=[line.counts["share"] for line in lines], branchvalues="total",
+            values=[line.counts["billionths"] for line in lines], branchvalues="total",
         ),
         1, 1,
     )  # fmt: skip
@@ -118,7 +119,9 @@ def write_page(lines: list[Line], stats: Mapping[str, Any], path: Path) -> None:
 
 def _counts(one: Mapping[str, Any]) -> dict[str, float]:
     places = one["tokens_placed"] / one["fill"] if one["fill"] else 0.0
-    return {key: one[key] for key in SUMMED} | {"places": places, "weight": one["weight"], "share": one["share"]}
+    # Whole numbers add up exactly: a sunburst whose parts exceed the whole by a rounding error is not drawn.
+    shares = {"weight": one["weight"], "share": one["share"], "billionths": round(one["share"] * 1e9)}
+    return {key: one[key] for key in SUMMED} | {"places": places} | shares
 
 
 def _shape(weights: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def verify_folder(
 
     try:
         if manifest is not None:
-            compare(_records(folder, manifest))
+            compare(listed(folder, manifest))
         if manifest is None or (_writes_its_own(folder) and not checked.damaged):
             compare(manifest_files(folder))
     except KormoError as error:  # a list of files that is itself damaged
@@ -84,7 +84,7 @@ def verify_folder(
     return checked
 
 
-def _records(folder: Path, manifest: Mapping[str, Any]) -> dict[str, FileRecord]:
+def listed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, FileRecord]:
     """The `files` of an artifact's manifest, whose names may lead into subfolders but not out of the folder."""
     records: dict[str, FileRecord] = {}
     for name, record in manifest["files"].items():

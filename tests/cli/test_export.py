@@ -1,0 +1,74 @@
+"""`kormo export`: there and back, and nothing but an export is replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from .conftest import Made
+
+Kormo = Callable[..., Result]
+
+
+@pytest.fixture
+def checkpoint(made: Made, tmp_path: Path) -> Path:
+    """The model that a run of the recipe starts from, in a folder that also holds other things, as a run does."""
+    from kormo_plugins.recipe.load import load_recipe
+    from kormo_plugins.registry import registry
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    choice = load_recipe(Path("recipe.yml")).block.architecture
+    assert choice is not None
+    layout = read_layout(made.path("tokenizer"))
+    out = tmp_path / "run"
+    out.mkdir()
+    registry().load("architecture", "kormo").write_initial(
+        out, registry().params("architecture", "kormo", choice.values), tokenizer=made.path("tokenizer"), seed=7,
+        dtype="float32", bos_token_id=layout.bos, eos_token_id=layout.eos, pad_token_id=layout.pad, generation={},
+    )  # fmt: skip
+    (out / "run.json").write_text("{}")
+    return out
+
+
+def test_there_and_back(checkpoint: Path, kormo: Kormo, tmp_path: Path) -> None:
+    result = kormo("export", checkpoint, "--to", "llama", tmp_path / "plain", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["from"], found["to"]) == ("kormo", "llama")
+    rows = json.loads((checkpoint / "config.json").read_text())["vocab_size"]
+    assert found["compared"] == 2 * 64 * rows
+    assert json.loads((tmp_path / "plain" / "config.json").read_text())["model_type"] == "llama"
+    back = kormo("export", tmp_path / "plain", "--to", "kormo", tmp_path / "back")
+    assert f"{found['compared']:,} fp32 logits, all equal" in back.stdout
+    for name in found["files"]:
+        assert (tmp_path / "back" / name).read_bytes() == (checkpoint / name).read_bytes()
+    again = kormo("export", checkpoint, "--to", "llama", tmp_path / "plain")
+    assert again.exit_code == 0, again.output
+
+
+def test_only_an_export_is_replaced(
+    checkpoint: Path, kormo: Kormo, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain"
+    kormo("export", checkpoint, "--to", "llama", plain)
+    assert "would be replaced" in refused("export", plain, "--to", "kormo", checkpoint)  # a run of the same type
+    assert "would be replaced" in refused("export", plain, "--to", "kormo", plain)
+    assert "would be replaced" in refused("export", checkpoint, "--to", "llama", tmp_path)
+    (plain / "kormo_export.json").unlink()  # now it is a model that somebody put there
+    assert "would be replaced" in refused("export", checkpoint, "--to", "llama", plain)
+    assert (checkpoint / "run.json").exists() and (plain / "model.safetensors").exists()
+
+
+def test_bad_input_is_told(checkpoint: Path, refused: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert "Did you mean 'kormo'?" in refused("export", checkpoint, "--to", "korm", out)
+    assert "already" in refused("export", checkpoint, "--to", "kormo", out)
+    assert "config.json" in refused("export", tmp_path / "nothing", "--to", "llama", out)
+    (checkpoint / "config.json").write_text('{"model_type": "qwen"}')
+    assert "'qwen'" in refused("export", checkpoint, "--to", "llama", out)
+    assert "export to llama first" in refused("export", checkpoint, "--to", "kormo", out)
+    assert not out.exists()
