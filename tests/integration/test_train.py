@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
 import re
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -75,25 +75,35 @@ def test_the_export_opens_without_us(lab: Lab, trained: Any) -> None:
     assert done.stdout.split() == ["LlamaForCausalLM", "<|EOS|>", "0.8"], done.stderr[-2000:]
 
 
-def test_killed_and_resumed_is_bit_equal(lab: Lab, trained: Any) -> None:
-    """SIGKILL after the first checkpoint; the same command again ends with the very same weights."""
-    path = lab.recipe("killed")
-    command = ["axolotl", "train", str(path), "--launcher", "python"]
-    process = subprocess.Popen(
-        command, cwd=lab.folder, env=lab.environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    marker = lab.out("killed") / "checkpoint-4" / "complete.json"
-    deadline = time.monotonic() + 200
-    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert marker.exists() and not (lab.out("killed") / "model.safetensors").exists()
-    again = lab.train("killed")
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
+def test_killed_at_random_steps_and_resumed_is_bit_equal(lab: Lab, trained: Any, kills: int) -> None:
+    """SIGKILL again and again, also in the middle of a save; the same command at last ends with the same weights."""
+    change = {"max_steps": 10 * kills, "save_steps": 1, "kormo": {"export": False, "samples": {"prompts": []}}}
+    name = f"killed{kills}"
+    whole = lab.train(f"whole{kills}", change=change)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    command = ["axolotl", "train", str(lab.recipe(name, **change)), "--launcher", "python"]
+    dice, metrics = random.Random(kills), lab.out(name) / "metrics.jsonl"
+    for _ in range(kills):
+        until = _lines(metrics) + dice.randint(2, 9)
+        process = subprocess.Popen(
+            command, cwd=lab.folder, env=lab.environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 200
+        while _lines(metrics) < until and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(dice.random() * 0.1)
+        process.kill()
+        process.wait()
+    assert not (lab.out(name) / "model.safetensors").exists(), "it was never killed in time"
+    again = lab.train(name, change=change)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert _equal_weights(lab.out("base"), lab.out("killed"))
-    lines = [json.loads(line) for line in (lab.out("killed") / "metrics.jsonl").read_text().splitlines()]
-    assert any(line.get("event") == "resume" for line in lines)
+    assert _equal_weights(lab.out(f"whole{kills}"), lab.out(name))
+    assert metrics.read_text().count('"resume"') >= 1
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def test_command_line_options_win_over_parents(lab: Lab, trained: Any) -> None:
