@@ -90,6 +90,17 @@ def test_the_bytes_do_not_depend_on_workers(tmp_path: Path, build: Build) -> Non
     assert one == two and tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
 
 
+@pytest.mark.soak
+def test_the_bytes_are_the_same_on_ray(tmp_path: Path, build: Build) -> None:
+    pytest.importorskip("ray")
+    path = write_rows(tmp_path / "a.jsonl", texts(300))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
+    options = {"cpus_per_task": 1, "mem_per_cpu_gb": 1}
+    here = build(source, STEPS, out="here")
+    there = build(source, STEPS, out="there", executor={"name": "ray", "workers": 2, "options": options})
+    assert here == there and tree_hash(tmp_path / "here") == tree_hash(tmp_path / "there")
+
+
 class Killed(BaseException):
     """Stands for a kill."""
 

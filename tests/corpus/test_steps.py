@@ -190,6 +190,7 @@ def test_decontaminate(components: Registry, tmp_path: Path) -> None:
     path.write_text(json.dumps({"question": item}, ensure_ascii=False) + "\n", encoding="utf-8")
     assert isinstance(run(components, "decontaminate", f"{PROSE} {item.replace(' ', '  ')}?", against=path), Reject)
     assert isinstance(run(components, "decontaminate", PROSE, against=path), Document)
+    assert isinstance(run(components, "decontaminate", item[:-12], against=path), Document)  # too short a run
     with pytest.raises(KormoError, match="no item"):
         run(components, "decontaminate", PROSE, against=path, fields=["stem"])
 

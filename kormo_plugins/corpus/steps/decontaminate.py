@@ -2,7 +2,8 @@
 
 A run of n words that a document shares with an evaluation item counts as contamination: GPT-3 takes 13 English words
 (Brown et al. 2020, appendix C), datatrove 12. A Korean eojeol carries about two English words, so in Korean 8 are
-taken. Words are compared without case, punctuation and white space; items shorter than n words are compared whole.
+taken. Words are compared without (ASCII) case, punctuation and white space; items shorter than n words are compared
+whole. Only 64-bit hashes of the runs are held, by a compiled kernel that makes them from UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.minhash_kernel import runs
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
 
-_WORD = re.compile(r"\w+")
 _HANGUL = re.compile("[가-힣]")
 
 
@@ -40,7 +42,7 @@ class Decontaminate:
     VERSION = 1
 
     def __init__(self, params: DecontaminateParams) -> None:
-        self.table, self.lengths = _index(params)
+        self.tables = _index(params)
 
     @staticmethod
     def inputs(params: DecontaminateParams) -> Any:
@@ -50,11 +52,11 @@ class Decontaminate:
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 
     def __call__(self, document: Document) -> Document | Reject:
-        found = _WORD.findall(document.text.casefold())
-        for length in self.lengths:
-            for start in range(len(found) - length + 1):
-                if hash(tuple(found[start : start + length])) in self.table:
-                    return Reject("holds an evaluation item")
+        data = np.frombuffer(document.text.encode(), dtype=np.uint8)
+        for length, table in self.tables.items():
+            found = runs(data, length)
+            if len(found) and (table[np.minimum(np.searchsorted(table, found), len(table) - 1)] == found).any():
+                return Reject("holds an evaluation item")
         return document
 
 
@@ -67,12 +69,11 @@ def _files(path: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def _index(params: DecontaminateParams) -> tuple[frozenset[int], tuple[int, ...]]:
-    """Hashes of all runs, and the lengths of run that occur. Hashes live in one process and are never written."""
+def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
+    """Length of run -> sorted hashes of all runs of that length; uint64."""
     import orjson
 
-    table: set[int] = set()
-    lengths: set[int] = set()
+    tables: dict[int, list[np.ndarray]] = {}
     items = 0
     for path in _files(params.against):
         for number, line in enumerate(path.read_bytes().splitlines(), 1):
@@ -86,12 +87,12 @@ def _index(params: DecontaminateParams) -> tuple[frozenset[int], tuple[int, ...]
                                  "correct the line") from None  # fmt: skip
             for text in texts:
                 items += 1
-                found = _WORD.findall(text.casefold())
-                size = min(params.eojeol if _HANGUL.search(text) else params.words, len(found))
+                data = np.frombuffer(text.encode(), dtype=np.uint8)
+                wanted = params.eojeol if _HANGUL.search(text) else params.words
+                size = min(wanted, len(runs(data, 1)))
                 if size >= params.fewest:
-                    lengths.add(size)
-                    table.update(hash(tuple(found[i : i + size])) for i in range(len(found) - size + 1))
+                    tables.setdefault(size, []).append(runs(data, size))
     if not items:
         raise KormoError("step decontaminate: fields", ", ".join(params.fields), f"no item of {params.against} has one",
                          "name the columns that hold the items' text")  # fmt: skip
-    return frozenset(table), tuple(sorted(lengths))
+    return {size: np.unique(np.concatenate(found)) for size, found in sorted(tables.items())}

@@ -56,6 +56,19 @@ def _words(data: np.ndarray) -> np.ndarray:
     return found[:count]
 
 
+@njit(cache=True, nogil=True)
+def runs(data: np.ndarray, n: int) -> np.ndarray:
+    """64-bit hashes of all runs of `n` words of UTF-8 `data`, in order; empty if it has fewer words."""
+    words = _words(data)
+    found = np.empty(max(0, len(words) - n + 1), dtype=np.uint64)
+    for start in range(len(found)):
+        run = np.uint64(n)
+        for k in range(n):
+            run = run * np.uint64(0x9E3779B97F4A7C15) + words[start + k]
+        found[start] = _final(run)
+    return found
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _final(value: np.uint64) -> np.uint64:
     value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
