@@ -70,7 +70,7 @@ def kormo_generators() -> Iterator[Component]:
         "embedded",
         load="kormo_plugins.corpus.embedded.generate:generate",
         summary="bilingual texts in ten genres, written by rules, offline; the same bytes for the same seed",
-        params="kormo_plugins.corpus.embedded.generate:EmbeddedParams",
+        params="kormo_plugins.corpus.embedded.params:EmbeddedParams",
     )
     yield Component(
         "openai_endpoint",

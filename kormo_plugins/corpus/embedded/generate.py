@@ -11,24 +11,17 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from kormo_plugins.corpus.embedded import worlds
 from kormo_plugins.corpus.embedded.dice import Dice
 from kormo_plugins.corpus.embedded.lexicon import lexicon
+from kormo_plugins.corpus.embedded.params import GENRES, EmbeddedParams
 from kormo_plugins.corpus.embedded.styles import style
 from kormo_plugins.corpus.embedded.writer import Writer
 from kormo_plugins.documents import Document
-from kormo_plugins.errors import closest
 
 NAME = "embedded"
 LICENSE = "Apache-2.0"
-GENRES: tuple[str, ...] = (
-    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter",
-    "glossary",
-)  # fmt: skip
 BLOCK_BYTES = 250_000
 NUMBERS_PER_BLOCK = 4096
 """Document numbers set aside for a block, more than it can use."""
@@ -38,37 +31,6 @@ _TURNS = ("ko", "en", "mul", "ko", "en")
 """Order of the languages in a corpus of all."""
 _BYTES = {"ko": 2.5, "en": 1.05, "mul": 4.0}
 """Rough UTF-8 bytes for each character of a document's target length (`mul`: its Korean half counts)."""
-
-
-class EmbeddedParams(BaseModel):
-    """What to generate."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    language: Literal["ko", "en", "mul", "all"] = Field(
-        default="all",
-        description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)",
-    )
-    genres: list[str] | None = Field(
-        default=None, min_length=1, description=f"genres in turn; null: all of {', '.join(GENRES)}"
-    )
-    megabytes: float = Field(default=2.0, gt=0, description="size of all documents in 10^6 UTF-8 bytes")
-    seed: int = Field(default=0, description="another seed, other documents")
-    style: int = Field(
-        default=0,
-        ge=0,
-        description="which writer: another speech level, layout and share of the lexicon (15 differ)",
-    )
-
-    @field_validator("genres")
-    @classmethod
-    def _known(cls, names: list[str] | None) -> list[str] | None:
-        for name in names or ():
-            if name not in GENRES:
-                raise ValueError(f"{name!r} is no genre. {closest(name, GENRES) or ', '.join(GENRES)}")
-        if names and len(set(names)) < len(names):
-            raise ValueError("a genre is named twice")
-        return names
 
 
 def target_length(dice: Dice) -> int:

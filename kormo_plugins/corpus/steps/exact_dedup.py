@@ -7,12 +7,15 @@ that is none.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.documents import Document
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _NOT_WORDS = re.compile(r"[\W_]+")
 
@@ -36,6 +39,7 @@ class ExactDedup:
 
     def sign(self, document: Document) -> np.ndarray:
         """128 bits of the text; uint64, shape [2]."""
+        import numpy as np
         import xxhash
 
         text = document.text
@@ -47,6 +51,8 @@ class ExactDedup:
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Everything but the first of each signature goes."""
+        import numpy as np
+
         fate = np.zeros(len(signatures), dtype=np.int8)
         keys = np.ascontiguousarray(signatures).view([("high", np.uint64), ("low", np.uint64)]).ravel()
         fate[np.unique(keys, return_index=True)[1]] = -1

@@ -1,0 +1,45 @@
+"""The parameters of the embedded generator, apart from it: checking a recipe needs no lexicon."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from kormo_plugins.errors import closest
+
+GENRES: tuple[str, ...] = (
+    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter",
+    "glossary",
+)  # fmt: skip
+
+
+class EmbeddedParams(BaseModel):
+    """What to generate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    language: Literal["ko", "en", "mul", "all"] = Field(
+        default="all",
+        description="Korean, English, bilingual documents (mul), or all three in turn (2 : 2 : 1)",
+    )
+    genres: list[str] | None = Field(
+        default=None, min_length=1, description=f"genres in turn; null: all of {', '.join(GENRES)}"
+    )
+    megabytes: float = Field(default=2.0, gt=0, description="size of all documents in 10^6 UTF-8 bytes")
+    seed: int = Field(default=0, description="another seed, other documents")
+    style: int = Field(
+        default=0,
+        ge=0,
+        description="which writer: another speech level, layout and share of the lexicon (15 differ)",
+    )
+
+    @field_validator("genres")
+    @classmethod
+    def _known(cls, names: list[str] | None) -> list[str] | None:
+        for name in names or ():
+            if name not in GENRES:
+                raise ValueError(f"{name!r} is no genre. {closest(name, GENRES) or ', '.join(GENRES)}")
+        if names and len(set(names)) < len(names):
+            raise ValueError("a genre is named twice")
+        return names
