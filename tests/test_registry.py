@@ -132,7 +132,7 @@ def test_a_wrong_hook_is_refused_with_the_plugin_named(wrong: str) -> None:
     if wrong == "argument":
         hooks = {"kormo_packings": hookimpl(lambda no_such_argument: [])}
     else:
-        hooks = {"kormo_packing": hookimpl(list)}
+        hooks = {"kormo_packing": hookimpl(lambda: iter(()))}
     _module("third_a", **hooks)
     with pytest.raises(KormoError) as error:
         Registry(["third_a"])
