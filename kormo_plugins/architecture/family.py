@@ -159,9 +159,7 @@ def torch_dtype(name: str) -> torch.dtype:
     import torch
 
     if name not in DTYPES:
-        raise KormoError(
-            "a model's dtype", repr(name), "weights are not stored so", f"use {' or '.join(DTYPES)}"
-        )
+        raise KormoError("a model's dtype", repr(name), "weights are not stored so", f"use {' or '.join(DTYPES)}")
     return getattr(torch, name)
 
 

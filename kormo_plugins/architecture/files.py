@@ -43,22 +43,16 @@ def read_json(path: Path) -> dict[str, Any]:
             "name the folder of a finished checkpoint",
         ) from None
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError
-        raise KormoError(
-            str(path), str(error), "the file is not JSON", "write the checkpoint again"
-        ) from None
+        raise KormoError(str(path), str(error), "the file is not JSON", "write the checkpoint again") from None
     if not isinstance(value, dict):
-        raise KormoError(
-            str(path), type(value).__name__, "a JSON object is needed", "write the checkpoint again"
-        )
+        raise KormoError(str(path), type(value).__name__, "a JSON object is needed", "write the checkpoint again")
     return value
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON object as transformers does (indented, sorted), in one step."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(
-        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
@@ -87,9 +81,7 @@ def weight_files(folder: Path) -> list[Path]:
         )  # fmt: skip
     names = sorted(set(read_json(index).get("weight_map", {}).values()))
     if not names:
-        raise KormoError(
-            str(index), "no weight_map", "it says where each weight is", "copy the checkpoint again"
-        )
+        raise KormoError(str(index), "no weight_map", "it says where each weight is", "copy the checkpoint again")
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
             raise KormoError(

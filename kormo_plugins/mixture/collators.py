@@ -98,9 +98,7 @@ def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]
-    return SampleRows(
-        ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows])
-    )
+    return SampleRows(ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows]))
 
 
 def _filled(row: Mapping[str, Any]) -> int:

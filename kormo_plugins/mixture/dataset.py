@@ -57,9 +57,7 @@ class SampleRows(Sequence[dict[str, Any]]):
         row = slice(place, place + 1) if place >= 0 else slice(len(self) + place, len(self) + place + 1)
         labels = np.empty_like(self.input_ids[row])
         nothing = np.zeros(0, np.int64)
-        gather.fill_labels(
-            self.input_ids[row], self.position_ids[row], self.filled[row], False, nothing, labels
-        )
+        gather.fill_labels(self.input_ids[row], self.position_ids[row], self.filled[row], False, nothing, labels)
         return {
             "input_ids": self.input_ids[place],
             "labels": labels[0],
@@ -161,9 +159,7 @@ class MixtureDataset:
         if self._from_disk:
             self._read_ahead(chosen)
         shape = len(chosen), self.row_length
-        out = SampleRows(
-            buffers.empty(shape), buffers.empty(shape), np.empty(shape[0], np.int64), chosen[:, 0]
-        )
+        out = SampleRows(buffers.empty(shape), buffers.empty(shape), np.empty(shape[0], np.int64), chosen[:, 0])
         bad = gather.fill_rows(
             chosen,
             self._plans,
@@ -268,9 +264,7 @@ class MixtureDataset:
             "row_length": self.row_length,
             "pad_id": self.pad_id,
             "tokenizer": self.rows[self.names[0]].shards.manifest["tokenizer"],
-            "sources": {
-                name: {"identity": plan.identity, "rows": plan.rows} for name, plan in self.rows.items()
-            },
+            "sources": {name: {"identity": plan.identity, "rows": plan.rows} for name, plan in self.rows.items()},
             "stages": self.mixing.stages(),
         }
 
@@ -320,12 +314,8 @@ def open_mixture(
     mixture = dict(recipe.mixture)
     name = mixture.pop("name")
     settings = found.params("mixing", name, mixture, "kormo.mixture")
-    sizes = {
-        source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()
-    }
-    mixing = found.load("mixing", name)(
-        sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps
-    )
+    sizes = {source: SourceSize(plan.rows, int(plan.manifest["tokens_placed"])) for source, plan in plans.items()}
+    mixing = found.load("mixing", name)(sizes, settings, row_length=row_length, global_batch=global_batch, steps=steps)
     chosen = getattr(settings, "shuffle_seed", None)
     return MixtureDataset(
         plans,

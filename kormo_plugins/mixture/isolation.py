@@ -16,9 +16,7 @@ BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
 """Backends that isolate by positions that restart, at any batch size."""
 
 
-def check_isolation(
-    collator: str, params: Any, attention: str, *, micro_batch: int, context_parallel: int = 1
-) -> None:
+def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: int, context_parallel: int = 1) -> None:
     """Refuses a recipe whose documents would see each other although its collator says that they do not.
 
     Args:

@@ -29,9 +29,7 @@ _S30, _S27, _S31, _ONE = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 
 def key(*parts: str | int) -> np.uint64:
     """A 64-bit key from names and numbers: the first eight bytes of SHA-256 over their canonical JSON."""
-    return np.uint64(
-        int.from_bytes(hashlib.sha256(canonical_json(list(parts)).encode()).digest()[:8], "little")
-    )
+    return np.uint64(int.from_bytes(hashlib.sha256(canonical_json(list(parts)).encode()).digest()[:8], "little"))
 
 
 @njit(cache=True, nogil=True, inline="always")

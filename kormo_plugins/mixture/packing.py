@@ -87,9 +87,7 @@ def concat(lengths: NDArray[np.int64], row_length: int, params: ConcatParams) ->
     lengths = np.asarray(lengths, np.int64)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    cuts = np.union1d(np.arange(0, total + 1, row_length), np.concatenate([[0], ends, [total]])).astype(
-        np.int64
-    )
+    cuts = np.union1d(np.arange(0, total + 1, row_length), np.concatenate([[0], ends, [total]])).astype(np.int64)
     begin, stop = cuts[:-1], cuts[1:]
     document = np.searchsorted(ends, begin, "right")
     rows = np.append(np.searchsorted(begin, np.arange(0, total, row_length)), len(begin)).astype(np.int64)

@@ -40,12 +40,9 @@ class StageParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     from_tokens: int = Field(
         gt=0,
-        description="tokens of the run, padding included, from which on this stage holds; "
-        "rounded up to a whole step",
+        description="tokens of the run, padding included, from which on this stage holds; rounded up to a whole step",
     )
-    weights: Weights | None = Field(
-        None, description="as `weights` of the mixture; null: the sources' own sizes"
-    )
+    weights: Weights | None = Field(None, description="as `weights` of the mixture; null: the sources' own sizes")
     temperature: float | None = Field(None, gt=0, description="null: that of the mixture")
 
 
@@ -85,9 +82,7 @@ class CollatorParams(BaseModel):
     predict_first: bool = Field(
         False, description="predict the first token of a document from the last one of the document before it"
     )
-    ignore_tokens: tuple[int, ...] = Field(
-        (), description="ids that are left out of the loss, such as that of <think>"
-    )
+    ignore_tokens: tuple[int, ...] = Field((), description="ids that are left out of the loss, such as that of <think>")
     sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
 
 
@@ -102,9 +97,7 @@ class DocumentMaskParams(CollatorParams):
 class CausalParams(CollatorParams):
     """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
 
-    predict_first: bool = Field(
-        True, description="predict the first token of a document from the one before it"
-    )
+    predict_first: bool = Field(True, description="predict the first token of a document from the one before it")
 
 
 class MixtureRecipe(BaseModel):

@@ -95,13 +95,9 @@ def batch(
         KormoError: a step or rank that the run does not have, or a global batch that does not divide.
     """
     if not 0 <= step < dataset.steps:
-        raise KormoError(
-            "--step", str(step), f"the run has the steps 0 to {dataset.steps - 1}", "choose one of them"
-        )
+        raise KormoError("--step", str(step), f"the run has the steps 0 to {dataset.steps - 1}", "choose one of them")
     if not 0 <= rank < world_size:
-        raise KormoError(
-            "--rank", str(rank), f"with {world_size} ranks they are 0 to {world_size - 1}", "choose one"
-        )
+        raise KormoError("--rank", str(rank), f"with {world_size} ranks they are 0 to {world_size - 1}", "choose one")
     size = micro_batch or max(1, dataset.global_batch // world_size)
     if dataset.global_batch % (size * world_size):
         raise KormoError(
@@ -120,9 +116,7 @@ def batch(
     }
 
 
-def _sample(
-    dataset: MixtureDataset, index: int, decode: Callable[[NDArray[Any]], str] | None
-) -> dict[str, Any]:
+def _sample(dataset: MixtureDataset, index: int, decode: Callable[[NDArray[Any]], str] | None) -> dict[str, Any]:
     sample = dataset.sample(index)
     shards = dataset.rows[sample.source].shards
     documents = []

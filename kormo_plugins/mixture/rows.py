@@ -68,9 +68,7 @@ def build_rows(
         KormoError: unfinished shards, or a policy whose pieces do not account for every token.
     """
     if not 2 <= row_length < 1 << 32:
-        raise KormoError(
-            "sequence_len", str(row_length), "a row holds from 2 to 2^32 - 1 tokens", "change it"
-        )
+        raise KormoError("sequence_len", str(row_length), "a row holds from 2 to 2^32 - 1 tokens", "change it")
     found = plugins or registry()
     if isinstance(params, dict) or params is None:
         params = found.params("packing", policy, params or {}, f"packing {policy}")
@@ -155,14 +153,10 @@ class _Plan:
         write_json(self.out / ROWS_MANIFEST, record)
         return stats
 
-    def _check(
-        self, packing: Packing, sizes: NDArray[np.int64], lengths: NDArray[np.int64], policy: str
-    ) -> None:
+    def _check(self, packing: Packing, sizes: NDArray[np.int64], lengths: NDArray[np.int64], policy: str) -> None:
         """Every piece lies inside its document, no two overlap, and no row is longer than a row."""
         counts = np.diff(packing.rows)
-        whole = not len(sizes) or (
-            packing.rows[0] == 0 and packing.rows[-1] == len(sizes) and counts.min() > 0
-        )
+        whole = not len(sizes) or (packing.rows[0] == 0 and packing.rows[-1] == len(sizes) and counts.min() > 0)
         known = not len(sizes) or (packing.document.min() >= 0 and packing.document.max() < len(lengths))
         inside = known and not (
             (sizes <= 0).any() or (packing.start < 0).any() or (packing.end > lengths[packing.document]).any()

@@ -146,9 +146,7 @@ def weighted(
         parts.append((start, stage.weights, stage.temperature or params.temperature, where))
     token_shares = [shares(weights, tokens, temperature, where) for _, weights, temperature, where in parts]
     rates = [np.array([share[name] for name in names]) / per_row for share in token_shares]
-    mixing = Weighted(
-        names, [part[0] for part in parts], [r / r.sum() for r in rates], token_shares, global_batch
-    )
+    mixing = Weighted(names, [part[0] for part in parts], [r / r.sum() for r in rates], token_shares, global_batch)
     check_epochs(mixing, {n: sources[n].rows for n in names}, params.max_epochs, steps)
     return mixing
 
@@ -178,9 +176,7 @@ def check_epochs(
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if mixing.counts(middle)[place] <= allowed else (low, middle)
-        short.append(
-            f"{name} at step {low:,} of {steps:,} ({final[place] / rows[name]:.2f} epochs of {limit:g})"
-        )
+        short.append(f"{name} at step {low:,} of {steps:,} ({final[place] / rows[name]:.2f} epochs of {limit:g})")
     if short:
         raise KormoError(
             "kormo.mixture.max_epochs",

@@ -135,9 +135,7 @@ class Encoder:
         """Builds tiktoken's side: ranks, and one private character per added token that applies."""
         import tiktoken
 
-        allowed = sorted(
-            (t for t in spec["added_tokens"] if not t["special"]), key=lambda t: -len(t["content"])
-        )
+        allowed = sorted((t for t in spec["added_tokens"] if not t["special"]), key=lambda t: -len(t["content"]))
         count = len(ranks.ranks)
         self._stand_in = {token["content"]: chr(PRIVATE + 1 + n) for n, token in enumerate(allowed)}
         self._added = re.compile("|".join(re.escape(content) for content in self._stand_in) or r"(?!)")
@@ -150,9 +148,7 @@ class Encoder:
         self._verdicts = np.zeros(0x110000, np.uint8)  # 0 not met, 1 agreed, 2 disputed
         self._verdicts[PRIVATE : PRIVATE + len(special)] = 2
 
-    def encode(
-        self, texts: Sequence[str], names: Sequence[str]
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    def encode(self, texts: Sequence[str], names: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Ids of a batch of documents, without any token in front or behind.
 
         Args:
@@ -182,9 +178,7 @@ class Encoder:
         ]
         return np.concatenate([ids for ids, _ in parts]), np.concatenate([lengths for _, lengths in parts])
 
-    def _by_tiktoken(
-        self, texts: Sequence[str], names: Sequence[str]
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    def _by_tiktoken(self, texts: Sequence[str], names: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         joined = chr(PRIVATE) + chr(PRIVATE).join(texts)
         if self._stand_in:
             joined = self._added.sub(lambda match: self._stand_in[match[0]], joined)
@@ -252,10 +246,7 @@ class Encoder:
             self._verdicts[points] = 1
             return
         cuts, other_cuts = np.cumsum(lengths)[:-1], np.cumsum(other_lengths)[:-1]
-        same = [
-            np.array_equal(a, b)
-            for a, b in zip(np.split(ids, cuts), np.split(others, other_cuts), strict=True)
-        ]
+        same = [np.array_equal(a, b) for a, b in zip(np.split(ids, cuts), np.split(others, other_cuts), strict=True)]
         self._verdicts[points] = np.where(np.reshape(same, (len(points), -1)).all(1), 1, 2)
 
     def agrees(self, texts: Sequence[str], names: Sequence[str]) -> str | None:

@@ -80,9 +80,7 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
             "build it (again); finished files in it are kept",
         ) from None
     except (OSError, ValueError) as error:
-        raise KormoError(
-            str(path), f"{type(error).__name__}: {error}", "it cannot be read as JSON", REBUILD
-        ) from None
+        raise KormoError(str(path), f"{type(error).__name__}: {error}", "it cannot be read as JSON", REBUILD) from None
     if not isinstance(value, dict) or value.get("format") != expected_format:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
         raise KormoError(
@@ -118,7 +116,5 @@ def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:
         try:
             records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
         except (KeyError, TypeError, ValueError):
-            raise KormoError(
-                str(where), f"the record of {name!r}", "it lacks a size or a checksum", REBUILD
-            ) from None
+            raise KormoError(str(where), f"the record of {name!r}", "it lacks a size or a checksum", REBUILD) from None
     return records

@@ -42,9 +42,7 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
     size = path.stat().st_size if path.is_file() else -1
     if size < 0 or (count is not None and size != count * kind.itemsize):
         expected = f"{count * kind.itemsize:,} bytes" if count is not None else "a file"
-        raise KormoError(
-            str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD
-        )
+        raise KormoError(str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD)
     if not size:
         return np.zeros(0, kind)
     with path.open("rb") as file:
@@ -88,9 +86,7 @@ class Shards:
     def files(self) -> dict[str, FileRecord]:
         """File name -> size and checksum, for every data file of the source."""
         where = self.folder / SHARDS_MANIFEST
-        return {
-            n: r for shard in self.manifest["shards"] for n, r in file_records(shard["files"], where).items()
-        }
+        return {n: r for shard in self.manifest["shards"] for n, r in file_records(shard["files"], where).items()}
 
     @cached_property
     def identity(self) -> str:
@@ -100,9 +96,7 @@ class Shards:
                 "format": FORMAT,
                 "tokenizer": self.manifest["tokenizer"],
                 "dtype": self.dtype.str,
-                "files": [
-                    [n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))
-                ],
+                "files": [[n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))],
             }
         )
 
@@ -200,9 +194,7 @@ def last_at_most(offsets: NDArray[np.int64], value: int) -> int:
     while high - low > 512:
         first, last = int(offsets[low]), int(offsets[high])
         guess = (low + high) // 2 if halve else low + (high - low) * (value - first) // (last - first)
-        margin = (
-            0 if halve else 256
-        )  # probes on both sides, less than a page apart, close the bracket at once
+        margin = 0 if halve else 256  # probes on both sides, less than a page apart, close the bracket at once
         for probe in (guess - margin, guess + margin):
             if low < probe < high:
                 low, high = (probe, high) if int(offsets[probe]) <= value else (low, probe)

@@ -114,9 +114,7 @@ def tokenize_source(
                 "the fast way is not exact for this tokenizer",
                 "build with fast=False",
             ) from None
-        log.warning(
-            "%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found
-        )
+        log.warning("%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found)
         records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, progress)
     kinds = sorted({record["encoder"] for record in records})
     about = {

@@ -23,9 +23,7 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
         if path.is_file():
             manifest = read_json(path, kind)
             parts = manifest["shards"] if name == SHARDS_MANIFEST else [manifest]
-            return {
-                file: record for part in parts for file, record in file_records(part["files"], path).items()
-            }
+            return {file: record for part in parts for file, record in file_records(part["files"], path).items()}
     raise KormoError(
         str(folder),
         "no finished manifest",

@@ -85,9 +85,7 @@ class ShardWriter:
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any]) -> None:
         self.folder, self.name, self.dtype = folder, name, dtype
         self.documents = self.tokens = 0
-        self._files = {
-            suffix: HashedFile(folder / f"{name}{suffix}") for suffix in (IDS, OFFSETS, NAMES, NAME_OFFSETS)
-        }
+        self._files = {suffix: HashedFile(folder / f"{name}{suffix}") for suffix in (IDS, OFFSETS, NAMES, NAME_OFFSETS)}
         self._name_bytes = 0
         self._files[OFFSETS].write(np.zeros(1, "<i8"))
         self._files[NAME_OFFSETS].write(np.zeros(1, "<i8"))
@@ -128,17 +126,13 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         if kind is not None:
             for file in self._files.values():
                 file.discard()
 
 
-def finish_source(
-    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]
-) -> dict[str, Any]:
+def finish_source(out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
     """Writes `shards.json`, the last file of a source, and returns what it holds.
 
     Args:

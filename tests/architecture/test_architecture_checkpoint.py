@@ -71,9 +71,7 @@ def published(folder: Path) -> dict[str, torch.Tensor]:
         "lm_head.weight": (125184, 16),
     }
     generator = torch.Generator().manual_seed(0)
-    weights = {
-        name: (torch.randn(shape, generator=generator) / 4).bfloat16() for name, shape in shapes.items()
-    }
+    weights = {name: (torch.randn(shape, generator=generator) / 4).bfloat16() for name, shape in shapes.items()}
     halves = list(weights)[::2], list(weights)[1::2]
     index: dict[str, Any] = {"metadata": {"total_size": 0}, "weight_map": {}}
     for number, names in enumerate(halves, start=1):
@@ -81,9 +79,7 @@ def published(folder: Path) -> dict[str, torch.Tensor]:
         save_file({name: weights[name] for name in names}, folder / file, metadata={"format": "pt"})
         index["weight_map"] |= dict.fromkeys(names, file)
     (folder / "config.json").write_text(json.dumps(PUBLISHED_CONFIG))
-    (folder / "generation_config.json").write_text(
-        json.dumps({"bos_token_id": 125030, "eos_token_id": 125031})
-    )
+    (folder / "generation_config.json").write_text(json.dumps({"bos_token_id": 125030, "eos_token_id": 125031}))
     (folder / INDEX).write_text(json.dumps(index))
     (folder / "_modeling_kormo.py").write_text("raise RuntimeError('remote code was run')")
     (folder / "_configuration_kormo.py").write_text("raise RuntimeError('remote code was run')")
@@ -125,9 +121,7 @@ def test_initial_checkpoint_is_the_initial_model(checkpoint: Path, config: Any) 
     for name, weight in model.state_dict().items():
         assert weight.dtype == torch.bfloat16 and torch.equal(weight, expected[name]), name
     written = json.loads((checkpoint / "config.json").read_text())
-    assert (
-        written["use_cache"] is True and written["dtype"] == "bfloat16" and written["model_type"] == "kormo"
-    )
+    assert written["use_cache"] is True and written["dtype"] == "bfloat16" and written["model_type"] == "kormo"
     assert "_name_or_path" not in written
     settings = model.generation_config
     assert {key: getattr(settings, key) for key in (*GENERATION, *IDS)} == {**GENERATION, **IDS}
@@ -287,9 +281,7 @@ def _pickled(folder: Path) -> None:
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
     ],
 )
-def test_a_damaged_checkpoint_is_not_exported(
-    checkpoint: Path, tmp_path: Path, damage: Any, told: str
-) -> None:
+def test_a_damaged_checkpoint_is_not_exported(checkpoint: Path, tmp_path: Path, damage: Any, told: str) -> None:
     source = tmp_path / "damaged"
     shutil.copytree(checkpoint, source)
     damage(source)

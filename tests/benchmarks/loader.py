@@ -95,9 +95,7 @@ def main() -> None:
         )
         peer = STEPS * BATCH * ROW / measure.seconds(lambda: [None for _ in peer_loader], 2)
     print(f"{STEPS * BATCH * ROW / 1e6:.0f} million tokens in batches of {BATCH} x {ROW}")
-    measure.result(
-        "loader", "million tokens/s/core", ours / 1e6, peer / 1e6, "datatrove DatatroveFolderDataset"
-    )
+    measure.result("loader", "million tokens/s/core", ours / 1e6, peer / 1e6, "datatrove DatatroveFolderDataset")
 
 
 if __name__ == "__main__":

@@ -45,13 +45,9 @@ def real_text(limit: int = 40_000_000) -> tuple[list[str], str]:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    words = [
-        "".join(rng.choice(list("etaoinshr가나다라마바사아"), rng.integers(1, 9))) for _ in range(20_000)
-    ]
+    words = ["".join(rng.choice(list("etaoinshr가나다라마바사아"), rng.integers(1, 9))) for _ in range(20_000)]
     sizes = rng.lognormal(5, 1.2, limit // 4000).astype(int).clip(1, 20_000)
-    return [
-        " ".join(rng.choice(words, size)) for size in sizes
-    ], "made-up text: set KORMO_TEST_TEXT for real text"
+    return [" ".join(rng.choice(words, size)) for size in sizes], "made-up text: set KORMO_TEST_TEXT for real text"
 
 
 def result(name: str, unit: str, ours: float, peer: float, peer_name: str, *, lower: bool = False) -> None:

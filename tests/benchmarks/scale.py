@@ -72,9 +72,7 @@ def run(root: Path, documents: int, sources: int) -> dict[str, float]:
             stats.append(json.loads((rows[name] / "rows.json").read_text()))
             continue
         stats.append(
-            build_rows(
-                path, ROW, "best_fit", None, rows[name], progress=lambda done, total: peak.append(anonymous())
-            )
+            build_rows(path, ROW, "best_fit", None, rows[name], progress=lambda done, total: peak.append(anonymous()))
         )
     built = time.perf_counter() - begin
     tokens, count = sum(s["tokens"] for s in stats), sum(s["rows"] for s in stats)
@@ -111,9 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=float, default=1e9)
     parser.add_argument("--sources", type=int, default=20)
-    parser.add_argument(
-        "--folder", type=Path, help="kept afterwards, and used if built; a temporary one by default"
-    )
+    parser.add_argument("--folder", type=Path, help="kept afterwards, and used if built; a temporary one by default")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:

@@ -7,9 +7,7 @@ The ids must be equal.
 
 from __future__ import annotations
 
-if (
-    __name__ != "__main__"
-):  # this folder comes first on the path: `import tokenize` means the standard library's
+if __name__ != "__main__":  # this folder comes first on the path: `import tokenize` means the standard library's
     import importlib.util
     import sys
     import sysconfig

@@ -30,9 +30,7 @@ def random_lengths(rng: np.random.Generator) -> list[int]:
     row = int(rng.choice([2, 3, 16, 100, 4096]))
     kinds = [0, 1, 2, row - 1, row, row + 1, 2 * row, 3 * row + 1]
     count = int(rng.integers(1, 60))
-    lengths = [
-        int(rng.choice(kinds)) if rng.random() < 0.4 else int(rng.integers(0, 4 * row)) for _ in range(count)
-    ]
+    lengths = [int(rng.choice(kinds)) if rng.random() < 0.4 else int(rng.integers(0, 4 * row)) for _ in range(count)]
     if rng.random() < 0.05:
         lengths[0] = 1_000_000
     return [*lengths, 1] if not sum(lengths) else lengths
@@ -47,9 +45,7 @@ def check_corpus(folder: Path, number: int) -> None:
     stats = build_rows(shards, row_length, policy, params, folder / "rows", window=window)
     source = Shards(shards)
     plan = Rows(folder / "rows", source)
-    assert (
-        stats["tokens"] == source.tokens == sum(lengths) == stats["tokens_placed"] + stats["tokens_dropped"]
-    )
+    assert stats["tokens"] == source.tokens == sum(lengths) == stats["tokens_placed"] + stats["tokens_dropped"]
     taken = np.zeros(source.tokens, np.int64)
     for start, length in zip(plan.start, plan.length, strict=True):
         taken[start : start + int(length)] += 1
@@ -140,9 +136,7 @@ def overlapping(lengths: np.ndarray, row_length: int, params: object) -> Packing
 
 
 @pytest.mark.parametrize("policy", [careless, overlapping])
-def test_a_policy_that_loses_or_repeats_tokens_is_refused(
-    tmp_path: Path, policy: object, monkeypatch
-) -> None:
+def test_a_policy_that_loses_or_repeats_tokens_is_refused(tmp_path: Path, policy: object, monkeypatch) -> None:
     shards = write_source(tmp_path / "s", [5, 9])
     plugins = Registry()
     monkeypatch.setattr(plugins, "load", lambda kind, name: policy)

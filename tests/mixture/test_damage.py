@@ -100,9 +100,7 @@ def test_a_manifest_may_not_point_outside_its_folder(built: tuple[Path, Path]) -
         verify(built[0])
 
 
-def test_a_plan_that_points_outside_is_stopped_before_it_is_read(
-    mixture: OpenMixture, tmp_path: Path
-) -> None:
+def test_a_plan_that_points_outside_is_stopped_before_it_is_read(mixture: OpenMixture, tmp_path: Path) -> None:
     data = mixture(sources={"ko": [100] * 50}, steps=2, global_batch=50)
     path = data.rows["ko"].folder / "segments.start.bin"
     starts = np.fromfile(path, "<i8")

@@ -141,13 +141,9 @@ def test_flash_attention_is_given_the_borders(monkeypatch: pytest.MonkeyPatch) -
     def varlen(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **given: Any) -> torch.Tensor:
         calls.append(given)
         out = torch.empty_like(q)
-        for start, end in zip(
-            given["cu_seqlens_q"][:-1].tolist(), given["cu_seqlens_q"][1:].tolist(), strict=True
-        ):
+        for start, end in zip(given["cu_seqlens_q"][:-1].tolist(), given["cu_seqlens_q"][1:].tolist(), strict=True):
             parts = (x[start:end].transpose(0, 1) for x in (q, k, v))
-            out[start:end] = torch.nn.functional.scaled_dot_product_attention(
-                *parts, is_causal=True
-            ).transpose(0, 1)
+            out[start:end] = torch.nn.functional.scaled_dot_product_attention(*parts, is_causal=True).transpose(0, 1)
         return out
 
     def dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **given: Any) -> torch.Tensor:
@@ -167,9 +163,7 @@ def test_flash_attention_is_given_the_borders(monkeypatch: pytest.MonkeyPatch) -
     out = flash._flash_attention_forward(
         q, k, v, None, LENGTH, is_causal=True, position_ids=batch["position_ids"], **borders
     )
-    expected = [row * LENGTH + start for row, bounds in enumerate(pieces) for start, _ in bounds] + [
-        2 * LENGTH
-    ]
+    expected = [row * LENGTH + start for row, bounds in enumerate(pieces) for start, _ in bounds] + [2 * LENGTH]
     assert calls[0]["cu_seqlens_q"].tolist() == expected
     assert calls[0]["max_seqlen_q"] == max(e - s for bounds in pieces for s, e in bounds)
     for row, bounds in enumerate(pieces):
@@ -222,9 +216,7 @@ def expected_labels(rows: SampleRows, predict_first: bool, ignore: tuple[int, ..
 @pytest.mark.parametrize("ignore", [(), (3, 9)])
 def test_labels(predict_first: bool, ignore: tuple[int, ...]) -> None:
     rows, _ = random_rows(np.random.default_rng(4), 5)
-    collate = DocumentMask(
-        DocumentMaskParams(predict_first=predict_first, ignore_tokens=ignore, sources=True)
-    )
+    collate = DocumentMask(DocumentMaskParams(predict_first=predict_first, ignore_tokens=ignore, sources=True))
     batch = collate(rows)
     assert (batch["labels"].numpy() == expected_labels(rows, predict_first, ignore)).all()
     assert batch["sources"].tolist() == [0] * 5

@@ -86,9 +86,7 @@ def test_a_million_steps_are_reached_at_once() -> None:
     begin = time.perf_counter()
     counts = mixing.counts(1_000_000)
     assert time.perf_counter() - begin < 5.0
-    assert (
-        np.abs(counts - 512e6 * np.array([1 + n**2 for n in sorted(range(20), key=str)]) / 2490).max() < 1.001
-    )
+    assert np.abs(counts - 512e6 * np.array([1 + n**2 for n in sorted(range(20), key=str)]) / 2490).max() < 1.001
 
 
 def test_a_tree_of_weights() -> None:

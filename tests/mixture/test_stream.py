@@ -34,9 +34,7 @@ class From(torch.utils.data.Sampler):
         return self.end - self.offset
 
 
-def stream(
-    data: MixtureDataset, world: int, micro_batch: int, *, start: int = 0, workers: int = 0
-) -> list[bytes]:
+def stream(data: MixtureDataset, world: int, micro_batch: int, *, start: int = 0, workers: int = 0) -> list[bytes]:
     """The rows of every step, in slot order, as all ranks get them through accelerate's loaders."""
     loaders = []
     for rank in range(world):
@@ -92,9 +90,7 @@ def test_a_spawned_worker_reads_the_same(mixture: OpenMixture) -> None:
         collate_fn=DocumentMask(DocumentMaskParams()),
     )
     for step, batch in enumerate(loader):
-        assert (
-            batch["input_ids"].numpy() == data.__getitems__(range(8 * step, 8 * step + 8)).input_ids
-        ).all()
+        assert (batch["input_ids"].numpy() == data.__getitems__(range(8 * step, 8 * step + 8)).input_ids).all()
 
 
 def test_rows_hold_the_documents_that_the_sample_names(mixture: OpenMixture) -> None:
@@ -106,9 +102,7 @@ def test_rows_hold_the_documents_that_the_sample_names(mixture: OpenMixture) -> 
         ids = np.concatenate(pieces)
         assert (row["input_ids"][: len(ids)] == ids).all()
         assert (row["input_ids"][len(ids) :] == PAD).all() and row["filled"] == len(ids)
-        positions = np.concatenate(
-            [np.arange(len(p)) for p in pieces] + [np.arange(len(row["labels"]) - len(ids))]
-        )
+        positions = np.concatenate([np.arange(len(p)) for p in pieces] + [np.arange(len(row["labels"]) - len(ids))])
         assert (row["position_ids"] == positions).all()
         assert row["source"] == data.names.index(sample.source)
 
@@ -136,9 +130,7 @@ def test_another_seed_is_another_order_of_the_same_rows(mixture: OpenMixture) ->
     assert (named.locate(range(480)) == one.locate(range(480))).all()
 
 
-def test_data_larger_than_memory_gives_the_same_rows(
-    mixture: OpenMixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_larger_than_memory_gives_the_same_rows(mixture: OpenMixture, monkeypatch: pytest.MonkeyPatch) -> None:
     here = mixture(WEIGHTS)
     monkeypatch.setattr(dataset, "memory", lambda: 1000)
     asked: list[int] = []

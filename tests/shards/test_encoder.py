@@ -140,9 +140,7 @@ def blocked(spec: dict) -> None:
     spec["model"]["merges"] += [["W", "Z"], ["Q", "W"], ["QW", "Z"]]
 
 
-@pytest.mark.parametrize(
-    "edit", [two_ways, unreachable, no_normal_form, other_split, stripping, wide_space, blocked]
-)
+@pytest.mark.parametrize("edit", [two_ways, unreachable, no_normal_form, other_split, stripping, wide_space, blocked])
 def test_a_tokenizer_that_cannot_be_converted_falls_back(tmp_path: Path, edit: object) -> None:
     folder = train(tmp_path, edit=edit)  # type: ignore[arg-type]
     found = Encoder(folder)

@@ -69,9 +69,7 @@ def test_shards_hold_every_document_in_order(tokenizer: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("bos", "eos"), [(None, None), (300, None), (None, 301)])
-def test_documents_may_go_without_marks(
-    tokenizer: Path, tmp_path: Path, bos: int | None, eos: int | None
-) -> None:
+def test_documents_may_go_without_marks(tokenizer: Path, tmp_path: Path, bos: int | None, eos: int | None) -> None:
     docs = documents(40)
     tokenize_source(docs, tokenizer, tmp_path, source="mix", bos_id=bos, eos_id=eos)
     shards, encoder = Shards(tmp_path), Encoder(tokenizer)
