@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.architecture.family import KORMO, torch_dtype
 from kormo_plugins.architecture.files import (
     SHARD_BYTES,
     config_json,
@@ -20,6 +19,8 @@ from kormo_plugins.architecture.files import (
     write_sharded,
 )
 from kormo_plugins.architecture.initialization import draw
+from kormo_plugins.architecture.registration import config as new_config
+from kormo_plugins.architecture.registration import register, torch_dtype
 from kormo_plugins.architecture.shape import KormoArchitecture, parameters
 from kormo_plugins.errors import KormoError, closest
 
@@ -59,7 +60,7 @@ def write_initial(
     import torch
     from transformers import AutoModelForCausalLM
 
-    KORMO.register()
+    register()
     length, kind = tokenizer_length(tokenizer), torch_dtype(dtype)
     ids: dict[str, Any] = {
         "bos_token_id": bos_token_id,
@@ -67,7 +68,7 @@ def write_initial(
         "pad_token_id": pad_token_id,
     }
     generation_json = generation_config(generation, ids)
-    config = KORMO.config(params, vocab_size=length, **ids)
+    config = new_config(params, vocab_size=length, **ids)
     config.dtype = kind
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins import __version__
-from kormo_plugins.architecture.family import KORMO, MODEL_TYPE
 from kormo_plugins.architecture.files import (
     INDEX,
     config_json,
@@ -24,6 +23,7 @@ from kormo_plugins.architecture.files import (
     write_weights,
 )
 from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
+from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     Raises:
         KormoError: not a KORMo checkpoint; damaged or missing files; `out` is something else; unequal logits.
     """
-    KORMO.register()
+    register()
     config = _config(checkpoint, MODEL_TYPE)
     return _convert(checkpoint, out, _readable_by_all(llama_config(config)), TO_LLAMA)
 
 
 def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     """Writes a plain Llama checkpoint as a KORMo one: the inverse of `export_llama`, with the same checks."""
-    KORMO.register()
+    register()
     config = _config(checkpoint, "llama")
     return _convert(checkpoint, out, config_json(kormo_config(config)), FROM_LLAMA)
 

@@ -1,0 +1,130 @@
+"""The type `kormo` in transformers and Axolotl, and its configuration from a shape.
+
+Everything else in this room stands on these two functions; `family.py` puts them behind the contract.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.architecture.shape import KormoArchitecture, model_rows
+from kormo_plugins.errors import KormoError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
+
+MODEL_TYPE = "kormo"
+DTYPES = ("float32", "bfloat16", "float16")
+"""Dtypes that weights may be stored in."""
+
+
+def register() -> None:
+    """Teaches transformers, and Axolotl where it is installed, the type `kormo`. Calling it again changes
+    nothing."""
+    import transformers
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+    from kormo_plugins.architecture.configuration import KORMoConfig
+    from kormo_plugins.architecture.modeling import KORMoForCausalLM, KORMoModel
+
+    AutoConfig.register(MODEL_TYPE, KORMoConfig, exist_ok=True)
+    AutoModel.register(KORMoConfig, KORMoModel, exist_ok=True)
+    AutoModelForCausalLM.register(KORMoConfig, KORMoForCausalLM, exist_ok=True)
+    # `transformers serve` looks the class that config.json names up in the package itself.
+    setattr(transformers, KORMoForCausalLM.__name__, KORMoForCausalLM)
+    if importlib.util.find_spec("axolotl"):
+        _register_with_axolotl()
+
+
+def config(
+    params: KormoArchitecture,
+    *,
+    vocab_size: int,
+    bos_token_id: int | None,
+    eos_token_id: int | list[int] | None,
+    pad_token_id: int | None,
+) -> PretrainedConfig:
+    """The configuration of a new model.
+
+    Args:
+        params: its shape.
+        vocab_size: length of the tokenizer; the model gets `model_rows` of it.
+        bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
+    Raises:
+        KormoError: an id is not one of the tokenizer's.
+    """
+    from kormo_plugins.architecture.configuration import KORMoConfig
+
+    ids: dict[str, Any] = {
+        "bos_token_id": bos_token_id,
+        "eos_token_id": eos_token_id,
+        "pad_token_id": pad_token_id,
+    }
+    check_ids(ids, vocab_size)
+    shape: dict[str, Any] = params.model_dump(exclude={"vocab_multiple", "rope_theta"})
+    return KORMoConfig(
+        **shape,
+        **ids,
+        vocab_size=model_rows(vocab_size, params.vocab_multiple),
+        rope_parameters={"rope_type": "default", "rope_theta": params.rope_theta},
+        hidden_act="silu",
+        attention_bias=False,
+        attention_dropout=0.0,
+        mlp_bias=False,
+        use_cache=True,
+        architectures=["KORMoForCausalLM"],
+    )
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The dtype of that name.
+
+    Raises:
+        KormoError: not one of `DTYPES`.
+    """
+    import torch
+
+    if name not in DTYPES:
+        raise KormoError("a model's dtype", repr(name), "weights are not stored so", f"use {' or '.join(DTYPES)}")
+    return getattr(torch, name)
+
+
+def check_ids(ids: Mapping[str, int | list[int] | None], vocab_size: int) -> None:
+    """Refuses special-token ids that the tokenizer does not have.
+
+    Raises:
+        KormoError: naming the first such id.
+    """
+    for name, value in ids.items():
+        for token in value if isinstance(value, list) else [value]:
+            if token is not None and not 0 <= token < vocab_size:
+                raise KormoError(
+                    name, str(token), f"the tokenizer has the ids 0 to {vocab_size - 1}",
+                    "give the id that the tokenizer has for that token",
+                )  # fmt: skip
+
+
+def _register_with_axolotl() -> None:
+    """Tells Axolotl which of its own patches must not be tried: they import
+    `transformers.models.<type>.modeling_<type>`, which a type from outside transformers does not have."""
+    from axolotl.model_support import (
+        VANILLA_CAUSAL_LM,
+        ModelProfile,
+        ModelSupport,
+        Unsupported,
+        get_model_support,
+        register_model_support,
+    )
+
+    if get_model_support(MODEL_TYPE) is not None:
+        return
+    reason = "The patch looks for a kormo module inside transformers; the classes are in kormo_plugins."
+    profile = ModelProfile(
+        family=VANILLA_CAUSAL_LM,
+        capabilities={name: Unsupported(reason) for name in ("lora_kernels", "cut_cross_entropy")},
+    )
+    support: Any = type("KORMoSupport", (ModelSupport,), {"model_types": (MODEL_TYPE,), "profile": profile})
+    register_model_support(support)
