@@ -87,6 +87,7 @@ class KormoPlugin(BasePlugin):
             run_folder.prepare(recipe, self.built, main=rank() == 0)
         self._apply(cfg, recipe, values)
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
+        cpu_ranks.use_all_cores()
 
     def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
         cfg.pop("extends", None)

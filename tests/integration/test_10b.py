@@ -48,7 +48,7 @@ def built(lab: Lab) -> dict[str, Any]:
         "extends": str(ROOT / "recipes/10b/pretrain.yml"), "plugins": [PLUGIN],
         "deepspeed": None, "sdpa_varlen": None, "output_dir": str(lab.out("stand_in")),
         "kormo": {
-            "architecture": tiny, "workspace": str(lab.folder / "artifacts"),
+            "architecture": tiny, "workspace": str(lab.folder / "artifacts-10b"),
             "data": {**DATA, "extends": []},
             "tokenizer": {"train": {**RECIPE["kormo"]["tokenizer"]["train"], "extends": []}},
             "precision": {**RECIPE["kormo"]["precision"], "master": None},
