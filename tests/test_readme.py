@@ -57,6 +57,7 @@ def test_every_command_names_a_recipe_that_is_sound(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("KORMO_DATA", str(tmp_path))
     monkeypatch.chdir(ROOT)
     recipes = {word for line in COMMANDS for word in line.split() if word.endswith(".yml")}
+    assert all((ROOT / recipe).is_file() for recipe in recipes)
     assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml"} <= recipes
     for recipe in recipes:
         validate(recipe)
