@@ -27,7 +27,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .bar{background:#e8ecf3;border-radius:3px;height:.9rem;min-width:8rem}
 .bar i{display:block;height:100%;background:#3566c9;
 border-radius:3px}blockquote{margin:.3rem 0;padding:.3rem .8rem;background:#f5f7fb;border-left:3px solid #c6cfdf;
-white-space:pre-wrap;overflow-wrap:anywhere;font-size:.88rem}.warn{color:#a33b00;font-weight:600}
+white-space:pre-wrap;overflow-wrap:anywhere;font-size:.88rem}.wide{overflow-x:auto}.warn{color:#a33b00;font-weight:600}
 small{color:#5b6475}
 """
 
@@ -77,7 +77,16 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     kinds = [" class=n" if name.endswith("#") else "" for name in names]
     cells = [f"<th{kind}>{_(name.rstrip('#'))}</th>" for name, kind in zip(names, kinds, strict=True)]
     lines = ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in rows]
-    return f"<table><tr>{''.join(cells)}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+    return (
+        f"<div class=wide><table><tr>{''.join(cells)}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
+    )
+
+
+def _lengths_rows(lengths: Mapping[str, int]) -> list[list[str]]:
+    """Documents by length, short ones first; a manifest sorts its keys as text."""
+    most = max(lengths.values(), default=1)
+    powers = sorted((int(power), count) for power, count in lengths.items())
+    return [[f"under {2**power:,}", f"{count:,}", _bar(count / most)] for power, count in powers]
 
 
 def _bar(share: float) -> str:
@@ -91,7 +100,7 @@ def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], toke
         made = source.written_by or (source.generator.name if source.generator else "")
         rows.append([
             _(name), _(source.language), _(source.license),
-            f"synthetic ({_(made or 'unknown')})" if source.synthetic or source.generator else "written by people",
+            f"synthetic ({_(made or 'unknown')})" if source.synthetic or source.generator else "not marked synthetic",
             f"{one['documents']:,}", f"{one['bytes'] / 1e6:,.2f}", f"{tokens[name]:,}" if name in tokens else "–",
             f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%", f"{one['held_out']['documents']:,}",
         ])  # fmt: skip
@@ -114,8 +123,7 @@ def _funnel(stats: Mapping[str, Any]) -> str:
 
 def _shapes(stats: Mapping[str, Any]) -> str:
     lengths, languages = stats["lengths"], stats["languages"]
-    most = max(lengths.values(), default=1)
-    by_length = [[f"under {2 ** int(k):,}", f"{count:,}", _bar(count / most)] for k, count in lengths.items()]
+    by_length = _lengths_rows(lengths)
     total = max(1, sum(entry["bytes"] for entry in languages.values()))
     by_language = [
         [_(code), f"{entry['documents']:,}", _bar(entry["bytes"] / total)] for code, entry in languages.items()
@@ -195,7 +203,7 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
              "| source | language | licence | origin | documents | bytes |", "|---|---|---|---|---|---|"]  # fmt: skip
     for name, source in recipe.sources.items():
         made = source.written_by or (source.generator.name if source.generator else "unknown")
-        origin = f"synthetic, by {made}" if source.synthetic or source.generator else "written by people"
+        origin = f"synthetic, by {made}" if source.synthetic or source.generator else "not marked synthetic"
         size = f"{stats[name]['documents']:,} | {stats[name]['bytes']:,}"
         lines.append(f"| {name} | {source.language} | {source.license} | {origin} | {size} |")
     lines += ["", "Steps: " + (", ".join(step.name for step in recipe.steps) or "none") + ".", ""]

@@ -97,4 +97,11 @@ def test_page_and_card(tmp_path: Path, components: Registry) -> None:
     card = dataset_card(recipe, stats)
     head = yaml.safe_load(card.split("---")[1])
     assert head["license"] == "cc-by-4.0" and head["language"] == ["ko"] and head["size_categories"] == ["n<1K"]
-    assert "| web | ko | CC-BY-4.0 | written by people | 19 |" in card
+    assert "| web | ko | CC-BY-4.0 | not marked synthetic | 19 |" in card
+
+
+def test_lengths_stand_in_the_order_of_numbers() -> None:
+    """A manifest sorts its keys as text, where 10 comes before 5."""
+    from kormo_plugins.corpus.report import _lengths_rows
+
+    assert [row[0] for row in _lengths_rows({"10": 3, "5": 1, "9": 2})] == ["under 32", "under 512", "under 1,024"]
