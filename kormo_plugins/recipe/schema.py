@@ -91,6 +91,10 @@ class KormoBlock(Strict):
         default=None, description="model family and every size; null: the base model's own"
     )
     tokenizer: TokenizerChoice | None = Field(default=None, description="the tokenizer; null: the base model's own")
+    role: Literal["base", "chat"] = Field(
+        default="base",
+        description="what the model ends with: a base model its text (<|EOS|>), a chat model its turn (<|EOT|>)",
+    )
     data: dict[str, Any] | None = Field(
         default=None, description="a dataset recipe: file, or mapping that may `extends`"
     )

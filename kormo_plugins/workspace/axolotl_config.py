@@ -55,6 +55,8 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     base = built.base_model if built else None
     if base is not None or recipe.get("base_model") is None:
         values["base_model"] = str(base or PLACEHOLDER)
+    if built and built.tokenizer is not None and block.from_run is not None:
+        values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role; the model's folder may be of another
     if block.global_batch is not None:
         micro = int(recipe.get("micro_batch_size", 1))
         values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, world_size)

@@ -10,6 +10,7 @@ looking into it.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -167,6 +168,36 @@ def _tokenizer(recipe: Recipe, built: Built, get: Get) -> None:
         built.tokenizer = _trained(recipe, built, dict(choice.train), get).path
     if built.tokenizer is not None:
         built.tokenizer_hash = tokenizer_hash(built.tokenizer)
+        _role(recipe, built, get)
+
+
+def _role(recipe: Recipe, built: Built, get: Get) -> None:
+    """The same tokenizer with the end token of the recipe's role: ids do not change, what `eos` means does."""
+    from kormo_plugins.tokenizer.layout import SPECIAL_TOKENS, write_role
+
+    tokenizer = built.tokenizer
+    assert tokenizer is not None
+    end = dict(SPECIAL_TOKENS)["eot" if recipe.block.role == "chat" else "eos"]
+    config = tokenizer / "tokenizer_config.json"
+    if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("eos_token") == end:
+        return
+    spec = Spec("tokenizer", recipe.block.role, {"tokenizer": built.tokenizer_hash, "role": recipe.block.role})
+
+    def make(out: Path) -> Mapping[str, Any]:
+        write_role(tokenizer, out, recipe.block.role)
+        return {}
+
+    built.tokenizer = get(recipe.block.workspace, spec, make).path
+
+
+def special_ids(recipe: Recipe, built: Built) -> dict[str, int]:
+    """Ids of `bos`, `eos` and `pad` for the recipe's role: a base model ends its text, a chat model its turn."""
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    if built.tokenizer is None:
+        return {}
+    layout = read_layout(built.tokenizer)
+    return {"bos": layout.bos, "eos": layout.eot if recipe.block.role == "chat" else layout.eos, "pad": layout.pad}
 
 
 def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: Get) -> Artifact:
@@ -248,8 +279,6 @@ def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
 
 def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     """The initial checkpoint; sets `init` and `base_model`."""
-    from kormo_plugins.tokenizer.layout import read_layout
-
     choice = recipe.block.architecture
     if recipe.block.from_run is not None:
         return _continued(recipe, built, get)
@@ -260,8 +289,7 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     where = f"{recipe.path}: kormo.architecture"
     params = recipe.registry.params("architecture", choice.name, choice.values, where)
     family = recipe.registry.load("architecture", choice.name, where)
-    layout = read_layout(tokenizer)
-    ids = {"bos_token_id": layout.bos, "eos_token_id": layout.eos, "pad_token_id": layout.pad}
+    ids = {f"{role}_token_id": number for role, number in special_ids(recipe, built).items()}
     inputs = {
         "architecture": choice.name, "params": params.model_dump(mode="json"), "tokenizer": built.tokenizer_hash,
         "seed": recipe.seed, "dtype": recipe.block.precision.weights, "generation": recipe.block.generation, **ids,
@@ -291,7 +319,7 @@ def _continued(recipe: Recipe, built: Built, get: Get) -> None:
     if built.tokenizer is None or built.tokenizer_hash == tokenizer_hash(folder):
         return
     tokenizer, layout = built.tokenizer, read_layout(built.tokenizer)
-    ids = {"bos_token_id": layout.bos, "eos_token_id": layout.eos, "pad_token_id": layout.pad}
+    ids = {f"{role}_token_id": number for role, number in special_ids(recipe, built).items()}
     choice = recipe.block.architecture
     multiple = choice.values.get("vocab_multiple", continuation.ROW_MULTIPLE) if choice else continuation.ROW_MULTIPLE
     rows = layout.rows(int(multiple))

@@ -22,7 +22,7 @@ from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import MARKER, mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
 from kormo_plugins.workspace.axolotl_config import training_precision
-from kormo_plugins.workspace.build import Built, say
+from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
 
 RESOLVED = "recipe.yml"
@@ -192,8 +192,8 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
         {name: artifact.path for name, artifact in built.rows.items()},
         {name: artifact.path for name, artifact in built.shards.items()},
         recipe.data.mixture, seed=recipe.seed, row_length=recipe.sequence_len, steps=recipe.steps,
-        global_batch=recipe.block.global_batch, pad_id=special_ids(built)["pad"], tokenizer=built.tokenizer_hash,
-        plugins=recipe.registry,
+        global_batch=recipe.block.global_batch, pad_id=special_ids(recipe, built)["pad"],
+        tokenizer=built.tokenizer_hash, plugins=recipe.registry,
     )  # fmt: skip
 
 
@@ -203,16 +203,6 @@ def make_collator(recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
     params = recipe.registry.params("collator", choice.name, choice.values, f"{recipe.path}: kormo.collator")
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
-
-
-def special_ids(built: Built) -> dict[str, int]:
-    """Ids of `bos`, `eos` and `pad` for a base model: its text ends with `<|EOS|>`."""
-    from kormo_plugins.tokenizer.layout import read_layout
-
-    if built.tokenizer is None:
-        return {}
-    layout = read_layout(built.tokenizer)
-    return {"bos": layout.bos, "eos": layout.eos, "pad": layout.pad}
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:
@@ -227,7 +217,7 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         decay=Decay(**recipe.block.decay.model_dump()),
         objective=choice.name,
         objective_params=recipe.registry.params("objective", choice.name, choice.values),
-        special=special_ids(built),
+        special=special_ids(recipe, built),
         generation=recipe.block.generation,
         sources=tuple(built.rows),
     )
@@ -259,14 +249,13 @@ def finish(recipe: Recipe, built: Built) -> None:
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
-    restore(out, special_ids(built), recipe.block.generation)
+    restore(out, special_ids(recipe, built), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
-    family = recipe.block.architecture
-    if recipe.block.export and family is not None and not recipe.get("adapter"):
-        exporter = recipe.registry.load("architecture", family.name)
-        report = exporter.export_llama(out, out / "export")
-        say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'logits')} compared, equal")
+    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter"):
+        report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
+        say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():

@@ -190,9 +190,21 @@ def test_another_run_in_the_same_folder_is_refused(lab: Lab, trained: Any, chang
 
 
 def test_a_second_stage_goes_on_from_the_first(lab: Lab, trained: Any) -> None:
-    change = {"kormo": {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None}, "max_steps": 2}
-    done = lab.train("second", change=change)
+    kormo = {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "role": "chat"}
+    done = lab.train("second", change={"kormo": kormo, "max_steps": 2})
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (read_metrics(lab.out(name) / "metrics.jsonl") for name in ("base", "second"))
     assert second[0]["loss"] < first[0]["loss"] - 0.3, "it started from random weights"
     assert fault(lab.out("second")) is None, "the finished model is marked complete"
+    for name, end in (("base", "<|EOS|>"), ("second", "<|EOT|>")):
+        assert _ends(lab.out(name)) == {end}, name
+        assert _ends(lab.out(name) / "export") == {end}, name
+
+
+def _ends(folder: Path) -> set[str]:
+    """What ends a text, by the tokenizer, the config and the generation config."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    configs = [json.loads((folder / f"{name}.json").read_text()) for name in ("config", "generation_config")]
+    return {tokenizer.eos_token, *(tokenizer.convert_ids_to_tokens(values["eos_token_id"]) for values in configs)}
