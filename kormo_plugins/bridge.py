@@ -83,7 +83,7 @@ class KormoPlugin(BasePlugin):
             run_folder.refuse_long_build(recipe, world_size)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
-        if not preprocess:
+        if not preprocess and not cfg.merge_lora:
             run_folder.prepare(recipe, self.built, main=rank() == 0)
         self._apply(cfg, recipe, values)
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)

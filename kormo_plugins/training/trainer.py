@@ -24,7 +24,7 @@ from transformers import Trainer
 
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.training import precision, private
-from kormo_plugins.training.checkpoint import mark_complete
+from kormo_plugins.training.checkpoint import MARKER, mark_complete
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
 from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.saved_config import restore
@@ -76,6 +76,8 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
+        if self.kormo is not None and self.is_world_process_zero():
+            (self.kormo.output_dir / MARKER).unlink(missing_ok=True)  # the final model will be written anew
         try:
             return super().train(*args, **kwargs)
         except KormoError as error:

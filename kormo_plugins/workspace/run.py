@@ -19,7 +19,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import run_record
-from kormo_plugins.training.checkpoint import MARKER, mark_complete, set_aside_incomplete, step_of
+from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
 from kormo_plugins.workspace.axolotl_config import training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
@@ -114,7 +114,6 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
     _verify(built)
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).unlink(missing_ok=True)  # the final model is about to be written anew
     text = _HEADER + yaml.safe_dump(recipe.resolved.values, sort_keys=False, allow_unicode=True)
     temporary = resolved_path(recipe).with_name(RESOLVED + ".tmp")
     temporary.write_text(text, encoding="utf-8")

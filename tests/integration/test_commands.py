@@ -92,3 +92,18 @@ def test_a_misspelt_plugin_stops_the_run(lab: Lab) -> None:
     done = lab.axolotl("train", str(path), "--launcher", "python")
     assert done.returncode == 2
     assert "no_such_module.Plugin" in done.stderr and "train without it" in done.stderr
+
+
+def test_an_adapter_is_trained_and_merged(lab: Lab, trained: Any) -> None:
+    kormo = {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "samples": {"prompts": []}}
+    change = {
+        "kormo": kormo, "adapter": "lora", "lora_r": 4, "lora_alpha": 8, "lora_target_linear": True, "max_steps": 2,
+        **{f"lora_{part}_kernel": False for part in ("mlp", "qkv", "o", "embedding")},
+    }  # fmt: skip
+    done = lab.train("adapter", change=change)
+    assert done.returncode == 0, done.stderr[-3000:]
+    merged = lab.axolotl("merge-lora", str(lab.folder / "adapter.yml"))
+    assert merged.returncode == 0, merged.stderr[-3000:]
+    out = lab.out("adapter") / "merged"
+    assert json.loads((out / "config.json").read_text())["model_type"] == "kormo"
+    assert list(out.glob("*.safetensors"))
