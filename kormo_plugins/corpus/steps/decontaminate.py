@@ -17,7 +17,6 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.steps.minhash_kernel import runs
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
 
@@ -52,6 +51,8 @@ class Decontaminate:
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 
     def __call__(self, document: Document) -> Document | Reject:
+        from kormo_plugins.corpus.steps.minhash_kernel import runs  # compiled: only where it is used
+
         data = np.frombuffer(document.text.encode(), dtype=np.uint8)
         for length, table in self.tables.items():
             found = runs(data, length)
@@ -72,6 +73,8 @@ def _files(path: Path) -> list[Path]:
 def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
     """Length of run -> sorted hashes of all runs of that length; uint64."""
     import orjson
+
+    from kormo_plugins.corpus.steps.minhash_kernel import runs  # compiled: only where it is used
 
     tables: dict[int, list[np.ndarray]] = {}
     items = 0
