@@ -74,7 +74,8 @@ def write_page(result: dict[str, Any], path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Tokenizers</title>"
-        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}pre{overflow-x:auto}</style>"
+        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
+        "pre{overflow-x:auto}</style>"
         f"<h1>Tokenizers on {result['documents']:,} documents, {result['bytes'] / 1e6:,.1f} MB</h1>"
         f"<pre>{escape(table(result))}</pre>{plots}"
         f"{''.join(map(_lists, result['tokenizers'].items()))}</html>\n",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from .conftest import Lab
 
@@ -25,10 +26,17 @@ def test_inference_talks_to_the_trained_model(lab: Lab, trained: Any) -> None:
     assert "<|BOS|>서울은" in done.stdout.replace(" ", "") or "서울은" in done.stdout
 
 
-def test_inference_before_training_says_so(lab: Lab, trained: Any) -> None:
-    done = lab.axolotl("inference", str(lab.recipe("untrained")), stdin="")
-    output = done.stdout + done.stderr
-    assert "has not been trained yet" in output and output.count("kormo: ") == 1
+def test_inference_before_training_says_so(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from axolotl.cli.config import prepare_plugins
+    from axolotl.integrations.base import PluginManager
+    from axolotl.utils.dict import DictDefault
+
+    monkeypatch.setattr(PluginManager, "_instance", None)
+    path = lab.recipe("untrained")
+    cfg = DictDefault({**yaml.safe_load(path.read_text()), "axolotl_config_path": str(path), "inference": True})
+    with pytest.raises(SystemExit) as stopped:
+        prepare_plugins(cfg)
+    assert stopped.value.code == 2 and "has not been trained yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("launcher", ["python", "accelerate"])
@@ -68,8 +76,6 @@ print("RESULT" + json.dumps({
 
 def test_a_parents_plugins_are_registered_exactly_once(lab: Lab, trained: Any) -> None:
     import subprocess
-
-    import yaml
 
     (lab.folder / "other_plugin.py").write_text(OTHER)
     lab.recipe("with_other", plugins=["kormo_plugins.KormoPlugin", "other_plugin.Other"])
