@@ -66,7 +66,11 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     Raises:
         KormoError: the first thing that is wrong with it.
     """
-    resolved = resolve(path, overrides)
+    given = dict(overrides or {})
+    resolved = resolve(path, given)
+    if given.get("max_steps") is not None and resolved.get("kormo.tokens") is not None:
+        # `--max-steps 10` on the command line shortens a recipe whose length is said in tokens.
+        resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})
     if "kormo" not in resolved.values:
         raise KormoError(
             f"{path}: kormo",

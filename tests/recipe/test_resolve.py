@@ -285,3 +285,11 @@ def test_environment_variables_only_in_the_data(tmp_path: Path, monkeypatch: pyt
     values = resolve(tmp_path / "x.yml").values
     assert values["kormo"]["data"] == expected
     assert values["output_dir"] == "${KORMO_TEST_FOLDER}"
+
+
+def test_steps_on_the_command_line_win_over_tokens_in_the_file() -> None:
+    from kormo_plugins.recipe.load import load_recipe
+
+    root = Path(__file__).parents[2]
+    assert load_recipe(root / "recipes" / "pretrain.yml").steps == 160
+    assert load_recipe(root / "recipes" / "pretrain.yml", {"max_steps": 2}).steps == 2
