@@ -45,6 +45,8 @@ def test_the_same_recipe_goes_on(room: Path) -> None:
     _started(room, "same")
     run.prepare(*_recipe(room, "same"), main=True)
     run.prepare(*_recipe(room, "same", max_steps=20, learning_rate=0.1), main=True)
+    record = read_record(room / "same")
+    assert record["steps"] == 20 and record["amendments"] == []
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def test_what_is_asked_for_is_allowed(room: Path) -> None:
     _started(room, "allowed")
     change = {"seed": 8, "kormo": {"allow_changed": ["seed", "weights", "data"]}}
     run.prepare(*_recipe(room, "allowed", **change), main=True)
+    assert read_record(room / "allowed")["identity"]["seed"] == 8
 
 
 def test_the_future_may_be_amended_and_is_logged(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
