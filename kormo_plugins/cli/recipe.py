@@ -82,6 +82,29 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
 
 
+@recipe.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="RECIPE")
+@click.option("--gpus", default=1, show_default=True, help="Number of GPUs, one rank each.")
+@click.option("--gpu", default="h100", show_default=True, help="Which: h100, h200, a100, b200, l40s, rtx4090, cpu, …")
+@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
+@json_option
+def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
+    """What training RECIPE will take: tokens, FLOPs, hours, disk, and the memory of each GPU by part.
+
+    Where the memory is not enough, it names keys and values with which it would be.
+    """
+    from kormo_plugins.recipe.load import load_recipe
+    from kormo_plugins.recipe.plan import Machine
+    from kormo_plugins.recipe.plan import plan as plan_of
+    from kormo_plugins.recipe.plan_text import text
+
+    found = plan_of(load_recipe(file), Machine(gpus, gpu, mfu))
+    if as_json:
+        return print_json(found.as_json())
+    for line in text(found):
+        click.echo(line)
+
+
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
     """A tree as YAML, with the file of each value behind it if `origins`."""
     from kormo_plugins.recipe.resolve import Leaf
