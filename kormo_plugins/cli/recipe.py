@@ -14,6 +14,7 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 if TYPE_CHECKING:
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.resolve import Block, Leaf, Resolved
+    from kormo_plugins.recipe.shares import Counted
 
 COMMENT_COLUMN = 48
 
@@ -103,6 +104,49 @@ def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
         return print_json(found.as_json())
     for line in text(found):
         click.echo(line)
+
+
+@recipe.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--gpus", default=1, show_default=True, help="Number of GPUs, for memory and hours.")
+@click.option("--gpu", default="h100", show_default=True, help="Which, as for `kormo recipe plan`.")
+@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
+@json_option
+def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
+    """What really changes from recipe A to recipe B, and what follows from it.
+
+    Both are compared with everything that they inherit and every default written out. Names, folders and logging are
+    set apart. Two recipes that train the same thing say so; the exit status is 0 in any case.
+    """
+    from kormo_plugins.recipe.diff import difference
+    from kormo_plugins.recipe.diff_text import text
+    from kormo_plugins.recipe.load import load_recipe
+    from kormo_plugins.recipe.plan import Machine
+
+    recipes = load_recipe(a), load_recipe(b)
+    found = difference(*recipes, Machine(gpus, gpu, mfu), _counted)
+    if as_json:
+        return print_json(found.as_json())
+    for line in text(found, *recipes):
+        click.echo(line)
+
+
+def _counted(recipe: Recipe) -> dict[str, Counted] | None:
+    """The sources of a recipe as built, found without building anything."""
+    from kormo_plugins.recipe.shares import Counted
+    from kormo_plugins.workspace.build import build_data, found_only
+
+    if recipe.data is None or not recipe.block.workspace.is_dir():
+        return None
+    try:
+        built = build_data(recipe, found_only(recipe.path))
+    except KormoError:  # not built yet: the recipe's own words must do
+        return None
+    return {
+        name: Counted(int(rows.stats["tokens_placed"]), built.shards[name].stats["languages"])
+        for name, rows in built.rows.items()
+    }
 
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:

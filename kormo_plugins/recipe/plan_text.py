@@ -18,7 +18,7 @@ def text(found: Plan) -> list[str]:
         + (f" = micro-batch {setup.rows} × accumulation {found.accumulation} × {machine.gpus}"
            if found.accumulation else ""),
         f"length          {_known(found.steps)} steps, {_known(found.tokens)} tokens",
-        f"compute         {_known(None if found.flops is None else float(found.flops))} FLOPs, {found.flops_per_token:.3g} per token",
+        f"compute         {_known(found.flops and float(found.flops))} FLOPs, {found.flops_per_token:.3g} per token",
         f"time            {_hours(found)} on {machine.gpus} × {machine.gpu} at {machine.mfu:.0%} MFU",
         "",
         f"memory per GPU, {machine.gpu} with {machine.capacity / GB:.1f} GB" if machine.cuda else "memory",
