@@ -149,6 +149,40 @@ def _counted(recipe: Recipe) -> dict[str, Counted] | None:
     }
 
 
+@recipe.command()
+@click.option("--kind", type=click.Choice(["recipe", "data", "tokenizer"]), default="recipe", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
+@click.option("--mark", "places", type=click.Path(path_type=Path, exists=True), multiple=True, metavar="PATH",
+              help="Write all schemas into .kormo/, and their line into the recipes in PATH.")  # fmt: skip
+@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module, as kormo.plugins does.")
+def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple[str, ...]) -> None:
+    """JSON Schema of everything that a recipe may say: Axolotl's keys, ours, and every installed component's.
+
+    \b
+        kormo recipe schema --mark recipes --mark datasets_recipes
+
+    makes editors with a YAML language server complete, document and check the recipes in these folders.
+    """
+    import json
+
+    from kormo_plugins.recipe import modeline
+    from kormo_plugins.recipe.json_schema import json_schema
+    from kormo_plugins.registry import registry
+
+    if places:
+        for path in modeline.write_schemas(registry(modules)):
+            click.echo(f"{path}: written", err=True)
+        for path in modeline.files_in(places):
+            if modeline.mark(path):
+                click.echo(f"{path}: marked", err=True)
+        return
+    text = json.dumps(json_schema(kind, registry(modules)), ensure_ascii=False, indent=1)
+    if out is None:
+        return click.echo(text)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", encoding="utf-8")
+
+
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
     """A tree as YAML, with the file of each value behind it if `origins`."""
     from kormo_plugins.recipe.resolve import Leaf
