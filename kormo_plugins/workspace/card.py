@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.architecture.files import read_json, weight_files
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.training import run_record
+from kormo_plugins.training.checkpoint import MARKER
 from kormo_plugins.workspace.build import Built
 
 CARD = "README.md"
@@ -40,29 +42,57 @@ def write_card(recipe: Recipe, built: Built, dataset: Any = None) -> list[Path]:
     Returns:
         The cards.
     """
+    out, sources = recipe.output_dir, _sources(dataset)
+    folders = [folder for folder in (out, out / EXPORT) if (folder / "config.json").is_file()]
+    return [_write(folder, card(recipe, built, sources, folder, out)) for folder in folders]
+
+
+def export_card(run: Path, folder: Path) -> Path | None:
+    """The card for a conversion of a run's finished model that was made later.
+
+    Args:
+        run: the run's folder.
+        folder: the converted model.
+    Returns:
+        The card; None where `run` is no finished run, whose records could be told.
+    """
+    from kormo_plugins.workspace.build import build_data, found_only
+    from kormo_plugins.workspace.run import RESOLVED, open_dataset
+
+    if not all((run / name).is_file() for name in (RESOLVED, run_record.FILE, MARKER)):
+        return None
+    recipe, built, sources = load_recipe(run / RESOLVED), Built(), None
+    try:
+        built = build_data(recipe, found_only(recipe.path))
+        sources = _sources(open_dataset(recipe, built) if recipe.data is not None else None)
+    except KormoError:
+        pass  # the artifacts are elsewhere by now: the card says nothing about the data
+    return _write(folder, card(recipe, built, sources, folder, run))
+
+
+def _sources(dataset: Any) -> dict[str, Any] | None:
+    """Statistics of a mixture of ours by source; None for any other data."""
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
 
-    out = recipe.output_dir
-    sources = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
-    cards = []
-    for folder in (out, out / EXPORT):
-        if (folder / "config.json").is_file():
-            text = "\n".join(card(recipe, built, sources, folder)) + "\n"
-            temporary = folder / (CARD + ".tmp")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(folder / CARD)
-            cards.append(folder / CARD)
-    return cards
+    found: dict[str, Any] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
+    return found
 
 
-def card(recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder: Path) -> Iterator[str]:
-    """The lines of the card of the model in `folder`; `sources` as in `mixture.report.stats`."""
-    record = run_record.read_record(recipe.output_dir)
+def _write(folder: Path, lines: Iterable[str]) -> Path:
+    temporary = folder / (CARD + ".tmp")
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    temporary.replace(folder / CARD)
+    return folder / CARD
+
+
+def card(recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder: Path, run: Path) -> Iterator[str]:
+    """The lines of the card of the model in `folder`, made by `run`; `sources` as in `mixture.report.stats`."""
+    record = run_record.read_record(run)
     config = read_json(folder / "config.json")
     number, dtypes = weights(folder)
     yield from _front(config, sources)
-    yield f"# {recipe.output_dir.name}"
+    yield f"# {run.name}"
     yield ""
     kind = config.get("model_type")
     yield f"A causal language model of {number:,} parameters ({', '.join(dtypes)}) in the layout `{kind}`, trained with"
@@ -72,7 +102,7 @@ def card(recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder
     if recipe.block.from_run is not None:
         yield f"It goes on with the model of the run `{recipe.block.from_run}`."
     yield from ("", "## Use", "", *_use(folder, recipe.block.role), "")
-    yield from ("## Training", "", *_training(recipe), "")
+    yield from ("## Training", "", *_training(recipe, run), "")
     if sources:
         yield from ("## Data", "", *_data(sources), "")
     yield from ("## Tokenizer", "", *_tokenizer(recipe, built, record), "")
@@ -136,7 +166,7 @@ def _use(folder: Path, role: str) -> Iterator[str]:
     yield f"As a {role} model it ends {ends}."
 
 
-def _training(recipe: Recipe) -> Iterator[str]:
+def _training(recipe: Recipe, run: Path) -> Iterator[str]:
     rows: list[tuple[str, Any]] = []
     if recipe.steps and recipe.block.global_batch:
         tokens = recipe.steps * recipe.block.global_batch * recipe.sequence_len
@@ -147,7 +177,7 @@ def _training(recipe: Recipe) -> Iterator[str]:
     rows += [("precision", _code(precision)), ("seed", recipe.seed), ("objective", recipe.block.objective.name),
              ("collator", recipe.block.collator.name)]  # fmt: skip
     yield from _table(("", ""), rows)
-    losses = logged(recipe.output_dir / METRICS)
+    losses = logged(run / METRICS)
     if losses:
         few = min(LOSS_POINTS, len(losses))
         first, last = losses[:few], losses[-few:]
