@@ -22,18 +22,19 @@ OVERLAPPED = 4.5
 """Elements of a bucket in the shipped DeepSpeed files, and how many of them overlapping needs."""
 
 
-def advise(setup: Setup, micro_batch: int, capacity: float) -> Iterator[dict[str, Any]]:
+def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) -> Iterator[dict[str, Any]]:
     """Changes with which the setup fits: each that does alone, or else the first ones together; none if it fits.
 
     Args:
         micro_batch: `micro_batch_size`.
         capacity: bytes of a device.
+        liger: whether the kernel component `liger` is installed.
     Returns:
         Mappings with `set` (keys and values), `total_gb` with them, and `fits`.
     """
     if memory(setup).total <= capacity:
         return
-    families = _families(setup, micro_batch)
+    families = _families(setup, micro_batch, liger)
     found = False
     for family in families:
         for keys, change in family:
@@ -65,12 +66,12 @@ def _together(setup: Setup, families: list[list[Change]], capacity: float) -> di
     return {"set": chosen, "total_gb": total / GB, "fits": total <= capacity}
 
 
-def _families(setup: Setup, micro_batch: int) -> list[list[Change]]:
+def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]:
     """Ways to need less, cheapest first; inside a family from mild to strong."""
     families: list[list[Change]] = []
     if setup.cuda:
         kernels = frozenset({"rms_norm", "swiglu", "fused_linear_cross_entropy"})
-        if "fused_linear_cross_entropy" not in setup.kernels:
+        if liger and "fused_linear_cross_entropy" not in setup.kernels:
             families.append([({"kormo.kernels": [{"name": "liger"}]}, lambda s: replace(s, kernels=kernels))])
         if setup.dense_mask and setup.compute_bytes == 2:
             families.append([({"sdpa_varlen": True}, lambda s: replace(s, dense_mask=False))])

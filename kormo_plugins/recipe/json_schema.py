@@ -36,6 +36,9 @@ CHOICES = {
 FILES = {("KormoBlock", "data"), ("TokenizerChoice", "train")}
 """Where the path of a file may stand for what is in it."""
 
+AXOLOTL_PLUGINS: tuple[str, ...] = (EVERY,)
+"""Axolotl's plugins whose keys are part of the schema of a recipe."""
+
 VARIABLE = r"|\$\{"
 
 EXTENDS: Schema = {
@@ -53,7 +56,7 @@ def json_schema(kind: str, components: Registry) -> Schema:
     """
     definitions = _models(components)
     if kind == "recipe":
-        view = axolotl_keys([EVERY])
+        view = axolotl_keys(AXOLOTL_PLUGINS)
         definitions |= view.definitions
         keys = {**view.schema["properties"], "kormo": {"$ref": "#/$defs/KormoBlock"}}
         root: Schema = {"type": "object", "properties": keys, "additionalProperties": False}

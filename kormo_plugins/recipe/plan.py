@@ -169,11 +169,11 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     per_token = model_flops_per_token(model.shape, recipe.sequence_len)
     flops = None if tokens is None else per_token * tokens
     rate = machine.gpus * machine.peak(block.precision.compute) * machine.mfu
-    found = memory(setup)
+    found, kernels = memory(setup), recipe.registry.names("kernel")
     return Plan(
         machine, model, setup, found, block.global_batch, accumulation, steps, tokens, per_token, flops,
         None if flops is None else flops / rate / 3600, _checkpoints(recipe, setup), tuple(notes),
-        tuple(advise(setup, int(recipe.get("micro_batch_size", 1)), machine.capacity)),
+        tuple(advise(setup, int(recipe.get("micro_batch_size", 1)), machine.capacity, "liger" in kernels)),
     )  # fmt: skip
 
 
