@@ -107,13 +107,14 @@ def test_shares_come_from_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> N
     assert (known.korean, known.unknown) == (0.6, 0.2)
 
 
+FEW = {"num_decay_steps": 9}
 SCHEDULES: list[tuple[str, dict[str, Any]]] = [
     ("constant", {}), ("constant_with_warmup", {}), ("linear", {}), ("cosine", {}), ("inverse_sqrt", {}),
     ("cosine_with_min_lr", {"min_lr": 1e-4}), ("cosine_with_min_lr", {"min_lr_rate": 0.2}),
     ("polynomial", {"power": 2.0, "lr_end": 1e-5}),
     ("warmup_stable_decay", {"num_decay_steps": 20, "min_lr_ratio": 0.1}),
-    ("warmup_stable_decay", {"num_decay_steps": 20, "min_lr_ratio": 0.0, "decay_type": "1-sqrt", "warmup_type": "cosine"}),
-    ("warmup_stable_decay", {"num_decay_steps": 20, "min_lr_ratio": 0.3, "decay_type": "linear", "warmup_type": "1-sqrt"}),
+    ("warmup_stable_decay", {**FEW, "min_lr_ratio": 0, "decay_type": "1-sqrt", "warmup_type": "cosine"}),
+    ("warmup_stable_decay", {**FEW, "min_lr_ratio": 0.3, "decay_type": "linear", "warmup_type": "1-sqrt"}),
 ]  # fmt: skip
 
 
