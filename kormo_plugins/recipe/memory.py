@@ -132,7 +132,8 @@ def memory(setup: Setup) -> Memory:
     weights = setup.parameters * setup.weight_bytes / (ranks if zero.stage >= 3 else 1)
     gradient_bytes = zero.gradient_bytes or setup.weight_bytes
     if setup.trainable < setup.parameters:
-        gradient_bytes = 4  # adapters are float32
+        gradient_bytes = 4  # adapters are float32, and come on top of the weights
+        weights += 4 * setup.trainable
     gradients = setup.trainable * gradient_bytes / (ranks if zero.stage >= 2 else 1)
     state = setup.trainable * (setup.master_bytes + setup.moment_bytes) / (ranks if zero.stage >= 1 else 1)
     host = 0.0
