@@ -179,8 +179,8 @@ def activation_bytes(setup: Setup) -> int:
 def layer_bytes(setup: Setup) -> int:
     """Bytes per token that one layer keeps, its mask apart."""
     shape, c = setup.shape, setup.compute_bytes
-    heads = shape.num_attention_heads
-    keys = heads if setup.keys_repeated else shape.num_key_value_heads
+    heads, groups = shape.num_attention_heads, shape.num_key_value_heads
+    keys = heads if setup.keys_repeated and groups > 1 else groups  # a single one is repeated without a copy
     attention = c * shape.head_dim * (2 * heads + 2 * keys) + 4 * heads
     mlp = c * shape.intermediate_size * (3 if "swiglu" in setup.kernels else 4)
     return _norm(setup, 3) + attention + _norm(setup, 2) + mlp
