@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.training.monitor import RunView, Texts
+from kormo_plugins.training.monitor import RunView, Texts, ranks
+from kormo_plugins.workspace import facts
 from kormo_plugins.workspace.build import Built, special_ids
 
 HELD_OUT = "held_out"
@@ -19,6 +20,8 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
         trainer: logs what they find, into `metrics.jsonl` and every tracker.
         named: callbacks that are made already.
     """
+    if ranks()[0] == 0:
+        facts.record(recipe, built, trainer.model)
     made = [*named, *evaluation(recipe)]
     view = run_view(recipe, built, trainer)
     for callback in made:
