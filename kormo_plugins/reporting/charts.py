@@ -36,7 +36,7 @@ class Chart:
         unit: of the vertical axis.
         pattern: of the metrics' keys; the last group that matched names the series.
         note: how to read it.
-        logarithmic: the vertical axis.
+        logarithmic: the vertical axis, where the values span more than a factor of 20.
     """
 
     title: str
@@ -89,6 +89,7 @@ def charted(key: str) -> bool:
 def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Traces: one run is told apart by colours; of several, colour is the run and the dash is the series."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
+    keys.sort(key=lambda key: "/" in key)  # the training's own first
     found: list[dict[str, Any]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
@@ -124,12 +125,17 @@ def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: Sequence[Run]) -> str:
     axis = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
     unit = "tokens" if all(run.tokens_per_step for run in runs) else "steps"
+    values = [y for one in series for y in one["y"] if y is not None]
+    vertical: dict[str, Any] = {"title": {"text": chart.unit, "font": {"size": 12}}}
+    if values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1
+        vertical["range"] = [min(0, 2 * values[0]), max(2 * values[0], 1 if values[0] <= 0 else 0)]
+    elif chart.logarithmic and values and min(values) > 0 and max(values) > 20 * min(values):
+        vertical |= {"type": "log", "dtick": 1}
     layout = {
         **BASE, "height": HEIGHT, "hovermode": "x unified",
         "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
         "xaxis": {**axis, "title": {"text": unit, "font": {"size": 12}}, "nticks": 6},
-        "yaxis": {**axis, "title": {"text": chart.unit, "font": {"size": 12}},
-                  **({"type": "log", "dtick": 1} if chart.logarithmic else {})},
+        "yaxis": {**axis, **vertical, "exponentformat": "power"},
     }  # fmt: skip
     return drawn(name, chart.title, chart.note, {"data": series, "layout": layout}, legend(series))
 

@@ -28,7 +28,7 @@ def final_numbers(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
     last, first = run.last("loss"), next((v for _, v in run.curve("loss")), None)
     if last is not None:
-        found["loss, last logged"] = number(last) + (f" (first {number(first)})" if first is not None else "")
+        found["loss, first logged"], found["loss, last logged"] = number(first), number(last)
     for key, name in (
         ("held_out/bits_per_byte", "bits per byte, held out"), ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
         ("held_out/bits_per_byte/en", "bits per byte, English"), ("unseen/bits_per_byte", "bits per byte, unseen text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kormo_plugins.recipe.load import Recipe
@@ -62,8 +63,15 @@ def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
         sequence_len=recipe.sequence_len,
         micro_batch_size=int(recipe.get("micro_batch_size", 1)),
         seed=recipe.seed,
-        log=lambda values: trainer.log(values),
+        log=partial(_log, trainer),
     )
+
+
+def _log(trainer: Any, values: dict[str, float]) -> None:
+    """Logs through the trainer, whose own log of the same step must still come: logging marks it as done."""
+    due = trainer.control.should_log
+    trainer.log(values)
+    trainer.control.should_log = due
 
 
 def _control_tokens(source: Any) -> tuple[str, ...]:
