@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from kormo_plugins.reporting import charts
@@ -51,15 +52,12 @@ def final_numbers(run: Run) -> dict[str, str]:
 
 
 def training_seconds(run: Run) -> float:
-    """Wall time from the first logged line to the last; the pause before a resume is not counted."""
-    total, before = 0.0, None
-    for line in run.lines:
-        now = line.get("time")
-        if not isinstance(now, (int, float)):
-            continue
-        if before is not None and line.get("step", 0) not in run.resumes and now > before:
-            total += now - before
-        before = now
+    """Wall time from the first logged line to the last; the pause before a resume, up to its first line, left out."""
+    total = 0.0
+    lines = [line for line in run.lines if isinstance(line.get("time"), (int, float))]
+    for before, line in pairwise(lines):
+        resumed = any(before.get("step", 0) <= step < line.get("step", 0) for step in run.resumes)
+        total += 0.0 if resumed else max(0.0, line["time"] - before["time"])
     return total
 
 
