@@ -124,7 +124,7 @@ def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: Sequence[Run]) -> str:
     axis = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
-    unit = "tokens" if all(run.tokens_per_step for run in runs) else "steps"
+    unit = "tokens" if runs[0].in_tokens else "steps"
     values = [y for one in series for y in one["y"] if y is not None]
     vertical: dict[str, Any] = {"title": {"text": chart.unit, "font": {"size": 12}}}
     if values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1

@@ -26,7 +26,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
         KormoError: a folder without a run.
     """
     runs, chain = read_runs([Path(folder) for folder in folders])
-    title = str(chain.get("name") or Path(folders[0]).name) if chain is not None else " / ".join(r.name for r in runs)
+    title = str(chain.get("chain") or Path(folders[0]).name) if chain is not None else " / ".join(r.name for r in runs)
     page = render(runs, title, chain)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")

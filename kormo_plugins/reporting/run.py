@@ -36,7 +36,8 @@ class Run:
         written: what it wrote while it trained: `{step, language, prompt, text}`.
         evaluation: `evaluation.json`, if the run was evaluated.
         warnings: what a reader should know before trusting the page.
-        offset: tokens that the stages before it trained on, where the runs are a chain.
+        in_tokens: whether the axis of the curves is tokens; steps otherwise.
+        offset: where the run begins on that axis: behind the stages before it, where the runs are a chain.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Run:
     written: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    in_tokens: bool = True
     offset: int = 0
 
     @property
@@ -74,12 +76,12 @@ class Run:
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens of a global batch, padding included; 0 where it is not known, and the axis is steps."""
+        """Tokens of a global batch, padding included; 0 where it is not known."""
         return int(self.record.get("global_batch") or 0) * int(self.record.get("sequence_len") or 0)
 
     def place(self, line: Mapping[str, Any]) -> float:
         """Where a line stands on the axis of the curves."""
-        return float(line.get("step", 0)) * (self.tokens_per_step or 1) + self.offset
+        return float(line.get("step", 0)) * (self.tokens_per_step if self.in_tokens else 1) + self.offset
 
 
 def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
@@ -88,16 +90,19 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
     Raises:
         KormoError: a folder that is not there, or in which there is no run.
     """
-    chain = None
+    chain: dict[str, Any] | None = None
+    titles: list[str] = []
     if len(folders) == 1 and (chain_file := folders[0] / CHAIN).is_file():
-        chain = _json(chain_file, [])
-        folders = _stages(chain, folders[0])
-        if not folders:
+        chain = _json(chain_file, []) or {}
+        stages = _stages(chain, folders[0])
+        if not stages:
             raise KormoError(str(chain_file), "no stage that has run", "there is nothing to show yet",
                              "run the chain first")  # fmt: skip
+        titles, folders = [name for name, _ in stages], [folder for _, folder in stages]
     runs = [read_run(folder) for folder in folders]
-    for run, name in zip(runs, names([run.folder for run in runs]), strict=True):
+    for run, name in zip(runs, titles or names(folders), strict=True):
         run.name = name
+        run.in_tokens = all(other.tokens_per_step for other in runs)
     if chain is not None:
         done = 0
         for run in runs:
@@ -155,16 +160,14 @@ def names(folders: list[Path]) -> list[str]:
     return [f"{'/'.join(p[-1:])} ({number})" for number, p in enumerate(parts, 1)]
 
 
-def _stages(chain: Any, folder: Path) -> list[Path]:
-    """The output folders of a chain's stages that have a run in them, in order."""
-    stages = chain.get("stages", []) if isinstance(chain, Mapping) else []
+def _stages(chain: Mapping[str, Any], folder: Path) -> list[tuple[str, Path]]:
+    """Name and output folder of each stage of a chain that has a run in it, in order."""
     found = []
-    for stage in stages:
-        name = stage.get("output_dir") or stage.get("folder") or stage.get("output")
-        for place in (Path(str(name)), folder / str(name)):
-            if name and (place / RECORD).is_file():
-                found.append(place)
-                break
+    for stage in chain.get("stages") or ():
+        output = str(stage.get("output") or "")
+        place = next((p for p in (Path(output), folder / output) if output and (p / RECORD).is_file()), None)
+        if place is not None:
+            found.append((str(stage.get("name") or place.name), place))
     return found
 
 

@@ -95,21 +95,19 @@ def warnings(runs: Sequence[Run]) -> str:
 def chain(record: Mapping[str, Any] | None) -> str:
     """The stages as the chain ran them."""
     stages = (record or {}).get("stages") or []
-    wanted = ("name", "state", "status", "recipe", "seconds", "steps", "tokens", "loss", "output_dir")
+    wanted = {"name": "stage", "status": "what became of it", "recipe": "recipe", "seconds": "time", "steps": "steps",
+              "tokens": "tokens", "loss_at_start": "loss, at first", "loss": "loss, at the end",
+              "output": "folder"}  # fmt: skip
     keys = [key for key in wanted if any(stage.get(key) is not None for stage in stages)]
-    rows = []
-    for stage in stages:
-        cells = []
-        for key in keys:
-            value = stage.get(key)
-            if key == "seconds" and isinstance(value, (int, float)):
-                cells.append(duration(value))
-            else:
-                cells.append(
-                    number(value) if isinstance(value, (int, float)) else text("–" if value is None else value)
-                )
-        rows.append(cells)
-    return table([key.replace("_", " ") for key in keys], rows) if rows else ""
+    rows = [[_of_stage(key, stage.get(key)) for key in keys] for stage in stages]
+    kinds = "".join("n" if key in ("seconds", "steps", "tokens", "loss_at_start", "loss") else "-" for key in keys)
+    return table([wanted[key] for key in keys], rows, kinds) if rows else ""
+
+
+def _of_stage(key: str, value: Any) -> str:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return text(shown(value))
+    return duration(value) if key == "seconds" else short(value) if key == "tokens" else number(value)
 
 
 def curves(runs: Sequence[Run]) -> str:

@@ -12,13 +12,10 @@ EVIL = "<script>alert('x')</script>"
 """What must stay text wherever it stands."""
 
 
-def source(name: str, share: float, language: str = "ko") -> dict[str, Any]:
-    return {
-        "documents": 100, "tokens": 12345.0, "tokens_placed": 12345, "tokens_dropped": 0, "rows": 50,
-        "fill": 0.9987654321, "weight": share, "share": share, "rows_drawn": 10, "epochs": 0.2, "languages": {language: 100},
-        "licenses": {"Apache-2.0": 100}, "generators": {"embedded": 100}, "synthetic": {"yes": 50, "no": 50},
-        "language": language, "license": "Apache-2.0",
-    }  # fmt: skip
+def source(share: float, language: str = "ko") -> dict[str, Any]:
+    counts = {"documents": 100, "tokens": 12345, "rows": 50, "rows_drawn": 10, "epochs": 0.2, "fill": 0.9987654321}
+    writers = {"generators": {"embedded": 100}, "synthetic": {"yes": 50, "no": 50}}
+    return {**counts, **writers, "weight": share, "share": share, "language": language, "license": "Apache-2.0"}
 
 
 def write_run(folder: Path, steps: int = 20, *, rate: float = 0.003, name: str = "ko_web", **record: Any) -> Path:
@@ -28,18 +25,18 @@ def write_run(folder: Path, steps: int = 20, *, rate: float = 0.003, name: str =
     (folder / "recipe.yml").write_text(yaml.safe_dump(recipe))
     lines: list[dict[str, Any]] = []
     for step in range(steps + 1):
-        loss = 8 - step / 7 + 0.123456789012345
+        loss, now = 8 - step / 7 + 0.123456789012345, 1000.0 + 2 * step
         if step:
-            lines.append({"step": step, "loss": loss, "grad_norm": 1.0, "learning_rate": rate,
-                          "time": 1000.0 + 2 * step, f"loss/source/{name}": loss, "odd/metric": 3.14159265358979})  # fmt: skip
+            lines.append({"step": step, "loss": loss, "grad_norm": 1.0, "learning_rate": rate, "time": now})
+            lines[-1] |= {f"loss/source/{name}": loss, "odd/metric": 3.14159265358979}
         if step % 10 == 0:
-            lines.append({"step": step, "held_out/loss": loss, "held_out/bits_per_byte": loss / 3,
-                          "time": 1001.0 + 2 * step, "held_out/bits_per_byte/ko": loss / 3, "held_out/bits_per_byte/en": loss / 4,
-                          f"held_out/bits_per_byte/source/{name}": loss / 3, "collapse/entropy/ko": 5.0})  # fmt: skip
+            lines.append({"step": step, "held_out/loss": loss, "held_out/bits_per_byte": loss / 3, "time": now + 1})
+            lines[-1] |= {"held_out/bits_per_byte/ko": loss / 3, "held_out/bits_per_byte/en": loss / 4}
+            lines[-1] |= {f"held_out/bits_per_byte/source/{name}": loss / 3, "collapse/entropy/ko": 5.0}
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     mixture = {
         "name": "mix", "weights": {"korean": {"share": 60, "of": {name: 1}}, "en_web": 40},
-        "sources": {name: source(name, 0.6), "en_web": source("en_web", 0.4, "en")},
+        "sources": {name: source(0.6), "en_web": source(0.4, "en")},
     }  # fmt: skip
     card = {"name": "H200", "memory": 141 * 2**30}
     facts = {

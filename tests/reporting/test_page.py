@@ -120,13 +120,14 @@ def test_runs_are_compared(tmp_path: Path) -> None:
 
 def test_a_chain_is_one_line_from_stage_to_stage(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "first", 20), write_run(tmp_path / "second", 10)
-    stages = [{"name": "pretrain", "state": "done", "seconds": 62.1, "output_dir": str(first)},
-              {"name": "sft", "state": "done", "seconds": 5, "output_dir": str(second)},
-              {"name": "dpo", "state": "waiting"}]  # fmt: skip
-    (tmp_path / "chain.json").write_text(json.dumps({"name": "nano", "stages": stages}))
+    stages = [{"name": "pretrain", "status": "trained", "seconds": 62.1, "output": str(first)},
+              {"name": "sft", "status": "skipped", "seconds": 5.0, "output": str(second)},
+              {"name": "dpo", "status": "not run", "seconds": 0.0, "output": "nowhere"}]  # fmt: skip
+    (tmp_path / "chain.json").write_text(json.dumps({"chain": "nano", "stages": stages}))
     page = ours(page_of(tmp_path, out=tmp_path / "report.html"))
-    assert "<title>nano</title>" in page and "1 min 02 s" in page and "waiting" in page
+    assert "<title>nano</title>" in page and "1 min 02 s" in page and "not run" in page
     runs, _ = read_runs([tmp_path])
+    assert [run.name for run in runs] == ["pretrain", "sft"]
     assert [run.offset for run in runs] == [0, 20 * 1024]
     assert runs[1].curve("loss")[0][0] == 21 * 1024
 
@@ -161,6 +162,13 @@ def test_the_command(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+def test_a_run_without_tokens_is_drawn_over_steps(tmp_path: Path) -> None:
+    one, two = write_run(tmp_path / "one"), write_run(tmp_path / "two", global_batch=None)
+    runs, _ = read_runs([one, two])
+    assert [run.curve("loss")[0][0] for run in runs] == [1.0, 1.0]
+    assert '"text":"steps"' in "".join(curves(runs)) and '"text":"tokens"' in "".join(curves(read_runs([one])[0]))
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")
 def test_a_browser_draws_it_without_a_word(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", name=f"a{EVIL}")
@@ -173,5 +181,5 @@ def test_a_browser_draws_it_without_a_word(tmp_path: Path) -> None:
     )  # fmt: skip
     assert not [line for line in result.stderr.splitlines() if "CONSOLE" in line]
     figures = result.stdout.count("<figure>")
-    assert figures >= 9 and len(re.findall(r'class="plot js-plotly-plot"', result.stdout)) == figures
+    assert figures == 8 and len(re.findall(r'class="plot js-plotly-plot"', result.stdout)) == figures
     assert "서울은" in result.stdout and "<script>alert" not in ours(result.stdout)
