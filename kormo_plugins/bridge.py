@@ -195,7 +195,14 @@ class KormoPlugin(BasePlugin):
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         """`metrics.jsonl`, and the callbacks that the recipe names."""
-        return run_folder.callbacks(self.recipe) if self.recipe is not None else []
+        if self.recipe is None:
+            return []
+        from kormo_plugins.workspace.monitors import watchers
+
+        try:
+            return watchers(self.recipe, self.built, trainer, run_folder.callbacks(self.recipe))
+        except KormoError as error:
+            stop(error)
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""

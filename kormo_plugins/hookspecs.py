@@ -123,7 +123,8 @@ def kormo_evaluation_tasks() -> Iterable[Component]:
 
 @hookspec
 def kormo_run_callbacks() -> Iterable[Component]:
-    """Watchers of a run. Loads to `make(params) -> transformers.TrainerCallback`."""
+    """Watchers of a run. Loads to `make(params) -> transformers.TrainerCallback`. May have `open(run)`, called once
+    before training with a `RunView` (`training/monitor.py`: its folder, tokenizer, held-out texts and a `log`)."""
 
 
 KINDS: dict[str, str] = {

@@ -27,6 +27,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "report": ("kormo_plugins.cli.report:report", "A page on a run, a chain, or several runs side by side."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
     "train": ("kormo_plugins.cli.train:train", "Train a recipe with some of its values changed."),
 }

@@ -56,6 +56,7 @@ class Built:
     corpora: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
+    unseen: dict[str, Artifact] = field(default_factory=dict)
     init: Artifact | None = None
     base_model: Path | None = None
     weights_hash: str = ""
@@ -90,6 +91,8 @@ def build_data(recipe: Recipe, get: Get) -> Built:
     built = Built()
     if recipe.data is not None:
         built.corpora = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, get)
+    if recipe.unseen is not None:
+        built.unseen = build_corpora(recipe.unseen, recipe.registry, recipe.block.workspace, recipe.path, get)
     _tokenizer(recipe, built, get)
     if recipe.data is not None:
         if built.tokenizer is None:

@@ -25,6 +25,7 @@ from kormo_plugins.training.settings import Decay, Settings
 from kormo_plugins.workspace.axolotl_config import training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
+from kormo_plugins.workspace.report import run_report, write_samples
 
 RESOLVED = "recipe.yml"
 _HEADER = (
@@ -135,6 +136,7 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
             "sequence_len": recipe.sequence_len,
             "data": data,
             "amendments": amendments,
+            "facts": run_record.read_record(out).get("facts", {}),
         },
     )
 
@@ -259,5 +261,9 @@ def finish(recipe: Recipe, built: Built) -> None:
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
-        for prompt, text in continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed):
+        written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed)
+        write_samples(out, written)
+        for prompt, text in written:
             print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
+    if recipe.block.report:
+        say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
