@@ -8,6 +8,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.rules import refuse_base
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec
 from kormo_plugins.workspace.progress import Progress
 
@@ -26,7 +27,7 @@ def chat_shards(recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, ge
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.conversations import ChatEncoder
 
-    refuse_base(recipe, name)
+    refuse_base(recipe.resolved, name)
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(
@@ -45,20 +46,6 @@ def chat_shards(recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, ge
             )  # fmt: skip
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)
-
-
-def refuse_base(recipe: Recipe, name: str) -> None:
-    """Conversations end with <|EOT|>; a base model, saved with <|EOS|> as its end, would never stop.
-
-    Raises:
-        KormoError: `kormo.role` is base.
-    """
-    if recipe.block.role == "base":
-        raise KormoError(
-            recipe.resolved.where("kormo.role"), f"base, and the conversations of {name}",
-            "their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
-            "set kormo.role: chat; to train on turns as plain text, read them with columns: {text: {conversation: …}}",
-        )  # fmt: skip
 
 
 def tell_too_long(rows: Artifact, name: str, row_length: int, log: Callable[[str], None]) -> None:
