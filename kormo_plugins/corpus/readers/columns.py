@@ -57,7 +57,7 @@ class Columns(Strict):
     """Which column is what."""
 
     text: str | Text = Field(default="text", description="the text's column, or a mapping that makes it of several")
-    messages: str | Turns | None = Field(
+    messages: Turns | None = Field(
         default=None, description="the document is a conversation: the column with its list of turns, or a mapping "
         "that says how turns are written; its text is made of the turns",
     )  # fmt: skip
@@ -71,11 +71,6 @@ class Columns(Strict):
         if self.messages is not None and "text" in self.model_fields_set:
             raise ValueError("give text or messages: a conversation's text is made of its turns")
         return self
-
-    @property
-    def turns(self) -> Turns | None:
-        """How a conversation is written; None where rows are texts."""
-        return Turns(column=self.messages) if isinstance(self.messages, str) else self.messages
 
 
 def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Document | Reject:
@@ -94,8 +89,8 @@ def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Documen
     name = row.get(columns.id)
     document = Document(id=place if name is None or name == "" else str(name), text="")
     document.meta = {name: _plain(row[name]) for name in columns.keep}
-    if columns.turns is not None:
-        messages = checked(turns(row, columns.turns))
+    if columns.messages is not None:
+        messages = checked(turns(row, columns.messages))
         if isinstance(messages, Reject):
             return messages
         document = with_messages(document, messages)
@@ -125,7 +120,7 @@ def _plain(value: Any) -> Any:
 def _needed(columns: Columns) -> list[str]:
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
-    names = columns.turns.columns if columns.turns is not None else names
+    names = columns.messages.columns if columns.messages is not None else names
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 

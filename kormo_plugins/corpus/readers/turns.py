@@ -19,7 +19,7 @@ from kormo_plugins.corpus.params import Strict
 
 
 class Turns(Strict):
-    """How a conversation is written in a row: in one column, or as a question and an answer."""
+    """How a conversation is written in a row: in one column (a string is its name), or as a question and an answer."""
 
     column: str | None = Field(default=None, description="column with the list of turns")
     role: str = Field(default="role", description="key of a turn's role")
@@ -30,6 +30,11 @@ class Turns(Strict):
     )
     question: str | None = Field(default=None, description="column of what the user asks")
     answer: str | None = Field(default=None, description="column of what the assistant answers")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one(self) -> Turns:
