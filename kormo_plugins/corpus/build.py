@@ -150,7 +150,9 @@ def source_inputs(
         "build": VERSION,
         "source": name,
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
-        "provenance": source.model_dump(mode="json", exclude={"reader", "generator", "steps", "parts"}),
+        "provenance": source.model_dump(
+            mode="json", exclude={"reader", "generator", "steps", "parts", "control_tokens"}
+        ),
         "parts": job.parts,
         "steps": [
             {

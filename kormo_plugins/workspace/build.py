@@ -245,12 +245,15 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     layout = read_layout(tokenizer)
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip
+    control = recipe.data.corpus.sources[name].control_tokens if recipe.data else ()
+    if control:
+        inputs["control_tokens"] = sorted(control)
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
                 sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
-                eos_id=layout.eos, progress=lambda shard: progress(shard["documents"]),
+                eos_id=layout.eos, control_tokens=control, progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)

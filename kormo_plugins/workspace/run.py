@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import run_record
@@ -196,12 +196,34 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
     )  # fmt: skip
 
 
-def make_collator(recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
-    """The recipe's collator."""
-    choice = recipe.block.collator
-    params = recipe.registry.params("collator", choice.name, choice.values, f"{recipe.path}: kormo.collator")
+def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
+    """The recipe's collator, the tokens that it names turned into ids."""
+    choice, values = recipe.block.collator, dict(recipe.block.collator.values)
+    if values.get("ignore_tokens"):
+        values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
+    params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
+
+
+def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recipe) -> list[int]:
+    """Ids of added tokens given by name; ids stay.
+
+    Raises:
+        KormoError: the tokenizer has no added token of that name.
+    """
+    from kormo_plugins.tokenizer.layout import read_tokenizer_json
+
+    added = {t["content"]: int(t["id"]) for t in read_tokenizer_json(tokenizer)["added_tokens"]} if tokenizer else {}
+    for token in tokens:
+        if isinstance(token, str) and token not in added:
+            known = [name for name in added if name.strip()]
+            raise KormoError(
+                recipe.resolved.where("kormo.collator.ignore_tokens"), repr(token),
+                "the tokenizer has no such added token, so nothing would be left out of the loss",
+                closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
+            )  # fmt: skip
+    return [added[token] if isinstance(token, str) else token for token in tokens]
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:
