@@ -21,7 +21,7 @@ from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
-from kormo_plugins.workspace.axolotl_config import training_precision
+from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
 
@@ -84,7 +84,8 @@ def refuse_leaking_attention(recipe: Recipe) -> None:
     check_isolation(
         choice.name, params, str(recipe.get("attn_implementation", "sdpa")),
         micro_batch=int(recipe.get("micro_batch_size", 1)),
-        context_parallel=int(recipe.get("context_parallel_size", 1)),
+        context_parallel=context_parallel(recipe), packing=str(recipe.data.mixture.packing["name"]),
+        row_length=recipe.sequence_len,
     )  # fmt: skip
 
 
