@@ -31,7 +31,7 @@ from kormo_plugins.recipe.json_types import Schema, object_schema
 OURS = ("kormo_plugins.KormoPlugin", "kormo_plugins.bridge.KormoPlugin")
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 2
+FORMAT = 3
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
@@ -168,6 +168,7 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
     schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
     for key, names in _closed_lists().items():
         schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
+    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
     sources: dict[str, list[int]] = {}
     for plugin in plugins:
         model = _arguments(plugin)

@@ -18,6 +18,7 @@ import yaml
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.override import provenance
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
@@ -122,7 +123,7 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
     run_record.write_record(
         out,
         {
-            "recipe": str(recipe.path),
+            **provenance(recipe.path),
             "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "identity": who,
             "artifacts": {
