@@ -26,6 +26,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "run": ("kormo_plugins.cli.run:run", "Run a chain of stages."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
 }
 """Noun -> (`module:command`, one line of help)."""

@@ -22,6 +22,7 @@ from kormo_plugins.recipe.override import provenance
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
+from kormo_plugins.workspace import stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
@@ -126,6 +127,9 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
             **provenance(recipe.path),
             "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "identity": who,
+            stage_identity.RECORD: stage_identity.stage_identity(
+                recipe, {name: artifact.hash for name, artifact in built.corpora.items()}
+            ),
             "artifacts": {
                 "tokenizer": str(built.tokenizer),
                 "init": str(built.base_model),
