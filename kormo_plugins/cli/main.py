@@ -28,6 +28,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
     "run": ("kormo_plugins.cli.run:run", "Run a chain of stages."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
+    "train": ("kormo_plugins.cli.train:train", "Train a recipe with some of its values changed."),
 }
 """Noun -> (`module:command`, one line of help)."""
 

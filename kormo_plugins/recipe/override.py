@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -69,7 +70,7 @@ def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
     text = _FIRST_LINE + _RECORD + json.dumps(record, ensure_ascii=False) + "\n" + recipe_yaml(recipe.resolved.values)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(out.name + ".tmp")
+        temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")  # several nodes may write the same file
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(out)
     except OSError as error:
