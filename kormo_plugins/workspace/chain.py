@@ -149,8 +149,8 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
         source = next((stage for stage in earlier if stage.name == entry.from_), None)
         if source is None:
             names = [stage.name for stage in earlier]
-            raise KormoError(f"{where}.from", repr(entry.from_), "no stage before this one has that name",
-                             closest(entry.from_, names) or f"before it come: {', '.join(names) or 'none'}")  # fmt: skip
+            fix = closest(entry.from_, names) or f"before it come: {', '.join(names) or 'none'}"
+            raise KormoError(f"{where}.from", repr(entry.from_), "no stage before this one has that name", fix)
         if FROM_RUN in changes:
             raise KormoError(f"{where}.from", f"{entry.from_} beside set: {FROM_RUN}", "the model would come from two "
                              "places", "remove one of the two")  # fmt: skip

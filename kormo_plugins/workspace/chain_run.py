@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ EXIT_PREEMPTED = 75
 PREEMPTED = "preempted.json"
 """Left in the output folder by such a training; launchers replace its exit status by their own."""
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-POLL = 0.5
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent dies."""
+POLL = 0.2
 """Seconds between two looks at a running stage."""
 TELL_EVERY = 30.0
 """Seconds between two lines about a running stage."""
@@ -187,12 +190,17 @@ def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, Any], log: Ca
 def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log: Callable[[str], None]) -> int:
     """One process to its end; its exit status, that of preemption also where a launcher hid it."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
+    left_behind = log_file.with_suffix(".pid")
+    _wait_for(left_behind, words, log)
     begun = time.time()
     with log_file.open("ab") as output:
         output.write(f"\n==== {time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(words)}\n".encode())
         output.flush()
         # A session of its own: an interrupt of the terminal reaches it once, through us, and not twice.
-        signals.process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        signals.process = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_ends_with_us()
+        )
+        left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # it came between two stages
             signals.process.send_signal(signals.seen[-1])
         told = time.monotonic()
@@ -202,10 +210,37 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
                 told = time.monotonic()
                 log(f"{stage.name}: {Record.progress(stage.out)}")
     signals.process = None
+    left_behind.unlink(missing_ok=True)
     marker = stage.out / PREEMPTED
     hidden = status != 0 and marker.is_file() and marker.stat().st_mtime >= begun - 1
     asked = bool(signals.seen) and status != 0
     return EXIT_PREEMPTED if hidden or asked else status
+
+
+def _ends_with_us() -> Callable[[], Any]:
+    """To be called in the stage's process: when `kormo run` is killed, the stage is asked to stop (Linux)."""
+    import ctypes
+
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+def _wait_for(left_behind: Path, words: Sequence[str], log: Callable[[str], None]) -> None:
+    """Waits for the stage of a killed run, which may still be writing its checkpoint."""
+    told = False
+    while left_behind.is_file() and _runs(left_behind, words):
+        if not told:
+            log(f"a killed run left this stage behind (process {left_behind.read_text().strip()}); waiting for its end")
+            told = True
+        time.sleep(POLL)
+
+
+def _runs(left_behind: Path, words: Sequence[str]) -> bool:
+    try:
+        pid = int(left_behind.read_text(encoding="utf-8"))
+        told = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except (OSError, ValueError):
+        return False
+    return set(words[1:]) <= set(told)  # another process may have got its number since
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
