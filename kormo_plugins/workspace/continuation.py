@@ -29,6 +29,9 @@ SHAPE = (
 CHANGEABLE = ("max_position_embeddings", "rope_theta", "rms_norm_eps", "initializer_range")
 """What a recipe may say anew over the same weights; whatever differs is written into a config of its own."""
 
+GROWING = ("max_position_embeddings", "rope_theta")
+"""Of these, what may only grow from stage to stage."""
+
 ROW_MULTIPLE = 256
 """Rows of a vocabulary are rounded up to a multiple of this where the recipe does not say; the 10B's 125,184 are."""
 
@@ -69,13 +72,25 @@ def _same_shape(recipe: Recipe, folder: Path, where: str) -> None:
 
 
 def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key."""
+    """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
+
+    Raises:
+        KormoError: a shorter context or a smaller RoPE base than the model was trained with. A recipe that inherits
+            the values of an earlier stage would undo the stages between in silence.
+    """
     from kormo_plugins.architecture.files import read_json
 
     if recipe.block.architecture is None:
         return {}
     config, asked = read_json(folder / "config.json"), recipe.block.architecture.values
     held = {**config, "rope_theta": _rope(config).get("rope_theta", config.get("rope_theta"))}
+    for key in GROWING:
+        if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
+            raise KormoError(
+                recipe.resolved.where(f"kormo.architecture.{key}"), f"{key} {asked[key]}",
+                f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
+                f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",
+            )  # fmt: skip
     return {key: asked[key] for key in CHANGEABLE if asked.get(key) is not None and asked[key] != held.get(key)}
 
 

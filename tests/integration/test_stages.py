@@ -157,9 +157,13 @@ def test_the_rate_comes_down_within_the_run(size: str, monkeypatch: pytest.Monke
         assert (decay > 0) == (name not in ("pretrain", "midtrain_long_context")), name
 
 
-def test_the_nano_chain_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", ["nano", "1b", "10b"])
+def test_the_chains_are_sound(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From random weights to a chat model, each stage from the one before (the hub is not asked for its documents)."""
     monkeypatch.chdir(ROOT)
-    chain = load_chain(Path("recipes/chains/nano.yml"))
+    if size != "nano":
+        monkeypatch.setattr("kormo_plugins.workspace.chain.own_parts", lambda recipe: {})
+    chain = load_chain(Path(f"recipes/chains/{size}.yml"))
     names = [stage.name for stage in chain.stages]
-    assert names[:5] == list(STAGES)
+    assert names == [*STAGES, "sft", "dpo"]
     assert [stage.before for stage in chain.stages] == [None, *names[:-1]]

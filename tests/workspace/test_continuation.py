@@ -97,6 +97,20 @@ def test_a_longer_context_and_another_rope_base_reach_the_model_over_the_same_we
     assert stats["rope_theta"] == {"before": 500000.0, "now": 4e6} and set(stats) == set(longer)
 
 
+def test_values_of_an_earlier_stage_do_not_undo_the_stages_between(room: Path, finished: Path) -> None:
+    longer = _build(room, "first", from_run=str(finished), tokenizer=None, architecture={"rope_theta": 2e6})
+    assert longer.base_model is not None
+    folder = room / "longer"
+    shutil.copytree(longer.base_model, folder)
+    (folder / "manifest.json").unlink()
+    mark_complete(folder, 8)
+    with pytest.raises(KormoError, match="architecture: null") as error:
+        _build(room, "undone", from_run=str(folder), tokenizer=None)  # RECIPE says 500,000
+    assert error.value.where.endswith("kormo.architecture.rope_theta") and "2000000.0" in error.value.why
+    kept = _build(room, "kept", from_run=str(folder), tokenizer=None, architecture=None)
+    assert kept.base_model == folder
+
+
 def test_another_tokenizer_and_a_longer_context_at_once(room: Path, finished: Path) -> None:
     tokenizer = {"train": {"name": "kormo_bpe", "vocab_size": 600, "megabytes": 0.2}}
     built = _build(room, "both", from_run=str(finished), tokenizer=tokenizer, architecture={"rope_theta": 1e6})
