@@ -303,6 +303,8 @@ def test_the_command(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = CliRunner().invoke(cli, ["run", str(room.path), "--json"])
     assert failed.exit_code == 2 and json.loads(failed.stdout)["stages"][2]["status"] == "failed"
     assert "not what was wanted" in failed.stderr and "Traceback" not in failed.stderr
+    wrong = CliRunner().invoke(cli, ["recipe", "validate", str(room.path)])
+    assert wrong.exit_code == 2 and "kormo run" in wrong.stderr
     missing = CliRunner().invoke(cli, ["run", str(room.folder / "chains.yml")])
     assert missing.exit_code == 2 and "Did you mean" in missing.stderr
 
