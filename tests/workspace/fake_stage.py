@@ -1,4 +1,4 @@
-"""Stands in for `axolotl train RECIPE`: writes what a training leaves behind, in a second, and can be told to fail.
+"""Stands in for `axolotl train RECIPE`: writes what a training leaves behind, at once, and can be told to fail.
 
 Its "model" is a function of its recipe and of the model before, so that an unchanged stage gives an unchanged model.
 What goes wrong is said by a file `NAME.todo` beside the recipe: one word per line, each used once.
@@ -14,27 +14,24 @@ import time
 from pathlib import Path
 
 from kormo_plugins.fingerprint import identity
-from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoint import mark_complete
-from kormo_plugins.training.run_record import write_record
-from kormo_plugins.workspace.stage_identity import RECORD, stage_identity
+
+RECORD = "stage"
 
 
-def main(path: Path) -> None:
-    recipe = load_recipe(path)
-    out, todo = recipe.output_dir, path.with_suffix(".todo")
+def main(path: Path, out: Path, who: dict[str, object]) -> None:
+    todo = path.with_suffix(".todo")
     out.mkdir(parents=True, exist_ok=True)
     marks = out.parent / "calls.txt"
     marks.write_text((marks.read_text() if marks.exists() else "") + f"{path.stem}\n")
     words = todo.read_text().split() if todo.exists() else []
     word = words.pop(0) if words else ""
     todo.write_text("\n".join(words))
-    who = stage_identity(recipe)
     if word == "refuse":
         print("kormo: what was found is not what was wanted")
         sys.exit(2)
     (out / "recipe.yml").write_text(path.read_text())
-    write_record(out, {"identity": {}, RECORD: who})
+    (out / "run.json").write_text(json.dumps({"identity": {}, RECORD: who}))
     checkpoint = out / "checkpoint-4"
     if not checkpoint.exists():
         checkpoint.mkdir()
@@ -58,4 +55,4 @@ def main(path: Path) -> None:
     mark_complete(out, 8, {"config.json", "model.safetensors"})
 
 
-main(Path(sys.argv[1]))
+main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]))

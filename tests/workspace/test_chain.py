@@ -22,10 +22,12 @@ import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.workspace import chain_run
 from kormo_plugins.workspace.chain import Chain, Stage, load_chain
 from kormo_plugins.workspace.chain_record import Record
 from kormo_plugins.workspace.lease import Lease
+from kormo_plugins.workspace.stage_identity import stage_identity
 
 from ..integration.conftest import RECIPE, merged
 
@@ -33,7 +35,8 @@ FAKE = str(Path(__file__).parent / "fake_stage.py")
 
 
 def fake(chain: Chain, stage: Stage, recipe: Path) -> Sequence[str]:
-    return [sys.executable, FAKE, str(recipe)]
+    who = stage_identity(load_recipe(recipe))  # from the resolved file, as a training would
+    return [sys.executable, FAKE, str(recipe), str(stage.out), json.dumps(who)]
 
 
 @dataclass
@@ -325,12 +328,11 @@ def test_a_chain_that_is_killed_is_taken_over(room: Room) -> None:
     room.todo("two", "wait")
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from kormo_plugins.workspace import chain_run; from kormo_plugins.workspace.chain import load_chain\n"
-        "chain_run.run_chain(load_chain(Path(sys.argv[1])),\n"
-        "    lambda chain, stage, recipe: [sys.executable, sys.argv[3], str(recipe)], log=print)\n"
+        "from tests.workspace.test_chain import chain_run, fake, load_chain\n"
+        "chain_run.run_chain(load_chain(Path(sys.argv[1])), fake, log=print)\n"
     )
     root = str(Path(__file__).parents[2])
-    process = subprocess.Popen([sys.executable, "-c", script, str(room.path), root, FAKE], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", script, str(room.path), root], start_new_session=True)
     while not (room.out("two") / "waiting").exists():
         time.sleep(0.05)
         assert process.poll() is None
