@@ -24,6 +24,7 @@ from kormo_plugins.workspace import chain_state, stage_identity
 from kormo_plugins.workspace.chain import Chain, Stage
 from kormo_plugins.workspace.chain_record import Entry, Record
 from kormo_plugins.workspace.lease import Lease
+from kormo_plugins.workspace.processes import ranks, tell
 
 EXIT_PREEMPTED = 75
 """Status of a training that made a checkpoint and stopped because it was asked to (EX_TEMPFAIL of sysexits.h)."""
@@ -55,7 +56,10 @@ class Signals:
         again = number in self.seen and number == signal.SIGINT
         self.seen.append(number)
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL if again else number)
+            if again:
+                tell([*ranks(self.process.pid), self.process.pid], signal.SIGKILL)
+            else:
+                tell(ranks(self.process.pid), number)
 
 
 def run_chain(
@@ -202,7 +206,7 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
         )
         left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # it came between two stages
-            signals.process.send_signal(signals.seen[-1])
+            tell([signals.process.pid], signals.seen[-1])
         told = time.monotonic()
         while (status := signals.process.poll()) is None:
             time.sleep(POLL)

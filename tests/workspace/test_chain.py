@@ -340,3 +340,33 @@ def test_a_chain_that_is_killed_is_taken_over(room: Room) -> None:
     process.wait()
     room.calls()
     assert statuses(room.run()) == ["skipped", "trained", "trained"] and room.calls() == ["two", "three"]
+
+
+LAUNCHER = """
+import os, subprocess, sys, time
+if len(sys.argv) > 1:  # a rank, with a worker of its own
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    open(sys.argv[1], "w").write(str(os.getpid()))
+    time.sleep(60)
+for rank in "01":
+    subprocess.Popen([sys.executable, __file__, f"rank{rank}"], env={**os.environ, "LOCAL_RANK": rank},
+                     start_new_session=True)
+time.sleep(60)
+"""
+
+
+def test_the_ranks_are_told_and_not_their_launcher(tmp_path: Path) -> None:
+    from kormo_plugins.workspace.processes import ranks, tell
+
+    (tmp_path / "launcher.py").write_text(LAUNCHER)
+    launcher = subprocess.Popen([sys.executable, str(tmp_path / "launcher.py")], cwd=tmp_path)
+    files = [tmp_path / "rank0", tmp_path / "rank1"]
+    while not all(file.exists() and file.read_text() for file in files):
+        time.sleep(0.02)
+    told = ranks(launcher.pid)
+    assert told == sorted(int(file.read_text()) for file in files)
+    assert ranks(told[0]) == [told[0]]
+    for rank in told:
+        os.killpg(rank, signal.SIGKILL)  # with its worker
+    tell([launcher.pid, launcher.pid], signal.SIGKILL)
+    launcher.wait()
