@@ -110,7 +110,9 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
         found = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe))
         words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train anew"}
         entry.status, entry.why = words[found.action], found.why
-        if found.action != "skip":
+        if found.action == "skip":
+            entry.finished("skipped", stage.out)
+        else:
             waiting.add(stage.name)
     return record
 
