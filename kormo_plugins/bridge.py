@@ -182,7 +182,7 @@ class KormoPlugin(BasePlugin):
         recipe = self.recipe
         if recipe is None or recipe.data is None:
             return None
-        collate = run_folder.make_collator(recipe)
+        collate = run_folder.make_collator(recipe, self.built)
         return (lambda tokenizer=None, **kwargs: collate), {}
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:

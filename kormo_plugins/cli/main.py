@@ -28,6 +28,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
     "report": ("kormo_plugins.cli.report:report", "A page on a run, a chain, or several runs side by side."),
+    "run": ("kormo_plugins.cli.run:run", "Run a chain of stages."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
     "train": ("kormo_plugins.cli.train:train", "Train a recipe with some of its values changed."),
 }

@@ -160,7 +160,8 @@ def source_inputs(
         "source": name,
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
         "provenance": source.model_dump(
-            mode="json", exclude={"reader", "generator", "steps", "parts", "deduplicate_against"}
+            mode="json",
+            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against"},
         ),
         "parts": job.parts,
         "steps": [

@@ -58,6 +58,7 @@ _ALL_STEPS = (
         "GPT-3, 2005.14165",
     ),
     ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
+    ("wrap_think", "wrap_think:WrapThink", "puts <think> marks around reasoning", "KORMo; arXiv 2510.09426"),
     ("balanced_sample", "balanced_sample:BalancedSample", "a sample balanced by language and difficulty", "ours"),
     ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
 )
@@ -77,6 +78,12 @@ def kormo_generators() -> Iterator[Component]:
         load="kormo_plugins.corpus.embedded.chat:generate",
         summary="Korean and English conversations with short answers, written by rules, with and without reasoning",
         params="kormo_plugins.corpus.embedded.chat_params:EmbeddedChatParams",
+    )
+    yield Component(
+        "embedded_books",
+        load="kormo_plugins.corpus.embedded.books:generate",
+        summary="long documents of one world each, chapter after chapter, for long contexts",
+        params="kormo_plugins.corpus.embedded.params:BooksParams",
     )
     yield Component(
         "openai_endpoint",

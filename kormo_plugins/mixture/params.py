@@ -82,7 +82,9 @@ class CollatorParams(BaseModel):
     predict_first: bool = Field(
         False, description="predict the first token of a document from the last one of the document before it"
     )
-    ignore_tokens: tuple[int, ...] = Field((), description="ids that are left out of the loss, such as that of <think>")
+    ignore_tokens: tuple[int | str, ...] = Field(
+        (), description="tokens that are left out of the loss (`<think>`), by name or by id; names are the tokenizer's"
+    )
     sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
 
 

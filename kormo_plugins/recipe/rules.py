@@ -194,18 +194,33 @@ def one_beginning(recipe: Resolved) -> None:
         )
 
 
-def context_parallel_knows_no_documents(recipe: Resolved) -> None:
-    """Ring attention over unpacked batches sees a row as one document."""
-    size = recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1
-    collator = recipe.get("kormo.collator.name") or "document_mask"
-    if isinstance(size, int) and size > 1 and collator == "document_mask" and recipe.get("kormo.data") is not None:
-        key = "context_parallel_size" if recipe.get("context_parallel_size") else "sequence_parallel_degree"
+def row_fits_the_positions(recipe: Resolved) -> None:
+    """A model is told how long a context it is made for; longer rows would train what it does not declare."""
+    length, positions = recipe.get("sequence_len"), recipe.get("kormo.architecture.max_position_embeddings")
+    if isinstance(length, int) and isinstance(positions, int) and length > positions:
+        raise _error(
+            recipe,
+            "sequence_len",
+            f"sequence_len: {length} with kormo.architecture.max_position_embeddings: {positions}",
+            "the model would be trained on longer rows than its config declares, and servers would cut them",
+            f"set kormo.architecture.max_position_embeddings to {length} or more, or shorten the rows",
+        )
+
+
+def context_parallel_wants_one_document(recipe: Resolved) -> None:
+    """Ring attention sees a row as one text: right only where a row is one document."""
+    key = next((k for k in ("context_parallel_size", "sequence_parallel_degree") if (recipe.get(k) or 1) != 1), None)
+    if key is None or recipe.get("kormo.data") is None:
+        return
+    packing = recipe.get("kormo.data.packing.name") or "best_fit"
+    if packing != "pad":
         raise _error(
             recipe,
             key,
-            f"{key}: {size} with the collator document_mask",
-            "ring attention knows no document borders, so the documents of a row would see each other",
-            "use tensor or data parallelism, or the collator causal, which does not separate documents",
+            f"{key}: {recipe.get(key)} with the packing {packing}",
+            "a row shared by several devices goes through ring attention, which knows rows and no documents: the "
+            "documents of a row would see each other",
+            f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
         )
 
 
@@ -250,8 +265,9 @@ RULES: list[Rule] = [
     row_length_is_said,
     one_length,
     decay_has_a_length,
-    context_parallel_knows_no_documents,
     turns_need_a_chat_model,
+    row_fits_the_positions,
+    context_parallel_wants_one_document,
     no_foreign_code,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ TOUCHED: dict[str, str] = {
     "axolotl.common.datasets:TrainDatasetMeta": "what load_datasets returns",
     "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
     "axolotl.monkeypatch.attention.sdpa_varlen:patch_sdpa_varlen": "documents apart on a GPU without a dense mask",
+    "axolotl.monkeypatch.ring_attn.patch:get_ring_attn_group": "which devices share a row",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -90,3 +92,14 @@ def disk_error_in(error: BaseException, where: Path) -> Exception | None:
             return disk_error(OSError(errno.ENOSPC, str(seen)), where)
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def shares_rows() -> tuple[int, int] | None:
+    """This process's place among those that share each row, and their number; None where rows are not shared."""
+    loaded = sys.modules.get("axolotl.monkeypatch.ring_attn.patch")
+    group = getattr(loaded, "RING_ATTN_GROUP", None)
+    if group is None:
+        return None
+    import torch.distributed as dist
+
+    return dist.get_rank(group), dist.get_world_size(group)

@@ -35,6 +35,26 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
     return global_batch // per_step
 
 
+def context_parallel(recipe: Recipe) -> int:
+    """Devices that share one row; 1 where nothing is said."""
+    return int(recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1)
+
+
+def row_groups(recipe: Recipe, world_size: int) -> int:
+    """How many micro-batches are read at the same time: ranks, or groups of ranks that share their rows.
+
+    Raises:
+        KormoError: the ranks cannot be divided into such groups.
+    """
+    shared = context_parallel(recipe)
+    if world_size > 1 and world_size % shared:
+        raise KormoError(
+            recipe.resolved.where("context_parallel_size"), f"{shared} with {world_size} ranks",
+            "the ranks cannot be divided into groups of that size", "change one of the two",
+        )  # fmt: skip
+    return max(1, world_size // shared)
+
+
 def training_precision(recipe: Recipe) -> settings.Precision:
     """The recipe's precision in the training room's terms."""
     return settings.Precision(**recipe.block.precision.model_dump())
@@ -59,7 +79,8 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role; the model's folder may be of another
     if block.global_batch is not None:
         micro = int(recipe.get("micro_batch_size", 1))
-        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, world_size)
+        groups = row_groups(recipe, world_size)
+        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
     if recipe.data is not None:
         rows = next(iter(built.rows.values())).path if built else Path(PLACEHOLDER)
         values.update(

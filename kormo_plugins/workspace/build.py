@@ -263,12 +263,15 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     layout = read_layout(tokenizer)
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip
+    control = recipe.data.corpus.sources[name].control_tokens if recipe.data else ()
+    if control:
+        inputs["control_tokens"] = sorted(control)
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
                 sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
-                eos_id=layout.eos, progress=lambda shard: progress(shard["documents"]),
+                eos_id=layout.eos, control_tokens=control, progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)
@@ -329,15 +332,27 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
 
 
 def _continued(recipe: Recipe, built: Built, get: Get) -> None:
-    """The model of the stage before, its vocabulary changed if the recipe names another tokenizer."""
-    from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
+    """The model of the stage before, under the recipe's own tokenizer and config where it names others."""
+    from kormo_plugins.tokenizer.layout import tokenizer_hash
 
     folder = continuation.finished_model(recipe)
     for name in recipe.registry.names("architecture"):
         recipe.registry.load("architecture", name).register()
     built.base_model, built.weights_hash = folder, continuation.weights_hash(folder)
-    if built.tokenizer is None or built.tokenizer_hash == tokenizer_hash(folder):
-        return
+    if built.tokenizer is not None and built.tokenizer_hash != tokenizer_hash(folder):
+        _swapped(recipe, built, folder, get)
+    before = built.base_model
+    if changes := continuation.config_changes(recipe, before):
+        spec = continuation.changed_spec(folder.name, built.weights_hash, changes)
+        make = partial(continuation.change_config, before, changes)
+        built.init = get(recipe.block.workspace, spec, make)
+        built.base_model, built.weights_hash = built.init.path, built.init.hash
+
+
+def _swapped(recipe: Recipe, built: Built, folder: Path, get: Get) -> None:
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    assert built.tokenizer is not None
     tokenizer, layout = built.tokenizer, read_layout(built.tokenizer)
     ids = {f"{role}_token_id": number for role, number in special_ids(recipe, built).items()}
     choice = recipe.block.architecture

@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import provenance
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
-from kormo_plugins.workspace.axolotl_config import training_precision
+from kormo_plugins.workspace import stage_identity
+from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
 from kormo_plugins.workspace.report import run_report, write_samples
@@ -86,7 +87,8 @@ def refuse_leaking_attention(recipe: Recipe) -> None:
     check_isolation(
         choice.name, params, str(recipe.get("attn_implementation", "sdpa")),
         micro_batch=int(recipe.get("micro_batch_size", 1)),
-        context_parallel=int(recipe.get("context_parallel_size", 1)),
+        context_parallel=context_parallel(recipe), packing=str(recipe.data.mixture.packing["name"]),
+        row_length=recipe.sequence_len,
     )  # fmt: skip
 
 
@@ -126,6 +128,9 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
             **provenance(recipe.path),
             "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "identity": who,
+            stage_identity.RECORD: stage_identity.stage_identity(
+                recipe, {name: artifact.hash for name, artifact in built.corpora.items()}
+            ),
             "artifacts": {
                 "tokenizer": str(built.tokenizer),
                 "init": str(built.base_model),
@@ -199,12 +204,34 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
     )  # fmt: skip
 
 
-def make_collator(recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
-    """The recipe's collator."""
-    choice = recipe.block.collator
-    params = recipe.registry.params("collator", choice.name, choice.values, f"{recipe.path}: kormo.collator")
+def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
+    """The recipe's collator, the tokens that it names turned into ids."""
+    choice, values = recipe.block.collator, dict(recipe.block.collator.values)
+    if values.get("ignore_tokens"):
+        values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
+    params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
+
+
+def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recipe) -> list[int]:
+    """Ids of added tokens given by name; ids stay.
+
+    Raises:
+        KormoError: the tokenizer has no added token of that name.
+    """
+    from kormo_plugins.tokenizer.layout import read_tokenizer_json
+
+    added = {t["content"]: int(t["id"]) for t in read_tokenizer_json(tokenizer)["added_tokens"]} if tokenizer else {}
+    for token in tokens:
+        if isinstance(token, str) and token not in added:
+            known = [name for name in added if name.strip()]
+            raise KormoError(
+                recipe.resolved.where("kormo.collator.ignore_tokens"), repr(token),
+                "the tokenizer has no such added token, so nothing would be left out of the loss",
+                closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
+            )  # fmt: skip
+    return [added[token] if isinstance(token, str) else token for token in tokens]
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:
