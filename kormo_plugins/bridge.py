@@ -187,9 +187,9 @@ class KormoPlugin(BasePlugin):
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Hands the recipe to our trainer."""
-        from kormo_plugins.training.trainer import KormoTrainer
+        from kormo_plugins.training.trainer import RunMixin
 
-        if self.recipe is not None and isinstance(trainer, KormoTrainer):
+        if self.recipe is not None and isinstance(trainer, RunMixin):
             objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 
