@@ -22,6 +22,7 @@ from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
+from kormo_plugins.workspace import preference
 from kormo_plugins.workspace import run as run_folder
 from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
 from kormo_plugins.workspace.build import Built, build_all, say
@@ -78,6 +79,7 @@ class KormoPlugin(BasePlugin):
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
         axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        preference.check_roles(recipe)
         run_folder.refuse_leaking_attention(recipe)
         if not preprocess:
             run_folder.refuse_long_build(recipe, world_size)
@@ -155,6 +157,8 @@ class KormoPlugin(BasePlugin):
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it."""
         from kormo_plugins.training import private
 
+        if cfg.rl:
+            private.no_second_model()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
 

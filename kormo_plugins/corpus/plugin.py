@@ -73,6 +73,12 @@ def kormo_generators() -> Iterator[Component]:
         params="kormo_plugins.corpus.embedded.params:EmbeddedParams",
     )
     yield Component(
+        "embedded_preferences",
+        load="kormo_plugins.corpus.embedded.preferences:generate",
+        summary="bilingual preference pairs, written by rules, offline: a right, short answer and one with a fault",
+        params="kormo_plugins.corpus.embedded.preferences:PreferenceParams",
+    )
+    yield Component(
         "openai_endpoint",
         load="kormo_plugins.corpus.synthesis.generate:endpoint",
         summary="Korean texts from seed documents, by a model behind an OpenAI-compatible endpoint",

@@ -27,6 +27,7 @@ import numpy as np
 from kormo_plugins.corpus.params import Source
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents import Document, Reject, read_documents, write_documents
+from kormo_plugins.preferences import rewritten
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
         tally.documents_in += 1
         tally.bytes_in += size
         before = document.text
-        result = step(document)
+        result = rewritten(document, step)
         if isinstance(result, Reject):
             tally.rejects[result.reason] += 1
             document.text = before

@@ -55,7 +55,7 @@ class ObjectiveMixin(Trainer):
 
 
 class RunMixin(Trainer):
-    """What every run of ours needs, above whichever trainer Axolotl has for it. `configure` is called before `train`."""
+    """What every run of ours needs, above whichever trainer of Axolotl. `configure` is called before `train`."""
 
     args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
     kormo: Settings | None = None

@@ -24,7 +24,7 @@ from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.registry import Registry
-from kormo_plugins.workspace import continuation
+from kormo_plugins.workspace import continuation, preference
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
 from kormo_plugins.workspace.progress import Progress
 
@@ -56,6 +56,7 @@ class Built:
     corpora: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
+    preferences: dict[str, Artifact] = field(default_factory=dict)
     init: Artifact | None = None
     base_model: Path | None = None
     weights_hash: str = ""
@@ -97,6 +98,9 @@ def build_data(recipe: Recipe, get: Get) -> Built:
                 f"{recipe.path}: kormo.tokenizer", "nothing", "without a tokenizer kormo.data cannot become tokens",
                 "set kormo.tokenizer (train, path or hub) or kormo.from_run",
             )  # fmt: skip
+        if preference.of_pairs(recipe):
+            built.preferences = preference.build_preferences(recipe, built, get)
+            return built
         for name in recipe.data.corpus.sources:
             built.shards[name] = _shards(recipe, built, name, get)
             built.rows[name] = _rows(recipe, built, name, get)
