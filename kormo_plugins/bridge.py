@@ -22,7 +22,6 @@ from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
-from kormo_plugins.workspace import preference
 from kormo_plugins.workspace import run as run_folder
 from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
 from kormo_plugins.workspace.build import Built, build_all, say
@@ -79,7 +78,6 @@ class KormoPlugin(BasePlugin):
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
         axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
-        preference.check_roles(recipe)
         run_folder.refuse_leaking_attention(recipe)
         if not preprocess:
             run_folder.refuse_long_build(recipe, world_size)

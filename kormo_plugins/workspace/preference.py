@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.documents import read_corpus
-from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.workspace.artifact import Artifact, Spec
 
@@ -37,9 +36,11 @@ def build_preferences(recipe: Recipe, built: Built, get: Get) -> dict[str, Artif
     Raises:
         KormoError: documents that are no pairs, a tokenizer without turns, or a source with no usable pair.
     """
+    from kormo_plugins.tokenizer.layout import read_layout
     from kormo_plugins.workspace.build import say
 
-    assert recipe.data is not None
+    assert recipe.data is not None and built.tokenizer is not None
+    read_layout(built.tokenizer)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
     for name in recipe.data.corpus.sources:
         made[name] = artifact = _preferences(recipe, built, name, get)
@@ -93,12 +94,3 @@ def preference_values(recipe: Recipe) -> dict[str, Any]:
         "datasets": [{"path": "built/by/kormo", "type": "passthrough.default"}],  # named, never opened
         "skip_prepare_dataset": True,
     }
-
-
-def check_roles(recipe: Recipe) -> None:
-    """A pair ends with the end of a turn, so the model must be one that ends its turn."""
-    if of_pairs(recipe) and recipe.block.role != "chat":
-        raise KormoError(
-            recipe.resolved.where("kormo.role"), f"role: {recipe.block.role} beside rl: {recipe.get('rl')}",
-            "preferences are between the answers of a chat model, which end with <|EOT|>", "set kormo.role: chat",
-        )  # fmt: skip
