@@ -52,12 +52,15 @@ class Watch(TrainerCallback):
     def on_step_begin(self, args, state, control, train_dataloader=None, **kwargs):
         if state.global_step:
             return
-        live = [m for m in gc.get_objects() if isinstance(m, PreTrainedModel) and type(m).__name__.endswith("ForCausalLM")]
+        gc.unfreeze()  # or the objects from before training would not be listed
+        live = [m for m in gc.get_objects() if isinstance(m, PreTrainedModel) and hasattr(m, "lm_head")]
         batch = next(iter(train_dataloader))
         with open(os.environ["KORMO_WATCH"], "w") as file:
-            json.dump({"loads": loads, "live": [type(m).__name__ for m in live],
-                       "parameters": sum(p.numel() for m in live for p in m.parameters()),
-                       **{name: batch[name].tolist() for name in ("input_ids", "attention_mask", "completion_mask")}}, file)
+            json.dump({
+                "loads": loads, "live": [type(m).__name__ for m in live],
+                "parameters": sum(p.numel() for m in live for p in m.parameters()),
+                **{name: batch[name].tolist() for name in ("input_ids", "attention_mask", "completion_mask")},
+            }, file)
 
 @hookimpl
 def kormo_run_callbacks():
