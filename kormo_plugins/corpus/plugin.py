@@ -79,6 +79,12 @@ def kormo_generators() -> Iterator[Component]:
         params="kormo_plugins.corpus.embedded.preferences:PreferenceParams",
     )
     yield Component(
+        "embedded_chat",
+        load="kormo_plugins.corpus.embedded.chat:generate",
+        summary="Korean and English conversations with short answers, written by rules, with and without reasoning",
+        params="kormo_plugins.corpus.embedded.chat_params:EmbeddedChatParams",
+    )
+    yield Component(
         "openai_endpoint",
         load="kormo_plugins.corpus.synthesis.generate:endpoint",
         summary="Korean texts from seed documents, by a model behind an OpenAI-compatible endpoint",

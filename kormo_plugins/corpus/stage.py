@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from kormo_plugins.conversations import MESSAGES
 from kormo_plugins.corpus.params import Source
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents import Document, Reject, read_documents, write_documents
@@ -299,6 +300,7 @@ class Summary:
     documents: int = 0
     bytes: int = 0
     characters: int = 0
+    conversations: int = 0
     languages: dict[str, Counter[str]] = field(default_factory=dict)
     lengths: Counter[int] = field(default_factory=Counter)
 
@@ -307,6 +309,7 @@ class Summary:
         self.documents += 1
         self.bytes += size
         self.characters += len(document.text)
+        self.conversations += MESSAGES in document.meta
         self.languages.setdefault(document.language, Counter()).update(documents=1, bytes=size)
         self.lengths[len(document.text).bit_length()] += 1
 

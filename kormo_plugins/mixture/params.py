@@ -111,6 +111,12 @@ class MixtureRecipe(BaseModel):
         default_factory=lambda: {"name": "weighted"}, description="a mixing and its parameters"
     )
 
+    too_long: Literal["reject", "cut"] = Field(
+        "reject",
+        description="a conversation longer than a row: `reject` leaves it out, counted as dropped; `cut` trains on its "
+        "pieces, the later ones without the question. Texts go by `packing`",
+    )
+
     @model_validator(mode="after")
     def _named(self) -> MixtureRecipe:
         for key in ("packing", "mixture"):

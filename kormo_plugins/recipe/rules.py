@@ -210,6 +210,26 @@ def context_parallel_knows_no_documents(recipe: Resolved) -> None:
         )
 
 
+def turns_need_a_chat_model(recipe: Resolved) -> None:
+    """Conversations end with <|EOT|>, a base model with <|EOS|>."""
+    for name, source in (recipe.get("kormo.data.sources") or {}).items():
+        columns = (source.get("reader") or {}).get("columns") or {}
+        if columns.get("messages") or (source.get("generator") or {}).get("name") == "embedded_chat":
+            refuse_base(recipe, name)
+
+
+def refuse_base(recipe: Resolved, source: str) -> None:
+    """Refuses the role `base` for a recipe whose `source` holds conversations."""
+    if recipe.get("kormo.role") in (None, "base"):
+        raise _error(
+            recipe,
+            "kormo.role",
+            f"base, with the conversations of {source}",
+            "their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
+            "set kormo.role: chat; to train on turns as plain text, read them with columns: {text: {conversation: …}}",
+        )
+
+
 def no_foreign_code(recipe: Resolved) -> None:
     """KORMo's classes are registered here; nothing needs code from a model folder."""
     if recipe.get("trust_remote_code") and (recipe.get("kormo.architecture") or recipe.get("kormo.from_run")):
@@ -232,6 +252,7 @@ RULES: list[Rule] = [
     one_length,
     decay_has_a_length,
     context_parallel_knows_no_documents,
+    turns_need_a_chat_model,
     no_foreign_code,
     preference_runs,
 ]

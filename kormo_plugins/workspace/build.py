@@ -26,6 +26,7 @@ from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.registry import Registry
 from kormo_plugins.workspace import continuation, preference
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
+from kormo_plugins.workspace.chat import chat_shards, tell_too_long
 from kormo_plugins.workspace.progress import Progress
 
 CORPUS_VERSION = 1
@@ -258,6 +259,8 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
 
     corpus, tokenizer = built.corpora[name], built.tokenizer
     assert tokenizer is not None
+    if corpus.stats.get("conversations"):
+        return chat_shards(recipe, corpus, tokenizer, name, get)
     layout = read_layout(tokenizer)
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip
@@ -273,13 +276,12 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
 
 
 def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
-    from kormo_plugins.mixture.rows import build_rows
+    from kormo_plugins.mixture.rows import build_rows, packing_of
 
     assert recipe.data is not None
-    packing = dict(recipe.data.mixture.packing)
-    policy = str(packing.pop("name"))
     shards, row_length = built.shards[name], recipe.sequence_len
-    params = recipe.registry.params("packing", policy, packing, f"{recipe.path}: kormo.data.packing")
+    chat = bool(built.corpora[name].stats.get("conversations"))
+    policy, params = packing_of(recipe.data.mixture, recipe.registry, name, conversations=chat)
     inputs = {"version": ROWS_VERSION, "shards": shards.hash, "row_length": row_length,
               "packing": policy, "params": params}  # fmt: skip
 
@@ -290,7 +292,10 @@ def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
                 progress=lambda done, total: progress(done - progress.done),
             )  # fmt: skip
 
-    return get(recipe.block.workspace, Spec("rows", name, inputs), make)
+    rows = get(recipe.block.workspace, Spec("rows", name, inputs), make)
+    if chat:
+        tell_too_long(rows, name, row_length, say)
+    return rows
 
 
 def build_model(recipe: Recipe, built: Built, get: Get) -> None:

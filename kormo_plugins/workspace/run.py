@@ -268,5 +268,6 @@ def finish(recipe: Recipe, built: Built) -> None:
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
-        for prompt, text in continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed):
+        chat = recipe.block.role == "chat"
+        for prompt, text in continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat):
             print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
