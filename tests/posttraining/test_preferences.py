@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.corpus.build import build_source
+from kormo_plugins.corpus.embedded.chat import is_held_out
 from kormo_plugins.corpus.embedded.preferences import FAULTS, PreferenceParams, generate
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents import Document, Reject, read_corpus
@@ -132,6 +133,7 @@ def test_generated_pairs_are_pairs_and_say_what_they_are() -> None:
     documents = pairs(400)
     for document in documents:
         assert checked_pair(document.meta) == pair_of(document)
+        assert not is_held_out(document.meta["prompt"][0]["content"])
         assert document.synthetic and document.generator == "embedded_preferences" and document.license == "Apache-2.0"
     assert {d.language for d in documents} == {"ko", "en"} and {d.meta["fault"] for d in documents} == set(FAULTS)
     thinking = sum(pair.thinking for d in documents if (pair := pair_of(d)))

@@ -9,17 +9,21 @@ numbers, which number is larger, a word repeated a number of times. Faults:
     endless    the right answer again and again, cut off before it ends
 
 Half of the pairs think before they answer: the chosen answer has a short thought, the rejected one its fault with a
-thought. Pair i is a pure function of the parameters and i. All of it is made by rules and labelled synthetic; it shows
-that preference learning works, and teaches nothing else.
+thought. Questions that the conversations (`chat.py`) keep from training are kept from it here too.
+
+Pair i is a pure function of the parameters and i. All of it is made by rules and labelled synthetic; it shows that
+preference learning works, and teaches nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kormo_plugins.corpus.embedded.chat import is_held_out
 from kormo_plugins.corpus.embedded.dice import Dice
 from kormo_plugins.corpus.embedded.lexicon import Lexicon, lexicon
 from kormo_plugins.corpus.embedded.template import Template, Word, both
@@ -125,9 +129,9 @@ def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pa
     """Pair `number` in `language` (`ko` or `en`), and what it is: `task` and `fault`."""
     dice = Dice(NAME, params.seed, language, number)
     write, fault = dice.pick(_TASKS), dice.pick(FAULTS)
-    task = write(dice, lexicon(0))
-    thinks = dice.chance(params.thinking)
     index = 0 if language == "ko" else 1
+    task = next(task for task in (write(dice, lexicon(0)) for _ in count()) if not is_held_out(task.question[index]))
+    thinks = dice.chance(params.thinking)
     question, thought, answer, wrong_thought, wrong = (word[index] for word in task)
     chosen, rejected = {"content": answer}, {"content": wrong if fault == "wrong" else answer}
     if fault == "language":
