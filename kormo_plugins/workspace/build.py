@@ -64,8 +64,8 @@ class Built:
 
     @property
     def data_hash(self) -> str:
-        """Identity of the packed data: every source's row plan."""
-        return identity({name: artifact.hash for name, artifact in sorted(self.rows.items())})
+        """Identity of the packed data: every source's row plan, or its preference pairs."""
+        return identity({name: artifact.hash for name, artifact in sorted({**self.rows, **self.preferences}.items())})
 
 
 def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
