@@ -155,6 +155,8 @@ class KormoPlugin(BasePlugin):
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it."""
         from kormo_plugins.training import private
 
+        if cfg.rl:
+            private.no_second_model()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
 
@@ -187,9 +189,9 @@ class KormoPlugin(BasePlugin):
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Hands the recipe to our trainer."""
-        from kormo_plugins.training.trainer import KormoTrainer
+        from kormo_plugins.training.trainer import RunMixin
 
-        if self.recipe is not None and isinstance(trainer, KormoTrainer):
+        if self.recipe is not None and isinstance(trainer, RunMixin):
             objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 

@@ -13,11 +13,11 @@ from datatrove.data import Document as TroveDocument
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from kormo_plugins.conversations import rewritten
 from kormo_plugins.corpus.params import Executor
 from kormo_plugins.corpus.stage import Job, work
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.preferences import rewritten
 
 POLL = 5.0
 """Seconds between two looks at jobs that run elsewhere."""

@@ -74,6 +74,12 @@ def kormo_generators() -> Iterator[Component]:
         params="kormo_plugins.corpus.embedded.params:EmbeddedParams",
     )
     yield Component(
+        "embedded_preferences",
+        load="kormo_plugins.corpus.embedded.preferences:generate",
+        summary="bilingual preference pairs, written by rules, offline: a right, short answer and one with a fault",
+        params="kormo_plugins.corpus.embedded.preferences:PreferenceParams",
+    )
+    yield Component(
         "embedded_chat",
         load="kormo_plugins.corpus.embedded.chat:generate",
         summary="Korean and English conversations with short answers, written by rules, with and without reasoning",

@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.conversations import MESSAGES, rewritten
+from kormo_plugins.conversations import MESSAGES
 from kormo_plugins.corpus.params import Source
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents import Document, Reject, read_documents, write_documents
+from kormo_plugins.preferences import rewritten
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.preference_rules import preference_runs
 from kormo_plugins.recipe.resolve import Resolved
 
 Rule = Callable[[Resolved], None]
@@ -269,5 +270,6 @@ RULES: list[Rule] = [
     row_fits_the_positions,
     context_parallel_wants_one_document,
     no_foreign_code,
+    preference_runs,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

@@ -30,6 +30,12 @@ TOUCHED: dict[str, str] = {
     "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
     "axolotl.monkeypatch.attention.sdpa_varlen:patch_sdpa_varlen": "documents apart on a GPU without a dense mask",
     "axolotl.monkeypatch.ring_attn.patch:get_ring_attn_group": "which devices share a row",
+    "axolotl.train:setup_reference_model": "no second model where the reference's log-probabilities are computed once",
+    "axolotl.core.trainers.dpo.trainer:AxolotlDPOTrainer": "the base of PreferenceTrainer",
+    "trl:DPOTrainer._prepare_dataset": "pairs come as token ids",
+    "trl:DPOTrainer._precompute_ref_logps": "done in `train`, once for each pair, and kept in the run's folder",
+    "trl:DPOTrainer.compute_ref_log_probs": "the reference's log-probabilities of a batch",
+    "trl.models:prepare_deepspeed": "the reference pass under DeepSpeed",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -103,3 +109,21 @@ def shares_rows() -> tuple[int, int] | None:
     import torch.distributed as dist
 
     return dist.get_rank(group), dist.get_world_size(group)
+
+
+def no_second_model() -> None:
+    """Keeps Axolotl from loading the reference model of a run that computes its log-probabilities beforehand.
+
+    `setup_reference_model` loads a whole second model for every full fine-tuning; TRL then never uses it.
+    """
+    import axolotl.train as module
+
+    original = module.setup_reference_model
+    if getattr(original, "kormo", False):
+        return
+
+    def only_if_used(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
+
+    only_if_used.kormo = True  # type: ignore[attr-defined]
+    module.setup_reference_model = only_if_used

@@ -54,10 +54,12 @@ class ObjectiveMixin(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
-    """Axolotl's trainer for causal language models, made exact. `configure` is called before `train`."""
+class RunMixin(Trainer):
+    """What every run of ours needs, above whichever trainer of Axolotl. `configure` is called before `train`."""
 
     args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
+    kormo: Settings | None = None
+    objective: Objective | None = None
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
 
@@ -68,8 +70,6 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             stop: ends the process with a KormoError's message.
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
-        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
-        self.model_accepts_loss_kwargs = True
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder.
             setattr(self.model, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
@@ -137,3 +137,13 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
             raise private.disk_error_in(error, folder.parent) or error from error
         self.accelerator.wait_for_everyone()
+
+
+class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
+    """Axolotl's trainer for causal language models, made exact."""
+
+    def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
+        """As in `RunMixin`; and the loss is summed over tokens."""
+        super().configure(settings, objective, stop)
+        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
+        self.model_accepts_loss_kwargs = True

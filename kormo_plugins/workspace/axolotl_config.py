@@ -13,6 +13,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import precision, settings
 from kormo_plugins.workspace.build import Built
+from kormo_plugins.workspace.preference import of_pairs, preference_values
 
 PLACEHOLDER = "artifacts/not-built-yet"
 
@@ -82,7 +83,7 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         groups = row_groups(recipe, world_size)
         values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
     if recipe.data is not None:
-        rows = next(iter(built.rows.values())).path if built else Path(PLACEHOLDER)
+        rows = next(iter(built.rows.values())).path if built and built.rows else Path(PLACEHOLDER)
         values.update(
             # Axolotl wants a dataset to be named; the plugin answers before it is opened.
             datasets=[{"path": str(rows), "type": "completion"}],
@@ -94,4 +95,6 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
             curriculum_sampling=True,  # in the order of the mixture
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
+    if of_pairs(recipe):
+        values.update(preference_values(recipe))
     return values

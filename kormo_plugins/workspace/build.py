@@ -24,7 +24,7 @@ from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.registry import Registry
-from kormo_plugins.workspace import continuation
+from kormo_plugins.workspace import continuation, preference
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
 from kormo_plugins.workspace.chat import chat_shards, tell_too_long
 from kormo_plugins.workspace.progress import Progress
@@ -58,14 +58,15 @@ class Built:
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
     unseen: dict[str, Artifact] = field(default_factory=dict)
+    preferences: dict[str, Artifact] = field(default_factory=dict)
     init: Artifact | None = None
     base_model: Path | None = None
     weights_hash: str = ""
 
     @property
     def data_hash(self) -> str:
-        """Identity of the packed data: every source's row plan."""
-        return identity({name: artifact.hash for name, artifact in sorted(self.rows.items())})
+        """Identity of the packed data: every source's row plan, or its preference pairs."""
+        return identity({name: artifact.hash for name, artifact in sorted({**self.rows, **self.preferences}.items())})
 
 
 def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
@@ -101,6 +102,9 @@ def build_data(recipe: Recipe, get: Get) -> Built:
                 f"{recipe.path}: kormo.tokenizer", "nothing", "without a tokenizer kormo.data cannot become tokens",
                 "set kormo.tokenizer (train, path or hub) or kormo.from_run",
             )  # fmt: skip
+        if preference.of_pairs(recipe):
+            built.preferences = preference.build_preferences(recipe, built, get)
+            return built
         for name in recipe.data.corpus.sources:
             built.shards[name] = _shards(recipe, built, name, get)
             built.rows[name] = _rows(recipe, built, name, get)

@@ -22,7 +22,7 @@ from kormo_plugins.recipe.override import provenance
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
 from kormo_plugins.training.settings import Decay, Settings
-from kormo_plugins.workspace import stage_identity
+from kormo_plugins.workspace import preference, stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
@@ -80,7 +80,7 @@ def refuse_leaking_attention(recipe: Recipe) -> None:
     """
     from kormo_plugins.mixture.isolation import check_isolation
 
-    if recipe.data is None:
+    if recipe.data is None or preference.of_pairs(recipe):
         return
     choice = recipe.block.collator
     params = recipe.registry.params("collator", choice.name, choice.values)
@@ -150,7 +150,7 @@ def _verify(built: Built) -> None:
     """Every checksum of shards and row plans, where reading them all is a matter of seconds."""
     from kormo_plugins.shards.verify import verify
 
-    folders = [artifact.path for group in (built.shards, built.rows) for artifact in group.values()]
+    folders = [artifact.path for group in (built.shards, built.rows, built.preferences) for artifact in group.values()]
     size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
     if size > VERIFY_BYTES:
         say(f"{size / 1e9:,.0f} GB of shards are not read again now; `kormo data verify` checks every checksum")
@@ -187,13 +187,20 @@ def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any]
 
 
 def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
-    return [("corpus", built.corpora), ("shards", built.shards), ("rows", built.rows)]
+    return [
+        ("corpus", built.corpora),
+        ("shards", built.shards),
+        ("rows", built.rows),
+        ("preferences", built.preferences),
+    ]
 
 
 def open_dataset(recipe: Recipe, built: Built) -> Any:
     """The mixture as a map-style dataset of exactly steps × global batch rows."""
     from kormo_plugins.mixture.dataset import open_mixture
 
+    if preference.of_pairs(recipe):
+        return preference.open_preferences(recipe, built)
     assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
     return open_mixture(
         {name: artifact.path for name, artifact in built.rows.items()},
@@ -248,6 +255,7 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         objective_params=recipe.registry.params("objective", choice.name, choice.values),
         special=special_ids(recipe, built),
         generation=recipe.block.generation,
+        record=run_identity(recipe, built),
         sources=tuple(built.rows),
     )
 
@@ -256,7 +264,8 @@ def callbacks(recipe: Recipe) -> list[Any]:
     """`metrics.jsonl` and the callbacks that the recipe names."""
     from kormo_plugins.training.metrics import MetricsFile
 
-    tokens = (recipe.block.global_batch or 0) * recipe.sequence_len if recipe.data is not None else 0
+    of_rows = recipe.data is not None and not preference.of_pairs(recipe)  # pairs have no length of their own
+    tokens = (recipe.block.global_batch or 0) * recipe.sequence_len if of_rows else 0
     made: list[Any] = [MetricsFile(recipe.output_dir, tokens)]
     for choice in recipe.block.callbacks:
         params = recipe.registry.params("run_callback", choice.name, choice.values)
