@@ -25,6 +25,7 @@ from kormo_plugins.training.settings import Decay, Settings
 from kormo_plugins.workspace import preference, stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
+from kormo_plugins.workspace.card import write_card
 from kormo_plugins.workspace.estimate import build_seconds
 from kormo_plugins.workspace.report import run_report, write_samples
 
@@ -294,6 +295,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     if recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter"):
         report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
         say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
+    write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():

@@ -1,0 +1,86 @@
+"""The first line of a recipe that tells editors where its schema is.
+
+    # yaml-language-server: $schema=../.kormo/recipe.schema.json
+
+The schema itself is not kept with the recipes: it describes what is installed on this machine. One command writes it,
+and the line into the files that lack it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kormo_plugins.recipe.json_schema import KINDS, json_schema
+from kormo_plugins.recipe.validate import kind_of
+from kormo_plugins.recipe.yaml_file import read_yaml
+from kormo_plugins.registry import Registry
+
+FOLDER = Path(".kormo")
+"""Where the schemas are written, in the folder in which commands are given; ignored by git."""
+
+MARK = "# yaml-language-server: $schema="
+_KINDS = {"recipe": "recipe", "dataset recipe": "data", "tokenizer recipe": "tokenizer"}
+OTHERS = {"stages": "chain", "variants": "ablation"}
+"""Keys of files that are lists of recipes and have no schema."""
+
+
+def schema_file(kind: str) -> Path:
+    """Where the schema of a kind of file is written."""
+    return FOLDER / f"{kind}.schema.json"
+
+
+def write_schemas(components: Registry) -> list[Path]:
+    """Writes the schema of every kind of file; returns the paths."""
+    FOLDER.mkdir(exist_ok=True)
+    paths = []
+    for kind in KINDS:
+        path = schema_file(kind)
+        text = json.dumps(json_schema(kind, components), ensure_ascii=False, indent=1)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+        paths.append(path)
+    return paths
+
+
+def files_in(places: Iterable[Path]) -> Iterator[Path]:
+    """The YAML files among `places`, folders searched to any depth."""
+    for place in places:
+        yield from sorted(place.rglob("*.yml")) if place.is_dir() else [place]
+
+
+def kind_in(path: Path) -> str | None:
+    """Which schema a file has (`recipe`, `data`, `tokenizer`); None for a chain or an ablation."""
+    own = read_yaml(path)
+    if any(key in own and "kormo" not in own for key in OTHERS):
+        return None
+    return _KINDS[kind_of(own)]
+
+
+def line(path: Path, kind: str) -> str:
+    """The line for a file, the schema's path seen from the file's folder."""
+    return MARK + os.path.relpath(schema_file(kind), path.parent)
+
+
+def marked(path: Path) -> str | None:
+    """The file's line, if it has one."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline().rstrip("\n")
+    return first if first.startswith(MARK) else None
+
+
+def mark(path: Path) -> bool:
+    """Writes the right line into the file; False if it was there already, or the file has no schema."""
+    kind = kind_in(path)
+    if kind is None or marked(path) == line(path, kind):
+        return False
+    text = path.read_text(encoding="utf-8")
+    if marked(path):
+        text = text.partition("\n")[2]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(f"{line(path, kind)}\n{text}", encoding="utf-8")
+    temporary.replace(path)
+    return True
