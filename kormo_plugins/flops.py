@@ -1,0 +1,132 @@
+"""Model FLOPs: how much arithmetic a token costs, and how much of it a device could do per second.
+
+One token of training costs, forward and backward, with N the weights that it is multiplied with, L layers, h query
+heads of size k, and C the context over which attention is taken,
+
+    6·N + 12·L·h·k·C        (PaLM, arXiv 2204.02311, appendix B; OLMo-core counts the same)
+
+A weight is one multiplication and one addition forward and twice that backward; looking a row of the embedding up is
+neither, a norm too little to count. Attention has two products of C·k per head, with the same factor of 6. By the
+convention of both sources nothing is taken off for causality, and nothing is added for what is computed again
+(FlashAttention's backward, gradient checkpointing): that is what makes MFU comparable.
+
+C is the row's length when documents may see each other. When they may not, it is the length of the document that a
+token is in, averaged over tokens: to count whole rows then would claim work that was never done. Since a token at
+position p of a document of n tokens has 2p + 1 summing to n² over it, that average is 2·mean(position) + 1.
+
+Pure arithmetic, without torch: `kormo recipe plan` and the running trainer share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a decoder with grouped-query attention and a SwiGLU MLP decides its FLOPs.
+
+    Args:
+        vocab_rows: rows of the output matrix, padding included.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_rows: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], vocab_rows: int | None = None) -> Shape:
+        """From the values of a `config.json` or of `kormo.architecture`, which has no `vocab_size`.
+
+        Raises:
+            KeyError: a size is missing.
+        """
+        heads = config["num_attention_heads"]
+        return cls(
+            config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"], heads,
+            config.get("num_key_value_heads") or heads, config.get("head_dim") or config["hidden_size"] // heads,
+            config["vocab_size"] if vocab_rows is None else vocab_rows,
+        )  # fmt: skip
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that every token is multiplied with: all but the input embedding and the norms."""
+        heads = self.num_attention_heads + self.num_key_value_heads
+        attention = 2 * self.hidden_size * self.head_dim * heads  # q and o for h heads, k and v for g
+        mlp = 3 * self.hidden_size * self.intermediate_size
+        return self.num_hidden_layers * (attention + mlp) + self.vocab_rows * self.hidden_size
+
+
+def attention_flops_per_token(shape: Shape, context: float) -> float:
+    """FLOPs of QKᵀ and of the product with V, forward and backward, over a context of so many tokens."""
+    return 12 * shape.num_hidden_layers * shape.num_attention_heads * shape.head_dim * context
+
+
+def model_flops_per_token(shape: Shape, sequence_len: int, documents_mean: float | None = None) -> float:
+    """Training FLOPs per token, forward and backward.
+
+    Args:
+        sequence_len: tokens of a row.
+        documents_mean: length of the document that a token is in, averaged over tokens (not over documents), where
+            documents do not see each other; None: a row is one context.
+    """
+    context = sequence_len if documents_mean is None else documents_mean
+    return 6 * shape.matmul_parameters + attention_flops_per_token(shape, context)
+
+
+def documents_mean(mean_position: float) -> float:
+    """The `documents_mean` of rows whose positions restart at each document and average to `mean_position`."""
+    return 2 * mean_position + 1
+
+
+_HOPPER = {"bfloat16": 989.4e12, "tf32": 494.7e12, "float32": 66.9e12}
+
+PEAK_FLOPS: dict[str, dict[str, float]] = {
+    # NVIDIA H100 datasheet (SXM5, PCIe, NVL), without sparsity.
+    "h100": _HOPPER,
+    "h100_pcie": {"bfloat16": 756e12, "tf32": 378e12, "float32": 51e12},
+    "h100_nvl": {"bfloat16": 835.5e12, "tf32": 417.5e12, "float32": 60e12},
+    # NVIDIA H200 datasheet: the arithmetic of an H100.
+    "h200": _HOPPER,
+    "h200_nvl": {"bfloat16": 835.5e12, "tf32": 417.5e12, "float32": 60e12},
+    # NVIDIA A100 datasheet, the same for SXM4 and PCIe.
+    "a100": {"bfloat16": 312e12, "tf32": 156e12, "float32": 19.5e12},
+    # NVIDIA HGX B200 datasheet, an eighth of the board, without sparsity.
+    "b200": {"bfloat16": 2250e12, "tf32": 1125e12, "float32": 75e12},
+    # NVIDIA L40S datasheet, without sparsity.
+    "l40s": {"bfloat16": 362.05e12, "tf32": 183e12, "float32": 91.6e12},
+    # NVIDIA Ada GPU architecture whitepaper, appendix A: tensor cores accumulating in float32, without sparsity.
+    "rtx4090": {"bfloat16": 165.2e12, "tf32": 82.6e12, "float32": 82.6e12},
+    # Nominal, for estimates and never for MFU: one core with two 256-bit FMA units at 3 GHz.
+    "cpu": {"bfloat16": 96e9, "float32": 96e9},
+}
+"""Dense peak in FLOP/s of one device by the dtype of its matrix products; `tf32` is float32 in tensor cores."""
+
+_NAMES = (
+    ("h100 pcie", "h100_pcie"), ("h100 nvl", "h100_nvl"), ("h100", "h100"),
+    ("h200 nvl", "h200_nvl"), ("h200", "h200"),
+    ("a100", "a100"), ("b200", "b200"), ("l40s", "l40s"), ("rtx 4090 laptop", None), ("rtx 4090", "rtx4090"),
+)  # fmt: skip
+"""Beginnings of device names as drivers spell them, the more exact first."""
+
+
+def device_key(name: str) -> str | None:
+    """The key in `PEAK_FLOPS` of a device name (`NVIDIA H100 80GB HBM3` -> `h100`); None if it is not known.
+
+    A name that only contains a known one (`GB200`, `A100X`) is another device.
+    """
+    words = name.lower().replace("-", " ").replace("nvidia", " ").replace("geforce", " ").split()
+    plain = " ".join(words) + " "
+    return next((key for known, key in _NAMES if plain.startswith(known + " ")), None)
+
+
+def peak_flops(device: str, dtype: str) -> float | None:
+    """Dense peak in FLOP/s of a device (key or driver's name) for `bfloat16` or `float32`; None if not known."""
+    key = device if device in PEAK_FLOPS else device_key(device)
+    return None if key is None else PEAK_FLOPS[key].get(dtype)
