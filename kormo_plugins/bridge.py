@@ -22,6 +22,7 @@ from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
+from kormo_plugins.workspace import kernels
 from kormo_plugins.workspace import run as run_folder
 from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
 from kormo_plugins.workspace.build import Built, build_all, say
@@ -91,8 +92,9 @@ class KormoPlugin(BasePlugin):
 
     def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
         cfg.pop("extends", None)
-        for key, value in {**recipe.resolved.values, **values}.items():
-            cfg[key] = value
+        for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
+            if key != "plugins":  # adopted already
+                cfg[key] = value
         cfg["axolotl_config_path"] = str(run_folder.resolved_path(recipe))
 
     def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
@@ -112,7 +114,7 @@ class KormoPlugin(BasePlugin):
         Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed.
         """
         manager = PluginManager.get_instance()
-        wanted = list(recipe.get("plugins", []))
+        wanted = list(dict.fromkeys([*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]))
         added: list[BasePlugin] = []
         plugins = manager.plugins.copy()
         for name in wanted:
@@ -152,11 +154,18 @@ class KormoPlugin(BasePlugin):
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
 
     def pre_model_load(self, cfg: Any) -> None:
-        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it."""
+        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
         from kormo_plugins.training import private
 
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
+        if self.recipe is not None:
+            try:
+                for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+                    if rank() == 0:
+                        say(line)
+            except KormoError as error:
+                stop(error)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
@@ -201,6 +210,7 @@ class KormoPlugin(BasePlugin):
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
         if self.recipe is None or rank() != 0:
             return
+        kernels.release(self.recipe)  # what follows runs on the CPU
         try:
             run_folder.finish(self.recipe, self.built)
         except KormoError as error:
