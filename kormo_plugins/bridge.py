@@ -155,8 +155,9 @@ class KormoPlugin(BasePlugin):
 
     def pre_model_load(self, cfg: Any) -> None:
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
-        from kormo_plugins.training import private
+        from kormo_plugins.training import private, progress
 
+        progress.quiet_libraries()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
         if self.recipe is not None:
@@ -203,8 +204,10 @@ class KormoPlugin(BasePlugin):
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """`metrics.jsonl`, and the callbacks that the recipe names."""
-        return run_folder.callbacks(self.recipe) if self.recipe is not None else []
+        """Progress, `metrics.jsonl`, and the callbacks that the recipe names."""
+        from kormo_plugins.training.progress import replace_bars
+
+        return [replace_bars(trainer), *run_folder.callbacks(self.recipe)] if self.recipe is not None else []
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""

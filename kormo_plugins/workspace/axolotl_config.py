@@ -60,6 +60,8 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     if block.global_batch is not None:
         micro = int(recipe.get("micro_batch_size", 1))
         values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, world_size)
+    if recipe.get("include_tkps") is None:
+        values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
     if recipe.data is not None:
         rows = next(iter(built.rows.values())).path if built else Path(PLACEHOLDER)
         values.update(

@@ -18,9 +18,10 @@ import yaml
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.shards.format import SHARDS_MANIFEST
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
-from kormo_plugins.training.settings import Decay, Settings
+from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
 from kormo_plugins.workspace.axolotl_config import training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.estimate import build_seconds
@@ -200,6 +201,8 @@ def make_collator(recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
     """The recipe's collator."""
     choice = recipe.block.collator
     params = recipe.registry.params("collator", choice.name, choice.values, f"{recipe.path}: kormo.collator")
+    if "sources" in type(params).model_fields:  # the trainer asks for the loss of each
+        params = params.model_copy(update={"sources": True})
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
 
@@ -218,16 +221,40 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         objective_params=recipe.registry.params("objective", choice.name, choice.values),
         special=special_ids(recipe, built),
         generation=recipe.block.generation,
-        sources=tuple(built.rows),
+        **watched(recipe, built),
     )
+
+
+def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """What the trainer needs to say which data a step was made of, and when to stop."""
+    stop_on = recipe.block.stop_on
+    spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
+    found: dict[str, Any] = {"stop_on": StopOn(stop_on.nan, spike)}
+    if recipe.data is None:
+        return found
+    from kormo_plugins.mixture.report import batch
+
+    names = tuple(sorted(built.rows))  # as `MixtureDataset.names`, which the column `sources` counts in
+    found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
+    return {**found, "batch": lambda step: batch(open_dataset(recipe, built), step)}
+
+
+def _language(recipe: Recipe, built: Built, source: str) -> str:
+    """The BCP 47 code of a source: as declared, else the one that all its documents were found to be in, else `mul`."""
+    assert recipe.data is not None
+    declared = recipe.data.corpus.sources[source].language
+    if declared != "und":
+        return declared
+    manifest = json.loads((built.shards[source].path / SHARDS_MANIFEST).read_text(encoding="utf-8"))
+    found = list(manifest["languages"])
+    return str(found[0]) if len(found) == 1 else "mul"
 
 
 def callbacks(recipe: Recipe) -> list[Any]:
     """`metrics.jsonl` and the callbacks that the recipe names."""
     from kormo_plugins.training.metrics import MetricsFile
 
-    tokens = (recipe.block.global_batch or 0) * recipe.sequence_len if recipe.data is not None else 0
-    made: list[Any] = [MetricsFile(recipe.output_dir, tokens)]
+    made: list[Any] = [MetricsFile(recipe.output_dir)]
     for choice in recipe.block.callbacks:
         params = recipe.registry.params("run_callback", choice.name, choice.values)
         made.append(recipe.registry.load("run_callback", choice.name)(params))
