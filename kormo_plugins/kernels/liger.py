@@ -110,8 +110,7 @@ class Liger:
             return
         from transformers.models.llama import modeling_llama
 
-        forward = self._originals.pop("forward")
-        modeling_llama.LlamaForCausalLM.forward = forward
+        setattr(modeling_llama.LlamaForCausalLM, "forward", self._originals.pop("forward"))  # noqa: B010
         for name, original in self._originals.items():
             setattr(modeling_llama, name, original)
         self._originals = {}

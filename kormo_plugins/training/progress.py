@@ -56,7 +56,8 @@ class Progress(TrainerCallback):
         now = time.monotonic()
         self._recent.append((now, state.global_step))
         every = TERMINAL if self.terminal else min(max(FIRST, (now - self._start) / 100), LAST)
-        if state.is_world_process_zero and now - self._shown >= every:
+        last = state.global_step >= state.max_steps  # shown when it is logged
+        if state.is_world_process_zero and not last and now - self._shown >= every:
             self._shown = now
             self._show(state)
 

@@ -14,6 +14,9 @@ from typing import Any
 
 from kormo_plugins.flops import Shape, documents_mean, model_flops_per_token, peak_flops
 
+LLAMA_LIKE = ("kormo", "llama")
+"""Model types whose FLOPs `flops.py` counts."""
+
 
 class Throughput:
     """Speed between logs.
@@ -55,9 +58,10 @@ class Throughput:
 
 def shape_of(model: Any) -> Shape | None:
     """The shape of a model that is trained whole and is built like Llama; None otherwise."""
-    config = getattr(model, "config", None)
-    llama_like = getattr(config, "model_type", None) in ("kormo", "llama")
-    if not llama_like or not all(parameter.requires_grad for parameter in model.parameters()):
+    config: Any = getattr(model, "config", None)
+    if getattr(config, "model_type", None) not in LLAMA_LIKE or not all(
+        parameter.requires_grad for parameter in model.parameters()
+    ):
         return None
     return Shape.of(config.to_dict())
 

@@ -147,6 +147,8 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         """The gradient's norm; the last moment before the optimizer's step, so the step is judged here."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self._watch is not None and self.kormo is not None:
+            if not self._watch.losses:  # a resumed run knows what was ordinary from its log
+                self._watch.remember(line["loss"] for line in self.state.log_history if "loss" in line)
             self._judge(self._watch, self.kormo, norm)
         self._step_loss = None
         return norm
