@@ -79,7 +79,7 @@ class KormoPlugin(BasePlugin):
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
         axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
-        run_folder.refuse_leaking_attention(recipe)
+        run_folder.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
         if not preprocess:
             run_folder.refuse_long_build(recipe, world_size)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)

@@ -67,7 +67,10 @@ class LossBySource:
         self._output_layer: Any = None
 
     def attach(self, model: Any) -> None:
-        """Hooks the body of a causal language model: what leaves it enters the output layer."""
+        """Hooks the body of a causal language model: what leaves it enters the output layer. A model without these
+        parts is measured by its logits alone."""
+        if not (hasattr(model, "get_decoder") and hasattr(model, "get_output_embeddings")):
+            return
         self._output_layer = model.get_output_embeddings()
         model.get_decoder().register_forward_hook(self._keep)
 

@@ -70,13 +70,14 @@ def refuse_long_build(recipe: Recipe, world_size: int) -> None:
     )  # fmt: skip
 
 
-def refuse_leaking_attention(recipe: Recipe) -> None:
-    """Stops a recipe whose attention backend would let documents of a row see each other.
+def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
+    """Stops a recipe whose attention backend would let documents of a row see each other, or would keep them apart
+    on a GPU at a price that is seldom meant.
 
     Raises:
         KormoError: names the key to change.
     """
-    from kormo_plugins.mixture.isolation import check_isolation
+    from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
 
     if recipe.data is None:
         return
@@ -87,6 +88,14 @@ def refuse_leaking_attention(recipe: Recipe) -> None:
         micro_batch=int(recipe.get("micro_batch_size", 1)),
         context_parallel=int(recipe.get("context_parallel_size", 1)),
     )  # fmt: skip
+    if on_gpu:
+        line = check_dense_masks(
+            choice.name, str(recipe.get("attn_implementation", "sdpa")), varlen=bool(recipe.get("sdpa_varlen")),
+            compute=recipe.block.precision.compute, row_length=recipe.sequence_len,
+            micro_batch=int(recipe.get("micro_batch_size", 1)),
+        )  # fmt: skip
+        if line and int(os.environ.get("RANK", "0")) == 0:
+            say(line)
 
 
 def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
