@@ -89,21 +89,27 @@ class LossBySource:
             labels: int64 [rows, tokens].
             sources: int64 [rows], places in the names of sources.
         """
+        found = self.rows(outputs, labels)
+        if found is None:
+            return
+        sums, counts = found
+        if self._table is None:
+            self._table = torch.zeros(len(self.sources), 2, dtype=torch.float64, device=sums.device)
+        self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))
+
+    def rows(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """`row_losses` of the forward that was just made; None if it left neither logits nor states."""
         logits = outputs.get("logits") if hasattr(outputs, "get") else None
         states, self._states = self._states, None
         if logits is not None:
             detached = logits.detach()
-            sums, counts = row_losses(labels, lambda row, part: detached[row, part])
-        elif states is not None and self._output_layer is not None:
-            with torch.no_grad(), private.gathered([self._output_layer.weight]):
-                weight = self._output_layer.weight.detach().to(self._dtype)
-                cast = states.to(self._dtype)
-                sums, counts = row_losses(labels, lambda row, part: cast[row, part] @ weight.T)
-        else:
-            return
-        if self._table is None:
-            self._table = torch.zeros(len(self.sources), 2, dtype=torch.float64, device=sums.device)
-        self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))
+            return row_losses(labels, lambda row, part: detached[row, part])
+        if states is None or self._output_layer is None:
+            return None
+        with torch.no_grad(), private.gathered([self._output_layer.weight]):
+            weight = self._output_layer.weight.detach().to(self._dtype)
+            cast = states.to(self._dtype)
+            return row_losses(labels, lambda row, part: cast[row, part] @ weight.T)
 
     def collect(self, reduce: Reduce, device: Any) -> dict[str, float]:
         """The step's values for the log, and a fresh start.

@@ -20,6 +20,7 @@ TOUCHED: dict[str, str] = {
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
     "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
+    "transformers.trainer:Trainer._prepare_inputs": "a stopped step's rows go through the model once more",
     "transformers.trainer:Trainer._get_output_dir": "the folder a checkpoint is written to",
     "transformers.trainer:skip_first_batches": "replaced while a resumed epoch starts",
     "axolotl.core.trainers.base:AxolotlTrainer": "the base of KormoTrainer",

@@ -34,6 +34,7 @@ from kormo_plugins.training.optimizer import decayed_parameters, parameter_group
 from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.saved_config import restore
 from kormo_plugins.training.settings import Settings
+from kormo_plugins.training.suspects import row_means
 
 Objective = Callable[[Any, dict[str, Any], Any, Any], tuple[Any, Any]]
 
@@ -69,6 +70,7 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
     _step_loss: Any = None
+    _step_batches: tuple[dict[str, Any], ...] = ()
     _watch: watch.Watch | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
@@ -139,6 +141,7 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
                 precision.check(self.kormo.precision, precision.observe(self.model, self.optimizer))
         if self.meter is not None:
             self.meter.begin(inputs, logs_next(self.args, self.state))
+        self._step_batches = (*self._step_batches, inputs)
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._step_loss = loss if self._step_loss is None else self._step_loss + loss
         return loss
@@ -150,7 +153,7 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             if not self._watch.losses:  # a resumed run knows what was ordinary from its log
                 self._watch.remember(line["loss"] for line in self.state.log_history if "loss" in line)
             self._judge(self._watch, self.kormo, norm)
-        self._step_loss = None
+        self._step_loss, self._step_batches = None, ()
         return norm
 
     def _judge(self, judge: watch.Watch, settings: Settings, norm: Any) -> None:
@@ -160,8 +163,9 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         if reason is None:
             return
         step, batch = self.state.global_step, None
+        rows = row_means(self, self.meter.losses, self._step_batches) if self.meter and settings.batch else None
         if self.is_world_process_zero():
-            batch = settings.batch(step) if settings.batch else None
+            batch = watch.with_losses(settings.batch(step), rows) if settings.batch else None
             watch.write_report(
                 settings.output_dir, step=step, reason=reason, loss=loss, grad_norm=grad_norm,
                 losses_before=list(judge.losses), batch=batch,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,19 @@ class Watch:
         return None
 
 
+def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dict[str, Any]:
+    """A description of a global batch with the loss of each row, NaN first, then the highest.
+
+    Args:
+        losses: mean loss of each sample, in the order of the batch; None if they could not be had.
+    """
+    if losses is None:
+        return dict(batch)
+    samples = [{**sample, "loss": loss} for sample, loss in zip(batch["samples"], losses, strict=True)]
+    samples.sort(key=lambda sample: -math.inf if math.isnan(sample["loss"]) else -sample["loss"])
+    return {**batch, "samples": samples}
+
+
 def documents(batch: Mapping[str, Any]) -> dict[str, list[str]]:
     """The ids of a batch's documents by source, in order, each once; as `mixture/report.py` describes a batch."""
     found: dict[str, dict[str, None]] = {}
@@ -98,7 +111,8 @@ def stopped(
         for source, ids in documents(batch).items():
             more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
             parts.append(f"{rows[source]} rows of {source} ({', '.join(ids[:NAMED])}{more})")
-        what += f"; its batch has {', '.join(parts)}"
+        order = ", those of the highest loss first" if "loss" in batch["samples"][0] else ""
+        what += f"; its batch has {', '.join(parts)}{order}"
     kept = f"the last good one is {last}" if last else "there is none yet"
     hint = f"`kormo data batch {output_dir}/recipe.yml --step {step} --text` shows the batch; " if batch else ""
     return KormoError(
@@ -113,7 +127,15 @@ def stopped(
 def write_report(output_dir: Path, **values: Any) -> None:
     """Keeps `values` as `stopped.json` beside the run's other records; NaN and infinity as words."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    sound = {k: v if not isinstance(v, float) or math.isfinite(v) else str(v) for k, v in values.items()}
     temporary = output_dir / (FILE + ".tmp")
-    temporary.write_text(json.dumps(sound, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(_sound(values), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     temporary.replace(output_dir / FILE)
+
+
+def _sound(value: Any) -> Any:
+    """The value with NaN and infinity as words, which JSON has no numbers for."""
+    if isinstance(value, Mapping):
+        return {key: _sound(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sound(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

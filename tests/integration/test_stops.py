@@ -46,9 +46,14 @@ def harmed(lab: Lab, name: str) -> Path:
     return lab.recipe(name, kormo={**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}})
 
 
-def test_a_nan_ends_the_run_with_its_documents(lab: Lab, trained: Any) -> None:
-    path = harmed(lab, "nan")
-    done = lab.axolotl("train", str(path), "--launcher", "python", KORMO_HARM="12")
+@pytest.fixture(scope="module")
+def nan(lab: Lab, trained: Any) -> Any:
+    """A run whose sixth step has a NaN."""
+    return lab.axolotl("train", str(harmed(lab, "nan")), "--launcher", "python", KORMO_HARM="12")
+
+
+def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
+    done = nan
     assert done.returncode == 2, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     assert done.stderr.count("step 6 of 8\n  found:  loss nan") == 1
@@ -56,10 +61,17 @@ def test_a_nan_ends_the_run_with_its_documents(lab: Lab, trained: Any) -> None:
     report = json.loads((out / "stopped.json").read_text())
     assert report["step"] == 5 and len(report["losses_before"]) == 5
     told = subprocess.run(
-        ["kormo", "data", "batch", str(path), "--step", "5", "--json"], cwd=lab.folder, env=lab.environ(),
+        ["kormo", "data", "batch", str(lab.folder / "nan.yml"), "--step", "5", "--json"], cwd=lab.folder, env=lab.environ(),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert json.loads(told.stdout)["samples"] == report["batch"]["samples"]
+    keys = ("index", "source", "row", "documents")
+    told_samples, kept = (
+        sorted([sample[key] for key in keys] for sample in samples)
+        for samples in (json.loads(told.stdout)["samples"], report["batch"]["samples"])
+    )
+    assert told_samples == kept
+    losses = [sample["loss"] for sample in report["batch"]["samples"]]
+    assert losses == sorted(losses, reverse=True) and 4 < losses[-1] < losses[0] < 8
     assert report["batch"]["samples"][0]["documents"][0]["id"] in done.stderr
     assert [folder.name for folder in checkpoints(out)] == ["checkpoint-4"] and fault(out / "checkpoint-4") is None
     assert not (out / "model.safetensors").exists()
@@ -78,7 +90,7 @@ def test_a_log_of_a_run_is_lines(lab: Lab, trained: Any) -> None:
 
 
 @pytest.mark.soak
-def test_a_nan_on_one_of_two_ranks_ends_both(lab: Lab, trained: Any) -> None:
+def test_a_nan_on_one_of_two_ranks_ends_both(lab: Lab, trained: Any, nan: Any) -> None:
     path = harmed(lab, "nan2")
     done = lab.axolotl(
         "train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--rdzv_backend=c10d",
@@ -93,6 +105,11 @@ def test_a_nan_on_one_of_two_ranks_ends_both(lab: Lab, trained: Any) -> None:
     keys.remove("tokens_per_second")
     for ours, theirs in zip(one, two, strict=True):
         assert [theirs[key] for key in keys] == pytest.approx([ours[key] for key in keys], rel=1e-5)
+    rows = [
+        {sample["index"]: sample["loss"] for sample in report["batch"]["samples"]}
+        for report in (json.loads((lab.out(name) / "stopped.json").read_text()) for name in ("nan", "nan2"))
+    ]
+    assert rows[0] == pytest.approx(rows[1], rel=1e-4)
 
 
 SHIM = """
@@ -107,13 +124,18 @@ module.rsqrt = lambda x: tl.math.rsqrt(x)  # the interpreter has no libdevice
 def test_a_run_with_fused_kernels_is_the_same_run(lab: Lab, trained: Any) -> None:
     """`axolotl train` with all of Liger in Triton's interpreter, the export and the samples included."""
     (lab.folder / "shim_plugin.py").write_text(SHIM)
-    change = {"max_steps": 3, "kormo": {"plugins": ["shim_plugin"], "kernels": [{"name": "liger"}]}}
-    done = lab.train("fused", change=change, TRITON_INTERPRET="1")
+    change = {"max_steps": 3, "micro_batch_size": 1, "kormo": {"global_batch": 2, "plugins": ["shim_plugin"]}}
+    kernels = {**change, "kormo": {**change["kormo"], "kernels": [{"name": "liger"}]}}
+    assert lab.train("unfused", change=change).returncode == 0
+    done = lab.train("fused", change=kernels, TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count("kormo: kernels: liger for kormo: rms_norm, rope, swiglu, fused_linear_cross_entropy") == 1
     assert "logits compared, equal" in done.stderr and "서울은 ▸" in done.stdout
-    plain = read_metrics(lab.out("base") / "metrics.jsonl")[:3]
-    fused = [line for line in read_metrics(lab.out("fused") / "metrics.jsonl") if "loss" in line]
+    plain, fused = (
+        [line for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
+        for name in ("unfused", "fused")
+    )
     keys = [key for key in plain[0] if key.startswith(("loss", "predicted", "batch_loss", "grad_norm"))]
+    assert len(plain) == 3 and {"loss/source/korean", "loss/language/en", "batch_loss"} <= set(keys)
     for ours, theirs in zip(plain, fused, strict=True):
         assert [theirs[key] for key in keys] == pytest.approx([ours[key] for key in keys], rel=1e-5)

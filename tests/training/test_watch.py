@@ -16,7 +16,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoint import fault
 from kormo_plugins.training.objective import next_token
 from kormo_plugins.training.settings import Spike, StopOn
-from kormo_plugins.training.watch import Watch
+from kormo_plugins.training.watch import Watch, with_losses
 
 from .harness import trainer
 
@@ -47,18 +47,30 @@ def watched(out: Path, harm: Any, **stop_on: Any) -> Any:
     return made
 
 
+def alone(made: Any, index: int) -> float:
+    """Loss of one sample by itself."""
+    row = made.train_dataset[index]
+    with torch.no_grad():
+        return float(made.model(input_ids=row["input_ids"][None], labels=row["labels"][None]).loss)
+
+
 def test_nan_stops_before_the_update_and_names_the_batch(tmp_path: Path) -> None:
     made = watched(tmp_path, lambda loss, step: loss * (math.nan if step == 6 else 1.0))
     with pytest.raises(KormoError) as caught:
         made.train()
     error = caught.value
     assert error.where == f"{tmp_path}: step 7 of 12"
-    assert error.what.startswith("loss nan, gradient norm nan; its batch has 4 rows of en (doc-6-0-0, doc-6-0-1, ")
-    assert "and 5 more), 4 rows of ko (doc-6-1-0" in error.what
+    assert error.what.startswith("loss nan, gradient norm nan; its batch has 4 rows of ")
+    assert "4 rows of ko (doc-6-" in error.what and "4 rows of en (doc-6-" in error.what
+    assert error.what.endswith("and 5 more), those of the highest loss first")
     assert "the last good one is checkpoint-4" in error.why
     assert f"kormo data batch {tmp_path}/recipe.yml --step 6 --text" in error.fix
     report = json.loads((tmp_path / "stopped.json").read_text())
-    assert report["step"] == 6 and report["loss"] == "nan" and report["batch"] == described(6)
+    assert report["step"] == 6 and report["loss"] == "nan"
+    rows = {sample["index"]: sample.pop("loss") for sample in report["batch"]["samples"]}
+    assert sorted(report["batch"]["samples"], key=lambda sample: sample["index"]) == described(6)["samples"]
+    assert list(rows.values()) == sorted(rows.values(), reverse=True)
+    assert rows == pytest.approx({48 + i: alone(made, 48 + i) for i in range(8)}, rel=1e-5)
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
     assert fault(tmp_path / "checkpoint-4") is None
     step, before = made.weights[-1]
@@ -94,6 +106,13 @@ def test_what_is_switched_off_or_too_early_does_not_stop(tmp_path: Path, stop_on
     made = watched(tmp_path, lambda loss, step: loss * (10 if step == 9 else 1), **stop_on)
     made.train()
     assert made.state.global_step == 12
+
+
+def test_rows_without_a_loss_stay_in_their_order() -> None:
+    batch = described(3)
+    assert with_losses(batch, None) == batch
+    ranked = with_losses(batch, [3.0, math.nan, 5.0, 1.0, 2.0, math.inf, 0.5, 4.0])["samples"]
+    assert [sample["index"] - 24 for sample in ranked] == [1, 5, 2, 7, 0, 4, 3, 6]
 
 
 def judged(losses: list[float], **spike: Any) -> list[int]:
