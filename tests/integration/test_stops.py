@@ -61,8 +61,8 @@ def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
     report = json.loads((out / "stopped.json").read_text())
     assert report["step"] == 5 and len(report["losses_before"]) == 5
     told = subprocess.run(
-        ["kormo", "data", "batch", str(lab.folder / "nan.yml"), "--step", "5", "--json"], cwd=lab.folder, env=lab.environ(),
-        capture_output=True, text=True, check=True,
+        ["kormo", "data", "batch", str(lab.folder / "nan.yml"), "--step", "5", "--json"],
+        cwd=lab.folder, env=lab.environ(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     keys = ("index", "source", "row", "documents")
     told_samples, kept = (
