@@ -108,7 +108,9 @@ def kormo_collators() -> Iterable[Component]:
 @hookspec
 def kormo_kernels() -> Iterable[Component]:
     """Fused kernels. Loads to `apply(model_type, params) -> str`: patches before the model is built and returns the
-    one line that is logged, also when it switched itself off (no GPU)."""
+    one line that is logged, also when it switched itself off (no GPU). May have `axolotl(params) -> dict` (keys of
+    Axolotl that it needs on this machine, and `plugins`, those that read them) and `release()` (undoes the patch when
+    training is over, for the export and the samples)."""
 
 
 @hookspec

@@ -12,6 +12,9 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 
+LONGEST_DENSE = 1024
+"""Row length up to which a dense mask on a GPU is let pass: a megabyte for each row."""
+
 BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
 """Backends that isolate by positions that restart, at any batch size."""
 
@@ -92,3 +95,38 @@ def _check_shared_rows(collator: str, params: Any, attention: str, devices: int,
             where, f"{what} with rows of {row_length} tokens", "the devices could not share a row evenly",
             "take a divisor of sequence_len",
         )  # fmt: skip
+
+
+def check_dense_masks(
+    collator: str, attention: str, *, varlen: bool, compute: str, row_length: int, micro_batch: int
+) -> str | None:
+    """Refuses a recipe that would keep documents apart on a GPU by dense masks over long rows.
+
+    transformers turns positions into a mask [rows, 1, row_length, row_length]: its memory and the attention's
+    arithmetic grow with the square of the row, and no flash kernel takes it. Called where there is a GPU.
+
+    Args:
+        collator: name of the collator; only ours are judged.
+        attention: `attn_implementation`.
+        varlen: `sdpa_varlen`, torch's variable-length attention, which runs in half precision.
+        compute: dtype of matrix products.
+        row_length: tokens of a row.
+        micro_batch: rows that go through the model together.
+    Returns:
+        a line to log for short rows, where a dense mask is no harm; None if there is none.
+    Raises:
+        KormoError: names the keys to change.
+    """
+    dense = attention == "eager" or (attention == "sdpa" and not (varlen and compute == "bfloat16"))
+    if collator != "document_mask" or not dense:
+        return None
+    size = micro_batch * row_length**2 / 1e6
+    if row_length <= LONGEST_DENSE:
+        return f"attention: dense masks of {size:,.1f} MB keep documents apart; longer rows want sdpa_varlen: true"
+    bfloat16 = "" if compute == "bfloat16" else ", and kormo.precision.compute: bfloat16, which it needs"
+    raise KormoError(
+        "attn_implementation",
+        f"{attention} over rows of {row_length:,} tokens, on a GPU",
+        f"documents would be kept apart by dense masks ({size:,.0f} MB), at the cost of attention over the whole row",
+        f"set attn_implementation: sdpa with sdpa_varlen: true{bfloat16}, or use flash_attention_2",
+    )

@@ -257,6 +257,20 @@ def no_foreign_code(recipe: Resolved) -> None:
         )
 
 
+def kernels_are_named_once(recipe: Resolved) -> None:
+    """Liger's own plugin and keys know neither the type `kormo` nor what to do without a GPU."""
+    plugin = "axolotl.integrations.liger.LigerPlugin"
+    listed = plugin in (recipe.get("plugins") or ())
+    for key in (*(key for key in recipe.values if str(key).startswith("liger_")), *(("plugins",) if listed else ())):
+        raise _error(
+            recipe,
+            key,
+            plugin if key == "plugins" else f"{key}: {str(recipe.get(key)).lower()}",
+            "Axolotl's plugin would pass a kormo over with a warning, and would fail where there is no GPU",
+            "remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`",
+        )
+
+
 RULES: list[Rule] = [
     one_precision,
     one_beginning,
@@ -271,5 +285,6 @@ RULES: list[Rule] = [
     context_parallel_wants_one_document,
     no_foreign_code,
     preference_runs,
+    kernels_are_named_once,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

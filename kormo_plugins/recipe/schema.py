@@ -123,6 +123,21 @@ class Evaluation(Strict):
         return [(name, {"every_steps": every_steps, **values}) for name, values in asked if values is not None]
 
 
+class Spike(Strict):
+    """A loss that is a spike: both conditions hold."""
+
+    window: int = Field(default=128, ge=8, description="steps that a loss is compared with; half of them must be there")
+    sigmas: float = Field(default=6.0, gt=0, description="standard deviations above their mean (OLMo-core: 6 over 128)")
+    factor: float = Field(default=1.5, gt=1, description="times their mean: what is less is no damage")
+
+
+class StopOn(Strict):
+    """What stops a run, before it reaches a checkpoint."""
+
+    nan: bool = Field(default=True, description="a loss or gradient norm that is NaN or infinite")
+    spike: Spike | None = Field(default=Spike(), description="a spike of the loss; null: none stops the run")
+
+
 class KormoBlock(Strict):
     """The whole `kormo:` block."""
 
@@ -160,6 +175,7 @@ class KormoBlock(Strict):
     )
     precision: Precision = Field(description="dtypes of weights, compute, master weights and optimizer state")
     decay: Decay = Field(default=Decay(), description="parameters that weight decay reaches")
+    stop_on: StopOn = Field(default=StopOn(), description="what stops the run and names the batch's documents")
     generation: dict[str, Any] = Field(
         default_factory=dict, description="generation settings saved with every checkpoint"
     )

@@ -20,6 +20,8 @@ TOUCHED: dict[str, str] = {
     "transformers.trainer:Trainer._run_epoch": "starts the sampler at the resumed step",
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
+    "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
+    "transformers.trainer:Trainer._prepare_inputs": "a stopped step's rows go through the model once more",
     "transformers.trainer:Trainer._get_output_dir": "the folder a checkpoint is written to",
     "transformers.trainer:skip_first_batches": "replaced while a resumed epoch starts",
     "axolotl.core.trainers.base:AxolotlTrainer": "the base of KormoTrainer",
@@ -79,6 +81,16 @@ def use_varlen_attention(precision: Precision) -> bool:
 def is_quantized(model: Any) -> bool:
     """Whether the weights are held in a quantized form, whose dtype says nothing about precision."""
     return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
+
+
+def gathered(parameters: list[Any]) -> contextlib.AbstractContextManager[Any]:
+    """Inside, parameters that ZeRO-3 has divided among the ranks are whole; to be entered by all ranks together."""
+    if not any(hasattr(parameter, "ds_id") for parameter in parameters):
+        return contextlib.nullcontext()
+    import deepspeed
+
+    whole: contextlib.AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(parameters)
+    return whole
 
 
 FAILED_WRITES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,23 @@ class Decay:
 
 
 @dataclass(frozen=True)
+class Spike:
+    """What counts as a spike of the loss; see `training/watch.py`."""
+
+    window: int = 128
+    sigmas: float = 6.0
+    factor: float = 1.5
+
+
+@dataclass(frozen=True)
+class StopOn:
+    """What stops a run."""
+
+    nan: bool = True
+    spike: Spike | None = Spike()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the training room needs to know of a recipe.
 
@@ -42,6 +59,9 @@ class Settings:
         generation: generation settings that every saved checkpoint must carry.
         record: hashes and seeds that identify the run; a resume must find them unchanged.
         sources: names of the sources, indexed by the `sources` column of a batch.
+        languages: the language of each source.
+        stop_on: what stops the run.
+        batch: describes the global batch of a step (from 0) as `kormo data batch` does; None: the rows are not ours.
     """
 
     output_dir: Path
@@ -56,3 +76,6 @@ class Settings:
     generation: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    stop_on: StopOn = StopOn()
+    batch: Callable[[int], Mapping[str, Any]] | None = None

@@ -82,6 +82,8 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         micro = int(recipe.get("micro_batch_size", 1))
         groups = row_groups(recipe, world_size)
         values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
+    if recipe.get("include_tkps") is None:
+        values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
     if recipe.data is not None:
         rows = next(iter(built.rows.values())).path if built and built.rows else Path(PLACEHOLDER)
         values.update(

@@ -19,9 +19,10 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import provenance
+from kormo_plugins.shards.format import SHARDS_MANIFEST
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
-from kormo_plugins.training.settings import Decay, Settings
+from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
 from kormo_plugins.workspace import preference, stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
@@ -73,13 +74,14 @@ def refuse_long_build(recipe: Recipe, world_size: int) -> None:
     )  # fmt: skip
 
 
-def refuse_leaking_attention(recipe: Recipe) -> None:
-    """Stops a recipe whose attention backend would let documents of a row see each other.
+def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
+    """Stops a recipe whose attention backend would let documents of a row see each other, or would keep them apart
+    on a GPU at a price that is seldom meant.
 
     Raises:
         KormoError: names the key to change.
     """
-    from kormo_plugins.mixture.isolation import check_isolation
+    from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
 
     if recipe.data is None or preference.of_pairs(recipe):
         return
@@ -91,6 +93,14 @@ def refuse_leaking_attention(recipe: Recipe) -> None:
         context_parallel=context_parallel(recipe), packing=str(recipe.data.mixture.packing["name"]),
         row_length=recipe.sequence_len,
     )  # fmt: skip
+    if on_gpu:
+        line = check_dense_masks(
+            choice.name, str(recipe.get("attn_implementation", "sdpa")), varlen=bool(recipe.get("sdpa_varlen")),
+            compute=recipe.block.precision.compute, row_length=recipe.sequence_len,
+            micro_batch=int(recipe.get("micro_batch_size", 1)),
+        )  # fmt: skip
+        if line and int(os.environ.get("RANK", "0")) == 0:
+            say(line)
 
 
 def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
@@ -218,6 +228,8 @@ def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any
     if values.get("ignore_tokens"):
         values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
     params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
+    if "sources" in type(params).model_fields:  # the trainer asks for the loss of each
+        params = params.model_copy(update={"sources": True})
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
 
@@ -257,17 +269,40 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         special=special_ids(recipe, built),
         generation=recipe.block.generation,
         record=run_identity(recipe, built),
-        sources=tuple(built.rows),
+        **watched(recipe, built),
     )
+
+
+def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """What the trainer needs to say which data a step was made of, and when to stop."""
+    stop_on = recipe.block.stop_on
+    spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
+    found: dict[str, Any] = {"stop_on": StopOn(stop_on.nan, spike)}
+    if recipe.data is None or preference.of_pairs(recipe):
+        return found
+    from kormo_plugins.mixture.report import batch
+
+    names = tuple(sorted(built.rows))  # as `MixtureDataset.names`, which the column `sources` counts in
+    found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
+    return {**found, "batch": lambda step: batch(open_dataset(recipe, built), step)}
+
+
+def _language(recipe: Recipe, built: Built, source: str) -> str:
+    """The BCP 47 code of a source: as declared, else the one that all its documents were found to be in, else `mul`."""
+    assert recipe.data is not None
+    declared = recipe.data.corpus.sources[source].language
+    if declared != "und":
+        return declared
+    manifest = json.loads((built.shards[source].path / SHARDS_MANIFEST).read_text(encoding="utf-8"))
+    found = list(manifest["languages"])
+    return str(found[0]) if len(found) == 1 else "mul"
 
 
 def callbacks(recipe: Recipe) -> list[Any]:
     """`metrics.jsonl` and the callbacks that the recipe names."""
     from kormo_plugins.training.metrics import MetricsFile
 
-    of_rows = recipe.data is not None and not preference.of_pairs(recipe)  # pairs have no length of their own
-    tokens = (recipe.block.global_batch or 0) * recipe.sequence_len if of_rows else 0
-    made: list[Any] = [MetricsFile(recipe.output_dir, tokens)]
+    made: list[Any] = [MetricsFile(recipe.output_dir)]
     for choice in recipe.block.callbacks:
         params = recipe.registry.params("run_callback", choice.name, choice.values)
         made.append(recipe.registry.load("run_callback", choice.name)(params))
