@@ -104,7 +104,7 @@ class KormoPlugin(BasePlugin):
         values = axolotl_values(recipe, None)
         values.pop("gradient_accumulation_steps", None)
         run_folder.register_architectures(recipe)
-        self._apply(cfg, recipe, {**values, "base_model": model})
+        self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
 
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.deepspeed import deepspeed_config
 from kormo_plugins.recipe.resolve import Resolved
 
 Rule = Callable[[Resolved], None]
@@ -221,6 +222,11 @@ def no_foreign_code(recipe: Resolved) -> None:
         )
 
 
+def deepspeed_is_readable(recipe: Resolved) -> None:
+    """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
+    deepspeed_config(recipe)
+
+
 RULES: list[Rule] = [
     one_precision,
     one_beginning,
@@ -232,5 +238,6 @@ RULES: list[Rule] = [
     decay_has_a_length,
     context_parallel_knows_no_documents,
     no_foreign_code,
+    deepspeed_is_readable,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

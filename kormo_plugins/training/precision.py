@@ -92,8 +92,8 @@ def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
 
 
 def _masters(optimizer: Any) -> Counter[str] | None:
-    """DeepSpeed's partitions of master weights: ZeRO-1/2 and ZeRO-3 name them differently."""
-    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):
+    """DeepSpeed's partitions of master weights: ZeRO-1/2, ZeRO-3 and ZeRO-1 in bfloat16 name them differently."""
+    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat", "fp32_groups_flat_partition"):
         if hasattr(optimizer, name):
             return _dtypes(getattr(optimizer, name))
     return None

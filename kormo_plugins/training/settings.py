@@ -42,6 +42,8 @@ class Settings:
         generation: generation settings that every saved checkpoint must carry.
         record: hashes and seeds that identify the run; a resume must find them unchanged.
         sources: names of the sources, indexed by the `sources` column of a batch.
+        zero_stage: ZeRO stage of DeepSpeed; None: the recipe does not use it.
+        milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
     """
 
     output_dir: Path
@@ -56,3 +58,17 @@ class Settings:
     generation: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    zero_stage: int | None = None
+    milestone_tokens: int | None = None
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a global batch, padding included; 0 if it is not known."""
+        return (self.global_batch or 0) * self.sequence_len if self.steps is not None else 0
+
+    def is_milestone(self, step: int) -> bool:
+        """Whether the checkpoint after this step is kept for good."""
+        every, tokens = self.milestone_tokens, self.tokens_per_step
+        if not every or not tokens:
+            return False
+        return step * tokens // every > (step - 1) * tokens // every

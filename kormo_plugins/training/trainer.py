@@ -1,13 +1,14 @@
-"""The Trainer that recipes get: Axolotl's, with six things put right.
+"""The Trainer that recipes get: Axolotl's, with seven things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
 2. The sampler starts where the run stopped (`sampler.py`).
 3. Weight decay reaches what the recipe says (`optimizer.py`).
 4. After the first step, the dtypes of the real tensors are compared with the recipe (`precision.py`).
-5. A checkpoint gets its completeness marker last, when all ranks have written (`checkpoint.py`), and says the
-   truth about itself (`saved_config.py`).
+5. A checkpoint gets its completeness marker last, when all ranks have written (`saving.py`), and says the truth
+   about itself (`saved_config.py`); DeepSpeed's are read by another number of ranks too (`universal.py`).
 6. One process writes the final model.
+7. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -16,18 +17,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
-from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.training import precision, private
-from kormo_plugins.training.checkpoint import MARKER, mark_complete
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training import precision, private, universal
+from kormo_plugins.training.checkpoint import MARKER
+from kormo_plugins.training.milestones import SaveMilestones
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
+from kormo_plugins.training.preemption import Preemption
+from kormo_plugins.training.ranks import Ranks
 from kormo_plugins.training.sampler import OffsetSampler
-from kormo_plugins.training.saved_config import restore
+from kormo_plugins.training.saving import save_whole
 from kormo_plugins.training.settings import Settings
 
 Objective = Callable[[Any, dict[str, Any], Any, Any], tuple[Any, Any]]
@@ -60,6 +65,7 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
     args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
+    _ranks: Ranks | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
         """Hands over the recipe; called once, when Axolotl has built the trainer.
@@ -76,12 +82,26 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
-        if self.kormo is not None and self.is_world_process_zero():
-            (self.kormo.output_dir / MARKER).unlink(missing_ok=True)  # the final model will be written anew
-        try:
+        if self.kormo is None:
             return super().train(*args, **kwargs)
+        if self.is_world_process_zero():
+            (self.kormo.output_dir / MARKER).unlink(missing_ok=True)  # the final model will be written anew
+        private.refuse_other_engine(self, self.kormo.zero_stage)
+        self._ranks = Ranks()
+        watch = Preemption(self._ranks)
+        self.add_callback(watch)
+        self.add_callback(SaveMilestones(self.kormo))
+        watch.start()
+        try:
+            with private.checkpoints_loaded_by(universal.load):
+                result = super().train(*args, **kwargs)
         except KormoError as error:
             self._stop(error)
+        finally:
+            watch.stop()
+        if watch.signal and self.state.global_step < self.state.max_steps:
+            watch.leave(self.kormo.output_dir, self.state.global_step)
+        return result
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
@@ -125,15 +145,8 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         return super().training_step(model, inputs, num_items_in_batch)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.kormo is None or self._ranks is None:
+            return super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero() and self.kormo is not None:
-                restore(folder, self.kormo.special, self.kormo.generation)
-                mark_complete(folder, self.state.global_step)
-        except OSError as error:
-            raise disk_error(error, folder.parent) from error
-        except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
-            raise private.disk_error_in(error, folder.parent) or error from error
-        self.accelerator.wait_for_everyone()
+        save = partial(super()._save_checkpoint, model, trial)
+        save_whole(self, self.kormo, self._ranks, folder, save)
