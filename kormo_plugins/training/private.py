@@ -32,6 +32,7 @@ TOUCHED: dict[str, str] = {
     "transformers.trainer:deepspeed_load_checkpoint": "universal checkpoints where the number of ranks changed",
     "transformers.training_args:is_torch_bf16_gpu_available": "bfloat16 under DeepSpeed without an accelerator",
     "transformers.integrations.deepspeed:unset_hf_deepspeed_config": "the finished model is opened whole, not sharded",
+    "transformers.modeling_utils:is_deepspeed_zero3_enabled": "likewise; Axolotl replaces it",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -74,10 +75,14 @@ def checkpoints_loaded_by(load: Callable[..., None]) -> Iterator[None]:
 
 
 def forget_deepspeed() -> None:
-    """From here on models are opened whole: transformers would go on partitioning them for ZeRO-3."""
-    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+    """From here on models are opened whole. Under ZeRO-3 every later `from_pretrained` would partition the model over
+    ranks that have left, and wait for them: Axolotl answers `is_deepspeed_zero3_enabled` with True for good."""
+    import transformers.integrations.deepspeed as integration
+    import transformers.modeling_utils as modeling
 
-    unset_hf_deepspeed_config()
+    integration.unset_hf_deepspeed_config()
+    for module in (integration, modeling):
+        module.is_deepspeed_zero3_enabled = lambda: False
 
 
 def use_varlen_attention(precision: Precision) -> bool:
