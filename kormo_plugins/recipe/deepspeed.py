@@ -33,7 +33,7 @@ OURS = {
 """Blocks of DeepSpeed that the recipe says in other words -> why they are refused."""
 
 TOP = frozenset(
-    (*AUTO, "activation_checkpointing", "aio", "autotuning", "bf16", "bfloat16", "checkpoint", "checkpoint_engine",
+    (*AUTO, "activation_checkpointing", "aio", "autotuning", "bf16", "checkpoint", "checkpoint_engine",
      "comms_logger", "communication_data_type", "compile", "compression_training", "csv_monitor", "data_efficiency",
      "data_types", "dataloader_drop_last", "disable_allgather", "dump_state", "elasticity", "flops_profiler",
      "gradient_predivide_factor", "graph_harvesting", "hybrid_engine", "memory_breakdown", "pipeline",
@@ -151,10 +151,9 @@ def _refuse_ours(where: str, config: Mapping[str, Any]) -> None:
     for key, why in OURS.items():
         if key in config:
             raise KormoError(f"{where}: {key}", f"the block {key!r}", why, "remove it")
-    bf16 = config.get("bf16") or config.get("bfloat16")
-    if isinstance(bf16, Mapping) and bf16.get("enabled", "auto") != "auto":
-        raise KormoError(f"{where}: bf16.enabled", repr(bf16["enabled"]), "kormo.precision.compute decides it",
-                         'write "auto"')  # fmt: skip
+    if config.get("bf16", {"enabled": "auto"}) != {"enabled": "auto"}:
+        raise KormoError(f"{where}: bf16.enabled", repr(config["bf16"]), "kormo.precision decides it",
+                         'write {"enabled": "auto"}')  # fmt: skip
     if isinstance(config.get("checkpoint"), Mapping) and config["checkpoint"].get("load_universal"):
         raise KormoError(
             f"{where}: checkpoint.load_universal", "true",

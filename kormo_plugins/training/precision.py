@@ -65,12 +65,13 @@ def axolotl_switches(precision: Precision, deepspeed: bool) -> dict[str, Any]:
 def cast_weights(model: Any, precision: Precision) -> int:
     """Casts floating-point parameters to the recipe's dtype; returns how many tensors had another.
 
-    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact.
+    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact. What
+    ZeRO-3 has partitioned is left alone: DeepSpeed holds it in the dtype that its configuration says.
     """
     dtype = torch_dtype(precision.weights)
     changed = 0
     for parameter in model.parameters():
-        if parameter.is_floating_point() and parameter.dtype != dtype:
+        if parameter.is_floating_point() and parameter.dtype != dtype and not hasattr(parameter, "ds_tensor"):
             parameter.data = parameter.data.to(dtype)
             changed += 1
     return changed
@@ -109,7 +110,8 @@ def _moments(optimizer: Any) -> Counter[str]:
 
 
 def _dtypes(tensors: Any) -> Counter[str]:
-    return Counter(str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point())
+    held = (getattr(tensor, "ds_tensor", tensor) for tensor in tensors)  # under ZeRO-3 a parameter is a placeholder
+    return Counter(str(t.dtype).removeprefix("torch.") for t in held if t.is_floating_point())
 
 
 def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
