@@ -222,6 +222,18 @@ def no_foreign_code(recipe: Resolved) -> None:
         )
 
 
+def milestones_count_tokens(recipe: Resolved) -> None:
+    """Without rows of a fixed length nobody knows how many tokens a step has seen."""
+    if recipe.get("kormo.milestones") is not None and recipe.get("kormo.data") is None:
+        raise _error(
+            recipe,
+            "kormo.milestones",
+            f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
+            "milestones are counted in tokens, and only rows of kormo.data have a known number of them",
+            "remove it, and keep more checkpoints with save_total_limit",
+        )
+
+
 def deepspeed_is_readable(recipe: Resolved) -> None:
     """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
     deepspeed_config(recipe)
@@ -238,6 +250,7 @@ RULES: list[Rule] = [
     decay_has_a_length,
     context_parallel_knows_no_documents,
     no_foreign_code,
+    milestones_count_tokens,
     deepspeed_is_readable,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""
