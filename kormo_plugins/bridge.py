@@ -194,8 +194,15 @@ class KormoPlugin(BasePlugin):
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """`metrics.jsonl`, and the callbacks that the recipe names."""
-        return run_folder.callbacks(self.recipe) if self.recipe is not None else []
+        """`metrics.jsonl`, the callbacks that the recipe names, and what our own trainer does by itself."""
+        if self.recipe is None:
+            return []
+        from kormo_plugins.training.guest import Guest
+        from kormo_plugins.training.trainer import KormoTrainer
+
+        ours = isinstance(trainer, KormoTrainer)
+        guest = [] if ours else [Guest(run_folder.settings(self.recipe, self.built), stop)]
+        return [*run_folder.callbacks(self.recipe), *guest]
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""

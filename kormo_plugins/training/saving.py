@@ -9,7 +9,7 @@ point leaves the last whole checkpoint in place.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +34,36 @@ def save_whole(trainer: Any, settings: Settings, ranks: Ranks, folder: Path, sav
     limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
     if ranks.main:
         (folder / checkpoint.MARKER).unlink(missing_ok=True)  # an earlier run may have left one at this step
+    best = trainer.state.best_model_checkpoint
     try:
         save()
-        ranks.gather(None)
-        if ranks.main:
-            restore(folder, settings.special, settings.generation)
-            _refuse_missing_ranks(folder, ranks.world)
-        _mark(folder, step, ranks, settings.is_milestone(step))
+        complete(settings, ranks, folder, step, limit, [Path(best)] if best else [])
     except OSError as error:
         raise _told(disk_error(error, folder.parent), ranks) from error
     except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
         raise _told(private.disk_error_in(error, folder.parent) or error, ranks) from error
     finally:
         trainer.args.save_total_limit = limit
+
+
+def complete(
+    settings: Settings, ranks: Ranks, folder: Path, step: int, limit: int | None, keep: Collection[Path] = ()
+) -> None:
+    """Marks what all ranks have written and removes what is too old; called by every rank.
+
+    Args:
+        limit: rolling checkpoints to keep; None: all.
+        keep: checkpoints that are not removed.
+    """
+    ranks.gather(None)  # every rank has written
+    if ranks.main:
+        restore(folder, settings.special, settings.generation)
+        _refuse_missing_ranks(folder, ranks.world)
+    _mark(folder, step, ranks, settings.is_milestone(step))
     if ranks.main:
         if settings.is_milestone(step):
             milestones.list_milestone(settings.output_dir, step, step * settings.tokens_per_step)
-        best = trainer.state.best_model_checkpoint
-        checkpoint.rotate(folder.parent, limit, [Path(best)] if best else [])
+        checkpoint.rotate(folder.parent, limit, keep)
     ranks.gather(None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -39,6 +40,31 @@ def test_a_signal_then_the_same_command_is_bit_equal(tmp_path: Path, name: str) 
     assert again.state.global_step == 5
     for (key, one), (_, other) in zip(whole.model.named_parameters(), again.model.named_parameters(), strict=True):
         assert torch.equal(one, other), key
+
+
+def test_a_trainer_that_is_not_ours_keeps_the_same_promises(tmp_path: Path) -> None:
+    from kormo_plugins.training.guest import Guest
+
+    settings = trainer(4, 2).kormo
+
+    def guest(**arguments: object) -> object:
+        made = trainer(
+            4, 2, steps=6, ours=False, out=str(tmp_path), save_strategy="steps", save_steps=2, save_total_limit=1,
+            **arguments,
+        )  # fmt: skip
+        made.add_callback(Guest(dataclasses.replace(settings, output_dir=tmp_path), pytest.fail))
+        return made
+
+    first = guest()
+    first.add_callback(Signal(3, "SIGTERM", 0))
+    with pytest.raises(SystemExit) as left:
+        first.train()
+    assert left.value.code == 75 and preempted.read(tmp_path)["step"] == 3
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-3"], "the limit is obeyed after marking"
+    assert fault(tmp_path / "checkpoint-3") is None
+    again = guest()
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert again.state.global_step == 6 and fault(tmp_path / "checkpoint-6") is None
 
 
 def test_signals_are_given_back_after_training(tmp_path: Path) -> None:
