@@ -106,7 +106,7 @@ class KormoPlugin(BasePlugin):
         values = axolotl_values(recipe, None)
         values.pop("gradient_accumulation_steps", None)
         run_folder.register_architectures(recipe)
-        self._apply(cfg, recipe, {**values, "base_model": model})
+        self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
 
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
@@ -206,17 +206,21 @@ class KormoPlugin(BasePlugin):
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """Progress, `metrics.jsonl`, and the callbacks that the recipe names."""
+        """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
         if self.recipe is None:
             return []
+        from kormo_plugins.training.guest import Guest
         from kormo_plugins.training.progress import replace_bars
+        from kormo_plugins.training.trainer import RunMixin
         from kormo_plugins.workspace.monitors import watchers
 
         try:
             made = watchers(self.recipe, self.built, trainer, run_folder.callbacks(self.recipe))
         except KormoError as error:
             stop(error)
-        return [replace_bars(trainer), *made]
+        ours = isinstance(trainer, RunMixin)
+        guest = [] if ours else [Guest(run_folder.settings(self.recipe, self.built), stop)]
+        return [replace_bars(trainer), *made, *guest]
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""

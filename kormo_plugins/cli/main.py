@@ -23,6 +23,7 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train variants of a recipe with several seeds and compare them."),
+    "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),

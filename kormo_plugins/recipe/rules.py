@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.deepspeed import deepspeed_config
 from kormo_plugins.recipe.preference_rules import preference_runs
 from kormo_plugins.recipe.resolve import Resolved
 
@@ -271,6 +272,23 @@ def kernels_are_named_once(recipe: Resolved) -> None:
         )
 
 
+def milestones_count_tokens(recipe: Resolved) -> None:
+    """Without rows of a fixed length nobody knows how many tokens a step has seen."""
+    if recipe.get("kormo.milestones") is not None and recipe.get("kormo.data") is None:
+        raise _error(
+            recipe,
+            "kormo.milestones",
+            f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
+            "milestones are counted in tokens, and only rows of kormo.data have a known number of them",
+            "remove it, and keep more checkpoints with save_total_limit",
+        )
+
+
+def deepspeed_is_readable(recipe: Resolved) -> None:
+    """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
+    deepspeed_config(recipe)
+
+
 RULES: list[Rule] = [
     one_precision,
     one_beginning,
@@ -286,5 +304,7 @@ RULES: list[Rule] = [
     no_foreign_code,
     preference_runs,
     kernels_are_named_once,
+    milestones_count_tokens,
+    deepspeed_is_readable,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

@@ -170,6 +170,9 @@ class KormoBlock(Strict):
         ge=1,
         description="length of the run in tokens; steps = ceil(tokens / (global_batch × sequence_len))",
     )
+    milestones: int | None = Field(
+        default=None, ge=1, description="tokens between checkpoints that are kept for good, beside the rolling ones"
+    )
     from_run: Path | None = Field(
         default=None, description="output folder of the stage before, whose model this one goes on with"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.deepspeed import deepspeed_config
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import precision, settings
 from kormo_plugins.workspace.build import Built
@@ -72,7 +73,12 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         KormoError: a global batch that the ranks cannot make, or a precision that cannot be held.
     """
     block = recipe.block
-    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), bool(recipe.get("deepspeed"))))
+    deepspeed = deepspeed_config(recipe.resolved)
+    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), deepspeed is not None))
+    if deepspeed is not None:
+        # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
+        # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
+        values["deepspeed"] = {**deepspeed, "bf16": {"enabled": block.precision.compute == "bfloat16"}}
     base = built.base_model if built else None
     if base is not None or recipe.get("base_model") is None:
         values["base_model"] = str(base or PLACEHOLDER)

@@ -17,11 +17,12 @@ import yaml
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import canonical_json
+from kormo_plugins.recipe.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import provenance
 from kormo_plugins.shards.format import SHARDS_MANIFEST
-from kormo_plugins.training import run_record
-from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
+from kormo_plugins.training import cpu_ranks, preempted, private, run_record
+from kormo_plugins.training.checkpoint import mark_complete, step_of
 from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
 from kormo_plugins.workspace import preference, stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
@@ -29,8 +30,10 @@ from kormo_plugins.workspace.build import Built, say, special_ids
 from kormo_plugins.workspace.card import write_card
 from kormo_plugins.workspace.estimate import build_seconds
 from kormo_plugins.workspace.report import run_report, write_samples
+from kormo_plugins.workspace.resume_point import resume_point
 
 RESOLVED = "recipe.yml"
+DEEPSPEED = "deepspeed.json"
 _HEADER = (
     "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
 )
@@ -125,11 +128,13 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
     out = recipe.output_dir
     who = run_identity(recipe, built)
     run_record.check_same_run(out, who, recipe.block.allow_changed)
-    last = set_aside_incomplete(out, say) if out.is_dir() else None
+    last = resume_point(recipe, cpu_ranks.world_size(), say)
     _verify(built)
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
-    text = _HEADER + yaml.safe_dump(recipe.resolved.values, sort_keys=False, allow_unicode=True)
+    preempted.clear(out)
+    values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
+    text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     temporary = resolved_path(recipe).with_name(RESOLVED + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(resolved_path(recipe))
@@ -153,8 +158,20 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
             "data": data,
             "amendments": amendments,
             "facts": run_record.read_record(out).get("facts", {}),
+            "milestones": run_record.read_record(out).get("milestones", []),
         },
     )
+
+
+def _keep_deepspeed(recipe: Recipe) -> dict[str, str]:
+    """Puts the DeepSpeed configuration beside the resolved recipe, which then names that copy."""
+    config = deepspeed_config(recipe.resolved)
+    if config is None:
+        return {}
+    temporary = recipe.output_dir / (DEEPSPEED + ".tmp")
+    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(recipe.output_dir / DEEPSPEED)
+    return {"deepspeed": DEEPSPEED}
 
 
 def _verify(built: Built) -> None:
@@ -270,6 +287,8 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         generation=recipe.block.generation,
         record=run_identity(recipe, built),
         **watched(recipe, built),
+        zero_stage=zero_stage(deepspeed_config(recipe.resolved)),
+        milestone_tokens=recipe.block.milestones,
     )
 
 
@@ -323,6 +342,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
+    private.forget_deepspeed()
     restore(out, special_ids(recipe, built), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
