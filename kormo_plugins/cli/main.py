@@ -23,6 +23,7 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 NOUNS: dict[str, tuple[str, str]] = {
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
+    "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),

@@ -221,6 +221,14 @@ def no_foreign_code(recipe: Resolved) -> None:
         )
 
 
+def suites_exist(recipe: Resolved) -> None:
+    """A misspelt suite must not be found out after the training."""
+    from kormo_plugins.evaluation.suites import load_suite
+
+    for name in recipe.get("kormo.evaluate.suites") or ():
+        load_suite(str(name), recipe.where("kormo.evaluate.suites"))
+
+
 RULES: list[Rule] = [
     one_precision,
     one_beginning,
@@ -232,5 +240,6 @@ RULES: list[Rule] = [
     decay_has_a_length,
     context_parallel_knows_no_documents,
     no_foreign_code,
+    suites_exist,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

@@ -260,3 +260,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
         for prompt, text in continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed):
             print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
+    if recipe.block.evaluate is not None:
+        from kormo_plugins.evaluation.after_training import evaluate_run
+
+        evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
