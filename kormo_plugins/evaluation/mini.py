@@ -1,0 +1,244 @@
+"""The mini suite's items: small questions written by rules, so that evaluation always runs, also with no network.
+
+Five families in Korean and in English:
+
+    choice       which of four words names a thing of a kind; which of four numbers is the largest
+    cloze        the ending that grammar demands: 을 or 를 after a noun, `feeds` or `feed` after a subject
+    reading      four people in four places; where is one of them
+    arithmetic   sums, differences and products of small numbers
+    instruct     requests with exactly one right answer: repeat a word, answer in one word, yes or no, count
+
+An item is a pure function of (language, family, number), under `HELD_OUT`, a seed that no generator of training data is
+given; its sentences are written here and nowhere else, so that no training corpus of ours holds one. `write_items` puts
+all of them into JSONL files, as the corpus step `decontaminate` reads them: with these, any corpus can be kept clean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HELD_OUT = 900_000_001
+"""Seeds from 900,000,000 on are for evaluation."""
+ITEMS = 100
+"""Items of a family in a language: one standard error of a score of 25% is then 4.3 points."""
+LANGUAGES = ("ko", "en")
+
+_NAMES = {
+    "ko": "가온 나래 다솜 라온 마루 보람 새벽 아람 자온 하람 이든 우솔".split(),
+    "en": "Abena Bartek Chidi Dagny Emre Farida Goran Hanneke Ines Jarek Kwame Lucia".split(),
+}
+_PLACES = {
+    "ko": "다락방 지하실 온실 차고 옥상 세탁실 서재 마구간".split(),
+    "en": "attic cellar greenhouse garage pantry workshop study stable".split(),
+}
+_KINDS = {
+    "ko": {
+        "동물": "여우 두더지 고래 펭귄 너구리 수달".split(), "과일": "자두 살구 망고 무화과 석류 키위".split(),
+        "악기": "하프 오보에 첼로 탬버린 심벌즈 트롬본".split(), "색깔": "보라색 주황색 초록색 회색 분홍색 갈색".split(),
+        "탈것": "잠수함 썰매 헬리콥터 트랙터 전차 뗏목".split(),
+    },
+    "en": {
+        "an animal": "fox mole whale penguin otter badger".split(),
+        "a fruit": "plum apricot mango fig cherry kiwi".split(),
+        "an instrument": "harp oboe cello tambourine trombone bassoon".split(),
+        "a colour": "purple orange green grey pink brown".split(),
+        "a vehicle": "submarine sledge helicopter tractor tram raft".split(),
+    },
+}  # fmt: skip
+_NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "once", "twice", "three times", "four times")}
+_VERBS = {
+    "ko": ("그렸다", "골랐다", "찾았다", "보았다", "샀다"),
+    "en": ("paint", "clean", "mend", "lift", "draw"),
+}
+
+
+class _Draw:
+    """Draws that depend on nothing but their name; only `random()` is used, whose sequence Python promises to keep."""
+
+    def __init__(self, *name: object) -> None:
+        digest = hashlib.blake2b("/".join(map(str, name)).encode(), digest_size=16).digest()
+        self._uniform = random.Random(int.from_bytes(digest, "big")).random
+
+    def below(self, bound: int) -> int:
+        return int(self._uniform() * bound)
+
+    def pick(self, items: Any) -> Any:
+        return items[self.below(len(items))]
+
+    def some(self, items: Any, count: int) -> list[Any]:
+        pool = list(items)
+        return [pool.pop(self.below(len(pool))) for _ in range(count)]
+
+
+def items(family: str, language: str, count: int = ITEMS) -> list[dict[str, Any]]:
+    """The items of one family: `id`, `question`, and `choices` with the index `answer`, or `answer` as text.
+
+    Choices carry the space before them, where the language has one. `text` is the question with its right answer.
+    """
+    made = []
+    for number in range(count):
+        draw = _Draw(HELD_OUT, language, family, number)
+        item = FAMILIES[family](draw, language, number)
+        right = item["choices"][item["answer"]] if "choices" in item else f" {item['answer']}"
+        made.append({"id": f"{family}-{language}-{number}", **item, "text": item["question"] + right})
+    return made
+
+
+def write_items(folder: Path) -> list[Path]:
+    """All items as JSONL, a file for each family and language; existing files are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for family in FAMILIES:
+        for language in LANGUAGES:
+            path = folder / f"mini_{family}_{language}.jsonl"
+            temporary = path.with_name(path.name + ".tmp")
+            lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in items(family, language))
+            temporary.write_text("".join(lines), encoding="utf-8")
+            temporary.replace(path)
+            written.append(path)
+    return written
+
+
+def _options(draw: _Draw, right: str, wrong: list[str], number: int) -> dict[str, Any]:
+    """Four options, the right one at each place equally often, so that no place is a better guess."""
+    place = number % 4
+    others = draw.some(wrong, 3)
+    return {"choices": [*others[:place], right, *others[place:]], "answer": place}
+
+
+def _choice(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+    if number % 3 == 2:
+        values = [str(value) for value in draw.some(range(10, 100), 4)]
+        right = max(values, key=int)
+        listed = ", ".join(values)
+        question = {
+            "ko": f"질문: 다음 네 수 가운데 어느 것이 가장 큰가? {listed}\n답:",
+            "en": f"Q: Of the four numbers {listed}, which one is the largest?\nA:",
+        }[language]
+        wrong = [value for value in values if value != right]
+    else:
+        kinds = _KINDS[language]
+        kind, *others = draw.some(sorted(kinds), 4)
+        right = draw.pick(kinds[kind])
+        wrong = [draw.pick(kinds[other]) for other in others]
+        question = {
+            "ko": f"질문: 다음 넷 가운데 {kind}의 이름은 무엇인가?\n답:",
+            "en": f"Q: Which one of these four words is the name of {kind}?\nA:",
+        }[language]
+    return {"question": question, **_options(draw, f" {right}", [f" {value}" for value in wrong], number)}
+
+
+def _cloze(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+    (name, second), kinds = draw.some(_NAMES[language], 2), _KINDS[language]
+    things = [kind for kind in sorted(kinds) if kind not in ("색깔", "a colour")]
+    noun, verb = draw.pick(kinds[draw.pick(things)]), draw.pick(_VERBS[language])
+    if language == "ko":
+        ends = [f"을 {verb}.", f"를 {verb}.", f"이 {verb}.", f"가 {verb}."]
+        right = ends[0 if _closed(noun) else 1]
+        question = f"{name}{'은' if _closed(name) else '는'} {draw.pick(_PLACES['ko'])}에서 {noun}"
+    else:
+        one = draw.below(2)
+        place = draw.pick(_PLACES["en"])
+        question = f"In the {place}, {name if one else f'{name} and {second}'} often"
+        thing = f"the {noun}."
+        ends = [f" {verb}s {thing}", f" {verb} {thing}", f" {verb}ing {thing}", f" to {verb} {thing}"]
+        right = ends[0 if one else 1]
+    return {"question": question, **_options(draw, right, [end for end in ends if end != right], number)}
+
+
+def _closed(word: str) -> bool:
+    """Whether the last syllable ends in a consonant, which decides between 을 and 를, 은 and 는."""
+    return (ord(word[-1]) - 0xAC00) % 28 != 0
+
+
+def _reading(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+    names, places = draw.some(_NAMES[language], 4), draw.some(_PLACES[language], 4)
+    who = draw.below(4)
+    if language == "ko":
+        told = " ".join(
+            f"{name}{'은' if _closed(name) else '는'} {place}에 있다." for name, place in zip(names, places, strict=True)
+        )
+        topic = f"{names[who]}{'은' if _closed(names[who]) else '는'}"
+        question = f"{told}\n\n질문: {topic} 지금 어디에 있는가?\n답:"
+    else:
+        told = " ".join(f"{name} is in the {place}." for name, place in zip(names, places, strict=True))
+        question = f"{told}\n\nQ: In which room is {names[who]} now?\nA:"
+    wrong = [f" {place}" for place in places if place != places[who]]
+    return {"question": question, **_options(draw, f" {places[who]}", wrong, number)}
+
+
+def _arithmetic(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+    a, b, kind = 2 + draw.below(8), 2 + draw.below(8), number % 3
+    if kind == 1:
+        a, b = max(a, b) + 10, min(a, b)
+    value = (a + b, a - b, a * b)[kind]
+    asked = {
+        "ko": (f"{a} 더하기 {b}", f"{a} 빼기 {b}", f"{a} 곱하기 {b}"),
+        "en": (f"{a} plus {b}", f"{a} minus {b}", f"{a} times {b}"),
+    }[language][kind]
+    question = {
+        "ko": f"질문: {asked}, 그 값은 얼마인가?\n답:",
+        "en": f"Q: What number do you get for {asked}?\nA:",
+    }[language]
+    near = [value + step for step in (-3, -2, -1, 1, 2, 3) if value + step >= 0]
+    return {"question": question, **_options(draw, f" {value}", [f" {one}" for one in near], number)}
+
+
+def _instruct(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+    kinds = _KINDS[language]
+    words = [draw.pick(kinds[kind]) for kind in draw.some(sorted(kinds), 4)]
+    return _REQUESTS[number % 4](draw, language, words)
+
+
+def _repeat(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+    times = 2 + draw.below(3)
+    word = words[0]
+    question = {
+        "ko": f"'{word}'{'이라는' if _closed(word) else '라는'} 낱말을 {_NUMBERS['ko'][times]} 번 쓰세요.",
+        "en": f"Write the word '{word}' {_NUMBERS['en'][times]}.",
+    }[language]
+    return {"question": question, "answer": " ".join([word] * times)}
+
+
+def _one_word(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+    name, place = draw.pick(_NAMES[language]), draw.pick(_PLACES[language])
+    if language == "ko":
+        topic = f"{name}{'은' if _closed(name) else '는'}"
+        return {"question": f"{topic} {place}에 있습니다. {topic} 어디에 있습니까? 한 낱말로 답하세요.", "answer": place}
+    return {"question": f"{name} is in the {place}. Where is {name}? Answer with one word.", "answer": place}
+
+
+def _yes_or_no(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+    a, b = draw.some(range(1, 10), 2)
+    yes = a > b
+    if language == "ko":
+        topic = "은" if str(a)[-1] in "013678" else "는"  # 영 일 삼 육 칠 팔 end in a consonant
+        question = f"{a}{topic} {b}보다 큽니까? '예' 또는 '아니요'로만 답하세요."
+        return {"question": question, "answer": "예" if yes else "아니요"}
+    question = f"Is {a} greater than {b}? Answer only 'yes' or 'no'."
+    return {"question": question, "answer": "yes" if yes else "no"}
+
+
+def _count(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+    count = 1 + draw.below(4)
+    listed = ", ".join(words[:count])
+    question = {
+        "ko": f"다음 낱말은 모두 몇 개입니까? 숫자로만 답하세요. {listed}",
+        "en": f"How many words are in this list? Answer with a number only. {listed}",
+    }[language]
+    return {"question": question, "answer": str(count)}
+
+
+_REQUESTS = (_repeat, _one_word, _yes_or_no, _count)
+FAMILIES: dict[str, Callable[[_Draw, str, int], dict[str, Any]]] = {
+    "choice": _choice,
+    "cloze": _cloze,
+    "reading": _reading,
+    "arithmetic": _arithmetic,
+    "instruct": _instruct,
+}
