@@ -2,8 +2,8 @@
 
 Five families in Korean and in English:
 
-    choice       which of four words names a thing of a kind; which of four numbers is the largest
-    cloze        the ending that grammar demands: 을 or 를 after a noun, `feeds` or `feed` after a subject
+    choice       which of four words names a thing of a kind
+    cloze        the ending that grammar demands: 을, 를, 이 or 가 after a noun; `mends`, `mend`, `mending`, `to mend`
     reading      four people in four places; where is one of them
     arithmetic   sums, differences and products of small numbers
     instruct     requests with exactly one right answer: repeat a word, answer in one word, yes or no, count
@@ -28,36 +28,42 @@ ITEMS = 100
 """Items of a family in a language: one standard error of a score of 25% is then 4.3 points."""
 LANGUAGES = ("ko", "en")
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _NAMES = {
-    "ko": "가온 나래 다솜 라온 마루 보람 새벽 아람 자온 하람 이든 우솔".split(),
-    "en": "Abena Bartek Chidi Dagny Emre Farida Goran Hanneke Ines Jarek Kwame Lucia".split(),
+    "ko": _words("가온 나래 다솜 라온 마루 보람 새벽 아람 자온 하람 이든 우솔"),
+    "en": _words("Abena Bartek Chidi Dagny Emre Farida Goran Hanneke Ines Jarek Kwame Lucia"),
 }
 _PLACES = {
-    "ko": "다락방 지하실 온실 차고 옥상 세탁실 서재 마구간".split(),
-    "en": "attic cellar greenhouse garage pantry workshop study stable".split(),
+    "ko": _words("다락방 지하실 온실 차고 옥상 세탁실 서재 마구간"),
+    "en": _words("attic cellar greenhouse garage pantry workshop study stable"),
 }
 _KINDS = {
     "ko": {
-        "동물": "여우 두더지 고래 펭귄 너구리 수달".split(), "과일": "자두 살구 망고 무화과 석류 키위".split(),
-        "악기": "하프 오보에 첼로 탬버린 심벌즈 트롬본".split(), "색깔": "보라색 주황색 초록색 회색 분홍색 갈색".split(),
-        "탈것": "잠수함 썰매 헬리콥터 트랙터 전차 뗏목".split(),
+        "동물": _words("여우 두더지 고래 펭귄 너구리 수달"),
+        "과일": _words("자두 살구 망고 무화과 석류 키위"),
+        "악기": _words("하프 오보에 첼로 탬버린 심벌즈 트롬본"),
+        "색깔": _words("보라색 주황색 초록색 회색 분홍색 갈색"),
+        "탈것": _words("잠수함 썰매 헬리콥터 트랙터 전차 뗏목"),
     },
     "en": {
-        "an animal": "fox mole whale penguin otter badger".split(),
-        "a fruit": "plum apricot mango fig cherry kiwi".split(),
-        "an instrument": "harp oboe cello tambourine trombone bassoon".split(),
-        "a colour": "purple orange green grey pink brown".split(),
-        "a vehicle": "submarine sledge helicopter tractor tram raft".split(),
+        "an animal": _words("fox mole whale penguin otter badger"),
+        "a fruit": _words("plum apricot mango fig cherry kiwi"),
+        "an instrument": _words("harp oboe cello tambourine trombone bassoon"),
+        "a colour": _words("purple orange green grey pink brown"),
+        "a vehicle": _words("submarine sledge helicopter tractor tram raft"),
     },
-}  # fmt: skip
-_NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "once", "twice", "three times", "four times")}
-_VERBS = {
-    "ko": ("그렸다", "골랐다", "찾았다", "보았다", "샀다"),
-    "en": ("paint", "clean", "mend", "lift", "draw"),
 }
+_NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "once", "twice", "three times", "four times")}
+_DONE = ("그렸다.", "골랐다.", "찾았다.", "보았다.", "샀다.")
+_IS = ("보인다.", "마음에 든다.", "필요하다.", "사라졌다.", "눈에 띈다.")
+_VERBS = ("paint", "clean", "mend", "lift", "draw")
 
 
-class _Draw:
+class Draw:
     """Draws that depend on nothing but their name; only `random()` is used, whose sequence Python promises to keep."""
 
     def __init__(self, *name: object) -> None:
@@ -82,7 +88,7 @@ def items(family: str, language: str, count: int = ITEMS) -> list[dict[str, Any]
     """
     made = []
     for number in range(count):
-        draw = _Draw(HELD_OUT, language, family, number)
+        draw = Draw(HELD_OUT, language, family, number)
         item = FAMILIES[family](draw, language, number)
         right = item["choices"][item["answer"]] if "choices" in item else f" {item['answer']}"
         made.append({"id": f"{family}-{language}-{number}", **item, "text": item["question"] + right})
@@ -104,51 +110,52 @@ def write_items(folder: Path) -> list[Path]:
     return written
 
 
-def _options(draw: _Draw, right: str, wrong: list[str], number: int) -> dict[str, Any]:
+def _options(draw: Draw, right: str, wrong: list[str], number: int) -> dict[str, Any]:
     """Four options, the right one at each place equally often, so that no place is a better guess."""
     place = number % 4
     others = draw.some(wrong, 3)
     return {"choices": [*others[:place], right, *others[place:]], "answer": place}
 
 
-def _choice(draw: _Draw, language: str, number: int) -> dict[str, Any]:
-    if number % 3 == 2:
-        values = [str(value) for value in draw.some(range(10, 100), 4)]
-        right = max(values, key=int)
-        listed = ", ".join(values)
-        question = {
-            "ko": f"질문: 다음 네 수 가운데 어느 것이 가장 큰가? {listed}\n답:",
-            "en": f"Q: Of the four numbers {listed}, which one is the largest?\nA:",
-        }[language]
-        wrong = [value for value in values if value != right]
-    else:
-        kinds = _KINDS[language]
-        kind, *others = draw.some(sorted(kinds), 4)
-        right = draw.pick(kinds[kind])
-        wrong = [draw.pick(kinds[other]) for other in others]
-        question = {
-            "ko": f"질문: 다음 넷 가운데 {kind}의 이름은 무엇인가?\n답:",
-            "en": f"Q: Which one of these four words is the name of {kind}?\nA:",
-        }[language]
-    return {"question": question, **_options(draw, f" {right}", [f" {value}" for value in wrong], number)}
+def _choice(draw: Draw, language: str, number: int) -> dict[str, Any]:
+    kinds = _KINDS[language]
+    kind, *others = draw.some(sorted(kinds), 4)
+    right = draw.pick(kinds[kind])
+    question = {
+        "ko": f"질문: 다음 넷 가운데 {kind}의 이름은 무엇인가?\n답:",
+        "en": f"Q: Which one of these four words is the name of {kind}?\nA:",
+    }[language]
+    return {
+        "question": question,
+        **_options(draw, f" {right}", [f" {draw.pick(kinds[one])}" for one in others], number),
+    }
 
 
-def _cloze(draw: _Draw, language: str, number: int) -> dict[str, Any]:
-    (name, second), kinds = draw.some(_NAMES[language], 2), _KINDS[language]
-    things = [kind for kind in sorted(kinds) if kind not in ("색깔", "a colour")]
-    noun, verb = draw.pick(kinds[draw.pick(things)]), draw.pick(_VERBS[language])
+def _cloze(draw: Draw, language: str, number: int) -> dict[str, Any]:
+    """Each of the four endings is right equally often: a model that always likes one best scores 25%."""
+    name, second = draw.some(_NAMES[language], 2)
+    place, kinds, form = draw.pick(_PLACES[language]), _KINDS[language], number // 4 % 4
+    things = [word for kind in sorted(kinds) if kind not in ("색깔", "a colour") for word in kinds[kind]]
     if language == "ko":
-        ends = [f"을 {verb}.", f"를 {verb}.", f"이 {verb}.", f"가 {verb}."]
-        right = ends[0 if _closed(noun) else 1]
-        question = f"{name}{'은' if _closed(name) else '는'} {draw.pick(_PLACES['ko'])}에서 {noun}"
+        noun = draw.pick([word for word in things if _closed(word) == (form % 2 == 0)])
+        if form < 2:
+            question, rest = f"{_topic(name)} {place}에서 {noun}", draw.pick(_DONE)
+        else:
+            question, rest = f"{_topic(name)} {place}에 있는 {noun}", draw.pick(_IS)
+        ends = [f"을 {rest}", f"를 {rest}", f"이 {rest}", f"가 {rest}"]
     else:
-        one = draw.below(2)
-        place = draw.pick(_PLACES["en"])
-        question = f"In the {place}, {name if one else f'{name} and {second}'} often"
-        thing = f"the {noun}."
-        ends = [f" {verb}s {thing}", f" {verb} {thing}", f" {verb}ing {thing}", f" to {verb} {thing}"]
-        right = ends[0 if one else 1]
-    return {"question": question, **_options(draw, right, [end for end in ends if end != right], number)}
+        thing, verb = f"the {draw.pick(things)}.", draw.pick(_VERBS)
+        question = (
+            f"In the {place}, {name} and {second} often", f"In the {place}, {name} often",
+            f"In the {place}, {name} is still", f"In the {place}, {name} really wants",
+        )[form]  # fmt: skip
+        ends = [f" {verb} {thing}", f" {verb}s {thing}", f" {verb}ing {thing}", f" to {verb} {thing}"]
+    wrong = [end for index, end in enumerate(ends) if index != form]
+    return {"question": question, **_options(draw, ends[form], wrong, number)}
+
+
+def _topic(name: str) -> str:
+    return f"{name}{'은' if _closed(name) else '는'}"
 
 
 def _closed(word: str) -> bool:
@@ -156,24 +163,23 @@ def _closed(word: str) -> bool:
     return (ord(word[-1]) - 0xAC00) % 28 != 0
 
 
-def _reading(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+def _reading(draw: Draw, language: str, number: int) -> dict[str, Any]:
     names, places = draw.some(_NAMES[language], 4), draw.some(_PLACES[language], 4)
     who = draw.below(4)
+    pairs = list(zip(names, places, strict=True))
     if language == "ko":
-        told = " ".join(
-            f"{name}{'은' if _closed(name) else '는'} {place}에 있다." for name, place in zip(names, places, strict=True)
-        )
-        topic = f"{names[who]}{'은' if _closed(names[who]) else '는'}"
-        question = f"{told}\n\n질문: {topic} 지금 어디에 있는가?\n답:"
+        told = " ".join(f"{_topic(name)} {place}에 있다." for name, place in pairs)
+        question = f"{told}\n\n질문: {_topic(names[who])} 지금 어디에 있는가?\n답:"
     else:
-        told = " ".join(f"{name} is in the {place}." for name, place in zip(names, places, strict=True))
+        told = " ".join(f"{name} is in the {place}." for name, place in pairs)
         question = f"{told}\n\nQ: In which room is {names[who]} now?\nA:"
     wrong = [f" {place}" for place in places if place != places[who]]
     return {"question": question, **_options(draw, f" {places[who]}", wrong, number)}
 
 
-def _arithmetic(draw: _Draw, language: str, number: int) -> dict[str, Any]:
-    a, b, kind = 2 + draw.below(8), 2 + draw.below(8), number % 3
+def _arithmetic(draw: Draw, language: str, number: int) -> dict[str, Any]:
+    """The right number is the smallest, second, third and largest of the four equally often."""
+    a, b, kind = 2 + draw.below(8), 2 + draw.below(8), number // 16 % 3
     if kind == 1:
         a, b = max(a, b) + 10, min(a, b)
     value = (a + b, a - b, a * b)[kind]
@@ -185,17 +191,18 @@ def _arithmetic(draw: _Draw, language: str, number: int) -> dict[str, Any]:
         "ko": f"질문: {asked}, 그 값은 얼마인가?\n답:",
         "en": f"Q: What number do you get for {asked}?\nA:",
     }[language]
-    near = [value + step for step in (-3, -2, -1, 1, 2, 3) if value + step >= 0]
+    rank = number // 4 % 4
+    near = [value + step - rank for step in range(4) if step != rank]
     return {"question": question, **_options(draw, f" {value}", [f" {one}" for one in near], number)}
 
 
-def _instruct(draw: _Draw, language: str, number: int) -> dict[str, Any]:
+def _instruct(draw: Draw, language: str, number: int) -> dict[str, Any]:
     kinds = _KINDS[language]
     words = [draw.pick(kinds[kind]) for kind in draw.some(sorted(kinds), 4)]
     return _REQUESTS[number % 4](draw, language, words)
 
 
-def _repeat(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _repeat(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
     times = 2 + draw.below(3)
     word = words[0]
     question = {
@@ -205,15 +212,18 @@ def _repeat(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
     return {"question": question, "answer": " ".join([word] * times)}
 
 
-def _one_word(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _one_word(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
     name, place = draw.pick(_NAMES[language]), draw.pick(_PLACES[language])
     if language == "ko":
         topic = f"{name}{'은' if _closed(name) else '는'}"
-        return {"question": f"{topic} {place}에 있습니다. {topic} 어디에 있습니까? 한 낱말로 답하세요.", "answer": place}
+        return {
+            "question": f"{topic} {place}에 있습니다. {topic} 어디에 있습니까? 한 낱말로 답하세요.",
+            "answer": place,
+        }
     return {"question": f"{name} is in the {place}. Where is {name}? Answer with one word.", "answer": place}
 
 
-def _yes_or_no(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _yes_or_no(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
     a, b = draw.some(range(1, 10), 2)
     yes = a > b
     if language == "ko":
@@ -224,7 +234,7 @@ def _yes_or_no(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
     return {"question": question, "answer": "yes" if yes else "no"}
 
 
-def _count(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _count(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
     count = 1 + draw.below(4)
     listed = ", ".join(words[:count])
     question = {
@@ -235,7 +245,7 @@ def _count(draw: _Draw, language: str, words: list[str]) -> dict[str, Any]:
 
 
 _REQUESTS = (_repeat, _one_word, _yes_or_no, _count)
-FAMILIES: dict[str, Callable[[_Draw, str, int], dict[str, Any]]] = {
+FAMILIES: dict[str, Callable[[Draw, str, int], dict[str, Any]]] = {
     "choice": _choice,
     "cloze": _cloze,
     "reading": _reading,

@@ -17,7 +17,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.catalogue import Catalogue, Leaf
-from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.local_data import find_dataset, read_splits, wrong_columns
 from kormo_plugins.evaluation.suites import SuiteTask
 
@@ -31,17 +31,17 @@ class Ready:
     """A task that is ready to be asked.
 
     Args:
+        suite: the suite that asks for it.
         task: the harness's object, its requests built.
-        line: the suite's line that asks for it.
         chat: it is asked through the chat template.
         hash: of its requests and of how they are scored, 12 hex digits.
         dataset: where its items are from.
         cut: requests that are longer than the model's positions and lose their beginning.
     """
 
+    suite: str
     name: str
     task: Any
-    line: SuiteTask
     chat: bool
     limit: int | None
     hash: str
@@ -50,40 +50,52 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How tasks are asked: items per task, a folder of datasets, and whether prompts may be cut."""
+class Wanted:
+    """A task that a suite's line asks for, and the number of its items (None: all)."""
 
-    limit: int | None = None
-    data: Path | None = None
-    cut_long: bool = False
+    suite: str
+    leaf: Leaf
+    line: SuiteTask
+    limit: int | None
 
 
 def make_ready(
-    wanted: Sequence[tuple[Leaf, SuiteTask]], catalogue: Catalogue, model: Checkpoint, tokenizer: Any, how: Settings
+    wanted: Sequence[Wanted], catalogue: Catalogue, model: Checkpoint, *, data: Path | None, cut_long: bool
 ) -> list[Ready]:
     """Every task with its data and requests, in order.
 
+    Args:
+        data: folder of the datasets; None: the hub, or its cache on this machine.
+        cut_long: prompts may lose their beginning.
     Raises:
         KormoError: data sets that are missing (all of them, in one message), columns that are not what a task
             reads, or requests longer than the model's positions.
     """
-    where = _data_folders([leaf for leaf, _ in wanted], catalogue, how.data)
-    opened, missing = [], {}
-    for leaf, line in wanted:
-        chat = line.chat and model.chat
-        config = {**catalogue.configuration(leaf), **({} if chat else line.plain)}
+    where = _data_folders([one.leaf for one in wanted], catalogue, data)
+    opened: list[tuple[Wanted, bool, str, Any]] = []
+    missing: dict[str, list[str]] = {}
+    for one in wanted:
+        chat = one.line.chat and model.chat
+        config = {**catalogue.configuration(one.leaf), **({} if chat else one.line.plain)}
         dataset = str(config.get("dataset_path") or "generated")
         if dataset in missing:
-            missing[dataset].append(leaf.name)
+            missing[dataset].append(one.leaf.name)
             continue
         try:
-            opened.append((leaf, line, chat, dataset, _open(leaf.name, config, where.get(dataset), line.shots)))
+            task = _open(one.leaf.name, config, where.get(dataset), one.line.shots)
         except _Unreachable as error:
-            missing[dataset] = [str(error), leaf.name]
+            missing[dataset] = [str(error), one.leaf.name]
+        else:
+            opened.append((one, chat, dataset, task))
     if missing:
         raise _missing(missing, None)
-    ready = [_build(*one, tokenizer=tokenizer, model=model, how=how) for one in opened]
-    _refuse_long(ready, model, how.cut_long)
+    tokenizer = tokenizer_of(model.path)
+    ready = []
+    for one, chat, dataset, task in opened:
+        build_requests(task, one.limit, tokenizer if chat else None)
+        cut = sum(1 for size, room in _sizes(task, tokenizer, chat, model.positions) if size > room)
+        ready.append(Ready(one.suite, one.leaf.name, task, chat, one.limit, _identity(task, chat), dataset, cut))
+    _refuse_long(ready, model, cut_long)
     return ready
 
 
@@ -177,15 +189,6 @@ def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[list[str]
     return [one for one in must if one], [config[key] for key in SPLITS if config.get(key)]
 
 
-def _build(
-    leaf: Leaf, line: SuiteTask, chat: bool, dataset: str, task: Any, *, tokenizer: Any, model: Checkpoint, how: Settings
-) -> Ready:
-    limit = how.limit
-    build_requests(task, limit, tokenizer if chat else None)
-    cut = sum(1 for size, room in _sizes(task, tokenizer, chat, model.positions) if size > room)
-    return Ready(leaf.name, task, line, chat, limit, _identity(task, chat), dataset, cut)
-
-
 def build_requests(task: Any, limit: int | None, chat_tokenizer: Any = None) -> None:
     """Builds a task's requests, as `lm_eval.evaluate` builds them; the same examples each time."""
     task.set_fewshot_seed(seed=SEEDS["fewshot"])
@@ -223,10 +226,11 @@ def _sizes(task: Any, tokenizer: Any, chat: bool, positions: int | None) -> Iter
         return
     generation = (task.get_config("generation_kwargs") or {}) if task.OUTPUT_TYPE == "generate_until" else {}
     new = int(generation.get("max_gen_toks") or generation.get("max_new_tokens") or 256) if generation else 0
+    room = positions - new if generation else positions + 1  # the last token of a scored answer is not an input
     for instance in task.instances:
         text = "".join(part for part in instance.args if isinstance(part, str))
-        if len(text.encode()) + 2 > positions - new:
-            yield len(tokenizer.encode(text, add_special_tokens=not chat)), positions - new
+        if len(text.encode()) + 2 > room:  # a token is a byte at least
+            yield len(tokenizer.encode(text, add_special_tokens=not chat)), room
 
 
 def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> None:

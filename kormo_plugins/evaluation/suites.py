@@ -28,10 +28,14 @@ class SuiteTask(Strict):
     """One line of a suite: a task or a group of tasks, and how it is scored."""
 
     task: str = Field(description="name of a task, group or tag in lm-evaluation-harness, or in a plugin's folder")
-    metric: str = Field(description="the metric that stands for it, as the harness names it")
+    metric: str = Field(
+        default="",
+        description="the metric that stands for it, as the harness names it; empty: acc, "
+        "exact_match, or else the task's first",
+    )
     filter: str = Field(default="none", description="the harness's answer filter whose result is taken")
     shots: int | None = Field(default=None, ge=0, description="examples in the prompt; null: the task's own number")
-    why: str = Field(description="where metric and shots come from; [paper] or [ours]")
+    why: str = Field(default="", description="where metric and shots come from; [paper] or [ours]")
     published: str | None = Field(default=None, description="row of published.yml that it is compared with")
     chance: float | None = Field(default=None, ge=0, le=1, description="score of a model that knows nothing")
     chat: bool = Field(default=False, description="ask a chat model through its chat template")
