@@ -29,32 +29,33 @@ ITEMS = 100
 LANGUAGES = ("ko", "en")
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text."""
     return tuple(text.split())
 
 
 _NAMES = {
-    "ko": _words("가온 나래 다솜 라온 마루 보람 새벽 아람 자온 하람 이든 우솔"),
-    "en": _words("Abena Bartek Chidi Dagny Emre Farida Goran Hanneke Ines Jarek Kwame Lucia"),
+    "ko": words("가온 나래 다솜 라온 마루 보람 새벽 아람 자온 하람 이든 우솔"),
+    "en": words("Abena Bartek Chidi Dagny Emre Farida Goran Hanneke Ines Jarek Kwame Lucia"),
 }
 _PLACES = {
-    "ko": _words("다락방 지하실 온실 차고 옥상 세탁실 서재 마구간"),
-    "en": _words("attic cellar greenhouse garage pantry workshop study stable"),
+    "ko": words("다락방 지하실 온실 차고 옥상 세탁실 서재 마구간"),
+    "en": words("attic cellar greenhouse garage pantry workshop study stable"),
 }
 _KINDS = {
     "ko": {
-        "동물": _words("여우 두더지 고래 펭귄 너구리 수달"),
-        "과일": _words("자두 살구 망고 무화과 석류 키위"),
-        "악기": _words("하프 오보에 첼로 탬버린 심벌즈 트롬본"),
-        "색깔": _words("보라색 주황색 초록색 회색 분홍색 갈색"),
-        "탈것": _words("잠수함 썰매 헬리콥터 트랙터 전차 뗏목"),
+        "동물": words("여우 두더지 고래 펭귄 너구리 수달"),
+        "과일": words("자두 살구 망고 무화과 석류 키위"),
+        "악기": words("하프 오보에 첼로 탬버린 심벌즈 트롬본"),
+        "색깔": words("보라색 주황색 초록색 회색 분홍색 갈색"),
+        "탈것": words("잠수함 썰매 헬리콥터 트랙터 전차 뗏목"),
     },
     "en": {
-        "an animal": _words("fox mole whale penguin otter badger"),
-        "a fruit": _words("plum apricot mango fig cherry kiwi"),
-        "an instrument": _words("harp oboe cello tambourine trombone bassoon"),
-        "a colour": _words("purple orange green grey pink brown"),
-        "a vehicle": _words("submarine sledge helicopter tractor tram raft"),
+        "an animal": words("fox mole whale penguin otter badger"),
+        "a fruit": words("plum apricot mango fig cherry kiwi"),
+        "an instrument": words("harp oboe cello tambourine trombone bassoon"),
+        "a colour": words("purple orange green grey pink brown"),
+        "a vehicle": words("submarine sledge helicopter tractor tram raft"),
     },
 }
 _NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "once", "twice", "three times", "four times")}

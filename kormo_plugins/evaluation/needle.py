@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
-from kormo_plugins.evaluation.mini import HELD_OUT, Draw
+from kormo_plugins.evaluation.mini import HELD_OUT, Draw, words
 from kormo_plugins.registry import Registry
 
 DEPTHS = (0, 25, 50, 75, 100)
@@ -33,8 +33,8 @@ LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 """Tokens of the haystacks, as far as the model's context goes."""
 
 _TOWNS = {
-    "ko": tuple(["가람골", "너른벌", "달머리", "모래내", "버드나루", "솔재", "안골", "큰여울"]),
-    "en": tuple(["Ashlow", "Brinmoor", "Corvale", "Dunwick", "Eskford", "Farrowby", "Galemouth", "Hexley"]),
+    "ko": words("가람골 너른벌 달머리 모래내 버드나루 솔재 안골 큰여울"),
+    "en": words("Ashlow Brinmoor Corvale Dunwick Eskford Farrowby Galemouth Hexley"),
 }
 _NEEDLE = {"ko": "{town}의 비밀 숫자는 {number}이다.", "en": "The secret number of {town} is {number}."}
 _QUESTION = {"ko": "\n\n다시 말해, {town}의 비밀 숫자는", "en": "\n\nTo say it again, the secret number of {town} is"}
