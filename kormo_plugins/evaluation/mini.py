@@ -58,7 +58,7 @@ _KINDS = {
         "a vehicle": words("submarine sledge helicopter tractor tram raft"),
     },
 }
-_NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "once", "twice", "three times", "four times")}
+_NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "one", "two", "three", "four")}
 _DONE = ("그렸다.", "골랐다.", "찾았다.", "보았다.", "샀다.")
 _IS = ("보인다.", "마음에 든다.", "필요하다.", "사라졌다.", "눈에 띈다.")
 _VERBS = ("paint", "clean", "mend", "lift", "draw")
@@ -198,22 +198,20 @@ def _arithmetic(draw: Draw, language: str, number: int) -> dict[str, Any]:
 
 
 def _instruct(draw: Draw, language: str, number: int) -> dict[str, Any]:
-    kinds = _KINDS[language]
-    words = [draw.pick(kinds[kind]) for kind in draw.some(sorted(kinds), 4)]
-    return _REQUESTS[number % 4](draw, language, words)
+    fruits = _KINDS[language][{"ko": "과일", "en": "a fruit"}[language]]
+    return _REQUESTS[number % 4](draw, language, draw.some(fruits, 4))
 
 
-def _repeat(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
-    times = 2 + draw.below(3)
-    word = words[0]
+def _repeat(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
+    times, fruit = 2 + draw.below(3), fruits[0]
     question = {
-        "ko": f"'{word}'{'이라는' if _closed(word) else '라는'} 낱말을 {_NUMBERS['ko'][times]} 번 쓰세요.",
-        "en": f"Write the word '{word}' {_NUMBERS['en'][times]}.",
+        "ko": f"'{fruit}'{'이라는' if _closed(fruit) else '라는'} 낱말을 {_NUMBERS['ko'][times]} 번 쓰세요.",
+        "en": f"Please say the word '{fruit}' {_NUMBERS['en'][times]} times.",
     }[language]
-    return {"question": question, "answer": " ".join([word] * times)}
+    return {"question": question, "answer": " ".join([fruit] * times)}
 
 
-def _one_word(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _one_word(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
     name, place = draw.pick(_NAMES[language]), draw.pick(_PLACES[language])
     if language == "ko":
         topic = f"{name}{'은' if _closed(name) else '는'}"
@@ -224,7 +222,7 @@ def _one_word(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
     return {"question": f"{name} is in the {place}. Where is {name}? Answer with one word.", "answer": place}
 
 
-def _yes_or_no(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _yes_or_no(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
     a, b = draw.some(range(1, 10), 2)
     yes = a > b
     if language == "ko":
@@ -235,9 +233,9 @@ def _yes_or_no(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
     return {"question": question, "answer": "yes" if yes else "no"}
 
 
-def _count(draw: Draw, language: str, words: list[str]) -> dict[str, Any]:
+def _count(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
     count = 1 + draw.below(4)
-    listed = ", ".join(words[:count])
+    listed = ", ".join(fruits[:count])
     question = {
         "ko": f"다음 낱말은 모두 몇 개입니까? 숫자로만 답하세요. {listed}",
         "en": f"How many words are in this list? Answer with a number only. {listed}",
