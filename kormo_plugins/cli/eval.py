@@ -43,44 +43,39 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option(
-    "--suite", "suites", multiple=True, metavar="NAME", help="A suite (korean, english, quick, mini), or a file."
-)
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="korean, english, quick, mini, or a suite file.")
 @click.option("--tasks", default="", metavar="A,B", help="Tasks or groups by their names in lm-evaluation-harness.")
 @click.option("--limit", type=click.IntRange(min=1), help="Items per task.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Datasets: a folder for each.")
 @click.option("--needle", is_flag=True, help="Find a needle in a haystack, over lengths and depths.")
-@click.option(
-    "--lengths", callback=_numbers, metavar="N,N", help="Tokens of the haystacks. [default: up to the context]"
-)
-@click.option(
-    "--depths", callback=_numbers, metavar="N,N", help="Depths of the needle in percent. [default: 0,25,50,75,100]"
-)
-@click.option(
-    "--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text of the haystacks, instead of ours."
-)
-@click.option("--cut-long", is_flag=True, help="Let prompts that are longer than the context lose their beginning.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Requests at a time.")
+@click.option("--lengths", callback=_numbers, metavar="N,N", help="Tokens of the haystacks. [default: to the context]")
+@click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
+@click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
+@click.option("--cut-long", is_flag=True, help="Let prompts longer than the context lose their beginning.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Requests at a time. [default: 8 on a GPU, else 32]")
 @click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Place of evaluation.json. [CHECKPOINT]")
+@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where evaluation.json is kept. [default: CHECKPOINT]"
+    "--write-items",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    callback=_write_items,
+    is_eager=True,
+    expose_value=False,
+    help="Write the mini suite's items, for decontamination, and end.",
 )
-@click.option(
-    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
-)
-@click.option("--write-items", type=click.Path(path_type=Path), metavar="DIR", callback=_write_items, is_eager=True,
-              expose_value=False, help="Write the mini suite's items as JSONL, for decontamination, and end.")  # fmt: skip
 @json_option
 def evaluate(
     checkpoint: Path, suites: tuple[str, ...], tasks: str, limit: int | None, data: Path | None, needle: bool,
     lengths: tuple[int, ...] | None, depths: tuple[int, ...] | None, haystack: Path | None, cut_long: bool,
-    batch_size: int, device: str | None, out: Path | None, modules: tuple[str, ...], as_json: bool,
+    batch_size: int | None, device: str | None, out: Path | None, modules: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Score a checkpoint on benchmarks, and find needles in haystacks.
 
     CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
-    --suite, --tasks or --needle, the suite mini is run, which needs no data. Scores are kept in evaluation.json; what is
-    finished is not done again.
+    --suite, --tasks or --needle, the suite mini is run, which needs no data. Scores are kept in evaluation.json; what
+    is finished is not done again.
     """
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
@@ -120,13 +115,14 @@ def _record(folder: Path, model: Any) -> Any:
     return record
 
 
-def _loader(model: Any, batch_size: int, device: str | None) -> Any:
+def _loader(model: Any, batch_size: int | None, device: str | None) -> Any:
     """Loads the model at the first call."""
 
     def load() -> Any:
         from kormo_plugins.evaluation.model import Model, default_device
 
-        return Model(model.path, batch_size=batch_size, device=device or default_device())
+        place = device or default_device()
+        return Model(model.path, batch_size=batch_size or (32 if place == "cpu" else 8), device=place)
 
     return load
 
@@ -141,12 +137,12 @@ def _print(rows: list[dict[str, Any]]) -> None:
     compared = any(row["published"] for row in rows)
     header = ["task", "metric", "shots", "items", "score", "±", "chance"]
     header += ["stops"] * ends + ["KORMo-10B"] * compared
-    body = [
-        [row["task"], row["metric"], str(row["shots"]), f"{row['n']:,}", _percent(row["value"]), _percent(row["stderr"]),
-         _percent(row["chance"]), *[_percent(row.get("stops"))] * ends,
-         *[f"{row['published'].get('KORMo-10B', ''):.2f}" if row["published"] else ""] * compared]
-        for row in rows
-    ]  # fmt: skip
+    body = []
+    for row in rows:
+        kormo = row["published"].get("KORMo-10B")
+        cells = [row["task"], row["metric"], str(row["shots"]), f"{row['n']:,}", _percent(row["value"])]
+        cells += [_percent(row["stderr"]), _percent(row["chance"])]
+        body.append(cells + [_percent(row.get("stops"))] * ends + [f"{kormo:.2f}" if kormo else ""] * compared)
     print_table(header, body)
     for row in rows:
         for note in (row["unverified"], f"{row['cut']:,} prompts lost their beginning" if row["cut"] else ""):
@@ -177,9 +173,9 @@ def _needle(
 
 
 def _print_needle(found: dict[str, Any]) -> None:
-    print_table(
-        ["language", "tokens", "depth", "choice", "generated"],
-        [[one["language"], f"{one['length']:,}", f"{one['depth']}%", _percent(one["choice"]), _percent(one["generated"])]
-         for one in found["cells"]],
-    )  # fmt: skip
+    rows = [
+        [one["language"], f"{one['length']:,}", f"{one['depth']}%", _percent(one["choice"]), _percent(one["generated"])]
+        for one in found["cells"]
+    ]
+    print_table(["language", "tokens", "depth", "choice", "generated"], rows)
     click.echo(f"chance of a right choice: {_percent(found['chance'])}")

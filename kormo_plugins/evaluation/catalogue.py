@@ -1,8 +1,8 @@
 """Names of tasks -> their configurations, from the harness's own folder and those of plugins.
 
-The harness indexes its task files by name: a task, a group of tasks with a score of its own, or a tag, which is a list of
-tasks without one. Here a name becomes the tasks at its leaves, in order, and the rule by which their scores make one;
-no data is read for that. Its index of some ten thousand files is only read when a name is not found in plugins' folders.
+The harness indexes its task files by name: a task, a group of tasks with a score of its own, or a tag, which is a list
+of tasks without one. Here a name becomes the tasks at its leaves, in order, and the rule by which their scores make
+one; no data is read for that. The large index, of thousands of files, is only read for names that no plugin has.
 """
 
 from __future__ import annotations

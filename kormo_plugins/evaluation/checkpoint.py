@@ -114,7 +114,8 @@ def _loadable(path: Path, family: str) -> None:
 
     if family not in CONFIG_MAPPING:
         raise KormoError(
-            f"{path}: model_type", repr(family), "transformers does not have it, and code from a model folder is not run",
+            f"{path}: model_type", repr(family),
+            "transformers does not have it, and code from a model folder is not run",
             "install the plugin that provides this family, or score its `export/`, the plain Llama layout",
         )  # fmt: skip
 

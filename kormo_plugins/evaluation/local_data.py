@@ -169,23 +169,23 @@ def _read(paths: list[Path]) -> Any:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of JSON lines, or of one JSON list."""
     text = path.read_text(encoding="utf-8")
-    lines = enumerate(text.splitlines(), 1) if path.suffix == ".jsonl" or not text.lstrip().startswith("[") else None
-    rows: list[dict[str, Any]] = []
-    number = 0
+    where = str(path)
     try:
-        if lines is None:
+        if path.suffix == ".json" and text.lstrip().startswith("["):
             rows = json.loads(text)
         else:
-            for number, line in lines:
+            rows = []
+            for number, line in enumerate(text.splitlines(), 1):
+                where = f"{path}:{number}"
                 if line.strip():
                     rows.append(json.loads(line))
         if not rows or not all(isinstance(row, dict) for row in rows):
             raise ValueError("rows are JSON objects, at least one")
     except ValueError as error:
-        raise KormoError(f"{path}:{number}" if number else str(path), str(error), "the dataset cannot be read",
-                         "copy it again") from None  # fmt: skip
-    return rows
+        raise KormoError(where, str(error), "the dataset cannot be read", "copy it again") from None
+    return list(rows)
 
 
 def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exception) -> KormoError:

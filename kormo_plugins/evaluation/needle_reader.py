@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM
 
 from kormo_plugins.evaluation.model import default_device
 
-
 COPIED = 65_536
 """Up to so many tokens of context, times continuations, the cache is copied for each."""
 

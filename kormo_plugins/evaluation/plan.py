@@ -249,5 +249,5 @@ def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> N
         raise KormoError(
             f"{model.path}: max_position_embeddings", f"{model.positions:,}",
             f"prompts are longer, and would lose their beginning: {told}{' and others' * (len(long) > 5)}",
-            "take fewer shots (a suite file of your own), ask for other tasks, or pass --cut-long to cut them and count it",
+            "take fewer shots (a suite file of your own), ask for other tasks, or pass --cut-long: it cuts and counts",
         )  # fmt: skip

@@ -5,8 +5,8 @@
     tasks      a row for each single task that was run, with all its metrics and the hash of its requests
     needle     the latest needle in a haystack
 
-The file is rewritten (to a temporary name, then renamed) whenever a task is finished, so that a killed evaluation goes on
-behind the last one. A task counts as done when the hash of its requests and of the weights is the same.
+The file is rewritten (to a temporary name, then renamed) whenever a task is finished, so that a killed evaluation goes
+on behind the last one. A task counts as done when the hash of its requests and of the weights is the same.
 """
 
 from __future__ import annotations

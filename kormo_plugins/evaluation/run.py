@@ -14,7 +14,7 @@ from kormo_plugins.evaluation.checkpoint import Checkpoint
 from kormo_plugins.evaluation.plan import Wanted, make_ready
 from kormo_plugins.evaluation.record import Record
 from kormo_plugins.evaluation.score import score, suite_row
-from kormo_plugins.evaluation.suites import SuiteTask, load_suite
+from kormo_plugins.evaluation.suites import SuiteTask, load_suite, suite_names
 from kormo_plugins.registry import Registry
 
 Say = Callable[[str], None]
@@ -35,6 +35,9 @@ class Line:
 def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, registry: Registry) -> list[Line]:
     """What is asked for by names; nothing is read but names and suites.
 
+    A task that is named by itself is asked as in the first suite of ours that has it.
+
+
     Raises:
         KormoError: a suite, task or group that does not exist, with the nearest that does.
     """
@@ -46,8 +49,10 @@ def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, r
         for line in suite.tasks:
             named = catalogue.find(line.task, f"suite {label}")
             found.append(Line(label, line, named, limit or suite.limit))
+    known = {line.task: line for name in reversed(suite_names()) for line in load_suite(name).tasks}
     for task in tasks:
-        found.append(Line(OWN, SuiteTask(task=task), catalogue.find(task, "kormo eval: --tasks"), limit))
+        line = known.get(task, SuiteTask(task=task))
+        found.append(Line(OWN, line, catalogue.find(task, "kormo eval: --tasks"), limit))
     return found
 
 

@@ -1,8 +1,8 @@
 """One task after the other; what is finished is not done again.
 
-A task is asked alone, so that it can be finished, recorded and skipped alone; the harness builds its prompts from seeds of
-each task's own, so a task asked alone scores as it does among others. A group's score is made from its tasks' as in the
-harness: the mean weighted by items, and the pooled standard error.
+A task is asked alone, so that it can be finished, recorded and skipped alone; the harness builds its prompts from seeds
+of each task's own, so a task asked alone scores as it does among others. A group's score is made from its tasks' as in
+the harness: the mean weighted by items, and the pooled standard error.
 """
 
 from __future__ import annotations

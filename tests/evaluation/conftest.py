@@ -98,13 +98,16 @@ def opened(checkpoint: Path, registry: Any) -> Any:
 def rows_of(dataset: str, part: str, count: int = 12) -> list[dict[str, Any]]:
     """Made-up rows in the columns that the datasets have on the hub."""
     made: dict[tuple[str, str], Any] = {
-        ("kobest_v1", "boolq"): lambda n: {"paragraph": f"나무가 {n}그루 있다.", "question": "나무가 있는가", "label": n % 2},
+        ("kobest_v1", "boolq"): lambda n: {
+            "paragraph": f"나무가 {n}그루 있다.", "question": "나무가 있는가", "label": n % 2,
+        },
         ("kobest_v1", "copa"): lambda n: {
             "premise": "비가 왔다.", "question": ("원인", "결과")[n % 2], "alternative_1": "구름이 끼었다.",
             "alternative_2": "해가 떴다.", "label": n % 2,
         },
         ("kobest_v1", "hellaswag"): lambda n: {
-            "context": f"{n}시가 되었다.", **{f"ending_{k}": f"종이 {k}번 울렸다." for k in range(1, 5)}, "label": n % 4,
+            "context": f"{n}시가 되었다.", "label": n % 4,
+            **{f"ending_{k}": f"종이 {k}번 울렸다." for k in range(1, 5)},
         },
         ("kobest_v1", "sentineg"): lambda n: {"sentence": f"맛이 {n}점이다.", "label": n % 2},
         ("kobest_v1", "wic"): lambda n: {
@@ -115,7 +118,7 @@ def rows_of(dataset: str, part: str, count: int = 12) -> list[dict[str, Any]]:
             "Category": "Accounting", "Human Accuracy": 0.5,
         },
         ("HAE_RAE_BENCH", "history"): lambda n: {
-            "query": f"조선은 몇 번째인가? (A) 1 (B) 2 (C) 3 (D) 4 (E) {n}", "options": ["1"], "answer": f"({'ABCDE'[n % 5]})",
+            "query": f"몇 번째인가? (A) 1 (B) 2 (C) 3 (D) 4 (E) {n}", "options": ["1"], "answer": f"({'ABCDE'[n % 5]})",
         },
         ("ai2_arc", "ARC-Easy"): lambda n: {
             "id": str(n), "question": f"What is {n}?", "answerKey": "ABCD"[n % 4],
