@@ -80,15 +80,15 @@ def search(
     _check(model, lengths, depths)
     hay = {language: _hay(language, max(lengths), tokenizer, registry, haystack) for language in _NEEDLE}
     asked = reader or _load(model, device)
-    cells = []
+    cells: list[dict[str, Any]] = []
     for language in _NEEDLE:
         for length in lengths:
             for depth in depths:
                 tries = [_ask(asked, tokenizer, hay[language], language, length, depth, k) for k in range(TRIES)]
-                choice, generated = (sum(one[part] for one in tries) / TRIES for part in (0, 1))
-                cells.append(
-                    {"language": language, "length": length, "depth": depth, "choice": choice, "generated": generated}
-                )
+                choice = sum(chosen for chosen, _ in tries) / TRIES
+                written = sum(right for _, right in tries) / TRIES
+                cell = {"language": language, "length": length, "depth": depth}
+                cells.append({**cell, "choice": choice, "generated": written})
             done = [one for one in cells if one["language"] == language and one["length"] == length]
             mean = sum(one["choice"] for one in done) / len(done)
             say(f"needle: {language}, {length:,} tokens: {100 * mean:.0f}% by choice over {len(depths)} depths")

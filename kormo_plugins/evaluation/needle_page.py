@@ -34,10 +34,11 @@ def figure(found: dict[str, Any]) -> Any:
                 col=column,
             )  # fmt: skip
     plot.update_xaxes(title_text="tokens", type="category")
-    plot.update_yaxes(title_text="depth of the needle", autorange="reversed", type="category")
+    plot.update_yaxes(autorange="reversed", type="category")
+    plot.update_yaxes(title_text="depth of the needle", col=1)
     plot.update_layout(
         height=840, margin={"l": 70, "r": 20, "t": 60, "b": 60},
-        coloraxis={"colorscale": "RdYlGn", "cmin": 0, "cmax": 100, "colorbar": {"title": "found, %"}},
+        coloraxis={"colorscale": "RdYlBu", "cmin": 0, "cmax": 100, "colorbar": {"ticksuffix": "%"}},
     )  # fmt: skip
     return plot
 
@@ -49,7 +50,7 @@ def write(found: dict[str, Any], path: Path) -> None:
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Needle in a haystack</title>"
         "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
-        ".plot{overflow-x:auto}.plot>div{min-width:44rem}</style>"
+        ".plot{overflow-x:auto}.plot>div{min-width:58rem}</style>"
         "<h1>Needle in a haystack</h1>"
         f"<p>Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
         f"{100 * found['chance']:.0f}% by choice.</p><div class='plot'>{plots}</div></html>\n"

@@ -23,7 +23,8 @@ class TransformersReader:
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = device or default_device()
-        self.model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").to(self.device).eval()
+        self.model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto").eval()
+        self.model.to(self.device)
         self._context: list[int] = []
         self._cache: Any = None
         self._next = torch.empty(0)
