@@ -9,8 +9,9 @@ Five families in Korean and in English:
     instruct     requests with exactly one right answer: repeat a word, answer in one word, yes or no, count
 
 An item is a pure function of (language, family, number), under `HELD_OUT`, a seed that no generator of training data is
-given; its sentences are written here and nowhere else, so that no training corpus of ours holds one. `write_items` puts
-all of them into JSONL files, as the corpus step `decontaminate` reads them: with these, any corpus can be kept clean.
+given. The nouns are those of our embedded corpus, so that a small model can know them; the names and the sentences are
+written here and nowhere else, so that no training corpus of ours holds one. `write_items` puts all into JSONL files, as
+the corpus step `decontaminate` reads them: with these, any corpus can be kept clean.
 """
 
 from __future__ import annotations
@@ -39,29 +40,29 @@ _NAMES = {
     "en": words("Abena Bartek Chidi Dagny Emre Farida Goran Hanneke Ines Jarek Kwame Lucia"),
 }
 _PLACES = {
-    "ko": words("다락방 지하실 온실 차고 옥상 세탁실 서재 마구간"),
-    "en": words("attic cellar greenhouse garage pantry workshop study stable"),
+    "ko": words("도서관 시장 공원 학교 병원 정원 박물관 부엌"),
+    "en": words("library market park school hospital garden museum kitchen"),
 }
 _KINDS = {
     "ko": {
-        "동물": words("여우 두더지 고래 펭귄 너구리 수달"),
-        "과일": words("자두 살구 망고 무화과 석류 키위"),
-        "악기": words("하프 오보에 첼로 탬버린 심벌즈 트롬본"),
-        "색깔": words("보라색 주황색 초록색 회색 분홍색 갈색"),
-        "탈것": words("잠수함 썰매 헬리콥터 트랙터 전차 뗏목"),
+        "동물": words("강아지 고양이 토끼 부엉이 거북 다람쥐"),
+        "과일": words("사과 자두 살구 감 복숭아 귤"),
+        "악기": words("피리 기타 피아노 바이올린 첼로 북"),
+        "색깔": words("빨간색 파란색 노란색 초록색 보라색 하얀색"),
+        "탈것": words("자전거 버스 기차 트럭 전차 지하철"),
     },
     "en": {
-        "an animal": words("fox mole whale penguin otter badger"),
-        "a fruit": words("plum apricot mango fig cherry kiwi"),
-        "an instrument": words("harp oboe cello tambourine trombone bassoon"),
-        "a colour": words("purple orange green grey pink brown"),
-        "a vehicle": words("submarine sledge helicopter tractor tram raft"),
+        "an animal": words("puppy cat rabbit owl tortoise squirrel"),
+        "a fruit": words("apple plum apricot pear peach persimmon"),
+        "an instrument": words("flute guitar piano violin cello drum"),
+        "a colour": words("red blue yellow green purple white"),
+        "a vehicle": words("bicycle bus train truck tram ferry"),
     },
 }
 _NUMBERS = {"ko": ("", "한", "두", "세", "네"), "en": ("", "one", "two", "three", "four")}
-_DONE = ("그렸다.", "골랐다.", "찾았다.", "보았다.", "샀다.")
-_IS = ("보인다.", "마음에 든다.", "필요하다.", "사라졌다.", "눈에 띈다.")
-_VERBS = ("paint", "clean", "mend", "lift", "draw")
+_DONE = words("골랐다. 찾았다. 샀다. 빌렸다. 보았다.")
+_IS = words("필요하다. 보인다. 사라졌다. 작다. 크다.")
+_VERBS = words("paint clean draw repair find")
 
 
 class Draw:
@@ -142,7 +143,7 @@ def _cloze(draw: Draw, language: str, number: int) -> dict[str, Any]:
         if form < 2:
             question, rest = f"{_topic(name)} {place}에서 {noun}", draw.pick(_DONE)
         else:
-            question, rest = f"{_topic(name)} {place}에 있는 {noun}", draw.pick(_IS)
+            question, rest = f"지금 {place}에 있는 그 {noun}", draw.pick(_IS)
         ends = [f"을 {rest}", f"를 {rest}", f"이 {rest}", f"가 {rest}"]
     else:
         thing, verb = f"the {draw.pick(things)}.", draw.pick(_VERBS)
@@ -173,7 +174,7 @@ def _reading(draw: Draw, language: str, number: int) -> dict[str, Any]:
         question = f"{told}\n\n질문: {_topic(names[who])} 지금 어디에 있는가?\n답:"
     else:
         told = " ".join(f"{name} is in the {place}." for name, place in pairs)
-        question = f"{told}\n\nQ: In which room is {names[who]} now?\nA:"
+        question = f"{told}\n\nQ: In which place is {names[who]} now?\nA:"
     wrong = [f" {place}" for place in places if place != places[who]]
     return {"question": question, **_options(draw, f" {places[who]}", wrong, number)}
 
