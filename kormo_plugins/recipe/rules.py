@@ -289,6 +289,14 @@ def deepspeed_is_readable(recipe: Resolved) -> None:
     deepspeed_config(recipe)
 
 
+def suites_exist(recipe: Resolved) -> None:
+    """A misspelt suite must not be found out after the training."""
+    from kormo_plugins.evaluation.suites import load_suite
+
+    for name in recipe.get("kormo.evaluate.suites") or ():
+        load_suite(str(name), recipe.where("kormo.evaluate.suites"))
+
+
 RULES: list[Rule] = [
     one_precision,
     one_beginning,
@@ -306,5 +314,6 @@ RULES: list[Rule] = [
     kernels_are_named_once,
     milestones_count_tokens,
     deepspeed_is_readable,
+    suites_exist,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

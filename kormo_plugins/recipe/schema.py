@@ -138,6 +138,15 @@ class StopOn(Strict):
     spike: Spike | None = Field(default=Spike(), description="a spike of the loss; null: none stops the run")
 
 
+class Evaluate(Strict):
+    """What the finished model is scored on: `kormo eval` of the run's folder, by rank 0, when the stage is finished."""
+
+    suites: tuple[str, ...] = Field(default=(), description="suites of tasks; `mini` needs no data")
+    tasks: tuple[str, ...] = Field(default=(), description="further tasks by their names in lm-evaluation-harness")
+    limit: int | None = Field(default=None, ge=1, description="items per task; null: all of them")
+    data: Path | None = Field(default=None, description="folder of the datasets; null: the hub, or its local cache")
+
+
 class KormoBlock(Strict):
     """The whole `kormo:` block."""
 
@@ -183,6 +192,7 @@ class KormoBlock(Strict):
         default_factory=dict, description="generation settings saved with every checkpoint"
     )
     samples: Samples = Field(default=Samples(), description="continuations printed at the end")
+    evaluate: Evaluate | None = Field(default=None, description="what the finished model is scored on; null: nothing")
     workspace: Path = Field(default=Path("artifacts"), description="folder of all artifacts")
     report: bool = Field(default=True, description="write `report.html` into the run's folder at the end")
     export: bool = Field(

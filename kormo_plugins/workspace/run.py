@@ -359,5 +359,9 @@ def finish(recipe: Recipe, built: Built) -> None:
         write_samples(out, written)
         for prompt, text in written:
             print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
+    if recipe.block.evaluate is not None:
+        from kormo_plugins.evaluation.after_training import evaluate_run
+
+        evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
     if recipe.block.report:
         say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
