@@ -113,7 +113,8 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _name(chart: Chart, key: str) -> str:
     match = re.fullmatch(chart.pattern, key)
     name = match.group(1) if match and match.group(1) else key
-    return {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen"}.get(name, name.replace("_", " ").replace("/", " "))
+    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen"}
+    return known.get(name, name.replace("_", " ").replace("/", " "))
 
 
 def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
