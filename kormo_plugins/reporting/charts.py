@@ -60,7 +60,7 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Gradient norm", "", r"(grad_norm)", "before clipping", True),
     Chart("Tokens per second", "", r"(tokens_per_second)"),
     Chart("MFU", "", r"(mfu)", "share of the device's peak"),
-    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "what it writes; falls when it repeats itself"),
+    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself"),
     Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike"),
     Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before"),
     Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
