@@ -73,7 +73,7 @@ CHARTS: tuple[Chart, ...] = (
 
 def curves(runs: Sequence[Run]) -> list[str]:
     """The charts of all runs, overlaid, as HTML; those without a point are left out."""
-    found = []
+    found: list[str] = []
     for chart in CHARTS:
         series = _series(chart, runs)
         if series:
