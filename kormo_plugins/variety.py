@@ -41,7 +41,8 @@ def compression_ratio(texts: Sequence[str]) -> float:
 
 def distinct(texts: Sequence[str], n: int) -> float:
     """Different runs of n words over all runs of n words; 1.0 where there is none."""
-    total, different = 0, set()
+    total = 0
+    different: set[tuple[str, ...]] = set()
     for text in texts:
         found = runs(words(text), n)
         total += sum(found.values())

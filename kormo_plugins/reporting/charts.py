@@ -60,7 +60,7 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Gradient norm", "", r"(grad_norm)", "before clipping", True),
     Chart("Tokens per second", "", r"(tokens_per_second)"),
     Chart("MFU", "", r"(mfu)", "share of the device's peak"),
-    Chart("Distinct runs of words", "", r"collapse/distinct_([24]/.+)", "what it writes; falls when it repeats itself"),
+    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself"),
     Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike"),
     Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before"),
     Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
@@ -73,7 +73,7 @@ CHARTS: tuple[Chart, ...] = (
 
 def curves(runs: Sequence[Run]) -> list[str]:
     """The charts of all runs, overlaid, as HTML; those without a point are left out."""
-    found = []
+    found: list[str] = []
     for chart in CHARTS:
         series = _series(chart, runs)
         if series:
@@ -113,7 +113,8 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _name(chart: Chart, key: str) -> str:
     match = re.fullmatch(chart.pattern, key)
     name = match.group(1) if match and match.group(1) else key
-    return {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen"}.get(name, name.replace("_", " "))
+    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen"}
+    return known.get(name, name.replace("_", " ").replace("/", " "))
 
 
 def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
