@@ -178,7 +178,8 @@ def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, Any], log: Ca
     entry.exit_status = status
     if status == EXIT_PREEMPTED:
         entry.finished("preempted", stage.out)
-        log(f"{stage.name}: stopped with a checkpoint; the same command goes on")
+        entry.why = f"stopped; the same command {chain_state.reached(stage.out)}"
+        log(f"{stage.name}: {entry.why}")
         return
     reason = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
     if status == 0:

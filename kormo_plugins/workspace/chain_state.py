@@ -49,7 +49,7 @@ def verdict(recipe: Recipe, now: dict[str, Any]) -> Verdict:
     reason = unfinished(recipe)
     if reason is None:
         return Verdict("skip", "nothing that it depends on has changed")
-    return Verdict("resume", f"{reason}; {_reached(out)}")
+    return Verdict("resume", f"{reason}; {reached(out)}")
 
 
 def holds_a_run(out: Path) -> bool:
@@ -84,9 +84,10 @@ def weights_of(out: Path) -> str | None:
     return weights_hash(out) if (out / MARKER).is_file() else None
 
 
-def _reached(out: Path) -> str:
+def reached(out: Path) -> str:
+    """From where a stage that is not finished will go on."""
     whole = [folder for folder in checkpoints(out) if (folder / MARKER).is_file()]
-    return f"goes on from {whole[-1].name}" if whole else "no checkpoint yet, so from its beginning"
+    return f"goes on from {whole[-1].name}" if whole else "no whole checkpoint yet, so from its beginning"
 
 
 def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
