@@ -1,4 +1,4 @@
-"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with four things put right besides `RunMixin`'s.
+"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with five things put right besides `RunMixin`'s.
 
 1. The pairs are trained on as they come. TRL would tokenize texts again: <|BOS|> in front where the tokenizer adds one,
    a second <|EOT|> behind an answer that ends with a newline, and the answers cut at `max_length`.
@@ -6,7 +6,9 @@
    the run will see, and kept in the run's folder. No second model is held, at no time.
 3. It is computed as the policy's is, under the same autocast; TRL computes it before the model is prepared, without
    one, so that with float32 weights and bfloat16 products the first margins would be rounding errors.
-4. Axolotl collects garbage after every micro-batch; what exists before training is exempt, or each step would look
+4. Log-probabilities are taken of float32 logits. Under DeepSpeed in bfloat16 nothing else would make them so, and the
+   log-probability of an answer, say -501.3, would be rounded to a multiple of 2 (bfloat16 has 8 significant bits).
+5. Axolotl collects garbage after every micro-batch; what exists before training is exempt, or each step would look
    through every module of every library (0.1 to 1 s).
 
 The loss is TRL's own (`dpo_loss_type`), a mean over pairs; every micro-batch holds as many pairs as the next, so the
@@ -51,6 +53,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """The reference's log-probabilities, then the training."""
         dataset = self.train_dataset
+        self.model.register_forward_hook(_float_logits)
         if self.kormo is not None and self.precompute_ref_logps and _has_ids(dataset):
             try:
                 dataset.reference = self._reference(dataset)
@@ -108,15 +111,13 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         return torch.cat(found).numpy()
 
     def _as_in_training(self, model: Any) -> Any:
-        """A call of the model as accelerate prepares it for training: autocast, and logits in float32."""
+        """A call of the model as accelerate prepares it for training: under autocast, where there is one."""
         if not self.accelerator.native_amp:
             return model
 
         def call(**inputs: Any) -> Any:
             with self.accelerator.autocast():
-                outputs = model(**inputs)
-            outputs.logits = outputs.logits.float()
-            return outputs
+                return model(**inputs)
 
         return call
 
@@ -143,6 +144,12 @@ class _Chosen:
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample: dict[str, Any] = self.dataset.pair(self.numbers[index])
         return sample
+
+
+def _float_logits(module: Any, inputs: Any, outputs: Any) -> Any:
+    """Logits in float32, whatever the model computes in."""
+    outputs.logits = outputs.logits.float()
+    return outputs
 
 
 def _has_ids(dataset: Any) -> bool:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from safetensors.torch import load_file
@@ -156,6 +157,25 @@ def test_killed_at_random_and_resumed_is_bit_equal(lab: Lab, trained: Any) -> No
     assert again.returncode == 0, again.stderr[-4000:]
     one, other = (load_file(lab.out(name) / "model.safetensors") for name in ("dpo_whole", "dpo_killed"))
     assert all((one[name] == other[name]).all() for name in one)
+
+
+@pytest.mark.soak
+def test_two_ranks_see_the_same_pairs_and_losses_as_one(lab: Lab, trained: Any) -> None:
+    """The reference is computed in parts, gathered and kept; the last part is smaller than the others."""
+    change = {"micro_batch_size": 2, "kormo": {"export": False, "samples": {"prompts": []}}}
+    one = lab.axolotl("train", str(recipe(lab, "dpo_one", **change)), "--launcher", "python")
+    assert one.returncode == 0, one.stderr[-4000:]
+    path = recipe(lab, "dpo_two", **change)
+    two = lab.axolotl("train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--standalone",
+                      OMP_NUM_THREADS="1")  # fmt: skip
+    assert two.returncode == 0, two.stderr[-4000:]
+    lines = [read_metrics(lab.out(name) / "metrics.jsonl") for name in ("dpo_one", "dpo_two")]
+    for key in ("loss", "rewards/margins", "logps/chosen"):
+        values = [[line[key] for line in run if key in line] for run in lines]
+        assert values[0] == pytest.approx(values[1], rel=1e-4, abs=1e-4), key
+    (kept,), (other,) = (list(lab.out(name).glob("reference_logps-*.npy")) for name in ("dpo_one", "dpo_two"))
+    assert kept.name == other.name
+    assert np.load(kept, allow_pickle=False) == pytest.approx(np.load(other, allow_pickle=False), abs=1e-3, nan_ok=True)
 
 
 def _lines(path: Path) -> int:
