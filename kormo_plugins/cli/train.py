@@ -47,11 +47,12 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
     A key is a dotted path into the recipe, `[0]` an element of a list, a value is YAML: `null`, `[a, b]`, `{a: 1}`.
     """
     from kormo_plugins.recipe.override import changed, parse, recipe_yaml, write
+    from kormo_plugins.recipe.paths import from_here
 
     found = parse(changes, recipe)
     resolved = changed(recipe, found)
     if dry_run:
-        click.echo(recipe_yaml(resolved.resolved.values), nl=False)
+        click.echo(recipe_yaml(from_here(resolved.resolved)), nl=False)
         return
     program = axolotl()  # before anything is written
     asked = write(resolved, found, resolved.output_dir / REQUESTED)

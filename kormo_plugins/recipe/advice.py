@@ -80,7 +80,7 @@ def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]
     while micro_batch > 1 and micro_batch % 2 == 0:
         micro_batch //= 2
         smaller.append(micro_batch)
-    families.append([({"micro_batch_size": n}, lambda s, n=n: replace(s, rows=n * each)) for n in smaller])
+    families.append([_rows(rows, each) for rows in smaller])
     stage = setup.zero.stage if setup.zero else 0
     if setup.cuda and setup.ranks > 1:
         families.append([_zero(setup, number, False) for number in (1, 2, 3) if number > stage])
@@ -89,6 +89,11 @@ def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]
     if setup.cuda and not (setup.zero and setup.zero.offload_param):
         families.append([_zero(setup, number, True) for number in (2, 3) if number >= stage])
     return families
+
+
+def _rows(micro_batch: int, each: int) -> Change:
+    """Fewer rows at a time; `each` is how many texts a row has."""
+    return {"micro_batch_size": micro_batch}, lambda s: replace(s, rows=micro_batch * each)
 
 
 def _zero(setup: Setup, stage: int, offload: bool) -> Change:

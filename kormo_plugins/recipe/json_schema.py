@@ -33,7 +33,10 @@ CHOICES = {
 }  # fmt: skip
 """Model and field -> the kind of component that is chosen there by name."""
 
-FILES = {("KormoBlock", "data"), ("TokenizerChoice", "train")}
+DATA = (("KormoBlock", "data"), ("Evaluation", "unseen"))
+"""Model and field -> where a dataset recipe stands."""
+
+FILES = (*DATA, ("TokenizerChoice", "train"))
 """Where the path of a file may stand for what is in it."""
 
 AXOLOTL_PLUGINS: tuple[str, ...] = (EVERY,)
@@ -91,9 +94,12 @@ def _models(components: Registry) -> dict[str, Schema]:
         _choose(definitions[model]["properties"][field], _component(kind, components, definitions))
     whole = {**definitions["CorpusRecipe"]["properties"], **definitions["MixtureRecipe"]["properties"]}
     definitions["DataRecipe"] = {"type": "object", "properties": whole, "additionalProperties": False}
-    _choose(definitions["KormoBlock"]["properties"]["data"], {"$ref": "#/$defs/DataRecipe"})
+    for model, field in DATA:
+        if model in definitions:
+            _choose(definitions[model]["properties"][field], {"$ref": "#/$defs/DataRecipe"})
     for model, field in FILES:
-        definitions[model]["properties"][field]["anyOf"].append({"type": "string"})
+        if model in definitions:
+            definitions[model]["properties"][field]["anyOf"].append({"type": "string"})
     return definitions
 
 

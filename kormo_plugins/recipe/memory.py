@@ -132,7 +132,8 @@ def memory(setup: Setup) -> Memory:
     weights = setup.parameters * setup.weight_bytes / (ranks if zero.stage >= 3 else 1)
     gradient_bytes = zero.gradient_bytes or setup.weight_bytes
     if setup.trainable < setup.parameters:
-        gradient_bytes = 4  # adapters are float32
+        gradient_bytes = 4  # adapters are float32, and come on top of the weights
+        weights += 4 * setup.trainable
     gradients = setup.trainable * gradient_bytes / (ranks if zero.stage >= 2 else 1)
     state = setup.trainable * (setup.master_bytes + setup.moment_bytes) / (ranks if zero.stage >= 1 else 1)
     host = 0.0
@@ -178,8 +179,8 @@ def activation_bytes(setup: Setup) -> int:
 def layer_bytes(setup: Setup) -> int:
     """Bytes per token that one layer keeps, its mask apart."""
     shape, c = setup.shape, setup.compute_bytes
-    heads = shape.num_attention_heads
-    keys = heads if setup.keys_repeated else shape.num_key_value_heads
+    heads, groups = shape.num_attention_heads, shape.num_key_value_heads
+    keys = heads if setup.keys_repeated and groups > 1 else groups  # a single one is repeated without a copy
     attention = c * shape.head_dim * (2 * heads + 2 * keys) + 4 * heads
     mlp = c * shape.intermediate_size * (3 if "swiglu" in setup.kernels else 4)
     return _norm(setup, 3) + attention + _norm(setup, 2) + mlp

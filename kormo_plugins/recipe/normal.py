@@ -12,6 +12,7 @@ from typing import Any
 from kormo_plugins.recipe.axolotl_schema import OURS, axolotl_keys
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.paths import from_here
 from kormo_plugins.recipe.schema import Choice
 from kormo_plugins.registry import Registry
 
@@ -21,7 +22,7 @@ LENGTH = ("kormo.tokens", "max_steps")
 
 def normal(recipe: Recipe) -> dict[str, Any]:
     """All that the recipe says, in full."""
-    values = {key: value for key, value in recipe.resolved.values.items() if key != "kormo"}
+    values = {key: value for key, value in from_here(recipe.resolved).items() if key != "kormo"}
     names = [name for name in values.get("plugins") or [] if isinstance(name, str)]
     schema = axolotl_keys(names).schema["properties"]
     written = {key: _number(value, schema.get(key, {})) for key, value in values.items()}

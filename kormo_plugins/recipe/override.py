@@ -23,6 +23,7 @@ from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.check import shown
 from kormo_plugins.recipe.json_types import Schema, faults, name_of, object_schema
 from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
+from kormo_plugins.recipe.paths import from_here
 from kormo_plugins.recipe.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
 from kormo_plugins.recipe.schema import KormoBlock
 from kormo_plugins.recipe.yaml_file import read_value
@@ -67,7 +68,9 @@ def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
     before = record_of(recipe.path)
     if before:  # a recipe that is itself a changed one: say what was first, and all that was changed since
         record = {"recipe": before["recipe"], "set": {**before["set"], **changes}}
-    text = _FIRST_LINE + _RECORD + json.dumps(record, ensure_ascii=False) + "\n" + recipe_yaml(recipe.resolved.values)
+    text = (
+        _FIRST_LINE + _RECORD + json.dumps(record, ensure_ascii=False) + "\n" + recipe_yaml(from_here(recipe.resolved))
+    )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")  # several nodes may write the same file

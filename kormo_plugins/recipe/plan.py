@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
@@ -22,6 +21,7 @@ from kormo_plugins.recipe.advice import advise
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.memory import GB, Memory, Setup, Zero, memory
 from kormo_plugins.recipe.model_size import Model, model_of
+from kormo_plugins.recipe.paths import located
 
 BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -50,7 +50,10 @@ FOREACH = frozenset({"adamw_torch", "sgd", "adagrad", "rmsprop"})
 """Those of torch's own that update all parameters at once, through a copy of one moment."""
 
 DEFAULT_SAVE_TOTAL_LIMIT = 4  # Axolotl's
-ADAPTER_RANK = 8
+ADAPTER_RANK = 8  # Axolotl's
+ANSWERS = 2
+"""Texts of a preference pair."""
+
 FOUR_BITS = 0.5 + 4 / 64  # NF4 with a float32 scale for each block of 64
 
 
@@ -104,6 +107,7 @@ class Plan:
     setup: Setup
     memory: Memory
     rows_per_step: int | None
+    tokens_per_step: int | None
     accumulation: int | None
     steps: int | None
     tokens: int | None
@@ -131,7 +135,7 @@ class Plan:
             "micro_batch_size": self.setup.rows,
             "accumulation": self.accumulation,
             "sequence_len": length,
-            "tokens_per_step": None if self.rows_per_step is None else self.rows_per_step * length,
+            "tokens_per_step": self.tokens_per_step,
             "steps": self.steps,
             "tokens": self.tokens,
             "flops_per_token": self.flops_per_token,
@@ -163,7 +167,8 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     setup, notes = setup_of(recipe, model, machine)
     block = recipe.block
     accumulation = _accumulation(recipe, setup.rows, machine.gpus)
-    per_step = None if block.global_batch is None else block.global_batch * recipe.sequence_len
+    answers = ANSWERS if recipe.get("rl") else 1
+    per_step = None if block.global_batch is None else block.global_batch * recipe.sequence_len * answers
     steps = recipe.steps
     tokens = None if steps is None or per_step is None else steps * per_step
     per_token = model_flops_per_token(model.shape, recipe.sequence_len)
@@ -171,7 +176,7 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     rate = machine.gpus * machine.peak(block.precision.compute) * machine.mfu
     found, kernels = memory(setup), recipe.registry.names("kernel")
     return Plan(
-        machine, model, setup, found, block.global_batch, accumulation, steps, tokens, per_token, flops,
+        machine, model, setup, found, block.global_batch, per_step, accumulation, steps, tokens, per_token, flops,
         None if flops is None else flops / rate / 3600, _checkpoints(recipe, setup), tuple(notes),
         tuple(advise(setup, int(recipe.get("micro_batch_size", 1)), machine.capacity, "liger" in kernels)),
     )  # fmt: skip
@@ -194,9 +199,10 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     """What decides memory, from the recipe's keys; and what had to be assumed."""
     precision, notes = recipe.block.precision, []
     zero = read_zero(recipe)
-    rows = int(recipe.get("micro_batch_size", 1)) * (2 if recipe.get("rl") else 1)
+    rows = int(recipe.get("micro_batch_size", 1)) * (ANSWERS if recipe.get("rl") else 1)
     if recipe.get("rl"):
-        notes.append("preference learning: two answers per row; reference log-probabilities are computed beforehand")
+        notes.append("preference learning: each pair counted as two whole rows, an upper bound; the reference's "
+                     "log-probabilities are computed beforehand and not counted")  # fmt: skip
     optimizer = str(recipe.get("optimizer", "adamw_torch"))
     moments = SMALL_MOMENTS.get(optimizer, MOMENTS.get(optimizer, -1) * BYTES[precision.optimizer])
     if moments < 0:
@@ -238,7 +244,8 @@ def fused(recipe: Recipe) -> frozenset[str]:
 
 
 def _adapter(recipe: Recipe, model: Model) -> int:
-    """Parameters of LoRA on the matrices that the recipe names: rank × (inputs + outputs) of each."""
+    """Parameters of LoRA on the matrices that the recipe names, rank × (inputs + outputs) of each, and of the
+    embeddings that are trained whole."""
     shape = model.shape
     d, f = shape.hidden_size, shape.intermediate_size
     q, kv = shape.num_attention_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
@@ -246,7 +253,9 @@ def _adapter(recipe: Recipe, model: Model) -> int:
             "gate_proj": d + f, "up_proj": d + f, "down_proj": f + d}  # fmt: skip
     named = ends if recipe.get("lora_target_linear") else recipe.get("lora_target_modules", [])
     rank = int(recipe.get("lora_r", ADAPTER_RANK))
-    return shape.num_hidden_layers * rank * sum(ends.get(name, 0) for name in named)
+    whole = {"embed_tokens", "lm_head"} & set(recipe.get("lora_modules_to_save", []))
+    low_rank = shape.num_hidden_layers * rank * sum(ends.get(name, 0) for name in named)
+    return low_rank + len(whole) * shape.vocab_rows * d
 
 
 def read_zero(recipe: Recipe) -> Zero | None:
@@ -261,7 +270,7 @@ def read_zero(recipe: Recipe) -> Zero | None:
     config = named
     if isinstance(named, str):
         try:
-            config = json.loads(Path(named).read_text(encoding="utf-8"))
+            config = json.loads(located(recipe.resolved, "deepspeed").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise KormoError(recipe.resolved.where("deepspeed"), named, f"it cannot be read: {error}",
                              "name a DeepSpeed configuration in JSON") from None  # fmt: skip

@@ -18,8 +18,8 @@ from tests.recipe.real_step import measure, setup, sizes
 
 MODELS = {
     "1.6M": (sizes(128, 512, 4, 4, 1, 32, 2560), 8, 256),
-    "12M": (sizes(256, 1024, 8, 8, 2, 32, 8192), 4, 512),
-    "50M": (sizes(512, 2048, 8, 8, 2, 64, 16384), 2, 1024),
+    "5.6M": (sizes(192, 768, 6, 6, 2, 32, 6144), 4, 256),
+    "27M": (sizes(384, 1536, 8, 6, 2, 64, 12288), 2, 512),
 }
 PRECISIONS = (("float32", "float32"), ("float32", "bfloat16"), ("bfloat16", "bfloat16"))
 
