@@ -174,7 +174,8 @@ class RunMixin(Trainer):
         return norm
 
     def _judge(self, judge: watch.Watch, settings: Settings, norm: Any) -> None:
-        mine = torch.stack([self._step_loss.float(), torch.as_tensor(norm, device=self._step_loss.device).float()])
+        known = 0.0 if norm is None else norm  # DeepSpeed may have none
+        mine = torch.stack([self._step_loss.float(), torch.as_tensor(known, device=self._step_loss.device).float()])
         loss, grad_norm = self.accelerator.reduce(mine, "mean").tolist()
         reason = judge.judge(loss, grad_norm)
         if reason is None:

@@ -43,7 +43,8 @@ NO_END: dict[str, Any] = {"export": False, "samples": {"prompts": []}}
 def harmed(lab: Lab, name: str) -> Path:
     """A recipe whose loss goes wrong in its `KORMO_HARM`th micro-batch of 4 rows (8 a step)."""
     (lab.folder / "harm_plugin.py").write_text(HARM)
-    return lab.recipe(name, kormo={**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}})
+    kormo = {**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}}
+    return lab.recipe(name, kormo=kormo, use_tensorboard=True)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,16 @@ def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
     assert not (out / "model.safetensors").exists()
     lines = [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_tracker_sees_what_the_file_has(lab: Lab, nan: Any) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folders = {str(path.parent) for path in lab.out("nan").rglob("events.out.tfevents.*")}
+    assert len(folders) == 1
+    events = reader.EventAccumulator(folders.pop()).Reload()
+    line = next(line for line in read_metrics(lab.out("nan") / "metrics.jsonl") if line["step"] == 5)
+    for key in ("loss", "grad_norm", "loss/source/korean", "loss/language/en", "tokens", "sample", "tokens_per_second"):
+        assert events.Scalars(f"train/{key}")[-1].value == pytest.approx(line[key], rel=1e-6), key
 
 
 def test_a_log_of_a_run_is_lines(lab: Lab, trained: Any) -> None:
