@@ -18,11 +18,14 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoint import checkpoints, fault
 from kormo_plugins.training.metrics import read_metrics
 from kormo_plugins.training.sharded import shards_of
+from kormo_plugins.training.universal import convert
 from kormo_plugins.workspace.build import build_all
+from kormo_plugins.workspace.consolidate import consolidate
 from kormo_plugins.workspace.run import open_dataset
 
 from .conftest import Lab
@@ -126,6 +129,20 @@ def test_zero_3_is_one_rank_and_its_model_is_whole(lab: Lab, trained: Any) -> No
     assert [folder.name for folder in checkpoints(lab.out("zero3"))] == ["checkpoint-3", "checkpoint-6", "checkpoint-8"]
     record = json.loads((lab.out("zero3") / "run.json").read_text())
     assert [entry["step"] for entry in record["milestones"]] == [3, 6]
+    _plain_and_universal(lab, lab.out("zero3") / "checkpoint-8", ours)
+
+
+def _plain_and_universal(lab: Lab, checkpoint: Path, model: dict[str, Any]) -> None:
+    """The parts of the ranks put together are the finished model; the universal form is listed in the marker."""
+    found = consolidate(checkpoint, lab.folder / "plain")
+    assert found["compared"] == found["weights"] == len(model) and fault(lab.folder / "plain") is None
+    plain = load_file(lab.folder / "plain" / "model.safetensors")
+    assert all((plain[key] == value).all() for key, value in model.items())
+    with pytest.raises(KormoError, match="nothing is overwritten"):
+        consolidate(checkpoint, lab.folder / "plain")
+    assert convert(checkpoint).universal and fault(checkpoint) is None
+    (checkpoint / "global_step8_universal" / "zero" / "optimizer_state.pt").write_bytes(b"")
+    assert "optimizer_state.pt" in str(fault(checkpoint))
 
 
 def test_zero_2_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any) -> None:
