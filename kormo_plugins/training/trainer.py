@@ -86,22 +86,22 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             return super().train(*args, **kwargs)
         if self.is_world_process_zero():
             (self.kormo.output_dir / MARKER).unlink(missing_ok=True)  # the final model will be written anew
-        private.refuse_other_engine(self, self.kormo.zero_stage)
         self._ranks = Ranks()
         watch = Preemption(self._ranks)
         self.add_callback(watch)
         self.add_callback(SaveMilestones(self.kormo))
         watch.start()
         try:
+            private.refuse_other_engine(self, self.kormo.zero_stage)
             with private.checkpoints_loaded_by(universal.load):
                 result = super().train(*args, **kwargs)
+            if watch.signal and self.state.global_step < self.state.max_steps:
+                watch.leave(self.kormo.output_dir, self.state.global_step)
+            return result
         except KormoError as error:
             self._stop(error)
         finally:
             watch.stop()
-        if watch.signal and self.state.global_step < self.state.max_steps:
-            watch.leave(self.kormo.output_dir, self.state.global_step)
-        return result
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
