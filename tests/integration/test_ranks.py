@@ -26,7 +26,7 @@ from kormo_plugins.training.sharded import shards_of
 from kormo_plugins.training.universal import convert
 from kormo_plugins.workspace.build import build_all
 from kormo_plugins.workspace.consolidate import consolidate
-from kormo_plugins.workspace.run import open_dataset
+from kormo_plugins.workspace.run import make_collator, open_dataset
 
 from .conftest import Lab
 from .test_train import TRACE
@@ -86,19 +86,17 @@ def _losses(lab: Lab, name: str) -> list[float]:
     return [line["loss"] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
 
 
-def _expected_rows(path: Path) -> list[str]:
-    """The rows that the recipe fixes, read from its artifacts without any trainer."""
-    recipe = load_recipe(path)
+def _expected_rows(lab: Lab) -> list[str]:
+    """The rows that these recipes fix, read from their artifacts without any trainer."""
+    recipe = load_recipe(lab.folder / "base.yml")  # the same data, and no plugin that only the runs can import
     dataset = open_dataset(recipe, build_all(recipe, log=lambda line: None))
-    sample = dataset.__getitems__(list(range(STEPS * BATCH)))
-    from kormo_plugins.workspace.run import make_collator
-
-    return [json.dumps(row) for row in make_collator(recipe)(sample)["input_ids"].tolist()]
+    batch = make_collator(recipe)(dataset.__getitems__(list(range(STEPS * BATCH))))
+    return [json.dumps(row) for row in batch["input_ids"].tolist()]
 
 
-def _check_rows(path: Path, steps: range, ranks: int = 2) -> None:
+def _check_rows(lab: Lab, path: Path, steps: range, ranks: int = 2) -> None:
     """Each step's global batch was read once, by one rank or the other."""
-    expected = _expected_rows(path)
+    expected = _expected_rows(lab)
     read = [path.with_suffix(f".rows-{rank}").read_text().splitlines() for rank in range(ranks)]
     each = BATCH // ranks
     for index, step in enumerate(steps):
@@ -117,7 +115,7 @@ def test_zero_3_is_one_rank_and_its_model_is_whole(lab: Lab, trained: Any) -> No
     path = _recipe(lab, "zero3", 3, kormo={"export": True, "milestones": 3 * 8 * 128}, save_steps=4, save_total_limit=1)
     _finish(_torchrun(lab, path), path)
     assert _losses(lab, "zero3") == pytest.approx(_trained_alone(lab), rel=1e-5)
-    _check_rows(path, range(STEPS))
+    _check_rows(lab, path, range(STEPS))
     shards = shards_of(lab.out("zero3") / "checkpoint-8")
     assert shards is not None and shards.ranks == 2 and shards.partitioned_weights
     ours, alone = (load_file(lab.out(name) / "model.safetensors") for name in ("zero3", "base"))
@@ -157,7 +155,7 @@ def test_zero_2_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any) -> Non
         path.with_suffix(f".rows-{rank}").unlink()
     _finish(_torchrun(lab, path), path)
     assert _losses(lab, "zero2") == pytest.approx(_trained_alone(lab), rel=1e-5)
-    _check_rows(path, range(4, STEPS))
+    _check_rows(lab, path, range(4, STEPS))
 
 
 @pytest.mark.soak
@@ -176,7 +174,7 @@ def test_the_number_of_ranks_changes_by_a_universal_checkpoint(lab: Lab, trained
         for rank in range(ranks):
             path.with_suffix(f".rows-{rank}").unlink(missing_ok=True)
         _finish(_torchrun(lab, path, ranks), path)
-    _check_rows(path, range(4, 8))
+    _check_rows(lab, path, range(4, 8))
     alone = lab.train(f"{name}-alone", change={"weight_decay": 1.0, "kormo": QUIET})
     assert alone.returncode == 0, alone.stderr[-3000:]
     assert _losses(lab, name) == pytest.approx(_losses(lab, f"{name}-alone"), rel=1e-5)
