@@ -64,24 +64,25 @@ def read_marker(folder: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def rotate(output_dir: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
-    """Removes the oldest rolling checkpoints until `limit` are left; returns what it removed.
+def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
+    """Removes rolling checkpoints older than `newest` until `limit` are left, it included; returns what it removed.
 
-    Milestones and `keep` are not counted and never removed. A folder loses its marker first, so that one which was
-    half removed is not taken for a whole one.
+    Milestones and `keep` are not counted and never removed, and nothing newer is touched. A folder loses its marker
+    first, so that one which was half removed is not taken for a whole one.
     """
     if not limit or limit < 1:
         return []
     kept = {path.resolve() for path in keep}
-    rolling = [
+    older = [
         path
-        for path in checkpoints(output_dir)
-        if not read_marker(path).get("milestone") and path.resolve() not in kept
+        for path in checkpoints(newest.parent)
+        if step_of(path) < step_of(newest) and not read_marker(path).get("milestone") and path.resolve() not in kept
     ]
-    for folder in rolling[:-limit]:
+    surplus = older[: max(0, len(older) - (limit - 1))]
+    for folder in surplus:
         (folder / MARKER).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-    return rolling[:-limit]
+    return surplus
 
 
 def fault(folder: Path, hashes: bool = True) -> str | None:

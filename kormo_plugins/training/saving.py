@@ -63,7 +63,7 @@ def complete(
     if ranks.main:
         if settings.is_milestone(step):
             milestones.list_milestone(settings.output_dir, step, step * settings.tokens_per_step)
-        checkpoint.rotate(folder.parent, limit, keep)
+        checkpoint.rotate(folder, limit, keep)
     ranks.gather(None)
 
 

@@ -100,22 +100,22 @@ class RunMixin(Trainer):
         if self.is_world_process_zero():
             for name in (MARKER, watch.FILE):  # the final model will be written anew
                 (self.kormo.output_dir / name).unlink(missing_ok=True)
-        private.refuse_other_engine(self, self.kormo.zero_stage)
         self._ranks = Ranks()
         preemption = Preemption(self._ranks)
         self.add_callback(preemption)
         self.add_callback(SaveMilestones(self.kormo))
         preemption.start()
         try:
+            private.refuse_other_engine(self, self.kormo.zero_stage)
             with private.checkpoints_loaded_by(universal.load):
                 result = super().train(*args, **kwargs)
+            if preemption.signal and self.state.global_step < self.state.max_steps:
+                preemption.leave(self.kormo.output_dir, self.state.global_step)
+            return result
         except KormoError as error:
             self._stop(error)
         finally:
             preemption.stop()
-        if preemption.signal and self.state.global_step < self.state.max_steps:
-            preemption.leave(self.kormo.output_dir, self.state.global_step)
-        return result
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:

@@ -86,8 +86,14 @@ def _together(checkpoint: Path) -> Mapping[str, Any]:
 
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        found: Mapping[str, Any] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            found: Mapping[str, Any] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
+    except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
+        raise KormoError(
+            str(checkpoint), str(error), "DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
+            "take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
+        ) from None  # fmt: skip
     return found
 
 

@@ -18,12 +18,15 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoint import checkpoints, fault
 from kormo_plugins.training.metrics import read_metrics
 from kormo_plugins.training.sharded import shards_of
+from kormo_plugins.training.universal import convert
 from kormo_plugins.workspace.build import build_all
-from kormo_plugins.workspace.run import open_dataset
+from kormo_plugins.workspace.consolidate import consolidate
+from kormo_plugins.workspace.run import make_collator, open_dataset
 
 from .conftest import Lab
 from .test_train import TRACE
@@ -83,19 +86,17 @@ def _losses(lab: Lab, name: str) -> list[float]:
     return [line["loss"] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
 
 
-def _expected_rows(path: Path) -> list[str]:
-    """The rows that the recipe fixes, read from its artifacts without any trainer."""
-    recipe = load_recipe(path)
+def _expected_rows(lab: Lab) -> list[str]:
+    """The rows that these recipes fix, read from their artifacts without any trainer."""
+    recipe = load_recipe(lab.folder / "base.yml")  # the same data, and no plugin that only the runs can import
     dataset = open_dataset(recipe, build_all(recipe, log=lambda line: None))
-    sample = dataset.__getitems__(list(range(STEPS * BATCH)))
-    from kormo_plugins.workspace.run import make_collator
-
-    return [json.dumps(row) for row in make_collator(recipe)(sample)["input_ids"].tolist()]
+    batch = make_collator(recipe)(dataset.__getitems__(list(range(STEPS * BATCH))))
+    return [json.dumps(row) for row in batch["input_ids"].tolist()]
 
 
-def _check_rows(path: Path, steps: range, ranks: int = 2) -> None:
+def _check_rows(lab: Lab, path: Path, steps: range, ranks: int = 2) -> None:
     """Each step's global batch was read once, by one rank or the other."""
-    expected = _expected_rows(path)
+    expected = _expected_rows(lab)
     read = [path.with_suffix(f".rows-{rank}").read_text().splitlines() for rank in range(ranks)]
     each = BATCH // ranks
     for index, step in enumerate(steps):
@@ -114,7 +115,7 @@ def test_zero_3_is_one_rank_and_its_model_is_whole(lab: Lab, trained: Any) -> No
     path = _recipe(lab, "zero3", 3, kormo={"export": True, "milestones": 3 * 8 * 128}, save_steps=4, save_total_limit=1)
     _finish(_torchrun(lab, path), path)
     assert _losses(lab, "zero3") == pytest.approx(_trained_alone(lab), rel=1e-5)
-    _check_rows(path, range(STEPS))
+    _check_rows(lab, path, range(STEPS))
     shards = shards_of(lab.out("zero3") / "checkpoint-8")
     assert shards is not None and shards.ranks == 2 and shards.partitioned_weights
     ours, alone = (load_file(lab.out(name) / "model.safetensors") for name in ("zero3", "base"))
@@ -126,6 +127,20 @@ def test_zero_3_is_one_rank_and_its_model_is_whole(lab: Lab, trained: Any) -> No
     assert [folder.name for folder in checkpoints(lab.out("zero3"))] == ["checkpoint-3", "checkpoint-6", "checkpoint-8"]
     record = json.loads((lab.out("zero3") / "run.json").read_text())
     assert [entry["step"] for entry in record["milestones"]] == [3, 6]
+    _plain_and_universal(lab, lab.out("zero3") / "checkpoint-8", ours)
+
+
+def _plain_and_universal(lab: Lab, checkpoint: Path, model: dict[str, Any]) -> None:
+    """The parts of the ranks put together are the finished model; the universal form is listed in the marker."""
+    found = consolidate(checkpoint, lab.folder / "plain")
+    assert found["compared"] == found["weights"] == len(model) and fault(lab.folder / "plain") is None
+    plain = load_file(lab.folder / "plain" / "model.safetensors")
+    assert all((plain[key] == value).all() for key, value in model.items())
+    with pytest.raises(KormoError, match="nothing is overwritten"):
+        consolidate(checkpoint, lab.folder / "plain")
+    assert convert(checkpoint).universal and fault(checkpoint) is None
+    (checkpoint / "global_step8_universal" / "zero" / "optimizer_state.pt").write_bytes(b"")
+    assert "optimizer_state.pt" in str(fault(checkpoint))
 
 
 def test_zero_2_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any) -> None:
@@ -140,7 +155,7 @@ def test_zero_2_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any) -> Non
         path.with_suffix(f".rows-{rank}").unlink()
     _finish(_torchrun(lab, path), path)
     assert _losses(lab, "zero2") == pytest.approx(_trained_alone(lab), rel=1e-5)
-    _check_rows(path, range(4, STEPS))
+    _check_rows(lab, path, range(4, STEPS))
 
 
 @pytest.mark.soak
@@ -159,7 +174,7 @@ def test_the_number_of_ranks_changes_by_a_universal_checkpoint(lab: Lab, trained
         for rank in range(ranks):
             path.with_suffix(f".rows-{rank}").unlink(missing_ok=True)
         _finish(_torchrun(lab, path, ranks), path)
-    _check_rows(path, range(4, 8))
+    _check_rows(lab, path, range(4, 8))
     alone = lab.train(f"{name}-alone", change={"weight_decay": 1.0, "kormo": QUIET})
     assert alone.returncode == 0, alone.stderr[-3000:]
     assert _losses(lab, name) == pytest.approx(_losses(lab, f"{name}-alone"), rel=1e-5)
@@ -211,6 +226,10 @@ def test_bfloat16_has_float32_masters_on_every_rank(lab: Lab, trained: Any, stag
     path = _recipe(lab, f"bf16-{stage}", stage, kormo={"precision": precision}, max_steps=4)
     _finish(_torchrun(lab, path), path)
     newest, plain = lab.out(f"bf16-{stage}") / "checkpoint-4", lab.folder / f"plain-{stage}"
+    if stage == 1:
+        with pytest.raises(KormoError, match="ZeRO-1 in bfloat16"):
+            consolidate(newest, plain)
+        return
     done = subprocess.run(
         ["kormo", "checkpoint", "consolidate", str(newest), str(plain), "--json"], env=lab.environ(), check=True,
         capture_output=True, text=True,

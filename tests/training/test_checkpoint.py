@@ -118,10 +118,11 @@ def test_rotation_spares_milestones_and_the_best(tmp_path: Path) -> None:
         folder = _checkpoint(tmp_path, step)
         if step in (2, 5):
             write_marker(folder, step, entries(folder, file_names(folder)), milestone=True)
-    removed = rotate(tmp_path, 2, keep=[tmp_path / "checkpoint-1"])
+    _checkpoint(tmp_path, 9)  # of a run that went further before
+    removed = rotate(tmp_path / "checkpoint-7", 2, keep=[tmp_path / "checkpoint-1"])
     assert [folder.name for folder in removed] == ["checkpoint-3", "checkpoint-4"]
-    assert [int(folder.name[11:]) for folder in checkpoints(tmp_path)] == [1, 2, 5, 6, 7]
-    assert rotate(tmp_path, None) == []
+    assert [int(folder.name[11:]) for folder in checkpoints(tmp_path)] == [1, 2, 5, 6, 7, 9]
+    assert rotate(tmp_path / "checkpoint-7", None) == []
 
 
 def test_milestones_are_every_n_tokens_whatever_save_steps_says(tmp_path: Path) -> None:
