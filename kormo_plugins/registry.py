@@ -1,8 +1,9 @@
 """Finds plugins and answers for names: one `Registry` per set of plugin modules that a recipe names.
 
 Three places are searched: the built-in rooms, installed distributions (entry-point group `kormo_plugins`), and the
-modules named by the recipe. A plugin that cannot be imported stops the run with the reason; two components of one
-kind and name are refused with both distributions named. Neither is ever skipped in silence.
+modules named by the recipe. A plugin that cannot be imported stops the run with the reason, as does one that needs
+another version of us; two components of one kind and name are refused with both distributions named. None is ever
+skipped in silence: what the environment blocks (`plugin_switches.py`) is remembered and named when it is missed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pluggy
 
 from kormo_plugins import hookspecs
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import KINDS, Component
+from kormo_plugins.plugin_switches import OFF, blocked_names, is_blocked, traced
 
 ENTRY_POINT_GROUP = "kormo_plugins"
 BUILT_IN = tuple(
@@ -45,14 +47,23 @@ class Entry:
     """`built-in`, `entry point` or `recipe`."""
 
 
+class Blocked(NamedTuple):
+    """A plugin that `KORMO_PLUGINS` keeps out."""
+
+    module: str
+    distribution: str
+    version: str
+    origin: str
+
+
 class Registry:
     """All components that the installed and named plugins yield.
 
     Args:
         modules: further plugin modules, as named under `kormo.plugins` in a recipe.
     Raises:
-        KormoError: a plugin cannot be imported, implements a hook with a wrong signature, or takes a name that
-            another one has.
+        KormoError: a plugin cannot be imported, implements a hook with a wrong signature, needs another version of
+            kormo-plugins, takes a name that another one has, or is both named by the recipe and blocked.
     """
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
@@ -60,14 +71,48 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
         self._entries: dict[tuple[str, str], Entry] = {}
         self._from: dict[str, tuple[str, str, str]] = {}
+        self._block = blocked_names()
+        self.blocked: list[Blocked] = []
         for module in BUILT_IN:
-            self._add(_import(module, "the built-in plugins"), *_distribution(module), "built-in")
+            if not self._blocks(module, *_distribution(module), "built-in"):
+                self._add(_import(module, "the built-in plugins"), *_distribution(module), "built-in")
         for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.value):
+            module = point.value.split(":")[0]
             dist = (point.dist.name, point.dist.version) if point.dist else ("unknown", "?")
-            self._add(_import(point.value.split(":")[0], f"the distribution {dist[0]}"), *dist, "entry point")
+            if not self._blocks(module, *dist, "entry point"):
+                _check_version(point, *dist)
+                self._add(_import(module, f"the distribution {dist[0]}"), *dist, "entry point")
         for module in modules:
+            if self._blocks(module, *_distribution(module), "recipe"):
+                raise KormoError(
+                    f"kormo.plugins: {module}", f"KORMO_PLUGINS={','.join(self._block)}",
+                    "the recipe names a plugin that the environment blocks; a run without it would be another run",
+                    "unset KORMO_PLUGINS, or remove the plugin from the recipe",
+                )  # fmt: skip
             self._add(_import(module, "kormo.plugins"), *_distribution(module), "recipe")
+        self._refuse_idle_block()
         self._collect()
+
+    def _blocks(self, module: str, distribution: str, version: str, origin: str) -> bool:
+        """Whether the environment blocks the plugin; remembers it if so."""
+        if not is_blocked(self._block, module, distribution, origin == "built-in"):
+            return False
+        self.blocked.append(Blocked(module, distribution, version, origin))
+        return True
+
+    def _refuse_idle_block(self) -> None:
+        """A name that blocks nothing is a misspelt one, and what it was to block would run."""
+
+        def blocks(name: str) -> bool:
+            return any(is_blocked((name,), entry.module, entry.distribution, False) for entry in self.blocked)
+
+        idle = [name for name in self._block if not blocks(name)]
+        if idle and self._block != (OFF,):
+            known = {name for module, (distribution, *_) in self._from.items() for name in (module, distribution)}
+            raise KormoError(
+                "KORMO_PLUGINS", repr(idle[0]), "nothing of that name is installed, so it blocks nothing",
+                closest(idle[0], known - {"kormo-plugins"}) or "correct it; `kormo plugins list` shows what there is",
+            )  # fmt: skip
 
     def _add(self, module: ModuleType, distribution: str, version: str, origin: str) -> None:
         name = module.__name__
@@ -88,7 +133,9 @@ class Registry:
     def _collect(self) -> None:
         for kind, hook in KINDS.items():
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-                for component in implementation.function() or ():
+                with traced(f"{hook}() of {implementation.plugin_name}"):
+                    components = list(implementation.function() or ())
+                for component in components:
                     self._claim(kind, component, implementation.plugin_name)
 
     def _claim(self, kind: str, component: Component, module: str) -> None:
@@ -120,17 +167,21 @@ class Registry:
         entry = self._entries.get((kind, name))
         if entry is None:
             names = self.names(kind)
+            blocked = ", ".join(entry.module for entry in self.blocked)
+            hidden = f" (KORMO_PLUGINS blocks {blocked})" if blocked else ""
             raise KormoError(
                 where or f"the {kind} {name!r}",
                 f"the name {name!r}",
-                f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}",
+                f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}{hidden}",
                 closest(name, names) or "install the plugin that provides it, or name its module in kormo.plugins",
             )
         return entry.component
 
     def load(self, kind: str, name: str, where: str = "") -> Any:
         """The object that the component's `load` names."""
-        return resolve(self.get(kind, name, where).load, f"{kind} {name}")
+        component = self.get(kind, name, where)
+        with traced(f"load {kind} {name}: {component.load}"):
+            return resolve(component.load, f"{kind} {name}")
 
     def params(self, kind: str, name: str, values: dict[str, Any] | None = None, where: str = "") -> Any:
         """`values` checked against the component's parameter model; None for a component without parameters.
@@ -200,6 +251,27 @@ def resolve(target: Any, what: str) -> Any:
             what, f"{target!r}", f"the module {module_name} has no attribute {attribute!r}",
             closest(attribute, dir(module)) or "correct the plugin",
         ) from None  # fmt: skip
+
+
+def _check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
+    """Refuses a distribution that asks for another version of kormo-plugins than this one.
+
+    pip warns of this when it installs, and a hook added since would be missed in silence.
+    """
+    from packaging.requirements import Requirement
+
+    from kormo_plugins import __version__
+
+    for line in (point.dist.requires if point.dist else None) or ():
+        wanted = Requirement(line)
+        ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"
+        applies = ours and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
+        if applies and not wanted.specifier.contains(__version__, prereleases=True):
+            raise KormoError(
+                f"plugin {point.value} ({distribution} {version})", f"it needs kormo-plugins{wanted.specifier}",
+                f"kormo-plugins {__version__} is installed, and the two were not made for each other",
+                f"install a version of kormo-plugins within {wanted.specifier}, or another version of {distribution}",
+            )  # fmt: skip
 
 
 def _import(module: str, who: str) -> ModuleType:

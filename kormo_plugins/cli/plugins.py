@@ -1,56 +1,184 @@
-"""`kormo plugins`: what is installed, and what a recipe can name."""
+"""`kormo plugins`: what is installed, what a recipe can name, the contract, and a start for a plugin of one's own."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
 
+if TYPE_CHECKING:
+    from kormo_plugins.registry import Entry, Registry
+
+kind_option = click.option("--kind", help="Only components of this kind (packing, reader, …).")
+module_option = click.option(
+    "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
+)
+
 
 @click.group()
 def plugins() -> None:
-    """What is installed, and what a recipe can name."""
+    """What is installed, what a recipe can name, and how to add to it.
+
+    KORMO_PLUGINS=off leaves only the built-in plugins, KORMO_PLUGINS=NAME,… blocks those named, and
+    KORMO_TRACE_PLUGINS=1 shows every hook call with its time.
+    """
 
 
 @plugins.command("list")
-@click.option("--kind", help="Only components of this kind (packing, reader, …).")
-@click.option(
-    "--plugin",
-    "modules",
-    multiple=True,
-    metavar="MODULE",
-    help="Load this module too, as kormo.plugins does.",
-)
+@kind_option
+@module_option
 @json_option
 def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """Every component: its kind, its name, and the distribution that it comes from."""
-    from kormo_plugins.errors import KormoError, closest
-    from kormo_plugins.hookspecs import KINDS
     from kormo_plugins.registry import registry
 
-    if kind and kind not in KINDS:
-        raise KormoError(
-            "kormo plugins list: --kind",
-            repr(kind),
-            f"the kinds are: {', '.join(KINDS)}",
-            closest(kind, KINDS) or "give one of those",
-        )
-    entries = [entry for entry in registry(modules).entries() if kind in (None, entry.kind)]
-    rows = [
-        {
-            "kind": entry.kind,
-            "name": entry.component.name,
-            "summary": entry.component.summary,
-            "distribution": entry.distribution,
-            "version": entry.version,
-            "from": entry.origin,
-            "module": entry.module,
-            "source": entry.component.source,
-        }
-        for entry in entries
-    ]
+    _check_kind(kind)
+    found = registry(modules)
+    rows = [_summary(entry) for entry in found.entries() if kind in (None, entry.kind)]
     if as_json:
-        print_json(rows)
-    else:
-        header = ("kind", "name", "distribution", "version", "from", "summary")
-        print_table([name.upper() for name in header], [[row[name] for name in header] for row in rows])
+        return print_json(rows)
+    header = ("kind", "name", "distribution", "version", "from", "summary")
+    print_table([name.upper() for name in header], [[row[name] for name in header] for row in rows])
+    for blocked in found.blocked:
+        click.echo(f"blocked by KORMO_PLUGINS: {blocked.module} ({blocked.distribution} {blocked.version})", err=True)
+
+
+@plugins.command()
+@click.argument("name")
+@kind_option
+@module_option
+@json_option
+def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
+    """The component NAME: what it does, its parameters with their defaults, where it is written."""
+    from kormo_plugins.errors import KormoError, closest
+    from kormo_plugins.registry import registry
+
+    _check_kind(kind)
+    found = registry(modules)
+    entries = [e for e in found.entries() if e.component.name == name and kind in (None, e.kind)]
+    if not entries:
+        names = {entry.component.name for entry in found.entries() if kind in (None, entry.kind)}
+        raise KormoError(f"kormo plugins show {name}", repr(name), "no installed component has that name",
+                         closest(name, names) or "`kormo plugins list` shows all of them")  # fmt: skip
+    described = [_describe(found, entry) for entry in entries]
+    if as_json:
+        return print_json(described)
+    for number, one in enumerate(described):
+        if number:
+            click.echo()
+        _print_component(one)
+
+
+@plugins.command()
+@json_option
+def hooks(as_json: bool) -> None:
+    """The contract: every hook that a plugin can implement, from kormo_plugins/hookspecs.py."""
+    import inspect
+
+    from kormo_plugins import hookspecs
+    from kormo_plugins.registry import registry
+
+    rows: list[dict[str, Any]] = []
+    for kind, hook in hookspecs.KINDS.items():
+        function = getattr(hookspecs, hook)
+        rows.append({
+            "hook": hook, "kind": kind, "signature": f"{hook}{inspect.signature(function)}".replace("'", ""),
+            "arguments": list(inspect.signature(function).parameters), "doc": inspect.cleandoc(function.__doc__ or ""),
+            "components": registry().names(kind),
+        })  # fmt: skip
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        click.echo(click.style(row["signature"], bold=True))
+        click.echo("\n".join("    " + line for line in row["doc"].splitlines()))
+        click.echo(f"    Installed: {', '.join(row['components']) or 'none'}\n")
+
+
+@plugins.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the distribution; by default that of the folder.")
+@json_option
+def new(folder: Path, name: str | None, as_json: bool) -> None:
+    """Write a plugin distribution into FOLDER: a corpus step, a mixing policy, their tests, all of which pass."""
+    from kormo_plugins.plugin_template import write_template
+
+    made = write_template(folder, name or folder.resolve().name)
+    if as_json:
+        return print_json({"folder": folder, "distribution": made.distribution, "files": made.files})
+    for file in made.files:
+        click.echo(folder / file)
+    click.echo(
+        f"\nInstall it and run its tests:  pip install -e {folder} && pytest {folder}\nThen `kormo plugins list`."
+    )
+
+
+def _check_kind(kind: str | None) -> None:
+    from kormo_plugins.errors import KormoError, closest
+    from kormo_plugins.hookspecs import KINDS
+
+    if kind and kind not in KINDS:
+        raise KormoError("kormo plugins: --kind", repr(kind), f"the kinds are: {', '.join(KINDS)}",
+                         closest(kind, KINDS) or "give one of those")  # fmt: skip
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind, "name": entry.component.name, "summary": entry.component.summary,
+        "distribution": entry.distribution, "version": entry.version, "from": entry.origin, "module": entry.module,
+        "source": entry.component.source,
+    }  # fmt: skip
+
+
+def _describe(found: Registry, entry: Entry) -> dict[str, Any]:
+    """All that is known of a component; imports it."""
+    import inspect
+
+    from kormo_plugins.registry import resolve
+
+    component = entry.component
+    loaded = found.load(entry.kind, component.name)
+    model = resolve(component.params, component.name) if component.params is not None else None
+    return {
+        **_summary(entry),
+        "load": component.load if isinstance(component.load, str) else repr(component.load),
+        "file": _place(loaded),
+        "doc": inspect.getdoc(loaded) or "",
+        "parameters": [_parameter(name, field) for name, field in model.model_fields.items()] if model else [],
+    }
+
+
+def _parameter(name: str, field: Any) -> dict[str, Any]:
+    """A field of a pydantic model as JSON values; `default` is missing where a value is required."""
+    annotation = field.annotation
+    hint = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    told = {"name": name, "type": hint, "required": field.is_required(), "description": field.description or ""}
+    return told if field.is_required() else told | {"default": field.get_default(call_default_factory=True)}
+
+
+def _place(loaded: Any) -> str:
+    """`file:line` of a component's code; empty for one that has none of its own (a built-in function)."""
+    import inspect
+
+    code = loaded if inspect.isroutine(loaded) or inspect.isclass(loaded) else type(loaded)
+    try:
+        return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
+    except (TypeError, OSError):
+        return ""
+
+
+def _print_component(one: dict[str, Any]) -> None:
+    click.echo(click.style(f"{one['kind']} {one['name']}", bold=True) + f": {one['summary']}")
+    click.echo(f"  from    {one['distribution']} {one['version']} ({one['from']}), {one['file'] or one['load']}")
+    if one["source"]:
+        click.echo(f"  source  {one['source']}")
+    if one["doc"]:
+        click.echo("\n" + "\n".join("  " + line for line in one["doc"].splitlines()))
+    click.echo("\n  parameters" if one["parameters"] else "\n  no parameters")
+    for parameter in one["parameters"]:
+        value = "required" if parameter["required"] else f"default {parameter['default']!r}"
+        click.echo(f"    {parameter['name']}: {parameter['type']}, {value}")
+        if parameter["description"]:
+            click.echo(f"        {parameter['description']}")

@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -45,6 +45,7 @@ def build_source(
     *,
     workers: int = 1,
     progress: Progress | None = None,
+    against: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
 
@@ -53,13 +54,14 @@ def build_source(
         components: where readers, generators and steps are found.
         workers: parts worked on at the same time; `executor.workers` of the recipe goes before.
         progress: called with the number of documents read since its last call.
+        against: folders of the finished sources that `deduplicate_against` names.
     Returns:
         statistics: `documents`, `bytes`, `characters`, `languages`, `lengths`, `held_out`, `read`, `rejected`,
         `renamed`, `parts`, and `steps`, a list of what each step let through and why it dropped the rest.
     Raises:
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
-    job = _prepared(plan(name, source, recipe, components, out))
+    job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     shutil.rmtree(out / "work.done", ignore_errors=True)
     for stage in range(len(job.segments) + 1):
         _run(job, stage, recipe, workers, progress)
@@ -90,6 +92,12 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             waiting = []
         else:
             waiting.append(step)
+    if source.deduplicate_against and not segments:
+        raise KormoError(
+            f"sources.{name}.deduplicate_against", ", ".join(source.deduplicate_against),
+            "the source has no deduplication step, so nothing would be compared",
+            "add exact_dedup or minhash_dedup to its steps",
+        )  # fmt: skip
     if waiting or not segments:
         segments.append(Segment(tuple(waiting), None))
     return Job(name, source, read, params, _parts(source, read, params), tuple(segments), out)
@@ -150,7 +158,9 @@ def source_inputs(
         "build": VERSION,
         "source": name,
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
-        "provenance": source.model_dump(mode="json", exclude={"reader", "generator", "steps", "parts"}),
+        "provenance": source.model_dump(
+            mode="json", exclude={"reader", "generator", "steps", "parts", "deduplicate_against"}
+        ),
         "parts": job.parts,
         "steps": [
             {

@@ -1,16 +1,22 @@
 """What only a look at the whole source can say: which documents go, which ids are taken, which are held out.
 
-It reads numbers (signatures, hashes of ids), never texts, and writes the fate of each document beside its part.
+It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Texts are read again
+only of other sources that this one is deduplicated against: they are signed by the same step and put in front, so that
+what both have is theirs. Training and held-out documents both count, so nothing that is held out there is trained on
+here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.corpus.stage import Job, _save, write_json
+from kormo_plugins.documents import Document, read_corpus
 
 STAYS = -1
 
@@ -26,7 +32,11 @@ def decide(job: Job, stage: int, held_out: HeldOut) -> None:
     ends = job.segments[stage].ends
     if ends is not None:
         tables = [np.load(folder / f"{part:05d}.signatures.npy") for part in range(job.parts)]
-        fate, reasons = ends.make(ends.params).decide(np.concatenate(tables))
+        step = ends.make(ends.params)
+        table = np.concatenate(tables)
+        fate, reasons = step.decide(table)
+        if job.against:
+            fate, reasons = _against(step, table, fate, list(reasons), job.against)
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
     for part in range(job.parts):
         low, high = bounds[part], bounds[part + 1]
@@ -36,6 +46,27 @@ def decide(job: Job, stage: int, held_out: HeldOut) -> None:
             here = int((fate[low:high] == STAYS).sum())
             write_json(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
     write_json(folder / "decision.json", {"reasons": reasons})
+
+
+def _against(
+    step: Any, table: np.ndarray, fate: np.ndarray, reasons: list[str], others: Sequence[Path]
+) -> tuple[np.ndarray, list[str]]:
+    """The decision once more, on what stays, behind the documents of other sources."""
+    there = [step.sign(document) for folder in others for document in _all_documents(folder)]
+    stays = np.flatnonzero(fate == STAYS)
+    if not there or not len(stays):
+        return fate, reasons
+    later, told = step.decide(np.concatenate([np.asarray(there, table.dtype), table[stays]]))
+    mine = np.asarray(later[len(there) :])
+    fate = fate.copy()
+    fate[stays] = np.where(mine == STAYS, STAYS, mine + len(reasons))
+    return fate, [*reasons, *(f"{reason} of another source" for reason in told)]
+
+
+def _all_documents(folder: Path) -> Iterator[Document]:
+    """What a finished source has: for training, and held out."""
+    yield from read_corpus(folder)
+    yield from read_corpus(folder / "held_out")
 
 
 def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kormo_plugins.errors import KormoError, closest
+
 
 class Strict(BaseModel):
     """Base of the models of this room: frozen, and no key that it does not know."""
@@ -41,6 +43,10 @@ class Source(Strict):
     reader: Choice | None = Field(default=None, description="where its documents are read from")
     generator: Choice | None = Field(default=None, description="what writes its documents")
     steps: tuple[Choice, ...] | None = Field(default=None, description="its own cleaning steps; null: the recipe's")
+    deduplicate_against: tuple[str, ...] = Field(
+        default=(),
+        description="sources that this one must have no document of: its deduplication sees theirs first",
+    )
     documents: int | None = Field(
         default=None, ge=1, description="read no more than this many (for a trial); null: all"
     )
@@ -86,6 +92,36 @@ class CorpusRecipe(Strict):
     steps: tuple[Choice, ...] = Field(default=(), description="cleaning steps, in this order, for every source")
     held_out: HeldOut = Field(default=HeldOut(), description="documents kept away from training")
     executor: Executor = Field(default=Executor(), description="where the work is done")
+
+    def in_order(self) -> list[str]:
+        """The sources, each after those that it is deduplicated against; otherwise in the recipe's order.
+
+        Raises:
+            KormoError: a source that is not there, or sources that wait for one another.
+        """
+        done: list[str] = []
+
+        def visit(name: str, way: tuple[str, ...]) -> None:
+            if name in done:
+                return
+            if name in way:
+                raise KormoError(
+                    f"sources.{name}.deduplicate_against", " → ".join([*way[way.index(name) :], name]),
+                    "these sources wait for one another; one has to keep what both have", "take one of them out",
+                )  # fmt: skip
+            for other in self.sources[name].deduplicate_against:
+                if other not in self.sources:
+                    raise KormoError(
+                        f"sources.{name}.deduplicate_against", repr(other),
+                        f"the sources are: {', '.join(self.sources)}",
+                        closest(other, self.sources, "name one of them"),
+                    )  # fmt: skip
+                visit(other, (*way, name))
+            done.append(name)
+
+        for name in self.sources:
+            visit(name, ())
+        return done
 
     def steps_of(self, source: Source) -> tuple[Choice, ...]:
         """The steps that clean `source`."""

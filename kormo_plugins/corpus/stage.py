@@ -18,7 +18,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Job:
         read: `(params, shard, shards) -> Read`, a reader or a generator.
         parts: number of parts; fixed before the work begins.
         out: the artifact's folder; work in progress is in `out/work`.
+        against: folders of finished sources; what they have is a duplicate here.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Job:
     parts: int
     segments: tuple[Segment, ...]
     out: Path
+    against: tuple[Path, ...] = ()
 
     def folder(self, stage: int) -> Path:
         """Where a stage keeps its files. Stage len(segments) is the last, that writes the result."""
@@ -115,8 +117,6 @@ def _clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | No
     source = _read(job, part, head) if stage == 0 else _survivors(job, stage - 1, part, head, rejects)
 
     def cleaned() -> Iterator[Document]:
-        import xxhash
-
         for number, item in enumerate(source, 1):
             if progress and number % 64 == 0:
                 progress(64)
@@ -126,7 +126,7 @@ def _clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | No
                 continue
             if signer is not None:
                 signatures.append(signer.sign(document))
-            ids.append(xxhash.xxh3_64_intdigest(document.id.encode("utf-8", "surrogatepass")))
+            ids.append(_id_hash(document.id))
             yield document
 
     _replace(folder / f"{part:05d}.documents.zst", lambda path: write_documents(path, cleaned()))
@@ -233,11 +233,12 @@ def _finish(job: Job, part: int) -> None:
     summary = Summary()
     settled = json.loads((job.folder(last) / f"{part:05d}.settled.json").read_text(encoding="utf-8"))
     held_out, renamed = set(settled["held_out"]), {int(k): v for k, v in settled["renamed"].items()}
+    taken = _all_ids(job, last) if renamed else np.empty(0, np.uint64)
 
     def kept() -> Iterator[Document]:
         for index, document in enumerate(_survivors(job, last, part, head, dropped)):
             if index in renamed:
-                document.meta["id"], document.id = document.id, f"{document.id}~{renamed[index] + 1}"
+                document.meta["id"], document.id = document.id, free_name(document.id, renamed[index], taken)
             if index in held_out:
                 held.append(document)
                 continue
@@ -259,6 +260,35 @@ def _finish(job: Job, part: int) -> None:
         "renamed": len(renamed),
     }
     write_json(folder / f"{part:05d}.json", outcome)
+
+
+def _all_ids(job: Job, stage: int) -> np.ndarray:
+    """Hashes of every id of the source, sorted."""
+    folder = job.folder(stage)
+    return np.sort(np.concatenate([np.load(folder / f"{part:05d}.ids.npy") for part in range(job.parts)]))
+
+
+def _id_hash(name: str) -> int:
+    import xxhash
+
+    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
+
+
+def free_name(name: str, repeat: int, taken: np.ndarray) -> str:
+    """The name of the `repeat`-th document whose id was there before: `name~2`, `name~3`, …, without those that other
+    documents have of their own.
+
+    Args:
+        taken: uint64, sorted hashes of all ids of the source.
+    """
+    for number in count(2):
+        candidate = f"{name}~{number}"
+        key = np.uint64(_id_hash(candidate))
+        place = int(np.searchsorted(taken, key))
+        repeat -= not (place < len(taken) and taken[place] == key)
+        if repeat == 0:
+            return candidate
+    raise AssertionError("numbers do not end")
 
 
 @dataclass

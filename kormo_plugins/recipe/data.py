@@ -68,6 +68,10 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
     for key, kind, choice in choices(values):
         _component(components, kind, choice, place(key))
     _weighed(values, place)
+    try:
+        corpus.in_order()
+    except KormoError as error:
+        raise KormoError(place(error.where), error.what, error.why, error.fix) from None
     return DataRecipe(corpus, mixture)
 
 

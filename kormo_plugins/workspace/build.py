@@ -105,7 +105,10 @@ def build_data(recipe: Recipe, get: Get) -> Built:
 
 def build_corpora(data: DataRecipe, components: Registry, workspace: Path, path: Path, get: Get) -> dict[str, Artifact]:
     """The documents of each source; `path` is the recipe's, for messages."""
-    corpora = {name: _corpus(data, components, name, workspace, get) for name in data.corpus.sources}
+    corpora: dict[str, Artifact] = {}
+    for name in data.corpus.in_order():
+        corpora[name] = _corpus(data, components, name, workspace, get, corpora)
+    corpora = {name: corpora[name] for name in data.corpus.sources}
     _refuse_empty(path, corpora)
     return corpora
 
@@ -129,16 +132,25 @@ def found_only(path: Path) -> Get:
     return get
 
 
-def _corpus(data: DataRecipe, components: Registry, name: str, workspace: Path, get: Get) -> Artifact:
+def _corpus(
+    data: DataRecipe, components: Registry, name: str, workspace: Path, get: Get, before: Mapping[str, Artifact]
+) -> Artifact:
+    """The documents of a source; `before` holds those that it is deduplicated against."""
     from kormo_plugins.corpus.build import build_source, source_inputs
 
     source = data.corpus.sources[name]
     inputs = source_inputs(name, source, data.corpus, components)
+    others = {other: before[other] for other in source.deduplicate_against}
+    if others:
+        inputs["against"] = {other: artifact.hash for other, artifact in others.items()}
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"documents of {name}", unit="documents") as progress:
-            return build_source(name, source, data.corpus, components, out, progress=progress)
+            return build_source(
+                name, source, data.corpus, components, out, progress=progress,
+                against=[artifact.path for artifact in others.values()],
+            )  # fmt: skip
 
     return get(workspace, spec, make)
 

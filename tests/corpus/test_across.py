@@ -1,0 +1,131 @@
+"""Deduplication across sources: what two have is kept once, in the one that comes first."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kormo_plugins.documents import read_corpus
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.data import parse_data
+from kormo_plugins.registry import Registry, registry
+from kormo_plugins.workspace.artifact import Artifact
+from kormo_plugins.workspace.artifact import build as build_artifact
+from kormo_plugins.workspace.build import build_corpora
+
+from .conftest import write_rows
+
+WORDS = [f"{a}{b}{c}" for a in "가나다라마바사" for b in "국민강산" for c in ("을", "는", "에서")]
+
+
+def sentence(seed: int, length: int = 60) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=length))
+
+
+def changed(text: str, share: float = 0.1) -> str:
+    """`text` with that share of its words changed."""
+    words, dice = text.split(), random.Random(9)
+    for place in dice.sample(range(len(words)), int(share * len(words))):
+        words[place] = "바뀐말"
+    return " ".join(words)
+
+
+def recipe(tmp_path: Path, **sources: tuple[list[str], tuple[str, ...]]) -> dict[str, Any]:
+    """A dataset recipe: name -> texts, and the sources it is deduplicated against."""
+    return {
+        "sources": {
+            name: {
+                "language": "ko", "license": "CC0-1.0", "deduplicate_against": list(against),
+                "reader": {"name": "jsonl", "path": str(write_rows(tmp_path / f"{name}.jsonl", texts))},
+            }
+            for name, (texts, against) in sources.items()
+        },
+        "steps": [{"name": "exact_dedup"}, {"name": "minhash_dedup"}],
+        "held_out": {"documents": 3, "at_most": 0.5},
+    }  # fmt: skip
+
+
+def built(tmp_path: Path, values: dict[str, Any]) -> dict[str, Artifact]:
+    data = parse_data(values, registry(), "data.yml")
+    return build_corpora(data, registry(), tmp_path / "artifacts", Path("data.yml"), build_artifact)
+
+
+def everything(artifact: Artifact) -> list[str]:
+    return [d.text for folder in (artifact.path, artifact.path / "held_out") for d in read_corpus(folder)]
+
+
+def test_what_two_sources_have_is_kept_in_the_first(tmp_path: Path) -> None:
+    first = [sentence(n) for n in range(20)]
+    second = [*first[:5], *(changed(text) for text in first[5:15]), *(sentence(100 + n) for n in range(10))]
+    # `second` stands before `first` in the recipe: the order of building follows what waits for what
+    found = built(tmp_path, recipe(tmp_path, second=(second, ("first",)), first=(first, ())))
+    assert list(found) == ["second", "first"]
+    assert sorted(everything(found["first"])) == sorted(first)
+    assert sorted(everything(found["second"])) == sorted(second[15:])
+    reasons = [d.meta["rejected"]["reason"] for d in read_corpus(found["second"].path / "rejects")]
+    assert sorted(reasons) == ["exact duplicate of another source"] * 5 + ["near duplicate of another source"] * 10
+
+
+def test_duplicates_within_are_told_apart_from_those_across(tmp_path: Path) -> None:
+    first = [sentence(n) for n in range(10)]
+    own = [sentence(50 + n) for n in range(6)]
+    found = built(tmp_path, recipe(tmp_path, a=(first, ()), b=([*own, own[0], first[0]], ("a",))))
+    reasons = [d.meta["rejected"]["reason"] for d in read_corpus(found["b"].path / "rejects")]
+    assert sorted(reasons) == ["exact duplicate", "exact duplicate of another source"]
+    assert sorted(everything(found["b"])) == sorted(own)
+
+
+def test_a_held_out_document_is_in_no_other_sources_training_text(tmp_path: Path) -> None:
+    same = [sentence(n) for n in range(30)]
+    found = built(tmp_path, recipe(tmp_path, a=(same, ()), b=([*same, *(sentence(200 + n) for n in range(9))], ("a",))))
+    held = {d.text for d in read_corpus(found["a"].path / "held_out")}
+    assert held and not held & set(everything(found["b"]))
+
+
+def test_another_first_source_builds_the_second_anew(tmp_path: Path) -> None:
+    own = [sentence(50 + n) for n in range(6)]
+    before = built(tmp_path, recipe(tmp_path, a=([sentence(1), sentence(2)], ()), b=(own, ("a",))))
+    after = built(tmp_path, recipe(tmp_path, a=([sentence(1), own[0]], ()), b=(own, ("a",))))
+    assert before["b"].hash != after["b"].hash and own[0] not in everything(after["b"])
+
+
+@pytest.mark.parametrize(
+    "against, told",
+    [
+        ({"a": ("b",), "b": ("a",)}, "wait for one another"),
+        ({"a": ("a",), "b": ()}, "a → a"),
+        ({"a": (), "b": ("aa",)}, "Did you mean 'a'?"),
+    ],
+)
+def test_what_cannot_be_ordered_is_refused_by_the_check(
+    tmp_path: Path, against: dict[str, tuple[str, ...]], told: str
+) -> None:
+    values = recipe(tmp_path, **{name: ([sentence(1)], others) for name, others in against.items()})
+    with pytest.raises(KormoError) as error:
+        parse_data(values, registry(), "data.yml")
+    assert told in error.value.render() and error.value.where.startswith("data.yml.sources.")
+
+
+def test_without_a_deduplication_step_it_would_be_ignored(tmp_path: Path, components: Registry) -> None:
+    values = recipe(tmp_path, a=([sentence(1)], ()), b=([sentence(2)], ("a",)))
+    values["steps"] = [{"name": "normalize"}]
+    with pytest.raises(KormoError, match="no deduplication step"):
+        built(tmp_path, values)
+
+
+def test_a_second_document_of_one_id_gets_a_name_that_nobody_has(tmp_path: Path, components: Registry) -> None:
+    import json
+
+    ids = ["x", "x~2", "x", "y", "x", "x~2"]
+    rows = [{"id": name, "text": sentence(n)} for n, name in enumerate(ids)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    source = {"language": "ko", "license": "CC0-1.0", "reader": {"name": "jsonl", "path": str(path)}}
+    found = built(tmp_path, {"sources": {"a": source}, "held_out": {"documents": 0}})
+    names = [d.id.removeprefix("a.jsonl:") for d in read_corpus(found["a"].path)]
+    assert len(set(names)) == len(names) == 6
+    assert [d.text for d in read_corpus(found["a"].path)] == [row["text"] for row in rows]
+    assert names[2].endswith("x~3") and names[4].endswith("x~4") and names[5].endswith("x~2~2"), names
