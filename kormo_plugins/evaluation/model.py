@@ -61,14 +61,14 @@ class Model(HFLM):
             self._ended[tuple(key.tolist())] = ended[number]
         return rows
 
-    def ended(self, prompt: str) -> bool:
+    def ended(self, prompt: str, new: int) -> bool:
         """Whether the answer to a prompt, generated before, contains an end token.
 
-        Raises:
-            KeyError: the prompt was cut, or never asked.
+        Args:
+            new: tokens that the answer could have; a prompt that left no room for them lost its beginning.
         """
         ids, mask = self.tok_batch_encode([prompt])
-        return self._ended[tuple(ids[0][mask[0].bool()].tolist())]
+        return self._ended[tuple(ids[0][mask[0].bool()].tolist()[-(self.max_length - new) :])]
 
 
 def default_device() -> str:

@@ -85,6 +85,7 @@ def evaluate(
     wanted = [Wanted(one.suite, leaf, one.line, one.limit) for one in lines for leaf in one.named.leaves]
     ready = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=cut_long)
     say(f"{len(ready)} tasks, {sum(len(one.task.instances) for one in ready):,} requests")
+    record.write()  # a folder that cannot be written shows before the model is loaded
     rows = score(ready, load, record, say)
     results = [
         suite_row(one.suite, one.line, one.named, [rows[one.suite, leaf.name] for leaf in one.named.leaves], one.limit)

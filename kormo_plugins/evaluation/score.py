@@ -69,7 +69,8 @@ def _run(one: Ready, model: Any) -> dict[str, Any]:
     )  # fmt: skip
     metrics = _metrics(found["results"][one.name])
     if one.chat and one.task.OUTPUT_TYPE == "generate_until":
-        metrics["stops,none"] = _stops(found["samples"][one.name], model)
+        new = int((one.task.get_config("generation_kwargs") or {}).get("max_gen_toks") or model.max_gen_toks)
+        metrics["stops,none"] = _stops(found["samples"][one.name], model, new)
     return {
         "task": one.name,
         "hash": one.hash,
@@ -98,9 +99,9 @@ def _metrics(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def _stops(samples: Sequence[dict[str, Any]], model: Any) -> dict[str, Any]:
+def _stops(samples: Sequence[dict[str, Any]], model: Any, new: int) -> dict[str, Any]:
     """Share of answers with an end token, and its binomial standard error."""
-    ended = [model.ended(sample["arguments"][0][0]) for sample in samples]
+    ended = [model.ended(sample["arguments"][0][0], new) for sample in samples]
     share = sum(ended) / len(ended)
     return {"value": share, "stderr": (share * (1 - share) / len(ended)) ** 0.5}
 
