@@ -28,7 +28,7 @@ class Recipe:
     data: DataRecipe | None
     registry: Registry
     unseen: DataRecipe | None = None
-    """Texts that are only measured (`kormo.evaluation.unseen`)."""
+    """Texts that are only measured (`kormo.monitor.unseen`)."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """One of Axolotl's own keys."""

@@ -29,11 +29,11 @@ from kormo_plugins.recipe.yaml_file import read_yaml
 
 EXTENDS = "extends"
 COMMAND_LINE = "command line"
-SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "evaluation", "unseen"))
+SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "monitor", "unseen"))
 """Blocks that may be given as a string, the path of the file to extend."""
 
 UNITED = ("plugins",)
-ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "evaluation", "unseen"))
+ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "unseen"))
 
 Keys = tuple[Any, ...]
 

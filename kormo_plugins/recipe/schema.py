@@ -81,7 +81,7 @@ class Samples(Strict):
     max_new_tokens: int = Field(default=48, ge=1, description="length of each continuation, in tokens")
 
 
-class Evaluation(Strict):
+class Monitor(Strict):
     """Looking at the model while it trains: at the start, at set steps, and at the end."""
 
     every_steps: int | None = Field(default=None, ge=1, description="optimizer steps between two looks")
@@ -101,7 +101,7 @@ class Evaluation(Strict):
     )
 
     @model_validator(mode="after")
-    def _one_interval(self) -> Evaluation:
+    def _one_interval(self) -> Monitor:
         if (self.every_steps is None) == (self.every_tokens is None):
             raise ValueError("give exactly one of every_steps and every_tokens")
         return self
@@ -168,7 +168,7 @@ class KormoBlock(Strict):
     objective: Choice = Field(default=Choice(name="next_token"), description="what the model is trained to do")
     kernels: tuple[Choice, ...] = Field(default=(), description="fused kernels, applied in this order")
     callbacks: tuple[Choice, ...] = Field(default=(), description="watchers of the run")
-    evaluation: Evaluation | None = Field(
+    monitor: Monitor | None = Field(
         default=None, description="held-out loss and collapse monitors while it trains; null: none"
     )
     global_batch: int | None = Field(
@@ -225,7 +225,7 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
     for key, kind in (("kernels", "kernel"), ("callbacks", "run_callback")):
         for index, choice in enumerate(getattr(parsed, key)):
             registry.params(kind, choice.name, choice.values, f"{where}: kormo.{key}[{index}]")
-    if parsed.evaluation is not None:
-        for name, values in parsed.evaluation.callbacks(every_steps=1):
-            registry.params("run_callback", name, values, f"{where}: kormo.evaluation.{name}")
+    if parsed.monitor is not None:
+        for name, values in parsed.monitor.callbacks(every_steps=1):
+            registry.params("run_callback", name, values, f"{where}: kormo.monitor.{name}")
     return parsed

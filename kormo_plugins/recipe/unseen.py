@@ -1,4 +1,4 @@
-"""`kormo.evaluation`: the texts that are only measured, and what can be known to be wrong with it before a run."""
+"""`kormo.monitor`: the texts that are only measured, and what can be known to be wrong with it before a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kormo_plugins.registry import Registry
 if TYPE_CHECKING:
     from kormo_plugins.recipe.schema import KormoBlock
 
-KEY = "kormo.evaluation"
+KEY = "kormo.monitor"
 
 
 def unseen_data(
@@ -26,7 +26,7 @@ def unseen_data(
         KormoError: a recipe that is wrong, a generator that the model is trained on, an interval in tokens without
             rows of ours, or a held-out loss with nothing held out.
     """
-    asked = block.evaluation
+    asked = block.monitor
     if asked is None:
         return None
     if asked.every_tokens is not None and data is None:

@@ -80,8 +80,8 @@ class Collapse(Monitor):
         super().open(run)
         if run.tokenizer is None or "eos" not in run.special:
             raise KormoError(
-                "kormo.evaluation.collapse", "no tokenizer of ours", "prompts and continuations are encoded with it",
-                "set kormo.tokenizer, or kormo.evaluation.collapse: null",
+                "kormo.monitor.collapse", "no tokenizer of ours", "prompts and continuations are encoded with it",
+                "set kormo.tokenizer, or kormo.monitor.collapse: null",
             )  # fmt: skip
         self.tokenizer = Tokenizer.from_file(str(run.tokenizer / "tokenizer.json"))
 

@@ -75,9 +75,9 @@ class HeldOut(Monitor):
         chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.unseen)]
         if not chosen:
             raise KormoError(
-                "kormo.evaluation.held_out", "no document that is held out", "there is nothing to measure the loss on",
-                "set held_out.documents in the dataset recipe, name texts under kormo.evaluation.unseen, or set "
-                "kormo.evaluation.held_out: null",
+                "kormo.monitor.held_out", "no document that is held out", "there is nothing to measure the loss on",
+                "set held_out.documents in the dataset recipe, name texts under kormo.monitor.unseen, or set "
+                "kormo.monitor.held_out: null",
             )  # fmt: skip
         self.texts = encoded(chosen, run)
 
@@ -137,7 +137,7 @@ def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunV
     first = run.special.get("bos", run.special.get("eos"))
     if run.tokenizer is None or first is None:
         raise KormoError(
-            "kormo.evaluation.held_out", "no tokenizer of ours" if run.tokenizer is None else "no start or end token",
+            "kormo.monitor.held_out", "no tokenizer of ours" if run.tokenizer is None else "no start or end token",
             "the first token of a document is predicted from the start token", "set kormo.tokenizer",
         )  # fmt: skip
     encoders: dict[tuple[str, ...], Encoder] = {}

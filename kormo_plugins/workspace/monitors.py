@@ -1,4 +1,4 @@
-"""The watchers of a run, opened: those that the recipe names, and those that `kormo.evaluation` asks for."""
+"""The watchers of a run, opened: those that the recipe names, and those that `kormo.monitor` asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELD_OUT = "held_out"
 
 
 def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> list[Any]:
-    """`named` and the callbacks of `kormo.evaluation`; each that has `open` is told of the run.
+    """`named` and the callbacks of `kormo.monitor`; each that has `open` is told of the run.
 
     Args:
         trainer: logs what they find, into `metrics.jsonl` and every tracker.
@@ -23,7 +23,7 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
     """
     if ranks()[0] == 0:
         facts.record(recipe, built, trainer.model)
-    made = [*named, *evaluation(recipe)]
+    made = [*named, *monitoring(recipe)]
     view = run_view(recipe, built, trainer)
     for callback in made:
         if hasattr(callback, "open"):
@@ -31,15 +31,15 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
     return made
 
 
-def evaluation(recipe: Recipe) -> list[Any]:
-    """The callbacks of `kormo.evaluation`."""
-    asked = recipe.block.evaluation
+def monitoring(recipe: Recipe) -> list[Any]:
+    """The callbacks of `kormo.monitor`."""
+    asked = recipe.block.monitor
     if asked is None:
         return []
     per_step = recipe.block.global_batch * recipe.sequence_len if recipe.block.global_batch else None
     made = []
     for name, values in asked.callbacks(asked.steps_between(per_step)):
-        params = recipe.registry.params("run_callback", name, values, f"{recipe.path}: kormo.evaluation.{name}")
+        params = recipe.registry.params("run_callback", name, values, f"{recipe.path}: kormo.monitor.{name}")
         made.append(recipe.registry.load("run_callback", name)(params))
     return made
 

@@ -179,47 +179,47 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
 # ---- the recipe -----------------------------------------------------------------------------------------------------
 
 
-def recipe(folder: Path, evaluation: dict[str, Any] | None, **change: Any) -> Any:
-    kormo = {"workspace": str(folder / "artifacts"), "evaluation": evaluation}
+def recipe(folder: Path, monitor: dict[str, Any] | None, **change: Any) -> Any:
+    kormo = {"workspace": str(folder / "artifacts"), "monitor": monitor}
     path = folder / "recipe.yml"
     path.write_text(yaml.safe_dump(merged(merged(RECIPE, {"output_dir": str(folder / "out"), "kormo": kormo}), change)))
     return load_recipe(path)
 
 
 @pytest.mark.parametrize(
-    ("evaluation", "named"),
+    ("monitor", "named"),
     [
-        ({}, "kormo.evaluation"),
-        ({"every_steps": 2, "every_tokens": 100}, "kormo.evaluation"),
-        ({"every_steps": 0}, "kormo.evaluation.every_steps"),
-        ({"every_steps": 2, "held_out": {"documnets": 3}}, "kormo.evaluation.held_out.documnets"),
-        ({"every_steps": 2, "collapse": {"prompts": {"ko": []}}}, "kormo.evaluation.collapse.prompts"),
+        ({}, "kormo.monitor"),
+        ({"every_steps": 2, "every_tokens": 100}, "kormo.monitor"),
+        ({"every_steps": 0}, "kormo.monitor.every_steps"),
+        ({"every_steps": 2, "held_out": {"documnets": 3}}, "kormo.monitor.held_out.documnets"),
+        ({"every_steps": 2, "collapse": {"prompts": {"ko": []}}}, "kormo.monitor.collapse.prompts"),
         ({"every_steps": 2, "unseen": {"sources": {"again": {"generator": {"name": "embedded"}}}}}, "sources.again"),
-        ({"every_steps": 2, "unseen": {"sources": {}}}, "kormo.evaluation.unseen.sources"),
+        ({"every_steps": 2, "unseen": {"sources": {}}}, "kormo.monitor.unseen.sources"),
     ],
 )
-def test_what_is_wrong_with_it_is_named(tmp_path: Path, evaluation: dict[str, Any], named: str) -> None:
+def test_what_is_wrong_with_it_is_named(tmp_path: Path, monitor: dict[str, Any], named: str) -> None:
     with pytest.raises(KormoError) as caught:
-        recipe(tmp_path, evaluation)
+        recipe(tmp_path, monitor)
     assert named in caught.value.where
 
 
 def test_without_data_of_ours_it_says_what_it_needs(tmp_path: Path) -> None:
-    for evaluation, named in (({"every_tokens": 10}, "every_tokens"), ({"every_steps": 10}, "held_out")):
+    for monitor, named in (({"every_tokens": 10}, "every_tokens"), ({"every_steps": 10}, "held_out")):
         with pytest.raises(KormoError) as caught:
-            recipe(tmp_path, evaluation, kormo={"data": None, "global_batch": None}, datasets=[{"path": "x"}])
+            recipe(tmp_path, monitor, kormo={"data": None, "global_batch": None}, datasets=[{"path": "x"}])
         assert named in caught.value.where
 
 
 def test_tokens_between_looks_are_whole_steps(tmp_path: Path) -> None:
-    asked = recipe(tmp_path, {"every_tokens": 5000}).block.evaluation
+    asked = recipe(tmp_path, {"every_tokens": 5000}).block.monitor
     assert asked.steps_between(8 * 128) == 5 and asked.steps_between(10**9) == 1
 
 
 def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
     from kormo_plugins.documents import read_corpus
     from kormo_plugins.workspace.build import build_all as build
-    from kormo_plugins.workspace.monitors import evaluation, run_view
+    from kormo_plugins.workspace.monitors import monitoring, run_view
     from kormo_plugins.workspace.run import open_dataset
 
     assert DATA["mixture"]["weights"]  # every source has a share
@@ -235,7 +235,7 @@ def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
         for sample in map(dataset.sample, range(len(dataset))) for document, _, _ in sample.documents
     }  # fmt: skip
     assert drawn and drawn <= trained_ids
-    monitor = evaluation(asked)[0]
+    monitor = monitoring(asked)[0]
     view = run_view(asked, built, trainer=None)
     monitor.open(view)
     held = {(name, d.id): d.text for name, where in view.held_out.items() for d in read_corpus(where.folders[0])}

@@ -16,7 +16,7 @@ from .conftest import Lab
 
 pytestmark = pytest.mark.axolotl
 
-EVALUATION: dict[str, Any] = {
+MONITOR: dict[str, Any] = {
     "every_steps": 4,
     "held_out": {"documents": 8},
     "collapse": {"tokens": 8, "samples": 2},
@@ -31,7 +31,7 @@ def looked(lab: Lab, trained: Any) -> Path:
     for name, text in (("ko", "사람이 쓴 글입니다. " * 30), ("en", "Someone wrote this by hand. " * 30)):
         (people / f"{name}.jsonl").write_text(json.dumps({"id": name, "text": text}, ensure_ascii=False) + "\n")
     unseen = {"sources": {"people": {"reader": {"name": "folder", "path": str(people)}}}, "held_out": {"documents": 0}}
-    result = lab.train("looked", change={"kormo": {"evaluation": {**EVALUATION, "unseen": unseen}}})
+    result = lab.train("looked", change={"kormo": {"monitor": {**MONITOR, "unseen": unseen}}})
     assert result.returncode == 0, result.stderr[-4000:]
     return lab.out("looked")
 
@@ -69,7 +69,7 @@ def test_the_run_leaves_a_page_and_what_it_is_made_of(looked: Path) -> None:
 @pytest.mark.soak
 def test_two_ranks_measure_what_one_does(lab: Lab, trained: Any, looked: Path) -> None:
     for name, extra in (("ddp", {}), ("zero3", {"deepspeed": str(_zero3(lab.folder))})):
-        path = lab.recipe(f"look-{name}", kormo={"evaluation": EVALUATION}, micro_batch_size=2, **extra)
+        path = lab.recipe(f"look-{name}", kormo={"monitor": MONITOR}, micro_batch_size=2, **extra)
         words = ("--launcher", "torchrun", "--", "--nproc_per_node=2", "--master_port", str(_free_port()))
         result = lab.axolotl("train", str(path), *words)
         assert result.returncode == 0, result.stderr[-4000:]
