@@ -22,6 +22,7 @@ from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
+from kormo_plugins.workspace import kernels
 from kormo_plugins.workspace import run as run_folder
 from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
 from kormo_plugins.workspace.build import Built, build_all, say
@@ -78,7 +79,7 @@ class KormoPlugin(BasePlugin):
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         world_size = cpu_ranks.world_size()
         axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
-        run_folder.refuse_leaking_attention(recipe)
+        run_folder.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
         if not preprocess:
             run_folder.refuse_long_build(recipe, world_size)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
@@ -91,8 +92,9 @@ class KormoPlugin(BasePlugin):
 
     def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
         cfg.pop("extends", None)
-        for key, value in {**recipe.resolved.values, **values}.items():
-            cfg[key] = value
+        for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
+            if key != "plugins":  # adopted already
+                cfg[key] = value
         cfg["axolotl_config_path"] = str(run_folder.resolved_path(recipe))
 
     def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
@@ -104,7 +106,7 @@ class KormoPlugin(BasePlugin):
         values = axolotl_values(recipe, None)
         values.pop("gradient_accumulation_steps", None)
         run_folder.register_architectures(recipe)
-        self._apply(cfg, recipe, {**values, "base_model": model})
+        self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
 
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
@@ -112,7 +114,7 @@ class KormoPlugin(BasePlugin):
         Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed.
         """
         manager = PluginManager.get_instance()
-        wanted = list(recipe.get("plugins", []))
+        wanted = list(dict.fromkeys([*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]))
         added: list[BasePlugin] = []
         plugins = manager.plugins.copy()
         for name in wanted:
@@ -152,11 +154,21 @@ class KormoPlugin(BasePlugin):
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
 
     def pre_model_load(self, cfg: Any) -> None:
-        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it."""
-        from kormo_plugins.training import private
+        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
+        from kormo_plugins.training import private, progress
 
+        if cfg.rl:
+            private.no_second_model()
+        progress.quiet_libraries()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
+        if self.recipe is not None:
+            try:
+                for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+                    if rank() == 0:
+                        say(line)
+            except KormoError as error:
+                stop(error)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
@@ -182,25 +194,39 @@ class KormoPlugin(BasePlugin):
         recipe = self.recipe
         if recipe is None or recipe.data is None:
             return None
-        collate = run_folder.make_collator(recipe)
+        collate = run_folder.make_collator(recipe, self.built)
         return (lambda tokenizer=None, **kwargs: collate), {}
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Hands the recipe to our trainer."""
-        from kormo_plugins.training.trainer import KormoTrainer
+        from kormo_plugins.training.trainer import RunMixin
 
-        if self.recipe is not None and isinstance(trainer, KormoTrainer):
+        if self.recipe is not None and isinstance(trainer, RunMixin):
             objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """`metrics.jsonl`, and the callbacks that the recipe names."""
-        return run_folder.callbacks(self.recipe) if self.recipe is not None else []
+        """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
+        if self.recipe is None:
+            return []
+        from kormo_plugins.training.guest import Guest
+        from kormo_plugins.training.progress import replace_bars
+        from kormo_plugins.training.trainer import RunMixin
+        from kormo_plugins.workspace.monitors import watchers
+
+        try:
+            made = watchers(self.recipe, self.built, trainer, run_folder.callbacks(self.recipe))
+        except KormoError as error:
+            stop(error)
+        ours = isinstance(trainer, RunMixin)
+        guest = [] if ours else [Guest(run_folder.settings(self.recipe, self.built), stop)]
+        return [replace_bars(trainer), *made, *guest]
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
         if self.recipe is None or rank() != 0:
             return
+        kernels.release(self.recipe)  # what follows runs on the CPU
         try:
             run_folder.finish(self.recipe, self.built)
         except KormoError as error:

@@ -12,11 +12,27 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 
+LONGEST_DENSE = 1024
+"""Row length up to which a dense mask on a GPU is let pass: a megabyte for each row."""
+
 BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
 """Backends that isolate by positions that restart, at any batch size."""
 
 
-def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: int, context_parallel: int = 1) -> None:
+ONE_DOCUMENT = frozenset({"pad"})
+"""Packings that put no two documents into one row."""
+
+
+def check_isolation(
+    collator: str,
+    params: Any,
+    attention: str,
+    *,
+    micro_batch: int,
+    context_parallel: int = 1,
+    packing: str = "best_fit",
+    row_length: int = 0,
+) -> None:
     """Refuses a recipe whose documents would see each other although its collator says that they do not.
 
     Args:
@@ -25,18 +41,16 @@ def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: 
         attention: `attn_implementation`.
         micro_batch: rows that go through the model together.
         context_parallel: devices that share one row.
+        packing: name of the packing.
+        row_length: tokens of a row; 0: not known.
     Raises:
         KormoError: names the key to change.
     """
+    if context_parallel > 1:
+        _check_shared_rows(collator, params, attention, context_parallel, packing, row_length)
+        return
     if collator not in ("document_mask", "flex"):
         return
-    if context_parallel > 1:
-        raise KormoError(
-            "context_parallel_size",
-            str(context_parallel),
-            "ring attention knows rows, not documents: they would see each other",
-            "set it to 1, or train on rows of one document with the packing `pad` and the collator `causal`",
-        )
     flash = "flash" in attention
     if collator == "flex" and attention != "flex_attention":
         why, fix = "only flex_attention reads a block mask", "use it, or the collator `document_mask`"
@@ -50,3 +64,69 @@ def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: 
     else:
         return
     raise KormoError("attn_implementation", attention, why, fix)
+
+
+def _check_shared_rows(collator: str, params: Any, attention: str, devices: int, packing: str, row_length: int) -> None:
+    """Context parallelism: right where one document fills each row, whatever the collator; refused elsewhere.
+
+    Ring attention hands keys and values around under one causal mask for the whole row. A row of one document needs
+    no other: the padding behind it is seen by nothing that is predicted.
+    """
+    where, what = "context_parallel_size", str(devices)
+    if packing not in ONE_DOCUMENT:
+        raise KormoError(
+            where, f"{what} with the packing {packing}",
+            "ring attention knows rows, not documents: those of one row would see each other",
+            "set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
+        )  # fmt: skip
+    if collator == "flex" or getattr(params, "cu_seqlens", False):
+        raise KormoError(
+            where, f"{what} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
+            "its borders are those of whole rows, and each device holds a part of one",
+            "use the collator `document_mask` without cu_seqlens",
+        )  # fmt: skip
+    if "flash_attention_2" not in attention:
+        raise KormoError(
+            "attn_implementation", f"{attention} with context_parallel_size {devices}",
+            "only flash_attention_2 has a ring", "set attn_implementation: flash_attention_2",
+        )  # fmt: skip
+    if row_length % devices:
+        raise KormoError(
+            where, f"{what} with rows of {row_length} tokens", "the devices could not share a row evenly",
+            "take a divisor of sequence_len",
+        )  # fmt: skip
+
+
+def check_dense_masks(
+    collator: str, attention: str, *, varlen: bool, compute: str, row_length: int, micro_batch: int
+) -> str | None:
+    """Refuses a recipe that would keep documents apart on a GPU by dense masks over long rows.
+
+    transformers turns positions into a mask [rows, 1, row_length, row_length]: its memory and the attention's
+    arithmetic grow with the square of the row, and no flash kernel takes it. Called where there is a GPU.
+
+    Args:
+        collator: name of the collator; only ours are judged.
+        attention: `attn_implementation`.
+        varlen: `sdpa_varlen`, torch's variable-length attention, which runs in half precision.
+        compute: dtype of matrix products.
+        row_length: tokens of a row.
+        micro_batch: rows that go through the model together.
+    Returns:
+        a line to log for short rows, where a dense mask is no harm; None if there is none.
+    Raises:
+        KormoError: names the keys to change.
+    """
+    dense = attention == "eager" or (attention == "sdpa" and not (varlen and compute == "bfloat16"))
+    if collator != "document_mask" or not dense:
+        return None
+    size = micro_batch * row_length**2 / 1e6
+    if row_length <= LONGEST_DENSE:
+        return f"attention: dense masks of {size:,.1f} MB keep documents apart; longer rows want sdpa_varlen: true"
+    bfloat16 = "" if compute == "bfloat16" else ", and kormo.precision.compute: bfloat16, which it needs"
+    raise KormoError(
+        "attn_implementation",
+        f"{attention} over rows of {row_length:,} tokens, on a GPU",
+        f"documents would be kept apart by dense masks ({size:,.0f} MB), at the cost of attention over the whole row",
+        f"set attn_implementation: sdpa with sdpa_varlen: true{bfloat16}, or use flash_attention_2",
+    )

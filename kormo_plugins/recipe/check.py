@@ -29,7 +29,6 @@ MEANT = {
 """Keys of other programs, and what they are called here."""
 
 PLUGIN_OF = {
-    "liger_": "axolotl.integrations.liger.LigerPlugin",
     "cut_cross_entropy": "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",
 }
 """Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
@@ -81,6 +80,8 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
 def _meant(name: str, fault: Fault, view: SchemaView) -> str:
     if name == fault.key and name in MEANT:
         return f"remove it: {MEANT[name]}"
+    if name == fault.key and name.startswith("liger_"):
+        return "remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`"
     for beginning, plugin in PLUGIN_OF.items():
         if name == fault.key and name.startswith(beginning) and not any(k.startswith(beginning) for k in view.keys):
             return f"list {plugin} under `plugins`"

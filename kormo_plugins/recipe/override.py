@@ -24,7 +24,7 @@ from kormo_plugins.recipe.check import shown
 from kormo_plugins.recipe.json_types import Schema, faults, name_of, object_schema
 from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
 from kormo_plugins.recipe.paths import from_here
-from kormo_plugins.recipe.resolve import COMMAND_LINE, ENVIRONMENT_BLOCK, UNITED, Resolved, resolve
+from kormo_plugins.recipe.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
 from kormo_plugins.recipe.schema import KormoBlock
 from kormo_plugins.recipe.yaml_file import read_value
 from kormo_plugins.registry import resolve as load_object
@@ -114,7 +114,9 @@ def recipe_yaml(values: Mapping[str, Any]) -> str:
         return plain
 
     Dumper.add_representer(str, text)
-    escaped = _escaped(values, ENVIRONMENT_BLOCK)
+    escaped: Any = values
+    for block in ENVIRONMENT_BLOCKS:
+        escaped = _escaped(escaped, block)
     written: str = yaml.dump(escaped, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
     return written
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,23 @@ class Decay:
 
 
 @dataclass(frozen=True)
+class Spike:
+    """What counts as a spike of the loss; see `training/watch.py`."""
+
+    window: int = 128
+    sigmas: float = 6.0
+    factor: float = 1.5
+
+
+@dataclass(frozen=True)
+class StopOn:
+    """What stops a run."""
+
+    nan: bool = True
+    spike: Spike | None = Spike()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the training room needs to know of a recipe.
 
@@ -42,6 +59,11 @@ class Settings:
         generation: generation settings that every saved checkpoint must carry.
         record: hashes and seeds that identify the run; a resume must find them unchanged.
         sources: names of the sources, indexed by the `sources` column of a batch.
+        languages: the language of each source.
+        stop_on: what stops the run.
+        batch: describes the global batch of a step (from 0) as `kormo data batch` does; None: the rows are not ours.
+        zero_stage: ZeRO stage of DeepSpeed; None: the recipe does not use it.
+        milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
     """
 
     output_dir: Path
@@ -56,3 +78,20 @@ class Settings:
     generation: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    stop_on: StopOn = StopOn()
+    batch: Callable[[int], Mapping[str, Any]] | None = None
+    zero_stage: int | None = None
+    milestone_tokens: int | None = None
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a global batch, padding included; 0 if it is not known."""
+        return (self.global_batch or 0) * self.sequence_len if self.steps is not None else 0
+
+    def is_milestone(self, step: int) -> bool:
+        """Whether the checkpoint after this step is kept for good."""
+        every, tokens = self.milestone_tokens, self.tokens_per_step
+        if not every or not tokens:
+            return False
+        return step * tokens // every > (step - 1) * tokens // every

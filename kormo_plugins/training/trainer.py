@@ -1,13 +1,16 @@
-"""The Trainer that recipes get: Axolotl's, with six things put right.
+"""The Trainer that recipes get: Axolotl's, with nine things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
 2. The sampler starts where the run stopped (`sampler.py`).
 3. Weight decay reaches what the recipe says (`optimizer.py`).
 4. After the first step, the dtypes of the real tensors are compared with the recipe (`precision.py`).
-5. A checkpoint gets its completeness marker last, when all ranks have written (`checkpoint.py`), and says the
-   truth about itself (`saved_config.py`).
+5. A checkpoint gets its completeness marker last, when all ranks have written (`saving.py`), and says the truth
+   about itself (`saved_config.py`); DeepSpeed's are read by another number of ranks too (`universal.py`).
 6. One process writes the final model.
+7. A loss that is NaN or a spike ends the run before the optimizer's step (`watch.py`).
+8. A log says what the step was made of: loss by source and language, tokens, speed (`metrics.py`).
+9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -16,19 +19,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
-from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.training import precision, private
-from kormo_plugins.training.checkpoint import MARKER, mark_complete
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training import precision, private, universal, watch
+from kormo_plugins.training.checkpoint import MARKER, checkpoints, step_of
+from kormo_plugins.training.metrics import Meter, logs_next
+from kormo_plugins.training.milestones import SaveMilestones
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
+from kormo_plugins.training.preemption import Preemption
+from kormo_plugins.training.ranks import Ranks
 from kormo_plugins.training.sampler import OffsetSampler
-from kormo_plugins.training.saved_config import restore
+from kormo_plugins.training.saving import save_whole
 from kormo_plugins.training.settings import Settings
+from kormo_plugins.training.suspects import row_means
 
 Objective = Callable[[Any, dict[str, Any], Any, Any], tuple[Any, Any]]
 
@@ -38,28 +48,38 @@ class ObjectiveMixin(Trainer):
 
     kormo: Settings | None = None
     objective: Objective | None = None
+    meter: Meter | None = None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The objective's loss, scaled by the number of ranks: DDP and ZeRO average gradients over ranks, while
         the sum over tokens was divided by the tokens of all of them."""
-        inputs.pop("sources", None)
+        sources = inputs.pop("sources", None)
         if self.objective is None or self.compute_loss_func is not None or self.label_smoother is not None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         params = self.kormo.objective_params if self.kormo else None
         loss, outputs = self.objective(model, inputs, num_items_in_batch, params)
+        if self.meter is not None and model.training:
+            self.meter.end(inputs, outputs, sources)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
 
-class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
-    """Axolotl's trainer for causal language models, made exact. `configure` is called before `train`."""
+class RunMixin(Trainer):
+    """What every run of ours needs, above whichever trainer of Axolotl. `configure` is called before `train`."""
 
     args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
+    kormo: Settings | None = None
+    objective: Objective | None = None
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
+    _ranks: Ranks | None = None
+    _step_loss: Any = None
+    _step_batches: tuple[dict[str, Any], ...] = ()
+    _watch: watch.Watch | None = None
+    meter: Meter | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
         """Hands over the recipe; called once, when Axolotl has built the trainer.
@@ -68,20 +88,34 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             stop: ends the process with a KormoError's message.
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
-        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
-        self.model_accepts_loss_kwargs = True
+        self._watch = watch.Watch(settings.stop_on)
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder.
             setattr(self.model, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
-        if self.kormo is not None and self.is_world_process_zero():
-            (self.kormo.output_dir / MARKER).unlink(missing_ok=True)  # the final model will be written anew
-        try:
+        if self.kormo is None:
             return super().train(*args, **kwargs)
+        if self.is_world_process_zero():
+            for name in (MARKER, watch.FILE):  # the final model will be written anew
+                (self.kormo.output_dir / name).unlink(missing_ok=True)
+        self._ranks = Ranks()
+        preemption = Preemption(self._ranks)
+        self.add_callback(preemption)
+        self.add_callback(SaveMilestones(self.kormo))
+        preemption.start()
+        try:
+            private.refuse_other_engine(self, self.kormo.zero_stage)
+            with private.checkpoints_loaded_by(universal.load):
+                result = super().train(*args, **kwargs)
+            if preemption.signal and self.state.global_step < self.state.max_steps:
+                preemption.leave(self.kormo.output_dir, self.state.global_step)
+            return result
         except KormoError as error:
             self._stop(error)
+        finally:
+            preemption.stop()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
@@ -122,18 +156,63 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             self._precision_checked = True
             if not private.is_quantized(self.model):
                 precision.check(self.kormo.precision, precision.observe(self.model, self.optimizer))
-        return super().training_step(model, inputs, num_items_in_batch)
+        if self.meter is not None:
+            self.meter.begin(inputs, logs_next(self.args, self.state))
+        self._step_batches = (*self._step_batches, inputs)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._step_loss = loss if self._step_loss is None else self._step_loss + loss
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The gradient's norm; the last moment before the optimizer's step, so the step is judged here."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self._watch is not None and self.kormo is not None:
+            if not self._watch.losses:  # a resumed run knows what was ordinary from its log
+                self._watch.remember(line["loss"] for line in self.state.log_history if "loss" in line)
+            self._judge(self._watch, self.kormo, norm)
+        self._step_loss, self._step_batches = None, ()
+        return norm
+
+    def _judge(self, judge: watch.Watch, settings: Settings, norm: Any) -> None:
+        known = 0.0 if norm is None else norm  # DeepSpeed may have none
+        mine = torch.stack([self._step_loss.float(), torch.as_tensor(known, device=self._step_loss.device).float()])
+        loss, grad_norm = self.accelerator.reduce(mine, "mean").tolist()
+        reason = judge.judge(loss, grad_norm)
+        if reason is None:
+            return
+        step, batch = self.state.global_step, None
+        rows = row_means(self, self.meter.losses, self._step_batches) if self.meter and settings.batch else None
+        if self.is_world_process_zero():
+            batch = watch.with_losses(settings.batch(step), rows) if settings.batch else None
+            watch.write_report(
+                settings.output_dir, step=step, reason=reason, loss=loss, grad_norm=grad_norm,
+                losses_before=list(judge.losses), batch=batch,
+            )  # fmt: skip
+        last = max(checkpoints(settings.output_dir), key=step_of, default=None)
+        raise watch.stopped(settings.output_dir, step, settings.steps, reason, batch, last.name if last else None)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds what the meter measured, for every tracker; called on all ranks."""
+        if self.meter is not None and "loss" in logs:
+            logs.update(self.meter.collect(self.state.global_step, partial(self.accelerator.reduce, reduction="sum")))
+        super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.kormo is None or self._ranks is None:
+            return super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero() and self.kormo is not None:
-                restore(folder, self.kormo.special, self.kormo.generation)
-                mark_complete(folder, self.state.global_step)
-        except OSError as error:
-            raise disk_error(error, folder.parent) from error
-        except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
-            raise private.disk_error_in(error, folder.parent) or error from error
-        self.accelerator.wait_for_everyone()
+        save = partial(super()._save_checkpoint, model, trial)
+        save_whole(self, self.kormo, self._ranks, folder, save)
+
+
+class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
+    """Axolotl's trainer for causal language models, made exact."""
+
+    def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
+        """As in `RunMixin`; and the loss is summed over tokens."""
+        super().configure(settings, objective, stop)
+        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
+        self.model_accepts_loss_kwargs = True
+        self.meter = Meter(
+            settings, self.accelerator.unwrap_model(self.model), self.args.device, self.accelerator.num_processes
+        )

@@ -1,0 +1,127 @@
+"""The progress of training: a bar on a terminal, whole lines in a log file.
+
+A bar rewrites its line with carriage returns, which a log file keeps all of. So where stderr is no terminal, a line
+is written every `FIRST` seconds at the beginning and every hundredth of the time that has passed later, at most
+every `LAST` seconds: some hundreds of lines for a run of a day as for one of a month.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import deque
+from typing import Any, TextIO
+
+from transformers import TrainerCallback
+
+FIRST, LAST = 10.0, 600.0
+"""Shortest and longest time between two lines of a log, in seconds."""
+
+TERMINAL = 0.2
+"""Seconds between two pictures of the bar."""
+
+RECENT = 60
+"""Steps that the estimate of the time left looks back on."""
+
+
+class Progress(TrainerCallback):
+    """Shows how far the training is; on the main process only.
+
+    Args:
+        stream: where to; stderr by default.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        self._start = self._shown = time.monotonic()
+        self._logs: dict[str, float] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the clock where a resumed run starts."""
+        self._start = self._shown = time.monotonic()
+        self._recent.clear()
+        self._recent.append((self._start, state.global_step))
+        if state.is_world_process_zero:
+            self._show(state)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Remembers what to show."""
+        self._logs |= {key: logs[key] for key in ("loss", "tokens_per_second", "mfu") if key in logs} if logs else {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Shows the state, if it is time to."""
+        now = time.monotonic()
+        self._recent.append((now, state.global_step))
+        every = TERMINAL if self.terminal else min(max(FIRST, (now - self._start) / 100), LAST)
+        last = state.global_step >= state.max_steps  # shown when it is logged
+        if state.is_world_process_zero and not last and now - self._shown >= every:
+            self._shown = now
+            self._show(state)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The last state stays."""
+        if state.is_world_process_zero:
+            self._show(state)
+            if self.terminal:
+                self._write("\n")
+
+    def text(self, step: int, steps: int) -> str:
+        """`step 120 of 160 (75%), loss 3.912, 16,410 tokens/s, 0:38 left`."""
+        parts = [f"step {step:,} of {steps:,} ({100 * step // max(steps, 1)}%)"]
+        if "loss" in self._logs:
+            parts.append(f"loss {self._logs['loss']:.4g}")
+        if "tokens_per_second" in self._logs:
+            parts.append(f"{self._logs['tokens_per_second']:,.0f} tokens/s")
+        if "mfu" in self._logs:
+            parts.append(f"MFU {self._logs['mfu']:.1%}")
+        (then, before), (now, after) = self._recent[0], self._recent[-1]
+        if step >= steps:
+            parts.append(f"{clock(time.monotonic() - self._start)} in all")
+        elif after > before:
+            parts.append(f"{clock((now - then) / (after - before) * (steps - step))} left")
+        return ", ".join(parts)
+
+    def _show(self, state: Any) -> None:
+        text = self.text(state.global_step, state.max_steps)
+        if not self.terminal:
+            return self._write(f"kormo: {text}\n")
+        width = shutil.get_terminal_size().columns
+        cells = max(0, min(30, width - len(text) - 4))
+        filled = cells * state.global_step // max(state.max_steps, 1)
+        self._write(f"\r\x1b[2K{'█' * filled}{'░' * (cells - filled)} {text}"[: width + 4])
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()
+
+
+def clock(seconds: float) -> str:
+    """`0:38`, `2:05:09`, `3 d 2:05:09`."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    text = f"{hour}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+    return f"{days} d {text}" if days else text
+
+
+def replace_bars(trainer: Any) -> Progress:
+    """Takes the trainer's own bars and printed dictionaries away; returns what comes in their place."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    for kind in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(kind)
+    return Progress()
+
+
+def quiet_libraries() -> None:
+    """Where stderr is a log file, the bars of transformers and datasets (loading weights, mapping rows) are off."""
+    if sys.stderr.isatty():
+        return
+    import datasets
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -1,0 +1,152 @@
+"""Real runs that end early, and real runs with fused kernels."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kormo_plugins.training.checkpoint import checkpoints, fault
+from kormo_plugins.training.metrics import read_metrics
+
+from .conftest import Lab
+
+pytestmark = pytest.mark.axolotl
+
+HARM = '''
+import os
+from kormo_plugins import Component, hookimpl
+from kormo_plugins.training.objective import next_token
+
+calls = 0
+
+def harmed(model, inputs, num_items_in_batch, params):
+    """Next-token prediction whose loss is NaN in one micro-batch of one rank."""
+    global calls
+    loss, outputs = next_token(model, inputs, num_items_in_batch, params)
+    calls += 1
+    if calls == int(os.environ["KORMO_HARM"]) and os.environ.get("RANK", "0") == os.environ.get("KORMO_HARMED", "0"):
+        loss = loss * float("nan")
+    return loss, outputs
+
+@hookimpl
+def kormo_objectives():
+    yield Component("harmed", load=harmed, summary="goes wrong")
+'''
+NO_END: dict[str, Any] = {"export": False, "samples": {"prompts": []}}
+
+
+def harmed(lab: Lab, name: str) -> Path:
+    """A recipe whose loss goes wrong in its `KORMO_HARM`th micro-batch of 4 rows (8 a step)."""
+    (lab.folder / "harm_plugin.py").write_text(HARM)
+    kormo = {**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}}
+    return lab.recipe(name, kormo=kormo, use_tensorboard=True)
+
+
+@pytest.fixture(scope="module")
+def nan(lab: Lab, trained: Any) -> Any:
+    """A run whose sixth step has a NaN."""
+    return lab.axolotl("train", str(harmed(lab, "nan")), "--launcher", "python", KORMO_HARM="12")
+
+
+def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
+    done = nan
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("step 6 of 8\n  found:  loss nan") == 1
+    out = lab.out("nan")
+    report = json.loads((out / "stopped.json").read_text())
+    assert report["step"] == 5 and len(report["losses_before"]) == 5
+    told = subprocess.run(
+        ["kormo", "data", "batch", str(lab.folder / "nan.yml"), "--step", "5", "--json"],
+        cwd=lab.folder, env=lab.environ(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    keys = ("index", "source", "row", "documents")
+    told_samples, kept = (
+        sorted([sample[key] for key in keys] for sample in samples)
+        for samples in (json.loads(told.stdout)["samples"], report["batch"]["samples"])
+    )
+    assert told_samples == kept
+    losses = [sample["loss"] for sample in report["batch"]["samples"]]
+    assert losses == sorted(losses, reverse=True) and 4 < losses[-1] < losses[0] < 8
+    assert report["batch"]["samples"][0]["documents"][0]["id"] in done.stderr
+    assert [folder.name for folder in checkpoints(out)] == ["checkpoint-4"] and fault(out / "checkpoint-4") is None
+    assert not (out / "model.safetensors").exists()
+    lines = [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_tracker_sees_what_the_file_has(lab: Lab, nan: Any) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folders = {str(path.parent) for path in lab.out("nan").rglob("events.out.tfevents.*")}
+    assert len(folders) == 1
+    events = reader.EventAccumulator(folders.pop()).Reload()
+    line = next(line for line in read_metrics(lab.out("nan") / "metrics.jsonl") if line["step"] == 5)
+    for key in ("loss", "grad_norm", "loss/source/korean", "loss/language/en", "tokens", "sample", "tokens_per_second"):
+        assert events.Scalars(f"train/{key}")[-1].value == pytest.approx(line[key], rel=1e-6), key
+
+
+def test_a_log_of_a_run_is_lines(lab: Lab, trained: Any) -> None:
+    assert "\r" not in trained.stderr + trained.stdout
+    assert re.search(r"kormo: step 8 of 8 \(100%\), loss \d\.\d+, [\d,]+ tokens/s, 0:\d\d in all\n", trained.stderr)
+    last = read_metrics(lab.out("base") / "metrics.jsonl")[7]
+    tokens = {name: last[f"predicted/source/{name}"] for name in ("korean", "english")}
+    mean = sum(last[f"loss/source/{name}"] * count for name, count in tokens.items()) / sum(tokens.values())
+    assert mean == pytest.approx(last["loss"], rel=1e-5)
+    assert last["loss/language/ko"] == last["loss/source/korean"] and last["sample"] == 64
+
+
+@pytest.mark.soak
+def test_a_nan_on_one_of_two_ranks_ends_both(lab: Lab, trained: Any, nan: Any) -> None:
+    path = harmed(lab, "nan2")
+    done = lab.axolotl(
+        "train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--rdzv_backend=c10d",
+        "--rdzv_endpoint=127.0.0.1:0", KORMO_HARM="6", KORMO_HARMED="1", OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.count("step 6 of 8\n  found:  loss nan") == 1, done.stderr[-3000:]
+    assert [folder.name for folder in checkpoints(lab.out("nan2"))] == ["checkpoint-4"]
+    one = read_metrics(lab.out("base") / "metrics.jsonl")[:5]
+    two = [line for line in read_metrics(lab.out("nan2") / "metrics.jsonl") if "loss" in line]
+    keys = [key for key in one[0] if key.startswith(("loss", "predicted", "batch_loss", "tokens"))]
+    keys.remove("tokens_per_second")
+    for ours, theirs in zip(one, two, strict=True):
+        assert [theirs[key] for key in keys] == pytest.approx([ours[key] for key in keys], rel=1e-5)
+    rows = [
+        {sample["index"]: sample["loss"] for sample in report["batch"]["samples"]}
+        for report in (json.loads((lab.out(name) / "stopped.json").read_text()) for name in ("nan", "nan2"))
+    ]
+    assert rows[0] == pytest.approx(rows[1], rel=1e-4)
+
+
+SHIM = """
+import liger_kernel.ops.rms_norm as module
+import triton.language as tl
+
+module.rsqrt = lambda x: tl.math.rsqrt(x)  # the interpreter has no libdevice
+"""
+
+
+@pytest.mark.soak
+def test_a_run_with_fused_kernels_is_the_same_run(lab: Lab, trained: Any) -> None:
+    """`axolotl train` with all of Liger in Triton's interpreter, the export and the samples included."""
+    (lab.folder / "shim_plugin.py").write_text(SHIM)
+    change = {"max_steps": 3, "micro_batch_size": 1, "kormo": {"global_batch": 2, "plugins": ["shim_plugin"]}}
+    kernels = {**change, "kormo": {**change["kormo"], "kernels": [{"name": "liger"}]}}
+    assert lab.train("unfused", change=change).returncode == 0
+    done = lab.train("fused", change=kernels, TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stderr.count("kormo: kernels: liger for kormo: rms_norm, rope, swiglu, fused_linear_cross_entropy") == 1
+    assert "logits compared, equal" in done.stderr and "서울은 ▸" in done.stdout
+    plain, fused = (
+        [line for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
+        for name in ("unfused", "fused")
+    )
+    keys = [key for key in plain[0] if key.startswith(("loss", "predicted", "batch_loss", "grad_norm"))]
+    assert len(plain) == 3 and {"loss/source/korean", "loss/language/en", "batch_loss"} <= set(keys)
+    for ours, theirs in zip(plain, fused, strict=True):
+        assert [theirs[key] for key in keys] == pytest.approx([ours[key] for key in keys], rel=1e-5)
