@@ -33,7 +33,7 @@ CHOICES = {
 }  # fmt: skip
 """Model and field -> the kind of component that is chosen there by name."""
 
-DATA = (("KormoBlock", "data"), ("Evaluation", "unseen"))
+DATA = (("KormoBlock", "data"), ("Monitor", "unseen"))
 """Model and field -> where a dataset recipe stands."""
 
 FILES = (*DATA, ("TokenizerChoice", "train"))
@@ -86,7 +86,9 @@ def _models(components: Registry) -> dict[str, Schema]:
     from kormo_plugins.mixture.params import MixtureRecipe
 
     models = (KormoBlock, CorpusRecipe, MixtureRecipe)
-    _, found = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    _, found = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_generator()
+    )
     definitions: dict[str, Schema] = found["$defs"]
     for schema in definitions.values():
         schema.pop("required", None)
@@ -101,6 +103,24 @@ def _models(components: Registry) -> dict[str, Schema]:
         if model in definitions:
             definitions[model]["properties"][field]["anyOf"].append({"type": "string"})
     return definitions
+
+
+def _generator() -> Any:
+    """Pydantic's generator, for which a model that first makes a mapping of what it is given may be given text too."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Generator(GenerateJsonSchema):
+        def function_before_schema(self, schema: Any) -> Schema:
+            return {"anyOf": [super().function_before_schema(schema), {"type": "string"}]}
+
+        def model_schema(self, schema: Any) -> Schema:
+            made = super().model_schema(schema)
+            closed = made.pop("additionalProperties", None) if "anyOf" in made else None
+            if closed is not None:  # said of the mapping, not of the text
+                made["anyOf"][0]["additionalProperties"] = closed
+            return made
+
+    return Generator
 
 
 def _choose(field: Schema, choice: Schema) -> None:
@@ -158,7 +178,7 @@ def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str,
     from pydantic.errors import PydanticInvalidForJsonSchema
 
     try:
-        found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
+        found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
     except PydanticInvalidForJsonSchema:
         return dict(object_schema(model, definitions)["properties"])
     for name, inner in found.pop("$defs", {}).items():
