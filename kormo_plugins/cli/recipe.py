@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kormo_plugins.recipe.shares import Counted
 
 COMMENT_COLUMN = 48
+FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation")
 
 
 @click.group()
@@ -150,7 +151,7 @@ def _counted(recipe: Recipe) -> dict[str, Counted] | None:
 
 
 @recipe.command()
-@click.option("--kind", type=click.Choice(["recipe", "data", "tokenizer"]), default="recipe", show_default=True)
+@click.option("--kind", type=click.Choice(FILE_KINDS), default="recipe", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
 @click.option("--mark", "places", type=click.Path(path_type=Path, exists=True), multiple=True, metavar="PATH",
               help="Write all schemas into .kormo/, and their line into the recipes in PATH.")  # fmt: skip
@@ -166,21 +167,33 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
     import json
 
     from kormo_plugins.recipe import modeline
-    from kormo_plugins.recipe.json_schema import json_schema
-    from kormo_plugins.registry import registry
 
     if places:
-        for path in modeline.write_schemas(registry(modules)):
+        for path in modeline.write_schemas({name: schema_of(name, modules) for name in FILE_KINDS}):
             click.echo(f"{path}: written", err=True)
         for path in modeline.files_in(places):
             if modeline.mark(path):
                 click.echo(f"{path}: marked", err=True)
         return
-    text = json.dumps(json_schema(kind, registry(modules)), ensure_ascii=False, indent=1)
+    text = json.dumps(schema_of(kind, modules), ensure_ascii=False, indent=1)
     if out is None:
         return click.echo(text)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n", encoding="utf-8")
+
+
+def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON Schema of a kind of file, with the components of these further plugins."""
+    from kormo_plugins.recipe.json_schema import DRAFT, json_schema
+    from kormo_plugins.registry import registry
+
+    if kind == "chain":
+        from kormo_plugins.workspace.chain import ChainFile as Model
+    elif kind == "ablation":
+        from kormo_plugins.workspace.ablation_spec import AblationSpec as Model  # type: ignore[assignment]
+    else:
+        return json_schema(kind, registry(modules))
+    return {"$schema": DRAFT, **Model.model_json_schema()}
 
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kormo_plugins.recipe.json_schema import KINDS, json_schema
+from kormo_plugins.recipe.json_types import Schema
 from kormo_plugins.recipe.validate import kind_of
 from kormo_plugins.recipe.yaml_file import read_yaml
-from kormo_plugins.registry import Registry
 
 FOLDER = Path(".kormo")
 """Where the schemas are written, in the folder in which commands are given; ignored by git."""
 
 MARK = "# yaml-language-server: $schema="
 _KINDS = {"recipe": "recipe", "dataset recipe": "data", "tokenizer recipe": "tokenizer"}
-OTHERS = {"stages": "chain", "variants": "ablation"}
-"""Keys of files that are lists of recipes and have no schema."""
+LISTS = {"stages": "chain", "variants": "ablation"}
+"""Keys by which files that name several recipes are known."""
 
 
 def schema_file(kind: str) -> Path:
@@ -32,13 +31,13 @@ def schema_file(kind: str) -> Path:
     return FOLDER / f"{kind}.schema.json"
 
 
-def write_schemas(components: Registry) -> list[Path]:
-    """Writes the schema of every kind of file; returns the paths."""
+def write_schemas(schemas: Mapping[str, Schema]) -> list[Path]:
+    """Writes the schema of each kind of file; returns the paths."""
     FOLDER.mkdir(exist_ok=True)
     paths = []
-    for kind in KINDS:
+    for kind, schema in schemas.items():
         path = schema_file(kind)
-        text = json.dumps(json_schema(kind, components), ensure_ascii=False, indent=1)
+        text = json.dumps(schema, ensure_ascii=False, indent=1)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(text + "\n", encoding="utf-8")
         temporary.replace(path)
@@ -52,12 +51,11 @@ def files_in(places: Iterable[Path]) -> Iterator[Path]:
         yield from sorted(place.rglob("*.yml")) if place.is_dir() else [place]
 
 
-def kind_in(path: Path) -> str | None:
-    """Which schema a file has (`recipe`, `data`, `tokenizer`); None for a chain or an ablation."""
+def kind_in(path: Path) -> str:
+    """Which kind of file it is: `recipe`, `data`, `tokenizer`, `chain` or `ablation`."""
     own = read_yaml(path)
-    if any(key in own and "kormo" not in own for key in OTHERS):
-        return None
-    return _KINDS[kind_of(own)]
+    listed = [kind for key, kind in LISTS.items() if key in own and "kormo" not in own]
+    return listed[0] if listed else _KINDS[kind_of(own)]
 
 
 def line(path: Path, kind: str) -> str:
@@ -73,9 +71,9 @@ def marked(path: Path) -> str | None:
 
 
 def mark(path: Path) -> bool:
-    """Writes the right line into the file; False if it was there already, or the file has no schema."""
+    """Writes the right line into the file; False if it was there already."""
     kind = kind_in(path)
-    if kind is None or marked(path) == line(path, kind):
+    if marked(path) == line(path, kind):
         return False
     text = path.read_text(encoding="utf-8")
     if marked(path):

@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
+from kormo_plugins.cli.recipe import FILE_KINDS, schema_of
 from kormo_plugins.corpus.params import Choice as CorpusChoice
 from kormo_plugins.corpus.params import CorpusRecipe, Source
 from kormo_plugins.recipe import json_schema as module
 from kormo_plugins.recipe import modeline
 from kormo_plugins.recipe.axolotl_schema import EVERY
-from kormo_plugins.recipe.json_schema import CHOICES, KINDS, json_schema
+from kormo_plugins.recipe.json_schema import CHOICES, json_schema
 from kormo_plugins.recipe.schema import Choice, KormoBlock
 from kormo_plugins.recipe.yaml_file import read_yaml
 from kormo_plugins.registry import registry
@@ -40,7 +41,7 @@ def _plain() -> Iterator[None]:
 @lru_cache
 def validator(kind: str) -> Any:
     """A validator of one kind of file."""
-    schema = json.loads(json.dumps(json_schema(kind, registry())))
+    schema = json.loads(json.dumps(schema_of(kind)))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -53,8 +54,6 @@ def faults(kind: str, value: Any) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_shipped_recipe_is_valid_and_says_where_its_schema_is(path: Path) -> None:
     kind = modeline.kind_in(path)
-    if kind is None:
-        pytest.skip("a list of recipes: there is no schema for it")
     assert faults(kind, read_yaml(path)) == []
     relative = path.relative_to(ROOT)
     assert modeline.marked(path) == modeline.line(relative, kind), (
@@ -82,6 +81,8 @@ def test_every_shipped_recipe_is_valid_and_says_where_its_schema_is(path: Path) 
         ("data", {"sources": {"a": {"reader": {"name": "folder", "pth": "x"}}}}),
         ("data", {"mixture": {"name": "weighted", "weights": {"a": {"share": 1, "off": {}}}}}),
         ("tokenizer", {"name": "kormo_bpe", "vocb_size": 1}),
+        ("chain", {"name": "x", "stages": [{"name": "a", "recip": "b.yml"}]}),
+        ("ablation", {"question": "?", "base": "b.yml", "variants": {"a": {}}, "seed": [1], "measure": {}}),
     ],
 )
 def test_what_is_misspelt_is_refused(kind: str, value: Any) -> None:
@@ -136,7 +137,7 @@ def test_the_command_prints_json_alone_and_marks_files(tmp_path: Path, monkeypat
     (tmp_path / "r" / "a.yml").write_text("# mine\nkormo: {}\n", encoding="utf-8")
     (tmp_path / "r" / "d.yml").write_text(f"{modeline.MARK}wrong.json\nsources: {{}}\n", encoding="utf-8")
     run = CliRunner()
-    for kind in KINDS:
+    for kind in FILE_KINDS:
         assert json.loads(run.invoke(cli, ["recipe", "schema", "--kind", kind]).stdout)["$schema"]
     for _ in range(2):  # the second time there is nothing left to do
         assert run.invoke(cli, ["recipe", "schema", "--mark", "r"]).exit_code == 0
