@@ -114,7 +114,8 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
     if recipe.data is not None and read["share_korean"] is None:
         notes.append(f"{recipe.path}: the shares of its sources follow from their sizes, known once they are built")
     found = {
-        "parameters": cost.get("parameters"), "trainable_parameters": cost.get("trainable_parameters"), "steps": recipe.steps, "tokens": tokens, **read,
+        "parameters": cost.get("parameters"), "trainable_parameters": cost.get("trainable_parameters"),
+        "steps": recipe.steps, "tokens": tokens, **read,
         "learning_rate": landmarks(recipe), "flops": cost.get("flops"), "hours": cost.get("hours"),
         "memory_per_gpu_gb": cost.get("memory_per_gpu_gb"), "fits": cost.get("fits"),
     }  # fmt: skip
