@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.metrics_file import FILE, read_metrics
+from kormo_plugins.metrics_file import FILE as METRICS
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.workspace.artifact import write_json
 from kormo_plugins.workspace.chain import Chain
 from kormo_plugins.workspace.chain_state import weights_of
@@ -132,4 +133,4 @@ class Record:
 
 def _logged(out: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl that have a loss."""
-    return [line for line in read_metrics(out / FILE) if "loss" in line and "step" in line]
+    return [line for line in read_metrics(out / METRICS) if "loss" in line and "step" in line]
