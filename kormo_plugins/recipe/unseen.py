@@ -10,6 +10,7 @@ from kormo_plugins.recipe.resolve import Resolved
 from kormo_plugins.registry import Registry
 
 if TYPE_CHECKING:
+    from kormo_plugins.corpus.params import Source
     from kormo_plugins.recipe.schema import KormoBlock
 
 KEY = "kormo.monitor"
@@ -45,10 +46,10 @@ def unseen_data(
     unseen = parse_data(asked.unseen, components, lambda key: resolved.where(f"{KEY}.unseen{'.' * bool(key)}{key}"))
     trained = _writers(data)
     for name, source in unseen.corpus.sources.items():
-        writer = source.written_by or (source.generator.name if source.generator else "")
+        writer = _writer(source)
         if writer in trained:
             raise KormoError(
-                resolved.where(f"{KEY}.unseen.sources.{name}"), f"text written by {writer}",
+                resolved.where(f"{KEY}.unseen.sources.{name}"), f"text written by {' '.join(writer)}",
                 f"the model is trained on text of that generator (source {trained[writer]}), so this is not unseen; "
                 "what it writes with another seed is measured as held_out already",
                 "name another generator or people's text, or remove the source",
@@ -56,12 +57,22 @@ def unseen_data(
     return unseen
 
 
-def _writers(data: DataRecipe | None) -> dict[str, str]:
-    """Generator or model -> a source that it wrote."""
+def _writer(source: Source) -> tuple[str, ...]:
+    """Who wrote a source: a model, or a generator and, where it can write like several people, as which of them
+    (`style` of the embedded one, `model` of an endpoint); empty for people."""
+    if source.written_by:
+        return (source.written_by,)
+    if source.generator is None:
+        return ()
+    values = source.generator.values
+    return (source.generator.name, *(f"{key} {values[key]}" for key in ("model", "style") if key in values))
+
+
+def _writers(data: DataRecipe | None) -> dict[tuple[str, ...], str]:
+    """Writer -> a source that it wrote."""
     sources = data.corpus.sources if data is not None else {}
-    found: dict[str, str] = {}
+    found: dict[tuple[str, ...], str] = {}
     for name, source in sources.items():
-        writer = source.written_by or (source.generator.name if source.generator else "")
-        if writer:
+        if writer := _writer(source):
             found.setdefault(writer, name)
     return found

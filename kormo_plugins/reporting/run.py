@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.metrics_file import FILE as METRICS
+from kormo_plugins.metrics_file import read_metrics_file
 
 CHAIN = "chain.json"
 RECORD = "run.json"
-METRICS = "metrics.jsonl"
 _INCOMPLETE = re.compile(r"checkpoint-\d+\.incomplete")
 
 
@@ -124,25 +125,16 @@ def read_run(folder: Path) -> Run:
     run = Run(folder.name, folder)
     run.record = _json(folder / RECORD, run.warnings) or {}
     run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)
-    run.lines, run.resumes = read_metrics(folder / METRICS, run.warnings)
+    run.lines, run.resumes, broken = read_metrics_file(folder / METRICS)
+    if broken:
+        run.warnings.append(
+            f"{METRICS}: {len(broken):,} lines cannot be read (a process was killed while it wrote them)."
+        )
     run.samples = _json(folder / "samples.json", run.warnings, needed=False) or []
     run.written = last_of_each(_lines(folder / "samples.jsonl", run.warnings))
     run.evaluation = _json(folder / "evaluation.json", run.warnings, needed=False) or {}
     run.warnings += _warnings(run)
     return run
-
-
-def read_metrics(path: Path, warnings: list[str]) -> tuple[list[dict[str, Any]], list[int]]:
-    """The lines of a run, those that a resume replaced left out, and the steps of its resumes."""
-    lines: list[dict[str, Any]] = []
-    resumes: list[int] = []
-    for line in _lines(path, warnings):
-        if line.get("event") == "resume":
-            resumes.append(int(line["step"]))
-            lines = [kept for kept in lines if kept.get("step", 0) <= line["step"]]
-        else:
-            lines.append(line)
-    return lines, resumes
 
 
 def last_of_each(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.metrics_file import FILE as METRICS
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.override import changed, write
 from kormo_plugins.training.checkpoint import fault
-from kormo_plugins.training.metrics import FILE as METRICS
-from kormo_plugins.training.metrics import read_metrics
 from kormo_plugins.workspace.ablation_spec import AblationSpec, Cell, Measure
 from kormo_plugins.workspace.ablation_statistics import compare
 from kormo_plugins.workspace.artifact import write_json

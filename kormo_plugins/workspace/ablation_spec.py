@@ -2,7 +2,7 @@
 
     question: Does it help that documents in a row do not see each other?
     base: ../pretrain.yml
-    set: {kormo.tokens: 262144}                 # for every cell
+    set: {kormo.tokens: 262144}                 # for every cell; names of YAML files are relative to this one
     variants:
       masked: {}                                # the base as it is
       causal: {kormo.collator.name: causal}
@@ -17,6 +17,7 @@ cells that come to the same recipe, in this ablation or another, are one.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,7 +122,7 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     made = []
     for variant, own in spec.variants.items():
         for seed in spec.seeds:
-            changes = {**spec.changes, **own, "seed": seed}
+            changes = {**_located({**spec.changes, **own}, path.parent), "seed": seed}
             try:
                 recipe = changed(path.parent / spec.base, changes)
             except KormoError as error:
@@ -130,6 +131,16 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
                 ) from None
             made.append(Cell(variant, seed, changes, recipe, cell_hash(recipe)))
     return made
+
+
+def _located(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The changes, with the names of YAML files seen from the ablation's folder, as `base` is."""
+
+    def place(value: Any) -> Any:
+        named = isinstance(value, str) and value.endswith((".yml", ".yaml"))
+        return os.path.normpath(folder / value) if named else value
+
+    return {key: place(value) for key, value in changes.items()}
 
 
 def cell_hash(recipe: Recipe) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 
 from kormo_plugins.architecture.files import read_json, weight_files
 from kormo_plugins.errors import KormoError
+from kormo_plugins.metrics_file import FILE as METRICS
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import MARKER
@@ -22,7 +24,6 @@ from kormo_plugins.workspace.build import Built
 
 CARD = "README.md"
 EXPORT = "export"
-METRICS = "metrics.jsonl"
 LOSS_POINTS = 10
 """Logged losses that the first and the last number of the card are means of."""
 
@@ -190,9 +191,7 @@ def _training(recipe: Recipe, run: Path) -> Iterator[str]:
 
 def logged(path: Path) -> list[tuple[int, float]]:
     """Step and training loss of each line of `metrics.jsonl` that has one."""
-    if not path.is_file():
-        return []
-    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    lines = read_metrics(path)
     return [(int(line["step"]), float(line["loss"])) for line in lines if "loss" in line and "step" in line]
 
 

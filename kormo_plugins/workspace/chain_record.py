@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.metrics_file import FILE as METRICS
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.workspace.artifact import write_json
 from kormo_plugins.workspace.chain import Chain
 from kormo_plugins.workspace.chain_state import weights_of
@@ -130,19 +132,5 @@ class Record:
 
 
 def _logged(out: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl that have a loss, those that a resume replaced left out.
-
-    Read here and not by `training/metrics.py`, which imports transformers.
-    """
-    path = out / "metrics.jsonl"
-    lines: list[dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            line = json.loads(text)
-        except ValueError:  # a line that is being written
-            continue
-        if line.get("event") == "resume":
-            lines = [kept for kept in lines if kept["step"] <= line["step"]]
-        elif "loss" in line and "step" in line:
-            lines.append(line)
-    return lines
+    """The lines of metrics.jsonl that have a loss."""
+    return [line for line in read_metrics(out / METRICS) if "loss" in line and "step" in line]

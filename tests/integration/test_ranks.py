@@ -19,9 +19,9 @@ import pytest
 from safetensors.torch import load_file
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoint import checkpoints, fault
-from kormo_plugins.training.metrics import read_metrics
 from kormo_plugins.training.sharded import shards_of
 from kormo_plugins.training.universal import convert
 from kormo_plugins.workspace.build import build_all

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.training.metrics import read_metrics
+from kormo_plugins.metrics_file import read_metrics
 
 from .conftest import Lab
 
