@@ -30,7 +30,7 @@ def _harness(model: Path, tasks: Sequence[str], include: Path, out: Path) -> dic
     words = [
         sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={model}", "--tasks",
         ",".join(tasks), "--include_path", str(include), "--device", "cpu", "--batch_size", "8", "--output_path",
-        str(out),
+        str(out), "--limit", "20",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
@@ -62,7 +62,7 @@ def test_equal_to_the_harnesss_own_command(ask: Any, checkpoint: Path, data: Pat
     suite = tmp_path / "plainly.yml"  # as the task's file says, without the suite's form for base models
     suite.write_text("title: t\ntasks:\n  - {task: mini_instruct_en, metric: exact_match}\n")
     theirs = _harness(tmp_path / "llama", [*(f"{name}_here" for name in tasks), *names], include, tmp_path / "harness")
-    ask([*tasks, names[0]], suites=[str(suite)], data=data)
+    ask([*tasks, names[0]], suites=[str(suite)], data=data, limit=20)
     ours = {row["task"]: row for row in json.loads((tmp_path / "out" / "evaluation.json").read_text())["tasks"]}
     compared = 0
     for name in [*tasks, *names]:
