@@ -30,7 +30,7 @@ def _harness(model: Path, tasks: Sequence[str], include: Path, out: Path) -> dic
     words = [
         sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={model}", "--tasks",
         ",".join(tasks), "--include_path", str(include), "--device", "cpu", "--batch_size", "8", "--output_path",
-        str(out), "--limit", "20",
+        str(out), "--limit", "20", "--log_samples",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
@@ -39,8 +39,10 @@ def _harness(model: Path, tasks: Sequence[str], include: Path, out: Path) -> dic
     return dict(json.loads(found.read_text())["results"])
 
 
-def test_equal_to_the_harnesss_own_command(ask: Any, checkpoint: Path, data: Path, tmp_path: Path) -> None:
-    """Value and standard error, to the last digit: `lm_eval run` on the Llama export of the same checkpoint."""
+def test_equal_to_the_harnesss_own_command(
+    ask: Any, opened: Any, registry: Any, checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    """Value, standard error, and the examples in the prompts: `lm_eval run` on the Llama export of the same checkpoint."""
     from kormo_plugins.architecture.family import KORMO
 
     KORMO.export_llama(checkpoint, tmp_path / "llama")
@@ -82,6 +84,22 @@ def test_equal_to_the_harnesss_own_command(ask: Any, checkpoint: Path, data: Pat
             assert one["stderr"] == (None if error == "N/A" else error), (name, key)
             compared += 1
     assert compared >= 6
+    (samples,) = (tmp_path / "harness").rglob("samples_kobest_boolq_here_*.jsonl")
+    theirs_asked = {json.loads(line)["prompt_hash"] for line in samples.read_text().splitlines()}
+    assert theirs_asked == _prompts(opened, registry, str(suite), "kobest_boolq", data), "other examples in the prompts"
+
+
+def _prompts(model: Any, registry: Any, suite: str, task: str, data: Path) -> set[str]:
+    """The harness's hashes of our prompts of a task."""
+    from lm_eval.utils import hash_string
+
+    from kormo_plugins.evaluation.plan import Wanted, make_ready
+    from kormo_plugins.evaluation.run import catalogue_of, find_lines
+
+    (line,) = (one for one in find_lines([suite], [], 20, registry) if one.named.name == task)
+    wanted = [Wanted("s", line.named.leaves[0], line.line, 20)]
+    (ready,) = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=False)
+    return {hash_string(instance.args[0]) for instance in ready.task.instances}
 
 
 def test_a_group_scores_as_in_the_harness(ask: Any, checkpoint: Path, data: Path) -> None:
