@@ -42,7 +42,7 @@ def _harness(model: Path, tasks: Sequence[str], include: Path, out: Path) -> dic
 def test_equal_to_the_harnesss_own_command(
     ask: Any, opened: Any, registry: Any, checkpoint: Path, data: Path, tmp_path: Path
 ) -> None:
-    """Value, standard error, and the examples in the prompts: `lm_eval run` on the Llama export of the same checkpoint."""
+    """Values, standard errors and prompts: `lm_eval run` on the Llama export of the same checkpoint."""
     from kormo_plugins.architecture.family import KORMO
 
     KORMO.export_llama(checkpoint, tmp_path / "llama")
