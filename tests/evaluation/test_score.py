@@ -30,7 +30,7 @@ def _harness(model: Path, tasks: Sequence[str], include: Path, out: Path) -> dic
     words = [
         sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={model}", "--tasks",
         ",".join(tasks), "--include_path", str(include), "--device", "cpu", "--batch_size", "8", "--output_path",
-        str(out),
+        str(out), "--limit", "20", "--log_samples",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
@@ -39,30 +39,40 @@ def _harness(model: Path, tasks: Sequence[str], include: Path, out: Path) -> dic
     return dict(json.loads(found.read_text())["results"])
 
 
-def test_equal_to_the_harnesss_own_command(ask: Any, checkpoint: Path, data: Path, tmp_path: Path) -> None:
-    """Value and standard error, to the last digit: `lm_eval run` on the Llama export of the same checkpoint."""
+def test_equal_to_the_harnesss_own_command(
+    ask: Any, opened: Any, registry: Any, checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    """Values, standard errors and prompts: `lm_eval run` on the Llama export of the same checkpoint."""
     from kormo_plugins.architecture.family import KORMO
 
     KORMO.export_llama(checkpoint, tmp_path / "llama")
     include = tmp_path / "tasks"
     include.mkdir()
+    boolq = data / "kobest_v1" / "boolq"
     arc = data / "datasets--allenai--ai2_arc" / "snapshots" / "0123abcd" / "ARC-Easy" / "test-00000-of-00001.parquet"
-    tasks = {"arc_easy": ("parquet", arc), "kobest_boolq": ("json", data / "kobest_v1" / "boolq" / "test.jsonl")}
     import lm_eval.tasks
 
     shipped = Path(lm_eval.tasks.__file__).parent
-    places = {"arc_easy": "arc/arc_easy.yaml", "kobest_boolq": "kobest/kobest_boolq.yaml"}
-    for name, (kind, path) in tasks.items():
+    files = {
+        "arc_easy": (0, "arc/arc_easy.yaml", "parquet", f"test: '{arc}'", "training_split: null"),
+        "kobest_boolq": (
+            3, "kobest/kobest_boolq.yaml", "json", f"train: '{boolq}/train.jsonl', test: '{boolq}/test.jsonl'", "",
+        ),
+    }  # fmt: skip
+    tasks, lines = list(files), []
+    for name, (shots, place, kind, listed, more) in files.items():
         (include / f"{name}.yaml").write_text(
-            f"include: {shipped / places[name]}\ntask: {name}_here\ndataset_path: {kind}\ndataset_name: null\n"
-            f"training_split: null\nvalidation_split: null\ndataset_kwargs: {{data_files: {{test: '{path}'}}}}\n"
+            f"include: {shipped / place}\ntask: {name}_here\ndataset_path: {kind}\ndataset_name: null\n"
+            f"validation_split: null\nnum_fewshot: {shots}\ndataset_kwargs: {{data_files: {{{listed}}}}}\n{more}\n"
         )
+        lines.append(f"  - {{task: {name}, metric: acc, shots: {shots}}}\n")
     shutil.copytree(mini_folder(), include / "mini")
     names = ["mini_reading_ko", "mini_instruct_en"]
-    suite = tmp_path / "plainly.yml"  # as the task's file says, without the suite's form for base models
-    suite.write_text("title: t\ntasks:\n  - {task: mini_instruct_en, metric: exact_match}\n")
+    suite = tmp_path / "plainly.yml"  # as the tasks' files say, without the suite's form for base models
+    lines += [f"  - {{task: {name}}}\n" for name in names]
+    suite.write_text("title: t\ntasks:\n" + "".join(lines))
     theirs = _harness(tmp_path / "llama", [*(f"{name}_here" for name in tasks), *names], include, tmp_path / "harness")
-    ask([*tasks, names[0]], suites=[str(suite)], data=data)
+    ask([], suites=[str(suite)], data=data, limit=20)
     ours = {row["task"]: row for row in json.loads((tmp_path / "out" / "evaluation.json").read_text())["tasks"]}
     compared = 0
     for name in [*tasks, *names]:
@@ -74,6 +84,22 @@ def test_equal_to_the_harnesss_own_command(ask: Any, checkpoint: Path, data: Pat
             assert one["stderr"] == (None if error == "N/A" else error), (name, key)
             compared += 1
     assert compared >= 6
+    (samples,) = (tmp_path / "harness").rglob("samples_kobest_boolq_here_*.jsonl")
+    theirs_asked = {json.loads(line)["prompt_hash"] for line in samples.read_text().splitlines()}
+    assert theirs_asked == _prompts(opened, registry, str(suite), "kobest_boolq", data), "other examples in the prompts"
+
+
+def _prompts(model: Any, registry: Any, suite: str, task: str, data: Path) -> set[str]:
+    """The harness's hashes of our prompts of a task."""
+    from lm_eval.utils import hash_string
+
+    from kormo_plugins.evaluation.plan import Wanted, make_ready
+    from kormo_plugins.evaluation.run import catalogue_of, find_lines
+
+    (line,) = (one for one in find_lines([suite], [], 20, registry) if one.named.name == task)
+    wanted = [Wanted("s", line.named.leaves[0], line.line, 20)]
+    (ready,) = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=False)
+    return {hash_string(instance.args[0]) for instance in ready.task.instances}
 
 
 def test_a_group_scores_as_in_the_harness(ask: Any, checkpoint: Path, data: Path) -> None:
@@ -86,6 +112,8 @@ def test_a_group_scores_as_in_the_harness(ask: Any, checkpoint: Path, data: Path
     from kormo_plugins.evaluation.run import catalogue_of, find_lines
     from kormo_plugins.registry import registry
 
+    path = data / "kobest_v1" / "wic" / "test.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))  # so that the five differ in size
     (row,) = ask(["kobest"], data=data, limit=7)
     (line,) = find_lines([], ["kobest"], 7, registry())
     model = models.open_checkpoint(checkpoint, registry())
