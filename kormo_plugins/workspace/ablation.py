@@ -23,16 +23,18 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.metrics_file import FILE as METRICS
 from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.override import changed, write
+from kormo_plugins.training import preempted
 from kormo_plugins.training.checkpoint import fault
+from kormo_plugins.training.preempted import EXIT_PREEMPTED
 from kormo_plugins.workspace.ablation_spec import AblationSpec, Cell, Measure
 from kormo_plugins.workspace.ablation_statistics import compare
 from kormo_plugins.workspace.artifact import write_json
 from kormo_plugins.workspace.lease import Lease
-from kormo_plugins.workspace.warm import Warm
+from kormo_plugins.workspace.processes import ends_with_us
+from kormo_plugins.workspace.warm import Warm, wait_for
 
 STATE = "ablation.json"
-PREEMPTED = 75
-"""Exit status of a training that was asked to stop and saved all (EX_TEMPFAIL)."""
+LOG = "log.txt"
 
 Train = Callable[[Path, Path, Mapping[str, str]], int]
 """Trains a recipe: recipe, log, environment -> exit status."""
@@ -132,14 +134,16 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
             continue
         else:
             log(f"{title}: training in {folder}")
-            outcome = _train(cell, folder, train)
+            folder.mkdir(parents=True, exist_ok=True)
+            wait_for(folder / LOG, log)
+            outcome = Outcome("reused", _seconds(folder)) if _finished(folder) else _train(cell, folder, train)
         if outcome.state in ("trained", "reused"):
             outcome.measures = _measures(cell, folder, ablation.spec.measure)
         ablation.outcomes[cell.hash] = outcome
         log(f"{title}: {outcome.state}" + _told(outcome))
         save(ablation)
         if outcome.state == "preempted":
-            return PREEMPTED
+            return EXIT_PREEMPTED
         code = max(code, int(outcome.state == "failed"))
     save(ablation)
     return code
@@ -173,14 +177,13 @@ def _seconds(folder: Path) -> float:
 
 def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
     changes = {**cell.changes, "output_dir": str(folder)}
-    folder.mkdir(parents=True, exist_ok=True)
     recipe = write(changed(cell.recipe.path, changes), changes, folder / "cell.yml")
-    log, start = folder / "log.txt", time.monotonic()
+    log, start = folder / LOG, time.monotonic()
     code = train(recipe, log, {"KORMO_SAMPLES": "off"})
     seconds = round(time.monotonic() - start + _seconds(folder), 1)
     about = {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "seconds": seconds}
     write_json(folder / "cell.json", about)
-    if code == PREEMPTED:
+    if code == EXIT_PREEMPTED or (code and preempted.read(folder)):
         return Outcome("preempted", seconds)
     if code or not _finished(folder):
         return Outcome("failed", seconds, reason=f"exit status {code}; {log} ends: {_last_line(log)}")
@@ -226,6 +229,8 @@ def _trainer(spec: AblationSpec, warm: Warm) -> Train:
         if spec.launcher_args:
             command += ["--", *spec.launcher_args]
         with log.open("ab") as out:
-            return subprocess.run(command, stdout=out, stderr=out, env={**os.environ, **env}, check=False).returncode
+            return subprocess.run(
+                command, stdout=out, stderr=out, env={**os.environ, **env}, check=False, preexec_fn=ends_with_us()
+            ).returncode
 
     return launch

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,13 @@ from kormo_plugins.workspace import chain_state, stage_identity
 from kormo_plugins.workspace.chain import Chain, Stage
 from kormo_plugins.workspace.chain_record import Entry, Record
 from kormo_plugins.workspace.lease import Lease
-from kormo_plugins.workspace.processes import ranks, tell
+from kormo_plugins.workspace.processes import ends_with_us, ranks, tell
 
 EXIT_PREEMPTED = 75
 """Status of a training that made a checkpoint and stopped because it was asked to (EX_TEMPFAIL of sysexits.h)."""
 PREEMPTED = "preempted.json"
 """Left in the output folder by such a training; launchers replace its exit status by their own."""
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-PR_SET_PDEATHSIG = 1
 """Of Linux's prctl: the signal that a process gets when its parent dies."""
 POLL = 0.2
 """Seconds between two looks at a running stage."""
@@ -205,7 +203,7 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
         output.flush()
         # A session of its own: an interrupt of the terminal reaches it once, through us, and not twice.
         signals.process = subprocess.Popen(
-            words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_ends_with_us()
+            words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ends_with_us()
         )
         left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # it came between two stages
@@ -222,13 +220,6 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
     hidden = status != 0 and marker.is_file() and marker.stat().st_mtime >= begun - 1
     asked = bool(signals.seen) and status != 0
     return EXIT_PREEMPTED if hidden or asked else status
-
-
-def _ends_with_us() -> Callable[[], Any]:
-    """To be called in the stage's process: when `kormo run` is killed, the stage is asked to stop (Linux)."""
-    import ctypes
-
-    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _wait_for(left_behind: Path, words: Sequence[str], log: Callable[[str], None]) -> None:

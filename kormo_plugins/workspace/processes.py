@@ -7,10 +7,24 @@ rank that is told itself makes its checkpoint and lets the others know.
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 RANK_MARKS = (b"LOCAL_RANK=", b"ACCELERATE_MIXED_PRECISION=")
 """Variables that a launcher sets for the processes that train."""
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def ends_with_us() -> Callable[[], Any]:
+    """To be called in a new child: when this process is killed, the child is asked to stop (Linux)."""
+    import ctypes
+
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def ranks(pid: int) -> list[int]:

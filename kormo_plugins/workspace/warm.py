@@ -4,12 +4,16 @@ Starting Axolotl takes some ten seconds, which for a cell of a nano ablation is 
 imports what a training imports, runs nothing of it, and forks: each child begins with the same clean state that a
 process of its own would have had, so a cell's weights do not depend on the cells before it.
 
+A child is asked to stop when its parents are killed, and holds a lock until it has: whoever goes on waits for its last
+checkpoint instead of training the same folder beside it.
+
 The protocol is one JSON line per training on stdin, `{"recipe", "log", "env"}`, and one per result on stdout,
 `{"code", "seconds"}`. A child writes to its log alone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
@@ -17,10 +21,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+
+from kormo_plugins.workspace.processes import ends_with_us
 
 IMPORTS = (
     "axolotl.cli.train", "axolotl.cli.config", "axolotl.train", "axolotl.common.datasets", "axolotl.core.builders",
@@ -49,8 +55,9 @@ class Warm:
         """
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
+                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                preexec_fn=ends_with_us(),
+            )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None
         order = {"recipe": str(recipe), "log": str(log), "env": dict(env or {})}
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -70,17 +77,33 @@ class Warm:
         self._process.wait()
 
 
+def lock_of(log: Path) -> Path:
+    """The file that a training with this log holds locked."""
+    return log.with_name(".running")
+
+
+def wait_for(log: Path, say: Callable[[str], None]) -> None:
+    """Waits for a training that a killed run left behind, which may still be writing its checkpoint."""
+    with lock_of(log).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"a killed run left a training in {log.parent} behind; waiting for its end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
 def serve() -> None:
     """Imports, then forks one child for each line of stdin."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print while they are imported is no answer
     for name in IMPORTS:
         importlib.import_module(name)
-    child = 0
+    child, dies_with_us = 0, ends_with_us()
 
     def forward(number: int, frame: FrameType | None) -> None:
-        if child:
-            os.kill(child, number)
+        if not child:
+            sys.exit(128 + number)
+        os.kill(child, number)
 
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, forward)
@@ -88,6 +111,7 @@ def serve() -> None:
         start = time.monotonic()
         child = os.fork()
         if child == 0:
+            dies_with_us()
             _train(json.loads(line))
         _, status = _wait(child)
         child = 0
@@ -114,6 +138,8 @@ def _train(order: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.update(order["env"])
+    lock = os.open(lock_of(Path(order["log"])), os.O_WRONLY | os.O_CREAT, 0o644)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # until this process is gone
     code = 0
     try:
         from axolotl.cli.train import do_cli
