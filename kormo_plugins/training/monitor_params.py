@@ -23,14 +23,17 @@ class HeldOutParams(MonitorParams):
     )
 
 
+PROMPTS: dict[str, tuple[str, ...]] = {
+    "ko": ("서울은", "아침에 일어나", "우리 마을에는"),
+    "en": ("The city of", "Once upon a time", "In our village"),
+}
+
+
 class CollapseParams(MonitorParams):
     """Parameters of `collapse`."""
 
     prompts: dict[str, tuple[str, ...]] = Field(
-        default_factory=lambda: {
-            "ko": ("서울은", "아침에 일어나", "우리 마을에는"),
-            "en": ("The city of", "Once upon a time", "In our village"),
-        },
+        default_factory=lambda: dict(PROMPTS),
         min_length=1,
         description="language (BCP 47) -> fixed beginnings that the model continues at every look",
     )

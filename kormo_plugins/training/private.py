@@ -91,7 +91,8 @@ def forget_deepspeed() -> None:
     import transformers.modeling_utils as modeling
 
     integration.unset_hf_deepspeed_config()
-    for module in (integration, modeling):
+    modules: tuple[Any, ...] = (integration, modeling)
+    for module in modules:
         module.is_deepspeed_zero3_enabled = lambda: False
 
 

@@ -105,7 +105,8 @@ def _opens(folder: Path, weights: Mapping[str, Any], dtype: torch.dtype, modules
     components = registry(modules)
     for name in components.names("architecture"):
         components.load("architecture", name).register()
-    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    model, info = loaded
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     state = model.state_dict()
     wrong += [
