@@ -38,6 +38,9 @@ KEPT = "reference_logps"
 class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
     """DPO and its relatives over a dataset of token ids (`mixture/pairs.py`)."""
 
+    model: Any
+    train_dataset: Any
+
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The dataset as it is, if it holds ids."""
         if _has_ids(dataset):
