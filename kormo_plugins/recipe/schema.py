@@ -94,6 +94,9 @@ class Monitor(Strict):
     collapse: dict[str, Any] | None = Field(
         default_factory=dict, description="parameters of the run callback `collapse`; null: off"
     )
+    mini: dict[str, Any] | None = Field(
+        default_factory=dict, description="parameters of the run callback `mini`; null: off"
+    )
     unseen: dict[str, Any] | None = Field(
         default=None,
         description="a dataset recipe (file or mapping) of texts that are only measured: by people, or by generators "
@@ -119,7 +122,7 @@ class Monitor(Strict):
 
     def callbacks(self, every_steps: int) -> list[tuple[str, dict[str, Any]]]:
         """The run callbacks that this block asks for: name and parameters."""
-        asked = (("held_out", self.held_out), ("collapse", self.collapse))
+        asked = (("held_out", self.held_out), ("collapse", self.collapse), ("mini", self.mini))
         return [(name, {"every_steps": every_steps, **values}) for name, values in asked if values is not None]
 
 

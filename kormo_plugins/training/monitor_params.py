@@ -48,3 +48,9 @@ class CollapseParams(MonitorParams):
             if not given or not all(prompt.strip() for prompt in given):
                 raise ValueError(f"{language}: each language needs prompts, and none may be empty")
         return prompts
+
+
+class MiniParams(MonitorParams):
+    """Parameters of `mini`."""
+
+    items: int = Field(10, ge=1, le=100, description="questions of each of four families, in each of two languages")
