@@ -49,12 +49,22 @@ def render(runs: Sequence[Run], title: str, chain: Mapping[str, Any] | None = No
     }
     links = "".join(f"<a href='#{anchor(name)}'>{text(name)}</a>" for name, body in parts.items() if body)
     body = "".join(section(name, body) for name, body in parts.items())
+    return document(title, f"{sections.warnings(runs)}{sections.summary(runs)}<nav>{links}</nav>{body}", SCRIPT)
+
+
+def document(title: str, body: str, script: str) -> str:
+    """A whole page with our style and the drawing library in it.
+
+    Args:
+        title: as text.
+        body: finished HTML.
+        script: run at the end.
+    """
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
         f"<title>{text(title)}</title><style>{STYLE}</style><script>{_plotly()}</script></head><body>"
-        f"<h1>{text(title)}</h1>{sections.warnings(runs)}{sections.summary(runs)}<nav>{links}</nav>{body}"
-        f"<script>{SCRIPT}</script></body></html>\n"
+        f"<h1>{text(title)}</h1>{body}<script>{script}</script></body></html>\n"
     )
 
 

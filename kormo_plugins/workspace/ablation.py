@@ -2,7 +2,7 @@
 
     outputs/ablations/cells/cell-<hash>/     a run like any other, made by `axolotl train`
     outputs/ablations/NAME/ablation.json     the cells, their measures, the comparison; rewritten after each cell
-    outputs/ablations/NAME/ablation.md       the same for people
+    outputs/ablations/NAME/ablation.md       the same for people; ablation.html with plots
 
 Killed, it goes on: a cell with a whole final model is not trained again, and one that was under way resumes from its
 last checkpoint as any run does. A cell that fails is told and left out of the table; the others are still trained.
@@ -150,12 +150,14 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
 
 
 def save(ablation: Ablation) -> None:
-    """Writes `ablation.json` and `ablation.md`."""
+    """Writes `ablation.json`, `ablation.md` and `ablation.html`."""
+    from kormo_plugins.reporting.ablation import write_ablation
     from kormo_plugins.workspace.ablation_markdown import markdown
 
     record = ablation.record()
     write_json(ablation.out / STATE, record)
     (ablation.out / "ablation.md").write_text(markdown(record), encoding="utf-8")
+    write_ablation(record, ablation.out / "ablation.html")
 
 
 def _told(outcome: Outcome) -> str:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-HOW = (
-    "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
-    "Holm's correction for several variants. A large p does not show that there is no effect."
-)
+from kormo_plugins.reporting.ablation import HOW
 
 
 def markdown(record: Mapping[str, Any]) -> str:
