@@ -34,7 +34,7 @@ NAME = "embedded_preferences"
 LICENSE = "Apache-2.0"
 VERSION = 1
 FAULTS = ("wrong", "language", "rambling", "endless")
-ENDLESS = 12
+ENDLESS = 6
 """Times that an endless answer repeats itself before it is cut off."""
 _REGISTER = "haeyo"
 
