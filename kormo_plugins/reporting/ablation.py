@@ -93,7 +93,7 @@ def _curves(record: Mapping[str, Any], name: str, key: str) -> str:
     data: list[dict[str, Any]] = []
     for cell in record["cells"]:
         folder = Path(cell["folder"])
-        points = read_run(folder).curve(metric) if cell["measures"] and folder.is_dir() else []
+        points = _by_step(folder, metric) if cell["measures"] and folder.is_dir() else []
         if points:
             data.append({
                 "type": "scatter", "mode": "lines", "name": f"{text(cell['variant'])}, seed {cell['seed']}",
@@ -109,6 +109,12 @@ def _curves(record: Mapping[str, Any], name: str, key: str) -> str:
         "yaxis": {**AXIS, "exponentformat": "power"},
     }  # fmt: skip
     return drawn(key, "On the way", metric, {"data": data, "layout": layout}, legend(data))
+
+
+def _by_step(folder: Path, metric: str) -> list[tuple[float, float]]:
+    run = read_run(folder)
+    run.in_tokens = False
+    return run.curve(metric)
 
 
 def _cells(record: Mapping[str, Any]) -> str:
