@@ -129,17 +129,18 @@ def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pa
     """Pair `number` in `language` (`ko` or `en`), and what it is: `task` and `fault`."""
     dice = Dice(NAME, params.seed, language, number)
     write, fault = dice.pick(_TASKS), dice.pick(FAULTS)
-    index = 0 if language == "ko" else 1
-    task = next(task for task in (write(dice, lexicon(0)) for _ in count()) if not is_held_out(task.question[index]))
+    tasks = (write(dice, lexicon(0)) for _ in count())
+    task = next(task for task in tasks if not is_held_out(_in(language, task.question)))
     thinks = dice.chance(params.thinking)
-    question, thought, answer, wrong_thought, wrong = (word[index] for word in task)
+    question, thought, answer, wrong_thought, wrong = (_in(language, word) for word in task)
     chosen, rejected = {"content": answer}, {"content": wrong if fault == "wrong" else answer}
     if fault == "language":
-        rejected["content"] = task.answer[1 - index]
+        other = "en" if language == "ko" else "ko"
+        rejected["content"] = _in(other, task.answer)
         if rejected["content"] == answer:
-            rejected["content"] = task.wrong[1 - index]
+            rejected["content"] = _in(other, task.wrong)
     elif fault == "rambling":
-        before, middle, after = (word[index] for word in dice.some(_RAMBLING, 3))
+        before, middle, after = (_in(language, word) for word in dice.some(_RAMBLING, 3))
         rejected["content"] = f"{before} {middle} {answer} {after}"
     elif fault == "endless":
         rejected["content"] = " ".join([answer] * ENDLESS)
@@ -151,6 +152,10 @@ def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pa
         unfinished=fault == "endless",
     )  # fmt: skip
     return pair, {"task": write.__name__.strip("_"), "fault": fault}
+
+
+def _in(language: str, word: Word) -> str:
+    return word.ko if language == "ko" else word.en
 
 
 def generate(params: PreferenceParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
