@@ -1,23 +1,45 @@
-"""The README tells the truth: its paths exist, its snippets run, its commands are ones that there are."""
+"""README and CONTRIBUTING tell the truth: paths exist, snippets run, every command parses, and what is cheap is run."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import types
 from pathlib import Path
 
+import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from kormo_plugins.cli.main import cli
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.recipe.resolve import resolve
 from kormo_plugins.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S)
-COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()]
+EVERY = "\n".join(
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ko.md", "CONTRIBUTING.md")
+)
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", EVERY, re.S)
+
+
+def commands() -> list[str]:
+    """The lines of all bash blocks, comments taken away, continued lines joined, `a && b` parted."""
+    lines = []
+    for block in (block for kind, block in BLOCKS if kind == "bash"):
+        joined = re.sub(r"\\\n\s*", " ", block)
+        for line in joined.splitlines():
+            lines += [part.strip() for part in re.sub(r"\s#.*", "", line).split("&&") if part.strip()]
+    return [line for line in lines if not line.startswith("#")]
+
+
+COMMANDS = commands()
+CHEAP = ("kormo recipe validate", "kormo recipe diff", "kormo recipe plan", "kormo plugins list", "kormo plugins show",
+         "kormo plugins hooks")  # fmt: skip
+"""Commands that need nothing built and take a second; they are run as they stand."""
 
 
 def test_every_path_exists() -> None:
@@ -53,17 +75,46 @@ def test_the_example_recipe_resolves(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_every_command_names_a_recipe_that_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kormo_plugins.recipe.validate import validate
+    from kormo_plugins.workspace.ablation_spec import cells, read_spec
+    from kormo_plugins.workspace.chain import load_chain
 
     monkeypatch.setenv("KORMO_DATA", str(tmp_path))
     monkeypatch.chdir(ROOT)
     recipes = {word for line in COMMANDS for word in line.split() if word.endswith(".yml")}
-    assert all((ROOT / recipe).is_file() for recipe in recipes)
-    assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml"} <= recipes
+    assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml", "recipes/chains/nano.yml"} <= recipes
     for recipe in recipes:
-        validate(recipe)
+        assert (ROOT / recipe).is_file(), recipe
+        if "/chains/" in recipe:
+            assert load_chain(Path(recipe)).stages
+        elif "/ablations/" in recipe:
+            assert cells(Path(recipe), read_spec(Path(recipe)))
+        else:
+            validate(recipe)
 
 
-def test_every_command_starts_with_a_program_of_ours() -> None:
-    programs = ("pip install", "axolotl ", "kormo ", "pytest", "KORMO_DATA=", "python tests/benchmarks/")
+@pytest.mark.parametrize("line", sorted({line for line in COMMANDS if line.startswith("kormo ")}))
+def test_every_kormo_command_parses_and_the_cheap_ones_run(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KORMO_DATA", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(line)[1:]
+    if line.startswith(CHEAP):
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 0, result.output + result.stderr
+        return
+    command, context = cli, click.Context(cli, info_name="kormo")
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words[0])
+        assert found is not None, f"{line}: there is no {words[0]!r}"
+        context = click.Context(found, parent=context, info_name=words.pop(0))
+        command = found
+    with command.make_context(context.info_name, words, parent=context.parent) as parsed:
+        assert not [word for word in parsed.args if word.startswith("-")] or parsed.allow_extra_args
+
+
+def test_every_command_starts_with_a_program_that_there_is() -> None:
+    ours = ("axolotl ", "kormo ", "pytest", "ruff ", "mypy", "pip install", "KORMO_DATA=", "python tests/benchmarks/")
+    others = ("sbatch recipes/slurm/", "vllm serve my-llama", "python convert_hf_to_gguf.py my-llama", "llama-server ")
     for line in COMMANDS:
-        assert line.startswith(programs), line
+        assert line.startswith(ours + others), line
