@@ -9,13 +9,13 @@ sizes, clipping, optimizer, schedule) must be left to it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.recipe.resolve import COMMAND_LINE, Resolved
+from kormo_plugins.recipe.paths import located
+from kormo_plugins.recipe.resolve import Resolved
 
 KEY = "deepspeed"
 AUTO = (
@@ -76,7 +76,7 @@ def deepspeed_config(recipe: Resolved) -> dict[str, Any] | None:
     if isinstance(value, Mapping):
         where, config = recipe.where(KEY), dict(value)
     else:
-        path = deepspeed_path(recipe, str(value))
+        path = deepspeed_path(recipe)
         where, config = str(path), _read(path)
     _refuse_unknown(where, "", config, TOP | OURS.keys())
     _refuse_ours(where, config)
@@ -99,22 +99,19 @@ def deepspeed_config(recipe: Resolved) -> dict[str, Any] | None:
     return config
 
 
-def deepspeed_path(recipe: Resolved, value: str) -> Path:
-    """The file that `deepspeed:` names, looked for beside the recipe that says it and then in the current folder.
+def deepspeed_path(recipe: Resolved) -> Path:
+    """The file that `deepspeed:` names.
 
     Raises:
         KormoError: there is no such file.
     """
-    origin = recipe.origin(KEY)
-    beside = Path(os.path.normpath(Path(origin).parent / value)) if origin != COMMAND_LINE else Path(value)
-    for path in (beside, Path(value)):
-        if path.is_file():
-            return path
-    looked = " and ".join(dict.fromkeys((str(beside), str(Path(value)))))
-    raise KormoError(
-        recipe.where(KEY), value, f"there is no such file (looked for {looked})",
-        "name one of recipes/deepspeed/, relative to this recipe",
-    )  # fmt: skip
+    path = located(recipe, KEY)
+    if not path.is_file():
+        raise KormoError(
+            recipe.where(KEY), str(recipe.get(KEY)), "there is no such file, beside the recipe that says it or here",
+            "name one of recipes/deepspeed/, relative to this recipe",
+        )  # fmt: skip
+    return path
 
 
 def zero_stage(config: Mapping[str, Any] | None) -> int | None:
