@@ -106,7 +106,7 @@ class KormoPlugin(BasePlugin):
         values = axolotl_values(recipe, None)
         values.pop("gradient_accumulation_steps", None)
         run_folder.register_architectures(recipe)
-        self._apply(cfg, recipe, {**values, "base_model": model})
+        self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
 
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
@@ -157,6 +157,8 @@ class KormoPlugin(BasePlugin):
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
         from kormo_plugins.training import private, progress
 
+        if cfg.rl:
+            private.no_second_model()
         progress.quiet_libraries()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
@@ -192,22 +194,33 @@ class KormoPlugin(BasePlugin):
         recipe = self.recipe
         if recipe is None or recipe.data is None:
             return None
-        collate = run_folder.make_collator(recipe)
+        collate = run_folder.make_collator(recipe, self.built)
         return (lambda tokenizer=None, **kwargs: collate), {}
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Hands the recipe to our trainer."""
-        from kormo_plugins.training.trainer import KormoTrainer
+        from kormo_plugins.training.trainer import RunMixin
 
-        if self.recipe is not None and isinstance(trainer, KormoTrainer):
+        if self.recipe is not None and isinstance(trainer, RunMixin):
             objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
             trainer.configure(run_folder.settings(self.recipe, self.built), objective, stop)
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """Progress, `metrics.jsonl`, and the callbacks that the recipe names."""
+        """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
+        if self.recipe is None:
+            return []
+        from kormo_plugins.training.guest import Guest
         from kormo_plugins.training.progress import replace_bars
+        from kormo_plugins.training.trainer import RunMixin
+        from kormo_plugins.workspace.monitors import watchers
 
-        return [replace_bars(trainer), *run_folder.callbacks(self.recipe)] if self.recipe is not None else []
+        try:
+            made = watchers(self.recipe, self.built, trainer, run_folder.callbacks(self.recipe))
+        except KormoError as error:
+            stop(error)
+        ours = isinstance(trainer, RunMixin)
+        guest = [] if ours else [Guest(run_folder.settings(self.recipe, self.built), stop)]
+        return [replace_bars(trainer), *made, *guest]
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""

@@ -269,6 +269,7 @@ def _recipe(path: Path) -> Recipe:
 def _opened(path: Path) -> tuple[Recipe, Built, Any]:
     """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
     from kormo_plugins.workspace.build import build_data, found_only
+    from kormo_plugins.workspace.preference import of_pairs
     from kormo_plugins.workspace.run import open_dataset
 
     if _dataset_recipe(path) is not None:
@@ -277,6 +278,11 @@ def _opened(path: Path) -> tuple[Recipe, Built, Any]:
             "name that recipe (recipes/pretrain.yml)",
         )  # fmt: skip
     recipe = _recipe(path)
+    if of_pairs(recipe):
+        raise KormoError(
+            str(path), f"a recipe with rl: {recipe.get('rl')}", "it is trained on preference pairs, which have no rows",
+            "read pairs.jsonl in the folders that `kormo data build` names as preferences",
+        )  # fmt: skip
     built = build_data(recipe, found_only(path))
     return recipe, built, open_dataset(recipe, built)
 

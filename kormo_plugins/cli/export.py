@@ -29,6 +29,7 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
     export in DIR is replaced; any other folder that is not empty is refused.
     """
     from kormo_plugins.registry import registry
+    from kormo_plugins.workspace.card import export_card
 
     components = registry(modules)
     here = _model_type(checkpoint)
@@ -45,10 +46,12 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
             )  # fmt: skip
         convert = family.import_llama
     found = convert(checkpoint, folder)
+    card = export_card(checkpoint, folder)
     if as_json:
-        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, **found})
+        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card, **found})
     click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
     click.echo(f"compared with {checkpoint}: {found['compared']:,} fp32 logits, all equal")
+    click.echo(f"{card}: what the run recorded" if card else f"no model card: {checkpoint} is not a finished run")
 
 
 def _model_type(checkpoint: Path) -> str:

@@ -22,11 +22,17 @@ from kormo_plugins import __version__
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 NOUNS: dict[str, tuple[str, str]] = {
+    "ablate": ("kormo_plugins.cli.ablate:ablate", "Train variants of a recipe with several seeds and compare them."),
+    "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
+    "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "report": ("kormo_plugins.cli.report:report", "A page on a run, a chain, or several runs side by side."),
+    "run": ("kormo_plugins.cli.run:run", "Run a chain of stages."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
+    "train": ("kormo_plugins.cli.train:train", "Train a recipe with some of its values changed."),
 }
 """Noun -> (`module:command`, one line of help)."""
 

@@ -14,8 +14,10 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 if TYPE_CHECKING:
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.resolve import Block, Leaf, Resolved
+    from kormo_plugins.recipe.shares import Counted
 
 COMMENT_COLUMN = 48
+FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation")
 
 
 @click.group()
@@ -80,6 +82,118 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
         print_json(results)
     if not all(result["ok"] for result in results):
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
+
+
+@recipe.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="RECIPE")
+@click.option("--gpus", default=1, show_default=True, help="Number of GPUs, one rank each.")
+@click.option("--gpu", default="h100", show_default=True, help="Which: h100, h200, a100, b200, l40s, rtx4090, cpu, …")
+@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
+@json_option
+def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
+    """What training RECIPE will take: tokens, FLOPs, hours, disk, and the memory of each GPU by part.
+
+    Where the memory is not enough, it names keys and values with which it would be.
+    """
+    from kormo_plugins.recipe.load import load_recipe
+    from kormo_plugins.recipe.plan import Machine
+    from kormo_plugins.recipe.plan import plan as plan_of
+    from kormo_plugins.recipe.plan_text import text
+
+    found = plan_of(load_recipe(file), Machine(gpus, gpu, mfu))
+    if as_json:
+        return print_json(found.as_json())
+    for line in text(found):
+        click.echo(line)
+
+
+@recipe.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--gpus", default=1, show_default=True, help="Number of GPUs, for memory and hours.")
+@click.option("--gpu", default="h100", show_default=True, help="Which, as for `kormo recipe plan`.")
+@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak FLOP/s that training will reach.")
+@json_option
+def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
+    """What really changes from recipe A to recipe B, and what follows from it.
+
+    Both are compared with everything that they inherit and every default written out. Names, folders and logging are
+    set apart. Two recipes that train the same thing say so; the exit status is 0 in any case.
+    """
+    from kormo_plugins.recipe.diff import difference
+    from kormo_plugins.recipe.diff_text import text
+    from kormo_plugins.recipe.load import load_recipe
+    from kormo_plugins.recipe.plan import Machine
+
+    recipes = load_recipe(a), load_recipe(b)
+    found = difference(*recipes, Machine(gpus, gpu, mfu), _counted)
+    if as_json:
+        return print_json(found.as_json())
+    for line in text(found, *recipes):
+        click.echo(line)
+
+
+def _counted(recipe: Recipe) -> dict[str, Counted] | None:
+    """The sources of a recipe as built, found without building anything."""
+    from kormo_plugins.recipe.shares import Counted
+    from kormo_plugins.workspace.build import build_data, found_only
+
+    if recipe.data is None or not recipe.block.workspace.is_dir():
+        return None
+    try:
+        built = build_data(recipe, found_only(recipe.path))
+    except KormoError:  # not built yet: the recipe's own words must do
+        return None
+    return {
+        name: Counted(int(rows.stats["tokens_placed"]), built.shards[name].stats["languages"])
+        for name, rows in built.rows.items()
+    }
+
+
+@recipe.command()
+@click.option("--kind", type=click.Choice(FILE_KINDS), default="recipe", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
+@click.option("--mark", "places", type=click.Path(path_type=Path, exists=True), multiple=True, metavar="PATH",
+              help="Write all schemas into .kormo/, and their line into the recipes in PATH.")  # fmt: skip
+@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module, as kormo.plugins does.")
+def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple[str, ...]) -> None:
+    """JSON Schema of everything that a recipe may say: Axolotl's keys, ours, and every installed component's.
+
+    \b
+        kormo recipe schema --mark recipes --mark datasets_recipes
+
+    makes editors with a YAML language server complete, document and check the recipes in these folders.
+    """
+    import json
+
+    from kormo_plugins.recipe import modeline
+
+    if places:
+        for path in modeline.write_schemas({name: schema_of(name, modules) for name in FILE_KINDS}):
+            click.echo(f"{path}: written", err=True)
+        for path in modeline.files_in(places):
+            if modeline.mark(path):
+                click.echo(f"{path}: marked", err=True)
+        return
+    text = json.dumps(schema_of(kind, modules), ensure_ascii=False, indent=1)
+    if out is None:
+        return click.echo(text)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", encoding="utf-8")
+
+
+def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON Schema of a kind of file, with the components of these further plugins."""
+    from kormo_plugins.recipe.json_schema import DRAFT, json_schema
+    from kormo_plugins.registry import registry
+
+    if kind == "chain":
+        from kormo_plugins.workspace.chain import ChainFile as Model
+    elif kind == "ablation":
+        from kormo_plugins.workspace.ablation_spec import AblationSpec as Model  # type: ignore[assignment]
+    else:
+        return json_schema(kind, registry(modules))
+    return {"$schema": DRAFT, **Model.model_json_schema()}
 
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:

@@ -56,8 +56,9 @@ def build_source(
         progress: called with the number of documents read since its last call.
         against: folders of the finished sources that `deduplicate_against` names.
     Returns:
-        statistics: `documents`, `bytes`, `characters`, `languages`, `lengths`, `held_out`, `read`, `rejected`,
-        `renamed`, `parts`, and `steps`, a list of what each step let through and why it dropped the rest.
+        statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are one), `languages`,
+        `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`, a list of what each step let
+        through and why it dropped the rest.
     Raises:
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
@@ -159,7 +160,8 @@ def source_inputs(
         "source": name,
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
         "provenance": source.model_dump(
-            mode="json", exclude={"reader", "generator", "steps", "parts", "deduplicate_against"}
+            mode="json",
+            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against"},
         ),
         "parts": job.parts,
         "steps": [
@@ -203,7 +205,8 @@ def _statistics(job: Job) -> dict[str, Any]:
     for stage in range(last + 1):
         steps += _added([outcome(stage, part)["steps"] for part in range(job.parts)])
     final = [outcome(last, part) for part in range(job.parts)]
-    total: dict[str, Any] = {key: sum(f["kept"][key] for f in final) for key in ("documents", "bytes", "characters")}
+    counted = ("documents", "bytes", "characters", "conversations")
+    total: dict[str, Any] = {key: sum(f["kept"][key] for f in final) for key in counted}
     return total | {
         "held_out": {key: sum(f["held_out"][key] for f in final) for key in ("documents", "bytes")},
         "read": {"documents": steps[0]["documents_in"], "bytes": steps[0]["bytes_in"]},
@@ -240,8 +243,9 @@ def _nothing_left(job: Job, stats: dict[str, Any]) -> KormoError:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
     told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
     first = next(iter(read_corpus(job.out / "rejects")), None)
+    example = f"; the first is {first.id}: {first.text[:160]!r}" if first else ""
     return KormoError(
         f"sources.{job.name}", f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
-        "a corpus with no usable document cannot be trained on" + (f"; the first is {first.id}" if first else ""),
+        f"a corpus with no usable document cannot be trained on{example}",
         f"correct the reader's columns or the steps; all rejects are kept in {job.out / 'rejects'}",
     )  # fmt: skip

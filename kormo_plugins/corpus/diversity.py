@@ -3,24 +3,21 @@
 KORMo's finding is that training on one generator's text alone collapses, and on several does not. So diversity is
 measured per generator, and a source in which one generator dominates is pointed out.
 
-    compression     bytes of the texts over their bytes under zstd: repeated phrases are what it saves (Shaib et al.
-                    2024, arXiv 2403.00553, find it the best single number); larger is poorer
-    distinct-n      different runs of n words over all runs of n words (Li et al. 2016, arXiv 1510.03055)
-    self-BLEU       how well each text is predicted by the others (Zhu et al. 2018, arXiv 1802.01886); larger is poorer
-    seed overlap    share of a text's runs of 8 words that stand in its seed document (`meta.seed`)
+    compression, distinct-n, self-BLEU     see `kormo_plugins/variety.py`
+    seed overlap                           share of a text's runs of 8 words that stand in its seed document
+                                           (`meta.seed`)
 
 All numbers depend on the amount of text, so each is taken on a sample of the same size, chosen by the hash of the id.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from kormo_plugins.documents import Document
+from kormo_plugins.variety import compression_ratio, distinct, runs, self_bleu, words
 
 SAMPLE_BYTES = 1_000_000
 """Text per generator that compression and distinct-n are measured on."""
@@ -28,7 +25,6 @@ SAMPLE_TEXTS = 60
 """Texts that self-BLEU compares with each other."""
 DOMINANT = 0.6
 """Share of the synthetic text from which one generator dominates (ours)."""
-_WORD = re.compile(r"\w+")
 
 
 def sampled(documents: Iterable[Document], size: int = SAMPLE_BYTES) -> list[Document]:
@@ -48,58 +44,10 @@ def sampled(documents: Iterable[Document], size: int = SAMPLE_BYTES) -> list[Doc
     return [document for _, _, document in sorted(keep, reverse=True, key=lambda item: item[:2])]
 
 
-def compression_ratio(texts: Sequence[str]) -> float:
-    """Bytes over bytes compressed (zstd, level 3); 1.0 for no text."""
-    import zstandard
-
-    data = "\n".join(texts).encode()
-    return len(data) / len(zstandard.ZstdCompressor(level=3).compress(data)) if data else 1.0
-
-
-def distinct(texts: Sequence[str], n: int) -> float:
-    """Different runs of n words over all runs of n words; 1.0 where there is none."""
-    total, different = 0, set()
-    for text in texts:
-        words = _WORD.findall(text)
-        runs = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-        total += len(runs)
-        different.update(runs)
-    return len(different) / total if total else 1.0
-
-
-def self_bleu(texts: Sequence[str], longest: int = 4) -> float:
-    """Mean BLEU-4 of each text with all others as its references; 0 for fewer than two texts."""
-    counted = [[_runs(_WORD.findall(text), n) for n in range(1, longest + 1)] for text in texts]
-    lengths = [sum(runs[0].values()) for runs in counted]
-    scores = []
-    for i, mine in enumerate(counted):
-        others = [j for j in range(len(counted)) if j != i and lengths[j]]
-        if not others or lengths[i] < longest:
-            continue
-        logs = 0.0
-        for n in range(longest):
-            most: Counter[tuple[str, ...]] = Counter()
-            for j in others:
-                for run in mine[n].keys() & counted[j][n].keys():
-                    most[run] = max(most[run], counted[j][n][run])
-            matched = sum(min(count, most[run]) for run, count in mine[n].items())
-            # Without a match the smallest that could be (Chen & Cherry 2014, method 1), so that no text counts as zero.
-            logs += math.log(max(matched, 0.1) / max(1, sum(mine[n].values())))
-        closest = min(others, key=lambda j: (abs(lengths[j] - lengths[i]), lengths[j]))
-        brevity = min(0.0, 1 - lengths[closest] / lengths[i])
-        scores.append(math.exp(brevity + logs / longest))
-    return sum(scores) / len(scores) if scores else 0.0
-
-
-def _runs(words: list[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
-
-
 def seed_overlap(text: str, seed: str, n: int = 8) -> float:
     """Share of the runs of n words of `text` that stand in `seed`."""
-    runs = _runs(_WORD.findall(text), n)
-    source = _runs(_WORD.findall(seed), n)
-    return sum(count for run, count in runs.items() if run in source) / max(1, sum(runs.values()))
+    mine, source = runs(words(text), n), runs(words(seed), n)
+    return sum(count for run, count in mine.items() if run in source) / max(1, sum(mine.values()))
 
 
 def by_generator(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:

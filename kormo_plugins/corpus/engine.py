@@ -17,6 +17,7 @@ from kormo_plugins.corpus.params import Executor
 from kormo_plugins.corpus.stage import Job, work
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.preferences import rewritten
 
 POLL = 5.0
 """Seconds between two looks at jobs that run elsewhere."""
@@ -52,7 +53,8 @@ class StepBlock(PipelineStep):
         for item in data or ():
             self.stat_update("total")
             meta = item.metadata
-            result = self.step(Document(item.id, item.text, language=meta.get("language", "und"), meta=meta))
+            document = Document(item.id, item.text, language=meta.get("language", "und"), meta=meta)
+            result = rewritten(document, self.step)
             if isinstance(result, Reject):
                 self.stat_update("dropped", f"dropped_{result.reason}")
                 continue

@@ -43,6 +43,10 @@ class Source(Strict):
     reader: Choice | None = Field(default=None, description="where its documents are read from")
     generator: Choice | None = Field(default=None, description="what writes its documents")
     steps: tuple[Choice, ...] | None = Field(default=None, description="its own cleaning steps; null: the recipe's")
+    control_tokens: tuple[str, ...] = Field(
+        default=(), description="added tokens that its text may contain as such (`<think>` for reasoning data); any "
+        "other spelling of one is encoded as plain characters",
+    )  # fmt: skip
     deduplicate_against: tuple[str, ...] = Field(
         default=(),
         description="sources that this one must have no document of: its deduplication sees theirs first",

@@ -58,6 +58,7 @@ _ALL_STEPS = (
         "GPT-3, 2005.14165",
     ),
     ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
+    ("wrap_think", "wrap_think:WrapThink", "puts <think> marks around reasoning", "KORMo; arXiv 2510.09426"),
     ("balanced_sample", "balanced_sample:BalancedSample", "a sample balanced by language and difficulty", "ours"),
     ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
 )
@@ -71,6 +72,24 @@ def kormo_generators() -> Iterator[Component]:
         load="kormo_plugins.corpus.embedded.generate:generate",
         summary="bilingual texts in ten genres, written by rules, offline; the same bytes for the same seed",
         params="kormo_plugins.corpus.embedded.params:EmbeddedParams",
+    )
+    yield Component(
+        "embedded_preferences",
+        load="kormo_plugins.corpus.embedded.preferences:generate",
+        summary="bilingual preference pairs, written by rules, offline: a right, short answer and one with a fault",
+        params="kormo_plugins.corpus.embedded.preferences:PreferenceParams",
+    )
+    yield Component(
+        "embedded_chat",
+        load="kormo_plugins.corpus.embedded.chat:generate",
+        summary="Korean and English conversations with short answers, written by rules, with and without reasoning",
+        params="kormo_plugins.corpus.embedded.chat_params:EmbeddedChatParams",
+    )
+    yield Component(
+        "embedded_books",
+        load="kormo_plugins.corpus.embedded.books:generate",
+        summary="long documents of one world each, chapter after chapter, for long contexts",
+        params="kormo_plugins.corpus.embedded.params:BooksParams",
     )
     yield Component(
         "openai_endpoint",

@@ -24,9 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from kormo_plugins.conversations import MESSAGES
 from kormo_plugins.corpus.params import Source
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents import Document, Reject, read_documents, write_documents
+from kormo_plugins.preferences import rewritten
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
         tally.documents_in += 1
         tally.bytes_in += size
         before = document.text
-        result = step(document)
+        result = rewritten(document, step)
         if isinstance(result, Reject):
             tally.rejects[result.reason] += 1
             document.text = before
@@ -298,6 +300,7 @@ class Summary:
     documents: int = 0
     bytes: int = 0
     characters: int = 0
+    conversations: int = 0
     languages: dict[str, Counter[str]] = field(default_factory=dict)
     lengths: Counter[int] = field(default_factory=Counter)
 
@@ -306,6 +309,7 @@ class Summary:
         self.documents += 1
         self.bytes += size
         self.characters += len(document.text)
+        self.conversations += MESSAGES in document.meta
         self.languages.setdefault(document.language, Counter()).update(documents=1, bytes=size)
         self.lengths[len(document.text).bit_length()] += 1
 

@@ -8,6 +8,7 @@ isolation as a block mask; `causal` gives none.
 
 The first token of a segment has nothing before it that it may see. It is left out of the loss unless
 `predict_first`, which predicts it from the last token of the segment before, as KORMo's published code does.
+Of conversations, the labels are what their training mask says.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class DocumentMask:
         gather.fill_labels(
             batch.input_ids, batch.position_ids, batch.filled, self.params.predict_first, self._ignore, labels
         )
+        if batch.trained is not None:
+            labels[batch.trained == 0] = gather.IGNORE
         arrays = {"input_ids": batch.input_ids, "labels": labels, "position_ids": self.positions(batch)}
         if self.params.sources:
             arrays["sources"] = batch.source
@@ -98,7 +101,9 @@ def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]
-    return SampleRows(ids, positions, np.array(filled, np.int64), np.array([int(r.get("source", -1)) for r in rows]))
+    sources = np.array([int(row.get("source", -1)) for row in rows])
+    trained = np.stack([np.asarray(row["trained"], np.uint8) for row in rows]) if "trained" in rows[0] else None
+    return SampleRows(ids, positions, np.array(filled, np.int64), sources, trained)
 
 
 def _filled(row: Mapping[str, Any]) -> int:

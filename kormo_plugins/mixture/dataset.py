@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
 from kormo_plugins.mixture import buffers, gather, order
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.mixture.rows import Rows
+from kormo_plugins.mixture.rows import Rows, packing_of
 from kormo_plugins.mixture.schedule import Mixing, SourceSize
 from kormo_plugins.registry import Registry, registry
 from kormo_plugins.shards.reader import Shards
@@ -41,12 +41,14 @@ class SampleRows(Sequence[dict[str, Any]]):
             segment.
         filled: int64 [n], tokens of each row; padding follows.
         source: int64 [n], place of the row's source in `MixtureDataset.names`.
+        trained: uint8 [n, row_length], 1 for each token that is predicted; None if no source has a training mask.
     """
 
     input_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
     filled: NDArray[np.int64]
     source: NDArray[np.int64]
+    trained: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -58,13 +60,17 @@ class SampleRows(Sequence[dict[str, Any]]):
         labels = np.empty_like(self.input_ids[row])
         nothing = np.zeros(0, np.int64)
         gather.fill_labels(self.input_ids[row], self.position_ids[row], self.filled[row], False, nothing, labels)
-        return {
+        found = {
             "input_ids": self.input_ids[place],
             "labels": labels[0],
             "position_ids": self.position_ids[place],
             "filled": int(self.filled[place]),
             "source": int(self.source[place]),
         }
+        if self.trained is not None:
+            found["trained"] = self.trained[place]
+            labels[0][self.trained[place] == 0] = gather.IGNORE
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class MixtureDataset:
         global_batch: rows of a step.
     """
 
-    column_names: Sequence[str] = list(ROW_FIELDS)
+    column_names: Sequence[str]
 
     def __init__(
         self,
@@ -120,13 +126,16 @@ class MixtureDataset:
             plan = self.rows[name]
             parts = [part.ctypes.data for part in (plan.begin, plan.start, plan.length)]
             plans.append([*parts, plan.rows, len(plan.start)])
-            for number, ids in enumerate(plan.shards.ids):
+            masks = plan.shards.trained if plan.shards.masked else [None] * len(plan.shards.ids)
+            for number, (ids, mask) in enumerate(zip(plan.shards.ids, masks, strict=True)):
                 first, last = plan.shards.first_token[number : number + 2]
-                shards.append([int(first), int(last), ids.ctypes.data])
+                shards.append([int(first), int(last), ids.ctypes.data, 0 if mask is None else mask.ctypes.data])
             firsts.append(len(shards))
         self._plans, self._shards = np.array(plans, np.int64), np.array(shards, np.int64)
         self._shard_from = np.array(firsts, np.int64)
         self._kind = np.zeros(0, self.rows[self.names[0]].shards.dtype)
+        self._masked = any(plan.shards.masked for plan in self.rows.values())
+        self.column_names = [*ROW_FIELDS, "trained"] if self._masked else list(ROW_FIELDS)
         size = sum(plan.shards.tokens * self._kind.itemsize for plan in self.rows.values())
         self._from_disk = size > memory() / 2
 
@@ -179,7 +188,11 @@ class MixtureDataset:
                 "it points outside its shard or is longer than a row: the plan is damaged",
                 "run `kormo data verify`, and build the row plan again",
             )
-        return out
+        if not self._masked:
+            return out
+        trained = np.empty(shape, np.uint8)
+        gather.fill_trained(chosen, self._plans, self._shard_from, self._shards, trained)
+        return replace(out, trained=trained)
 
     def _read_ahead(self, chosen: NDArray[np.int64]) -> None:
         """Asks for the tokens of all rows at once, for data that the page cache cannot hold: the copy would
@@ -343,16 +356,14 @@ def _open_plans(
             "each source needs both, and there must be one",
             "build what is missing",
         )
-    packing = dict(recipe.packing)
-    policy = packing.pop("name")
-    params = found.params("packing", policy, packing, "kormo.packing")
-    wanted = {
-        "row_length": row_length,
-        "policy": policy,
-        "params": params.model_dump(mode="json") if params else {},
-    }
     plans = {name: Rows(rows[name], Shards(shards[name])) for name in sorted(rows)}
     for name, plan in plans.items():
+        policy, params = packing_of(recipe, found, name, conversations=plan.shards.masked)
+        wanted = {
+            "row_length": row_length,
+            "policy": policy,
+            "params": params.model_dump(mode="json") if params else {},
+        }
         for word, value in wanted.items():
             if plan.manifest[word] != value:
                 raise KormoError(

@@ -51,8 +51,8 @@ def fill_rows(
         chosen: int64 [n, 3], source, row and epoch of each.
         plans: int64 [sources, 5]: addresses of the row plan's begins, starts and lengths; rows; segments.
         shard_from: int64 [sources + 1], where the shards of each source begin in `shards`.
-        shards: int64 [shards, 3]: position of the first token and of the one after the last, address of the
-            ids.
+        shards: int64 [shards, 4]: position of the first token and of the one after the last, address of the
+            ids, and that of the training mask (0: there is none).
         kind: an empty array of the ids' type.
         pad_id: fills what a row leaves free.
         ids, positions: int64 [n, row_length], get the tokens, and their place in their segment. The padding
@@ -93,6 +93,46 @@ def fill_rows(
             positions[place, token] = token - used
         filled[place] = used
     return -1
+
+
+@njit(cache=True, nogil=True)
+def fill_trained(
+    chosen: NDArray[np.int64],
+    plans: NDArray[np.int64],
+    shard_from: NDArray[np.int64],
+    shards: NDArray[np.int64],
+    trained: NDArray[np.uint8],
+) -> None:
+    """Copies training masks out of the maps, for rows that `fill_rows` has checked; arguments as there.
+
+    Args:
+        trained: uint8 [n, row_length], gets 1 for each token that is predicted. A source without a mask has only such;
+            padding has 0.
+    """
+    for place in range(len(chosen)):
+        source, row = chosen[place, 0], chosen[place, 1]
+        begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
+        starts = carray(_pointer(plans[source, 1]), plans[source, 4], np.int64)
+        lengths = carray(_pointer(plans[source, 2]), plans[source, 4], np.uint32)
+        used = 0
+        for segment in range(begins[row], begins[row + 1]):
+            start, count = starts[segment], int(lengths[segment])
+            low, high = shard_from[source], shard_from[source + 1] - 1
+            while low < high:
+                middle = (low + high + 1) // 2
+                if shards[middle, 0] <= start:
+                    low = middle
+                else:
+                    high = middle - 1
+            if shards[low, 3]:
+                mask = carray(_pointer(shards[low, 3]), shards[low, 1] - shards[low, 0], np.uint8)
+                offset = start - shards[low, 0]
+                for token in range(count):
+                    trained[place, used + token] = mask[offset + token]
+            else:
+                trained[place, used : used + count] = 1
+            used += count
+        trained[place, used:] = 0
 
 
 @njit(cache=True, nogil=True)

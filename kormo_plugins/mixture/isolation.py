@@ -19,7 +19,20 @@ BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
 """Backends that isolate by positions that restart, at any batch size."""
 
 
-def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: int, context_parallel: int = 1) -> None:
+ONE_DOCUMENT = frozenset({"pad"})
+"""Packings that put no two documents into one row."""
+
+
+def check_isolation(
+    collator: str,
+    params: Any,
+    attention: str,
+    *,
+    micro_batch: int,
+    context_parallel: int = 1,
+    packing: str = "best_fit",
+    row_length: int = 0,
+) -> None:
     """Refuses a recipe whose documents would see each other although its collator says that they do not.
 
     Args:
@@ -28,18 +41,16 @@ def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: 
         attention: `attn_implementation`.
         micro_batch: rows that go through the model together.
         context_parallel: devices that share one row.
+        packing: name of the packing.
+        row_length: tokens of a row; 0: not known.
     Raises:
         KormoError: names the key to change.
     """
+    if context_parallel > 1:
+        _check_shared_rows(collator, params, attention, context_parallel, packing, row_length)
+        return
     if collator not in ("document_mask", "flex"):
         return
-    if context_parallel > 1:
-        raise KormoError(
-            "context_parallel_size",
-            str(context_parallel),
-            "ring attention knows rows, not documents: they would see each other",
-            "set it to 1, or train on rows of one document with the packing `pad` and the collator `causal`",
-        )
     flash = "flash" in attention
     if collator == "flex" and attention != "flex_attention":
         why, fix = "only flex_attention reads a block mask", "use it, or the collator `document_mask`"
@@ -53,6 +64,37 @@ def check_isolation(collator: str, params: Any, attention: str, *, micro_batch: 
     else:
         return
     raise KormoError("attn_implementation", attention, why, fix)
+
+
+def _check_shared_rows(collator: str, params: Any, attention: str, devices: int, packing: str, row_length: int) -> None:
+    """Context parallelism: right where one document fills each row, whatever the collator; refused elsewhere.
+
+    Ring attention hands keys and values around under one causal mask for the whole row. A row of one document needs
+    no other: the padding behind it is seen by nothing that is predicted.
+    """
+    where, what = "context_parallel_size", str(devices)
+    if packing not in ONE_DOCUMENT:
+        raise KormoError(
+            where, f"{what} with the packing {packing}",
+            "ring attention knows rows, not documents: those of one row would see each other",
+            "set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
+        )  # fmt: skip
+    if collator == "flex" or getattr(params, "cu_seqlens", False):
+        raise KormoError(
+            where, f"{what} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
+            "its borders are those of whole rows, and each device holds a part of one",
+            "use the collator `document_mask` without cu_seqlens",
+        )  # fmt: skip
+    if "flash_attention_2" not in attention:
+        raise KormoError(
+            "attn_implementation", f"{attention} with context_parallel_size {devices}",
+            "only flash_attention_2 has a ring", "set attn_implementation: flash_attention_2",
+        )  # fmt: skip
+    if row_length % devices:
+        raise KormoError(
+            where, f"{what} with rows of {row_length} tokens", "the devices could not share a row evenly",
+            "take a divisor of sequence_len",
+        )  # fmt: skip
 
 
 def check_dense_masks(

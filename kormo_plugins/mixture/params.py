@@ -82,7 +82,9 @@ class CollatorParams(BaseModel):
     predict_first: bool = Field(
         False, description="predict the first token of a document from the last one of the document before it"
     )
-    ignore_tokens: tuple[int, ...] = Field((), description="ids that are left out of the loss, such as that of <think>")
+    ignore_tokens: tuple[int | str, ...] = Field(
+        (), description="tokens that are left out of the loss (`<think>`), by name or by id; names are the tokenizer's"
+    )
     sources: bool = Field(False, description="add `sources`, int64 [rows]: which source each row is of")
 
 
@@ -109,6 +111,12 @@ class MixtureRecipe(BaseModel):
     )
     mixture: dict[str, Any] = Field(
         default_factory=lambda: {"name": "weighted"}, description="a mixing and its parameters"
+    )
+
+    too_long: Literal["reject", "cut"] = Field(
+        "reject",
+        description="a conversation longer than a row: `reject` leaves it out, counted as dropped; `cut` trains on its "
+        "pieces, the later ones without the question. Texts go by `packing`",
     )
 
     @model_validator(mode="after")

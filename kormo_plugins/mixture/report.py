@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.dataset import MixtureDataset
+from kormo_plugins.mixture.rows import Rows
 from kormo_plugins.mixture.weights import Group
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill")
@@ -29,7 +30,8 @@ def stats(dataset: MixtureDataset) -> dict[str, Any]:
         `steps`, `tokens` (places of the run), `stages`, and `sources`: for each source the ledger of its row
         plan (`documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `fill`), `weight` and `share`
         (of the run's tokens: wanted and got), `rows_drawn`, `epochs`, and its counts of documents by
-        language, licence, generator and kind.
+        language, licence, generator and kind. Of conversations also `trained`, the tokens that are predicted, and
+        `documents_dropped`, those longer than a row.
     """
     weights = _weights(dataset)
     drawn = dataset.mixing.counts(dataset.steps)
@@ -43,6 +45,7 @@ def stats(dataset: MixtureDataset) -> dict[str, Any]:
     for (name, plan), count in zip(dataset.rows.items(), drawn, strict=True):
         sources[name] = {
             **{field: plan.manifest[field] for field in LEDGER},
+            **_of_conversations(plan),
             "weight": weights[name],
             "share": got[name] / total,
             "rows_drawn": int(count),
@@ -55,6 +58,12 @@ def stats(dataset: MixtureDataset) -> dict[str, Any]:
         "stages": dataset.mixing.stages(),
         "sources": sources,
     }
+
+
+def _of_conversations(plan: Rows) -> dict[str, int]:
+    if not plan.shards.masked:
+        return {}
+    return {"trained": plan.shards.manifest["trained"], "documents_dropped": plan.manifest["documents_dropped"]}
 
 
 def _weights(dataset: MixtureDataset) -> dict[str, float]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
 from kormo_plugins.mixture.packing import Packing
+from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.registry import Registry, registry
 from kormo_plugins.shards.format import FileRecord, file_records, read_json, write_json
 from kormo_plugins.shards.reader import Shards, memory_map
@@ -37,6 +38,29 @@ WINDOW = 1 << 21
 """Documents packed at a time; 2 million need about 0.3 GB."""
 
 Progress = Callable[[int, int], None]
+
+
+def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, conversations: bool) -> tuple[str, Any]:
+    """The policy and parameters with which a source is packed.
+
+    Of conversations, `too_long` decides what becomes of those longer than a row, since the later pieces of a cut one
+    have an answer and no question.
+
+    Raises:
+        KormoError: conversations, and a policy that cuts documents wherever a row ends.
+    """
+    packing = dict(recipe.packing)
+    policy = str(packing.pop("name"))
+    params = plugins.params("packing", policy, packing, "kormo.data.packing")
+    if not conversations:
+        return policy, params
+    if not hasattr(params, "longer"):
+        raise KormoError(
+            "kormo.data.packing", f"{policy} for the conversations of {source}",
+            "it cuts a document wherever a row ends, so that answers would be trained without their questions",
+            "use {name: best_fit}",
+        )  # fmt: skip
+    return policy, params.model_copy(update={"longer": "drop" if recipe.too_long == "reject" else "cut"})
 
 
 def build_rows(
@@ -62,8 +86,8 @@ def build_rows(
         plugins: where `policy` is looked up; the installed plugins by default.
         progress: called with (documents packed, documents in all).
     Returns:
-        The statistics of `rows.json`: `documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`,
-        `segments` and `fill`.
+        The statistics of `rows.json`: `documents`, `documents_dropped` (longer than a row, where the policy leaves
+        those out), `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `segments` and `fill`.
     Raises:
         KormoError: unfinished shards, or a policy whose pieces do not account for every token.
     """
@@ -77,7 +101,8 @@ def build_rows(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     plan = _Plan(out, row_length)
-    ledger = {"documents": source.documents, "tokens": source.tokens, "tokens_placed": 0, "tokens_dropped": 0}
+    ledger = dict.fromkeys(("documents_dropped", "tokens_placed", "tokens_dropped"), 0)
+    ledger |= {"documents": source.documents, "tokens": source.tokens}
     carried = np.zeros(0, np.int64), np.zeros(0, np.int64)
     packed = 0
     for starts, lengths in source.windows(window):
@@ -130,6 +155,7 @@ class _Plan:
         cut = int(packing.rows[rows])
         placed = int(sizes[:cut].sum())
         ledger["tokens_placed"] += placed
+        ledger["documents_dropped"] += int((lengths > self.row_length).sum()) if packing.dropped else 0
         ledger["tokens_dropped"] += packing.dropped + (int(sizes[cut:].sum()) if last else 0)
         where = starts[packing.document] + packing.start
         self.files[0].write(self.segments + packing.rows[1 : rows + 1].astype("<i8"))

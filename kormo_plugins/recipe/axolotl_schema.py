@@ -31,10 +31,12 @@ from kormo_plugins.recipe.json_types import Schema, object_schema
 OURS = ("kormo_plugins.KormoPlugin", "kormo_plugins.bridge.KormoPlugin")
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 2
+FORMAT = 3
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
+EVERY = "*"
+"""Stands for all plugins that Axolotl ships and that can be imported here."""
 MODEL_MODULE = "axolotl.utils.schemas.config"
 
 
@@ -62,7 +64,7 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     """The schema of the installed Axolotl together with the arguments of `plugins`.
 
     Args:
-        plugins: Axolotl plugins as a recipe lists them; ours is left out.
+        plugins: Axolotl plugins as a recipe lists them (ours is left out), or `EVERY`.
     Raises:
         KormoError: Axolotl is not installed, or a plugin cannot be imported (Axolotl itself would go on
             without it).
@@ -72,7 +74,8 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     content = _read(path)
     if content is None:
         for name in names:
-            _look_up(name)
+            if name != EVERY:
+                _look_up(name)
         content = build(names) if MODEL_MODULE in sys.modules else _build_apart(names)
         _write(path, content)
     return SchemaView(content["schema"], content["definitions"], frozenset(content["command_line"]))
@@ -168,9 +171,10 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
     schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
     for key, names in _closed_lists().items():
         schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
+    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
     sources: dict[str, list[int]] = {}
-    for plugin in plugins:
-        model = _arguments(plugin)
+    for plugin in _named(plugins):
+        model = _arguments(plugin) if EVERY not in plugins else _arguments_if_any(plugin)
         if model is None:
             continue
         schema["properties"].update(object_schema(model, definitions)["properties"])
@@ -178,6 +182,19 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
         if file and not plugin.startswith("axolotl."):
             sources[file] = _stamp(Path(file))
     return {"schema": schema, "definitions": definitions, "command_line": _options(), "sources": sources}
+
+
+def _named(plugins: Sequence[str]) -> list[str]:
+    """The plugins' names, `EVERY` written out."""
+    return [name for name in plugins if name != EVERY] + (_shipped()[0] if EVERY in plugins else [])
+
+
+def _arguments_if_any(plugin: str) -> Any:
+    """The argument model of a plugin of Axolotl's own; None where what it needs is not installed."""
+    try:
+        return _arguments(plugin)
+    except KormoError:
+        return None
 
 
 def _arguments(plugin: str) -> Any:
@@ -207,16 +224,11 @@ def _look_up(plugin: str) -> None:
         raise KormoError(
             where, repr(plugin), "a plugin is named by its module and its class", "write package.module.Class"
         )
-    spec = importlib.util.find_spec("axolotl")  # finds the folder without importing it
-    if not package.startswith(SHIPPED + ".") or spec is None:
+    if not package.startswith(SHIPPED + "."):
         return
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) / "integrations"
-    found: list[str] = []
-    texts: dict[str, str] = {}
-    for file in folder.glob("*/__init__.py"):
-        text = texts[file.parent.name] = file.read_text(encoding="utf-8")
-        classes = re.findall(r"^class (\w+Plugin)\b|\bimport (\w+Plugin)$", text, re.M)
-        found += [f"{SHIPPED}.{file.parent.name}.{defined or imported}" for defined, imported in classes]
+    found, texts = _shipped()
+    if not texts:
+        return
     folder_name, _, module = package.removeprefix(SHIPPED + ".").partition(".")
     if module or re.search(rf"\b{re.escape(name)}\b", texts.get(folder_name, "")):
         return  # a module inside, or a class that is at least mentioned: importing it will tell
@@ -226,6 +238,18 @@ def _look_up(plugin: str) -> None:
         "Axolotl ships no such plugin; it would print an error and train without it",
         closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
     )
+
+
+def _shipped() -> tuple[list[str], dict[str, str]]:
+    """The plugins that Axolotl ships, and the text of each folder's `__init__.py`, found without importing it."""
+    spec = importlib.util.find_spec("axolotl")
+    folder = Path(next(iter((spec and spec.submodule_search_locations) or ("",)))) / "integrations"
+    texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*/__init__.py"))}
+    found: list[str] = []
+    for name, text in texts.items():
+        classes = re.findall(r"^class (\w+Plugin)\b|\bimport (\w+Plugin)$", text, re.M)
+        found += [f"{SHIPPED}.{name}.{defined or imported}" for defined, imported in classes]
+    return [plugin for plugin in found if not plugin.endswith(".BasePlugin")], texts
 
 
 def _closed_lists() -> dict[str, list[str]]:

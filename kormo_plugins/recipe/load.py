@@ -14,6 +14,7 @@ from kormo_plugins.recipe.data import DataRecipe, parse_data
 from kormo_plugins.recipe.resolve import Resolved, resolve
 from kormo_plugins.recipe.rules import RULES
 from kormo_plugins.recipe.schema import KormoBlock, parse_block
+from kormo_plugins.recipe.unseen import unseen_data
 from kormo_plugins.registry import Registry, registry
 
 
@@ -26,6 +27,8 @@ class Recipe:
     block: KormoBlock
     data: DataRecipe | None
     registry: Registry
+    unseen: DataRecipe | None = None
+    """Texts that are only measured (`kormo.monitor.unseen`)."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """One of Axolotl's own keys."""
@@ -86,7 +89,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
         data = parse_data(
             block.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data")
         )
-    recipe = Recipe(path, resolved, block, data, components)
+    recipe = Recipe(path, resolved, block, data, components, unseen_data(resolved, block, data, components))
     _check_tokenizer(recipe)
     for rule in RULES:
         rule(resolved)

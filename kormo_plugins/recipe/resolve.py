@@ -29,11 +29,11 @@ from kormo_plugins.recipe.yaml_file import read_yaml
 
 EXTENDS = "extends"
 COMMAND_LINE = "command line"
-SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"))
+SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "monitor", "unseen"))
 """Blocks that may be given as a string, the path of the file to extend."""
 
 UNITED = ("plugins",)
-ENVIRONMENT_BLOCK = ("kormo", "data")
+ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "unseen"))
 
 Keys = tuple[Any, ...]
 
@@ -111,12 +111,12 @@ def resolve(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Res
     Raises:
         KormoError: a missing file, a cycle of `extends`, YAML that cannot be read, or an undefined variable.
     """
-    return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCK)
+    return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
 
 
 def resolve_data(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Resolved:
     """The dataset recipe at `path` by itself: what a recipe gets from `kormo: {data: path}`."""
-    return _resolve(Path(path), overrides, (), ())
+    return _resolve(Path(path), overrides, (), ((),))
 
 
 def overrides_of(cfg: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
@@ -195,13 +195,14 @@ def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
 
 
 def _resolve(
-    path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: Keys
+    path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
 ) -> Resolved:
     reader = _Reader(shorthand)
     tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, Path(), ()))
-    tree = _expanded(tree, environment)
+    for keys in environment:
+        tree = _expanded(tree, keys)
     assert isinstance(tree, Block)  # a file and the command line are mappings
     return Resolved(path, plain(tree), list(reader.files.values()), tree)
 

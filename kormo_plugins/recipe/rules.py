@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.deepspeed import deepspeed_config
+from kormo_plugins.recipe.preference_rules import preference_runs
 from kormo_plugins.recipe.resolve import Resolved
 
 Rule = Callable[[Resolved], None]
@@ -194,18 +196,53 @@ def one_beginning(recipe: Resolved) -> None:
         )
 
 
-def context_parallel_knows_no_documents(recipe: Resolved) -> None:
-    """Ring attention over unpacked batches sees a row as one document."""
-    size = recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1
-    collator = recipe.get("kormo.collator.name") or "document_mask"
-    if isinstance(size, int) and size > 1 and collator == "document_mask" and recipe.get("kormo.data") is not None:
-        key = "context_parallel_size" if recipe.get("context_parallel_size") else "sequence_parallel_degree"
+def row_fits_the_positions(recipe: Resolved) -> None:
+    """A model is told how long a context it is made for; longer rows would train what it does not declare."""
+    length, positions = recipe.get("sequence_len"), recipe.get("kormo.architecture.max_position_embeddings")
+    if isinstance(length, int) and isinstance(positions, int) and length > positions:
+        raise _error(
+            recipe,
+            "sequence_len",
+            f"sequence_len: {length} with kormo.architecture.max_position_embeddings: {positions}",
+            "the model would be trained on longer rows than its config declares, and servers would cut them",
+            f"set kormo.architecture.max_position_embeddings to {length} or more, or shorten the rows",
+        )
+
+
+def context_parallel_wants_one_document(recipe: Resolved) -> None:
+    """Ring attention sees a row as one text: right only where a row is one document."""
+    key = next((k for k in ("context_parallel_size", "sequence_parallel_degree") if (recipe.get(k) or 1) != 1), None)
+    if key is None or recipe.get("kormo.data") is None:
+        return
+    packing = recipe.get("kormo.data.packing.name") or "best_fit"
+    if packing != "pad":
         raise _error(
             recipe,
             key,
-            f"{key}: {size} with the collator document_mask",
-            "ring attention knows no document borders, so the documents of a row would see each other",
-            "use tensor or data parallelism, or the collator causal, which does not separate documents",
+            f"{key}: {recipe.get(key)} with the packing {packing}",
+            "a row shared by several devices goes through ring attention, which knows rows and no documents: the "
+            "documents of a row would see each other",
+            f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
+        )
+
+
+def turns_need_a_chat_model(recipe: Resolved) -> None:
+    """Conversations end with <|EOT|>, a base model with <|EOS|>."""
+    for name, source in (recipe.get("kormo.data.sources") or {}).items():
+        columns = (source.get("reader") or {}).get("columns") or {}
+        if columns.get("messages") or (source.get("generator") or {}).get("name") == "embedded_chat":
+            refuse_base(recipe, name)
+
+
+def refuse_base(recipe: Resolved, source: str) -> None:
+    """Refuses the role `base` for a recipe whose `source` holds conversations."""
+    if recipe.get("kormo.role") in (None, "base"):
+        raise _error(
+            recipe,
+            "kormo.role",
+            f"base, with the conversations of {source}",
+            "their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
+            "set kormo.role: chat; to train on turns as plain text, read them with columns: {text: {conversation: …}}",
         )
 
 
@@ -235,6 +272,31 @@ def kernels_are_named_once(recipe: Resolved) -> None:
         )
 
 
+def milestones_count_tokens(recipe: Resolved) -> None:
+    """Without rows of a fixed length nobody knows how many tokens a step has seen."""
+    if recipe.get("kormo.milestones") is not None and recipe.get("kormo.data") is None:
+        raise _error(
+            recipe,
+            "kormo.milestones",
+            f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
+            "milestones are counted in tokens, and only rows of kormo.data have a known number of them",
+            "remove it, and keep more checkpoints with save_total_limit",
+        )
+
+
+def deepspeed_is_readable(recipe: Resolved) -> None:
+    """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
+    deepspeed_config(recipe)
+
+
+def suites_exist(recipe: Resolved) -> None:
+    """A misspelt suite must not be found out after the training."""
+    from kormo_plugins.evaluation.suites import load_suite
+
+    for name in recipe.get("kormo.evaluate.suites") or ():
+        load_suite(str(name), recipe.where("kormo.evaluate.suites"))
+
+
 RULES: list[Rule] = [
     one_precision,
     one_beginning,
@@ -244,8 +306,14 @@ RULES: list[Rule] = [
     row_length_is_said,
     one_length,
     decay_has_a_length,
-    context_parallel_knows_no_documents,
+    turns_need_a_chat_model,
+    row_fits_the_positions,
+    context_parallel_wants_one_document,
     no_foreign_code,
+    preference_runs,
     kernels_are_named_once,
+    milestones_count_tokens,
+    deepspeed_is_readable,
+    suites_exist,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

@@ -81,6 +81,51 @@ class Samples(Strict):
     max_new_tokens: int = Field(default=48, ge=1, description="length of each continuation, in tokens")
 
 
+class Monitor(Strict):
+    """Looking at the model while it trains: at the start, at set steps, and at the end."""
+
+    every_steps: int | None = Field(default=None, ge=1, description="optimizer steps between two looks")
+    every_tokens: int | None = Field(
+        default=None, ge=1, description="the same in tokens of the run, rounded to whole steps; needs kormo.data"
+    )
+    held_out: dict[str, Any] | None = Field(
+        default_factory=dict, description="parameters of the run callback `held_out`; null: off"
+    )
+    collapse: dict[str, Any] | None = Field(
+        default_factory=dict, description="parameters of the run callback `collapse`; null: off"
+    )
+    mini: dict[str, Any] | None = Field(
+        default_factory=dict, description="parameters of the run callback `mini`; null: off"
+    )
+    unseen: dict[str, Any] | None = Field(
+        default=None,
+        description="a dataset recipe (file or mapping) of texts that are only measured: by people, or by generators "
+        "that the model was not trained on",
+    )
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> Monitor:
+        if (self.every_steps is None) == (self.every_tokens is None):
+            raise ValueError("give exactly one of every_steps and every_tokens")
+        return self
+
+    def steps_between(self, tokens_per_step: int | None) -> int:
+        """Optimizer steps between two looks, at least 1.
+
+        Args:
+            tokens_per_step: of a global batch, padding included; None where the rows are not ours.
+        """
+        if self.every_steps is not None:
+            return self.every_steps
+        assert self.every_tokens is not None
+        return max(1, round(self.every_tokens / (tokens_per_step or self.every_tokens)))
+
+    def callbacks(self, every_steps: int) -> list[tuple[str, dict[str, Any]]]:
+        """The run callbacks that this block asks for: name and parameters."""
+        asked = (("held_out", self.held_out), ("collapse", self.collapse), ("mini", self.mini))
+        return [(name, {"every_steps": every_steps, **values}) for name, values in asked if values is not None]
+
+
 class Spike(Strict):
     """A loss that is a spike: both conditions hold."""
 
@@ -94,6 +139,15 @@ class StopOn(Strict):
 
     nan: bool = Field(default=True, description="a loss or gradient norm that is NaN or infinite")
     spike: Spike | None = Field(default=Spike(), description="a spike of the loss; null: none stops the run")
+
+
+class Evaluate(Strict):
+    """What the finished model is scored on: `kormo eval` of the run's folder, by rank 0, when the stage is finished."""
+
+    suites: tuple[str, ...] = Field(default=(), description="suites of tasks; `mini` needs no data")
+    tasks: tuple[str, ...] = Field(default=(), description="further tasks by their names in lm-evaluation-harness")
+    limit: int | None = Field(default=None, ge=1, description="items per task; null: all of them")
+    data: Path | None = Field(default=None, description="folder of the datasets; null: the hub, or its local cache")
 
 
 class KormoBlock(Strict):
@@ -117,6 +171,9 @@ class KormoBlock(Strict):
     objective: Choice = Field(default=Choice(name="next_token"), description="what the model is trained to do")
     kernels: tuple[Choice, ...] = Field(default=(), description="fused kernels, applied in this order")
     callbacks: tuple[Choice, ...] = Field(default=(), description="watchers of the run")
+    monitor: Monitor | None = Field(
+        default=None, description="held-out loss and collapse monitors while it trains; null: none"
+    )
     global_batch: int | None = Field(
         default=None, ge=1, description="rows per optimizer step over all ranks; accumulation is derived from it"
     )
@@ -124,6 +181,9 @@ class KormoBlock(Strict):
         default=None,
         ge=1,
         description="length of the run in tokens; steps = ceil(tokens / (global_batch × sequence_len))",
+    )
+    milestones: int | None = Field(
+        default=None, ge=1, description="tokens between checkpoints that are kept for good, beside the rolling ones"
     )
     from_run: Path | None = Field(
         default=None, description="output folder of the stage before, whose model this one goes on with"
@@ -135,7 +195,9 @@ class KormoBlock(Strict):
         default_factory=dict, description="generation settings saved with every checkpoint"
     )
     samples: Samples = Field(default=Samples(), description="continuations printed at the end")
+    evaluate: Evaluate | None = Field(default=None, description="what the finished model is scored on; null: nothing")
     workspace: Path = Field(default=Path("artifacts"), description="folder of all artifacts")
+    report: bool = Field(default=True, description="write `report.html` into the run's folder at the end")
     export: bool = Field(
         default=True, description="write `export/`, the plain Llama layout, when the stage is finished"
     )
@@ -166,4 +228,7 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
     for key, kind in (("kernels", "kernel"), ("callbacks", "run_callback")):
         for index, choice in enumerate(getattr(parsed, key)):
             registry.params(kind, choice.name, choice.values, f"{where}: kormo.{key}[{index}]")
+    if parsed.monitor is not None:
+        for name, values in parsed.monitor.callbacks(every_steps=1):
+            registry.params("run_callback", name, values, f"{where}: kormo.monitor.{name}")
     return parsed

@@ -57,6 +57,9 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
     """
     path = Path(path)
     own = read_yaml(path)
+    if "stages" in own and "kormo" not in own:
+        raise KormoError(str(path), "a chain of stages", "its recipes are checked together, each with what it starts "
+                         "from", f"run `kormo run {path} --dry-run`")  # fmt: skip
     kind = kind_of(own)
     if kind != "recipe":
         alone = resolve_data(path, overrides)

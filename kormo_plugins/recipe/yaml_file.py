@@ -105,6 +105,23 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
     return value
 
 
+def read_value(text: str, where: str) -> Any:
+    """One value as a recipe would spell it: `3e-4` is a number, `null` nothing, `[a, b]` a list.
+
+    Raises:
+        KormoError: text that is not YAML.
+    """
+    try:
+        value = yaml.load(text, Loader=_Loader)
+        _measure(value)
+    except _Refused as error:
+        raise KormoError(where, error.what, error.why, error.fix) from None
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise KormoError(where, repr(text), f"it is not valid YAML: {problem}", "put text in quotes") from None
+    return value
+
+
 def _text(path: Path, named_by: str) -> str:
     where = named_by or str(path)
     try:

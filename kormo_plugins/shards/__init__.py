@@ -4,7 +4,8 @@
     shard-00000.offsets.bin        int64 [documents + 1], where each document begins; the last is the token
     count shard-00000.names.bin          document names, UTF-8, end to end
     shard-00000.names.offsets.bin  int64 [documents + 1], in bytes
-    shard-00000.json               what it was made from, sizes and checksums; written last of the five
+    shard-00000.trained.bin        uint8 per token, 1: it is predicted; of conversations only
+    shard-00000.json               what it was made from, sizes and checksums; written last of these
     shards.json                    the source as a whole; written last of all
 
 A folder without `shards.json` is not finished: building it again keeps every shard that has its own `.json`

@@ -22,6 +22,8 @@ FORMAT = "kormo-shards-1"
 SHARDS_MANIFEST = "shards.json"
 IDS, OFFSETS, NAMES, NAME_OFFSETS = ".ids.bin", ".offsets.bin", ".names.bin", ".names.offsets.bin"
 SUFFIXES = (IDS, OFFSETS, NAMES, NAME_OFFSETS)
+TRAINED = ".trained.bin"
+"""Of conversations only: which tokens are predicted."""
 REBUILD = "build it again, or copy it again from where it is whole"
 
 

@@ -26,10 +26,14 @@ from kormo_plugins.shards.format import (
     OFFSETS,
     REBUILD,
     SHARDS_MANIFEST,
+    TRAINED,
     FileRecord,
     file_records,
     read_json,
 )
+
+LABELS = (IDS, OFFSETS, TRAINED)
+"""Files that decide what is trained on; the others are names."""
 
 
 def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None) -> NDArray[Any]:
@@ -96,7 +100,7 @@ class Shards:
                 "format": FORMAT,
                 "tokenizer": self.manifest["tokenizer"],
                 "dtype": self.dtype.str,
-                "files": [[n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith((IDS, OFFSETS))],
+                "files": [[n, r.bytes, r.xxh3_128] for n, r in self.files().items() if n.endswith(LABELS)],
             }
         )
 
@@ -109,6 +113,16 @@ class Shards:
     def offsets(self) -> list[NDArray[np.int64]]:
         """Document offsets of each shard, relative to the shard."""
         return [self._map(shard, OFFSETS, "<i8", int(n) + 1) for shard, n in self._sizes(self.first_document)]
+
+    @property
+    def masked(self) -> bool:
+        """Whether the source says which of its tokens are predicted."""
+        return "trained" in self.manifest
+
+    @cached_property
+    def trained(self) -> list[NDArray[np.uint8]]:
+        """Of a `masked` source: for each token of each shard, 1 if it is predicted."""
+        return [self._map(shard, TRAINED, "u1", int(n)) for shard, n in self._sizes(self.first_token)]
 
     def windows(self, documents: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Position of the first token, and tokens, of up to `documents` documents at a time, read from front

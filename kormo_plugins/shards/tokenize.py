@@ -4,7 +4,8 @@ The input is cut into jobs, one shard each: a part file of a corpus is a job, an
 `chunk_characters` of a plain iterable of documents. A job is known by a hash of its input and of every
 setting that decides its output; a shard that is already there with that hash is kept.
 
-Every document becomes BOS, its text, EOS, as KORMo was trained. Each shard encodes a sample of its own
+Every document becomes BOS, its text, EOS, as KORMo was trained; a conversation becomes what `conversations` makes of
+it, and a mask that says which of its tokens are predicted. Each shard of texts encodes a sample of its own
 documents a second time with `tokenizers`: should the fast way ever differ, the whole source is encoded again
 without it.
 """
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,19 @@ CHECK_EVERY = 256
 Progress = Callable[[dict[str, Any]], None]
 
 
+class EncodeConversations(Protocol):
+    """Makes ids of conversations; handed in from above, since this floor knows no chat template. Can be pickled."""
+
+    @property
+    def identity(self) -> str:
+        """Changes when the same conversation would become other ids or another mask."""
+
+    def __call__(
+        self, documents: Sequence[Document]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8]]:
+        """Ids end to end (shape [sum(lengths)]), lengths (shape [documents]) and mask (1: predicted; as the ids)."""
+
+
 class Disagreement(Exception):
     """The fast encoder and `tokenizers` gave different ids for the document named."""
 
@@ -57,6 +71,7 @@ class Job:
     control_tokens: tuple[str, ...]
     fast: bool
     documents: Path | tuple[Document, ...]
+    conversations: EncodeConversations | None = None
 
 
 def tokenize_source(
@@ -71,6 +86,7 @@ def tokenize_source(
     workers: int = 1,
     fast: bool = True,
     chunk_characters: int = CHUNK_CHARACTERS,
+    conversations: EncodeConversations | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the shards of one source into `out` and returns what `shards.json` holds.
@@ -86,6 +102,8 @@ def tokenize_source(
         workers: processes; 1 works in this one.
         fast: whether tiktoken may be used where it is exact.
         chunk_characters: length of a shard when `documents` is not a list of files.
+        conversations: makes ids and mask, for a source of conversations; bos_id, eos_id and control_tokens are then
+            the template's business.
         progress: called with the record of each shard when it is finished.
     Raises:
         KormoError: a tokenizer or a document that cannot be used, or no documents at all.
@@ -101,8 +119,9 @@ def tokenize_source(
                 f"the tokenizer's ids end at {encoder.largest_id}",
                 "give the id of one of its tokens",
             )
-    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", ())
-    if encoder.kind != "tiktoken":
+    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", (),
+              conversations)  # fmt: skip
+    if encoder.kind != "tiktoken" and conversations is None:
         log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
     try:
         records = _run(_jobs(documents, job, chunk_characters), workers, progress)
@@ -212,31 +231,49 @@ def make_shard(job: Job) -> dict[str, Any]:
             "eos": job.eos_id,
             "fast": job.fast,
             "control_tokens": sorted(job.control_tokens),
-            "input": file_checksum(job.documents)
-            if isinstance(job.documents, Path)
-            else [[d.id, d.text, d.language, d.license, d.synthetic, d.generator] for d in job.documents],
+            **({"conversations": job.conversations.identity} if job.conversations else {}),
+            "input": file_checksum(job.documents) if isinstance(job.documents, Path) else _content(job),
         }
     )
     if (kept := _existing(job.out, job.name, made_from)) is not None:
         return kept
     stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
-    with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id)) as writer:
+    masked = job.conversations is not None
+    with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id), masked=masked) as writer:
         for number, batch in enumerate(_batches(stream)):
-            texts, names = [d.text for d in batch], [d.id for d in batch]
-            if job.fast:
-                _compare(encoder, texts, names, number == 0)
-            ids, lengths = encoder.encode(texts, names)
-            writer.add(*_wrap(ids, lengths, job.bos_id, job.eos_id), names)
+            ids, lengths, trained = _encode(job, encoder, batch, number == 0)
+            writer.add(ids, lengths, [d.id for d in batch], trained)
             _describe(about, batch)
         return writer.finish(
             {
                 "made_from": made_from,
-                "encoder": encoder.kind,
+                "encoder": "chat template" if masked else encoder.kind,
                 "input": job.documents.name if from_files else None,  # type: ignore[union-attr]
                 **{key: dict(sorted(value.items())) for key, value in about.items()},
             }
         )
+
+
+def _content(job: Job) -> list[Any]:
+    """What decides the shard, of documents that are at hand and in no file."""
+    assert not isinstance(job.documents, Path)
+    return [
+        [d.id, d.text, d.language, d.license, d.synthetic, d.generator, *([d.meta] if job.conversations else [])]
+        for d in job.documents
+    ]
+
+
+def _encode(
+    job: Job, encoder: Encoder, batch: list[Document], first: bool
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8] | None]:
+    """Ids, lengths and, of conversations, the training mask."""
+    if job.conversations is not None:
+        return job.conversations(batch)
+    texts, names = [d.text for d in batch], [d.id for d in batch]
+    if job.fast:
+        _compare(encoder, texts, names, first)
+    return *_wrap(*encoder.encode(texts, names), job.bos_id, job.eos_id), None
 
 
 def _compare(encoder: Encoder, texts: list[str], names: list[str], first: bool) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.format import SHARDS_MANIFEST, FileRecord, file_records, read_json
 
-FORMATS = {SHARDS_MANIFEST: "kormo-shards-1", "rows.json": "kormo-rows-1"}
-"""Manifest file -> its format: the two kinds of folder that hold checksums."""
+FORMATS = {SHARDS_MANIFEST: "kormo-shards-1", "rows.json": "kormo-rows-1", "pairs.json": "kormo-pairs-1"}
+"""Manifest file -> its format: the kinds of folder that hold checksums."""
 
 
 def manifest_files(folder: Path) -> dict[str, FileRecord]:
-    """Data files of a folder of shards or of a row plan.
+    """Data files of a folder of shards, of a row plan or of preference pairs.
 
     Raises:
-        KormoError: the folder holds no finished manifest of either kind.
+        KormoError: the folder holds no finished manifest of any kind.
     """
     for name, kind in FORMATS.items():
         path = folder / name

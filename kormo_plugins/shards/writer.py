@@ -1,8 +1,8 @@
-"""Writes one shard: five files that appear together or not at all.
+"""Writes one shard: files that appear together or not at all.
 
 Checksums are taken over the bytes as they are handed to the operating system, so a disk that stores something
 else is found out by `verify`, and no file is read back to be hashed. Every file is flushed before it is
-renamed, and the shard's own `.json` comes last: whoever sees it may trust the other four.
+renamed, and the shard's own `.json` comes last: whoever sees it may trust the others.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from kormo_plugins.shards.format import (
     NAMES,
     OFFSETS,
     SHARDS_MANIFEST,
+    SUFFIXES,
+    TRAINED,
     FileRecord,
     write_json,
 )
@@ -80,24 +82,37 @@ class ShardWriter:
         folder: the source's folder, which exists.
         name: `shard-00000` and so on.
         dtype: type of the ids on disk, from `format.id_dtype`.
+        masked: whether `add` is told which tokens are predicted.
     """
 
-    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any]) -> None:
-        self.folder, self.name, self.dtype = folder, name, dtype
-        self.documents = self.tokens = 0
-        self._files = {suffix: HashedFile(folder / f"{name}{suffix}") for suffix in (IDS, OFFSETS, NAMES, NAME_OFFSETS)}
+    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], *, masked: bool = False) -> None:
+        self.folder, self.name, self.dtype, self.masked = folder, name, dtype, masked
+        self.documents = self.tokens = self.trained = 0
+        suffixes = (*SUFFIXES, TRAINED) if masked else SUFFIXES
+        self._files = {suffix: HashedFile(folder / f"{name}{suffix}") for suffix in suffixes}
         self._name_bytes = 0
         self._files[OFFSETS].write(np.zeros(1, "<i8"))
         self._files[NAME_OFFSETS].write(np.zeros(1, "<i8"))
 
-    def add(self, ids: NDArray[Any], lengths: NDArray[Any], names: Sequence[str]) -> None:
+    def add(
+        self,
+        ids: NDArray[Any],
+        lengths: NDArray[Any],
+        names: Sequence[str],
+        trained: NDArray[np.uint8] | None = None,
+    ) -> None:
         """Appends documents.
 
         Args:
             ids: their tokens end to end, shape [sum(lengths)].
             lengths: tokens of each, shape [documents].
             names: name of each.
+            trained: 1 for each token that is predicted, shape of `ids`; only if `masked`.
         """
+        assert (trained is not None) == self.masked
+        if trained is not None:
+            self._files[TRAINED].write(trained)
+            self.trained += int(trained.sum())
         encoded = [name.encode() for name in names]
         self._files[IDS].write(ids.astype(self.dtype, copy=False))
         self._files[OFFSETS].write(self.tokens + np.cumsum(lengths, dtype="<i8"))
@@ -116,6 +131,7 @@ class ShardWriter:
             "name": self.name,
             "documents": self.documents,
             "tokens": self.tokens,
+            **({"trained": self.trained} if self.masked else {}),
             "dtype": self.dtype.str,
             **made_from,
             "files": files,
@@ -142,6 +158,8 @@ def finish_source(out: Path, source: str, records: Sequence[dict[str, Any]], abo
         about: what else belongs to the source as a whole; at least `tokenizer`, the hash.
     Raises:
         KormoError: not one document.
+
+    `trained`, in what is returned, is the number of predicted tokens; it is there if the source has masks.
     """
     if not sum(record["documents"] for record in records):
         raise KormoError(
@@ -156,6 +174,7 @@ def finish_source(out: Path, source: str, records: Sequence[dict[str, Any]], abo
         "dtype": records[0]["dtype"],
         "documents": sum(record["documents"] for record in records),
         "tokens": sum(record["tokens"] for record in records),
+        **({"trained": sum(r["trained"] for r in records)} if all("trained" in r for r in records) else {}),
         **{key: _total(record.get(key, {}) for record in records) for key in COUNTED},
         **about,
         "shards": [{k: record[k] for k in ("name", "documents", "tokens", "files")} for record in records],

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum
@@ -21,22 +23,66 @@ _NAME = re.compile(r"checkpoint-(\d+)$")
 
 
 def mark_complete(folder: Path, step: int, names: Collection[str] | None = None) -> None:
-    """Writes the marker: every file's size and XXH3-128. Called when no rank writes any more.
+    """Writes the marker: every file's size and XXH3-128. Called when nobody writes any more.
 
     Args:
         folder: the checkpoint.
         step: optimizer steps that it has seen.
         names: only these files, by their path inside the folder; None: all.
     """
-    found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {
-        name: {"bytes": path.stat().st_size, "xxh3": file_checksum(path)}
-        for name, path in found.items()
-        if name != MARKER and (names is None or name in names)
+    found = [name for name in file_names(folder) if names is None or name in names]
+    write_marker(folder, step, entries(folder, found))
+
+
+def file_names(folder: Path) -> list[str]:
+    """Every file of a checkpoint but the marker, by its path inside the folder, sorted."""
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return [name for name in found if name not in (MARKER, MARKER + ".tmp")]
+
+
+def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Size and XXH3-128 of each file, as the marker lists them."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "xxh3": file_checksum(folder / name)} for name in sorted(names)
     }
+
+
+def write_marker(folder: Path, step: int, files: Mapping[str, Any], milestone: bool = False) -> None:
+    """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
+    value: dict[str, Any] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
     temporary = folder / (MARKER + ".tmp")
-    temporary.write_text(json.dumps({"step": step, "files": files}, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     temporary.replace(folder / MARKER)
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """What the marker says; empty if there is none, or none that can be read."""
+    try:
+        value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
+    """Removes rolling checkpoints older than `newest` until `limit` are left, it included; returns what it removed.
+
+    Milestones and `keep` are not counted and never removed, and nothing newer is touched. A folder loses its marker
+    first, so that one which was half removed is not taken for a whole one.
+    """
+    if not limit or limit < 1:
+        return []
+    kept = {path.resolve() for path in keep}
+    older = [
+        path
+        for path in checkpoints(newest.parent)
+        if step_of(path) < step_of(newest) and not read_marker(path).get("milestone") and path.resolve() not in kept
+    ]
+    surplus = older[: max(0, len(older) - (limit - 1))]
+    for folder in surplus:
+        (folder / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return surplus
 
 
 def fault(folder: Path, hashes: bool = True) -> str | None:

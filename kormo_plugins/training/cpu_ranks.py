@@ -48,13 +48,17 @@ def prepare(deepspeed: bool) -> bool:
     """
     if has_accelerator() or (world_size() == 1 and not deepspeed):
         return False
-    os.environ["ACCELERATE_USE_CPU"] = "true"
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # a resumed optimizer state would be tagged cpu:0 otherwise
     _default_to_gloo()
     if deepspeed:
+        # accelerate never turns DeepSpeed on for a state that was told to use the CPU: it would train with plain DDP.
+        os.environ.pop("ACCELERATE_USE_CPU", None)
         os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
         _deepspeed_on_gloo()
-    elif world_size() > 1:
+        _allow_bfloat16()
+        return True
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    if world_size() > 1:
         from accelerate import PartialState
 
         PartialState(cpu=True)
@@ -97,6 +101,13 @@ def _deepspeed_on_gloo() -> None:
 
     all_gather_into_tensor._kormo = True  # type: ignore[attr-defined]
     backend.all_gather_into_tensor = all_gather_into_tensor
+
+
+def _allow_bfloat16() -> None:
+    """transformers lets a CPU train in bfloat16 only in a state that was told to use the CPU."""
+    import transformers.training_args as module
+
+    module.is_torch_bf16_gpu_available = lambda: True
 
 
 def _free_port() -> int:

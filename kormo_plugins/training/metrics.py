@@ -20,11 +20,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from kormo_plugins.metrics_file import FILE
 from kormo_plugins.training import throughput
 from kormo_plugins.training.losses import LossBySource
 from kormo_plugins.training.settings import Settings
-
-FILE = "metrics.jsonl"
 
 
 class Meter:
@@ -123,15 +122,3 @@ class MetricsFile(TrainerCallback):
     def _write(self, line: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=float) + "\n")
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run, those that a resume replaced left out."""
-    lines: list[dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        line = json.loads(text)
-        if line.get("event") == "resume":
-            lines = [kept for kept in lines if kept["step"] <= line["step"]]
-        else:
-            lines.append(line)
-    return lines

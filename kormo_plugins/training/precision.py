@@ -65,12 +65,13 @@ def axolotl_switches(precision: Precision, deepspeed: bool) -> dict[str, Any]:
 def cast_weights(model: Any, precision: Precision) -> int:
     """Casts floating-point parameters to the recipe's dtype; returns how many tensors had another.
 
-    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact.
+    Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact. What
+    ZeRO-3 has partitioned is left alone: DeepSpeed holds it in the dtype that its configuration says.
     """
     dtype = torch_dtype(precision.weights)
     changed = 0
     for parameter in model.parameters():
-        if parameter.is_floating_point() and parameter.dtype != dtype:
+        if parameter.is_floating_point() and parameter.dtype != dtype and not hasattr(parameter, "ds_tensor"):
             parameter.data = parameter.data.to(dtype)
             changed += 1
     return changed
@@ -92,8 +93,8 @@ def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
 
 
 def _masters(optimizer: Any) -> Counter[str] | None:
-    """DeepSpeed's partitions of master weights: ZeRO-1/2 and ZeRO-3 name them differently."""
-    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):
+    """DeepSpeed's partitions of master weights: ZeRO-1/2, ZeRO-3 and ZeRO-1 in bfloat16 name them differently."""
+    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat", "fp32_groups_flat_partition"):
         if hasattr(optimizer, name):
             return _dtypes(getattr(optimizer, name))
     return None
@@ -109,7 +110,8 @@ def _moments(optimizer: Any) -> Counter[str]:
 
 
 def _dtypes(tensors: Any) -> Counter[str]:
-    return Counter(str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point())
+    held = (getattr(tensor, "ds_tensor", tensor) for tensor in tensors)  # under ZeRO-3 a parameter is a placeholder
+    return Counter(str(t.dtype).removeprefix("torch.") for t in held if t.is_floating_point())
 
 
 def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:

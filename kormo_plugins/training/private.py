@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import functools
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import disk_error
+from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.training.settings import Precision
 
 TOUCHED: dict[str, str] = {
@@ -30,6 +32,17 @@ TOUCHED: dict[str, str] = {
     "axolotl.common.datasets:TrainDatasetMeta": "what load_datasets returns",
     "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
     "axolotl.monkeypatch.attention.sdpa_varlen:patch_sdpa_varlen": "documents apart on a GPU without a dense mask",
+    "axolotl.monkeypatch.ring_attn.patch:get_ring_attn_group": "which devices share a row",
+    "axolotl.train:setup_reference_model": "no second model where the reference's log-probabilities are computed once",
+    "axolotl.core.trainers.dpo.trainer:AxolotlDPOTrainer": "the base of PreferenceTrainer",
+    "trl:DPOTrainer._prepare_dataset": "pairs come as token ids",
+    "trl:DPOTrainer._precompute_ref_logps": "done in `train`, once for each pair, and kept in the run's folder",
+    "trl:DPOTrainer.compute_ref_log_probs": "the reference's log-probabilities of a batch",
+    "trl.models:prepare_deepspeed": "the reference pass under DeepSpeed",
+    "transformers.trainer:deepspeed_load_checkpoint": "universal checkpoints where the number of ranks changed",
+    "transformers.training_args:is_torch_bf16_gpu_available": "bfloat16 under DeepSpeed without an accelerator",
+    "transformers.integrations.deepspeed:unset_hf_deepspeed_config": "the finished model is opened whole, not sharded",
+    "transformers.modeling_utils:is_deepspeed_zero3_enabled": "likewise; Axolotl replaces it",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -38,6 +51,9 @@ DEEPSPEED_TOUCHED: dict[str, str] = {
     "deepspeed.comm.torch:TorchBackend.all_gather_into_tensor": "gloo under autograd (torch 2.13)",
     "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer": "master weights for the precision check",
     "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3": "master weights for the precision check",
+    "deepspeed.runtime.bf16_optimizer:BF16_Optimizer": "master weights for the precision check (ZeRO-1 in bfloat16)",
+    "deepspeed.checkpoint.ds_to_universal:main": "converts a checkpoint for another number of ranks",
+    "deepspeed.utils.zero_to_fp32:get_fp32_state_dict_from_zero_checkpoint": "puts a partitioned checkpoint together",
 }
 """The same for DeepSpeed, whose import takes seconds."""
 
@@ -55,6 +71,31 @@ def no_batch_skipping() -> Iterator[None]:
         module.skip_first_batches = original
 
 
+@contextlib.contextmanager
+def checkpoints_loaded_by(load: Callable[..., None]) -> Iterator[None]:
+    """Inside, Trainer reads DeepSpeed checkpoints through `load(original, engine, path, …)`."""
+    import transformers.trainer as module
+
+    original = module.deepspeed_load_checkpoint
+    module.deepspeed_load_checkpoint = functools.partial(load, original)
+    try:
+        yield
+    finally:
+        module.deepspeed_load_checkpoint = original
+
+
+def forget_deepspeed() -> None:
+    """From here on models are opened whole. Under ZeRO-3 every later `from_pretrained` would partition the model over
+    ranks that have left, and wait for them: Axolotl answers `is_deepspeed_zero3_enabled` with True for good."""
+    import transformers.integrations.deepspeed as integration
+    import transformers.modeling_utils as modeling
+
+    integration.unset_hf_deepspeed_config()
+    modules: tuple[Any, ...] = (integration, modeling)
+    for module in modules:
+        module.is_deepspeed_zero3_enabled = lambda: False
+
+
 def use_varlen_attention(precision: Precision) -> bool:
     """Routes packed rows through torch's variable-length attention where it can run: half precision on CUDA.
 
@@ -68,6 +109,31 @@ def use_varlen_attention(precision: Precision) -> bool:
     from axolotl.monkeypatch.attention.sdpa_varlen import patch_sdpa_varlen
 
     return bool(patch_sdpa_varlen())
+
+
+def refuse_other_engine(trainer: Any, stage: int | None) -> None:
+    """Compares the engine that Trainer ended up with and the recipe's.
+
+    accelerate turns DeepSpeed on by environment variables, and where one of them is missing it trains with plain DDP
+    and says nothing.
+
+    Args:
+        stage: the recipe's ZeRO stage; None: no DeepSpeed.
+    Raises:
+        KormoError: they differ.
+    """
+    plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
+    running = int(plugin.hf_ds_config.get_value("zero_optimization.stage", 0)) if plugin else None
+    if running != stage:
+        raise KormoError(
+            "deepspeed", f"{_engine(running)} in the running trainer; the recipe says {_engine(stage)}",
+            "the run would not be laid out over the ranks as the recipe states",
+            "start it with `axolotl train`, which sets DeepSpeed up, and no ACCELERATE_ variables of your own",
+        )  # fmt: skip
+
+
+def _engine(stage: int | None) -> str:
+    return "no DeepSpeed" if stage is None else f"ZeRO-{stage}"
 
 
 def is_quantized(model: Any) -> bool:
@@ -102,3 +168,32 @@ def disk_error_in(error: BaseException, where: Path) -> Exception | None:
             return disk_error(OSError(errno.ENOSPC, str(seen)), where)
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def shares_rows() -> tuple[int, int] | None:
+    """This process's place among those that share each row, and their number; None where rows are not shared."""
+    loaded = sys.modules.get("axolotl.monkeypatch.ring_attn.patch")
+    group = getattr(loaded, "RING_ATTN_GROUP", None)
+    if group is None:
+        return None
+    import torch.distributed as dist
+
+    return dist.get_rank(group), dist.get_world_size(group)
+
+
+def no_second_model() -> None:
+    """Keeps Axolotl from loading the reference model of a run that computes its log-probabilities beforehand.
+
+    `setup_reference_model` loads a whole second model for every full fine-tuning; TRL then never uses it.
+    """
+    import axolotl.train as module
+
+    original = module.setup_reference_model
+    if getattr(original, "kormo", False):
+        return
+
+    def only_if_used(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
+
+    only_if_used.kormo = True  # type: ignore[attr-defined]
+    module.setup_reference_model = only_if_used

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
-def continuations(model_dir: Path, prompts: Iterable[str], max_new_tokens: int, seed: int = 0) -> list[tuple[str, str]]:
+def continuations(
+    model_dir: Path, prompts: Iterable[str], max_new_tokens: int, seed: int = 0, *, chat: bool = False
+) -> list[tuple[str, str]]:
     """Pairs (prompt, continuation), sampled with the checkpoint's own generation settings.
 
     Args:
@@ -14,6 +17,7 @@ def continuations(model_dir: Path, prompts: Iterable[str], max_new_tokens: int, 
         prompts: beginnings; BOS is put in front, as in training.
         max_new_tokens: length of each continuation, in tokens.
         seed: of the sampling; the caller's random state is left alone.
+        chat: the prompts are questions, asked with the chat template and thinking off.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -25,8 +29,15 @@ def continuations(model_dir: Path, prompts: Iterable[str], max_new_tokens: int, 
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         for prompt in prompts:
-            ids = torch.tensor([bos + tokenizer.encode(prompt, add_special_tokens=False)])
+            tokens = _question(tokenizer, prompt) if chat else bos + tokenizer.encode(prompt, add_special_tokens=False)
+            ids = torch.tensor([tokens])
             out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens)
             text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
             results.append((prompt, str(text)))
     return results
+
+
+def _question(tokenizer: Any, text: str) -> list[int]:
+    turns = [{"role": "user", "content": text}]
+    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, enable_thinking=False, return_dict=False)
+    return list(ids)

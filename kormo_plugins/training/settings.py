@@ -62,6 +62,8 @@ class Settings:
         languages: the language of each source.
         stop_on: what stops the run.
         batch: describes the global batch of a step (from 0) as `kormo data batch` does; None: the rows are not ours.
+        zero_stage: ZeRO stage of DeepSpeed; None: the recipe does not use it.
+        milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
     """
 
     output_dir: Path
@@ -79,3 +81,17 @@ class Settings:
     languages: tuple[str, ...] = ()
     stop_on: StopOn = StopOn()
     batch: Callable[[int], Mapping[str, Any]] | None = None
+    zero_stage: int | None = None
+    milestone_tokens: int | None = None
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a global batch, padding included; 0 if it is not known."""
+        return (self.global_batch or 0) * self.sequence_len if self.steps is not None else 0
+
+    def is_milestone(self, step: int) -> bool:
+        """Whether the checkpoint after this step is kept for good."""
+        every, tokens = self.milestone_tokens, self.tokens_per_step
+        if not every or not tokens:
+            return False
+        return step * tokens // every > (step - 1) * tokens // every

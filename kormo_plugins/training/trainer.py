@@ -1,15 +1,16 @@
-"""The Trainer that recipes get: Axolotl's, with eight things put right.
+"""The Trainer that recipes get: Axolotl's, with nine things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
 2. The sampler starts where the run stopped (`sampler.py`).
 3. Weight decay reaches what the recipe says (`optimizer.py`).
 4. After the first step, the dtypes of the real tensors are compared with the recipe (`precision.py`).
-5. A checkpoint gets its completeness marker last, when all ranks have written (`checkpoint.py`), and says the
-   truth about itself (`saved_config.py`).
+5. A checkpoint gets its completeness marker last, when all ranks have written (`saving.py`), and says the truth
+   about itself (`saved_config.py`); DeepSpeed's are read by another number of ranks too (`universal.py`).
 6. One process writes the final model.
 7. A loss that is NaN or a spike ends the run before the optimizer's step (`watch.py`).
 8. A log says what the step was made of: loss by source and language, tokens, speed (`metrics.py`).
+9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -26,13 +27,16 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
-from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.training import precision, private, watch
-from kormo_plugins.training.checkpoint import MARKER, checkpoints, mark_complete, step_of
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training import precision, private, universal, watch
+from kormo_plugins.training.checkpoint import MARKER, checkpoints, step_of
 from kormo_plugins.training.metrics import Meter, logs_next
+from kormo_plugins.training.milestones import SaveMilestones
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
+from kormo_plugins.training.preemption import Preemption
+from kormo_plugins.training.ranks import Ranks
 from kormo_plugins.training.sampler import OffsetSampler
-from kormo_plugins.training.saved_config import restore
+from kormo_plugins.training.saving import save_whole
 from kormo_plugins.training.settings import Settings
 from kormo_plugins.training.suspects import row_means
 
@@ -63,15 +67,19 @@ class ObjectiveMixin(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
-    """Axolotl's trainer for causal language models, made exact. `configure` is called before `train`."""
+class RunMixin(Trainer):
+    """What every run of ours needs, above whichever trainer of Axolotl. `configure` is called before `train`."""
 
     args: Any  # AxolotlTrainingArguments, which adds fields to transformers' own
+    kormo: Settings | None = None
+    objective: Objective | None = None
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
+    _ranks: Ranks | None = None
     _step_loss: Any = None
     _step_batches: tuple[dict[str, Any], ...] = ()
     _watch: watch.Watch | None = None
+    meter: Meter | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
         """Hands over the recipe; called once, when Axolotl has built the trainer.
@@ -80,25 +88,34 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
             stop: ends the process with a KormoError's message.
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
-        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
-        self.model_accepts_loss_kwargs = True
         self._watch = watch.Watch(settings.stop_on)
-        self.meter = Meter(
-            settings, self.accelerator.unwrap_model(self.model), self.args.device, self.accelerator.num_processes
-        )
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder.
             setattr(self.model, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
-        if self.kormo is not None and self.is_world_process_zero():
+        if self.kormo is None:
+            return super().train(*args, **kwargs)
+        if self.is_world_process_zero():
             for name in (MARKER, watch.FILE):  # the final model will be written anew
                 (self.kormo.output_dir / name).unlink(missing_ok=True)
+        self._ranks = Ranks()
+        preemption = Preemption(self._ranks)
+        self.add_callback(preemption)
+        self.add_callback(SaveMilestones(self.kormo))
+        preemption.start()
         try:
-            return super().train(*args, **kwargs)
+            private.refuse_other_engine(self, self.kormo.zero_stage)
+            with private.checkpoints_loaded_by(universal.load):
+                result = super().train(*args, **kwargs)
+            if preemption.signal and self.state.global_step < self.state.max_steps:
+                preemption.leave(self.kormo.output_dir, self.state.global_step)
+            return result
         except KormoError as error:
             self._stop(error)
+        finally:
+            preemption.stop()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
@@ -181,15 +198,21 @@ class KormoTrainer(AxolotlTrainer, ObjectiveMixin):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.kormo is None or self._ranks is None:
+            return super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero() and self.kormo is not None:
-                restore(folder, self.kormo.special, self.kormo.generation)
-                mark_complete(folder, self.state.global_step)
-        except OSError as error:
-            raise disk_error(error, folder.parent) from error
-        except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
-            raise private.disk_error_in(error, folder.parent) or error from error
-        self.accelerator.wait_for_everyone()
+        save = partial(super()._save_checkpoint, model, trial)
+        save_whole(self, self.kormo, self._ranks, folder, save)
+
+
+class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
+    """Axolotl's trainer for causal language models, made exact."""
+
+    def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
+        """As in `RunMixin`; and the loss is summed over tokens."""
+        super().configure(settings, objective, stop)
+        # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
+        self.model_accepts_loss_kwargs = True
+        self.meter = Meter(
+            settings, self.accelerator.unwrap_model(self.model), self.args.device, self.accelerator.num_processes
+        )

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.deepspeed import deepspeed_config
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import precision, settings
 from kormo_plugins.workspace.build import Built
+from kormo_plugins.workspace.preference import of_pairs, preference_values
 
 PLACEHOLDER = "artifacts/not-built-yet"
 
@@ -35,6 +37,26 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
     return global_batch // per_step
 
 
+def context_parallel(recipe: Recipe) -> int:
+    """Devices that share one row; 1 where nothing is said."""
+    return int(recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1)
+
+
+def row_groups(recipe: Recipe, world_size: int) -> int:
+    """How many micro-batches are read at the same time: ranks, or groups of ranks that share their rows.
+
+    Raises:
+        KormoError: the ranks cannot be divided into such groups.
+    """
+    shared = context_parallel(recipe)
+    if world_size > 1 and world_size % shared:
+        raise KormoError(
+            recipe.resolved.where("context_parallel_size"), f"{shared} with {world_size} ranks",
+            "the ranks cannot be divided into groups of that size", "change one of the two",
+        )  # fmt: skip
+    return max(1, world_size // shared)
+
+
 def training_precision(recipe: Recipe) -> settings.Precision:
     """The recipe's precision in the training room's terms."""
     return settings.Precision(**recipe.block.precision.model_dump())
@@ -51,7 +73,12 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         KormoError: a global batch that the ranks cannot make, or a precision that cannot be held.
     """
     block = recipe.block
-    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), bool(recipe.get("deepspeed"))))
+    deepspeed = deepspeed_config(recipe.resolved)
+    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), deepspeed is not None))
+    if deepspeed is not None:
+        # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
+        # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
+        values["deepspeed"] = {**deepspeed, "bf16": {"enabled": block.precision.compute == "bfloat16"}}
     base = built.base_model if built else None
     if base is not None or recipe.get("base_model") is None:
         values["base_model"] = str(base or PLACEHOLDER)
@@ -59,11 +86,12 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role; the model's folder may be of another
     if block.global_batch is not None:
         micro = int(recipe.get("micro_batch_size", 1))
-        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, world_size)
+        groups = row_groups(recipe, world_size)
+        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
     if recipe.get("include_tkps") is None:
         values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
     if recipe.data is not None:
-        rows = next(iter(built.rows.values())).path if built else Path(PLACEHOLDER)
+        rows = next(iter(built.rows.values())).path if built and built.rows else Path(PLACEHOLDER)
         values.update(
             # Axolotl wants a dataset to be named; the plugin answers before it is opened.
             datasets=[{"path": str(rows), "type": "completion"}],
@@ -75,4 +103,6 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
             curriculum_sampling=True,  # in the order of the mixture
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
+    if of_pairs(recipe):
+        values.update(preference_values(recipe))
     return values

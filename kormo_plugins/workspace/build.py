@@ -24,8 +24,9 @@ from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.registry import Registry
-from kormo_plugins.workspace import continuation
+from kormo_plugins.workspace import continuation, preference
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
+from kormo_plugins.workspace.chat import chat_shards, tell_too_long
 from kormo_plugins.workspace.progress import Progress
 
 CORPUS_VERSION = 1
@@ -56,14 +57,16 @@ class Built:
     corpora: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
+    unseen: dict[str, Artifact] = field(default_factory=dict)
+    preferences: dict[str, Artifact] = field(default_factory=dict)
     init: Artifact | None = None
     base_model: Path | None = None
     weights_hash: str = ""
 
     @property
     def data_hash(self) -> str:
-        """Identity of the packed data: every source's row plan."""
-        return identity({name: artifact.hash for name, artifact in sorted(self.rows.items())})
+        """Identity of the packed data: every source's row plan, or its preference pairs."""
+        return identity({name: artifact.hash for name, artifact in sorted({**self.rows, **self.preferences}.items())})
 
 
 def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
@@ -90,6 +93,8 @@ def build_data(recipe: Recipe, get: Get) -> Built:
     built = Built()
     if recipe.data is not None:
         built.corpora = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, get)
+    if recipe.unseen is not None:
+        built.unseen = build_corpora(recipe.unseen, recipe.registry, recipe.block.workspace, recipe.path, get)
     _tokenizer(recipe, built, get)
     if recipe.data is not None:
         if built.tokenizer is None:
@@ -97,6 +102,9 @@ def build_data(recipe: Recipe, get: Get) -> Built:
                 f"{recipe.path}: kormo.tokenizer", "nothing", "without a tokenizer kormo.data cannot become tokens",
                 "set kormo.tokenizer (train, path or hub) or kormo.from_run",
             )  # fmt: skip
+        if preference.of_pairs(recipe):
+            built.preferences = preference.build_preferences(recipe, built, get)
+            return built
         for name in recipe.data.corpus.sources:
             built.shards[name] = _shards(recipe, built, name, get)
             built.rows[name] = _rows(recipe, built, name, get)
@@ -254,28 +262,32 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
 
     corpus, tokenizer = built.corpora[name], built.tokenizer
     assert tokenizer is not None
+    if corpus.stats.get("conversations"):
+        return chat_shards(recipe, corpus, tokenizer, name, get)
     layout = read_layout(tokenizer)
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip
+    control = recipe.data.corpus.sources[name].control_tokens if recipe.data else ()
+    if control:
+        inputs["control_tokens"] = sorted(control)
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
                 sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
-                eos_id=layout.eos, progress=lambda shard: progress(shard["documents"]),
+                eos_id=layout.eos, control_tokens=control, progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)
 
 
 def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
-    from kormo_plugins.mixture.rows import build_rows
+    from kormo_plugins.mixture.rows import build_rows, packing_of
 
     assert recipe.data is not None
-    packing = dict(recipe.data.mixture.packing)
-    policy = str(packing.pop("name"))
     shards, row_length = built.shards[name], recipe.sequence_len
-    params = recipe.registry.params("packing", policy, packing, f"{recipe.path}: kormo.data.packing")
+    chat = bool(built.corpora[name].stats.get("conversations"))
+    policy, params = packing_of(recipe.data.mixture, recipe.registry, name, conversations=chat)
     inputs = {"version": ROWS_VERSION, "shards": shards.hash, "row_length": row_length,
               "packing": policy, "params": params}  # fmt: skip
 
@@ -286,7 +298,10 @@ def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
                 progress=lambda done, total: progress(done - progress.done),
             )  # fmt: skip
 
-    return get(recipe.block.workspace, Spec("rows", name, inputs), make)
+    rows = get(recipe.block.workspace, Spec("rows", name, inputs), make)
+    if chat:
+        tell_too_long(rows, name, row_length, say)
+    return rows
 
 
 def build_model(recipe: Recipe, built: Built, get: Get) -> None:
@@ -321,15 +336,27 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
 
 
 def _continued(recipe: Recipe, built: Built, get: Get) -> None:
-    """The model of the stage before, its vocabulary changed if the recipe names another tokenizer."""
-    from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
+    """The model of the stage before, under the recipe's own tokenizer and config where it names others."""
+    from kormo_plugins.tokenizer.layout import tokenizer_hash
 
     folder = continuation.finished_model(recipe)
     for name in recipe.registry.names("architecture"):
         recipe.registry.load("architecture", name).register()
     built.base_model, built.weights_hash = folder, continuation.weights_hash(folder)
-    if built.tokenizer is None or built.tokenizer_hash == tokenizer_hash(folder):
-        return
+    if built.tokenizer is not None and built.tokenizer_hash != tokenizer_hash(folder):
+        _swapped(recipe, built, folder, get)
+    before = built.base_model
+    if changes := continuation.config_changes(recipe, before):
+        spec = continuation.changed_spec(folder.name, built.weights_hash, changes)
+        make = partial(continuation.change_config, before, changes)
+        built.init = get(recipe.block.workspace, spec, make)
+        built.base_model, built.weights_hash = built.init.path, built.init.hash
+
+
+def _swapped(recipe: Recipe, built: Built, folder: Path, get: Get) -> None:
+    from kormo_plugins.tokenizer.layout import read_layout
+
+    assert built.tokenizer is not None
     tokenizer, layout = built.tokenizer, read_layout(built.tokenizer)
     ids = {f"{role}_token_id": number for role, number in special_ids(recipe, built).items()}
     choice = recipe.block.architecture

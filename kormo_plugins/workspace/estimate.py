@@ -22,7 +22,8 @@ def build_seconds(recipe: Recipe) -> float | None:
     workspace = recipe.block.workspace
     total, missing = 0.0, False
     for name, source in recipe.data.corpus.sources.items():
-        if any(workspace.glob(f"rows-{name}-*/manifest.json")):
+        kind = "preferences" if recipe.get("rl") else "rows"
+        if any(workspace.glob(f"{kind}-{name}-*/manifest.json")):
             continue  # some row plan of that source is there; if it is another's, the build is short of a surprise
         missing = True
         total += _source_bytes(source.model_dump())

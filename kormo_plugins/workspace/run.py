@@ -9,24 +9,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import canonical_json
+from kormo_plugins.recipe.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.override import provenance
 from kormo_plugins.shards.format import SHARDS_MANIFEST
-from kormo_plugins.training import run_record
-from kormo_plugins.training.checkpoint import mark_complete, set_aside_incomplete, step_of
+from kormo_plugins.training import cpu_ranks, preempted, private, run_record
+from kormo_plugins.training.checkpoint import mark_complete, step_of
 from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
-from kormo_plugins.workspace.axolotl_config import training_precision
+from kormo_plugins.workspace import preference, stage_identity
+from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
 from kormo_plugins.workspace.build import Built, say, special_ids
+from kormo_plugins.workspace.card import write_card
 from kormo_plugins.workspace.estimate import build_seconds
+from kormo_plugins.workspace.report import run_report, write_samples
+from kormo_plugins.workspace.resume_point import resume_point
 
 RESOLVED = "recipe.yml"
+DEEPSPEED = "deepspeed.json"
 _HEADER = (
     "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
 )
@@ -79,14 +86,15 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
     """
     from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
 
-    if recipe.data is None:
+    if recipe.data is None or preference.of_pairs(recipe):
         return
     choice = recipe.block.collator
     params = recipe.registry.params("collator", choice.name, choice.values)
     check_isolation(
         choice.name, params, str(recipe.get("attn_implementation", "sdpa")),
         micro_batch=int(recipe.get("micro_batch_size", 1)),
-        context_parallel=int(recipe.get("context_parallel_size", 1)),
+        context_parallel=context_parallel(recipe), packing=str(recipe.data.mixture.packing["name"]),
+        row_length=recipe.sequence_len,
     )  # fmt: skip
     if on_gpu:
         line = check_dense_masks(
@@ -120,20 +128,25 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
     out = recipe.output_dir
     who = run_identity(recipe, built)
     run_record.check_same_run(out, who, recipe.block.allow_changed)
-    last = set_aside_incomplete(out, say) if out.is_dir() else None
+    last = resume_point(recipe, cpu_ranks.world_size(), say)
     _verify(built)
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
-    text = _HEADER + yaml.safe_dump(recipe.resolved.values, sort_keys=False, allow_unicode=True)
+    preempted.clear(out)
+    values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
+    text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     temporary = resolved_path(recipe).with_name(RESOLVED + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(resolved_path(recipe))
     run_record.write_record(
         out,
         {
-            "recipe": str(recipe.path),
+            **provenance(recipe.path),
             "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "identity": who,
+            stage_identity.RECORD: stage_identity.stage_identity(
+                recipe, {name: artifact.hash for name, artifact in built.corpora.items()}
+            ),
             "artifacts": {
                 "tokenizer": str(built.tokenizer),
                 "init": str(built.base_model),
@@ -144,15 +157,28 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
             "sequence_len": recipe.sequence_len,
             "data": data,
             "amendments": amendments,
+            "facts": run_record.read_record(out).get("facts", {}),
+            "milestones": run_record.read_record(out).get("milestones", []),
         },
     )
+
+
+def _keep_deepspeed(recipe: Recipe) -> dict[str, str]:
+    """Puts the DeepSpeed configuration beside the resolved recipe, which then names that copy."""
+    config = deepspeed_config(recipe.resolved)
+    if config is None:
+        return {}
+    temporary = recipe.output_dir / (DEEPSPEED + ".tmp")
+    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(recipe.output_dir / DEEPSPEED)
+    return {"deepspeed": DEEPSPEED}
 
 
 def _verify(built: Built) -> None:
     """Every checksum of shards and row plans, where reading them all is a matter of seconds."""
     from kormo_plugins.shards.verify import verify
 
-    folders = [artifact.path for group in (built.shards, built.rows) for artifact in group.values()]
+    folders = [artifact.path for group in (built.shards, built.rows, built.preferences) for artifact in group.values()]
     size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
     if size > VERIFY_BYTES:
         say(f"{size / 1e9:,.0f} GB of shards are not read again now; `kormo data verify` checks every checksum")
@@ -189,13 +215,20 @@ def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any]
 
 
 def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
-    return [("corpus", built.corpora), ("shards", built.shards), ("rows", built.rows)]
+    return [
+        ("corpus", built.corpora),
+        ("shards", built.shards),
+        ("rows", built.rows),
+        ("preferences", built.preferences),
+    ]
 
 
 def open_dataset(recipe: Recipe, built: Built) -> Any:
     """The mixture as a map-style dataset of exactly steps × global batch rows."""
     from kormo_plugins.mixture.dataset import open_mixture
 
+    if preference.of_pairs(recipe):
+        return preference.open_preferences(recipe, built)
     assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
     return open_mixture(
         {name: artifact.path for name, artifact in built.rows.items()},
@@ -206,14 +239,36 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
     )  # fmt: skip
 
 
-def make_collator(recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
-    """The recipe's collator."""
-    choice = recipe.block.collator
-    params = recipe.registry.params("collator", choice.name, choice.values, f"{recipe.path}: kormo.collator")
+def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
+    """The recipe's collator, the tokens that it names turned into ids."""
+    choice, values = recipe.block.collator, dict(recipe.block.collator.values)
+    if values.get("ignore_tokens"):
+        values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
+    params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
     if "sources" in type(params).model_fields:  # the trainer asks for the loss of each
         params = params.model_copy(update={"sources": True})
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
+
+
+def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recipe) -> list[int]:
+    """Ids of added tokens given by name; ids stay.
+
+    Raises:
+        KormoError: the tokenizer has no added token of that name.
+    """
+    from kormo_plugins.tokenizer.layout import read_tokenizer_json
+
+    added = {t["content"]: int(t["id"]) for t in read_tokenizer_json(tokenizer)["added_tokens"]} if tokenizer else {}
+    for token in tokens:
+        if isinstance(token, str) and token not in added:
+            known = [name for name in added if name.strip()]
+            raise KormoError(
+                recipe.resolved.where("kormo.collator.ignore_tokens"), repr(token),
+                "the tokenizer has no such added token, so nothing would be left out of the loss",
+                closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
+            )  # fmt: skip
+    return [added[token] if isinstance(token, str) else token for token in tokens]
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:
@@ -230,7 +285,10 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         objective_params=recipe.registry.params("objective", choice.name, choice.values),
         special=special_ids(recipe, built),
         generation=recipe.block.generation,
+        record=run_identity(recipe, built),
         **watched(recipe, built),
+        zero_stage=zero_stage(deepspeed_config(recipe.resolved)),
+        milestone_tokens=recipe.block.milestones,
     )
 
 
@@ -239,7 +297,7 @@ def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
     stop_on = recipe.block.stop_on
     spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
     found: dict[str, Any] = {"stop_on": StopOn(stop_on.nan, spike)}
-    if recipe.data is None:
+    if recipe.data is None or preference.of_pairs(recipe):
         return found
     from kormo_plugins.mixture.report import batch
 
@@ -284,6 +342,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
+    private.forget_deepspeed()
     restore(out, special_ids(recipe, built), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
@@ -291,8 +350,18 @@ def finish(recipe: Recipe, built: Built) -> None:
     if recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter"):
         report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
         say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
+    write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
-        for prompt, text in continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed):
+        chat = recipe.block.role == "chat"
+        written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat)
+        write_samples(out, written)
+        for prompt, text in written:
             print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
+    if recipe.block.evaluate is not None:
+        from kormo_plugins.evaluation.after_training import evaluate_run
+
+        evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
+    if recipe.block.report:
+        say(f"{run_report(out)}: curves, mixture, samples, what it ran on")

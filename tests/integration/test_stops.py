@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.training.checkpoint import checkpoints, fault
-from kormo_plugins.training.metrics import read_metrics
 
 from .conftest import Lab
 

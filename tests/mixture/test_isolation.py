@@ -197,9 +197,29 @@ def test_a_backend_that_cannot_isolate_is_refused(
         check_isolation(collator, params, attention, micro_batch=micro_batch)
 
 
-def test_isolation_over_several_devices_is_refused() -> None:
-    with pytest.raises(KormoError, match="context_parallel_size"):
-        check_isolation("document_mask", DocumentMaskParams(), "sdpa", micro_batch=1, context_parallel=2)
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({}, None),
+        ({"collator": "causal", "params": CausalParams()}, None),
+        ({"packing": "best_fit"}, "packing best_fit"),
+        ({"packing": "concat", "collator": "causal", "params": CausalParams()}, "packing concat"),
+        ({"params": DocumentMaskParams(cu_seqlens=True)}, "cu_seqlens"),
+        ({"collator": "flex", "params": CollatorParams()}, "flex"),
+        ({"attention": "sdpa"}, "sdpa"),
+        ({"row_length": 129}, "129"),
+    ],
+)
+def test_several_devices_share_a_row_only_if_it_is_one_document(change: dict[str, Any], named: str | None) -> None:
+    given: dict[str, Any] = {
+        "collator": "document_mask", "params": DocumentMaskParams(), "attention": "flash_attention_2",
+        "micro_batch": 1, "context_parallel": 2, "packing": "pad", "row_length": 128, **change,
+    }  # fmt: skip
+    if named is None:
+        return check_isolation(**given)
+    with pytest.raises(KormoError) as error:
+        check_isolation(**given)
+    assert named in error.value.what
 
 
 def expected_labels(rows: SampleRows, predict_first: bool, ignore: tuple[int, ...]) -> np.ndarray:

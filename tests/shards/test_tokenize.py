@@ -85,11 +85,11 @@ def test_finished_shards_are_kept_and_damaged_ones_made_again(
     paths, out = parts(tmp_path / "corpus", documents(60), 10), tmp_path / "out"
     real, made = tokenize.ShardWriter, []
 
-    def failing(folder: Path, name: str, dtype: np.dtype) -> tokenize.ShardWriter:
+    def failing(folder: Path, name: str, dtype: np.dtype, *, masked: bool) -> tokenize.ShardWriter:
         made.append(name)
         if len(made) == 4:
             raise KeyboardInterrupt
-        return real(folder, name, dtype)
+        return real(folder, name, dtype, masked=masked)
 
     monkeypatch.setattr(tokenize, "ShardWriter", failing)
     with pytest.raises(KeyboardInterrupt):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -58,11 +60,15 @@ def model(seed: int = 0) -> Any:
     return LlamaForCausalLM(config)
 
 
-def trainer(micro: int, accumulation: int, steps: int = 4, ours: bool = True, out: str = "", **arguments: Any) -> Any:
+def trainer(
+    micro: int, accumulation: int, steps: int = 4, ours: bool = True, out: str = "",
+    milestone_tokens: int | None = None, **arguments: Any,
+) -> Any:  # fmt: skip
     """A trainer over `Rows`; with `ours` false, Axolotl's own trainer as its builder sets it up."""
     from axolotl.core.trainers.base import AxolotlTrainer
     from axolotl.core.training_args import AxolotlTrainingArguments
 
+    from kormo_plugins.recipe.deepspeed import zero_stage
     from kormo_plugins.training.objective import next_token
     from kormo_plugins.training.settings import Precision, Settings
     from kormo_plugins.training.trainer import KormoTrainer
@@ -71,8 +77,8 @@ def trainer(micro: int, accumulation: int, steps: int = 4, ours: bool = True, ou
         output_dir=out or tempfile.mkdtemp(), per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulation, max_steps=steps, logging_steps=1, report_to=[],
         save_strategy=arguments.pop("save_strategy", "no"), learning_rate=1e-2, weight_decay=0.1, seed=1,
-        use_cpu=True, disable_tqdm=True, average_tokens_across_devices=ours, curriculum_sampling=True,
-        remove_unused_columns=False, lr_scheduler_type="constant", **arguments,
+        use_cpu="deepspeed" not in arguments, disable_tqdm=True, average_tokens_across_devices=ours,
+        curriculum_sampling=True, remove_unused_columns=False, lr_scheduler_type="constant", **arguments,
     )  # fmt: skip
     kind = KormoTrainer if ours else AxolotlTrainer
     collator = Collator()
@@ -82,6 +88,7 @@ def trainer(micro: int, accumulation: int, steps: int = 4, ours: bool = True, ou
         settings = Settings(
             output_dir=Path(args.output_dir), steps=steps, global_batch=micro * accumulation * world,
             sequence_len=LENGTH, precision=Precision("float32", "float32", None, "float32"),
+            zero_stage=zero_stage(arguments.get("deepspeed")), milestone_tokens=milestone_tokens,
         )  # fmt: skip
         made.configure(settings, next_token, _raise)
     made.collator_seen = collator.seen
@@ -92,19 +99,58 @@ def _raise(error: BaseException) -> Any:
     raise error
 
 
+class Signal:
+    """Sends this process a signal while a step is running."""
+
+    def __new__(cls, step: int, name: str, rank: int) -> Any:
+        from transformers import TrainerCallback
+
+        class Sender(TrainerCallback):
+            def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step + 1 == step and int(os.environ.get("RANK", "0")) == rank:
+                    os.kill(os.getpid(), getattr(signal, name))
+
+        return Sender()
+
+
 def run(spec: dict[str, Any]) -> dict[str, Any]:
-    """Trains by `spec` and returns losses, gradient norms and the samples of this rank."""
+    """Trains by `spec` and returns losses, gradient norms and the samples of this rank.
+
+    Besides the arguments of `trainer`: `resume`, a checkpoint; `signal`, the arguments of `Signal`.
+    """
     from kormo_plugins.training import cpu_ranks
 
-    cpu_ranks.prepare(deepspeed=False)
+    spec = dict(spec)
+    resume, sent = spec.pop("resume", None), spec.pop("signal", None)
+    cpu_ranks.prepare(deepspeed="deepspeed" in spec)
     made = trainer(**spec)
-    made.train()
+    if sent:
+        made.add_callback(Signal(*sent))
+    status = 0
+    try:
+        made.train(resume_from_checkpoint=resume)
+    except SystemExit as left:
+        status = int(left.code or 0)
     logs = [line for line in made.state.log_history if "loss" in line]
     return {
         "loss": [line["loss"] for line in logs],
         "grad_norm": [line["grad_norm"] for line in logs],
         "seen": made.collator_seen,
+        "status": status,
+        "step": made.state.global_step,
     }
+
+
+def ranks(count: int, spec: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Runs `spec` on `count` ranks of torchrun; returns what each of them returned."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={count}", "--rdzv_backend=c10d",
+         "--rdzv_endpoint=127.0.0.1:0", "-m", "tests.training.harness", json.dumps(spec), str(folder / "rank")],
+        env=environment, timeout=240, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(count)]
 
 
 if __name__ == "__main__":

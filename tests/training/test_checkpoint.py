@@ -9,8 +9,19 @@ import pytest
 import torch
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoint import MARKER, checkpoints, fault, mark_complete, set_aside_incomplete
+from kormo_plugins.training.checkpoint import (
+    MARKER,
+    checkpoints,
+    entries,
+    fault,
+    file_names,
+    mark_complete,
+    rotate,
+    set_aside_incomplete,
+    write_marker,
+)
 from kormo_plugins.training.sampler import OffsetSampler
+from kormo_plugins.training.saving import _refuse_missing_ranks
 
 from .harness import trainer
 
@@ -100,3 +111,45 @@ def test_a_full_disk_while_saving_is_named_and_the_last_whole_one_is_kept(tmp_pa
         made.train()
     assert "no space left" in error.value.what
     assert set_aside_incomplete(tmp_path, lambda line: None) == tmp_path / "checkpoint-2"
+
+
+def test_rotation_spares_milestones_and_the_best(tmp_path: Path) -> None:
+    for step in range(1, 8):
+        folder = _checkpoint(tmp_path, step)
+        if step in (2, 5):
+            write_marker(folder, step, entries(folder, file_names(folder)), milestone=True)
+    _checkpoint(tmp_path, 9)  # of a run that went further before
+    removed = rotate(tmp_path / "checkpoint-7", 2, keep=[tmp_path / "checkpoint-1"])
+    assert [folder.name for folder in removed] == ["checkpoint-3", "checkpoint-4"]
+    assert [int(folder.name[11:]) for folder in checkpoints(tmp_path)] == [1, 2, 5, 6, 7, 9]
+    assert rotate(tmp_path / "checkpoint-7", None) == []
+
+
+def test_milestones_are_every_n_tokens_whatever_save_steps_says(tmp_path: Path) -> None:
+    tokens = 8 * 32
+    made = trainer(
+        4, 2, steps=7, out=str(tmp_path), milestone_tokens=int(2.5 * tokens), save_strategy="steps", save_steps=3,
+        save_total_limit=1,
+    )  # fmt: skip
+    made.train()
+    # multiples of 2.5 steps are passed in steps 3, 5; of the rolling 6 and 7 (the last) one is left
+    assert [int(folder.name[11:]) for folder in checkpoints(tmp_path)] == [3, 5, 7]
+    assert all(fault(folder) is None for folder in checkpoints(tmp_path))
+    listed = json.loads((tmp_path / "run.json").read_text())["milestones"]
+    assert [(entry["step"], entry["tokens"]) for entry in listed] == [(3, 3 * tokens), (5, 5 * tokens)]
+
+
+def test_older_ones_go_only_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    """Trainer would remove checkpoint-2 first; here a full disk during the second save leaves it."""
+    made = trainer(4, 2, steps=4, out=str(tmp_path), save_strategy="steps", save_steps=2, save_total_limit=1)
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / "trainer_state.json").symlink_to("/dev/full")
+    with pytest.raises(KormoError):
+        made.train()
+    assert fault(tmp_path / "checkpoint-2") is None
+
+
+def test_a_folder_that_ranks_do_not_share_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rng_state_0.pth").touch()
+    with pytest.raises(KormoError, match="shared file system"):
+        _refuse_missing_ranks(tmp_path, 2)

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from kormo_plugins.flops import Shape, model_flops_per_token
+from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.training import progress, throughput
 from kormo_plugins.training.losses import CHUNK, LossBySource, row_losses
-from kormo_plugins.training.metrics import read_metrics
 from kormo_plugins.training.objective import next_token
 
 from .harness import LENGTH, VOCAB, trainer

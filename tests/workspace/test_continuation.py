@@ -70,6 +70,60 @@ def test_another_tokenizer_remakes_the_embeddings_and_nothing_else(room: Path, f
         assert model(torch.tensor([[1, 2, 3]]), use_cache=False).logits.isfinite().all()
 
 
+def test_a_longer_context_and_another_rope_base_reach_the_model_over_the_same_weights(
+    room: Path, finished: Path
+) -> None:
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM
+
+    given = {"from_run": str(finished), "tokenizer": None}
+    same = _build(room, "same", **given)
+    assert same.base_model == finished and same.init is None  # the recipe says what the model has
+    longer = {"max_position_embeddings": 2048, "rope_theta": 4e6}
+    built = _build(room, "longer", **given, architecture=longer)
+    assert built.base_model is not None and built.init is not None and built.weights_hash == built.init.hash
+    assert built.weights_hash != same.weights_hash
+    old, new = (load_file(folder / "model.safetensors") for folder in (finished, built.base_model))
+    assert old.keys() == new.keys() and all(torch.equal(old[name], new[name]) for name in old)
+    model = AutoModelForCausalLM.from_pretrained(built.base_model)
+    assert model.config.max_position_embeddings == 2048 and model.config.rope_parameters["rope_theta"] == 4e6
+    head = model.config.head_dim
+    expected = 4e6 ** -(torch.arange(0, head, 2) / head)
+    torch.testing.assert_close(model.model.rotary_emb.inv_freq, expected)
+    before = AutoModelForCausalLM.from_pretrained(finished)
+    ids = torch.arange(40)[None]
+    assert not torch.equal(model(ids, use_cache=False).logits, before(ids, use_cache=False).logits)
+    stats = built.init.stats["config"]
+    assert stats["rope_theta"] == {"before": 500000.0, "now": 4e6} and set(stats) == set(longer)
+
+
+def test_values_of_an_earlier_stage_do_not_undo_the_stages_between(room: Path, finished: Path) -> None:
+    longer = _build(room, "first", from_run=str(finished), tokenizer=None, architecture={"rope_theta": 2e6})
+    assert longer.base_model is not None
+    folder = room / "longer"
+    shutil.copytree(longer.base_model, folder)
+    (folder / "manifest.json").unlink()
+    mark_complete(folder, 8)
+    with pytest.raises(KormoError, match="architecture: null") as error:
+        _build(room, "undone", from_run=str(folder), tokenizer=None)  # RECIPE says 500,000
+    assert error.value.where.endswith("kormo.architecture.rope_theta") and "2000000.0" in error.value.why
+    kept = _build(room, "kept", from_run=str(folder), tokenizer=None, architecture=None)
+    assert kept.base_model == folder
+
+
+def test_another_tokenizer_and_a_longer_context_at_once(room: Path, finished: Path) -> None:
+    tokenizer = {"train": {"name": "kormo_bpe", "vocab_size": 600, "megabytes": 0.2}}
+    built = _build(room, "both", from_run=str(finished), tokenizer=tokenizer, architecture={"rope_theta": 1e6})
+    assert built.base_model is not None
+    config = json.loads((built.base_model / "config.json").read_text())
+    assert config["rope_parameters"]["rope_theta"] == 1e6 and config["vocab_size"] == -(-641 // 64) * 64
+
+
+def test_rows_longer_than_the_declared_context_are_refused(room: Path, finished: Path) -> None:
+    with pytest.raises(KormoError, match="max_position_embeddings: 64"):
+        _build(room, "short", from_run=str(finished), tokenizer=None, architecture={"max_position_embeddings": 64})
+
+
 def test_a_run_that_is_not_finished_is_refused(room: Path, finished: Path) -> None:
     with pytest.raises(KormoError, match="no such folder"):
         _build(room, "nowhere", from_run=str(room / "nowhere"), tokenizer=None, architecture=None)

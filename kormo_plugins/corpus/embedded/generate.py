@@ -40,7 +40,8 @@ def target_length(dice: Dice) -> int:
 
 
 @lru_cache(maxsize=len(GENRES))
-def _genre(name: str):  # type: ignore[no-untyped-def]
+def genre_writer(name: str):  # type: ignore[no-untyped-def]
+    """The function that writes a document of that genre."""
     return import_module(f"{__package__}.genres.{name}").write
 
 
@@ -59,7 +60,7 @@ def write_document(language: str, genre: str, number: int, seed: int, style_numb
     lex = lexicon(style_number)
     slots = worlds.world(dice, lex, language, number, (NAME, seed, style_number, language))
     writer = Writer(lex, dice, language, target, slots, dice.pick(style(style_number).registers))
-    _genre(genre)(writer)
+    genre_writer(genre)(writer)
     text = writer.text()
     return text if len(text.encode()) <= room else None
 

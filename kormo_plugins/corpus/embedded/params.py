@@ -43,3 +43,24 @@ class EmbeddedParams(BaseModel):
         if names and len(set(names)) < len(names):
             raise ValueError("a genre is named twice")
         return names
+
+
+class BooksParams(BaseModel):
+    """What to generate as books."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    language: Literal["ko", "en", "mul"] = Field(description="Korean, English, or both side by side (mul)")
+    megabytes: float = Field(default=2.0, gt=0, description="size of all books in 10^6 UTF-8 bytes")
+    characters: tuple[int, int] = Field(
+        default=(3000, 12_000), description="shortest and longest book, in characters of its first language"
+    )
+    seed: int = Field(default=0, description="another seed, other books")
+    style: int = Field(default=0, ge=0, description="which writer, as for `embedded`")
+
+    @field_validator("characters")
+    @classmethod
+    def _ordered(cls, bounds: tuple[int, int]) -> tuple[int, int]:
+        if not 0 < bounds[0] <= bounds[1]:
+            raise ValueError("give the shorter bound first, both above 0")
+        return bounds

@@ -2,6 +2,7 @@
 
 The published KORMo sets have three shapes: a `text` column, a `question` and an `answer`, and a `conversation` (a
 list of turns with role, content and sometimes reasoning_content). All three are said in the recipe, none is guessed.
+Turns become a text for pretraining (`text: {conversation: …}`) or stay turns for fine-tuning (`messages: …`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from kormo_plugins.conversations import checked, with_messages
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.turns import Turns, turns
 from kormo_plugins.documents import Document, Reject
 
 THINK = ("<think>\n", "\n</think>\n")
@@ -54,10 +57,20 @@ class Columns(Strict):
     """Which column is what."""
 
     text: str | Text = Field(default="text", description="the text's column, or a mapping that makes it of several")
+    messages: Turns | None = Field(
+        default=None, description="the document is a conversation: the column with its list of turns, or a mapping "
+        "that says how turns are written; its text is made of the turns",
+    )  # fmt: skip
     id: str = Field(default="id", description="column of the document's id; where it is missing: file and line")
     language: str | None = Field(default=None, description="column of the language, before the source's own")
     license: str | None = Field(default=None, description="column of the licence, before the source's own")
     keep: tuple[str, ...] = Field(default=(), description="further columns to keep on the document")
+
+    @model_validator(mode="after")
+    def _text_or_messages(self) -> Columns:
+        if self.messages is not None and "text" in self.model_fields_set:
+            raise ValueError("give text or messages: a conversation's text is made of its turns")
+        return self
 
 
 def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Document | Reject:
@@ -73,18 +86,25 @@ def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Documen
     missing = [name for name in _needed(columns) if row.get(name) is None]
     if missing:
         return Reject(f"no column {missing[0]!r}")
-    text = _text(row, columns.text)
-    if isinstance(text, Reject):
-        return text
-    if not text or text.isspace():
-        return Reject("empty text")
     name = row.get(columns.id)
-    document = Document(id=place if name is None or name == "" else str(name), text=text)
+    document = Document(id=place if name is None or name == "" else str(name), text="")
+    document.meta = {name: _plain(row[name]) for name in columns.keep}
+    if columns.messages is not None:
+        messages = checked(turns(row, columns.messages))
+        if isinstance(messages, Reject):
+            return messages
+        document = with_messages(document, messages)
+    else:
+        text = _text(row, columns.text)
+        if isinstance(text, Reject):
+            return text
+        document.text = text
+    if not document.text or document.text.isspace():
+        return Reject("empty text")
     if columns.language:
         document.language = str(row[columns.language])
     if columns.license:
         document.license = str(row[columns.license])
-    document.meta = {name: _plain(row[name]) for name in columns.keep}
     return document
 
 
@@ -100,6 +120,7 @@ def _plain(value: Any) -> Any:
 def _needed(columns: Columns) -> list[str]:
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
+    names = columns.messages.columns if columns.messages is not None else names
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 

@@ -1,0 +1,181 @@
+"""`kormo eval`: what a checkpoint scores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.errors import KormoError
+
+PERCENT = 100
+
+
+def _say(line: str) -> None:
+    click.echo(f"kormo: {line}", err=True)
+
+
+def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    """Writes the mini suite's items, and ends."""
+    if folder is None:
+        return
+    from kormo_plugins.evaluation.mini import write_items
+
+    for path in write_items(folder):
+        click.echo(path)
+    ctx.exit()
+
+
+def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """`512,1024` as numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of whole numbers, as in 512,1024") from None
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="korean, english, quick, mini, or a suite file.")
+@click.option("--tasks", default="", metavar="A,B", help="Tasks or groups by their names in lm-evaluation-harness.")
+@click.option("--limit", type=click.IntRange(min=1), help="Items per task.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Datasets: a folder for each.")
+@click.option("--needle", is_flag=True, help="Find a needle in a haystack, over lengths and depths.")
+@click.option("--lengths", callback=_numbers, metavar="N,N", help="Tokens of the haystacks. [default: to the context]")
+@click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
+@click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
+@click.option("--cut-long", is_flag=True, help="Let prompts longer than the context lose their beginning.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Requests at a time. [default: 8 on a GPU, else 32]")
+@click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Place of evaluation.json. [CHECKPOINT]")
+@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")
+@click.option(
+    "--write-items",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    callback=_write_items,
+    is_eager=True,
+    expose_value=False,
+    help="Write the mini suite's items, for decontamination, and end.",
+)
+@json_option
+def evaluate(
+    checkpoint: Path, suites: tuple[str, ...], tasks: str, limit: int | None, data: Path | None, needle: bool,
+    lengths: tuple[int, ...] | None, depths: tuple[int, ...] | None, haystack: Path | None, cut_long: bool,
+    batch_size: int | None, device: str | None, out: Path | None, modules: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Score a checkpoint on benchmarks, and find needles in haystacks.
+
+    CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
+    --suite, --tasks or --needle, the suite mini is run, which needs no data. Scores are kept in evaluation.json; what
+    is finished is not done again.
+    """
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    from kormo_plugins.evaluation import checkpoint as models
+    from kormo_plugins.evaluation import run
+    from kormo_plugins.registry import registry
+
+    if (lengths or depths or haystack) and not needle:
+        raise KormoError("kormo eval", "--lengths, --depths or --haystack", "they are of the needle in a haystack",
+                         "pass --needle too")  # fmt: skip
+    components = registry(modules)
+    named = [one.strip() for one in tasks.split(",") if one.strip()]
+    with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
+        lines = run.find_lines(suites or (() if named or needle else ("mini",)), named, limit, components)
+        model = models.open_checkpoint(checkpoint, components)
+        record = _record(out or checkpoint, model)
+        load = _loader(model, batch_size, device)
+        rows: list[dict[str, Any]] = []
+        if lines:
+            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=load, say=_say)
+        found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
+    if as_json:
+        return print_json({"model": record.values["model"], "results": rows, **({"needle": found} if found else {})})
+    if rows:
+        _print(rows)
+    if found:
+        _print_needle(found)
+    click.echo(f"\n{record.path}")
+
+
+def _record(folder: Path, model: Any) -> Any:
+    from kormo_plugins.evaluation.record import Record
+
+    record = Record(folder, model)
+    if record.set_aside is not None:
+        _say(f"the evaluation in {folder} is of other weights; it is kept as {record.set_aside.name}")
+    return record
+
+
+def _loader(model: Any, batch_size: int | None, device: str | None) -> Any:
+    """Loads the model at the first call."""
+
+    def load() -> Any:
+        from kormo_plugins.evaluation.model import Model, default_device
+
+        place = device or default_device()
+        return Model(model.path, batch_size=batch_size or (32 if place == "cpu" else 8), device=place)
+
+    return load
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{PERCENT * value:.2f}"
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    """Our scores beside the published one; then the baselines'."""
+    ends = any("stops" in row for row in rows)
+    compared = any(row["published"] for row in rows)
+    header = ["task", "metric", "shots", "items", "score", "±", "chance"]
+    header += ["stops"] * ends + ["KORMo-10B"] * compared
+    body = []
+    for row in rows:
+        kormo = row["published"].get("KORMo-10B")
+        cells = [row["task"], row["metric"], str(row["shots"]), f"{row['n']:,}", _percent(row["value"])]
+        cells += [_percent(row["stderr"]), _percent(row["chance"])]
+        body.append(cells + [_percent(row.get("stops"))] * ends + [f"{kormo:.2f}" if kormo else ""] * compared)
+    print_table(header, body)
+    for row in rows:
+        for note in (row["unverified"], f"{row['cut']:,} prompts lost their beginning" if row["cut"] else ""):
+            if note:
+                click.echo(f"{row['task']}: {note}")
+    if compared:
+        from kormo_plugins.evaluation.published import published
+
+        models = published()["models"]
+        click.echo(f"\nPublished, in percent ({published()['source']}):")
+        print_table(
+            ["task", *models],
+            [[row["task"], *[f"{row['published'][name]:.2f}" for name in models]] for row in rows if row["published"]],
+        )
+
+
+def _needle(
+    model: Any, components: Any, record: Any, lengths: Any, depths: Any, haystack: Path | None, device: str | None
+) -> dict[str, Any]:
+    from kormo_plugins.evaluation import needle, needle_page
+
+    found = needle.search(model, components, lengths=lengths, depths=depths, haystack=haystack, device=device, say=_say)
+    record.set("needle", found)
+    page = record.path.with_name("needle.html")
+    needle_page.write(found, page)
+    _say(f"the heat map is in {page}")
+    return found
+
+
+def _print_needle(found: dict[str, Any]) -> None:
+    rows = [
+        [one["language"], f"{one['length']:,}", f"{one['depth']}%", _percent(one["choice"]), _percent(one["generated"])]
+        for one in found["cells"]
+    ]
+    print_table(["language", "tokens", "depth", "choice", "generated"], rows)
+    click.echo(f"chance of a right choice: {_percent(found['chance'])}")

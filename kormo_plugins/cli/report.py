@@ -1,0 +1,31 @@
+"""`kormo report`: a page on a run, a chain, or several runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json
+
+
+@click.command()
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUN…")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write.  [default: report.html in the run's folder; for several runs, here]",
+)  # fmt: skip
+@json_option
+def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Write report.html on a RUN (its output folder) or a chain; of several RUNs, one that compares them."""
+    from kormo_plugins.errors import disk_error
+    from kormo_plugins.reporting.page import write_report
+
+    out = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
+    try:
+        page = write_report(runs, out)
+    except OSError as error:
+        raise disk_error(error, out.parent) from error
+    if as_json:
+        return print_json({"page": page, "runs": runs, "bytes": page.stat().st_size})
+    click.echo(f"{page}: {page.stat().st_size / 1e6:.1f} MB")

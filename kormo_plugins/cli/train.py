@@ -1,0 +1,92 @@
+"""`kormo train`: `axolotl train` with any key of the recipe changed on the command line.
+
+Axolotl's own options reach its top-level keys only. Here every key can be changed, each checked before anything
+starts; the recipe that comes out is written into the run's folder and this process becomes `axolotl train` on it, so
+that signals and exit statuses are Axolotl's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kormo_plugins.errors import KormoError
+
+REQUESTED = "requested.yml"
+"""The recipe as asked for, in the run's folder; `recipe.yml` beside it is written when training really starts."""
+
+
+class AfterDashes(click.Command):
+    """A command that keeps the words behind `--` apart: they belong to the launcher."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As in click, for the words before `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.obj = args[end + 1 :]
+        return super().parse_args(ctx, args[:end])
+
+
+@click.command(cls=AfterDashes, options_metavar="[OPTIONS]")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE…] [-- LAUNCHER OPTIONS]")
+@click.option("--launcher", type=click.Choice(["accelerate", "torchrun", "python"]), help="As for `axolotl train`.")
+@click.option("--dry-run", is_flag=True, help="Print the recipe that would be trained, and start nothing.")
+@click.pass_context
+def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: str | None, dry_run: bool) -> None:
+    """Train RECIPE with some of its values changed.
+
+    \b
+        kormo train recipes/pretrain.yml learning_rate=1e-3 kormo.tokens=100000
+        kormo train recipes/10b/pretrain.yml seed=7 --launcher torchrun -- --nproc_per_node=8
+
+    A key is a dotted path into the recipe, `[0]` an element of a list, a value is YAML: `null`, `[a, b]`, `{a: 1}`.
+    """
+    from kormo_plugins.recipe.override import changed, parse, recipe_yaml, write
+    from kormo_plugins.recipe.paths import from_here
+
+    found = parse(changes, recipe)
+    resolved = changed(recipe, found)
+    if dry_run:
+        click.echo(recipe_yaml(from_here(resolved.resolved)), nl=False)
+        return
+    program = axolotl()  # before anything is written
+    asked = write(resolved, found, resolved.output_dir / REQUESTED)
+    become([program, "train", str(asked), *launcher_words(launcher, ctx.obj)])
+
+
+def launcher_words(launcher: str | None, words: list[str]) -> list[str]:
+    """The end of Axolotl's command line. `-- --launcher torchrun …` is understood as well as `--launcher torchrun --`.
+
+    Args:
+        launcher: the option of this command, if it was given.
+        words: what stood behind `--`.
+    """
+    if launcher is None and words[:1] == ["--launcher"] and len(words) > 1:
+        launcher, words = words[1], [word for word in words[2:3] if word != "--"] + words[3:]
+    return [*(["--launcher", launcher] if launcher else []), *(["--", *words] if words else [])]
+
+
+def axolotl() -> str:
+    """The program of this environment.
+
+    Raises:
+        KormoError: there is none.
+    """
+    beside = Path(sys.executable).parent / "axolotl"
+    found = str(beside) if beside.is_file() else shutil.which("axolotl")
+    if found is None:
+        raise KormoError("kormo train", "no program `axolotl`", "it is what trains", "pip install kormo-plugins")
+    return found
+
+
+def become(command: list[str]) -> Any:
+    """Replaces this process. Axolotl starts its launcher by name, so the environment's programs come first on PATH."""
+    path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", os.defpath)])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, {**os.environ, "PATH": path})

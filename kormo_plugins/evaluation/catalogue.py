@@ -1,0 +1,147 @@
+"""Names of tasks -> their configurations, from the harness's own folder and those of plugins.
+
+The harness indexes its task files by name: a task, a group of tasks with a score of its own, or a tag, which is a list
+of tasks without one. Here a name becomes the tasks at its leaves, in order, and the rule by which their scores make
+one; no data is read for that. The large index, of thousands of files, is only read for names that no plugin has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest
+
+TASKS = Path(__file__).parent / "tasks"
+
+
+def korean_folder() -> Path:
+    """Task files for Korean benchmarks that the harness lacks."""
+    return TASKS / "korean"
+
+
+def mini_folder() -> Path:
+    """Task files of the mini suite."""
+    return TASKS / "mini"
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One task: its name and what the groups above it override in its configuration."""
+
+    name: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a name stands for.
+
+    Args:
+        leaves: the tasks that are run.
+        weight_by_size: whether a mean over them weighs each by its items (the harness's default) or all alike.
+        single: the name is a task, not a group.
+    """
+
+    name: str
+    leaves: tuple[Leaf, ...]
+    weight_by_size: bool = True
+    single: bool = False
+
+
+class Catalogue:
+    """All task files that can be named.
+
+    Args:
+        folders: folders of task files besides the harness's own.
+    """
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self._folders = [str(folder) for folder in folders]
+        self._small = _manager(tuple(self._folders), False)
+
+    def manager(self, name: str) -> Any:
+        """The harness's index in which the name is found: the plugins' or the large one."""
+        return self._small if name in self._small.task_index else _manager(tuple(self._folders), True)
+
+    def names(self) -> list[str]:
+        """Every name, sorted."""
+        return sorted(_manager(tuple(self._folders), True).task_index)
+
+    def find(self, name: str, where: str) -> Named:
+        """What a name stands for.
+
+        Raises:
+            KormoError: nothing has this name; the message has the nearest.
+        """
+        index = self.manager(name).task_index
+        if name not in index:
+            raise KormoError(
+                where, f"the task {name!r}", "neither the harness nor a plugin has a task, group or tag of that name",
+                closest(name, index) or "`lm_eval ls tasks` lists the harness's",
+            )  # fmt: skip
+        kind = index[name]["type"]
+        if kind == "task":
+            return Named(name, (Leaf(name),), single=True)
+        leaves = tuple({leaf.name: leaf for leaf in self._leaves(name, {}, where)}.values())
+        rules = self._group(name).get("aggregate_metric_list") if kind == "group" else None
+        rules = [rules] if isinstance(rules, dict) else rules or []
+        return Named(name, leaves, all(rule.get("weight_by_size", True) for rule in rules))
+
+    def _group(self, name: str) -> dict[str, Any]:
+        path = self.manager(name).task_index[name]["yaml_path"]
+        return dict(_read(path)) if path != -1 else {}
+
+    def _leaves(self, name: str, overrides: dict[str, Any], where: str) -> Iterator[Leaf]:
+        index = self.manager(name).task_index
+        if name not in index:
+            raise KormoError(where, f"the task {name!r} of a group", "the harness has no such task",
+                             "correct the group's file")  # fmt: skip
+        kind = index[name]["type"]
+        if kind == "task":
+            yield Leaf(name, overrides)
+        elif kind == "tag":
+            for one in index[name]["task"]:
+                yield from self._leaves(one, overrides, where)
+        elif kind == "group":
+            yield from self._members(self._group(name), overrides, where)
+        else:
+            raise KormoError(where, f"the task {name!r}", "it is a Python class with a data path of its own",
+                             "use `lm_eval run` for it")  # fmt: skip
+
+    def _members(self, group: dict[str, Any], overrides: dict[str, Any], where: str) -> Iterator[Leaf]:
+        """The leaves of a group's list, whose members are names, groups written in place, or names with overrides."""
+        from lm_eval.tasks import GROUP_ONLY_KEYS
+
+        own = {key: value for key, value in group.items() if key not in GROUP_ONLY_KEYS} | overrides
+        for member in group["task"]:
+            if isinstance(member, str):
+                yield from self._leaves(member, own, where)
+            elif isinstance(member.get("task"), list):
+                yield from self._members(member, own, where)
+            else:
+                rest = {key: value for key, value in member.items() if key != "task"}
+                yield from self._leaves(member["task"], {**rest, **own}, where)
+
+    def configuration(self, leaf: Leaf) -> dict[str, Any]:
+        """A task's whole configuration, its functions imported."""
+        return {**_read(self.manager(leaf.name).task_index[leaf.name]["yaml_path"]), **leaf.overrides}
+
+
+@lru_cache(maxsize=4)
+def _manager(folders: tuple[str, ...], defaults: bool) -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=list(folders), include_defaults=defaults)
+
+
+def _read(path: str) -> dict[str, Any]:
+    from lm_eval.utils import load_yaml_config
+
+    values: dict[str, Any] = load_yaml_config(path, mode="full")
+    return values

@@ -1,0 +1,126 @@
+"""A model folder: what it is, whether it can be scored, and what its weights hash to.
+
+Everything that would stop an evaluation minutes later, when the weights are in memory, is looked at here first: no
+tokenizer, no weights, an adapter without its base, code that we do not run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import file_checksum, identity
+from kormo_plugins.registry import Registry
+
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+HASHED = ("config.json", "generation_config.json", *TOKENIZERS, "tokenizer_config.json", "chat_template.jinja")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that can be scored.
+
+    Args:
+        path: its folder.
+        family: `model_type` of its configuration.
+        positions: longest sequence in tokens that it is declared for; None: it does not say.
+        hash: of configuration, tokenizer and every byte of the weights, 12 hex digits.
+        chat: its end token is the end of a turn of its own chat template.
+    """
+
+    path: Path
+    family: str
+    positions: int | None
+    hash: str
+    chat: bool
+
+
+def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
+    """Looks at a checkpoint, a finished run's folder, or any folder in the format of transformers.
+
+    Raises:
+        KormoError: it cannot be scored, and why.
+    """
+    config = _config(path)
+    family = str(config.get("model_type"))
+    if not any(list(path.glob(pattern)) for pattern in WEIGHTS):
+        raise KormoError(str(path), "no weights", f"there is no {' and no '.join(WEIGHTS)}",
+                         "copy the checkpoint again, or wait until it is saved")  # fmt: skip
+    if not any((path / name).is_file() for name in TOKENIZERS):
+        raise KormoError(
+            str(path), "no tokenizer", f"there is no {', '.join(TOKENIZERS)}, and text must become this model's ids",
+            "copy the tokenizer's files into the folder (`kormo export` and every run of ours put them there)",
+        )  # fmt: skip
+    register(registry)
+    _loadable(path, family)
+    positions = config.get("max_position_embeddings")
+    return Checkpoint(path, family, int(positions) if positions else None, _hash(path), is_chat(tokenizer_of(path)))
+
+
+def register(registry: Registry) -> None:
+    """Teaches transformers every installed model family."""
+    for name in registry.names("architecture"):
+        registry.load("architecture", name).register()
+
+
+def tokenizer_of(path: Path) -> Any:
+    """The checkpoint's tokenizer."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise KormoError(str(path), " ".join(str(error).split())[:300], "transformers cannot open its tokenizer",
+                         "copy the tokenizer's files again") from None  # fmt: skip
+
+
+def is_chat(tokenizer: Any) -> bool:
+    """Whether the tokenizer's end token ends a turn of its chat template: a base model's ends a text instead."""
+    if not tokenizer.chat_template or not tokenizer.eos_token:
+        return False
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    return str(tokenizer.eos_token) in str(tokenizer.apply_chat_template(turns, tokenize=False))
+
+
+def _config(path: Path) -> dict[str, Any]:
+    file = path / "config.json"
+    if file.is_file():
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(config, dict) and config.get("model_type"):
+                return config
+        except ValueError:
+            pass
+        raise KormoError(str(file), "no configuration of a model", "it is no JSON object with a model_type",
+                         "copy the checkpoint again")  # fmt: skip
+    if (path / "adapter_config.json").is_file():
+        raise KormoError(str(path), "an adapter", "its base model's weights are elsewhere",
+                         "merge the two first (`axolotl merge-lora RECIPE`) and score the merged model")  # fmt: skip
+    steps = sorted(path.glob("checkpoint-*"), key=lambda one: int("0" + one.name.split("-")[-1]))
+    raise KormoError(
+        str(path), "no config.json" if path.is_dir() else "no such folder",
+        "a model is a folder in the format of transformers; this run is not finished" if steps
+        else "a model is a folder in the format of transformers",
+        f"name one of its checkpoints: {steps[-1]}" if steps else "name a checkpoint or a finished run's folder",
+    )  # fmt: skip
+
+
+def _loadable(path: Path, family: str) -> None:
+    from transformers import CONFIG_MAPPING
+
+    if family not in CONFIG_MAPPING:
+        raise KormoError(
+            f"{path}: model_type", repr(family),
+            "transformers does not have it, and code from a model folder is not run",
+            "install the plugin that provides this family, or score its `export/`, the plain Llama layout",
+        )  # fmt: skip
+
+
+def _hash(path: Path) -> str:
+    files = sorted({file for pattern in WEIGHTS for file in path.glob(pattern)})
+    files += [path / name for name in HASHED if (path / name).is_file()]
+    return identity({file.name: file_checksum(file) for file in files})[:12]

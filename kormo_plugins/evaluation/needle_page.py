@@ -1,0 +1,60 @@
+"""The heat map of needles found: one HTML file with everything in it, over lengths and depths."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+NAMES = {"ko": "Korean", "en": "English"}
+SCORES = {"choice": "right number likeliest of ten", "generated": "right number written"}
+
+
+def figure(found: dict[str, Any]) -> Any:
+    """A plotly figure: a row of maps for each way of scoring, a column for each language."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    lengths, depths = [f"{one:,}" for one in found["lengths"]], [f"{one}%" for one in found["depths"]]
+    titles = [f"{NAMES[language]}: {title}" for title in SCORES.values() for language in NAMES]
+    plot = make_subplots(rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.16, horizontal_spacing=0.1)
+    cells = {(one["language"], one["length"], one["depth"]): one for one in found["cells"]}
+    for row, score in enumerate(SCORES, 1):
+        for column, language in enumerate(NAMES, 1):
+            share = [
+                [100 * cells[language, length, depth][score] for length in found["lengths"]]
+                for depth in found["depths"]
+            ]
+            plot.add_trace(
+                go.Heatmap(
+                    x=lengths, y=depths, z=share, zmin=0, zmax=100, coloraxis="coloraxis", xgap=2, ygap=2,
+                    texttemplate="%{z:.0f}", hovertemplate="%{x} tokens, depth %{y}: %{z:.0f}%<extra></extra>",
+                ),
+                row=row,
+                col=column,
+            )  # fmt: skip
+    plot.update_xaxes(title_text="tokens", type="category")
+    plot.update_yaxes(autorange="reversed", type="category")
+    plot.update_yaxes(title_text="depth of the needle", col=1)
+    plot.update_layout(
+        height=840, margin={"l": 70, "r": 20, "t": 60, "b": 60},
+        coloraxis={"colorscale": "RdYlBu", "cmin": 0, "cmax": 100, "colorbar": {"ticksuffix": "%"}},
+    )  # fmt: skip
+    return plot
+
+
+def write(found: dict[str, Any], path: Path) -> None:
+    """Writes the page, whole or not at all; nothing of it comes from a network."""
+    plots = figure(found).to_html(full_html=False, include_plotlyjs=True, config={"responsive": True})
+    text = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Needle in a haystack</title>"
+        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
+        ".plot{overflow-x:auto}.plot>div{min-width:58rem}</style>"
+        "<h1>Needle in a haystack</h1>"
+        f"<p>Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
+        f"{100 * found['chance']:.0f}% by choice.</p><div class='plot'>{plots}</div></html>\n"
+    )
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

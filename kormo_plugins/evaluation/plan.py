@@ -1,0 +1,253 @@
+"""Tasks made ready before a model is loaded: data found and read, requests built, their lengths measured.
+
+Whatever can go wrong with names, data and lengths goes wrong here, within seconds, and all that is missing is said at
+once. The built requests also give a task its identity: the hash of every prompt and answer, so that a score is reused
+only for exactly the questions that it was made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.catalogue import Catalogue, Leaf
+from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
+from kormo_plugins.evaluation.local_data import find_dataset, read_splits, wrong_columns
+from kormo_plugins.evaluation.suites import SuiteTask
+
+SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
+"""As in the harness's own command."""
+SPLITS = ("test_split", "validation_split", "training_split", "fewshot_split")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A task that is ready to be asked.
+
+    Args:
+        suite: the suite that asks for it.
+        task: the harness's object, its requests built.
+        chat: it is asked through the chat template.
+        hash: of its requests and of how they are scored, 12 hex digits.
+        dataset: where its items are from.
+        cut: requests that are longer than the model's positions and lose their beginning.
+    """
+
+    suite: str
+    name: str
+    task: Any
+    chat: bool
+    limit: int | None
+    hash: str
+    dataset: str
+    cut: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A task that a suite's line asks for, and the number of its items (None: all)."""
+
+    suite: str
+    leaf: Leaf
+    line: SuiteTask
+    limit: int | None
+
+
+def make_ready(
+    wanted: Sequence[Wanted], catalogue: Catalogue, model: Checkpoint, *, data: Path | None, cut_long: bool
+) -> list[Ready]:
+    """Every task with its data and requests, in order.
+
+    Args:
+        data: folder of the datasets; None: the hub, or its cache on this machine.
+        cut_long: prompts may lose their beginning.
+    Raises:
+        KormoError: data sets that are missing (all of them, in one message), columns that are not what a task
+            reads, or requests longer than the model's positions.
+    """
+    where = _data_folders([one.leaf for one in wanted], catalogue, data)
+    opened: list[tuple[Wanted, bool, str, Any]] = []
+    missing: dict[str, list[str]] = {}
+    for one in wanted:
+        chat = one.line.chat and model.chat
+        config = {**catalogue.configuration(one.leaf), **({} if chat else one.line.plain)}
+        dataset = str(config.get("dataset_path") or "generated")
+        if dataset in missing:
+            missing[dataset].append(one.leaf.name)
+            continue
+        try:
+            task = _open(one.leaf.name, config, where.get(dataset), one.line.shots)
+        except _Unreachable as error:
+            missing[dataset] = [str(error), one.leaf.name]
+        else:
+            opened.append((one, chat, dataset, task))
+    if missing:
+        raise _missing(missing, None)
+    tokenizer = tokenizer_of(model.path)
+    ready = []
+    for one, chat, dataset, task in opened:
+        build_requests(task, one.limit, tokenizer if chat else None)
+        cut = sum(1 for size, room in _sizes(task, tokenizer, chat, model.positions) if size > room)
+        ready.append(Ready(one.suite, one.leaf.name, task, chat, one.limit, _identity(task, chat), dataset, cut))
+    _refuse_long(ready, model, cut_long)
+    return ready
+
+
+class _Unreachable(Exception):
+    """A dataset that is neither on this machine nor within reach."""
+
+
+def _data_folders(leaves: Sequence[Leaf], catalogue: Catalogue, data: Path | None) -> dict[str, Path]:
+    """Dataset -> its folder under `--data`."""
+    if data is None:
+        return {}
+    if not data.is_dir():
+        raise KormoError("kormo eval: --data", str(data), "there is no such folder", "name the folder of the datasets")
+    found: dict[str, Path] = {}
+    missing: dict[str, list[str]] = {}
+    for leaf in leaves:
+        config = catalogue.configuration(leaf)
+        dataset = config.get("dataset_path")
+        if dataset is None or config.get("custom_dataset") is not None or dataset in found:
+            continue
+        folder = find_dataset(data, dataset)
+        if folder is None:
+            missing.setdefault(dataset, [""]).append(leaf.name)
+        else:
+            found[dataset] = folder
+    if missing:
+        raise _missing(missing, data)
+    return found
+
+
+def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
+    """One message about all datasets that are not there; each value is a reason and the tasks that want it."""
+    lines = []
+    for dataset, (reason, *tasks) in missing.items():
+        wanted = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
+        place = f" at {data / dataset.split('/')[-1]}" if data else f": {reason}"
+        lines.append(f"\n            {dataset} (for {wanted}){place}")
+    return KormoError(
+        f"kormo eval: --data {data}" if data else "kormo eval",
+        f"{len(missing)} dataset{'s' * (len(missing) > 1)} missing",
+        "the tasks that were asked for read them",
+        f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or ask for other "
+        f"tasks (the suite mini needs no data):{''.join(lines)}",
+    )  # fmt: skip
+
+
+def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | None) -> Any:
+    """The harness's task object, its data read."""
+    from datasets.exceptions import DatasetNotFoundError
+    from lm_eval.api.task import ConfigurableTask
+
+    dataset = config.get("dataset_path")
+    if folder is not None:
+        splits = read_splits(folder, config.get("dataset_name"), *_wanted_splits(config, shots))
+        config |= {key: None for key in SPLITS if config.get(key) not in splits}
+        config["custom_dataset"] = partial(_given, splits)
+    config["metadata"] = config.get("metadata") or {}
+    try:
+        task = ConfigurableTask(config=config)
+    except (DatasetNotFoundError, ConnectionError, FileNotFoundError) as error:
+        raise _Unreachable(" ".join(str(error).split())[:200]) from None
+    except KormoError:
+        raise
+    except Exception as error:  # a task's functions may fail in any way on rows that they were not written for
+        place = str(folder or f"the dataset {dataset}")
+        if folder is None and not _about_rows(error):
+            raise _Unreachable(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
+        columns = next(iter(splits.values())).column_names if folder is not None else ["unknown"]
+        raise wrong_columns(name, place, columns, error) from None
+    if task.get_config("num_fewshot") != 0:  # nought in a task's file is a part of the task
+        task.set_config("num_fewshot", shots if shots is not None else task.get_config("num_fewshot") or 0)
+    return task
+
+
+def _about_rows(error: Exception) -> bool:
+    from jinja2 import TemplateError
+
+    return isinstance(error, (KeyError, TemplateError, IndexError, TypeError, AttributeError))
+
+
+def _given(splits: Any, **_: Any) -> Any:
+    """Splits that are in memory, to a harness that calls with a task's metadata."""
+    return splits
+
+
+def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[list[str], list[str]]:
+    """The splits that a task cannot do without, and those that it reads if they are there."""
+    must = [config.get("test_split") or config.get("validation_split")]
+    if shots:
+        must.append(config.get("fewshot_split") or config.get("training_split"))
+    return [one for one in must if one], [config[key] for key in SPLITS if config.get(key)]
+
+
+def build_requests(task: Any, limit: int | None, chat_tokenizer: Any = None) -> None:
+    """Builds a task's requests, as `lm_eval.evaluate` builds them; the same examples each time."""
+    task.set_fewshot_seed(seed=SEEDS["fewshot"])
+    template = partial(render, chat_tokenizer) if chat_tokenizer is not None else None
+    task.build_all_requests(
+        limit=limit, rank=0, world_size=1, apply_chat_template=template is not None,
+        fewshot_as_multiturn=template is not None, chat_template=template, tokenizer_name="",
+    )  # fmt: skip
+
+
+def render(tokenizer: Any, history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    """A conversation through the chat template, thinking switched off."""
+    return str(
+        tokenizer.apply_chat_template(
+            history, tokenize=False, add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt, enable_thinking=False,
+        )
+    )  # fmt: skip
+
+
+def _identity(task: Any, chat: bool) -> str:
+    import lm_eval
+
+    config = task.dump_config()
+    scored = {key: config.get(key) for key in ("output_type", "metric_list", "filter_list", "process_results")}
+    digest = hashlib.sha256(json.dumps([lm_eval.__version__, chat, scored], sort_keys=True, default=str).encode())
+    for instance in task.instances:
+        digest.update(json.dumps([instance.args, instance.doc], sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:12]
+
+
+def _sizes(task: Any, tokenizer: Any, chat: bool, positions: int | None) -> Iterator[tuple[int, int]]:
+    """Tokens of each request and the tokens that there is room for. Nothing for requests that fit by their bytes."""
+    if positions is None:
+        return
+    generation = (task.get_config("generation_kwargs") or {}) if task.OUTPUT_TYPE == "generate_until" else {}
+    new = int(generation.get("max_gen_toks") or generation.get("max_new_tokens") or 256) if generation else 0
+    room = positions - new if generation else positions + 1  # the last token of a scored answer is not an input
+    for instance in task.instances:
+        text = "".join(part for part in instance.args if isinstance(part, str))
+        if len(text.encode()) + 2 > room:  # a token is a byte at least
+            yield len(tokenizer.encode(text, add_special_tokens=not chat)), room
+
+
+def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> None:
+    """Prompts that do not fit lose their beginning in the harness, in silence: not here."""
+    for one in ready:
+        generation = one.task.get_config("generation_kwargs") or {}
+        new = int(generation.get("max_gen_toks") or 0) if one.task.OUTPUT_TYPE == "generate_until" else 0
+        if model.positions is not None and new >= model.positions:
+            raise KormoError(
+                f"{model.path}: max_position_embeddings", f"{model.positions:,}",
+                f"the task {one.name} asks for answers of up to {new:,} tokens", "ask for other tasks",
+            )  # fmt: skip
+    long = [one for one in ready if one.cut]
+    if long and not cut_long:
+        told = ", ".join(f"{one.name} ({one.cut:,} of {len(one.task.instances):,} requests)" for one in long[:5])
+        raise KormoError(
+            f"{model.path}: max_position_embeddings", f"{model.positions:,}",
+            f"prompts are longer, and would lose their beginning: {told}{' and others' * (len(long) > 5)}",
+            "take fewer shots (a suite file of your own), ask for other tasks, or pass --cut-long: it cuts and counts",
+        )  # fmt: skip

@@ -1,0 +1,96 @@
+"""`evaluation.json`: what a checkpoint scored, beside it.
+
+    model      path, hash of its weights, family, whether it is a chat model
+    results    a row for each line of a suite: task, metric, value, stderr, n, shots, limit, published scores
+    tasks      a row for each single task that was run, with all its metrics and the hash of its requests
+    needle     the latest needle in a haystack
+
+The file is rewritten (to a temporary name, then renamed) whenever a task is finished, so that a killed evaluation goes
+on behind the last one. A task counts as done when the hash of its requests and of the weights is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.evaluation.checkpoint import Checkpoint
+
+FILE = "evaluation.json"
+FORMAT = 1
+
+
+class Record:
+    """The evaluation of one model, in one file.
+
+    Args:
+        folder: where the file is.
+        model: whose it is; a record of other weights is set aside under another name, never mixed in.
+    """
+
+    def __init__(self, folder: Path, model: Checkpoint) -> None:
+        self.path = folder / FILE
+        self.set_aside: Path | None = None
+        self.values: dict[str, Any] = self._read(model.hash) or {"tasks": [], "results": []}
+        self.values |= {
+            "format": FORMAT,
+            "kormo_plugins": __version__,
+            "model": {
+                "path": str(model.path.resolve()), "hash": model.hash, "family": model.family, "chat": model.chat,
+                "positions": model.positions,
+            },
+        }  # fmt: skip
+
+    def _read(self, model_hash: str) -> dict[str, Any] | None:
+        if not self.path.is_file():
+            return None
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+            old = str(values["model"]["hash"])
+        except (ValueError, KeyError, TypeError):
+            raise KormoError(str(self.path), "no record of an evaluation", "it is damaged or another program's file",
+                             "move it away, or choose another folder with --out") from None  # fmt: skip
+        if old == model_hash and values.get("format") == FORMAT:
+            return dict(values)
+        self.set_aside = self.path.with_name(f"evaluation-{old}.json")
+        self.path.replace(self.set_aside)
+        return None
+
+    def task(self, hash: str) -> dict[str, Any] | None:
+        """A finished task by the hash of its requests."""
+        return next((one for one in self.values["tasks"] if one["hash"] == hash), None)
+
+    def add_task(self, row: dict[str, Any]) -> None:
+        """Keeps a finished task, on disk at once."""
+        self.values["tasks"] = [one for one in self.values["tasks"] if one["hash"] != row["hash"]] + [row]
+        self.write()
+
+    def add_results(self, rows: list[dict[str, Any]]) -> None:
+        """Keeps rows of a suite; a row of the same suite, task, metric, shots and limit is replaced."""
+        keys = ("suite", "task", "metric", "shots", "limit")
+        new = {tuple(row[key] for key in keys) for row in rows}
+        kept = [one for one in self.values["results"] if tuple(one[key] for key in keys) not in new]
+        self.values["results"] = kept + rows
+        self.write()
+
+    def set(self, key: str, value: Any) -> None:
+        """Keeps anything else."""
+        self.values[key] = value
+        self.write()
+
+    def write(self) -> None:
+        """Writes the file anew, whole or not at all."""
+        temporary = self.path.with_name(FILE + ".tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(self.values, file, ensure_ascii=False, indent=1, allow_nan=False)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            raise disk_error(error, self.path.parent) from error

@@ -1,0 +1,95 @@
+"""One evaluation from beginning to end: names, data and lengths first, then the model, then the record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.catalogue import Catalogue, Named
+from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.evaluation.plan import Wanted, make_ready
+from kormo_plugins.evaluation.record import Record
+from kormo_plugins.evaluation.score import score, suite_row
+from kormo_plugins.evaluation.suites import SuiteTask, load_suite, suite_names
+from kormo_plugins.registry import Registry
+
+Say = Callable[[str], None]
+OWN = "tasks"
+"""The suite's name in rows of tasks that were named one by one."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a suite, and what its task stands for."""
+
+    suite: str
+    line: SuiteTask
+    named: Named
+    limit: int | None
+
+
+def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, registry: Registry) -> list[Line]:
+    """What is asked for by names; nothing is read but names and suites.
+
+    A task that is named by itself is asked as in the first suite of ours that has it.
+
+
+    Raises:
+        KormoError: a suite, task or group that does not exist, with the nearest that does.
+    """
+    catalogue = catalogue_of(registry)
+    found = []
+    for name in suites:
+        suite = load_suite(name)
+        label = Path(name).stem
+        for line in suite.tasks:
+            named = catalogue.find(line.task, f"suite {label}")
+            found.append(Line(label, line, named, limit or suite.limit))
+    known = {line.task: line for name in reversed(suite_names()) for line in load_suite(name).tasks}
+    for task in tasks:
+        line = known.get(task, SuiteTask(task=task))
+        found.append(Line(OWN, line, catalogue.find(task, "kormo eval: --tasks"), limit))
+    return found
+
+
+def catalogue_of(registry: Registry) -> Catalogue:
+    """All tasks: the harness's and those in the folders of plugins."""
+    folders = [Path(registry.load("evaluation_task", name)()) for name in registry.names("evaluation_task")]
+    for folder, name in zip(folders, registry.names("evaluation_task"), strict=True):
+        if not folder.is_dir():
+            raise KormoError(f"evaluation_task {name}", str(folder), "it is no folder", "correct the plugin")
+    return Catalogue(folders)
+
+
+def evaluate(
+    lines: Sequence[Line],
+    model: Checkpoint,
+    record: Record,
+    registry: Registry,
+    *,
+    data: Path | None = None,
+    cut_long: bool = False,
+    load: Callable[[], Any],
+    say: Say,
+) -> list[dict[str, Any]]:
+    """Scores a checkpoint; returns a row for each line, also kept in the record.
+
+    Args:
+        load: gives the harness's model; not called when everything is finished already.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # what it warns of is refused or recorded here
+    wanted = [Wanted(one.suite, leaf, one.line, one.limit) for one in lines for leaf in one.named.leaves]
+    ready = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=cut_long)
+    say(f"{len(ready)} tasks, {sum(len(one.task.instances) for one in ready):,} requests")
+    record.write()  # a folder that cannot be written shows before the model is loaded
+    rows = score(ready, load, record, say)
+    results = [
+        suite_row(one.suite, one.line, one.named, [rows[one.suite, leaf.name] for leaf in one.named.leaves], one.limit)
+        for one in lines
+    ]
+    record.add_results(results)
+    return results

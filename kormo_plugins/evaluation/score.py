@@ -1,0 +1,148 @@
+"""One task after the other; what is finished is not done again.
+
+A task is asked alone, so that it can be finished, recorded and skipped alone; the harness builds its prompts from seeds
+of each task's own, so a task asked alone scores as it does among others. A group's score is made from its tasks' as in
+the harness: the mean weighted by items, and the pooled standard error.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.evaluation.catalogue import Named
+from kormo_plugins.evaluation.plan import SEEDS, Ready
+from kormo_plugins.evaluation.published import scores_of
+from kormo_plugins.evaluation.record import Record
+from kormo_plugins.evaluation.suites import SuiteTask
+
+Say = Callable[[str], None]
+
+
+def score(ready: Sequence[Ready], load: Callable[[], Any], record: Record, say: Say) -> dict[tuple[str, str], Any]:
+    """Runs what is not finished. Returns (suite, task) -> row.
+
+    Args:
+        load: gives the model; called when the first task needs it, and not at all when all are finished.
+    """
+    rows: dict[tuple[str, str], Any] = {}
+    model, finished = None, 0
+    begin = time.monotonic()
+    for number, one in enumerate(ready, 1):
+        row = record.task(one.hash)
+        if row is None:
+            model = model or load()
+            row = _run(one, model)
+            record.add_task(row)
+            spent = time.monotonic() - begin
+            say(f"[{number}/{len(ready)}] {one.name}: {_told(row)} ({row['n']:,} items, {spent:,.0f} s so far)")
+        else:
+            finished += 1
+        rows[one.suite, one.name] = row
+    if finished:
+        say(f"{finished} of {len(ready)} tasks were finished before, with these weights and these very questions")
+    return rows
+
+
+def _told(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name.removesuffix(',none')} {one['value']:.4f}" for name, one in row["metrics"].items())
+
+
+def _run(one: Ready, model: Any) -> dict[str, Any]:
+    """Asks one task and gives its row."""
+    import lm_eval
+    import numpy as np
+    import torch
+
+    random.seed(SEEDS["random"])
+    np.random.seed(SEEDS["numpy"])
+    torch.manual_seed(SEEDS["torch"])
+    one.task.set_fewshot_seed(seed=SEEDS["fewshot"])
+    model.speak(one.chat)
+    begin = time.monotonic()
+    found = lm_eval.evaluate(
+        lm=model, task_dict={one.name: one.task}, limit=one.limit, log_samples=True,
+        apply_chat_template=one.chat, fewshot_as_multiturn=one.chat,
+    )  # fmt: skip
+    metrics = _metrics(found["results"][one.name])
+    if one.chat and one.task.OUTPUT_TYPE == "generate_until":
+        new = int((one.task.get_config("generation_kwargs") or {}).get("max_gen_toks") or model.max_gen_toks)
+        metrics["stops,none"] = _stops(found["samples"][one.name], model, new)
+    return {
+        "task": one.name,
+        "hash": one.hash,
+        "metrics": metrics,
+        "n": found["n-samples"][one.name]["effective"],
+        "shots": found["n-shot"].get(one.name, 0),
+        "limit": one.limit,
+        "chat": one.chat,
+        "cut": one.cut,
+        "dataset": one.dataset,
+        "version": found["versions"].get(one.name),
+        "harness": lm_eval.__version__,
+        "seconds": round(time.monotonic() - begin, 2),
+    }
+
+
+def _metrics(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """`metric,filter` -> value and standard error (None where the harness has none)."""
+    metrics = {}
+    for key, value in found.items():
+        name, comma, filter_name = key.partition(",")
+        if not comma or name.endswith("_stderr") or not isinstance(value, (int, float)):
+            continue
+        error = found.get(f"{name}_stderr,{filter_name}")
+        metrics[key] = {"value": float(value), "stderr": float(error) if isinstance(error, (int, float)) else None}
+    return metrics
+
+
+def _stops(samples: Sequence[dict[str, Any]], model: Any, new: int) -> dict[str, Any]:
+    """Share of answers with an end token, and its binomial standard error."""
+    ended = [model.ended(sample["arguments"][0][0], new) for sample in samples]
+    share = sum(ended) / len(ended)
+    return {"value": share, "stderr": (share * (1 - share) / len(ended)) ** 0.5}
+
+
+def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], limit: int | None) -> dict[str, Any]:
+    """A line of a suite as one row, from the rows of its tasks.
+
+    Raises:
+        KormoError: the tasks have no such metric.
+    """
+    known = sorted({name for one in parts for name in one["metrics"]})
+    metric = line.metric or next((one for one in ("acc", "exact_match") if f"{one},none" in known), "")
+    key = f"{metric},{line.filter}" if metric else known[0]
+    have = [one for one in parts if key in one["metrics"]]
+    if not have:
+        raise KormoError(
+            f"suite {suite}: {line.task}", f"the metric {line.metric!r} with the filter {line.filter!r}",
+            f"the task has: {', '.join(known)}", closest(line.metric, known) or "name one of these",
+        )  # fmt: skip
+    row = {
+        "suite": suite, "task": line.task, "metric": key.removesuffix(",none"),
+        **combine(have, key, named.weight_by_size), "n": sum(one["n"] for one in have), "shots": have[0]["shots"],
+        "limit": limit, "chat": have[0]["chat"], "cut": sum(one["cut"] for one in have), "chance": line.chance,
+        "published": scores_of(line.published), "why": line.why, "unverified": line.unverified,
+        "harness": have[0]["harness"],
+    }  # fmt: skip
+    if all("stops,none" in one["metrics"] for one in have):
+        row["stops"] = combine(have, "stops,none", named.weight_by_size)["value"]
+    return row
+
+
+def combine(rows: Sequence[dict[str, Any]], key: str, weight_by_size: bool) -> dict[str, Any]:
+    """Value and standard error of several tasks together, by the harness's own two formulas."""
+    from lm_eval.api.metrics import aggregate_subtask_metrics, pooled_sample_stderr
+
+    values, sizes = [one["metrics"][key]["value"] for one in rows], [one["n"] for one in rows]
+    errors = [one["metrics"][key]["stderr"] for one in rows]
+    if len(rows) == 1:
+        return {"value": values[0], "stderr": errors[0]}
+    known = all(error is not None for error in errors) and sum(sizes) > len(sizes)
+    return {
+        "value": float(aggregate_subtask_metrics(values, sizes, weight_by_size)),
+        "stderr": float(pooled_sample_stderr(errors, sizes)) if known else None,
+    }

@@ -1,0 +1,79 @@
+"""Suites: which tasks, with how many shots, by which metric, and who says so.
+
+A suite is a YAML file, so that it can be read, compared and extended by a user: `--suite my_suite.yml` takes any path.
+Every number of shots carries its origin, because a score is only comparable with one that was made the same way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.registry import checked
+
+FOLDER = Path(__file__).parent / "suites"
+
+
+class Strict(BaseModel):
+    """Frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SuiteTask(Strict):
+    """One line of a suite: a task or a group of tasks, and how it is scored."""
+
+    task: str = Field(description="name of a task, group or tag in lm-evaluation-harness, or in a plugin's folder")
+    metric: str = Field(
+        default="",
+        description="the metric that stands for it, as the harness names it; empty: acc, "
+        "exact_match, or else the task's first",
+    )
+    filter: str = Field(default="none", description="the harness's answer filter whose result is taken")
+    shots: int | None = Field(default=None, ge=0, description="examples in the prompt; null: the task's own number")
+    why: str = Field(default="", description="where metric and shots come from; [paper] or [ours]")
+    published: str | None = Field(default=None, description="row of published.yml that it is compared with")
+    chance: float | None = Field(default=None, ge=0, le=1, description="score of a model that knows nothing")
+    chat: bool = Field(default=False, description="ask a chat model through its chat template")
+    plain: dict[str, Any] = Field(
+        default_factory=dict, description="task settings for a model without a chat template's turns"
+    )
+    unverified: str = Field(default="", description="what about this task could not be checked against its source")
+
+
+class Suite(Strict):
+    """A list of tasks under one name."""
+
+    title: str = Field(description="one line for people")
+    limit: int | None = Field(default=None, ge=1, description="items per task; null: all of them")
+    tasks: tuple[SuiteTask, ...] = Field(min_length=1, description="what is asked, in this order")
+
+
+def suite_names() -> list[str]:
+    """The suites that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yml"))
+
+
+def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
+    """The suite of that name, or in that file.
+
+    Raises:
+        KormoError: there is none, it is no YAML, or a key of it is unknown.
+    """
+    path = Path(name) if name.endswith((".yml", ".yaml")) else FOLDER / f"{name}.yml"
+    if not path.is_file() or (path.parent == FOLDER and path.stem not in suite_names()):
+        names = suite_names()
+        raise KormoError(
+            where, f"the suite {name!r}", f"there is none of that name; there are: {', '.join(names)}",
+            closest(name, names) or "name one of these, or the path of a suite file (.yml)",
+        )  # fmt: skip
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KormoError(str(path), " ".join(str(error).split()), "a suite is a YAML file", "correct it") from None
+    suite: Suite = checked(Suite, values, str(path))
+    return suite

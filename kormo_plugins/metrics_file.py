@@ -1,0 +1,50 @@
+"""`metrics.jsonl`, read: one line per log of a run, as the trainer appends it.
+
+A resumed run goes on in the same file, behind a line `{"event": "resume", "step": N}`: what was logged of later steps
+before it is replaced by what follows. The last line may be half written while a run is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FILE = "metrics.jsonl"
+
+
+class Metrics(NamedTuple):
+    """What a run logged.
+
+    Args:
+        lines: in the order of the file, those that a resume replaced left out.
+        resumes: the steps from which the run was resumed.
+        broken: numbers of the lines that are no JSON, from 1 on.
+    """
+
+    lines: list[dict[str, Any]]
+    resumes: list[int]
+    broken: list[int]
+
+
+def read_metrics_file(path: Path) -> Metrics:
+    """The file, or nothing where there is none yet."""
+    found = Metrics([], [], [])
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            found.broken.append(number)
+            continue
+        if line.get("event") == "resume":
+            found.resumes.append(int(line["step"]))
+            found.lines[:] = [kept for kept in found.lines if kept.get("step", 0) <= line["step"]]
+        else:
+            found.lines.append(line)
+    return found
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines alone."""
+    return read_metrics_file(path).lines

@@ -1,0 +1,124 @@
+"""Preference pairs as token ids: what a model is asked, and what it would have to write.
+
+A pair is rendered with the tokenizer's own chat template, in the two pieces that use has too:
+
+    prompt     … <|BOT|>user⏎ question <|EOT|>⏎<|BOT|>assistant⏎<think>⏎[⏎</think>⏎⏎]
+    answer     [reasoning⏎</think>⏎⏎] answer <|EOT|>⏎
+
+The prompt ends with the generation prompt, thinking on if one of the answers thought, and off otherwise. The pieces are
+encoded one by one, so an answer's ids are those that the model would write after the prompt's; for an answer in the
+prompt's mode they are the same as those of the whole. An answer without a thought where thinking is on begins by
+closing the think block: not to think, although asked to, can be preferred or dispreferred like anything else.
+
+No token is added: no <|BOS|> in front, no second <|EOT|> behind, which TRL would add to a text that ends with a
+newline. An unfinished answer has no <|EOT|>.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.documents import Document
+from kormo_plugins.errors import KormoError
+from kormo_plugins.preferences import Pair, pair_of
+from kormo_plugins.shards.pairs import TokenPair, Unused, write_pairs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+END = "<|EOT|>"
+Texts = tuple[str, str, str]
+
+
+def render(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> Texts | Unused:
+    """Prompt, chosen and rejected as text; or, without an id, the reason why the template refuses the pair."""
+    from jinja2 import TemplateError
+
+    def rendered(messages: list[Any], generate: bool) -> str:
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=generate, enable_thinking=pair.thinking
+        )
+        return str(text)
+
+    try:
+        prompt = rendered(pair.prompt, True)
+        wholes = [rendered([*pair.prompt, side], False) for side in (pair.chosen, pair.rejected)]
+    except TemplateError as error:
+        return Unused("", f"the chat template refuses it: {error}")
+    if not all(whole.startswith(prompt) for whole in wholes):
+        return Unused("", "the chat template does not continue its own generation prompt")
+    chosen, rejected = (whole.removeprefix(prompt) for whole in wholes)
+    if pair.unfinished:
+        rejected = rejected.removesuffix("\n").removesuffix(END)
+    return prompt, chosen, rejected
+
+
+def token_pairs(
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, length: int, where: str
+) -> Iterator[TokenPair | Unused]:
+    """The pairs of documents as token ids.
+
+    Args:
+        length: most tokens of a prompt with one of its answers; a longer pair is not used, and never cut: without its
+            end an answer is another answer.
+        where: the source, for messages.
+    Raises:
+        KormoError: a document that is no pair.
+    """
+    for document in documents:
+        pair = pair_of(document)
+        if pair is None:
+            raise KormoError(
+                where, f"{document.id}, which is no preference pair",
+                "a preference run is trained on pairs: prompt, chosen, rejected",
+                "put the step preference_pair first, and let the reader keep the columns chosen and rejected",
+            )  # fmt: skip
+        texts = render(tokenizer, pair)
+        if isinstance(texts, Unused):
+            yield Unused(document.id, texts.reason)
+            continue
+        prompt, chosen, rejected = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
+        if len(prompt) >= length:
+            yield Unused(document.id, f"its prompt fills sequence_len ({length:,} tokens)")
+        elif len(prompt) + max(len(chosen), len(rejected)) > length:
+            yield Unused(document.id, f"longer than sequence_len ({length:,} tokens)")
+        else:
+            yield TokenPair(document.id, texts, (prompt, chosen, rejected))
+
+
+def build_pairs(
+    documents: Iterable[Document], tokenizer: Path, out: Path, *, source: str, length: int, tokenizer_hash: str
+) -> dict[str, Any]:
+    """Writes the pairs of one source into the folder `out` (`shards/pairs.py` has the format).
+
+    Args:
+        tokenizer: folder with a chat template.
+        tokenizer_hash: its identity.
+    Returns:
+        statistics, as `write_pairs`.
+    Raises:
+        KormoError: a document that is no pair, a tokenizer without a chat template, or no usable pair at all.
+    """
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(tokenizer)
+    if not loaded.chat_template:
+        raise KormoError(
+            str(tokenizer), "a tokenizer without a chat template", "a pair is rendered with it, as in use",
+            "start from a model whose tokenizer has KORMo's template (`kormo tokenizer train` writes it)",
+        )  # fmt: skip
+    where = f"sources.{source}"
+    stats = write_pairs(
+        token_pairs(documents, loaded, length, where), out, source=source, tokenizer=tokenizer_hash,
+        largest_id=len(loaded) - 1,
+    )  # fmt: skip
+    if not stats["pairs"]:
+        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())
+        raise KormoError(
+            where, f"no usable pair: {reasons or 'there is none'}",
+            f"there is nothing to prefer; the first is {stats['example'] or 'missing'}",
+            "raise sequence_len, or correct the source",
+        )  # fmt: skip
+    return stats

@@ -1,0 +1,104 @@
+"""What a run will read: the share of each source, of Korean and of synthetic text, from the dataset recipe.
+
+Sources say what they are (`language`, `synthetic`), the mixture how much of each is read, so the shares are known
+before a document is. Where the data are built, their counts fill in what only they know: the sizes that a mixture
+without weights goes by, and the languages of a source that holds several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import Recipe
+
+KOREAN = "ko"
+DIGITS = 9
+SEVERAL = ("mul", "und")
+"""Languages that say nothing about the share of one."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is known of a source once it is built: its tokens, and its documents by language."""
+
+    tokens: int
+    languages: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the run's tokens, each summing over the sources to at most 1.
+
+    Args:
+        sources: by source.
+        synthetic: written by a machine.
+        korean: in Korean, as far as the sources say.
+        unknown: in sources of several or unknown languages, and so in neither.
+    """
+
+    sources: dict[str, float]
+    synthetic: float
+    korean: float
+    unknown: float
+
+
+def shares(recipe: Recipe, counted: Mapping[str, Counted] | None = None) -> Shares | None:
+    """The shares over the whole run; None where they cannot be known (yet).
+
+    Args:
+        counted: the sources as built, if they are.
+    """
+    if recipe.data is None:
+        return None
+    by_source = _by_source(recipe, counted or {})
+    if by_source is None:
+        return None
+    synthetic = korean = unknown = 0.0
+    for name, share in by_source.items():
+        source = recipe.data.corpus.sources[name]
+        synthetic += share * (source.synthetic or source.generator is not None)
+        several = counted[name].languages if counted and source.language in SEVERAL else {source.language: 1}
+        total = sum(several.values()) or 1
+        korean += share * several.get(KOREAN, 0) / total
+        unknown += share * sum(several.get(language, 0) for language in SEVERAL) / total
+    return Shares(by_source, synthetic, korean, unknown)
+
+
+def _by_source(recipe: Recipe, counted: Mapping[str, Counted]) -> dict[str, float] | None:
+    from kormo_plugins.mixture.weights import shares as weigh
+
+    assert recipe.data is not None
+    values = dict(recipe.data.mixture.mixture)
+    params = recipe.registry.params("mixing", str(values.pop("name")), values)
+    length, stages = recipe.steps, getattr(params, "stages", ())
+    if not hasattr(params, "weights") or length is None or recipe.block.global_batch is None:
+        return None
+    names = list(recipe.data.corpus.sources)
+    tokens = {name: counted[name].tokens if name in counted else 1 for name in names}
+    total = length * recipe.block.global_batch * recipe.sequence_len
+    begins = [0, *(min(stage.from_tokens, total) for stage in stages), total]
+    found = dict.fromkeys(names, 0.0)
+    for (begin, end), part in zip(pairwise(begins), [params, *stages], strict=True):
+        if part.weights is None and not counted:
+            return None  # as many tokens as each has, which nobody has counted yet
+        temperature = part.temperature or params.temperature
+        try:
+            now = weigh(part.weights, tokens, temperature, "mixture.weights")
+        except KormoError:
+            return None
+        for name in names:
+            found[name] += now[name] * (end - begin) / max(1, total)
+    return found
+
+
+def as_json(found: Shares | None, tokens: int | None) -> dict[str, Any]:
+    """The shares, and the tokens of each source."""
+    if found is None:
+        return {"tokens_by_source": None, "share_synthetic": None, "share_korean": None, "share_language_unknown": None}
+    by_source = None if tokens is None else {name: round(share * tokens) for name, share in found.sources.items()}
+    told = {"synthetic": found.synthetic, "korean": found.korean, "language_unknown": found.unknown}
+    return {"tokens_by_source": by_source, **{f"share_{name}": round(share, DIGITS) for name, share in told.items()}}

@@ -1,0 +1,211 @@
+"""Curves and the mixture as figures: plain mappings in plotly's own form, drawn by the script in the page.
+
+A figure is `{"data": [...], "layout": {...}}`. The legend is HTML beside it, not plotly's: it wraps on a narrow page
+and never covers a curve. Names come from recipes, so they are escaped; plotly would read them as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kormo_plugins.reporting.markup import text
+from kormo_plugins.reporting.run import Run
+
+COLOURS = (
+    "#3566c9", "#d1495b", "#2e8b57", "#b8860b", "#7a4fb0", "#17879c", "#8c564b", "#555555",
+    "#e07b39", "#5b8fd9", "#9c2f6b", "#6b8e23",
+)  # fmt: skip
+DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
+MOST_POINTS = 1500
+"""Points of a curve that are drawn; of a longer one every k-th, and the last."""
+HEIGHT = 290
+"""Pixels."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, and the metrics that belong on it.
+
+    Args:
+        title: what is shown.
+        unit: of the vertical axis.
+        pattern: of the metrics' keys; the last group that matched names the series.
+        note: how to read it.
+        logarithmic: the vertical axis, where the values span more than a factor of 20.
+    """
+
+    title: str
+    unit: str
+    pattern: str
+    note: str = ""
+    logarithmic: bool = False
+
+
+CHARTS: tuple[Chart, ...] = (
+    Chart("Loss", "nats per token", r"(loss|held_out/loss|unseen/loss)", "the training loss, and that on unseen text"),
+    Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
+    Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
+    Chart("Bits per byte by language", "bits per byte", r"held_out/bits_per_byte/([^/]+)",
+          "held-out documents; comparable between tokenizers"),
+    Chart("Bits per byte by source", "bits per byte", r"held_out/bits_per_byte/source/(.+)", "held-out documents"),
+    Chart("Bits per byte by domain", "bits per byte", r"held_out/bits_per_byte/domain/(.+)", "held-out documents"),
+    Chart("Bits per byte on unseen text", "bits per byte", r"unseen/bits_per_byte/source/(.+)",
+          "writers that the model was not trained on"),
+    Chart("Learning rate", "", r"(learning_rate)"),
+    Chart("Gradient norm", "", r"(grad_norm)", "before clipping", True),
+    Chart("Tokens per second", "", r"(tokens_per_second)"),
+    Chart("MFU", "", r"(mfu)", "share of the device's peak"),
+    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself"),
+    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike"),
+    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before"),
+    Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
+    Chart("Letters in the prompt's script", "", r"collapse/right_script/(.+)", "Hangul after Korean, Latin after "
+          "English"),
+    Chart("Length of what it writes", "tokens", r"collapse/length/(.+)"),
+)  # fmt: skip
+"""In the order of the page. A metric that no pattern takes stands in the table of last values."""
+
+
+def curves(runs: Sequence[Run]) -> list[str]:
+    """The charts of all runs, overlaid, as HTML; those without a point are left out."""
+    found: list[str] = []
+    for chart in CHARTS:
+        series = _series(chart, runs)
+        if series:
+            found.append(_curve_figure(f"c{len(found)}", chart, series, runs))
+    return found
+
+
+def charted(key: str) -> bool:
+    """Whether a metric is on one of the charts."""
+    return any(re.fullmatch(chart.pattern, key) for chart in CHARTS)
+
+
+def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Traces: one run is told apart by colours; of several, colour is the run and the dash is the series."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
+    keys.sort(key=lambda key: "/" in key)  # the training's own first
+    found: list[dict[str, Any]] = []
+    for number, run in enumerate(runs):
+        for place, key in enumerate(keys):
+            points = thinned(run.curve(key))
+            if not points:
+                continue
+            series = _name(chart, key)
+            colour = COLOURS[(number if len(runs) > 1 else place) % len(COLOURS)]
+            dash = DASHES[place % len(DASHES)] if len(runs) > 1 else "solid"
+            name = series if len(runs) == 1 else run.name if len(keys) == 1 else f"{run.name}: {series}"
+            found.append({
+                "type": "scatter", "mode": "lines+markers" if len(points) <= 40 else "lines",
+                "x": [x for x, _ in points], "y": [y if math.isfinite(y) else None for _, y in points],
+                "name": text(name), "marker": {"size": 4},
+                "line": {"color": colour, "width": 1.8, "dash": dash},
+                "hovertemplate": "%{y:.4g}",
+            })  # fmt: skip
+    return found
+
+
+def _name(chart: Chart, key: str) -> str:
+    match = re.fullmatch(chart.pattern, key)
+    name = match.group(1) if match and match.group(1) else key
+    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen"}
+    return known.get(name, name.replace("_", " ").replace("/", " "))
+
+
+def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most about `MOST_POINTS` of them, the first and the last among them."""
+    step = -(-len(points) // MOST_POINTS)
+    return points if step <= 1 else [*points[:-1:step], points[-1]]
+
+
+def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: Sequence[Run]) -> str:
+    axis = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
+    unit = "tokens" if runs[0].in_tokens else "steps"
+    values = [y for one in series for y in one["y"] if y is not None]
+    vertical: dict[str, Any] = {"title": {"text": chart.unit, "font": {"size": 12}}}
+    if values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1
+        vertical["range"] = [min(0, 2 * values[0]), max(2 * values[0], 1 if values[0] <= 0 else 0)]
+    elif chart.logarithmic and values and min(values) > 0 and max(values) > 20 * min(values):
+        vertical |= {"type": "log", "dtick": 1}
+    layout = {
+        **BASE, "height": HEIGHT, "hovermode": "x unified",
+        "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
+        "xaxis": {**axis, "title": {"text": unit, "font": {"size": 12}}, "nticks": 6},
+        "yaxis": {**axis, **vertical, "exponentformat": "power"},
+    }  # fmt: skip
+    return drawn(name, chart.title, chart.note, {"data": series, "layout": layout}, legend(series))
+
+
+BASE: dict[str, Any] = {
+    "font": {"family": "system-ui, 'Noto Sans KR', NanumGothic, sans-serif", "size": 12, "color": "#1d2433"},
+    "paper_bgcolor": "white", "plot_bgcolor": "white", "showlegend": False, "autosize": True,
+}  # fmt: skip
+
+
+def legend(series: Sequence[Mapping[str, Any]]) -> str:
+    """The names of the series; a click hides one. Nothing for a single nameless one."""
+    if len(series) < 2:
+        return ""
+    styles = {"solid": "solid", "dot": "dotted"}
+    items = [
+        f"<button type=button data-trace={i}><i style='border-color:{one['line']['color']};border-top-style:"
+        f"{styles.get(one['line']['dash'], 'dashed')}'></i>{one['name']}</button>"
+        for i, one in enumerate(series)
+    ]
+    return f"<div class=legend>{''.join(items)}</div>"
+
+
+def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: str = "") -> str:
+    """A figure with its caption, and the data that the page's script draws."""
+    told = f" <small>{text(note)}</small>" if note else ""
+    return (
+        f"<figure><figcaption>{text(title)}{told}</figcaption><div class=plot id={name} "
+        f"style='height:{figure['layout']['height']}px'></div>{below}"
+        f"<script type='application/json' data-for={name}>{safe_json(figure)}</script></figure>"
+    )
+
+
+def safe_json(value: Any) -> str:
+    """JSON that can stand inside a script element: no tag can be closed or opened in it."""
+    made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:
+    """The mixture as rings.
+
+    Args:
+        nodes: key, name, key of the parent ("" for the root), share of the run's tokens.
+    """
+    # Whole numbers add up exactly: rings whose parts exceed the whole by a rounding error are not drawn.
+    leaves = {key for key, *_ in nodes} - {parent for _, _, parent, _ in nodes}
+    sizes = {key: round(share * 1e9) if key in leaves else 0 for key, _, _, share in nodes}
+    for key, _, parent, _ in reversed(nodes):
+        if parent:
+            sizes[parent] += sizes[key]
+    trace = {
+        "type": "sunburst", "branchvalues": "total", "ids": [key for key, *_ in nodes],
+        "labels": [text(label) for _, label, _, _ in nodes], "parents": [parent for _, _, parent, _ in nodes],
+        "values": [sizes[key] for key, *_ in nodes], "textinfo": "label+percent root",
+        "hovertemplate": "%{label}: %{percentRoot:.2%}<extra></extra>", "insidetextorientation": "auto",
+    }  # fmt: skip
+    layout = {**BASE, "height": 400, "margin": {"l": 0, "r": 0, "t": 6, "b": 0}, "colorway": list(COLOURS)}
+    return drawn(name, "What the run is made of", "share of its tokens", {"data": [trace], "layout": layout})
+
+
+SCRIPT = """
+for(const data of document.querySelectorAll('script[data-for]')){
+  const box=document.getElementById(data.dataset.for),figure=JSON.parse(data.textContent);
+  Plotly.newPlot(box,figure.data,figure.layout,{responsive:true,displayModeBar:false});
+}
+for(const button of document.querySelectorAll('.legend button'))button.onclick=()=>{
+  const off=button.classList.toggle('off'),box=button.closest('figure').querySelector('.plot');
+  Plotly.restyle(box,{visible:!off},[+button.dataset.trace]);
+};
+"""
+"""Draws every figure of the page; a click on a name hides its curve."""

@@ -1,0 +1,42 @@
+"""Recipes compared as flat lists of keys: what a recipe changes of its parent, and where several differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kormo_plugins.reporting.run import Run
+
+APART = (
+    "output_dir", "logging_steps", "plugins", "extends", "axolotl_config_path", "wandb_name", "wandb_project",
+    "kormo.workspace", "save_steps", "save_total_limit",
+)  # fmt: skip
+"""Keys that say where a run lies and how it is watched, and change nothing of what is trained."""
+
+
+def changes(changed: Mapping[str, Sequence[Any]]) -> list[tuple[str, Any, Any]]:
+    """Key, value before, value now, of what a recipe changes of its parents."""
+    return [(key, before, now) for key, (before, now) in changed.items()]
+
+
+def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
+    """Every key that is not the same in all recipes, with its value in each; names and folders apart."""
+    flats = [flat(run.recipe) for run in runs]
+    keys = dict.fromkeys(key for one in flats for key in one)
+    found = []
+    for key in keys:
+        values = [one.get(key) for one in flats]
+        if key not in APART and any(value != values[0] for value in values[1:]):
+            found.append((key, values))
+    return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys; lists are values."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,225 @@
+"""A run as it lies on disk: what the page is made of, read once, with nothing that must be there but metrics.
+
+A page is most wanted when a run went wrong, so a missing or half-written file leaves its part of the page out and a
+line among the warnings; it never stops the page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.metrics_file import FILE as METRICS
+from kormo_plugins.metrics_file import read_metrics_file
+
+CHAIN = "chain.json"
+RECORD = "run.json"
+_INCOMPLETE = re.compile(r"checkpoint-\d+\.incomplete")
+
+
+@dataclass
+class Run:
+    """One run.
+
+    Args:
+        name: what the page calls it, unique among the runs of a page.
+        folder: where it lies.
+        record: `run.json`.
+        recipe: the resolved recipe as text, and as values.
+        lines: `metrics.jsonl`, the lines that a resume replaced left out.
+        resumes: steps that a killed run went on from.
+        samples: what the finished model wrote: `{prompt, text}`.
+        written: what it wrote while it trained: `{step, language, prompt, text}`.
+        evaluation: `evaluation.json`, if the run was evaluated.
+        warnings: what a reader should know before trusting the page.
+        in_tokens: whether the axis of the curves is tokens; steps otherwise.
+        offset: where the run begins on that axis: behind the stages before it, where the runs are a chain.
+    """
+
+    name: str
+    folder: Path
+    record: dict[str, Any] = field(default_factory=dict)
+    recipe_text: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    resumes: list[int] = field(default_factory=list)
+    samples: list[dict[str, str]] = field(default_factory=list)
+    written: list[dict[str, Any]] = field(default_factory=list)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    in_tokens: bool = True
+    offset: int = 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run wrote down about itself: hardware, parents, mixture."""
+        return dict(self.record.get("facts") or {})
+
+    def keys(self) -> list[str]:
+        """Every metric that was logged as a number, in the order in which it first was."""
+        seen: dict[str, None] = {}
+        for line in self.lines:
+            seen |= {key: None for key, value in line.items() if _is_number(value)}
+        return list(seen)
+
+    def curve(self, key: str) -> list[tuple[float, float]]:
+        """Tokens (or steps, where tokens are not known) and value, wherever `key` was logged."""
+        return [(self.place(line), float(line[key])) for line in self.lines if _is_number(line.get(key))]
+
+    def last(self, key: str) -> float | None:
+        """The last value of a metric."""
+        return next((float(line[key]) for line in reversed(self.lines) if _is_number(line.get(key))), None)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a global batch, padding included; 0 where it is not known."""
+        return int(self.record.get("global_batch") or 0) * int(self.record.get("sequence_len") or 0)
+
+    def place(self, line: Mapping[str, Any]) -> float:
+        """Where a line stands on the axis of the curves."""
+        return float(line.get("step", 0)) * (self.tokens_per_step if self.in_tokens else 1) + self.offset
+
+
+def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
+    """The runs of one page, and `chain.json` where the one folder given is a chain's.
+
+    Raises:
+        KormoError: a folder that is not there, or in which there is no run.
+    """
+    chain: dict[str, Any] | None = None
+    titles: list[str] = []
+    if len(folders) == 1 and (chain_file := folders[0] / CHAIN).is_file():
+        chain = _json(chain_file, []) or {}
+        stages = _stages(chain, folders[0])
+        if not stages:
+            raise KormoError(str(chain_file), "no stage that has run", "there is nothing to show yet",
+                             "run the chain first")  # fmt: skip
+        titles, folders = [name for name, _ in stages], [folder for _, folder in stages]
+    runs = [read_run(folder) for folder in folders]
+    for run, name in zip(runs, titles or names(folders), strict=True):
+        run.name = name
+        run.in_tokens = all(other.tokens_per_step for other in runs)
+    if chain is not None:
+        done = 0
+        for run in runs:
+            run.offset = done
+            done = max([done, *(int(run.place(line)) for line in run.lines)])
+    return runs, chain
+
+
+def read_run(folder: Path) -> Run:
+    """One run's folder.
+
+    Raises:
+        KormoError: there is no run in it.
+    """
+    if not (folder / RECORD).is_file() and not (folder / METRICS).is_file():
+        what = "there is no such folder" if not folder.is_dir() else f"it has neither {RECORD} nor {METRICS}"
+        raise KormoError(str(folder), what, "a report is made of what a run wrote down",
+                         "name the output_dir of a run, or the folder of a chain")  # fmt: skip
+    run = Run(folder.name, folder)
+    run.record = _json(folder / RECORD, run.warnings) or {}
+    run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)
+    run.lines, run.resumes, broken = read_metrics_file(folder / METRICS)
+    if broken:
+        run.warnings.append(
+            f"{METRICS}: {len(broken):,} lines cannot be read (a process was killed while it wrote them)."
+        )
+    run.samples = _json(folder / "samples.json", run.warnings, needed=False) or []
+    run.written = last_of_each(_lines(folder / "samples.jsonl", run.warnings))
+    run.evaluation = _json(folder / "evaluation.json", run.warnings, needed=False) or {}
+    run.warnings += _warnings(run)
+    return run
+
+
+def last_of_each(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each step and prompt the text that was written last: a resumed run writes some of them again."""
+    return list({(line.get("step"), line.get("prompt")): line for line in lines}.values())
+
+
+def names(folders: list[Path]) -> list[str]:
+    """Short names that tell the folders apart: their last parts, as many as it takes."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max((len(p) for p in parts), default=1) + 1):
+        found = ["/".join(p[-length:]) for p in parts]
+        if len(set(found)) == len(found):
+            return found
+    return [f"{'/'.join(p[-1:])} ({number})" for number, p in enumerate(parts, 1)]
+
+
+def _stages(chain: Mapping[str, Any], folder: Path) -> list[tuple[str, Path]]:
+    """Name and output folder of each stage of a chain that has a run in it, in order."""
+    found = []
+    for stage in chain.get("stages") or ():
+        output = str(stage.get("output") or "")
+        place = next((p for p in (Path(output), folder / output) if output and (p / RECORD).is_file()), None)
+        if place is not None:
+            found.append((str(stage.get("name") or place.name), place))
+    return found
+
+
+def _warnings(run: Run) -> list[str]:
+    found = []
+    aside = sorted(path.name for path in run.folder.glob("checkpoint-*") if _INCOMPLETE.match(path.name))
+    if aside:
+        found.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
+    for step in run.resumes:
+        found.append(f"The run was interrupted and went on from step {step:,}.")
+    found += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
+    steps, last = run.record.get("steps"), max((line.get("step", 0) for line in run.lines), default=0)
+    if steps and last < steps:
+        found.append(f"The run has reached step {last:,} of {steps:,}.")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _recipe(path: Path, warnings: list[str]) -> tuple[str, dict[str, Any]]:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        warnings.append(f"{path.name} is missing or cannot be read.")
+        return "", {}
+    return text, values if isinstance(values, dict) else {}
+
+
+def _json(path: Path, warnings: list[str], needed: bool = True) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if needed:
+            warnings.append(f"{path.name} is missing.")
+    except (OSError, ValueError):
+        warnings.append(f"{path.name} cannot be read.")
+    return None
+
+
+def _lines(path: Path, warnings: list[str]) -> list[dict[str, Any]]:
+    """The objects of a JSONL file; lines that are none are counted among the warnings."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    found, broken = [], 0
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if isinstance(value, dict):
+            found.append(value)
+        elif line.strip():
+            broken += 1
+    if broken:
+        warnings.append(f"{path.name}: {broken:,} lines cannot be read (a process was killed while it wrote them).")
+    return found

@@ -1,0 +1,313 @@
+"""The parts of the page, each a function of the runs that gives HTML, or nothing where there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from kormo_plugins.reporting import charts
+from kormo_plugins.reporting.markup import (
+    duration,
+    folded,
+    number,
+    percent,
+    short,
+    shown,
+    table,
+    text,
+)  # fmt: skip
+from kormo_plugins.reporting.recipes import changes, differences
+from kormo_plugins.reporting.run import Run
+
+MANY = 30
+"""Rows of a table that are shown at once; more are folded."""
+
+
+def final_numbers(run: Run) -> dict[str, str]:
+    """What a run came to, in the order of the page."""
+    found: dict[str, str] = {}
+    last, first = run.last("loss"), next((v for _, v in run.curve("loss")), None)
+    if last is not None:
+        found["loss, first logged"], found["loss, last logged"] = number(first), number(last)
+    for key, name in (
+        ("held_out/bits_per_byte", "bits per byte, held out"), ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
+        ("held_out/bits_per_byte/en", "bits per byte, English"), ("unseen/bits_per_byte", "bits per byte, unseen text"),
+    ):  # fmt: skip
+        if (value := run.last(key)) is not None:
+            found[name] = number(value)
+    step = max((int(line.get("step", 0)) for line in run.lines), default=0)
+    found["steps"] = f"{step:,}"
+    if run.tokens_per_step:
+        found["tokens"] = short(step * run.tokens_per_step)
+    if parameters := run.facts.get("parameters"):
+        found["parameters"] = short(float(parameters))
+    if seconds := training_seconds(run):
+        found["time"] = duration(seconds)
+        if run.tokens_per_step:
+            found["tokens per second"] = number(step * run.tokens_per_step / seconds, 3)
+    if share := synthetic_share(run):
+        found["synthetic text"] = share
+    return found
+
+
+def training_seconds(run: Run) -> float:
+    """Wall time from the first logged line to the last; the pause before a resume, up to its first line, left out."""
+    total = 0.0
+    lines = [line for line in run.lines if isinstance(line.get("time"), (int, float))]
+    for before, line in pairwise(lines):
+        resumed = any(before.get("step", 0) <= step < line.get("step", 0) for step in run.resumes)
+        total += 0.0 if resumed else max(0.0, line["time"] - before["time"])
+    return total
+
+
+def synthetic_share(run: Run) -> str:
+    """Share of the run's tokens from documents that a machine wrote, by each source's share of such documents."""
+    sources = (run.facts.get("mixture") or {}).get("sources") or {}
+    if not sources:
+        return ""
+    return percent(sum(one["share"] * _synthetic(one) for one in sources.values()))
+
+
+def _synthetic(source: Mapping[str, Any]) -> float:
+    """Share of a source's documents that are synthetic."""
+    made, total = source.get("synthetic") or {}, source.get("documents") or 0
+    return min(1.0, made.get("yes", 0) / total) if total else 0.0
+
+
+def summary(runs: Sequence[Run]) -> str:
+    """Cards for one run; for several a table, a column for each."""
+    if len(runs) == 1:
+        cards = [f"<div><small>{text(k)}</small><b>{text(v)}</b></div>" for k, v in final_numbers(runs[0]).items()]
+        return f"<div class=cards>{''.join(cards)}</div>"
+    found = [final_numbers(run) for run in runs]
+    keys = list(dict.fromkeys(key for one in found for key in one))
+    rows = [[text(key), *(text(one.get(key, "–")) for one in found)] for key in keys]
+    return table(["", *(run.name for run in runs)], rows, "-" + "n" * len(runs))
+
+
+def warnings(runs: Sequence[Run]) -> str:
+    """What a reader should know first."""
+    lines = [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
+    return f"<div class=warn><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul></div>" if lines else ""
+
+
+def chain(record: Mapping[str, Any] | None) -> str:
+    """The stages as the chain ran them."""
+    stages = (record or {}).get("stages") or []
+    wanted = {"name": "stage", "status": "what became of it", "recipe": "recipe", "seconds": "time", "steps": "steps",
+              "tokens": "tokens", "loss_at_start": "loss, at first", "loss": "loss, at the end",
+              "output": "folder"}  # fmt: skip
+    keys = [key for key in wanted if any(stage.get(key) is not None for stage in stages)]
+    rows = [[_of_stage(key, stage.get(key)) for key in keys] for stage in stages]
+    kinds = "".join("n" if key in ("seconds", "steps", "tokens", "loss_at_start", "loss") else "-" for key in keys)
+    return table([wanted[key] for key in keys], rows, kinds) if rows else ""
+
+
+def _of_stage(key: str, value: Any) -> str:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return text(shown(value))
+    return duration(value) if key == "seconds" else short(value) if key == "tokens" else number(value)
+
+
+def curves(runs: Sequence[Run]) -> str:
+    """Every chart that has a point, and the last values of what is on none."""
+    drawn = charts.curves(runs)
+    body = f"<div class=plots>{''.join(drawn)}</div>" if drawn else ""
+    plain = ("step", "time", "epoch", "tokens", "sample")
+    keys = [key for run in runs for key in run.keys() if not charts.charted(key) and key not in plain]  # noqa: SIM118
+    keys = list(dict.fromkeys(keys))
+    rows = [[text(key), *(number(run.last(key)) for run in runs)] for key in keys]
+    more = table(["metric", *(run.name for run in runs)], rows, "k" + "n" * len(runs)) if rows else ""
+    return body + (folded(f"Everything else that was logged: {len(rows)} last values", more) if rows else "")
+
+
+def evaluations(runs: Sequence[Run]) -> str:
+    """Scores of `evaluation.json`, in percent, with their standard errors, beside the published ones."""
+    rows: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for run in runs:
+        for row in run.evaluation.get("results") or ():
+            if isinstance(row, Mapping) and isinstance(row.get("value"), (int, float)):
+                rows.setdefault((str(row.get("task")), str(row.get("metric", ""))), {})[run.name] = row
+    if not rows:
+        return ""
+    published = list(
+        dict.fromkeys(n for one in rows.values() for row in one.values() for n in row.get("published") or ())
+    )
+    have = [run.name for run in runs if run.evaluation.get("results")]
+    cells = []
+    for (task, metric), mine in rows.items():
+        some = next(iter(mine.values()))
+        chance = some.get("chance")
+        cells.append([
+            f"{text(task)} <small>{text(metric)}</small>", number(some.get("shots")), number(some.get("n")),
+            *(_score(mine.get(name)) for name in have),
+            percent(chance, 1) if isinstance(chance, (int, float)) else "–",
+            *(number((some.get("published") or {}).get(name)) for name in published),
+        ])  # fmt: skip
+    head = ["task", "shots", "n", *have, "chance", *published]
+    note = "<p><small>Percent. Published scores are those that KORMo's authors report.</small></p>" if published else ""
+    return table(head, cells, "-" + "n" * (len(head) - 1)) + note
+
+
+def _score(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    error = row.get("stderr")
+    spread = f" <small>± {100 * error:.1f}</small>" if isinstance(error, (int, float)) else ""
+    return f"<b>{100 * row['value']:.1f}</b>{spread}"
+
+
+def mixtures(runs: Sequence[Run]) -> str:
+    """The data of each run; runs of the same mixture share one drawing."""
+    found: list[tuple[list[str], Mapping[str, Any]]] = []
+    for run in runs:
+        mixture = run.facts.get("mixture")
+        if not mixture:
+            continue
+        same = next((one for one in found if one[1]["sources"] == mixture["sources"]), None)
+        if same is not None:
+            same[0].append(run.name)
+        else:
+            found.append(([run.name], mixture))
+    parts = []
+    for place, (names, mixture) in enumerate(found):
+        title = f"<h3>{text(', '.join(names))}</h3>" if len(runs) > 1 else ""
+        parts.append(title + _mixture(f"m{place}", mixture))
+    return "".join(parts)
+
+
+def _mixture(name: str, mixture: Mapping[str, Any]) -> str:
+    sources = mixture["sources"]
+    nodes = [("/", str(mixture.get("name") or "mixture"), "", 1.0)]
+    nodes += _nodes(mixture.get("weights") or {}, "/", sources)
+    placed = {label for _, label, _, _ in nodes}
+    nodes += [(f"/{source}", source, "/", one["share"]) for source, one in sources.items() if source not in placed]
+    rows = []
+    for source, one in sources.items():
+        writers = ", ".join(str(w) for w in (one.get("generators") or {})) or "–"
+        rows.append([
+            text(source), text(one.get("language", "")), percent(one["weight"], 2), percent(one["share"], 2),
+            number(one["documents"]), short(one["tokens"]), number(one["epochs"], 3), percent(one["fill"], 2),
+            percent(_synthetic(one), 0), text(writers), text(one.get("license", "")),
+        ])  # fmt: skip
+    head = ("source", "language", "wanted", "got", "documents", "tokens", "epochs", "fill", "synthetic", "written by",
+            "licence")  # fmt: skip
+    return charts.sunburst(name, nodes) + table(head, rows, "--nnnnnnn--")
+
+
+def _nodes(
+    weights: Mapping[str, Any], parent: str, sources: Mapping[str, Any]
+) -> list[tuple[str, str, str, float]]:  # fmt: skip
+    found = []
+    for name, node in weights.items():
+        key = f"{parent.rstrip('/')}/{name}"
+        members = node.get("of") if isinstance(node, Mapping) else None
+        if members:
+            found += [(key, name, parent, 0.0), *_nodes(members, key, sources)]
+        elif name in sources:
+            found.append((key, name, parent, float(sources[name]["share"])))
+    return found
+
+
+def recipes(runs: Sequence[Run]) -> str:
+    """How the runs' recipes differ; what each changes of its parent; each in full."""
+    parts = []
+    if len(runs) > 1:
+        rows = [[text(key), *(text(shown(value)) for value in values)] for key, values in differences(runs)]
+        same = "<p>The recipes are the same but for names, folders and logging.</p>"
+        made = table(["key", *(run.name for run in runs)], rows, "k" + "v" * len(runs))
+        parts.append(f"<h3>Where they differ</h3>{made}" if rows else same)
+    for run in runs:
+        title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
+        parts.append(title + _lineage(run) + _full(run))
+    return "".join(parts)
+
+
+def _lineage(run: Run) -> str:
+    extends = run.facts.get("extends")
+    named = f"<p>{text(run.record.get('recipe', ''))}" if run.record.get("recipe") else "<p>"
+    if not extends:
+        return f"{named}</p>" if run.record.get("recipe") else ""
+    parents = " and ".join(text(parent) for parent in extends["parents"])
+    rows = [[text(k), text(shown(before)), text(shown(now))] for k, before, now in changes(extends["changed"])]
+    made = table(("key", "before", "now"), rows, "kvv")
+    told = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
+    return told + (made if len(rows) <= MANY else folded(f"The {len(rows)} values", made))
+
+
+def _full(run: Run) -> str:
+    return folded("The whole recipe", f"<pre>{text(run.recipe_text)}</pre>") if run.recipe_text else ""
+
+
+def samples(runs: Sequence[Run]) -> str:
+    """What the finished models write, and what they wrote on the way there."""
+    parts = []
+    for run in runs:
+        if not run.samples and not run.written:
+            continue
+        title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
+        quotes = [_quote(one.get("prompt", ""), one.get("text", "")) for one in run.samples]
+        parts.append(title + (f"<div class=samples>{''.join(quotes)}</div>" if quotes else "") + _on_the_way(run))
+    return "".join(parts)
+
+
+def _on_the_way(run: Run) -> str:
+    steps = sorted({int(one.get("step", 0)) for one in run.written})
+    if not steps:
+        return ""
+    rows = []
+    for prompt in dict.fromkeys(one.get("prompt", "") for one in run.written):
+        for step in _some(steps):
+            one = next((o for o in run.written if o.get("step") == step and o.get("prompt") == prompt), None)
+            if one is not None:
+                rows.append([f"{step:,}", f"<b>{text(prompt)}</b>{text(' '.join(one['text'].split()))}"])
+    return folded("What it wrote while it trained, from the same random numbers", table(("step", "text"), rows, "n-"))
+
+
+def _some(steps: Sequence[int], most: int = 6) -> list[int]:
+    """The first, the last and some between."""
+    if len(steps) <= most:
+        return list(steps)
+    return sorted({steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)})
+
+
+def _quote(prompt: str, written: str) -> str:
+    return f"<blockquote><b>{text(prompt)}</b>{text(written)}</blockquote>"
+
+
+def machines(runs: Sequence[Run]) -> str:
+    """What it ran on: hardware and versions."""
+    return _side_by_side(runs, lambda run: {**_hardware(run), **(run.record.get("versions") or {})})
+
+
+def _hardware(run: Run) -> dict[str, Any]:
+    found = run.facts.get("hardware")
+    if not found:
+        return {}
+    cards = [f"{card['name']} ({card['memory'] / 2**30:.0f} GiB)" for card in found["accelerators"]]
+    kinds = [f"{cards.count(card)} × {card}" for card in dict.fromkeys(cards)]
+    return {
+        "system": found["system"], "processor": found["processor"], "cores": found["cores"],
+        "memory": f"{found['memory'] / 2**30:.1f} GiB", "accelerators": ", ".join(kinds) or "none",
+        "ranks": found["ranks"], "threads of a rank": found["threads"],
+    }  # fmt: skip
+
+
+def hashes(runs: Sequence[Run]) -> str:
+    """The hash of everything that went in: with them a stranger can tell whether it is the same."""
+
+    def of(run: Run) -> dict[str, Any]:
+        found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
+        if run.record.get("recipe_sha256"):
+            found["recipe (sha256)"] = run.record["recipe_sha256"]
+        return found | (run.facts.get("artifacts") or {})
+
+    return _side_by_side(runs, of)
+
+
+def _side_by_side(runs: Sequence[Run], of: Any) -> str:
+    found: list[dict[str, Any]] = [of(run) for run in runs]
+    keys: Iterable[str] = dict.fromkeys(key for one in found for key in one)
+    rows = [[text(key), *(text(shown(one.get(key))) for one in found)] for key in keys]
+    return table(["", *(run.name for run in runs)], rows, "-" + "v" * len(runs)) if rows else ""

@@ -1,0 +1,50 @@
+"""The loss of rows that several devices share (context parallelism), exact for rows of one document.
+
+Axolotl cuts each row into equal parts, one per device, in a hook before the model; ring attention lets every part see
+those before it. The labels are cut there too, and the model then shifts its part of them by itself: the last token of
+each part predicts nothing, and each device divides by its own count of tokens. Here the row is shifted before it is
+cut, and the sum is divided by the tokens of the whole global batch:
+
+    row      a b c d | e f g h          labels shifted, then cut      b c d e | f g h -
+    device   0         1                every prediction is made once, also across the seam
+
+Which rows may be shared at all is decided beforehand, in `mixture/isolation.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, pad
+
+IGNORE = -100
+"""Label of a token that is not predicted (torch's and transformers' convention)."""
+
+
+def my_part(rows: torch.Tensor, rank: int, devices: int) -> torch.Tensor:
+    """The part of each row that a device holds: int64 [rows, tokens / devices]. The tokens divide evenly."""
+    return rows.chunk(devices, dim=1)[rank]
+
+
+def shared_rows(
+    model: Any, inputs: dict[str, Any], num_items_in_batch: Any, rank: int, devices: int
+) -> tuple[torch.Tensor, Any]:
+    """Next-token prediction on this device's part of each row.
+
+    Args:
+        model: takes whole rows and gives the logits of this device's part (Axolotl's hook cuts them).
+        inputs: `input_ids`, `labels` and `position_ids` of whole rows, int64 [rows, tokens].
+        num_items_in_batch: predicted tokens of the global batch, each row counted once; None: those of these rows.
+        rank, devices: place in the group that shares the rows, and its size.
+    Returns:
+        sum over this part's predictions, divided by `num_items_in_batch`, and the model's outputs. The sum over the
+        group is the loss of the whole rows.
+    """
+    following = pad(inputs["labels"], (0, 1), value=IGNORE)[:, 1:]
+    outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+    logits = outputs["logits"]
+    target = my_part(following, rank, devices).to(logits.device)
+    total = cross_entropy(logits.flatten(0, 1).float(), target.flatten(), ignore_index=IGNORE, reduction="sum")
+    count = num_items_in_batch if num_items_in_batch is not None else (following != IGNORE).sum()
+    return total / count, outputs

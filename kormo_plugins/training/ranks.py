@@ -1,0 +1,69 @@
+"""A side channel between ranks: small values over gloo, beside the tensors that training sends.
+
+What it carries (a flag at the end of each step, the list of a checkpoint's files) lives on the CPU, so asking costs
+a round trip of the network and never waits for a GPU. Every method is collective: all ranks call it, in the same
+order. With one rank nothing is sent.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+PATIENCE = timedelta(hours=2)
+"""How long one rank waits for another: rank 0 may be hashing a checkpoint of hundreds of gigabytes."""
+
+
+class Ranks:
+    """The ranks of this job; made once, when the process group exists.
+
+    Attributes:
+        rank: of this process.
+        world: number of ranks.
+    """
+
+    def __init__(self) -> None:
+        import torch.distributed as dist
+
+        together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.world = dist.get_world_size() if together else 1
+        self._group: Any = dist.new_group(backend="gloo", timeout=PATIENCE) if self.world > 1 else None
+
+    @property
+    def main(self) -> bool:
+        """Whether this is rank 0, which writes what is written once."""
+        return self.rank == 0
+
+    def highest(self, number: int) -> int:
+        """The highest of all ranks' numbers."""
+        if self.world == 1:
+            return number
+        import torch
+        import torch.distributed as dist
+
+        tensor = torch.tensor([number], dtype=torch.int64)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self._group)
+        return int(tensor.item())
+
+    def from_main(self, value: Value) -> Value:
+        """Rank 0's value, on every rank."""
+        if self.world == 1:
+            return value
+        import torch.distributed as dist
+
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self._group)
+        return box[0]
+
+    def gather(self, value: Value) -> list[Value]:
+        """Every rank's value, by rank, on every rank."""
+        if self.world == 1:
+            return [value]
+        import torch.distributed as dist
+
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value, group=self._group)
+        return values

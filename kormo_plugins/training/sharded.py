@@ -1,0 +1,91 @@
+"""DeepSpeed's checkpoints: what one holds, and whether this job can go on from it.
+
+ZeRO writes one file of optimizer states per rank. They can be read back only by as many ranks under the same kind of
+partitioning; for another number of ranks they are first converted (`universal.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+
+LATEST = "latest"
+LATEST_UNIVERSAL = "latest_universal"
+PARTIAL = ".partial"
+"""Ends the name of a universal folder that is being made."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The DeepSpeed part of a checkpoint.
+
+    Attributes:
+        folder: `checkpoint-N/global_stepN`.
+        ranks: number of ranks that wrote it.
+        partitioned_weights: ZeRO-3, whose weights too are in parts; False: ZeRO-1 or ZeRO-2.
+        universal: it was converted and can be read by any number of ranks.
+    """
+
+    folder: Path
+    ranks: int
+    partitioned_weights: bool
+    universal: bool
+
+
+def shards_of(checkpoint: Path) -> Shards | None:
+    """The DeepSpeed part of a checkpoint, or None if DeepSpeed did not write it."""
+    latest = checkpoint / LATEST
+    if not latest.is_file():
+        return None
+    folder = checkpoint / Path(latest.read_text(encoding="utf-8").strip()).name
+    ranks = len(list(folder.glob("*_optim_states.pt")))
+    if not ranks:
+        return None
+    partitioned = any(folder.glob("zero_pp_rank_*_model_states.pt"))
+    return Shards(folder, ranks, partitioned, _is_universal(checkpoint))
+
+
+def _is_universal(checkpoint: Path) -> bool:
+    latest = checkpoint / LATEST_UNIVERSAL
+    name = latest.read_text(encoding="utf-8").strip() if latest.is_file() else PARTIAL
+    return not name.endswith(PARTIAL) and (checkpoint / Path(name).name).is_dir()
+
+
+def check_resume(checkpoint: Path, stage: int | None, world: int) -> None:
+    """Whether `world` ranks under ZeRO `stage` can go on from a checkpoint.
+
+    Args:
+        stage: ZeRO stage of this job; None: it does not use DeepSpeed.
+    Raises:
+        KormoError: they cannot; the message names what can be done.
+    """
+    shards = shards_of(checkpoint)
+    if (shards is None) != (not stage):
+        wrote = "DeepSpeed" if shards else "a job without DeepSpeed"
+        raise KormoError(
+            str(checkpoint), f"a checkpoint of {wrote}; this job uses {'DeepSpeed' if stage else 'none'}",
+            "the optimizer's state is laid out otherwise",
+            "go on with the same `deepspeed:` as before, or start a new run from its weights (kormo.from_run, after "
+            "`kormo checkpoint consolidate`)",
+        )  # fmt: skip
+    if shards is None:
+        return
+    if shards.partitioned_weights != (stage == 3):
+        raise KormoError(
+            str(checkpoint), f"a checkpoint of {_kind(shards.partitioned_weights)}; this job uses ZeRO-{stage}",
+            "their partitions cannot be read by each other",
+            f"go on with a configuration of {_kind(shards.partitioned_weights)}",
+        )  # fmt: skip
+    if shards.ranks != world and not shards.universal:
+        raise KormoError(
+            str(checkpoint), f"written by {shards.ranks} rank(s); this job has {world}",
+            "each rank reads the part of the optimizer's state that it wrote",
+            f"run `kormo checkpoint universal {checkpoint}` once, which makes it readable for any number of ranks, "
+            f"and then the same command again; or use {shards.ranks} rank(s)",
+        )  # fmt: skip
+
+
+def _kind(partitioned_weights: bool) -> str:
+    return "ZeRO-3" if partitioned_weights else "ZeRO-1 or ZeRO-2"

@@ -1,0 +1,94 @@
+"""What the cells say: mean and spread over seeds, and a paired test against the baseline.
+
+Cells of one seed share their data order and their initial weights (where the shapes are the same), so variants are
+compared seed by seed: the differences d_i are tested against zero with Student's t (n - 1 degrees of freedom). With
+three seeds an effect must be large against its spread to be seen, and the interval says how large it could still be.
+Several variants against one baseline are several tests: p-values are also given after Holm's correction (1979).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant against the baseline in one measure; a difference is variant minus baseline.
+
+    `low` and `high` bound the mean difference at 95%; `p` is two-sided, `p_holm` corrected over the variants. All four
+    are None when fewer than two seeds are there for both.
+    """
+
+    pairs: int
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+def summary(values: Sequence[float]) -> dict[str, float | int | None]:
+    """`mean`, `sd` (n - 1; None for one value) and `n`."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
+    return {"mean": mean, "sd": sd, "n": n}
+
+
+def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Comparison | None:
+    """The comparison over the seeds that both have; None if there is none.
+
+    Args:
+        values, baseline: seed -> measure.
+    """
+    seeds = sorted(set(values) & set(baseline))
+    if not seeds:
+        return None
+    differences = [values[seed] - baseline[seed] for seed in seeds]
+    told = summary(differences)
+    mean, sd, n = float(told["mean"] or 0.0), told["sd"], len(differences)
+    if sd is None:
+        return Comparison(n, mean)
+    if sd == 0.0:  # every seed says the same: t is infinite, or there is no difference at all
+        return Comparison(n, mean, mean, mean, 1.0 if mean == 0.0 else 0.0)
+    from scipy import stats
+
+    error = sd / math.sqrt(n)
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    return Comparison(n, mean, mean - reach, mean + reach, float(2 * stats.t.sf(abs(mean / error), n - 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: p-values that hold for all tests together, in the order given."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = least
+    return corrected
+
+
+def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, dict[str, Any]]:
+    """One measure of all variants.
+
+    Args:
+        results: variant -> seed -> value; a seed that is missing has not been trained.
+    Returns:
+        variant -> `mean`, `sd`, `n`, and `against` (a `Comparison`'s fields) for all but the baseline.
+    """
+    table: dict[str, dict[str, Any]] = {}
+    against = {name: paired(values, results[baseline]) for name, values in results.items() if name != baseline}
+    tested = [name for name, found in against.items() if found is not None and found.p is not None]
+    corrected = dict(zip(tested, holm([float(against[n].p) for n in tested]), strict=True))  # type: ignore[union-attr, arg-type]
+    for name, values in results.items():
+        row: dict[str, Any] = summary(list(values.values())) if values else {"mean": None, "sd": None, "n": 0}
+        found = against.get(name)
+        if found is not None:
+            row["against"] = asdict(found) | {"p_holm": corrected.get(name)}
+        table[name] = row
+    return table

@@ -1,0 +1,76 @@
+"""Which processes of a training to signal: the ranks themselves, not the launcher above them.
+
+torchrun gives its ranks 30 seconds after SIGTERM and dies of SIGUSR1 without telling them; accelerate tells nobody. A
+rank that is told itself makes its checkpoint and lets the others know.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+RANK_MARKS = (b"LOCAL_RANK=", b"ACCELERATE_MIXED_PRECISION=")
+"""Variables that a launcher sets for the processes that train."""
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def ends_with_us() -> Callable[[], Any]:
+    """To be called in a new child: when this process is killed, the child is asked to stop (Linux)."""
+    import ctypes
+
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+def ranks(pid: int) -> list[int]:
+    """The training processes below `pid`, or `[pid]` where no launcher stands between (or outside of Linux).
+
+    What a rank starts itself (data loader workers) inherits its variables and is left out.
+    """
+    if _is_rank(pid):
+        return [pid]
+    found: list[int] = []
+    waiting = [pid]
+    children = _children()
+    while waiting:
+        parent = waiting.pop()
+        for child in children.get(parent, ()):
+            if _is_rank(child):
+                found.append(child)
+            else:
+                waiting.append(child)
+    return sorted(found) or [pid]
+
+
+def tell(pids: list[int], number: int) -> None:
+    """Sends the signal to each process that is still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def _children() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # pid (name, which may hold anything) state parent …
+            parent = int(entry.read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue  # it has ended since
+        found.setdefault(parent, []).append(int(entry.parent.name))
+    return found
+
+
+def _is_rank(pid: int) -> bool:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(variable.startswith(RANK_MARKS) for variable in variables)

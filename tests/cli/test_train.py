@@ -1,0 +1,71 @@
+"""`kormo train`: what it writes and what it becomes. That the result trains is in tests/integration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+
+from kormo_plugins.cli import train
+from kormo_plugins.recipe.override import provenance
+from kormo_plugins.recipe.resolve import resolve
+
+from .conftest import Made
+
+Kormo = Callable[..., Result]
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that it would have become."""
+    found: list[list[str]] = []
+    monkeypatch.setattr(train, "become", found.append)
+    return found
+
+
+def test_it_becomes_axolotl_on_the_changed_recipe(copy: Made, kormo: Kormo, commands: list[list[str]]) -> None:
+    result = kormo("train", "recipe.yml", "max_steps=3", "output_dir=out/x", "--launcher", "python")
+    assert result.exit_code == 0, result.output
+    ((program, *words),) = commands
+    assert Path(program).name == "axolotl" and Path(program).is_absolute()
+    assert words == ["train", "out/x/requested.yml", "--launcher", "python"]
+    assert resolve(Path(words[1])).get("max_steps") == 3
+    assert provenance(Path(words[1]))["overrides"] == {"max_steps": 3, "output_dir": "out/x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [
+        ([], []),
+        (
+            ["--launcher", "torchrun", "--", "--nproc_per_node=2"],
+            ["--launcher", "torchrun", "--", "--nproc_per_node=2"],
+        ),
+        (["--", "--nproc_per_node=2", "--x"], ["--", "--nproc_per_node=2", "--x"]),
+        (["--", "--launcher", "torchrun", "--", "--a"], ["--launcher", "torchrun", "--", "--a"]),
+        (["--", "--launcher", "python"], ["--launcher", "python"]),
+    ],
+)
+def test_launcher_options_go_through(
+    copy: Made, kormo: Kormo, commands: list[list[str]], given: list[str], end: list[str]
+) -> None:
+    kormo("train", "recipe.yml", "output_dir=o", *given)
+    assert commands[0][3:] == end
+
+
+def test_a_dry_run_prints_a_recipe_and_writes_nothing(copy: Made, kormo: Kormo, commands: list[list[str]]) -> None:
+    result = kormo("train", "recipe.yml", "seed=9", "output_dir=nowhere", "--dry-run")
+    values: dict[str, Any] = yaml.safe_load(result.stdout)
+    assert (values["seed"], values["kormo"]["data"]["name"]) == (9, "tiny")
+    assert commands == [] and not Path("nowhere").exists()
+
+
+def test_bad_input_starts_nothing(copy: Made, refused: Callable[..., str], commands: list[list[str]]) -> None:
+    assert "it should be integer" in refused("train", "recipe.yml", "seed=x", "output_dir=o")
+    assert "Did you mean 'learning_rate'?" in refused("train", "recipe.yml", "learning_rte=1", "output_dir=o")
+    assert "no such file" in refused("train", "recipe.yaml")
+    assert commands == [] and not Path("o").exists()

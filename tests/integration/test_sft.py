@@ -1,0 +1,62 @@
+"""Fine-tuning for real: conversations through the trainer, with adapters over a base model in 4 bits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kormo_plugins.metrics_file import read_metrics
+
+from .conftest import Lab
+
+CHAT: dict[str, Any] = {
+    "name": "tiny_chat",
+    "sources": {
+        name: {"language": name, "generator": {"name": "embedded_chat", "language": name, "conversations": 200}}
+        for name in ("ko", "en")
+    },
+}
+
+
+def change(lab: Lab, **more: Any) -> dict[str, Any]:
+    """A fine-tuning stage on the tiny base."""
+    kormo = {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "role": "chat", "data": CHAT,
+             "generation": {"do_sample": False, "temperature": None}}  # fmt: skip
+    return {"kormo": kormo, "sequence_len": 512, **more}
+
+
+QLORA: dict[str, Any] = {
+    "adapter": "qlora", "load_in_4bit": True, "lora_r": 8, "lora_alpha": 16, "lora_target_linear": True,
+    "lora_modules_to_save": ["embed_tokens", "lm_head"], "optimizer": "adamw_bnb_8bit", "max_steps": 4,
+    "bnb_config_kwargs": {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+    **{f"lora_{part}_kernel": False for part in ("mlp", "qkv", "o", "embedding")},
+}  # fmt: skip
+
+
+def test_adapters_over_four_bits(lab: Lab, trained: Any) -> None:
+    done = lab.train("qlora", change=change(lab, **QLORA))
+    assert done.returncode == 0, done.stderr[-3000:]
+    losses = [row["loss"] for row in read_metrics(lab.out("qlora") / "metrics.jsonl") if "loss" in row]
+    assert len(losses) == 4 and losses[-1] < losses[0]
+    assert (lab.out("qlora") / "adapter_model.safetensors").is_file()
+    config = json.loads((lab.out("qlora") / "adapter_config.json").read_text())
+    assert sorted(config["modules_to_save"]) == ["embed_tokens", "lm_head"]
+
+
+@pytest.mark.soak
+def test_adapters_are_merged_and_exported(lab: Lab, trained: Any) -> None:
+    if not (lab.out("qlora") / "adapter_model.safetensors").is_file():
+        test_adapters_over_four_bits(lab, trained)
+    merged = lab.axolotl("merge-lora", str(lab.folder / "qlora.yml"))
+    assert merged.returncode == 0, merged.stderr[-3000:]
+    import subprocess
+
+    out = lab.out("qlora") / "merged"
+    export = subprocess.run(
+        ["kormo", "export", str(out), "--to", "llama", str(lab.folder / "merged-llama")],
+        env=lab.environ(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert export.returncode == 0, export.stderr
+    assert json.loads((lab.folder / "merged-llama/config.json").read_text())["model_type"] == "llama"

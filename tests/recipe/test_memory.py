@@ -1,0 +1,81 @@
+"""The memory model beside the tensors of a real training step, at a tiny shape; the benchmark has larger ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kormo_plugins.recipe.advice import advise
+from kormo_plugins.recipe.memory import Setup, Zero, memory
+
+from .real_step import measure, setup, sizes
+
+TINY = sizes(64, 192, 2, 4, 2, 24, 640)
+
+
+@pytest.mark.parametrize(
+    ("weights", "compute"), [("float32", "float32"), ("float32", "bfloat16"), ("bfloat16", "bfloat16")]
+)
+def test_every_part_is_that_of_a_real_step(weights: str, compute: str) -> None:
+    told = memory(setup(TINY, 2, 96, weights, compute, False))
+    found = measure(TINY, 2, 96, weights, compute, False)
+    assert (told.weights, told.gradients, told.optimizer) == (
+        found["weights"], found["gradients"], found["optimizer"],
+    )  # fmt: skip
+    assert told.activations == pytest.approx(found["activations"], rel=1e-4)
+    assert told.total == pytest.approx(found["total"], rel=0.01)
+
+
+def test_checkpointing_keeps_the_inputs_of_the_layers() -> None:
+    deep = sizes(64, 256, 6, 4, 2, 16, 320)
+    told, found = (
+        memory(setup(deep, 2, 128, "float32", "float32", True)),
+        measure(deep, 2, 128, "float32", "float32", True),
+    )
+    assert told.total == pytest.approx(found["total"], rel=0.03)
+    assert found["total"] < 0.6 * memory(setup(deep, 2, 128, "float32", "float32", False)).total
+
+
+def large(**change: object) -> Setup:
+    """A 10B-sized step on 8 GPUs."""
+    model = sizes(4096, 16384, 40, 32, 8, 128, 125184)
+    step = replace(setup(model, 2, 4096, "bfloat16", "bfloat16", False), ranks=8, master_bytes=4, moment_bytes=8,
+                   cuda=True, dense_mask=False, zero=Zero(2, gradient_bytes=4))  # fmt: skip
+    return replace(step, **change)  # type: ignore[arg-type]
+
+
+def test_each_zero_stage_shares_one_part_more() -> None:
+    parts = [memory(large(zero=Zero(stage, gradient_bytes=4))) for stage in range(4)]
+    p = large().parameters
+    assert [part.optimizer for part in parts] == [12 * p, 12 * p // 8, 12 * p // 8, 12 * p // 8]
+    assert [part.gradients for part in parts] == [4 * p, 4 * p, 4 * p // 8, 4 * p // 8]
+    assert [part.weights for part in parts] == [2 * p, 2 * p, 2 * p, 2 * p // 8]
+    assert len({(part.activations, part.logits) for part in parts}) == 1
+
+
+def test_what_is_offloaded_is_on_the_host() -> None:
+    on, off = memory(large()), memory(large(zero=Zero(3, True, True, 4)))
+    assert (off.optimizer, off.gradients, off.weights) == (0, 0, 0)
+    assert off.host == pytest.approx(on.optimizer + on.gradients + on.weights / 8)
+
+
+def test_each_advice_is_cheaper_and_says_what_it_will_be() -> None:
+    capacity = 85.5e9
+    step = large()
+    assert memory(step).total > capacity
+    for change in advise(step, 2, capacity):
+        assert change["fits"] == (change["total_gb"] * 1e9 <= capacity)
+        assert change["total_gb"] * 1e9 < memory(step).total
+    checkpointed = memory(large(checkpointing=True)).total / 1e9
+    assert {"set": {"gradient_checkpointing": True}, "total_gb": checkpointed, "fits": True} in [
+        *advise(step, 2, capacity)
+    ]
+    assert [*advise(large(checkpointing=True), 2, capacity)] == []
+
+
+def test_where_no_single_change_helps_several_are_put_together() -> None:
+    (together,) = advise(large(ranks=2), 2, 30e9)
+    assert together["fits"] and len(together["set"]) > 1
+    (hopeless,) = advise(large(ranks=2), 2, 2e9)
+    assert not hopeless["fits"]

@@ -1,0 +1,185 @@
+"""The page: everything that a run wrote down, as text, in one file; most of all when something is missing or broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kormo_plugins.cli.main import cli
+from kormo_plugins.errors import KormoError
+from kormo_plugins.reporting.charts import curves, safe_json, thinned
+from kormo_plugins.reporting.markup import duration, number, short
+from kormo_plugins.reporting.page import write_report
+from kormo_plugins.reporting.run import names, read_run, read_runs
+from kormo_plugins.reporting.sections import final_numbers, training_seconds
+
+from .made_runs import EVIL, write_evaluation, write_run
+
+
+def page_of(*folders: Path, out: Path) -> str:
+    return write_report(folders, out).read_text(encoding="utf-8")
+
+
+def ours(page: str) -> str:
+    """The page without the drawing library."""
+    head, _, rest = page.partition("<script>")
+    return head + rest.partition("</script>")[2]
+
+
+def test_a_run_has_every_part(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_evaluation(run)
+    page = ours(page_of(run, out=tmp_path / "report.html"))
+    for title in ("Curves", "Evaluation", "Samples", "Mixture", "Recipe", "What it ran on", "Hashes"):
+        assert f"<h2>{title}</h2>" in page, title
+    for words in ("서울은", "KORMo-10B", "<b>46.5</b>", "± 1.2", "56.93", "H200 (141 GiB)", "2 × ", "abc123", "2.03M",
+                  "extends a.yml", "odd/metric", "50.0%", "ko_web"):  # fmt: skip
+        assert words in page, words
+    assert "class=warn" not in page
+
+
+def test_nothing_is_fetched_and_the_file_is_small(tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    page = ours(page_of(write_run(tmp_path / "run"), out=out))
+    assert out.stat().st_size < 6_000_000
+    assert not re.findall(r"(?:src|href|url)\s*[=(]\s*['\"]?\s*(?:https?:)?//", page)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_a_run_wrote_is_text(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", name=f"a{EVIL}", recipe=EVIL, amendments=[EVIL])
+    page = ours(page_of(run, out=tmp_path / "report.html"))
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+    assert page.count("<script>") == 1  # the one that draws
+    assert "</script" not in safe_json({"name": "</script><b>&"}) and json.loads(safe_json("<&>")) == "<&>"
+
+
+def test_no_number_has_fifteen_digits(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_evaluation(run)
+    page = re.sub(r"<script.*?</script>", "", ours(page_of(run, out=tmp_path / "report.html")), flags=re.S)
+    assert not re.findall(r"\d\.\d{7,}", page)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0, "0"), (3.0, "3"), (1234567, "1,234,567"), (12345.678, "12,346"), (7.5076, "7.508"), (0.0123456, "0.01235"),
+     (1e-5, "1e-05"), (None, "–"), (float("nan"), "nan"), (-0.5, "-0.5000")],
+)  # fmt: skip
+def test_numbers_are_short(value: float | None, told: str) -> None:
+    assert number(value) == told
+
+
+def test_counts_and_times() -> None:
+    assert [short(n) for n in (999, 655360, 2_031_744, 10.8e9)] == ["999", "655K", "2.03M", "10.8B"]
+    assert [duration(s) for s in (8, 150, 7500)] == ["8 s", "2 min 30 s", "2 h 05 min"]
+
+
+def test_a_resumed_run_is_drawn_once_and_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", steps=20)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "resume", "step": 10, "time": 5000}\n')
+        for step in range(11, 21):
+            file.write(json.dumps({"step": step, "loss": 1.0, "time": 5000 + 2 * step}) + "\n")
+        file.write('{"step": 21, "lo')
+    (run / "checkpoint-15.incomplete").mkdir()
+    found = read_run(run)
+    assert [y for _, y in found.curve("loss")][-10:] == [1.0] * 10 and len(found.curve("loss")) == 20
+    assert found.curve("loss")[-1][0] == 20 * 1024
+    told = " ".join(found.warnings)
+    assert "went on from step 10" in told and "checkpoint-15.incomplete" in told and "1 lines cannot be read" in told
+    assert training_seconds(found) < 100  # not the hours between
+
+
+def test_a_run_that_left_little_still_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": NaN}\n{"step": 2, "loss": 2.5}\n')
+    (tmp_path / "run" / "evaluation.json").write_text("{")
+    page = ours(page_of(tmp_path / "run", out=tmp_path / "report.html"))
+    assert "run.json is missing" in page and "evaluation.json cannot be read" in page and "<h2>Curves</h2>" in page
+
+
+def test_runs_are_compared(tmp_path: Path) -> None:
+    one, two = write_run(tmp_path / "a" / "run"), write_run(tmp_path / "b" / "run", rate=0.01)
+    page = ours(page_of(one, two, out=tmp_path / "report.html"))
+    assert "a/run" in page and "b/run" in page
+    different = page.partition("Where they differ")[2].partition("</table>")[0]
+    assert "learning_rate" in different and "0.01" in different and "output_dir" not in different
+    runs, _ = read_runs([one, two])
+    figures = [json.loads(f) for f in re.findall(r"data-for=c\d+>(.*?)</script>", "".join(curves(runs)))]
+    loss = figures[0]["data"]
+    assert [one["name"] for one in loss] == ["a/run: training", "a/run: held out", "b/run: training", "b/run: held out"]
+    assert loss[0]["line"]["color"] == loss[1]["line"]["color"] != loss[2]["line"]["color"]
+
+
+def test_a_chain_is_one_line_from_stage_to_stage(tmp_path: Path) -> None:
+    first, second = write_run(tmp_path / "first", 20), write_run(tmp_path / "second", 10)
+    stages = [{"name": "pretrain", "status": "trained", "seconds": 62.1, "output": str(first)},
+              {"name": "sft", "status": "skipped", "seconds": 5.0, "output": str(second)},
+              {"name": "dpo", "status": "not run", "seconds": 0.0, "output": "nowhere"}]  # fmt: skip
+    (tmp_path / "chain.json").write_text(json.dumps({"chain": "nano", "stages": stages}))
+    page = ours(page_of(tmp_path, out=tmp_path / "report.html"))
+    assert "<title>nano</title>" in page and "1 min 02 s" in page and "not run" in page
+    runs, _ = read_runs([tmp_path])
+    assert [run.name for run in runs] == ["pretrain", "sft"]
+    assert [run.offset for run in runs] == [0, 20 * 1024]
+    assert runs[1].curve("loss")[0][0] == 21 * 1024
+
+
+def test_long_curves_are_thinned_and_keep_their_ends() -> None:
+    points = [(float(n), float(n)) for n in range(100_001)]
+    kept = thinned(points)
+    assert 1000 < len(kept) <= 1502 and kept[0] == points[0] and kept[-1] == points[-1]
+    assert thinned(points[:10]) == points[:10]
+
+
+def test_names_tell_folders_apart(tmp_path: Path) -> None:
+    assert names([Path("/x/a/run"), Path("/x/b/run")]) == ["a/run", "b/run"]
+    assert names([Path("/x/a")]) == ["a"]
+    assert len(set(names([Path("/x/a"), Path("/x/a")]))) == 2
+
+
+def test_final_numbers_say_tokens_and_share(tmp_path: Path) -> None:
+    found = final_numbers(read_run(write_run(tmp_path / "run", 20)))
+    assert found["tokens"] == "20.5K" and found["synthetic text"] == "50.0%" and found["parameters"] == "2.03M"
+
+
+def test_the_command(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    result = CliRunner().invoke(cli, ["report", str(run), "--json"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["page"] == str(run / "report.html")
+    bad = CliRunner().invoke(cli, ["report", str(tmp_path / "nothing")])
+    assert bad.exit_code == 2 and "there is no such folder" in bad.stderr
+    empty = CliRunner().invoke(cli, ["report", str(tmp_path)])
+    assert empty.exit_code == 2 and "neither run.json nor metrics.jsonl" in empty.stderr
+    with pytest.raises(KormoError):
+        read_run(tmp_path)
+
+
+def test_a_run_without_tokens_is_drawn_over_steps(tmp_path: Path) -> None:
+    one, two = write_run(tmp_path / "one"), write_run(tmp_path / "two", global_batch=None)
+    runs, _ = read_runs([one, two])
+    assert [run.curve("loss")[0][0] for run in runs] == [1.0, 1.0]
+    assert '"text":"steps"' in "".join(curves(runs)) and '"text":"tokens"' in "".join(curves(read_runs([one])[0]))
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")
+def test_a_browser_draws_it_without_a_word(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", name=f"a{EVIL}")
+    out = write_report([run], tmp_path / "report.html")
+    result = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,900",
+         "--virtual-time-budget=5000", "--dump-dom", f"file://{out}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert not [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+    figures = result.stdout.count("<figure>")
+    assert figures == 8 and len(re.findall(r'class="plot js-plotly-plot"', result.stdout)) == figures
+    assert "서울은" in result.stdout and "<script>alert" not in ours(result.stdout)
