@@ -85,7 +85,8 @@ def test_two_ranks_measure_what_one_does(lab: Lab, trained: Any, looked: Path) -
 
 def _zero3(folder: Path) -> Path:
     path = folder / "zero3.json"
-    path.write_text(json.dumps({"zero_optimization": {"stage": 3}, "train_batch_size": "auto",
+    path.write_text(json.dumps({"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True},
+                                "train_batch_size": "auto",
                                 "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto",
                                 "gradient_clipping": "auto", "zero_allow_untested_optimizer": True}))  # fmt: skip
     return path
