@@ -9,6 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_architectures() -> Iterator[Component]:
+    """The architectures of this room."""
     yield Component(
         "kormo",
         load="kormo_plugins.architecture.family:KORMO",

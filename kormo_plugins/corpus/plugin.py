@@ -12,6 +12,7 @@ _STEPS = "kormo_plugins.corpus.steps"
 
 @hookimpl
 def kormo_readers() -> Iterator[Component]:
+    """The readers of this room."""
     for name, summary in (
         ("jsonl", "documents of JSONL files, plain, .gz or .zst"),
         ("parquet", "documents of Parquet files"),
@@ -27,6 +28,7 @@ def kormo_readers() -> Iterator[Component]:
 
 @hookimpl
 def kormo_corpus_steps() -> Iterator[Component]:
+    """The corpus steps of this room."""
     for name, target, summary, source in _ALL_STEPS:
         yield Component(
             name, load=f"{_STEPS}.{target}", summary=summary, params=f"{_STEPS}.{target}Params", source=source

@@ -9,6 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_evaluation_tasks() -> Iterator[Component]:
+    """The evaluation tasks of this room."""
     yield Component(
         "korean",
         load="kormo_plugins.evaluation.catalogue:korean_folder",
@@ -24,6 +25,7 @@ def kormo_evaluation_tasks() -> Iterator[Component]:
 
 @hookimpl
 def kormo_run_callbacks() -> Iterator[Component]:
+    """The run callbacks of this room."""
     yield Component(
         "mini",
         load="kormo_plugins.workspace.mini_monitor:make",

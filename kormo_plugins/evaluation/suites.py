@@ -10,18 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.models import Strict
 from kormo_plugins.registry import checked
 
 FOLDER = Path(__file__).parent / "suites"
-
-
-class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SuiteTask(Strict):

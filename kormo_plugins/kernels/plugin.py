@@ -9,6 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_kernels() -> Iterator[Component]:
+    """The kernels of this room."""
     yield Component(
         "liger",
         load="kormo_plugins.kernels.liger:LIGER",

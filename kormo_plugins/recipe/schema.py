@@ -9,31 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.models import Choice, Strict
 from kormo_plugins.registry import Registry, checked
 
 Dtype = Literal["float32", "bfloat16"]
-
-
-class Strict(BaseModel):
-    """Base of every model here: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Choice(Strict):
-    """A component by name, with its parameters: `{name: best_fit, …}` in a recipe."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str = Field(description="name of an installed component of the kind that this key takes")
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The parameters as written."""
-        return dict(self.model_extra or {})
 
 
 class Precision(Strict):

@@ -9,6 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_tokenizers() -> Iterable[Component]:
+    """The tokenizers of this room."""
     yield Component(
         "kormo_bpe",
         load="kormo_plugins.tokenizer.train:train",

@@ -9,6 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_objectives() -> Iterator[Component]:
+    """The objectives of this room."""
     yield Component(
         "next_token",
         load="kormo_plugins.training.objective:next_token",
@@ -19,6 +20,7 @@ def kormo_objectives() -> Iterator[Component]:
 
 @hookimpl
 def kormo_run_callbacks() -> Iterator[Component]:
+    """The run callbacks of this room."""
     yield Component(
         "held_out",
         load="kormo_plugins.training.held_out:make",

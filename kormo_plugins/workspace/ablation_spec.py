@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import identity
+from kormo_plugins.models import Strict
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import changed
 from kormo_plugins.recipe.yaml_file import read_yaml
@@ -37,12 +38,6 @@ DECIDES_NOTHING = (
     "auto_resume_from_checkpoints",
 )  # fmt: skip
 """Keys of Axolotl that say where and how often something is written, not what is trained."""
-
-
-class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Measure(Strict):

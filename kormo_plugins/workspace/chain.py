@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.models import Strict
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import changed
 from kormo_plugins.recipe.yaml_file import read_yaml
@@ -32,12 +33,6 @@ from kormo_plugins.workspace.stage_identity import own_parts
 
 FROM_RUN = "kormo.from_run"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-
-class Strict(BaseModel):
-    """Base of the models here: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StageFile(Strict):
