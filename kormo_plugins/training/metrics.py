@@ -21,7 +21,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from kormo_plugins.metrics_file import FILE
-from kormo_plugins.training import throughput
+from kormo_plugins.training import private, throughput
 from kormo_plugins.training.losses import LossBySource
 from kormo_plugins.training.settings import Settings
 
@@ -54,7 +54,8 @@ class Meter:
         self.speed.start()
         self.measuring = self.losses.measuring = measure
         ids = inputs.get("input_ids")
-        self._tokens += 0 if ids is None else ids.numel()
+        _, devices = private.shares_rows() or (0, 1)  # a row that several devices share counts once
+        self._tokens += 0 if ids is None else ids.numel() // devices
 
     def end(self, inputs: dict[str, Any], outputs: Any, sources: Any) -> None:
         """After the forward of a micro-batch.
@@ -68,6 +69,8 @@ class Meter:
         if positions is not None:
             self._positions = self._positions + positions.sum()
             self._positions_count += positions.numel()
+        if private.shares_rows() is not None:
+            return  # no device has the whole row, so its loss is not told by source
         if sources is not None and self.settings.sources and inputs.get("labels") is not None:
             self.losses.add(outputs, inputs["labels"], sources)
 
