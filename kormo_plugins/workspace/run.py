@@ -346,8 +346,12 @@ def finish(recipe: Recipe, built: Built) -> None:
     restore(out, special_ids(recipe, built), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
+    if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
+        print(f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
+              "their base, in its folder merged/", flush=True)  # fmt: skip
+        return
     family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter"):
+    if recipe.block.export and family in recipe.registry.names("architecture"):
         report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
         say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None)
