@@ -19,16 +19,14 @@ from typing import Any
 
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 from kormo_plugins.recipe.override import write
+from kormo_plugins.training.preempted import EXIT_PREEMPTED
+from kormo_plugins.training.preempted import FILE as PREEMPTED
 from kormo_plugins.workspace import chain_state, stage_identity
 from kormo_plugins.workspace.chain import Chain, Stage
 from kormo_plugins.workspace.chain_record import Entry, Record
 from kormo_plugins.workspace.lease import Lease
 from kormo_plugins.workspace.processes import ends_with_us, ranks, tell
 
-EXIT_PREEMPTED = 75
-"""Status of a training that made a checkpoint and stopped because it was asked to (EX_TEMPFAIL of sysexits.h)."""
-PREEMPTED = "preempted.json"
-"""Left in the output folder by such a training; launchers replace its exit status by their own."""
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Of Linux's prctl: the signal that a process gets when its parent dies."""
 POLL = 0.2
