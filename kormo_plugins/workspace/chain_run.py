@@ -28,7 +28,7 @@ from kormo_plugins.workspace.lease import Lease
 from kormo_plugins.workspace.processes import ends_with_us, ranks, tell
 
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""Of Linux's prctl: the signal that a process gets when its parent dies."""
+"""What a stage hears of as well."""
 POLL = 0.2
 """Seconds between two looks at a running stage."""
 TELL_EVERY = 30.0
