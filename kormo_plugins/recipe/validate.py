@@ -60,6 +60,9 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
     if "stages" in own and "kormo" not in own:
         raise KormoError(str(path), "a chain of stages", "its recipes are checked together, each with what it starts "
                          "from", f"run `kormo run {path} --dry-run`")  # fmt: skip
+    if "variants" in own and "kormo" not in own:
+        raise KormoError(str(path), "an ablation", "its cells are checked together, each a recipe of its own",
+                         f"run `kormo ablate {path} --dry-run`")  # fmt: skip
     kind = kind_of(own)
     if kind != "recipe":
         alone = resolve_data(path, overrides)
