@@ -33,7 +33,8 @@ ASIDE = frozenset({
     "output_dir", "logging_steps", "save_steps", "saves_per_epoch", "save_strategy", "save_total_limit",
     "auto_resume_from_checkpoints", "resume_from_checkpoint", "dataset_prepared_path", "debug", "strict",
     "use_tensorboard", "use_wandb", "use_mlflow", "use_comet", "kormo.workspace", "kormo.samples", "kormo.export",
-    "kormo.allow_changed", "kormo.evaluate", "kormo.monitor", "kormo.milestones", "kormo.stop_on",
+    "kormo.allow_changed", "kormo.evaluate", "kormo.monitor", "kormo.milestones", "kormo.report",
+    "kormo.stop_on",
     # on what it is trained: the same numbers up to rounding
     "micro_batch_size", "deepspeed", "fsdp", "fsdp_config", "fsdp_version", "ddp_timeout", "ddp_bucket_cap_mb",
     "gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_offloading", "dataloader_num_workers",
