@@ -22,7 +22,7 @@ from kormo_plugins import __version__
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 NOUNS: dict[str, tuple[str, str]] = {
-    "ablate": ("kormo_plugins.cli.ablate:ablate", "Train variants of a recipe with several seeds and compare them."),
+    "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
     "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
     "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),

@@ -33,7 +33,7 @@ OURS = {
 """Blocks of DeepSpeed that the recipe says in other words -> why they are refused."""
 
 TOP = frozenset(
-    (*AUTO, "activation_checkpointing", "aio", "autotuning", "bf16", "checkpoint", "checkpoint_engine",
+    (*AUTO, "activation_checkpointing", "aio", "autotuning", "bf16", "checkpoint",
      "comms_logger", "communication_data_type", "compile", "compression_training", "csv_monitor", "data_efficiency",
      "data_types", "dataloader_drop_last", "disable_allgather", "dump_state", "elasticity", "flops_profiler",
      "gradient_predivide_factor", "graph_harvesting", "hybrid_engine", "memory_breakdown", "pipeline",

@@ -33,7 +33,7 @@ def record(recipe: Recipe, built: Built, model: Any) -> None:
     }  # fmt: skip
     if (parents := lineage(recipe)) is not None:
         found["extends"] = parents
-    if recipe.data is not None:
+    if recipe.data is not None and built.rows:  # preference pairs have no rows
         found["mixture"] = mixture(recipe, built)
     run_record.write_record(recipe.output_dir, {**before, KEY: found})
 

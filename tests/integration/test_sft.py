@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from kormo_plugins.metrics_file import read_metrics
 
@@ -22,7 +23,9 @@ CHAT: dict[str, Any] = {
 
 def change(lab: Lab, **more: Any) -> dict[str, Any]:
     """A fine-tuning stage on the tiny base."""
-    kormo = {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "role": "chat", "data": CHAT,
+    data = lab.folder / "chat.yml"  # a file: a mapping would be merged with the sources of the tiny recipe
+    data.write_text(yaml.safe_dump(CHAT))
+    kormo = {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "role": "chat", "data": str(data),
              "generation": {"do_sample": False, "temperature": None}}  # fmt: skip
     return {"kormo": kormo, "sequence_len": 512, **more}
 

@@ -24,14 +24,14 @@ for words in {commands!r}:
 """
 
 
-def test_no_command_about_recipes_imports_torch() -> None:
+def test_no_command_about_recipes_imports_torch(tmp_path: Path) -> None:
     axolotl_keys()
-    one, other = "recipes/pretrain.yml", "recipes/10b/pretrain.yml"
+    one, other = str(ROOT / "recipes/pretrain.yml"), str(ROOT / "recipes/10b/pretrain.yml")
     commands = [
         ["recipe", "show", one], ["recipe", "validate", one, other], ["recipe", "plan", other, "--gpus", "8"],
         ["recipe", "diff", one, other], ["recipe", "schema"], ["train", one, "seed=1", "--dry-run"],
     ]  # fmt: skip
     code = CODE.format(commands=commands)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
