@@ -27,7 +27,10 @@ NOUNS: dict[str, tuple[str, str]] = {
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
     "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
-    "plugins": ("kormo_plugins.cli.plugins:plugins", "What is installed, and what a recipe can name."),
+    "plugins": (
+        "kormo_plugins.cli.plugins:plugins",
+        "What is installed, what a recipe can name, and how to add to it.",
+    ),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
     "report": ("kormo_plugins.cli.report:report", "A page on a run, a chain, or several runs side by side."),
     "run": ("kormo_plugins.cli.run:run", "Run a chain of stages."),

@@ -25,8 +25,10 @@ def change(lab: Lab, **more: Any) -> dict[str, Any]:
     """A fine-tuning stage on the tiny base."""
     data = lab.folder / "chat.yml"  # a file: a mapping would be merged with the sources of the tiny recipe
     data.write_text(yaml.safe_dump(CHAT))
-    kormo = {"from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "role": "chat", "data": str(data),
-             "generation": {"do_sample": False, "temperature": None}}  # fmt: skip
+    kormo = {
+        "from_run": str(lab.out("base")), "architecture": None, "tokenizer": None, "role": "chat", "data": str(data),
+        "generation": {"do_sample": False, "temperature": None},
+    }  # fmt: skip
     return {"kormo": kormo, "sequence_len": 512, **more}
 
 
