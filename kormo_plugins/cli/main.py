@@ -33,9 +33,9 @@ NOUNS: dict[str, tuple[str, str]] = {
     ),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
     "report": ("kormo_plugins.cli.report:report", "A page on a run, a chain, or several runs side by side."),
-    "run": ("kormo_plugins.cli.run:run", "Run a chain of stages."),
+    "run": ("kormo_plugins.cli.run:run", "Run the stages of CHAIN, a file of recipes/chains/."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
-    "train": ("kormo_plugins.cli.train:train", "Train a recipe with some of its values changed."),
+    "train": ("kormo_plugins.cli.train:train", "Train RECIPE with some of its values changed."),
 }
 """Noun -> (`module:command`, one line of help)."""
 

@@ -17,7 +17,10 @@ from kormo_plugins.cli.output import json_option, print_json
 )  # fmt: skip
 @json_option
 def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
-    """Write report.html on a RUN (its output folder) or a chain; of several RUNs, one that compares them."""
+    """A page on a run, a chain, or several runs side by side.
+
+    RUN is an output folder, or a chain's.
+    """
     from kormo_plugins.errors import disk_error
     from kormo_plugins.reporting.page import write_report
 
