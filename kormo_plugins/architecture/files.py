@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins import json_file
 from kormo_plugins.errors import KormoError
+from kormo_plugins.json_file import read_object
 
 if TYPE_CHECKING:
     import torch
@@ -33,27 +35,13 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         KormoError: there is no such file, or no JSON object in it.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise KormoError(
-            str(path),
-            "no such file",
-            "a checkpoint folder has one",
-            "name the folder of a finished checkpoint",
-        ) from None
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError
-        raise KormoError(str(path), str(error), "the file is not JSON", "write the checkpoint again") from None
-    if not isinstance(value, dict):
-        raise KormoError(str(path), type(value).__name__, "a JSON object is needed", "write the checkpoint again")
-    return value
+    missing = "a checkpoint folder has one", "name the folder of a finished checkpoint"
+    return read_object(path, missing=missing, fix="write the checkpoint again")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON object as transformers does (indented, sorted), in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    json_file.write_json(path, value, sort_keys=True)
 
 
 def config_json(config: PretrainedConfig) -> dict[str, Any]:

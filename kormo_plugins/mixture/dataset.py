@@ -195,10 +195,13 @@ class MixtureDataset:
         return replace(out, trained=trained)
 
     def _read_ahead(self, chosen: NDArray[np.int64]) -> None:
-        """Asks for the tokens of all rows at once, for data that the page cache cannot hold: the copy would
-        otherwise wait for one page after the other."""
-        for source, row, _ in chosen:
-            plan = self.rows[self.names[source]]
+        """Asks for all rows at once, for data that the page cache cannot hold: the copy would otherwise wait for one
+        page after the other. Where the segments lie must be known first, so there are three waits for a batch."""
+        rows = [(self.rows[self.names[source]], row) for source, row, _ in chosen.tolist()]
+        for segments in (False, True):
+            for plan, row in rows:
+                plan.will_need(row, segments=segments)
+        for plan, row in rows:
             for start, length in plan.segments(row):
                 plan.shards.will_need(start, start + length)
 

@@ -34,6 +34,28 @@ _pointer: Any = intrinsic(_as_pointer)
 
 
 @njit(cache=True, nogil=True)
+def _plan(plans: NDArray[np.int64], source: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
+    """The three maps of a source's row plan: where each row begins, and start and length of each segment."""
+    begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
+    starts = carray(_pointer(plans[source, 1]), plans[source, 4], np.int64)
+    lengths = carray(_pointer(plans[source, 2]), plans[source, 4], np.uint32)
+    return begins, starts, lengths
+
+
+@njit(cache=True, nogil=True)
+def _shard_at(shard_from: NDArray[np.int64], shards: NDArray[np.int64], source: int, start: int) -> int:
+    """The last shard of a source that begins at or before the token `start`; the first one if none does."""
+    low, high = shard_from[source], shard_from[source + 1] - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if shards[middle, 0] <= start:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@njit(cache=True, nogil=True)
 def fill_rows(
     chosen: NDArray[np.int64],
     plans: NDArray[np.int64],
@@ -64,21 +86,13 @@ def fill_rows(
     length = ids.shape[1]
     for place in range(len(chosen)):
         source, row = chosen[place, 0], chosen[place, 1]
-        begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
-        starts = carray(_pointer(plans[source, 1]), plans[source, 4], np.int64)
-        lengths = carray(_pointer(plans[source, 2]), plans[source, 4], np.uint32)
+        begins, starts, lengths = _plan(plans, source)
         if not 0 <= row < plans[source, 3] or not 0 <= begins[row] <= begins[row + 1] <= plans[source, 4]:
             return place
         used = 0
         for segment in range(begins[row], begins[row + 1]):
             start, count = starts[segment], int(lengths[segment])
-            low, high = shard_from[source], shard_from[source + 1] - 1
-            while low < high:
-                middle = (low + high + 1) // 2
-                if shards[middle, 0] <= start:
-                    low = middle
-                else:
-                    high = middle - 1
+            low = _shard_at(shard_from, shards, source, start)
             if start < shards[low, 0] or start + count > shards[low, 1] or used + count > length:
                 return place
             tokens = carray(_pointer(shards[low, 2]), shards[low, 1] - shards[low, 0], kind.dtype)
@@ -111,19 +125,11 @@ def fill_trained(
     """
     for place in range(len(chosen)):
         source, row = chosen[place, 0], chosen[place, 1]
-        begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
-        starts = carray(_pointer(plans[source, 1]), plans[source, 4], np.int64)
-        lengths = carray(_pointer(plans[source, 2]), plans[source, 4], np.uint32)
+        begins, starts, lengths = _plan(plans, source)
         used = 0
         for segment in range(begins[row], begins[row + 1]):
             start, count = starts[segment], int(lengths[segment])
-            low, high = shard_from[source], shard_from[source + 1] - 1
-            while low < high:
-                middle = (low + high + 1) // 2
-                if shards[middle, 0] <= start:
-                    low = middle
-                else:
-                    high = middle - 1
+            low = _shard_at(shard_from, shards, source, start)
             if shards[low, 3]:
                 mask = carray(_pointer(shards[low, 3]), shards[low, 1] - shards[low, 0], np.uint8)
                 offset = start - shards[low, 0]

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
+from kormo_plugins.json_file import write_json
 from kormo_plugins.mixture.packing import Packing
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.registry import Registry, registry
-from kormo_plugins.shards.format import FileRecord, file_records, read_json, write_json
-from kormo_plugins.shards.reader import Shards, memory_map
+from kormo_plugins.shards.format import FileRecord, file_records, read_json
+from kormo_plugins.shards.reader import Shards, memory_map, read_ahead
 from kormo_plugins.shards.writer import HashedFile
 
 ROWS_FORMAT = "kormo-rows-1"
@@ -251,16 +252,27 @@ class Rows:
 
     def segments(self, row: int) -> list[tuple[int, int]]:
         """(position, tokens) of each segment of a row."""
-        first, last = int(self.begin[row]), int(self.begin[row + 1])
-        pairs = zip(self.start[first:last], self.length[first:last], strict=True)
-        return [(int(start), int(length)) for start, length in pairs]
+        starts, lengths = self._parts(row)
+        return list(zip(starts.tolist(), lengths.tolist(), strict=True))
+
+    def will_need(self, row: int, *, segments: bool) -> None:
+        """Tells the system to read where a row's segments are, or (`segments`, for which that is needed) which."""
+        for part in self._parts(row) if segments else (self.begin[row : row + 2],):
+            read_ahead(part)
+
+    def _parts(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Starts and lengths of a row's segments, as parts of the maps."""
+        first, last = self.begin[row : row + 2].tolist()
+        return self.start[first:last], self.length[first:last]
 
     def pieces(self, row: int) -> list[tuple[int, int, int]]:
         """(document, start, end) of each segment of a row; start and end count from the document's first
         token."""
+        self.will_need(row, segments=True)
+        segments = self.segments(row)
         found = []
-        for position, length in self.segments(row):
-            document = self.shards.locate(position)
-            first = self.shards.span(document)[0]
+        for (position, length), (document, first) in zip(
+            segments, self.shards.locate(position for position, _ in segments), strict=True
+        ):
             found.append((document, position - first, position - first + length))
         return found

@@ -30,7 +30,7 @@ from kormo_plugins.mixture.kernels import SLACK, advance
 from kormo_plugins.mixture.params import WeightedParams
 from kormo_plugins.mixture.weights import shares
 
-EVERY = 512
+EVERY = 64
 """Steps between kept counts."""
 
 

@@ -7,8 +7,6 @@ its own.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,15 @@ import numpy as np
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum
+from kormo_plugins.json_file import read_object
 
-FORMAT = "kormo-shards-1"
+FORMAT = "kormo-shards-2"
 SHARDS_MANIFEST = "shards.json"
-IDS, OFFSETS, NAMES, NAME_OFFSETS = ".ids.bin", ".offsets.bin", ".names.bin", ".names.offsets.bin"
-SUFFIXES = (IDS, OFFSETS, NAMES, NAME_OFFSETS)
+IDS, OFFSETS, OFFSET_INDEX = ".ids.bin", ".offsets.bin", ".offsets.index.bin"
+NAMES, NAME_OFFSETS = ".names.bin", ".names.offsets.bin"
+SUFFIXES = (IDS, OFFSETS, OFFSET_INDEX, NAMES, NAME_OFFSETS)
+INDEX_EVERY = 512
+"""Offsets between two that are kept in the index: as many as fill a page of 4,096 bytes."""
 TRAINED = ".trained.bin"
 """Of conversations only: which tokens are predicted."""
 REBUILD = "build it again, or copy it again from where it is whole"
@@ -72,37 +74,16 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
     Raises:
         KormoError: it is missing, is not JSON, or is of another format.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    never = "it is written last, so the folder was never finished, or is another folder"
+    value = read_object(path, missing=(never, "build it (again); finished files in it are kept"), fix=REBUILD)
+    if value.get("format") != expected_format:
         raise KormoError(
             str(path),
-            "no such file",
-            "it is written last, so the folder was never finished, or is another folder",
-            "build it (again); finished files in it are kept",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise KormoError(str(path), f"{type(error).__name__}: {error}", "it cannot be read as JSON", REBUILD) from None
-    if not isinstance(value, dict) or value.get("format") != expected_format:
-        found = value.get("format") if isinstance(value, dict) else type(value).__name__
-        raise KormoError(
-            str(path),
-            f"the format {found!r}",
+            f"the format {value.get('format')!r}",
             f"only {expected_format!r} is understood here",
             "build it again with this version",
         )
     return value
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Writes JSON at once or not at all: to a temporary name, flushed to disk, then renamed."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.fingerprint import file_checksum, identity
-from kormo_plugins.shards.format import FileRecord, file_records, id_dtype, read_json, write_json
+from kormo_plugins.json_file import write_json
+from kormo_plugins.shards.format import FileRecord, file_records, id_dtype, read_json
 
 PAIRS_FORMAT = "kormo-pairs-1"
 PAIRS_MANIFEST = "pairs.json"

@@ -7,8 +7,7 @@ That one number is what a row plan stores; which shard and which document it fal
 from __future__ import annotations
 
 import mmap
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,10 @@ from kormo_plugins.fingerprint import identity
 from kormo_plugins.shards.format import (
     FORMAT,
     IDS,
+    INDEX_EVERY,
     NAME_OFFSETS,
     NAMES,
+    OFFSET_INDEX,
     OFFSETS,
     REBUILD,
     SHARDS_MANIFEST,
@@ -54,6 +55,18 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
     # rows are drawn at random: reading ahead, which is megabytes on many machines, would be waste
     mapped.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(mapped, kind)
+
+
+def read_ahead(part: NDArray[Any]) -> None:
+    """Tells the system to read a part of a memory map, in one go and without waiting for it: whoever needs several
+    parts and asks for all of them first waits once, and not for one page after the other."""
+    whole = part.base if isinstance(part.base, np.ndarray) else part
+    mapped = whole.base.obj if isinstance(whole.base, memoryview) else None
+    if not isinstance(mapped, mmap.mmap) or not part.size:
+        return
+    begin = part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    first = begin - begin % mmap.PAGESIZE
+    mapped.madvise(mmap.MADV_WILLNEED, first, begin + part.nbytes - first)
 
 
 class Shards:
@@ -114,6 +127,22 @@ class Shards:
         """Document offsets of each shard, relative to the shard."""
         return [self._map(shard, OFFSETS, "<i8", int(n) + 1) for shard, n in self._sizes(self.first_document)]
 
+    @cached_property
+    def index(self) -> list[NDArray[np.int64]]:
+        """Each `INDEX_EVERY`th of the offsets of each shard, in memory: 16 MB for a billion documents.
+
+        Raises:
+            KormoError: an index that belongs to other offsets.
+        """
+        found = []
+        for shard, count in self._sizes(self.first_document):
+            path = self.folder / f"{shard}{OFFSET_INDEX}"
+            part = np.fromfile(path, "<i8")
+            if len(part) != int(count) // INDEX_EVERY + 1 or part[0] or (np.diff(part) < 0).any():
+                raise KormoError(str(path), f"{len(part):,} numbers", "they are not its shard's offsets", REBUILD)
+            found.append(part)
+        return found
+
     @property
     def masked(self) -> bool:
         """Whether the source says which of its tokens are predicted."""
@@ -133,19 +162,9 @@ class Shards:
                 part = np.fromfile(path, "<i8", min(documents, int(count) - begin) + 1, offset=8 * begin)
                 yield base + part[:-1], np.diff(part)
 
-    @cached_property
-    def _descriptors(self) -> list[int]:
-        return [os.open(self.folder / f"{shard}{IDS}", os.O_RDONLY) for shard in self.names]
-
     def will_need(self, start: int, end: int) -> None:
         """Tells the system to read the tokens at [start, end) of one shard, in one go and without waiting."""
-        shard = self._shard_of(self.first_token, start, "token")
-        first, size = start - int(self.first_token[shard]), self.dtype.itemsize
-        os.posix_fadvise(self._descriptors[shard], first * size, (end - start) * size, os.POSIX_FADV_WILLNEED)
-
-    def __del__(self) -> None:
-        for descriptor in self.__dict__.get("_descriptors", ()):
-            os.close(descriptor)
+        read_ahead(self.tokens_at(start, end))
 
     def _sizes(self, starts: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
         return zip(self.names, np.diff(starts), strict=True)
@@ -160,11 +179,25 @@ class Shards:
         base = int(self.first_token[shard])
         return base + int(self.offsets[shard][local]), base + int(self.offsets[shard][local + 1])
 
-    def locate(self, position: int) -> int:
-        """The document that holds the token at `position`."""
-        shard = self._shard_of(self.first_token, position, "token")
-        local = position - int(self.first_token[shard])
-        return int(self.first_document[shard]) + last_at_most(self.offsets[shard], local)
+    def locate(self, positions: Iterable[int]) -> list[tuple[int, int]]:
+        """The document of each token, and the position of the document's first one.
+
+        Of each, one page of a file is read, and all pages are asked for before the first is waited for.
+        """
+        asked = []
+        for position in positions:
+            shard = self._shard_of(self.first_token, position, "token")
+            local = position - int(self.first_token[shard])
+            first = INDEX_EVERY * (int(np.searchsorted(self.index[shard], local, "right")) - 1)
+            page = self.offsets[shard][first : min(first + INDEX_EVERY, len(self.offsets[shard]) - 1)]
+            read_ahead(page)
+            asked.append((shard, local, first, page))
+        found = []
+        for shard, local, first, page in asked:
+            place = int(np.searchsorted(page, local, "right")) - 1
+            start = int(self.first_token[shard]) + int(page[place])
+            found.append((int(self.first_document[shard]) + first + place, start))
+        return found
 
     def tokens_at(self, start: int, end: int) -> NDArray[Any]:
         """Ids at the positions [start, end) of one shard."""
@@ -194,26 +227,6 @@ class Shards:
                 "ask for one from 0 on; a row plan that asks for more belongs to other shards",
             )
         return int(np.searchsorted(starts, number, "right")) - 1
-
-
-def last_at_most(offsets: NDArray[np.int64], value: int) -> int:
-    """The last place in ascending `offsets` that holds at most `value`, for offsets[0] <= value <
-    offsets[-1].
-
-    Interpolation search (Perl, Itai and Avni 1978), halving every other time: documents of whatever lengths
-    are found after a few probes, so a few pages are read of a file that may be on a slow disk and have
-    millions.
-    """
-    low, high, halve = 0, len(offsets) - 1, False  # offsets[low] <= value < offsets[high]
-    while high - low > 512:
-        first, last = int(offsets[low]), int(offsets[high])
-        guess = (low + high) // 2 if halve else low + (high - low) * (value - first) // (last - first)
-        margin = 0 if halve else 256  # probes on both sides, less than a page apart, close the bracket at once
-        for probe in (guess - margin, guess + margin):
-            if low < probe < high:
-                low, high = (probe, high) if int(offsets[probe]) <= value else (low, probe)
-        halve = not halve and high - low > 1024
-    return low + int(np.searchsorted(offsets[low : high + 1], value, "right")) - 1
 
 
 def _starts(sizes: Iterator[int] | Any) -> NDArray[np.int64]:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.shards.format import SHARDS_MANIFEST, FileRecord, file_records, read_json
+from kormo_plugins.shards.format import FORMAT, SHARDS_MANIFEST, FileRecord, file_records, read_json
 
-FORMATS = {SHARDS_MANIFEST: "kormo-shards-1", "rows.json": "kormo-rows-1", "pairs.json": "kormo-pairs-1"}
+FORMATS = {SHARDS_MANIFEST: FORMAT, "rows.json": "kormo-rows-1", "pairs.json": "kormo-pairs-1"}
 """Manifest file -> its format: the kinds of folder that hold checksums."""
 
 

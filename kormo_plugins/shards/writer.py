@@ -19,17 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.json_file import write_json
 from kormo_plugins.shards.format import (
     FORMAT,
     IDS,
+    INDEX_EVERY,
     NAME_OFFSETS,
     NAMES,
+    OFFSET_INDEX,
     OFFSETS,
     SHARDS_MANIFEST,
     SUFFIXES,
     TRAINED,
     FileRecord,
-    write_json,
 )
 
 COUNTED = ("languages", "licenses", "generators", "synthetic")
@@ -92,6 +94,7 @@ class ShardWriter:
         self._files = {suffix: HashedFile(folder / f"{name}{suffix}") for suffix in suffixes}
         self._name_bytes = 0
         self._files[OFFSETS].write(np.zeros(1, "<i8"))
+        self._files[OFFSET_INDEX].write(np.zeros(1, "<i8"))
         self._files[NAME_OFFSETS].write(np.zeros(1, "<i8"))
 
     def add(
@@ -115,7 +118,9 @@ class ShardWriter:
             self.trained += int(trained.sum())
         encoded = [name.encode() for name in names]
         self._files[IDS].write(ids.astype(self.dtype, copy=False))
-        self._files[OFFSETS].write(self.tokens + np.cumsum(lengths, dtype="<i8"))
+        offsets = self.tokens + np.cumsum(lengths, dtype="<i8")
+        self._files[OFFSETS].write(offsets)
+        self._files[OFFSET_INDEX].write(offsets[-(self.documents + 1) % INDEX_EVERY :: INDEX_EVERY])
         self._files[NAMES].write(b"".join(encoded))
         ends = np.cumsum(np.fromiter(map(len, encoded), "<i8", len(encoded)), dtype="<i8")
         self._files[NAME_OFFSETS].write(self._name_bytes + ends)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.fingerprint import tokenizer_identity
+from kormo_plugins.json_file import read_object, write_json
 
 Role = Literal["base", "chat"]
 
@@ -93,13 +94,8 @@ def read_tokenizer_json(folder: Path) -> dict[str, Any]:
     """
     path = folder / "tokenizer.json"
     fix = "name a folder written by `kormo tokenizer train`, or that of another byte-level BPE"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise KormoError(str(folder), "no tokenizer.json", "that file is the tokenizer", fix) from None
-    except (OSError, ValueError) as error:
-        raise KormoError(str(path), f"{type(error).__name__}: {error}", "it cannot be read", fix) from None
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+    content = read_object(path, missing=("that file is the tokenizer", fix), fix=fix)
+    if not isinstance(content.get("model"), dict):
         raise KormoError(str(path), "JSON without a model", "that is not a tokenizer", fix)
     kind = content["model"].get("type", "BPE")
     if kind != "BPE":
@@ -202,10 +198,3 @@ def write_role(folder: Path, out: Path, role: Role = "base") -> None:
     ):
         known = json.loads((folder / name).read_text(encoding="utf-8")) if (folder / name).exists() else {}
         write_json(out / name, known | change)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON under a temporary name and renames it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.json_file import write_json
 from kormo_plugins.tokenizer.budget import check_budget
 from kormo_plugins.tokenizer.chat import chat_template
 from kormo_plugins.tokenizer.layout import (
@@ -27,7 +28,6 @@ from kormo_plugins.tokenizer.layout import (
     byte_symbols,
     read_layout,
     tokenizer_hash,
-    write_json,
 )
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.sample import Texts, draw, plan_quotas, statistics, take_census

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.json_file import write_json
 from kormo_plugins.metrics_file import FILE as METRICS
 from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.override import changed, write
@@ -28,7 +29,6 @@ from kormo_plugins.training.checkpoint import fault
 from kormo_plugins.training.preempted import EXIT_PREEMPTED
 from kormo_plugins.workspace.ablation_spec import AblationSpec, Cell, Measure
 from kormo_plugins.workspace.ablation_statistics import compare
-from kormo_plugins.workspace.artifact import write_json
 from kormo_plugins.workspace.lease import Lease
 from kormo_plugins.workspace.processes import ends_with_us
 from kormo_plugins.workspace.warm import Warm, wait_for

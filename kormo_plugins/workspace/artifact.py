@@ -18,6 +18,7 @@ from typing import Any
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
+from kormo_plugins.json_file import write_json
 from kormo_plugins.workspace.lease import Lease
 from kormo_plugins.workspace.verify import file_list
 
@@ -180,17 +181,6 @@ def _build(workspace: Path, spec: Spec, make: Make, log: Callable[[str], None]) 
     fsync_folder(workspace)
     log(f"{spec.kind:<10} {spec.folder}: done in {manifest['seconds']:.1f} s")
     return Artifact(folder, manifest)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON to a temporary name, flushes it to the disk and renames it into place."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def fsync_folder(folder: Path) -> None:

@@ -30,7 +30,7 @@ from kormo_plugins.workspace.chat import chat_shards, tell_too_long
 from kormo_plugins.workspace.progress import Progress
 
 CORPUS_VERSION = 1
-SHARDS_VERSION = 1
+SHARDS_VERSION = 2
 ROWS_VERSION = 1
 """Raised when the same inputs would give other bytes."""
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.json_file import write_json
 from kormo_plugins.metrics_file import FILE as METRICS
 from kormo_plugins.metrics_file import read_metrics
-from kormo_plugins.workspace.artifact import write_json
 from kormo_plugins.workspace.chain import Chain
 from kormo_plugins.workspace.chain_state import weights_of
 

@@ -14,7 +14,7 @@ from kormo_plugins.workspace.progress import Progress
 
 Get = Callable[[Path, Spec, Make], Artifact]
 """As in `build.py`."""
-VERSION = 1
+VERSION = 2
 """Raised when the same inputs would give other bytes."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kormo_plugins.workspace.artifact import write_json
+from kormo_plugins.json_file import write_json
 
 SAMPLES = "samples.json"
 

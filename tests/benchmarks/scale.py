@@ -6,6 +6,10 @@ Document offsets are real (8 bytes each); the ids are sparse files of the right 
 plan's own reading and writing is measured. Prints the time to build, the peak of memory that is not page
 cache (RssAnon), the time to open the mixture, and the time of `sample(i)` and of a whole row for random i of
 the run.
+
+Before it is opened, and again before the rows, all that lies in the page cache of its files is dropped. A cold
+sample then waits for the disk, so the disk is measured too, on the same files in the same state: single reads
+of 4,096 bytes at random places, one after the other. `pages` is how many such pages a sample reads.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import measure
 import numpy as np
 
-ROW, BATCH, MEAN = 4096, 2048, 3000.0
+ROW, BATCH, MEAN, SAMPLES = 4096, 2048, 3000.0, 2000
 
 
 def anonymous() -> float:
@@ -33,26 +38,77 @@ def anonymous() -> float:
 def sparse_source(folder: Path, documents: int, seed: int) -> None:
     """One shard of `documents` documents with lognormal lengths, mean 3,000 tokens; ids and names are
     holes."""
-    from kormo_plugins.shards.format import IDS, NAME_OFFSETS, NAMES, OFFSETS
+    from kormo_plugins.shards.format import IDS, INDEX_EVERY, NAME_OFFSETS, NAMES, OFFSET_INDEX, OFFSETS
     from kormo_plugins.shards.writer import finish_source
 
     folder.mkdir(parents=True)
     rng, total, name = np.random.default_rng(seed), 0, "shard-00000"
-    with (folder / (name + OFFSETS)).open("wb") as file:
+    with (folder / (name + OFFSETS)).open("wb") as file, (folder / (name + OFFSET_INDEX)).open("wb") as index:
         file.write(np.zeros(1, "<i8").tobytes())
+        index.write(np.zeros(1, "<i8").tobytes())
         for begin in range(0, documents, 1 << 20):
             count = min(1 << 20, documents - begin)
             lengths = rng.lognormal(np.log(MEAN) - 0.72, 1.2, count).astype(np.int64).clip(1, 1_000_000)
             ends = total + np.cumsum(lengths)
             file.write(ends.tobytes())
+            index.write(ends[INDEX_EVERY - 1 :: INDEX_EVERY].tobytes())
             total = int(ends[-1])
     sizes = {IDS: 4 * total, OFFSETS: 8 * (documents + 1), NAMES: 0, NAME_OFFSETS: 8 * (documents + 1)}
+    sizes[OFFSET_INDEX] = 8 * (documents // INDEX_EVERY + 1)
     for suffix in (IDS, NAMES, NAME_OFFSETS):
         with (folder / (name + suffix)).open("wb") as file:
             file.truncate(sizes[suffix])
     files = {name + suffix: {"bytes": size, "xxh3_128": f"{seed:032x}"} for suffix, size in sizes.items()}
     record = {"name": name, "documents": documents, "tokens": total, "dtype": "<u4", "files": files}
     finish_source(folder, folder.name, [record], {"tokenizer": "benchmark"})
+
+
+def forget(root: Path) -> None:
+    """Drops the page cache of every file below `root`, so that the next read of each page is the disk's."""
+    for path in root.rglob("*.bin"):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def disk(root: Path, count: int) -> list[float]:
+    """Seconds of each of `count` reads of 4,096 bytes at random places of the files of the row plans."""
+    files = [os.open(path, os.O_RDONLY) for path in sorted(root.glob("rows/*/segments.start.bin"))]
+    pages = [os.fstat(descriptor).st_size // 4096 for descriptor in files]
+    rng, times = np.random.default_rng(2), []
+    for descriptor in files:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+    for number in rng.integers(0, len(files), count).tolist():
+        place = 4096 * int(rng.integers(pages[number]))
+        begin = time.perf_counter()
+        os.pread(files[number], 4096, place)
+        times.append(time.perf_counter() - begin)
+    for descriptor in files:
+        os.close(descriptor)
+    return times
+
+
+def read_bytes() -> int:
+    """Bytes that this process has had read from disks."""
+    line = next(li for li in Path("/proc/self/io").read_text(encoding="utf-8").splitlines() if li.startswith("read_b"))
+    return int(line.split()[1])
+
+
+def each(what: Callable[[int], object], indices: list[int]) -> list[float]:
+    """Seconds of `what(i)` for each index."""
+    times = []
+    for index in indices:
+        begin = time.perf_counter()
+        what(index)
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def spread(name: str, seconds: list[float]) -> dict[str, float]:
+    """Median and 99th percentile, in milliseconds."""
+    median, last = np.quantile(seconds, [0.5, 0.99])
+    return {f"{name}_ms": round(1e3 * float(median), 3), f"{name}_ms_p99": round(1e3 * float(last), 3)}
 
 
 def run(root: Path, documents: int, sources: int) -> dict[str, float]:
@@ -77,21 +133,22 @@ def run(root: Path, documents: int, sources: int) -> dict[str, float]:
     built = time.perf_counter() - begin
     tokens, count = sum(s["tokens"] for s in stats), sum(s["rows"] for s in stats)
     assert tokens == sum(s["tokens_placed"] for s in stats)
+    forget(root)
+    floor = disk(root, SAMPLES)
+    forget(root)
     steps, begin = count // BATCH, time.perf_counter()
     data = open_mixture(
         rows, shards, MixtureRecipe(), seed=0, row_length=ROW, steps=steps, global_batch=BATCH, pad_id=0
     )
     opened = time.perf_counter() - begin
     print(f"{tokens:,} tokens in {count:,} rows ({steps:,} steps), fill {tokens / count / ROW:.5%}")
-    data.sample(0)
-    rng, times, reads = np.random.default_rng(1), [], []
-    for index in rng.integers(0, len(data), 2000).tolist():
-        begin = time.perf_counter()
-        data.sample(index)
-        middle = time.perf_counter()
-        data.__getitems__([index])
-        times.append(middle - begin)
-        reads.append(time.perf_counter() - middle)
+    first = each(data.sample, [len(data) - 1])[0]  # goes through the schedule once, to the end of the run
+    data.__getitems__([0])  # compiles
+    rng = np.random.default_rng(1)
+    some, others = rng.integers(0, len(data), (2, SAMPLES)).tolist()
+    before = read_bytes()
+    cold = each(data.sample, some)
+    pages = (read_bytes() - before) / SAMPLES / 4096
     return {
         "documents": documents,
         "tokens": tokens,
@@ -99,9 +156,12 @@ def run(root: Path, documents: int, sources: int) -> dict[str, float]:
         "documents_per_s": round(documents / built),
         "peak_gb": round(max(peak), 3),
         "open_s": round(opened, 3),
-        "sample_ms": round(1e3 * float(np.median(times)), 3),
-        "sample_ms_p99": round(1e3 * float(np.quantile(times, 0.99)), 3),
-        "row_ms": round(1e3 * float(np.median(reads)), 3),
+        "first_sample_s": round(first, 3),
+        "pages": round(pages, 1),
+        **spread("disk_read", floor),
+        **spread("cold_sample", cold),
+        **spread("warm_sample", each(data.sample, some)),
+        **spread("cold_row", each(lambda index: data.__getitems__([index]), others)),
     }
 
 

@@ -92,4 +92,4 @@ def test_bad_files_and_folders_are_told(made: Made, refused: Callable[..., str],
     assert "no such file" in refused(*report, text, tmp_path / "nothing.jsonl")
     assert "--terms" in refused(*report, text, "--terms", tmp_path / "nothing.txt")
     assert "there is no folder" in refused(*report, text, "--page", tmp_path / "no" / "page.html")
-    assert "no tokenizer.json" in refused("tokenizer", "report", tmp_path, "--text", text)
+    assert "tokenizer.json" in refused("tokenizer", "report", tmp_path, "--text", text)

@@ -30,7 +30,7 @@ def data_files(built: tuple[Path, Path]) -> list[Path]:
 
 def test_whole_folders_pass(built: tuple[Path, Path]) -> None:
     seen: list[tuple[int, int]] = []
-    assert verify(built[0], progress=lambda done, total: seen.append((done, total)))["files"] == 12
+    assert verify(built[0], progress=lambda done, total: seen.append((done, total)))["files"] == 15
     assert seen[-1][0] == seen[-1][1]
     assert verify(built[1])["files"] == 3
 

@@ -88,7 +88,7 @@ def test_foreign_layout_needs_a_mapping(foreign: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (None, "no tokenizer.json"),
+        (None, "no such file"),
         ("{", "cannot be read"),
         ("[]", "not a tokenizer"),
         ('{"model": {"type": "Unigram"}}', "Unigram"),
