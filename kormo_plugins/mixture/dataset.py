@@ -327,6 +327,8 @@ def open_mixture(
     """
     found = plugins or registry()
     plans = _open_plans(rows, shards, recipe, row_length, tokenizer, found)
+    for plan in plans.values():
+        _ = plan.shards.index  # megabytes at most, read now so that no sample waits for them
     mixture = dict(recipe.mixture)
     name = mixture.pop("name")
     settings = found.params("mixing", name, mixture, "kormo.mixture")

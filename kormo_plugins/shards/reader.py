@@ -129,7 +129,7 @@ class Shards:
 
     @cached_property
     def index(self) -> list[NDArray[np.int64]]:
-        """Each `INDEX_EVERY`th of the offsets of each shard, in memory: 16 MB for a billion documents.
+        """Each `INDEX_EVERY`th of the offsets of each shard, read into memory: 16 MB for a billion documents.
 
         Raises:
             KormoError: an index that belongs to other offsets.
