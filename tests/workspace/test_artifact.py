@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from kormo_plugins.documents import Document, write_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.workspace.artifact import MANIFEST, Spec, build, find
+from kormo_plugins.workspace.verify import verify_folder
 
 SPEC = Spec("corpus", "a name/with: signs", {"seed": 1})
 
@@ -59,6 +61,25 @@ def test_a_folder_that_is_not_what_its_name_says(tmp_path: Path, content: str | 
     with pytest.raises(KormoError) as error:
         find(tmp_path, SPEC)
     assert "manifest.json" in error.value.where and "remove" in error.value.fix
+
+
+def test_a_manifest_that_was_edited_or_moved_is_not_trusted(tmp_path: Path) -> None:
+    built = build(tmp_path, SPEC, lambda out: {"documents": 3})
+    other = Spec("corpus", "a name/with: signs", {"seed": 2})
+    shutil.copytree(built.path, tmp_path / other.folder)
+    with pytest.raises(KormoError, match="matches the folder's name"):
+        find(tmp_path, other)
+    manifest = built.path / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"documents": 3', '"documents": 4'))
+    with pytest.raises(KormoError, match="changed by hand"):
+        find(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b"])
+def test_a_manifest_may_not_list_files_outside_its_folder(tmp_path: Path, name: str) -> None:
+    built = build(tmp_path, SPEC, lambda out: {})
+    manifest = {**built.manifest, "files": {name: {"bytes": 1, "xxh3_128": "0"}}}
+    assert "outside" in verify_folder(built.path, manifest).damaged[0].why
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from kormo_plugins.workspace.lease import Lease
 
 
@@ -46,6 +48,22 @@ def test_the_heartbeat_keeps_it(tmp_path: Path) -> None:
     with lease.held():
         time.sleep(1.0)
         assert not Lease(path, stale_after=0.4).acquire()
+
+
+@pytest.mark.parametrize("content", ["", '{"own'])
+def test_a_lease_that_is_just_being_written_is_not_taken(tmp_path: Path, content: str) -> None:
+    (tmp_path / "l").write_text(content)
+    assert not Lease(tmp_path / "l").acquire()
+
+
+def test_a_lease_that_was_taken_over_is_left_to_its_new_holder(tmp_path: Path) -> None:
+    path = tmp_path / "l"
+    slow, next_one = Lease(path), Lease(path)
+    assert slow.acquire()
+    with slow.held():  # stops for long, and another host takes it for dead
+        path.unlink()
+        assert next_one.acquire()
+    assert path.exists() and not slow.acquire()
 
 
 def test_many_processes_one_builder(tmp_path: Path) -> None:
