@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.packing import BestFitParams, ConcatParams, Packing, best_fit, concat, fill
+from kormo_plugins.mixture.packing import CARRIED_SHARE, BestFitParams, ConcatParams, Packing, best_fit, concat, fill
 from kormo_plugins.mixture.rows import Rows, build_rows
 from kormo_plugins.registry import Registry
 from kormo_plugins.shards.reader import Shards
@@ -116,6 +116,14 @@ def test_windows_cost_no_fill(tmp_path: Path) -> None:
     assert whole["rows"] <= parts["rows"] <= whole["rows"] + 3
 
 
+def test_few_pieces_wait_for_the_next_window() -> None:
+    """Whatever the lengths: what is carried over is packed again, and would grow with every window."""
+    for length in (3, 5, 4096 // 3, 4095):
+        packing = best_fit(np.full(1000, length), 4096, BestFitParams())
+        waiting = len(packing.document) - int(packing.rows[packing.closed])
+        assert waiting <= 1000 // CARRIED_SHARE
+
+
 def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
     shards = write_source(tmp_path / "s", [5, 900, 17, 64, 64, 3, 1, 0, 250], shards=3)
     for out in ("a", "b"):
@@ -135,9 +143,15 @@ def overlapping(lengths: np.ndarray, row_length: int, params: object) -> Packing
     return Packing(np.array([0, 1, 2]), zero, zero, one, 2)
 
 
-@pytest.mark.parametrize("policy", [careless, overlapping])
+def repeating(lengths: np.ndarray, row_length: int, params: object) -> Packing:
+    """A policy that takes the beginning of a document twice and its end never, so that the numbers add up."""
+    document, start = np.array([0, 0, 1]), np.array([0, 0, 0])
+    return Packing(np.array([0, 2, 3]), document, start, np.array([3, 2, 8]), 2)
+
+
+@pytest.mark.parametrize("policy", [careless, overlapping, repeating])
 def test_a_policy_that_loses_or_repeats_tokens_is_refused(tmp_path: Path, policy: object, monkeypatch) -> None:
-    shards = write_source(tmp_path / "s", [5, 9])
+    shards = write_source(tmp_path / "s", [5, 8])
     plugins = Registry()
     monkeypatch.setattr(plugins, "load", lambda kind, name: policy)
     with pytest.raises(KormoError, match="packing concat"):

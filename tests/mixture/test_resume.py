@@ -41,6 +41,14 @@ def test_an_edit_of_the_past_is_refused_with_the_first_step_it_changes(mixture: 
     assert check_resume(old.parts(), mixture({"weights": {"ko": 2, "en": 1, "web": 2}}).parts(), 0)
 
 
+def test_a_border_between_equal_stages_is_an_edit_too(mixture: OpenMixture) -> None:
+    """Rows are counted afresh from a stage on, so the step after it may round to other sources."""
+    old, new = mixture(BASE), mixture({**BASE, "stages": [{"from_tokens": 5 * STEP, **BASE}]})
+    with pytest.raises(KormoError, match="a stage begins at step 5 in only one"):
+        check_resume(old.parts(), new.parts(), 6)
+    assert len(check_resume(old.parts(), new.parts(), 5)) == 1
+
+
 def test_what_differs_is_named(mixture: OpenMixture) -> None:
     old = mixture(BASE)
     for change, word in (

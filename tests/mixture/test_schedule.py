@@ -135,6 +135,27 @@ def test_a_source_that_runs_out_is_named_with_its_step() -> None:
     )
 
 
+def test_a_source_may_be_gone_through_as_often_as_allowed_and_not_a_row_more() -> None:
+    sizes = {"small": SourceSize(10, 100), "big": SourceSize(10**6, 10**7)}
+    params = WeightedParams(weights={"small": 1, "big": 3}, max_epochs=2)
+    weighted(sizes, params, row_length=10, global_batch=4, steps=20)  # a row a step: 20 of the 20 allowed
+    with pytest.raises(KormoError, match=r"small at step 20 of 21 "):
+        weighted(sizes, params, row_length=10, global_batch=4, steps=21)
+
+
+def test_a_stage_begins_at_the_first_whole_step_after_its_tokens() -> None:
+    sizes = {"a": SourceSize(100, 1000), "b": SourceSize(100, 1000)}
+    for tokens, step in ((1, 1), (40, 1), (41, 2), (80, 2)):  # a step is of 40
+        params = checked(
+            WeightedParams,
+            {"weights": {"a": 1}, "stages": [{"from_tokens": tokens, "weights": {"b": 1}}]},
+            "kormo.mixture",
+        )
+        mixing = weighted(sizes, params, row_length=10, global_batch=4, steps=9)
+        assert mixing.stages()[1]["from_step"] == step
+        assert mixing.counts(step).tolist() == [4 * step, 0] and mixing.counts(9).tolist() == [4 * step, 36 - 4 * step]
+
+
 def test_shares_are_of_tokens_not_of_rows(mixture: OpenMixture) -> None:
     data = mixture(
         {"weights": {"short": 1, "full": 1}},
