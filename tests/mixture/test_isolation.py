@@ -236,6 +236,7 @@ def expected_labels(rows: SampleRows, predict_first: bool, ignore: tuple[int, ..
 @pytest.mark.parametrize("ignore", [(), (3, 9)])
 def test_labels(predict_first: bool, ignore: tuple[int, ...]) -> None:
     rows, _ = random_rows(np.random.default_rng(4), 5)
+    rows.input_ids[0, [0, rows.filled[0] - 1]] = 3  # at both ends of a row
     collate = DocumentMask(DocumentMaskParams(predict_first=predict_first, ignore_tokens=ignore, sources=True))
     batch = collate(rows)
     assert (batch["labels"].numpy() == expected_labels(rows, predict_first, ignore)).all()

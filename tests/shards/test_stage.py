@@ -64,6 +64,17 @@ def test_a_damaged_store_is_named_and_nothing_looks_finished(store: str, tmp_pat
         Shards(tmp_path / "out")
 
 
+def test_while_another_version_is_copied_over_it_a_folder_is_not_whole(store: str, tmp_path: Path) -> None:
+    stage(store, tmp_path / "out")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bucket/mix/shards.json", memory.cat_file("/bucket/mix/shards.json") + b" ")
+    memory.rm("/bucket/mix/shard-00001.ids.bin")
+    (tmp_path / "out" / "shard-00001.ids.bin").unlink()
+    with pytest.raises(KormoError):
+        stage(store, tmp_path / "out")
+    assert not (tmp_path / "out" / "shards.json").exists()
+
+
 @pytest.mark.parametrize("url", ["memory://nowhere", "nosuchprotocol://x"])
 def test_an_address_without_shards_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(KormoError):

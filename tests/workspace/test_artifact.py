@@ -11,6 +11,7 @@ import pytest
 from kormo_plugins.documents import Document, write_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.workspace.artifact import MANIFEST, Spec, build, find
+from kormo_plugins.workspace.lease import Lease
 from kormo_plugins.workspace.verify import verify_folder
 
 SPEC = Spec("corpus", "a name/with: signs", {"seed": 1})
@@ -29,6 +30,20 @@ def test_built_once_then_found(tmp_path: Path) -> None:
     assert second.stats == {"documents": 3}
     assert first.path.name == f"corpus-a_name_with__signs-{SPEC.hash}"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_what_another_finished_between_the_look_and_the_lease_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Lease.acquire
+
+    def acquire(lease: Lease) -> bool:
+        monkeypatch.setattr(Lease, "acquire", real)
+        build(tmp_path, SPEC, lambda out: {"documents": 3})  # the other process
+        return real(lease)
+
+    monkeypatch.setattr(Lease, "acquire", acquire)
+    assert build(tmp_path, SPEC, lambda out: pytest.fail("built twice")).stats == {"documents": 3}
 
 
 def test_the_hash_is_of_the_inputs_not_of_the_name() -> None:
