@@ -1,0 +1,75 @@
+"""What each artifact is hashed over: a change rebuilds what depends on it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import load_recipe
+from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build
+from kormo_plugins.workspace.build import build_data, found_only
+
+from ..integration.conftest import RECIPE, merged
+
+CORPORA = {"corpus korean", "corpus english"}
+SHARDS = {"shards korean", "shards english"}
+ROWS = {"rows korean", "rows english"}
+TOKENIZER = {"tokenizer kormo_bpe"}
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("built")
+
+
+def _hashes(room: Path, change: Mapping[str, Any]) -> dict[str, str]:
+    """`kind name` -> hash of every artifact of the small recipe with a change."""
+    base = {"output_dir": str(room / "out"), "kormo": {"workspace": str(room / "artifacts")}}
+    path = room / "recipe.yml"
+    path.write_text(yaml.safe_dump(merged(merged(RECIPE, base), change)))
+    found: dict[str, str] = {}
+
+    def get(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        found[f"{spec.kind} {spec.name}"] = spec.hash
+        return build(workspace, spec, make)
+
+    build_data(load_recipe(path), get)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "anew"),
+    [
+        ({"learning_rate": 0.5, "seed": 9, "max_steps": 3}, set()),
+        ({"kormo": {"data": {"mixture": {"weights": {"korean": 1, "english": 1}}}}}, set()),
+        ({"sequence_len": 64}, ROWS),
+        ({"kormo": {"data": {"packing": {"name": "best_fit", "longer": "drop"}}}}, ROWS),
+        ({"kormo": {"data": {"packing": {"name": "concat"}}}}, ROWS),
+        ({"kormo": {"tokenizer": {"train": {"vocab_size": 480}}}}, TOKENIZER | SHARDS | ROWS),
+        ({"kormo": {"data": {"sources": {"korean": {"control_tokens": ["<think>"]}}}}},
+         {"shards korean", "rows korean"}),
+        ({"kormo": {"data": {"sources": {"korean": {"generator": {"seed": 2}}}}}},
+         TOKENIZER | SHARDS | ROWS | {"corpus korean"}),
+    ],
+)  # fmt: skip
+def test_a_change_rebuilds_what_depends_on_it(room: Path, change: dict[str, Any], anew: set[str]) -> None:
+    before, after = _hashes(room, {}), _hashes(room, change)
+    assert before.keys() == after.keys() == CORPORA | TOKENIZER | SHARDS | ROWS
+    assert {name for name in before if before[name] != after[name]} == anew
+
+
+def test_what_only_looks_builds_nothing(room: Path, tmp_path: Path) -> None:
+    _hashes(room, {})
+    recipe = load_recipe(room / "recipe.yml")
+    assert build_data(recipe, found_only(recipe.path)).rows.keys() == {"korean", "english"}
+    values = yaml.safe_load(recipe.path.read_text())
+    values["kormo"]["workspace"] = str(tmp_path / "none")
+    (tmp_path / "recipe.yml").write_text(yaml.safe_dump(values))
+    with pytest.raises(KormoError, match="kormo data build"):
+        build_data(load_recipe(tmp_path / "recipe.yml"), found_only(tmp_path / "recipe.yml"))
+    assert not (tmp_path / "none").exists()
