@@ -159,6 +159,8 @@ class KormoPlugin(BasePlugin):
 
         if cfg.rl:
             private.no_second_model()
+        if cfg.use_trackio:
+            private.trackio_as_installed()
         progress.quiet_libraries()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
@@ -186,8 +188,11 @@ class KormoPlugin(BasePlugin):
         return KormoTrainer
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        """Arguments that Axolotl fixes otherwise, and one that would hide a NaN behind the last good loss."""
-        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False}
+        """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
+        is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
+        keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
+        trackio = {key: value for key, value in keys.items() if value}
+        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
 
     def get_collator_cls_and_kwargs(self, cfg: Any, is_eval: bool = False) -> Any:
         """The recipe's collator; None when the rows are not ours."""

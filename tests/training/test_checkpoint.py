@@ -60,6 +60,20 @@ def test_the_newest_broken_one_is_set_aside_and_the_one_before_used(tmp_path: Pa
     assert len(said) == 1 and "checkpoint-10" in said[0]
 
 
+def test_what_was_set_aside_is_no_checkpoint_to_axolotl_either(tmp_path: Path) -> None:
+    """Killed again and again in the first save: there is nothing to go on from, whatever the folders are called."""
+    from axolotl.utils.dict import DictDefault
+    from axolotl.utils.train import determine_last_checkpoint
+
+    for _ in range(3):
+        (tmp_path / "checkpoint-8").mkdir()
+        assert set_aside_incomplete(tmp_path, lambda line: None) is None
+    assert len(list(tmp_path.glob("checkpoint-8.incomplete*"))) == 3
+    cfg = DictDefault({"output_dir": str(tmp_path), "auto_resume_from_checkpoints": True})
+    assert determine_last_checkpoint(cfg) is None
+    assert determine_last_checkpoint(cfg, update=False) is None
+
+
 def test_nothing_whole_means_a_fresh_start(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-3").mkdir()
     assert set_aside_incomplete(tmp_path, lambda line: None) is None
