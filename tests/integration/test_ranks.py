@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -302,6 +303,48 @@ def test_a_signal_to_one_rank_of_a_real_run(lab: Lab, trained: Any, stage: int) 
     _finish(_torchrun(lab, path), path)
     assert not (out / "preempted.json").exists()
     assert _losses(lab, f"signalled{stage}") == pytest.approx(_losses(lab, f"unsignalled{stage}"), rel=1e-6)
+
+
+CLUSTER = {
+    "sbatch": """
+        export SLURM_JOB_ID=4242 SLURM_JOB_NODELIST=node0 SLURM_NNODES=1 SLURM_GPUS_ON_NODE=2
+        while echo started >> "$CLUSTER/starts"; do
+            bash "$@" || exit
+            mv "$CLUSTER/requeue" "$CLUSTER/requeued" || exit 0
+        done
+    """,
+    "scontrol": 'if [[ $1 == show ]]; then echo 127.0.0.1; else echo "$@" > "$CLUSTER/requeue"; fi',
+    "srun": 'shift; exec "$@"',
+}
+
+
+@pytest.mark.soak
+def test_a_slurm_job_is_requeued_and_ends_as_if_nothing_had_been(lab: Lab, trained: Any) -> None:
+    """The shipped script, its real training on two ranks, and a stand-in for Slurm that starts a requeued job again."""
+    path, whole = (_recipe(lab, name, 2, max_steps=40, save_steps=100) for name in ("slurm", "no-slurm"))
+    _finish(_torchrun(lab, whole), whole)
+    cluster = lab.folder / "cluster"
+    cluster.mkdir()
+    for name, body in CLUSTER.items():
+        (cluster / name).write_text(f"#!/usr/bin/env bash\n{textwrap.dedent(body)}\n")
+        (cluster / name).chmod(0o755)
+    environment = lab.environ(
+        OMP_NUM_THREADS="1", CLUSTER=str(cluster), KORMO_ROWS=str(path.with_suffix(".rows"))
+    )  # fmt: skip
+    environment["PATH"] = f"{cluster}:{environment['PATH']}"
+    job = subprocess.Popen(
+        ["sbatch", str(CONFIGS.parent / "slurm/train.sbatch"), str(path)], cwd=lab.folder, env=environment,
+        stdout=path.with_suffix(".log").open("w"), stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    _until(job, lambda: _steps(lab, "slurm") >= 3)
+    step = subprocess.run(["pgrep", "-f", "-s", str(job.pid), "train_here"], capture_output=True, text=True)
+    os.kill(int(step.stdout.split()[0]), signal.SIGUSR1)  # as Slurm does: the step's first process
+    assert job.wait(timeout=400) == 0, path.with_suffix(".log").read_text()[-4000:]
+    assert (cluster / "starts").read_text() == "started\nstarted\n"
+    assert (cluster / "requeued").read_text() == "requeue 4242\n"
+    assert (lab.out("slurm") / "metrics.jsonl").read_text().count('"event": "resume"') == 1
+    assert _losses(lab, "slurm") == pytest.approx(_losses(lab, "no-slurm"), rel=1e-6)
+    _same_model(lab, "slurm", "no-slurm")
 
 
 @pytest.mark.soak

@@ -174,4 +174,4 @@ def test_the_slurm_script_requeues_what_was_preempted_and_nothing_else(
     assert log.exists() == requeued and (not requeued or log.read_text() == "requeue 17\n")
     assert job.returncode == (0 if requeued else status)
     command = (tmp_path / "command").read_text()
-    assert "--nnodes=2 --nproc_per_node=4" in command and "--rdzv_endpoint=node0:29500" in command
+    assert "--nnodes=2 --nproc_per_node=4" in command and "--rdzv_endpoint=node0:10017" in command
