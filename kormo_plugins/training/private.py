@@ -158,15 +158,15 @@ FAILED_WRITES = (
 """What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
 
 
-def disk_error_in(error: BaseException, where: Path) -> Exception | None:
-    """The refused write inside an error that a library wrapped, or None if it is about something else."""
+def disk_error_in(error: BaseException, where: Path) -> KormoError | None:
+    """The refused write inside an error, which a library may have wrapped; None if it is about something else."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return disk_error(seen, where)
-        text = str(seen).lower()
-        if any(words in text for words in FAILED_WRITES):
-            return disk_error(OSError(errno.ENOSPC, str(seen)), where)
+        named = disk_error(seen, where) if isinstance(seen, OSError) else None
+        if named is None and any(words in str(seen).lower() for words in FAILED_WRITES):
+            named = disk_error(OSError(errno.ENOSPC, str(seen)), where)
+        if isinstance(named, KormoError):
+            return named
         seen = seen.__cause__ or seen.__context__
     return None
 

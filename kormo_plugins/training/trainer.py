@@ -95,6 +95,23 @@ class RunMixin(Trainer):
             for part in (self.model, self.processing_class):
                 if part is not None:
                     setattr(part, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
+        else:
+            model: Any = self.model
+            model.save_pretrained = partial(self._save_or_tell, model.save_pretrained)
+
+    def _save_or_tell(self, save: Callable[..., Any], folder: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model; a disk that is full ends the process with a message, at the end of training too."""
+        try:
+            save(folder, *args, **kwargs)
+        except Exception as error:
+            self._stop_if_full(error)
+            raise
+
+    def _stop_if_full(self, error: Exception) -> None:
+        assert self.kormo is not None
+        named = private.disk_error_in(error, self.kormo.output_dir)
+        if named is not None:
+            self._stop(named)
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
@@ -119,6 +136,9 @@ class RunMixin(Trainer):
             return result
         except KormoError as error:
             self._stop(error)
+        except OSError as error:  # a log or a record that could not be written
+            self._stop_if_full(error)
+            raise
         finally:
             preemption.stop()
 
