@@ -77,7 +77,8 @@ class KormoPlugin(BasePlugin):
         if cfg.inference:
             return self._for_inference(cfg, recipe, chosen)
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
-        world_size = cpu_ranks.world_size()
+        driver = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ  # of a Ray job: it trains nothing itself
+        world_size = int(cfg.ray_num_workers or 1) if driver else cpu_ranks.world_size()
         axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
         run_folder.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
         if not preprocess:
@@ -85,8 +86,10 @@ class KormoPlugin(BasePlugin):
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
         if not preprocess and not cfg.merge_lora:
-            run_folder.prepare(recipe, self.built, main=rank() == 0)
+            run_folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
         self._apply(cfg, recipe, values)
+        if driver:
+            return
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
         cpu_ranks.use_all_cores()
 
@@ -159,6 +162,8 @@ class KormoPlugin(BasePlugin):
 
         if cfg.rl:
             private.no_second_model()
+        if cfg.use_trackio:
+            private.trackio_as_installed()
         progress.quiet_libraries()
         if self.recipe is not None and cfg.sdpa_varlen:
             private.use_varlen_attention(training_precision(self.recipe))
@@ -186,8 +191,11 @@ class KormoPlugin(BasePlugin):
         return KormoTrainer
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        """Arguments that Axolotl fixes otherwise, and one that would hide a NaN behind the last good loss."""
-        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False}
+        """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
+        is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
+        keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
+        trackio = {key: value for key, value in keys.items() if value}
+        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
 
     def get_collator_cls_and_kwargs(self, cfg: Any, is_eval: bool = False) -> Any:
         """The recipe's collator; None when the rows are not ours."""

@@ -140,8 +140,9 @@ def set_aside_incomplete(output_dir: Path, log: Callable[[str], None]) -> Path |
 
 
 def _free(path: Path) -> Path:
+    """The path, or the next with a number; not after a dash, where Axolotl would read it as a checkpoint's."""
     candidate, number = path, 1
     while candidate.exists():
         number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
+        candidate = path.with_name(f"{path.name}.{number}")
     return candidate

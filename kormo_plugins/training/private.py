@@ -43,6 +43,7 @@ TOUCHED: dict[str, str] = {
     "transformers.training_args:is_torch_bf16_gpu_available": "bfloat16 under DeepSpeed without an accelerator",
     "transformers.integrations.deepspeed:unset_hf_deepspeed_config": "the finished model is opened whole, not sharded",
     "transformers.modeling_utils:is_deepspeed_zero3_enabled": "likewise; Axolotl replaces it",
+    "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
 """`module:attribute` -> what for."""
@@ -157,15 +158,15 @@ FAILED_WRITES = (
 """What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
 
 
-def disk_error_in(error: BaseException, where: Path) -> Exception | None:
-    """The refused write inside an error that a library wrapped, or None if it is about something else."""
+def disk_error_in(error: BaseException, where: Path) -> KormoError | None:
+    """The refused write inside an error, which a library may have wrapped; None if it is about something else."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return disk_error(seen, where)
-        text = str(seen).lower()
-        if any(words in text for words in FAILED_WRITES):
-            return disk_error(OSError(errno.ENOSPC, str(seen)), where)
+        named = disk_error(seen, where) if isinstance(seen, OSError) else None
+        if named is None and any(words in str(seen).lower() for words in FAILED_WRITES):
+            named = disk_error(OSError(errno.ENOSPC, str(seen)), where)
+        if isinstance(named, KormoError):
+            return named
         seen = seen.__cause__ or seen.__context__
     return None
 
@@ -197,3 +198,32 @@ def no_second_model() -> None:
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
     module.setup_reference_model = only_if_used
+
+
+def trackio_as_installed() -> None:
+    """Lets transformers' tracker start the trackio that is installed.
+
+    Axolotl 0.19 pins trackio 0.19, and the transformers that it pins passes `bucket_id`, which only a later one has: a
+    TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set is
+    left out.
+    """
+    import importlib
+    import inspect
+
+    trackio: Any = importlib.import_module("trackio")
+    original = trackio.init
+    if getattr(original, "kormo", False):
+        return
+    known = set(inspect.signature(original).parameters)
+
+    def init(**given: Any) -> Any:
+        unknown = sorted(key for key, value in given.items() if key not in known and value is not None)
+        if unknown:
+            raise KormoError(
+                "use_trackio", f"trackio {trackio.__version__} knows no {', '.join(unknown)}",
+                "the run would not be tracked as asked", "install a later trackio, or leave it out",
+            )  # fmt: skip
+        return original(**{key: value for key, value in given.items() if key in known})
+
+    init.kormo = True  # type: ignore[attr-defined]
+    trackio.init = init

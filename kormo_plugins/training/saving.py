@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError
 from kormo_plugins.training import checkpoint, milestones, private
 from kormo_plugins.training.ranks import Ranks
 from kormo_plugins.training.saved_config import restore
@@ -38,10 +38,13 @@ def save_whole(trainer: Any, settings: Settings, ranks: Ranks, folder: Path, sav
     try:
         save()
         complete(settings, ranks, folder, step, limit, [Path(best)] if best else [])
-    except OSError as error:
-        raise _told(disk_error(error, folder.parent), ranks) from error
-    except RuntimeError as error:  # torch.save and safetensors wrap the error of the write
-        raise _told(private.disk_error_in(error, folder.parent) or error, ranks) from error
+    except KormoError:
+        raise
+    except Exception as error:  # of the operating system; torch and safetensors wrap it in errors of their own
+        named = private.disk_error_in(error, folder.parent)
+        if named is None:
+            raise
+        raise _told(named, ranks) from error
     finally:
         trainer.args.save_total_limit = limit
 
@@ -98,8 +101,8 @@ def _not_shared(folder: Path, what: str) -> KormoError:
     )  # fmt: skip
 
 
-def _told(error: Exception, ranks: Ranks) -> Exception:
+def _told(error: KormoError, ranks: Ranks) -> KormoError:
     """A fault of one rank is told by that rank: rank 0, which speaks for all, may know nothing of it."""
-    if isinstance(error, KormoError) and not ranks.main:
+    if not ranks.main:
         print(f"rank {ranks.rank}: {error.render()}", file=sys.stderr, flush=True)
     return error

@@ -6,6 +6,7 @@ its update (DeepSpeed has already made it). What a custom objective added is not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ def row_means(trainer: Any, losses: LossBySource, batches: Sequence[dict[str, An
         losses: hooked to that model.
         batches: this rank's micro-batches; micro-batch m of a step is of rank m modulo the number of ranks.
     Returns:
-        None if some rank could not say (out of memory, no logits).
+        None if some rank could not say (out of memory, no logits), or if no row has a loss: DeepSpeed has made the
+        update already, and after a NaN there are no weights to ask.
     """
     means: list[torch.Tensor] = []
     try:
@@ -46,4 +48,5 @@ def row_means(trainer: Any, losses: LossBySource, batches: Sequence[dict[str, An
     if sound.item() != world:
         return None
     ordered = gathered.reshape(world, len(rows), rows[0]).transpose(0, 1)
-    return [float(mean) for mean in ordered.reshape(-1)]
+    losses_of_rows = [float(mean) for mean in ordered.reshape(-1)]
+    return None if all(map(math.isnan, losses_of_rows)) else losses_of_rows

@@ -90,17 +90,39 @@ class RunMixin(Trainer):
         self.kormo, self.objective, self._stop = settings, objective, stop
         self._watch = watch.Watch(settings.stop_on)
         if int(os.environ.get("RANK", "0")) != 0:
-            # Local rank 0 of every node would write the final model into the same folder.
-            setattr(self.model, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
+            # Local rank 0 of every node would write the final model into the same folder, and every rank the tokenizer,
+            # while rank 0 hashes what is there.
+            for part in (self.model, self.processing_class):
+                if part is not None:
+                    setattr(part, "save_pretrained", lambda *args, **kwargs: None)  # noqa: B010
+        else:
+            model: Any = self.model
+            model.save_pretrained = partial(self._save_or_tell, model.save_pretrained)
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def _save_or_tell(self, save: Callable[..., Any], folder: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model; a disk that is full ends the process with a message, at the end of training too."""
+        try:
+            save(folder, *args, **kwargs)
+        except Exception as error:
+            self._stop_if_full(error)
+            raise
+
+    def _stop_if_full(self, error: Exception) -> None:
+        assert self.kormo is not None
+        named = private.disk_error_in(error, self.kormo.output_dir)
+        if named is not None:
+            self._stop(named)
+
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
         if self.kormo is None:
-            return super().train(*args, **kwargs)
+            return super().train(resume_from_checkpoint, *args, **kwargs)
         if self.is_world_process_zero():
             for name in (MARKER, watch.FILE):  # the final model will be written anew
                 (self.kormo.output_dir / name).unlink(missing_ok=True)
         self._ranks = Ranks()
+        # Another rank may have looked into the folder before rank 0 had set a broken checkpoint aside.
+        resume_from_checkpoint = self._ranks.from_main(resume_from_checkpoint)
         preemption = Preemption(self._ranks)
         self.add_callback(preemption)
         self.add_callback(SaveMilestones(self.kormo))
@@ -108,12 +130,15 @@ class RunMixin(Trainer):
         try:
             private.refuse_other_engine(self, self.kormo.zero_stage)
             with private.checkpoints_loaded_by(universal.load):
-                result = super().train(*args, **kwargs)
+                result = super().train(resume_from_checkpoint, *args, **kwargs)
             if preemption.signal and self.state.global_step < self.state.max_steps:
                 preemption.leave(self.kormo.output_dir, self.state.global_step)
             return result
         except KormoError as error:
             self._stop(error)
+        except OSError as error:  # a log or a record that could not be written
+            self._stop_if_full(error)
+            raise
         finally:
             preemption.stop()
 

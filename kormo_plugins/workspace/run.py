@@ -21,7 +21,7 @@ from kormo_plugins.recipe.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import provenance
 from kormo_plugins.shards.format import SHARDS_MANIFEST
-from kormo_plugins.training import cpu_ranks, preempted, private, run_record
+from kormo_plugins.training import preempted, private, run_record
 from kormo_plugins.training.checkpoint import mark_complete, step_of
 from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
 from kormo_plugins.workspace import preference, stage_identity
@@ -115,11 +115,12 @@ def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
     }
 
 
-def prepare(recipe: Recipe, built: Built, main: bool) -> None:
+def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> None:
     """Checks data and folder, sets broken checkpoints aside, writes recipe and record.
 
     Args:
         main: whether this process writes; the others only read the result.
+        world_size: ranks of this job.
     Raises:
         KormoError: damaged data, or a folder that holds another run.
     """
@@ -128,7 +129,7 @@ def prepare(recipe: Recipe, built: Built, main: bool) -> None:
     out = recipe.output_dir
     who = run_identity(recipe, built)
     run_record.check_same_run(out, who, recipe.block.allow_changed)
-    last = resume_point(recipe, cpu_ranks.world_size(), say)
+    last = resume_point(recipe, world_size, say)
     _verify(built)
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)

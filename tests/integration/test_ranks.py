@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +24,7 @@ from safetensors.torch import load_file
 from kormo_plugins.errors import KormoError
 from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.training.checkpoint import checkpoints, fault
+from kormo_plugins.training.checkpoint import checkpoints, fault, step_of
 from kormo_plugins.training.sharded import shards_of
 from kormo_plugins.training.universal import convert
 from kormo_plugins.workspace.build import build_all
@@ -42,7 +45,7 @@ def _recipe(lab: Lab, name: str, stage: int, **change: Any) -> Path:
     (lab.folder / "trace_plugin.py").write_text(TRACE)
     kormo = {"plugins": ["trace_plugin"], "objective": {"name": "traced"}, **QUIET, **change.pop("kormo", {})}
     zero = {"deepspeed": str(CONFIGS / f"zero{stage}.json")} if stage else {}
-    return lab.recipe(name, kormo=kormo, **zero, **change)
+    return lab.recipe(name, kormo=kormo, **{**zero, **change})
 
 
 def _torchrun(lab: Lab, path: Path, ranks: int = 2, **env: str) -> subprocess.Popen[str]:
@@ -82,8 +85,12 @@ def _steps(lab: Lab, name: str) -> int:
     return metrics.read_text().count('"loss"') if metrics.exists() else 0
 
 
+def _logged(lab: Lab, name: str, key: str) -> list[float]:
+    return [line[key] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
+
+
 def _losses(lab: Lab, name: str) -> list[float]:
-    return [line["loss"] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
+    return _logged(lab, name, "loss")
 
 
 def _expected_rows(lab: Lab) -> list[str]:
@@ -119,10 +126,8 @@ def test_zero_3_is_one_rank_and_its_model_is_whole(lab: Lab, trained: Any) -> No
     _check_rows(lab, path, range(STEPS))
     shards = shards_of(lab.out("zero3") / "checkpoint-8")
     assert shards is not None and shards.ranks == 2 and shards.partitioned_weights
-    ours, alone = (load_file(lab.out(name) / "model.safetensors") for name in ("zero3", "base"))
-    assert ours.keys() == alone.keys()
-    for key, value in ours.items():
-        assert value.shape == alone[key].shape and (value - alone[key]).abs().max() < 1e-5, key
+    _same_model(lab, "zero3", "base")
+    ours = load_file(lab.out("zero3") / "model.safetensors")
     assert (lab.out("zero3") / "export" / "model.safetensors").is_file()
     # save_total_limit is 1: of 3, 4, 6 and 8, the rolling 4 is gone, the milestones 3 and 6 are not
     assert [folder.name for folder in checkpoints(lab.out("zero3"))] == ["checkpoint-3", "checkpoint-6", "checkpoint-8"]
@@ -144,43 +149,141 @@ def _plain_and_universal(lab: Lab, checkpoint: Path, model: dict[str, Any]) -> N
     assert "optimizer_state.pt" in str(fault(checkpoint))
 
 
-def test_zero_2_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any) -> None:
-    path = _recipe(lab, "zero2", 2)
+@pytest.mark.parametrize("stage", [2, pytest.param(3, marks=pytest.mark.soak)])
+def test_it_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any, stage: int) -> None:
+    """Killed in a save, as it looks to the next start: the newest folder is half written, the one before it whole."""
+    name = f"zero{stage}-killed"
+    path, out = _recipe(lab, name, stage), lab.out(name)
     run = _torchrun(lab, path)
-    _until(run, lambda: _steps(lab, "zero2") >= 5)
+    _until(run, lambda: _steps(lab, name) >= 5)
     os.kill(_ranks_of(run)[1], signal.SIGKILL)
     assert run.wait(timeout=200) != 0, "the launcher must end when a rank has died"
-    assert not (lab.out("zero2") / "model.safetensors").exists(), "it was not killed in time"
-    assert checkpoints(lab.out("zero2")) and fault(lab.out("zero2") / "checkpoint-4") is None
+    assert not (out / "model.safetensors").exists(), "it was not killed in time"
+    assert checkpoints(out) and fault(out / "checkpoint-4") is None
+    half = out / "checkpoint-7"
+    shutil.copytree(out / "checkpoint-4", half, ignore=shutil.ignore_patterns("complete.json", "*rank_1*"))
     for rank in (0, 1):
         path.with_suffix(f".rows-{rank}").unlink()
     _finish(_torchrun(lab, path), path)
-    assert _losses(lab, "zero2") == pytest.approx(_trained_alone(lab), rel=1e-5)
+    assert "checkpoint-7 is not used: it has no complete.json" in path.with_suffix(".log").read_text()
+    assert (out / "checkpoint-7.incomplete").is_dir() and not half.exists()
+    assert _losses(lab, name) == pytest.approx(_trained_alone(lab), rel=1e-5)
     _check_rows(lab, path, range(4, STEPS))
+    _same_model(lab, name, "base")
+
+
+def _same_model(lab: Lab, one: str, other: str) -> None:
+    """Equal but for rounding: the finished models of two runs, tensor by tensor."""
+    ours, theirs = (load_file(lab.out(name) / "model.safetensors") for name in (one, other))
+    assert ours.keys() == theirs.keys()
+    for key, value in ours.items():
+        assert value.shape == theirs[key].shape and (value - theirs[key]).abs().max() < 1e-5, key
+
+
+def _cut_back(lab: Lab, name: str, step: int) -> None:
+    """The run's folder as if it had been killed after the checkpoint at `step`."""
+    for folder in checkpoints(lab.out(name)):
+        if step_of(folder) > step:
+            shutil.rmtree(folder)
+    for file in ("model.safetensors", "complete.json"):
+        (lab.out(name) / file).unlink()
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_the_number_of_ranks_changes_by_a_universal_checkpoint(lab: Lab, trained: Any, stage: int) -> None:
-    name = f"elastic{stage}"
-    for ranks, until in ((1, 4), (2, 8)):
-        path = _recipe(lab, name, stage, max_steps=until, weight_decay=1.0, save_steps=2)
-        if ranks == 2:
-            done = _torchrun(lab, path, ranks)
-            assert done.wait(timeout=300) != 0
-            assert "kormo checkpoint universal" in path.with_suffix(".log").read_text()
-            newest = lab.out(name) / "checkpoint-4"
-            subprocess.run(["kormo", "checkpoint", "universal", str(newest)], env=lab.environ(), check=True)
-            assert fault(newest) is None
-        for rank in range(ranks):
+def test_the_number_of_ranks_changes_by_universal_checkpoints(lab: Lab, trained: Any, stage: int) -> None:
+    """1 -> 2 -> 1 ranks ends where one rank does that was never stopped: losses, rate, and every weight.
+
+    A strong decay, and a rate that moves: what DeepSpeed would get wrong (one count of steps for all groups, one
+    group's settings for all) shows in the weights.
+    """
+    name, change = f"elastic{stage}", {"weight_decay": 1.0, "lr_scheduler": "cosine", "warmup_steps": 2}
+    path = _recipe(lab, name, stage, save_steps=3, save_total_limit=9, **change)
+    _finish(_torchrun(lab, path, 1), path)
+    shutil.copytree(lab.out(name), lab.out(f"{name}-whole"))
+    for step, before, ranks in ((3, 1, 2), (6, 2, 1)):
+        _cut_back(lab, name, step)
+        path.with_suffix(".log").write_text("")
+        assert _torchrun(lab, path, ranks).wait(timeout=300) != 0
+        assert f"written by {before} rank(s); this job has {ranks}" in path.with_suffix(".log").read_text()
+        newest = lab.out(name) / f"checkpoint-{step}"
+        subprocess.run(["kormo", "checkpoint", "universal", str(newest)], env=lab.environ(), check=True)
+        assert fault(newest) is None
+        for rank in (0, 1):
             path.with_suffix(f".rows-{rank}").unlink(missing_ok=True)
         _finish(_torchrun(lab, path, ranks), path)
-    _check_rows(lab, path, range(4, 8))
-    alone = lab.train(f"{name}-alone", change={"weight_decay": 1.0, "kormo": QUIET})
+        _check_rows(lab, path, range(step, STEPS), ranks)
+        for key in ("loss", "learning_rate", "grad_norm"):
+            assert _logged(lab, name, key) == pytest.approx(_logged(lab, f"{name}-whole", key), rel=1e-5), key
+        _same_model(lab, name, f"{name}-whole")
+    alone = lab.train(f"{name}-alone", change={**change, "kormo": QUIET})
     assert alone.returncode == 0, alone.stderr[-3000:]
     assert _losses(lab, name) == pytest.approx(_losses(lab, f"{name}-alone"), rel=1e-5)
-    ours, other = (load_file(lab.out(one) / "model.safetensors") for one in (name, f"{name}-alone"))
-    assert all((value - other[key]).abs().max() < 1e-5 for key, value in ours.items())
+    _same_model(lab, name, f"{name}-alone")
+
+
+WRITES = """
+import functools, os
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+def told(kind, original):
+    @functools.wraps(original)
+    def save_pretrained(self, folder, *args, **kwargs):
+        with open(os.environ["KORMO_WRITES"] + "-" + os.environ.get("RANK", "none"), "a") as file:
+            print(kind, folder, file=file)
+        return original(self, folder, *args, **kwargs)
+    return save_pretrained
+
+for kind in (PreTrainedModel, PreTrainedTokenizerBase):
+    kind.save_pretrained = told(kind.__name__, kind.save_pretrained)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_two_nodes_have_one_writer(lab: Lab, trained: Any, stage: int) -> None:
+    """A launcher for each node, as the README says; to Axolotl the first rank of every node is the one that saves."""
+    (lab.folder / "writes_plugin.py").write_text(WRITES)
+    name = f"nodes{stage}"
+    path = _recipe(lab, name, stage, kormo={"plugins": ["trace_plugin", "writes_plugin"]})
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        endpoint = f"--rdzv_endpoint=127.0.0.1:{s.getsockname()[1]}"
+    log = path.with_suffix(".log").open("a")
+    nodes = [
+        subprocess.Popen(
+            ["axolotl", "train", str(path), "--launcher", "torchrun", "--", "--nnodes=2", "--nproc_per_node=1",
+             "--rdzv_backend=c10d", endpoint, "--local_addr=127.0.0.1"],
+            cwd=lab.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            env=lab.environ(OMP_NUM_THREADS="1", KORMO_ROWS=str(path.with_suffix(".rows")),
+                            KORMO_WRITES=str(lab.folder / f"{name}.writes")),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [node.wait(timeout=400) for node in nodes] == [0, 0], path.with_suffix(".log").read_text()[-4000:]
+    _check_rows(lab, path, range(STEPS))
+    assert _losses(lab, name) == pytest.approx(_trained_alone(lab), rel=1e-5)
+    _same_model(lab, name, "base")
+    assert {file.name for file in lab.folder.glob(f"{name}.writes-*")} == {f"{name}.writes-0"}
+    assert f"PreTrainedModel {lab.out(name)}\n" in (lab.folder / f"{name}.writes-0").read_text()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", [2, 3])
+def test_offloading_is_the_same_run(lab: Lab, trained: Any, stage: int) -> None:
+    """DeepSpeed compiles its CPU Adam here, as on a GPU's host; then killed, and gone on from the checkpoint."""
+    if shutil.which("g++") is None:
+        pytest.skip("DeepSpeed's CPU Adam is compiled by g++, and there is none")
+    name = f"zero{stage}-offload"
+    path = _recipe(lab, name, stage, deepspeed=str(CONFIGS / f"zero{stage}_offload.json"))
+    extensions = {"TORCH_EXTENSIONS_DIR": str(lab.folder / "extensions")}
+    _finish(_torchrun(lab, path, **extensions), path)
+    _check_rows(lab, path, range(STEPS))
+    _cut_back(lab, name, 4)
+    _finish(_torchrun(lab, path, **extensions), path)
+    assert '{"event": "resume", "step": 4' in (lab.out(name) / "metrics.jsonl").read_text()
+    assert _losses(lab, name) == pytest.approx(_trained_alone(lab), rel=1e-5)
+    _same_model(lab, name, "base")
 
 
 @pytest.mark.soak
@@ -200,6 +303,48 @@ def test_a_signal_to_one_rank_of_a_real_run(lab: Lab, trained: Any, stage: int) 
     _finish(_torchrun(lab, path), path)
     assert not (out / "preempted.json").exists()
     assert _losses(lab, f"signalled{stage}") == pytest.approx(_losses(lab, f"unsignalled{stage}"), rel=1e-6)
+
+
+CLUSTER = {
+    "sbatch": """
+        export SLURM_JOB_ID=4242 SLURM_JOB_NODELIST=node0 SLURM_NNODES=1 SLURM_GPUS_ON_NODE=2
+        while echo started >> "$CLUSTER/starts"; do
+            bash "$@" || exit
+            mv "$CLUSTER/requeue" "$CLUSTER/requeued" || exit 0
+        done
+    """,
+    "scontrol": 'if [[ $1 == show ]]; then echo 127.0.0.1; else echo "$@" > "$CLUSTER/requeue"; fi',
+    "srun": 'shift; exec "$@"',
+}
+
+
+@pytest.mark.soak
+def test_a_slurm_job_is_requeued_and_ends_as_if_nothing_had_been(lab: Lab, trained: Any) -> None:
+    """The shipped script, its real training on two ranks, and a stand-in for Slurm that starts a requeued job again."""
+    path, whole = (_recipe(lab, name, 2, max_steps=40, save_steps=100) for name in ("slurm", "no-slurm"))
+    _finish(_torchrun(lab, whole), whole)
+    cluster = lab.folder / "cluster"
+    cluster.mkdir()
+    for name, body in CLUSTER.items():
+        (cluster / name).write_text(f"#!/usr/bin/env bash\n{textwrap.dedent(body)}\n")
+        (cluster / name).chmod(0o755)
+    environment = lab.environ(
+        OMP_NUM_THREADS="1", CLUSTER=str(cluster), KORMO_ROWS=str(path.with_suffix(".rows"))
+    )  # fmt: skip
+    environment["PATH"] = f"{cluster}:{environment['PATH']}"
+    job = subprocess.Popen(
+        ["sbatch", str(CONFIGS.parent / "slurm/train.sbatch"), str(path)], cwd=lab.folder, env=environment,
+        stdout=path.with_suffix(".log").open("w"), stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    _until(job, lambda: _steps(lab, "slurm") >= 3)
+    step = subprocess.run(["pgrep", "-f", "-s", str(job.pid), "train_here"], capture_output=True, text=True)
+    os.kill(int(step.stdout.split()[0]), signal.SIGUSR1)  # as Slurm does: the step's first process
+    assert job.wait(timeout=400) == 0, path.with_suffix(".log").read_text()[-4000:]
+    assert (cluster / "starts").read_text() == "started\nstarted\n"
+    assert (cluster / "requeued").read_text() == "requeue 4242\n"
+    assert (lab.out("slurm") / "metrics.jsonl").read_text().count('"event": "resume"') == 1
+    assert _losses(lab, "slurm") == pytest.approx(_losses(lab, "no-slurm"), rel=1e-6)
+    _same_model(lab, "slurm", "no-slurm")
 
 
 @pytest.mark.soak

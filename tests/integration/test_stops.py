@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +39,28 @@ def harmed(model, inputs, num_items_in_batch, params):
 def kormo_objectives():
     yield Component("harmed", load=harmed, summary="goes wrong")
 '''
+CONFIGS = Path(__file__).parents[2] / "recipes/deepspeed"
 NO_END: dict[str, Any] = {"export": False, "samples": {"prompts": []}}
 
 
-def harmed(lab: Lab, name: str) -> Path:
+def harmed(lab: Lab, name: str, **change: Any) -> Path:
     """A recipe whose loss goes wrong in its `KORMO_HARM`th micro-batch of 4 rows (8 a step)."""
     (lab.folder / "harm_plugin.py").write_text(HARM)
     kormo = {**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}}
-    return lab.recipe(name, kormo=kormo, use_tensorboard=True)
+    return lab.recipe(name, kormo=kormo, **change)
 
 
 @pytest.fixture(scope="module")
 def nan(lab: Lab, trained: Any) -> Any:
     """A run whose sixth step has a NaN."""
-    return lab.axolotl("train", str(harmed(lab, "nan")), "--launcher", "python", KORMO_HARM="12")
+    path = harmed(
+        lab, "nan", use_tensorboard=True, use_wandb=True, wandb_mode="offline", wandb_project="ours", use_trackio=True,
+        trackio_project_name="ours",
+    )  # fmt: skip
+    return lab.axolotl(
+        "train", str(path), "--launcher", "python", KORMO_HARM="12", WANDB_DIR=str(lab.folder),
+        TRACKIO_DIR=str(lab.folder / "trackio"),
+    )  # fmt: skip
 
 
 def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
@@ -80,14 +90,33 @@ def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
 
 
-def test_a_tracker_sees_what_the_file_has(lab: Lab, nan: Any) -> None:
+def _tensorboard(lab: Lab) -> dict[str, float]:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     folders = {str(path.parent) for path in lab.out("nan").rglob("events.out.tfevents.*")}
     assert len(folders) == 1
     events = reader.EventAccumulator(folders.pop()).Reload()
+    return {key: events.Scalars(key)[-1].value for key in events.Tags()["scalars"]}
+
+
+def _wandb(lab: Lab) -> dict[str, float]:
+    pytest.importorskip("wandb")
+    (summary,) = lab.folder.glob("wandb/offline-run-*/files/wandb-summary.json")
+    return dict(json.loads(summary.read_text()))
+
+
+def _trackio(lab: Lab) -> dict[str, float]:
+    pytest.importorskip("trackio")
+    with sqlite3.connect(lab.folder / "trackio" / "ours.db") as database:
+        rows = database.execute("SELECT metrics FROM metrics ORDER BY id").fetchall()
+    return dict(json.loads(rows[-1][0]))
+
+
+@pytest.mark.parametrize("tracker", [_tensorboard, _wandb, _trackio])
+def test_a_tracker_sees_what_the_file_has(lab: Lab, nan: Any, tracker: Callable[[Lab], dict[str, float]]) -> None:
+    seen = tracker(lab)
     line = next(line for line in read_metrics(lab.out("nan") / "metrics.jsonl") if line["step"] == 5)
     for key in ("loss", "grad_norm", "loss/source/korean", "loss/language/en", "tokens", "sample", "tokens_per_second"):
-        assert events.Scalars(f"train/{key}")[-1].value == pytest.approx(line[key], rel=1e-6), key
+        assert seen[f"train/{key}"] == pytest.approx(line[key], rel=1e-6), key
 
 
 def test_a_log_of_a_run_is_lines(lab: Lab, trained: Any) -> None:
@@ -101,26 +130,31 @@ def test_a_log_of_a_run_is_lines(lab: Lab, trained: Any) -> None:
 
 
 @pytest.mark.soak
-def test_a_nan_on_one_of_two_ranks_ends_both(lab: Lab, trained: Any, nan: Any) -> None:
-    path = harmed(lab, "nan2")
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_a_nan_on_one_of_two_ranks_ends_both(lab: Lab, trained: Any, nan: Any, stage: int) -> None:
+    name = f"nan-ranks{stage}"
+    zero = {"deepspeed": str(CONFIGS / f"zero{stage}.json")} if stage else {}
     done = lab.axolotl(
-        "train", str(path), "--launcher", "torchrun", "--", "--nproc_per_node=2", "--rdzv_backend=c10d",
-        "--rdzv_endpoint=127.0.0.1:0", KORMO_HARM="6", KORMO_HARMED="1", OMP_NUM_THREADS="1",
+        "train", str(harmed(lab, name, **zero)), "--launcher", "torchrun", "--", "--nproc_per_node=2",
+        "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", KORMO_HARM="6", KORMO_HARMED="1", OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert done.returncode != 0
     assert done.stderr.count("step 6 of 8\n  found:  loss nan") == 1, done.stderr[-3000:]
-    assert [folder.name for folder in checkpoints(lab.out("nan2"))] == ["checkpoint-4"]
+    assert [folder.name for folder in checkpoints(lab.out(name))] == ["checkpoint-4"]
     one = read_metrics(lab.out("base") / "metrics.jsonl")[:5]
-    two = [line for line in read_metrics(lab.out("nan2") / "metrics.jsonl") if "loss" in line]
+    two = [line for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
     keys = [key for key in one[0] if key.startswith(("loss", "predicted", "batch_loss", "tokens"))]
     keys.remove("tokens_per_second")
     for ours, theirs in zip(one, two, strict=True):
         assert [theirs[key] for key in keys] == pytest.approx([ours[key] for key in keys], rel=1e-5)
-    rows = [
-        {sample["index"]: sample["loss"] for sample in report["batch"]["samples"]}
-        for report in (json.loads((lab.out(name) / "stopped.json").read_text()) for name in ("nan", "nan2"))
-    ]
-    assert rows[0] == pytest.approx(rows[1], rel=1e-4)
+    reports = [json.loads((lab.out(run) / "stopped.json").read_text()) for run in ("nan", name)]
+    alone, ranks = ({sample["index"]: sample for sample in report["batch"]["samples"]} for report in reports)
+    assert {i: s["documents"] for i, s in alone.items()} == {i: s["documents"] for i, s in ranks.items()}
+    if stage:  # the update is made already, and no weights are left that could tell one row from another
+        assert not any("loss" in sample for sample in ranks.values()) and "of the highest loss" not in done.stderr
+    else:
+        losses = [{i: sample["loss"] for i, sample in samples.items()} for samples in (alone, ranks)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 SHIM = """

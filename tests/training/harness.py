@@ -116,12 +116,15 @@ class Signal:
 def run(spec: dict[str, Any]) -> dict[str, Any]:
     """Trains by `spec` and returns losses, gradient norms and the samples of this rank.
 
-    Besides the arguments of `trainer`: `resume`, a checkpoint; `signal`, the arguments of `Signal`.
+    Besides the arguments of `trainer`: `resume`, a checkpoint, or what each rank takes for the last one; `signal`, the
+    arguments of `Signal`.
     """
     from kormo_plugins.training import cpu_ranks
 
     spec = dict(spec)
     resume, sent = spec.pop("resume", None), spec.pop("signal", None)
+    if isinstance(resume, list):
+        resume = resume[int(os.environ["RANK"])]
     cpu_ranks.prepare(deepspeed="deepspeed" in spec)
     made = trainer(**spec)
     if sent:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoint import (
@@ -20,6 +24,7 @@ from kormo_plugins.training.checkpoint import (
     set_aside_incomplete,
     write_marker,
 )
+from kormo_plugins.training.metrics import MetricsFile
 from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.saving import _refuse_missing_ranks
 
@@ -58,6 +63,20 @@ def test_the_newest_broken_one_is_set_aside_and_the_one_before_used(tmp_path: Pa
     assert checkpoints(tmp_path) == [sound]
     assert (tmp_path / "checkpoint-10.incomplete").is_dir()
     assert len(said) == 1 and "checkpoint-10" in said[0]
+
+
+def test_what_was_set_aside_is_no_checkpoint_to_axolotl_either(tmp_path: Path) -> None:
+    """Killed again and again in the first save: there is nothing to go on from, whatever the folders are called."""
+    from axolotl.utils.dict import DictDefault
+    from axolotl.utils.train import determine_last_checkpoint
+
+    for _ in range(3):
+        (tmp_path / "checkpoint-8").mkdir()
+        assert set_aside_incomplete(tmp_path, lambda line: None) is None
+    assert len(list(tmp_path.glob("checkpoint-8.incomplete*"))) == 3
+    cfg = DictDefault({"output_dir": str(tmp_path), "auto_resume_from_checkpoints": True})
+    assert determine_last_checkpoint(cfg) is None
+    assert determine_last_checkpoint(cfg, update=False) is None
 
 
 def test_nothing_whole_means_a_fresh_start(tmp_path: Path) -> None:
@@ -111,6 +130,65 @@ def test_a_full_disk_while_saving_is_named_and_the_last_whole_one_is_kept(tmp_pa
         made.train()
     assert "no space left" in error.value.what
     assert set_aside_incomplete(tmp_path, lambda line: None) == tmp_path / "checkpoint-2"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A real file system of so many kilobytes (needs the right to mount one)."""
+    mounted: list[Path] = []
+
+    def mount(kilobytes: int) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]).returncode:
+            pytest.skip("no right to mount a small file system")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a file that failed may still be open
+
+
+def test_wherever_the_disk_becomes_full_it_is_named_and_nothing_whole_is_lost(
+    tmp_path: Path, small_disk: Callable[[int], Path]
+) -> None:
+    """Weights, optimizer, schedule, random state, configs, the marker: each is once what does not fit any more."""
+    trainer(4, 2, steps=2, out=str(tmp_path), save_strategy="steps", save_steps=2).train()
+    files = list((tmp_path / "checkpoint-2").iterdir())
+    one = sum(-(-path.stat().st_size // 4096) * 4 for path in files)  # in whole pages
+    for more in range(4, one, 40):
+        out = small_disk(one + more)
+        made = trainer(4, 2, steps=4, out=str(out), save_strategy="steps", save_steps=2)
+        with pytest.raises(KormoError, match="no space left"):
+            made.train()
+        assert set_aside_incomplete(out, lambda line: None) == out / "checkpoint-2", more
+
+
+def test_a_full_disk_at_the_end_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Axolotl saves the finished model when the trainer has returned; safetensors has an error of its own."""
+    made = trainer(4, 2, steps=2, out=str(tmp_path))
+    made.train()
+    told = "Error while serializing: I/O error: No space left on device (os error 28)"
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise SafetensorError(told)
+
+    monkeypatch.setattr("transformers.modeling_utils.safe_save_file", full)
+    with pytest.raises(KormoError, match="no space left"):
+        made.model.save_pretrained(tmp_path)
+    with pytest.raises(SafetensorError, match="something else"):
+        told = "something else"
+        made.model.save_pretrained(tmp_path)
+
+
+def test_a_full_disk_in_a_log_is_named(tmp_path: Path) -> None:
+    log = MetricsFile(tmp_path)
+    log.path.symlink_to("/dev/full")
+    made = trainer(4, 2, steps=2, out=str(tmp_path))
+    made.add_callback(log)
+    with pytest.raises(KormoError, match="no space left"):
+        made.train()
 
 
 def test_rotation_spares_milestones_and_the_best(tmp_path: Path) -> None:

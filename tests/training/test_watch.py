@@ -16,6 +16,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoint import fault
 from kormo_plugins.training.objective import next_token
 from kormo_plugins.training.settings import Spike, StopOn
+from kormo_plugins.training.suspects import row_means
 from kormo_plugins.training.watch import Watch, with_losses
 
 from .harness import trainer
@@ -113,6 +114,17 @@ def test_rows_without_a_loss_stay_in_their_order() -> None:
     assert with_losses(batch, None) == batch
     ranked = with_losses(batch, [3.0, math.nan, 5.0, 1.0, 2.0, math.inf, 0.5, 4.0])["samples"]
     assert [sample["index"] - 24 for sample in ranked] == [1, 5, 2, 7, 0, 4, 3, 6]
+
+
+def test_weights_that_are_no_numbers_tell_no_row_from_another(tmp_path: Path) -> None:
+    """DeepSpeed has made the update when a NaN is seen; the rows are then named without an order."""
+    made = watched(tmp_path, lambda loss, step: loss)
+    batches = [made.data_collator([made.train_dataset[i] for i in range(4)])]
+    found = row_means(made, made.meter.losses, batches)
+    assert found == pytest.approx([alone(made, i) for i in range(4)], rel=1e-5)
+    with torch.no_grad():
+        made.model.lm_head.weight.fill_(math.nan)
+    assert row_means(made, made.meter.losses, batches) is None
 
 
 def judged(losses: list[float], **spike: Any) -> list[int]:
