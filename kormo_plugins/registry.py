@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -164,7 +164,7 @@ class Registry:
         Raises:
             KormoError: there is none; the message lists those that exist and the nearest.
         """
-        entry = self._entries.get((kind, name))
+        entry = self._entries.get((kind, name)) if isinstance(name, str) else None
         if entry is None:
             names = self.names(kind)
             blocked = ", ".join(entry.module for entry in self.blocked)
@@ -173,7 +173,7 @@ class Registry:
                 where or f"the {kind} {name!r}",
                 f"the name {name!r}",
                 f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}{hidden}",
-                closest(name, names) or "install the plugin that provides it, or name its module in kormo.plugins",
+                closest(str(name), names) or "install the plugin that provides it, or name its module in kormo.plugins",
             )
         return entry.component
 
@@ -205,7 +205,7 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     from pydantic import ValidationError
 
     try:
-        return model.model_validate(values)
+        made = model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -220,6 +220,24 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
         if first["type"] == "missing":
             raise KormoError(full, "nothing", "a value is required", f"set {key}") from None
         raise KormoError(full, repr(first["input"]), first["msg"], "give a value of that kind") from None
+    for key in _truths_as_numbers(values, made):
+        raise KormoError(f"{where}.{key}", "a truth value (true, false, yes, no, on, off)",
+                         "a number belongs here, and it would be taken for 1 or 0", "give a number")  # fmt: skip
+    return made
+
+
+def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
+    """Keys with a truth value of which pydantic has made a number."""
+    if isinstance(given, bool):
+        if isinstance(made, (int, float)) and not isinstance(made, bool):
+            yield key
+    elif isinstance(given, Mapping):
+        inside = made if isinstance(made, Mapping) else getattr(made, "__dict__", {})
+        for name in given.keys() & inside.keys():
+            yield from _truths_as_numbers(given[name], inside[name], f"{key}.{name}" if key else str(name))
+    elif isinstance(given, (list, tuple)) and isinstance(made, (list, tuple)) and len(given) == len(made):
+        for place, (one, other) in enumerate(zip(given, made, strict=True)):
+            yield from _truths_as_numbers(one, other, f"{key}[{place}]")
 
 
 def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
