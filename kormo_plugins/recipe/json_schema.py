@@ -17,7 +17,7 @@ from typing import Any
 from kormo_plugins.recipe.axolotl_schema import EVERY, axolotl_keys
 from kormo_plugins.recipe.json_types import Schema, object_schema
 from kormo_plugins.recipe.schema import KormoBlock
-from kormo_plugins.registry import Registry, resolve
+from kormo_plugins.registry import Registry
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = ("recipe", "data", "tokenizer")
@@ -184,7 +184,7 @@ def _parameters(kind: str, name: str, components: Registry, definitions: dict[st
     component = components.get(kind, name)
     properties: dict[str, Schema] = {}
     if component.params is not None:
-        properties = _of_model(resolve(component.params, f"{kind} {name}"), key, definitions)
+        properties = _of_model(components.model(kind, name), key, definitions)
     about = component.summary + (f" (source: {component.source})" if component.source else "")
     definitions[key] = {
         "title": name, "description": about, "type": "object",
