@@ -18,8 +18,8 @@ from kormo_plugins.reporting.run import read_run
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 HOW = (
     "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
-    "Holm's correction for several variants. Each measure is a test of its own: of many, some come out small by chance. "
-    "A large p does not show that there is no effect."
+    "Holm's correction for several variants. Each measure is a test of its own: of many, some come out small by "
+    "chance. A large p does not show that there is no effect."
 )
 
 
