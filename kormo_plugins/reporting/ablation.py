@@ -56,7 +56,8 @@ def _measure(record: Mapping[str, Any], name: str, index: int) -> str:
         ))  # fmt: skip
     head = ("variant", "mean", "sd", "seeds", "difference", "95% interval", "p", "p (Holm)")
     figures = _dots(record, name, f"d{index}") + _curves(record, name, f"l{index}")
-    return f'<p class=soft>{better} is better</p>{table(head, rows, "-nnnnnnn")}<div class=plots style="margin-top:.8em">{figures}</div>'
+    plots = f'<div class=plots style="margin-top:.8em">{figures}</div>'
+    return f"<p class=soft>{better} is better</p>{table(head, rows, '-nnnnnnn')}{plots}"
 
 
 def _dots(record: Mapping[str, Any], name: str, key: str) -> str:

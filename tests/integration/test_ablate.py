@@ -90,12 +90,10 @@ def test_cells_by_a_launcher_and_a_cell_that_fails(lab: Lab) -> None:
     started = ablate(
         lab, "launched_rates", question="Is it launched?", base="launched.yml", seeds=[7], launcher="torchrun",
         launcher_args=["--nproc_per_node=1", "--master_port=0"], measure={"loss": {"metric": "loss"}},
-        variants={"plain": {}, "broken": {"kormo.architecture.num_attention_heads": 8, "kormo.stop_on.nan": True,
-                                          "learning_rate": 1e30}},
+        variants={"plain": {}, "broken": {"learning_rate": 1e30}},
     )  # fmt: skip
     told, error = started.communicate(timeout=600)
     found = json.loads(told)
     assert started.returncode == 1, error[-3000:]
     assert [cell["state"] for cell in found["cells"]] == ["trained", "failed"]
     assert "exit status" in found["cells"][1]["reason"] and found["table"]["loss"]["plain"]["n"] == 1
-    assert "torchrun" in (lab.folder / found["cells"][0]["folder"] / "log.txt").read_text() or error
