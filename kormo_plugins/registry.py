@@ -209,7 +209,12 @@ class Registry:
                 where or f"the {kind} {name!r}",
                 f"the name {name!r}",
                 f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}{hidden}",
-                closest(str(name), names) or "install the plugin that provides it, or name its module in kormo.plugins",
+                closest(str(name), names)
+                or (
+                    "unset KORMO_PLUGINS"
+                    if blocked
+                    else "install the plugin that provides it, or name its module in kormo.plugins"
+                ),
             )
         return entry.component
 
