@@ -58,8 +58,9 @@ def kormo_architectures() -> Iterable[Component]:
 
 @hookspec
 def kormo_tokenizers() -> Iterable[Component]:
-    """Tokenizer trainers. Loads to `train(texts: Callable[[], Iterator[str]], params, out: Path) -> None`,
-    which writes a folder that `AutoTokenizer.from_pretrained` opens. `texts` may be called several times."""
+    """Tokenizer trainers. Loads to `train(texts: Callable[[], Iterator[Document]], params, out: Path)`, which
+    writes a folder that `AutoTokenizer.from_pretrained` opens: a byte-level BPE in which <|BOS|>, <|EOS|>, <|PAD|>,
+    <|BOT|> and <|EOT|> are tokens. `texts` may be called several times. May return statistics for the manifest."""
 
 
 @hookspec

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import typing
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -22,9 +22,12 @@ import pluggy
 from kormo_plugins import hookspecs
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import KINDS, Component
+from kormo_plugins.parameters import checked as checked
 from kormo_plugins.plugin_switches import OFF, blocked_names, is_blocked, traced
 
 ENTRY_POINT_GROUP = "kormo_plugins"
+MARKED = f"{hookspecs.PROJECT}_impl"
+"""What `@hookimpl` sets on a function."""
 BUILT_IN = tuple(
     f"kormo_plugins.{room}.plugin"
     for room in (
@@ -123,22 +126,55 @@ class Registry:
             self.manager.register(module, name)
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
+            told = " ".join(str(error).split())
+            wrong = re.search(r"unknown hook '(\w+)'", told)
+            near = closest(wrong[1], KINDS.values()) + " " if wrong else ""
             raise KormoError(
-                f"plugin {name} ({distribution} {version})",
-                " ".join(str(error).split()),
+                self._named(name), told,
                 "a hook implementation must have the name and the arguments of kormo_plugins/hookspecs.py",
-                "correct the function, or remove the plugin; `kormo plugins list` shows what is installed",
-            ) from error
+                f"{near}Correct the function (`KORMO_PLUGINS=off kormo plugins hooks` shows the contract), or "
+                f"{self._without(name)}",
+            ) from error  # fmt: skip
+        for hook in KINDS.values():
+            if callable(getattr(module, hook, None)) and not hasattr(getattr(module, hook), MARKED):
+                raise KormoError(self._named(name), f"the function {hook} without @hookimpl",
+                                 "it would not be called, and what it gives would be missing in silence",
+                                 "write `@hookimpl` above it (from kormo_plugins import hookimpl)")  # fmt: skip
+
+    def _named(self, module: str) -> str:
+        distribution, version, _ = self._from[module]
+        return f"plugin {module} ({distribution} {version})"
+
+    def _without(self, module: str) -> str:
+        """How to go on without a plugin."""
+        distribution, _, origin = self._from[module]
+        if origin == "entry point":
+            return f"uninstall {distribution}, or set KORMO_PLUGINS={distribution}, which blocks it"
+        return "remove it from kormo.plugins"
 
     def _collect(self) -> None:
         for kind, hook in KINDS.items():
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-                with traced(f"{hook}() of {implementation.plugin_name}"):
-                    components = list(implementation.function() or ())
+                module = implementation.plugin_name
+                try:
+                    with traced(f"{hook}() of {module}"):
+                        components = list(implementation.function() or ())
+                except Exception as error:  # a plugin may fail in any way; a run without it would be another run
+                    raise KormoError(
+                        self._named(module), f"{hook}() ends with {type(error).__name__}: {error}",
+                        "a hook yields its components, or returns a list of them; what it has to give is not known",
+                        f"correct it, or {self._without(module)}",
+                    ) from error  # fmt: skip
                 for component in components:
-                    self._claim(kind, component, implementation.plugin_name)
+                    self._claim(kind, component, module)
 
-    def _claim(self, kind: str, component: Component, module: str) -> None:
+    def _claim(self, kind: str, component: Any, module: str) -> None:
+        if not isinstance(component, Component) or not re.fullmatch(r"\w[\w.-]*", str(component.name)):
+            raise KormoError(
+                self._named(module), f"{KINDS[kind]}() yields {component!r}"[:160],
+                "it yields `Component`s, whose names are words: a recipe says `name: my_step`",
+                f"correct it, or {self._without(module)}",
+            )  # fmt: skip
         distribution, version, origin = self._from[module]
         entry = Entry(kind, component, module, distribution, version, origin)
         other = self._entries.setdefault((kind, component.name), entry)
@@ -147,7 +183,7 @@ class Registry:
                 f"plugins {other.distribution} ({other.module}) and {distribution} ({module})",
                 f"both provide the {kind} {component.name!r}",
                 "a recipe could not say which of the two it means",
-                f"uninstall one of them, or rename the component in {module}",
+                f"rename the component in {module}, or {self._without(module)}",
             )
 
     def entries(self) -> list[Entry]:
@@ -164,7 +200,7 @@ class Registry:
         Raises:
             KormoError: there is none; the message lists those that exist and the nearest.
         """
-        entry = self._entries.get((kind, name))
+        entry = self._entries.get((kind, name)) if isinstance(name, str) else None
         if entry is None:
             names = self.names(kind)
             blocked = ", ".join(entry.module for entry in self.blocked)
@@ -173,7 +209,12 @@ class Registry:
                 where or f"the {kind} {name!r}",
                 f"the name {name!r}",
                 f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}{hidden}",
-                closest(name, names) or "install the plugin that provides it, or name its module in kormo.plugins",
+                closest(str(name), names)
+                or (
+                    "unset KORMO_PLUGINS"
+                    if blocked
+                    else "install the plugin that provides it, or name its module in kormo.plugins"
+                ),
             )
         return entry.component
 
@@ -197,45 +238,25 @@ class Registry:
                 raise KormoError(where, f"the keys {', '.join(sorted(values))}", f"the {kind} {name!r} takes none",
                                  "remove them")  # fmt: skip
             return None
-        return checked(resolve(component.params, f"{kind} {name}"), values, where)
+        return checked(self.model(kind, name), values, where)
 
+    def model(self, kind: str, name: str) -> Any:
+        """The pydantic model of a component's parameters; None if it takes none.
 
-def checked(model: Any, values: dict[str, Any], where: str) -> Any:
-    """`values` as an instance of the pydantic `model`, its first fault told as a KormoError."""
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        full = f"{where}.{key}" if key else where
-        if first["type"] == "extra_forbidden":
-            *way, name = (str(part) for part in first["loc"])
-            known = _fields_at(model, way)
+        Raises:
+            KormoError: there is no such component, or its `params` is no pydantic model.
+        """
+        component = self.get(kind, name)
+        if component.params is None:
+            return None
+        found = resolve(component.params, f"{kind} {name}")
+        if not hasattr(found, "model_fields"):
             raise KormoError(
-                full, f"the key {name!r}", "it is not known here",
-                closest(name, known, f"The known keys are: {', '.join(known)}"),
-            ) from None  # fmt: skip
-        if first["type"] == "missing":
-            raise KormoError(full, "nothing", "a value is required", f"set {key}") from None
-        raise KormoError(full, repr(first["input"]), first["msg"], "give a value of that kind") from None
-
-
-def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
-    """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
-    for name in way:
-        if name in model.model_fields:
-            model = next(_models(model.model_fields[name].annotation), model)
-    return list(model.model_fields)
-
-
-def _models(hint: Any) -> Iterator[Any]:
-    """The pydantic models inside a type hint."""
-    if hasattr(hint, "model_fields"):
-        yield hint
-    for argument in typing.get_args(hint):
-        yield from _models(argument)
+                self._named(self._entries[kind, name].module), f"params={component.params!r} of the {kind} {name!r}",
+                "it is no pydantic model, so a recipe's keys could be neither checked nor shown",
+                "derive it from pydantic.BaseModel",
+            )  # fmt: skip
+        return found
 
 
 def resolve(target: Any, what: str) -> Any:
@@ -277,12 +298,12 @@ def _check_version(point: importlib.metadata.EntryPoint, distribution: str, vers
 def _import(module: str, who: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
+    except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
         raise KormoError(
             f"plugin {module} (named by {who})",
             f"{type(error).__name__}: {error}",
             "it cannot be imported, and a run without it would not be the run that was asked for",
-            "install what it needs, or remove it from where it is named",
+            "install what it needs, or remove it from where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
         ) from error
 
 

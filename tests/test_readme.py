@@ -1,12 +1,21 @@
-"""README and CONTRIBUTING tell the truth: paths exist, snippets run, every command parses, and what is cheap is run."""
+"""README and CONTRIBUTING tell the truth: paths exist, snippets run, every command parses, and what is cheap is run.
+
+Every block of every kind has its test: `python` is executed, `yaml` is validated as what it is, `bash` is parsed by the
+command that it calls, with its recipes checked, and run where that takes a second. Commands that need a built corpus or
+a trained model are run, in order and as they stand, by `integration/test_readme_commands.py`.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -15,15 +24,14 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.documents import Document, Reject
-from kormo_plugins.recipe.resolve import resolve
 from kormo_plugins.registry import Registry
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-EVERY = "\n".join(
-    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ko.md", "CONTRIBUTING.md")
-)
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", EVERY, re.S)
+PAGES = ("README.md", "README.ko.md", "CONTRIBUTING.md")
+EVERY = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in PAGES)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", EVERY, re.S | re.M)
+YAML = [block for kind, block in BLOCKS if kind == "yaml"]
+PROGRAMS = ("kormo", "axolotl", "pytest", "python", "pip", "ruff", "mypy", "npm")
 
 
 def commands() -> list[str]:
@@ -32,30 +40,59 @@ def commands() -> list[str]:
     for block in (block for kind, block in BLOCKS if kind == "bash"):
         joined = re.sub(r"\\\n\s*", " ", block)
         for line in joined.splitlines():
-            lines += [part.strip() for part in re.sub(r"\s#.*", "", line).split("&&") if part.strip()]
-    return [line for line in lines if not line.startswith("#")]
+            lines += [part.strip() for part in re.sub(r"(^|\s)#.*", "", line).split("&&") if part.strip()]
+    return list(dict.fromkeys(lines))
+
+
+def mentioned() -> list[str]:
+    """Commands inside sentences and tables, with at least one word behind the program; one with `…` is a pattern."""
+    found = re.findall(rf"`((?:{'|'.join(PROGRAMS)})\s[^`]*)`", re.sub(r"```.*?```", "", EVERY, flags=re.S))
+    return sorted({" ".join(line.split()) for line in found if "…" not in line})
 
 
 COMMANDS = commands()
-CHEAP = ("kormo recipe validate", "kormo recipe diff", "kormo recipe plan", "kormo plugins list", "kormo plugins show",
-         "kormo plugins hooks")  # fmt: skip
+CHEAP = ("kormo recipe validate", "kormo recipe diff", "kormo recipe plan", "kormo plugins ")
 """Commands that need nothing built and take a second; they are run as they stand."""
+DRY = ("kormo train", "kormo ablate", "kormo run")
+"""Those that are run with `--dry-run`."""
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipes in a folder of their own, made the current one, and one document of the user's."""
+    for name in ("recipes", "datasets_recipes"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "text.jsonl").write_text('{"text": "서울은 대한민국의 수도이다."}\n', encoding="utf-8")
+    monkeypatch.setenv("KORMO_DATA", str(tmp_path / "mine"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_every_path_exists() -> None:
-    paths = set(re.findall(r"\b(?:recipes|datasets_recipes|kormo_plugins|tests)/[\w./*-]+\w", TEXT))
-    assert len(paths) > 5
+    paths = set(re.findall(r"\b(?:recipes|datasets_recipes|kormo_plugins|tests)/[\w./*-]+\w", EVERY))
+    assert len(paths) > 30
     for path in paths:
         assert list(ROOT.glob(path)) or (ROOT / path).exists(), path
 
 
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"bash", "yaml", "python", ""}
+    assert EVERY.count("```") == 2 * len(BLOCKS)
+    shell = [block for kind, block in BLOCKS if not kind and re.search(rf"^(?:{'|'.join(PROGRAMS)}) ", block, re.M)]
+    assert not shell, "commands in a block that does not say bash"
+
+
 def test_the_plugin_in_20_lines_is_one() -> None:
-    code = next(block for kind, block in BLOCKS if kind == "python")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    from .test_contributing import SNIPPETS
+
+    ours = [block for kind, block in BLOCKS if kind == "python" and block not in SNIPPETS]  # those are tested there
+    assert len(ours) == 1
+    assert len([line for line in ours[0].splitlines() if line.strip()]) <= 20
     module = types.ModuleType("readme_plugin")
     sys.modules["readme_plugin"] = module
     try:
-        exec(compile(code, "README.md", "exec"), module.__dict__)
+        exec(compile(ours[0], "README.md", "exec"), module.__dict__)
         step = Registry(["readme_plugin"]).load("corpus_step", "no_shouting")(None)
     finally:
         del sys.modules["readme_plugin"]
@@ -64,22 +101,38 @@ def test_the_plugin_in_20_lines_is_one() -> None:
     assert step(calm) is calm
 
 
-def test_the_example_recipe_resolves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KORMO_DATA", str(tmp_path))
-    text = next(block for kind, block in BLOCKS if kind == "yaml" and "extends:" in block)
-    values = yaml.safe_load(text)
-    child = ROOT / "recipes" / "pretrain_local.yml"
-    assert (child.parent / values["extends"]).is_file() and (child.parent / values["kormo"]["data"]).is_file()
-    assert resolve(child).values["kormo"]["data"]["name"] == "local"
+@pytest.mark.parametrize("text", YAML, ids=lambda text: text.split(":")[0])
+def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
+    from kormo_plugins.recipe.validate import validate
+    from kormo_plugins.workspace.chain import load_chain
+
+    if text.startswith("task:"):
+        from .test_contributing import TASK
+
+        assert text == TASK  # tested there
+        return
+    values: dict[str, Any] = yaml.safe_load(text)
+    path = copy / ("recipes" if {"extends", "kormo"} & set(values) else "datasets_recipes") / "snippet.yml"
+    if "stages" in values:
+        path = copy / "recipes" / "chains" / "snippet.yml"
+        path.write_text(text, encoding="utf-8")
+        assert [stage.name for stage in load_chain(path).stages] == ["pretrain", "sft"]
+        return
+    if "extends" not in values and "kormo" in values:  # a part of a recipe
+        text = "extends: pretrain.yml\nplugins: [kormo_plugins.KormoPlugin]\n" + text
+        (copy / "recipes" / "my").mkdir()
+        shutil.copy(
+            copy / "datasets_recipes" / "nano" / "generators_unseen.yml", copy / "recipes" / "my" / "unseen.yml"
+        )
+    path.write_text(text, encoding="utf-8")
+    assert validate(path).keys
 
 
-def test_every_command_names_a_recipe_that_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_names_a_recipe_that_is_sound(copy: Path) -> None:
     from kormo_plugins.recipe.validate import validate
     from kormo_plugins.workspace.ablation_spec import cells, read_spec
     from kormo_plugins.workspace.chain import load_chain
 
-    monkeypatch.setenv("KORMO_DATA", str(tmp_path))
-    monkeypatch.chdir(ROOT)
     recipes = {word for line in COMMANDS for word in line.split() if word.endswith(".yml")}
     assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml", "recipes/chains/nano.yml"} <= recipes
     for recipe in recipes:
@@ -88,29 +141,66 @@ def test_every_command_names_a_recipe_that_is_sound(tmp_path: Path, monkeypatch:
             assert load_chain(Path(recipe)).stages
         elif "/ablations/" in recipe:
             assert cells(Path(recipe), read_spec(Path(recipe)))
-        else:
+        elif recipe != "datasets_recipes/tokenizer.yml":
             validate(recipe)
 
 
-@pytest.mark.parametrize("line", sorted({line for line in COMMANDS if line.startswith("kormo ")}))
-def test_every_kormo_command_parses_and_the_cheap_ones_run(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KORMO_DATA", str(tmp_path))
-    monkeypatch.chdir(ROOT)
-    words = shlex.split(line)[1:]
-    if line.startswith(CHEAP):
-        result = CliRunner().invoke(cli, words)
-        assert result.exit_code == 0, result.output + result.stderr
-        return
+def parsed(words: list[str]) -> None:
+    """Lets `kormo` parse a command line without running it; a value that is missing (`kormo run`) is none of its
+    mistakes."""
     command, context = cli, click.Context(cli, info_name="kormo")
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(context, words[0])
-        assert found is not None, f"{line}: there is no {words[0]!r}"
-        context = click.Context(found, parent=context, info_name=words.pop(0))
-        command = found
-    with command.make_context(context.info_name, words, parent=context.parent) as parsed:
-        assert not [word for word in parsed.args if word.startswith("-")] or parsed.allow_extra_args
+        assert found is not None, f"there is no {words[0]!r}"
+        context = click.Context(found, parent=context, info_name=words[0])
+        command, words = found, words[1:]
+    try:
+        with command.make_context(context.info_name, list(words), parent=context.parent) as made:
+            assert not [word for word in made.args if word.startswith("-")] or made.allow_extra_args
+    except (click.MissingParameter, click.exceptions.NoArgsIsHelpError):
+        assert not [word for word in words if word.startswith("-")]
+    except click.BadOptionUsage:  # an option that is only named
+        assert words[-1].startswith("--")
+    except click.exceptions.Exit as end:  # an option that does its work at once
+        assert end.exit_code == 0
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("kormo ")])
+def test_every_kormo_command_parses_and_the_cheap_ones_run(
+    line: str, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = shlex.split(line)[1:]
+    parsed(words)
+    if line.startswith("kormo recipe schema"):
+        monkeypatch.setattr("kormo_plugins.recipe.json_schema.AXOLOTL_PLUGINS", ())  # ten seconds more
+    elif line.startswith(DRY):
+        end = words.index("--") if "--" in words else len(words)
+        words.insert(end, "--dry-run")
+    elif not line.startswith(CHEAP):
+        return
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output + result.stderr
+    assert result.stdout or "schema" in line
+
+
+@pytest.mark.parametrize("line", [line for line in mentioned() if line.startswith("kormo ")])
+def test_every_kormo_command_in_a_sentence_parses(line: str, copy: Path) -> None:
+    parsed(shlex.split(line)[1:])
+
+
+def test_every_axolotl_command_parses() -> None:
+    from axolotl.cli.main import cli as axolotl
+
+    lines = [re.sub(r"^\w+=\S+ ", "", line) for line in [*COMMANDS, *mentioned()]]
+    lines = [line for line in lines if line.startswith("axolotl ")]
+    assert len(lines) >= 8
+    for line in lines:
+        name, *words = shlex.split(line)[1:]
+        command = axolotl.commands[name]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        own = words[: words.index("--")] if "--" in words else words
+        assert not {word.split("=")[0] for word in own if word.startswith("--")} - known, line
+        assert words[len(own) :] == [] or "torchrun" in own, f"{line}: launcher options without a launcher"
 
 
 def test_every_command_starts_with_a_program_that_there_is() -> None:
@@ -118,3 +208,19 @@ def test_every_command_starts_with_a_program_that_there_is() -> None:
     others = ("sbatch recipes/slurm/", "vllm serve my-llama", "python convert_hf_to_gguf.py my-llama", "llama-server ")
     for line in COMMANDS:
         assert line.startswith(ours + others), line
+
+
+def test_what_else_is_called_is_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    markers = subprocess.run(
+        [sys.executable, "-m", "pytest", "--markers"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    for line in [*COMMANDS, *mentioned()]:
+        for extra in re.findall(r"pip install -e '\.\[(\w+)\]'", line):
+            assert extra in extras, line
+        for marker in re.findall(r"pytest -m (\w+)", line):
+            assert f"@pytest.mark.{marker}:" in markers.stdout, line
+        for path in re.findall(r"(?:pytest|python|sbatch) .*?((?:tests|recipes)/\S+)", line):
+            assert (ROOT / path).is_file(), line
+    subprocess.run(["bash", "-n", str(ROOT / "recipes/slurm/train.sbatch")], check=True)
+    subprocess.run(["bash", "-n", str(ROOT / ".ci/run")], check=True)

@@ -127,16 +127,75 @@ def test_a_plugin_that_cannot_be_imported_stops_the_run(
     assert ("No module named" in error.value.what) or ("its own reason" in error.value.what)
 
 
-@pytest.mark.parametrize("wrong", ["argument", "name"])
-def test_a_wrong_hook_is_refused_with_the_plugin_named(wrong: str) -> None:
-    if wrong == "argument":
-        hooks = {"kormo_packings": hookimpl(lambda no_such_argument: [])}
-    else:
-        hooks = {"kormo_packing": hookimpl(lambda: iter(()))}
-    _module("third_a", **hooks)
+class Dist:
+    """Writes a distribution into a folder: a module, and the entry point that names it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str, version: str, body: str) -> None:
+        module = name.replace("-", "_")
+        (self.folder / f"{module}.py").write_text(f"from kormo_plugins import Component, hookimpl\n{body}")
+        info = self.folder / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[kormo_plugins]\nx = {module}\n")
+        importlib.invalidate_caches()
+
+
+@pytest.fixture
+def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dist:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return Dist(tmp_path)
+
+
+ONE = "@hookimpl\ndef kormo_packings():\n    yield Component('mine', load=len, summary='s')\n"
+
+
+def test_two_distributions_with_one_name_are_refused_with_both_named(
+    dist: Dist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dist("third-one", "1.2", ONE)
+    dist("third-two", "3.4", ONE)
     with pytest.raises(KormoError) as error:
-        Registry(["third_a"])
-    assert "third_a" in error.value.where
+        Registry()
+    assert "third-one" in error.value.where and "third-two" in error.value.where
+    assert "KORMO_PLUGINS=third-two" in error.value.fix
+    monkeypatch.setenv("KORMO_PLUGINS", "third-two")  # what the message says to do
+    assert "mine" in Registry().names("packing")
+
+
+@pytest.mark.parametrize(
+    "body, what, fix",
+    [
+        ("@hookimpl\ndef kormo_packings(lengths):\n    return []\n", "lengths", "kormo plugins hooks"),
+        ("@hookimpl\ndef kormo_packing():\n    return []\n", "kormo_packing", "Did you mean 'kormo_packings'?"),
+        ("def kormo_packings():\n    return []\n", "without @hookimpl", "write `@hookimpl`"),
+        ("import no_such_library\n", "No module named 'no_such_library'", "KORMO_PLUGINS"),
+        ("raise SystemExit(3)\n", "SystemExit: 3", "KORMO_PLUGINS"),
+        ("x = (\n", "SyntaxError", "KORMO_PLUGINS"),
+        ("@hookimpl\ndef kormo_packings():\n    raise OSError('its own')\n", "its own", "KORMO_PLUGINS=third-dist"),
+        ("@hookimpl\ndef kormo_packings():\n    yield 'mine'\n", "yields 'mine'", "KORMO_PLUGINS=third-dist"),
+        ("@hookimpl\ndef kormo_packings():\n    return Component('a', len, 's')\n", "not iterable", "third-dist"),
+        ("@hookimpl\ndef kormo_packings():\n    yield Component('a b', len, 's')\n", "a b", "third-dist"),
+    ],
+)
+def test_a_plugin_that_is_not_sound_is_refused_with_its_distribution_and_the_mend(
+    body: str, what: str, fix: str, dist: Dist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dist("third-dist", "1.2", body)
+    with pytest.raises(KormoError) as error:
+        Registry()
+    assert "third_dist" in error.value.where and "third-dist" in error.value.where
+    assert what in error.value.what and fix in error.value.fix
+    monkeypatch.setenv("KORMO_PLUGINS", "third-dist")
+    assert Registry().blocked[0].distribution == "third-dist"
+
+
+def test_parameters_that_are_no_model_are_told_when_they_are_needed() -> None:
+    _module("third_a", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s", params=dict)))
+    with pytest.raises(KormoError, match="no pydantic model"):
+        Registry(["third_a"]).params("corpus_step", "shout", {"loudness": 3})
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

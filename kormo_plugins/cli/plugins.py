@@ -136,11 +136,9 @@ def _describe(found: Registry, entry: Entry) -> dict[str, Any]:
     """All that is known of a component; imports it."""
     import inspect
 
-    from kormo_plugins.registry import resolve
-
     component = entry.component
     loaded = found.load(entry.kind, component.name)
-    model = resolve(component.params, component.name) if component.params is not None else None
+    model = found.model(entry.kind, component.name)
     return {
         **_summary(entry),
         "load": component.load if isinstance(component.load, str) else repr(component.load),

@@ -97,7 +97,9 @@ def _meant(name: str, fault: Fault, view: SchemaView) -> str:
 
 def _option(fault: Fault, view: SchemaView, resolved: Resolved | None) -> bool:
     """Axolotl writes options of its commands (`--debug`) into the configuration, where they are no keys."""
-    return fault.key in view.command_line and resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
+    if fault.expected or fault.key not in view.command_line:  # a key with a value of the wrong kind is no option
+        return False
+    return resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
 
 
 def _prefixed(fault: Fault) -> bool:

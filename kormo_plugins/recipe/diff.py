@@ -11,7 +11,7 @@ same for any split of its global batch, up to rounding. Two recipes that differ 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -106,8 +106,9 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
     try:
         cost = plan(recipe, machine).as_json()
     except KormoError as error:
-        cost = {}
-        notes.append(f"{recipe.path}: no size, memory and hours: {error.what}: {error.why}")
+        cost = _of_any_machine(recipe, machine)
+        missing = "memory and hours" if cost else "size, memory and hours"
+        notes.append(f"{recipe.path}: no {missing}: {error.what}: {error.why}")
     rows = recipe.block.global_batch
     tokens = None if recipe.steps is None or rows is None else recipe.steps * rows * recipe.sequence_len
     read = as_json(shares(recipe, count(recipe)), tokens)
@@ -120,6 +121,15 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
         "memory_per_gpu_gb": cost.get("memory_per_gpu_gb"), "fits": cost.get("fits"),
     }  # fmt: skip
     return found, notes
+
+
+def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, Any]:
+    """What does not depend on the number of GPUs, for a batch that this number does not divide."""
+    try:
+        cost = plan(recipe, replace(machine, gpus=1)).as_json()
+    except KormoError:
+        return {}
+    return {key: cost[key] for key in ("parameters", "trainable_parameters", "flops")}
 
 
 def _pairs(a: Any, b: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from kormo_plugins.recipe.axolotl_schema import EVERY, axolotl_keys
 from kormo_plugins.recipe.json_types import Schema, object_schema
 from kormo_plugins.recipe.schema import KormoBlock
-from kormo_plugins.registry import Registry, resolve
+from kormo_plugins.registry import Registry
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = ("recipe", "data", "tokenizer")
@@ -35,6 +35,9 @@ CHOICES = {
 
 DATA = (("KormoBlock", "data"), ("Monitor", "unseen"))
 """Model and field -> where a dataset recipe stands."""
+
+MONITORS = ("held_out", "collapse", "mini")
+"""Fields of `Monitor` that hold the parameters of the run callback of the same name."""
 
 FILES = (*DATA, ("TokenizerChoice", "train"))
 """Where the path of a file may stand for what is in it."""
@@ -94,6 +97,10 @@ def _models(components: Registry) -> dict[str, Schema]:
         schema.pop("required", None)
     for (model, field), kind in CHOICES.items():
         _choose(definitions[model]["properties"][field], _component(kind, components, definitions))
+    for name in MONITORS:
+        parameters = _parameters("run_callback", name, components, definitions)
+        named = {key: value for key, value in parameters["properties"].items() if key != "name"}
+        _choose(definitions["Monitor"]["properties"][name], {**parameters, "properties": named})
     whole = {**definitions["CorpusRecipe"]["properties"], **definitions["MixtureRecipe"]["properties"]}
     definitions["DataRecipe"] = {"type": "object", "properties": whole, "additionalProperties": False}
     for model, field in DATA:
@@ -144,16 +151,29 @@ def _component(kind: str, components: Registry, definitions: dict[str, Schema]) 
     """A component of a kind by name, with the parameters that this name takes."""
     names = components.names(kind)
     closed = {name: _parameters(kind, name, components, definitions) for name in names}
-    every = sorted({key for name in names for key in closed[name]["properties"]} | {"name", "extends"})
+    keys = {key for schema in closed.values() for key in schema["properties"] if key != "name"}
+    unnamed = {key: _any_of(kind, key, closed) for key in sorted(keys)}
     rules: list[Schema] = [
         {"if": {"properties": {"name": {"const": name}}, "required": ["name"]},
          "then": {"$ref": f"#/$defs/{kind}.{name}"}}
         for name in names
     ]  # fmt: skip
-    rules.append({"if": {"not": {"required": ["name"]}}, "then": {"propertyNames": {"enum": every}}})
+    inherits = {"properties": {"name": True, **unnamed}, "additionalProperties": False}
+    rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child, whose parent names it
     listed = ", ".join(f"{name}: {components.get(kind, name).summary}" for name in names)
     about = {"enum": names, "description": f"one of the installed components of the kind {kind}. {listed}"}
     return {"type": "object", "properties": {"name": about}, "allOf": rules}
+
+
+def _any_of(kind: str, key: str, closed: dict[str, Schema]) -> Schema:
+    """What a key may be where the component is not named: what one of those that have it takes."""
+    owners: list[str] = []
+    for name, schema in closed.items():
+        own = schema["properties"].get(key)
+        if own is not None and all(closed[other]["properties"][key] != own for other in owners):
+            owners.append(name)
+    found = [{"$ref": f"#/$defs/{kind}.{name}/properties/{key}"} for name in owners]
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def _parameters(kind: str, name: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
@@ -164,7 +184,7 @@ def _parameters(kind: str, name: str, components: Registry, definitions: dict[st
     component = components.get(kind, name)
     properties: dict[str, Schema] = {}
     if component.params is not None:
-        properties = _of_model(resolve(component.params, f"{kind} {name}"), key, definitions)
+        properties = _of_model(components.model(kind, name), key, definitions)
     about = component.summary + (f" (source: {component.source})" if component.source else "")
     definitions[key] = {
         "title": name, "description": about, "type": "object",

@@ -27,7 +27,6 @@ from kormo_plugins.recipe.paths import from_here
 from kormo_plugins.recipe.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
 from kormo_plugins.recipe.schema import KormoBlock
 from kormo_plugins.recipe.yaml_file import read_value
-from kormo_plugins.registry import resolve as load_object
 
 _FIRST_LINE = "# Written by kormo: a recipe with everything that it extends, and with the changes of the next line.\n"
 _RECORD = "# kormo: "
@@ -208,8 +207,8 @@ def _component_schema(kind: str, name: Any, resolved: Resolved, definitions: dic
     components = components_of(resolved)
     if name not in components.names(kind):
         return None
-    params = components.get(kind, name).params
-    schema = object_schema(load_object(params, f"{kind} {name}"), definitions) if params else {"properties": {}}
+    model = components.model(kind, name)
+    schema = object_schema(model, definitions) if model is not None else {"properties": {}}
     named = {"name": {"enum": components.names(kind)}, **schema["properties"]}
     return {"type": "object", "properties": named, "additionalProperties": schema.get("additionalProperties", False)}
 

@@ -18,7 +18,8 @@ from kormo_plugins.reporting.run import read_run
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 HOW = (
     "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
-    "Holm's correction for several variants. A large p does not show that there is no effect."
+    "Holm's correction for several variants. Each measure is a test of its own: of many, some come out small by "
+    "chance. A large p does not show that there is no effect."
 )
 
 
@@ -55,7 +56,8 @@ def _measure(record: Mapping[str, Any], name: str, index: int) -> str:
         ))  # fmt: skip
     head = ("variant", "mean", "sd", "seeds", "difference", "95% interval", "p", "p (Holm)")
     figures = _dots(record, name, f"d{index}") + _curves(record, name, f"l{index}")
-    return f"<p class=soft>{better} is better</p>{table(head, rows, '-nnnnnnn')}<div class=plots>{figures}</div>"
+    plots = f'<div class=plots style="margin-top:.8em">{figures}</div>'
+    return f"<p class=soft>{better} is better</p>{table(head, rows, '-nnnnnnn')}{plots}"
 
 
 def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
@@ -79,8 +81,9 @@ def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
                          "line": {"color": colour, "width": 2}, "hoverinfo": "skip"})  # fmt: skip
     layout = {
         **BASE, "height": HEIGHT, "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
-        "xaxis": {**AXIS, "tickvals": list(range(len(variants))), "ticktext": [text(v) for v in variants],
-                  "range": [-0.6, len(variants) - 0.4]},
+        "xaxis": {**AXIS, "tickvals": list(range(len(variants))), "range": [-0.6, len(variants) - 0.4],
+                  # one word below the other: on a telephone plotly would turn them, and leave some out
+                  "ticktext": [text(v).replace(" ", "<br>") for v in variants], "tickangle": 0},
         "yaxis": {**AXIS, "exponentformat": "power"},
     }  # fmt: skip
     return drawn(key, "At the end", "a dot is a seed, a line the mean", {"data": data, "layout": layout})

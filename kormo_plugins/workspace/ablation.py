@@ -6,6 +6,7 @@
 
 Killed, it goes on: a cell with a whole final model is not trained again, and one that was under way resumes from its
 last checkpoint as any run does. A cell that fails is told and left out of the table; the others are still trained.
+One whose documents have changed since (another text in the same folder) is set aside, and trained anew.
 """
 
 from __future__ import annotations
@@ -20,17 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import identity
 from kormo_plugins.json_file import write_json
 from kormo_plugins.metrics_file import FILE as METRICS
 from kormo_plugins.metrics_file import read_metrics
+from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import changed, write
 from kormo_plugins.training import preempted
 from kormo_plugins.training.checkpoint import fault
 from kormo_plugins.training.preempted import EXIT_PREEMPTED
 from kormo_plugins.workspace.ablation_spec import AblationSpec, Cell, Measure
 from kormo_plugins.workspace.ablation_statistics import compare
+from kormo_plugins.workspace.chain_state import set_aside
 from kormo_plugins.workspace.lease import Lease
 from kormo_plugins.workspace.processes import ends_with_us
+from kormo_plugins.workspace.stage_identity import own_parts, recorded
 from kormo_plugins.workspace.warm import Warm, wait_for
 
 STATE = "ablation.json"
@@ -127,6 +132,9 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
     for number, cell in enumerate(distinct.values(), 1):
         title = f"[{number}/{len(distinct)}] {cell.variant}, seed {cell.seed}"
         folder = cell.folder(ablation.runs)
+        if other := other_documents(cell.recipe, folder):
+            wait_for(folder / LOG, log)
+            log(f"{title}: {folder} was trained on other documents ({other}); it is kept as {set_aside(folder).name}")
         if _finished(folder):
             outcome = Outcome("reused", _seconds(folder))
         elif budget is not None and time.monotonic() - start > 60 * budget:
@@ -147,6 +155,30 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         code = max(code, int(outcome.state == "failed"))
     save(ablation)
     return code
+
+
+def other_documents(recipe: Recipe, folder: Path) -> str:
+    """Sources whose documents are not those that the run in `folder` was started with; empty if all are.
+
+    A cell's name is the hash of its recipe, which says where a folder of text is and not what is in it.
+    """
+    before = recorded(folder).get("documents")
+    if not before:
+        return ""
+    now = _documents_of(recipe)
+    return ", ".join(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
+
+
+_known: dict[str, dict[str, str]] = {}
+"""Hashes of documents by what decides them: cells that differ in weights alone read the user's files once."""
+
+
+def _documents_of(recipe: Recipe) -> dict[str, str]:
+    data = recipe.resolved.get("kormo.data") or {}
+    key = identity({name: value for name, value in data.items() if name not in ("mixture", "packing")})
+    if key not in _known:
+        _known[key] = own_parts(recipe)["documents"]
+    return _known[key]
 
 
 def save(ablation: Ablation) -> None:

@@ -140,6 +140,11 @@ def found_only(path: Path) -> Get:
     return get
 
 
+def dumped(params: Any) -> dict[str, Any]:
+    """A component's parameters as JSON values; nothing for a component that takes none."""
+    return dict(params.model_dump(mode="json")) if params is not None else {}
+
+
 def _corpus(
     data: DataRecipe, components: Registry, name: str, workspace: Path, get: Get, before: Mapping[str, Artifact]
 ) -> Artifact:
@@ -229,7 +234,7 @@ def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: Get) -> 
         raise KormoError(where, "no kormo.data", "a tokenizer is trained on the recipe's own documents",
                          "add kormo.data, or name a finished tokenizer with kormo.tokenizer.path")  # fmt: skip
     corpora = {source: artifact.hash for source, artifact in built.corpora.items()}
-    spec = Spec("tokenizer", name, {"name": name, "params": params.model_dump(mode="json"), "corpora": corpora})
+    spec = Spec("tokenizer", name, {"name": name, "params": dumped(params), "corpora": corpora})
 
     def texts() -> Iterator[Document]:
         for artifact in built.corpora.values():
@@ -318,7 +323,7 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     family = recipe.registry.load("architecture", choice.name, where)
     ids = {f"{role}_token_id": number for role, number in special_ids(recipe, built).items()}
     inputs = {
-        "architecture": choice.name, "params": params.model_dump(mode="json"), "tokenizer": built.tokenizer_hash,
+        "architecture": choice.name, "params": dumped(params), "tokenizer": built.tokenizer_hash,
         "seed": recipe.seed, "dtype": recipe.block.precision.weights, "generation": recipe.block.generation, **ids,
     }  # fmt: skip
 

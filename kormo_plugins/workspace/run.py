@@ -246,7 +246,7 @@ def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any
     if values.get("ignore_tokens"):
         values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
     params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
-    if "sources" in type(params).model_fields:  # the trainer asks for the loss of each
+    if "sources" in getattr(type(params), "model_fields", {}):  # the trainer asks for the loss of each
         params = params.model_copy(update={"sources": True})
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate

@@ -89,6 +89,22 @@ def test_the_installed_template_builds_data(installed: tuple[Path, Path], tmp_pa
     assert json.loads(manifest.read_text())["stats"]["documents"] == 10
     missing = kormo(*words, path=site, KORMO_PLUGINS="off")
     assert missing.returncode == 2 and "KORMO_PLUGINS blocks korean_extras.plugin" in missing.stderr
+    assert "do:     unset KORMO_PLUGINS" in missing.stderr
+
+
+@pytest.mark.soak
+def test_the_installed_template_mixes_the_rows_of_a_recipe(installed: tuple[Path, Path], tmp_path: Path) -> None:
+    from ..cli.conftest import DATA, RECIPE
+
+    _, site = installed
+    data = {**DATA, "steps": [{"name": "drop_word", "words": ["서울"]}], "mixture": {"name": "equal"}}
+    path = tmp_path / "recipe.yml"
+    block = {**RECIPE["kormo"], "data": data, "workspace": str(tmp_path / "artifacts")}
+    path.write_text(yaml.safe_dump({**RECIPE, "kormo": block}))
+    done = kormo("data", "build", str(path), path=site)
+    assert done.returncode == 0, done.stderr
+    stats = json.loads(kormo("data", "stats", str(path), "--json", path=site).stdout)
+    assert all(abs(source["share"] - 1 / 3) < 0.01 for source in stats["sources"].values()), stats
 
 
 def test_a_version_of_us_that_is_too_old(installed: tuple[Path, Path], tmp_path: Path) -> None:

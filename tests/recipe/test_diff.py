@@ -140,3 +140,10 @@ def test_rates_are_those_of_transformers(tmp_path: Path, name: str, options: dic
 def test_a_schedule_that_is_not_known_is_not_guessed(tmp_path: Path) -> None:
     recipe = variant(tmp_path, lr_scheduler="rex", lr_scheduler_kwargs=None)
     assert learning_rate(recipe) is None
+
+
+def test_what_needs_no_gpu_is_told_for_a_batch_that_they_do_not_divide(tmp_path: Path) -> None:
+    found = difference(load_recipe(BASE), variant(tmp_path, learning_rate=0.1), Machine(8, "h100")).consequences
+    alone = difference(load_recipe(BASE), variant(tmp_path, learning_rate=0.1), CPU).consequences
+    assert found["parameters"] == alone["parameters"] and found["flops"] == alone["flops"]
+    assert None not in found["parameters"] and found["hours"] == [None, None]

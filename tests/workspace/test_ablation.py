@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoint import mark_complete
+from kormo_plugins.workspace import ablation as ablation_module
 from kormo_plugins.workspace.ablation import STATE, Ablation, run
 from kormo_plugins.workspace.ablation_markdown import markdown
 from kormo_plugins.workspace.ablation_spec import cells, read_spec
 from kormo_plugins.workspace.ablation_statistics import compare, holm, paired
 from kormo_plugins.workspace.lease import Lease
+from kormo_plugins.workspace.stage_identity import own_parts
 
 from ..integration.conftest import RECIPE
 
@@ -98,6 +101,39 @@ def test_equal_cells_are_one_in_this_ablation_and_in_another(files: Any, tmp_pat
     twice = files(variants={"plain": {}, "same": {"learning_rate": 0.01}, "elsewhere": {"save_steps": 2}})
     assert run(ablation(twice, tmp_path / "o"), print, train) == 0 and len(train.trained) == 3
     assert run(ablation(files(), tmp_path / "o"), print, train) == 0 and len(train.trained) == 6
+
+
+def test_a_cell_of_other_documents_is_not_reused(files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a cell says which folder is read, not what is in it."""
+    monkeypatch.setenv("KORMO_DATA", str(tmp_path / "text"))
+    (tmp_path / "text").mkdir()
+    text = tmp_path / "text" / "a.txt"
+    source = {"language": "ko", "license": "CC0-1.0", "reader": {"name": "text", "path": "${KORMO_DATA}"}}
+    data = {"name": "mine", "sources": {"a": source}, "mixture": {"name": "weighted", "weights": {"a": 1}}}
+    path = files(seeds=[1])
+    base = yaml.safe_load((tmp_path / "base.yml").read_text())
+    base["kormo"]["data"] = data
+    (tmp_path / "base.yml").write_text(yaml.safe_dump(base))
+
+    class Recording(Trainer):
+        def __call__(self, recipe: Path, log: Path, env: Mapping[str, str]) -> int:
+            folder = Path(yaml.safe_load(recipe.read_text())["output_dir"])
+            (folder / "run.json").write_text(json.dumps({"stage": own_parts(load_recipe(recipe))}))
+            return super().__call__(recipe, log, env)
+
+    def trained() -> tuple[int, list[str]]:
+        train, lines = Recording(), []
+        ablation_module._known.clear()  # another process would know nothing
+        assert run(ablation(path, tmp_path / "o"), lines.append, train) == 0
+        return len(train.trained), lines
+
+    text.write_text("하나")
+    assert trained()[0] == 2
+    assert trained()[0] == 0
+    text.write_text("둘")
+    count, lines = trained()
+    assert count == 2 and sum("other documents (a)" in line and ".before-1" in line for line in lines) == 2
+    assert len(list((tmp_path / "o" / "cells").iterdir())) == 4 and trained()[0] == 0
 
 
 def test_a_killed_ablation_goes_on(files: Any, tmp_path: Path) -> None:
