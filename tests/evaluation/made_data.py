@@ -29,14 +29,15 @@ def lettered(n: int, count: int) -> dict[str, str]:
 
 def kobest(part: str, n: int) -> Row:
     yes, end = ("아니오", "예")[n % 2], options(n, 4)
-    return {
+    made: dict[str, Row] = {
         "boolq": {"paragraph": "나무가 있다.", "question": f"그런가? {MARK}: {yes}.", "label": n % 2},
         "copa": {"premise": "비가 왔다.", "question": ("원인", "결과")[n // 2 % 2], "label": n % 2,
                  "alternative_1": options(n, 2)[0], "alternative_2": options(n, 2)[1]},
         "hellaswag": {"context": f"{n}시가 되었다.", "label": n % 4, **{f"ending_{k + 1}": end[k] for k in range(4)}},
         "sentineg": {"sentence": f"그렇다. {MARK}: {('부정', '긍정')[n % 2]}.", "label": n % 2},
         "wic": {"word": "배", "context_1": "배를 먹었다.", "context_2": f"{MARK}: {yes}.", "label": n % 2},
-    }[part]  # fmt: skip
+    }  # fmt: skip
+    return made[part]
 
 
 def super_glue(part: str, n: int) -> Row:
@@ -122,9 +123,8 @@ def parts(lines: Iterable[Line], catalogue: Catalogue) -> Iterator[tuple[str, st
             splits, subjects = found.setdefault((dataset, part), (set(), []))
             splits |= {config[key] for key in ("test_split", "validation_split", "training_split", "fewshot_split")
                        if config.get(key)}  # fmt: skip
-            process = config.get("process_docs")
-            if getattr(process, "keywords", None):  # a partial that keeps the rows of one subject
-                subjects.append(process.keywords["subject"])
+            kept = getattr(config.get("process_docs"), "keywords", None)  # a partial that keeps one subject's rows
+            subjects += [kept["subject"]] if kept else []
     for (dataset, part), (splits, subjects) in found.items():
         yield dataset, part, tuple(splits), tuple(subjects)
 

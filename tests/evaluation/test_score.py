@@ -57,7 +57,9 @@ def test_equal_to_the_harnesss_own_command(
 
     shipped = Path(lm_eval.tasks.__file__).parent
     files = {
-        "arc_easy": (0, "arc/arc_easy.yaml", "parquet", f"test: '{arc}'", "training_split: null\nvalidation_split: null"),
+        "arc_easy": (
+            0, "arc/arc_easy.yaml", "parquet", f"test: '{arc}'", "training_split: null\nvalidation_split: null",
+        ),
         "kobest_boolq": (
             3, "kobest/kobest_boolq.yaml", "json", f"train: '{boolq}/train.jsonl', test: '{boolq}/test.jsonl'",
             "validation_split: null",

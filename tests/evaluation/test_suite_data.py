@@ -1,4 +1,4 @@
-"""Every task of both large suites, from a folder of data to a score: a model that finds the right answers scores full."""
+"""Every task of both large suites, from a folder of data to a score: a model that finds the answers scores full."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_shuffle_is_the_same_each_time(opened: Any, registry: Any, tmp_path: P
 
 
 def test_examples_of_a_tasks_own_number_need_their_split(opened: Any, registry: Any, tmp_path: Path) -> None:
-    """MMLU-Pro has five by itself: without the split that they are in, the harness would take questions for examples."""
+    """MMLU-Pro has five by itself: without their split, the harness would take questions for examples."""
     write_rows_of(tmp_path, "TIGER-Lab/MMLU-Pro", "", ("test",), ("biology",))
     line = run.find_lines([], ["mmlu_pro_biology"], None, registry)
     with pytest.raises(KormoError, match="no file of 'validation'"):
