@@ -31,6 +31,27 @@ def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | 
     ctx.exit()
 
 
+def _published(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Prints the published scores, and ends."""
+    if not wanted:
+        return
+    from kormo_plugins.evaluation.published import published
+
+    values = published()
+    click.echo(f"In percent ({values['source']}):")
+    _print_published(values["models"], values["scores"])
+    click.echo("\nJudged by a language model, of 10:")
+    _print_published(values["judged"]["models"], {k: v for k, v in values["judged"].items() if k != "models"})
+    needle = ", ".join(f"{language} {score}" for language, score in values["needle"].items())
+    click.echo(f"\nNeedle in a haystack, KORMo-10B, in percent: {needle}")
+    ctx.exit()
+
+
+def _print_published(models: list[str], scores: dict[str, list[float | None]]) -> None:
+    body = [[name, *("" if one is None else f"{one:.2f}" for one in row)] for name, row in scores.items()]
+    print_table(["", *models], body)
+
+
 def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
     """`512,1024` as numbers."""
     if text is None:
@@ -64,6 +85,14 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     is_eager=True,
     expose_value=False,
     help="Write the mini suite's items, for decontamination, and end.",
+)
+@click.option(
+    "--published",
+    is_flag=True,
+    callback=_published,
+    is_eager=True,
+    expose_value=False,
+    help="Print the published scores of KORMo-10B and its baselines, and end.",
 )
 @json_option
 def evaluate(
@@ -140,7 +169,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
     body = []
     for row in rows:
         kormo = row["published"].get("KORMo-10B")
-        cells = [row["task"], row["metric"], str(row["shots"]), f"{row['n']:,}", _percent(row["value"])]
+        cells = [
+            row["task"],
+            row["metric"],
+            "" if row["shots"] is None else str(row["shots"]),
+            f"{row['n']:,}",
+            _percent(row["value"]),
+        ]
         cells += [_percent(row["stderr"]), _percent(row["chance"])]
         body.append(cells + [_percent(row.get("stops"))] * ends + [f"{kormo:.2f}" if kormo else ""] * compared)
     print_table(header, body)

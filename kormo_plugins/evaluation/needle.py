@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.mini import HELD_OUT, Draw, words
+from kormo_plugins.evaluation.published import published
 from kormo_plugins.registry import Registry
 
 DEPTHS = (0, 25, 50, 75, 100)
@@ -63,7 +64,8 @@ def search(
     say: Callable[[str], None],
     reader: Reader | None = None,
 ) -> dict[str, Any]:
-    """Scores of every cell: `cells` with language, length, depth, `choice` and `generated` (shares), and the settings.
+    """Scores of every cell: `cells` with language, length, depth, `choice` and `generated` (shares), the settings, and
+    the scores `published` for KORMo-10B (percent).
 
     Args:
         lengths: tokens of the whole prompt; None: powers of two up to the model's positions.
@@ -99,6 +101,7 @@ def search(
         "tries": TRIES,
         "chance": CHANCE,
         "haystack": str(haystack) if haystack else "embedded generator",
+        "published": published()["needle"],
     }
 
 

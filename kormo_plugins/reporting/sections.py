@@ -124,11 +124,12 @@ def curves(runs: Sequence[Run]) -> str:
 
 def evaluations(runs: Sequence[Run]) -> str:
     """Scores of `evaluation.json`, in percent, with their standard errors, beside the published ones."""
-    rows: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    rows: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
     for run in runs:
         for row in run.evaluation.get("results") or ():
             if isinstance(row, Mapping) and isinstance(row.get("value"), (int, float)):
-                rows.setdefault((str(row.get("task")), str(row.get("metric", ""))), {})[run.name] = row
+                asked = (row.get("task"), row.get("metric", ""), row.get("shots"), row.get("n"))
+                rows.setdefault(asked, {})[run.name] = row
     if not rows:
         return ""
     published = list(
@@ -136,18 +137,34 @@ def evaluations(runs: Sequence[Run]) -> str:
     )
     have = [run.name for run in runs if run.evaluation.get("results")]
     cells = []
-    for (task, metric), mine in rows.items():
+    for (task, metric, *_), mine in rows.items():
         some = next(iter(mine.values()))
         chance = some.get("chance")
         cells.append([
             f"{text(task)} <small>{text(metric)}</small>", number(some.get("shots")), number(some.get("n")),
             *(_score(mine.get(name)) for name in have),
             percent(chance, 1) if isinstance(chance, (int, float)) else "–",
-            *(number((some.get("published") or {}).get(name)) for name in published),
+            *(_published(some, name) for name in published),
         ])  # fmt: skip
     head = ["task", "shots", "n", *have, "chance", *published]
-    note = "<p><small>Percent. Published scores are those that KORMo's authors report.</small></p>" if published else ""
-    return table(head, cells, "-" + "n" * (len(head) - 1)) + note
+    notes = ["Percent, ± one standard error."]
+    if published:
+        notes.append("Published scores are those that KORMo's authors report.")
+    notes += dict.fromkeys(note for one in rows.values() for row in one.values() for note in _notes(row))
+    return table(head, cells, "-" + "n" * (len(head) - 1)) + f"<p><small>{'<br>'.join(map(text, notes))}</small></p>"
+
+
+def _published(row: Mapping[str, Any], model: str) -> str:
+    score = (row.get("published") or {}).get(model)
+    return f"{score:.2f}" if isinstance(score, (int, float)) else "–"
+
+
+def _notes(row: Mapping[str, Any]) -> Iterable[str]:
+    """What a score cannot say by itself."""
+    if row.get("unverified"):
+        yield f"{row.get('task')}: {row['unverified']}."
+    if row.get("cut"):
+        yield f"{row.get('task')}: {number(row['cut'])} prompts lost their beginning."
 
 
 def _score(row: Mapping[str, Any] | None) -> str:
@@ -155,7 +172,9 @@ def _score(row: Mapping[str, Any] | None) -> str:
         return "–"
     error = row.get("stderr")
     spread = f" <small>± {100 * error:.1f}</small>" if isinstance(error, (int, float)) else ""
-    return f"<b>{100 * row['value']:.1f}</b>{spread}"
+    stops = row.get("stops")
+    ends = f"<br><small>{percent(stops, 0)} of the answers end</small>" if isinstance(stops, (int, float)) else ""
+    return f"<b>{100 * row['value']:.1f}</b>{spread}{ends}"
 
 
 def mixtures(runs: Sequence[Run]) -> str:
@@ -247,7 +266,9 @@ def samples(runs: Sequence[Run]) -> str:
         if not run.samples and not run.written:
             continue
         title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
-        quotes = [_quote(one.get("prompt", ""), one.get("text", "")) for one in run.samples]
+        last = max((one.get("step", 0) for one in run.written), default=0)
+        final = run.samples or [one for one in run.written if one.get("step", 0) == last]
+        quotes = [_quote(one.get("prompt", ""), one.get("text", "")) for one in final]
         parts.append(title + (f"<div class=samples>{''.join(quotes)}</div>" if quotes else "") + _on_the_way(run))
     return "".join(parts)
 
@@ -301,7 +322,10 @@ def hashes(runs: Sequence[Run]) -> str:
         found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
             found["recipe (sha256)"] = run.record["recipe_sha256"]
-        return found | (run.facts.get("artifacts") or {})
+        found |= run.facts.get("artifacts") or {}
+        if len(runs) > 2:  # side by side, the beginning tells them apart
+            found = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in found.items()}
+        return found
 
     return _side_by_side(runs, of)
 
