@@ -27,14 +27,20 @@ def scored(suite: str, lines: list[run.Line], model: Any, registry: Any, folder:
     return {row["task"]: row for row in rows}
 
 
-@pytest.mark.parametrize(("suite", "count"), [("korean", 11), ("english", 13)])
-def test_one_task_of_each_line(suite: str, count: int, opened: Any, registry: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suite", "count", "compared", "average"), [("korean", 11, 9, 58.15), ("english", 13, 13, 63.45)]
+)
+def test_one_task_of_each_line(
+    suite: str, count: int, compared: int, average: float, opened: Any, registry: Any, tmp_path: Path
+) -> None:
     """Prompt, options and answer of each data set belong together, ours and the harness's; GPQA's options, which the
     harness shuffles anew whenever it is asked for them, too."""
     lines = run.find_lines([suite], [], None, registry)
     lines = [replace(one, named=replace(one.named, leaves=one.named.leaves[:1])) for one in lines]
     rows = scored(suite, lines, opened, registry, tmp_path)
-    assert len(rows) == count
+    assert len(rows) == count + 1
+    mean = rows[f"mean of {compared} tasks"]
+    assert mean["published"]["KORMo-10B"] == average and mean["stderr"] == 0
     assert {task: row["value"] for task, row in rows.items()} == dict.fromkeys(rows, 1.0)
 
 
