@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -108,6 +109,8 @@ def evaluate(
     """
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
+    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     from kormo_plugins.evaluation import checkpoint as models
     from kormo_plugins.evaluation import run
     from kormo_plugins.registry import registry
@@ -120,6 +123,11 @@ def evaluate(
     with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
         lines = run.find_lines(suites or (() if named or needle else ("mini",)), named, limit, components)
         model = models.open_checkpoint(checkpoint, components)
+        _check_device(device)
+        if needle:  # what is wrong with it must not be found out after the suites
+            from kormo_plugins.evaluation.needle import make_ready
+
+            make_ready(model, components, lengths, depths, haystack)
         record = _record(out or checkpoint, model)
         load = _loader(model, batch_size, device)
         rows: list[dict[str, Any]] = []
@@ -133,6 +141,19 @@ def evaluate(
     if found:
         _print_needle(found)
     click.echo(f"\n{record.path}")
+
+
+def _check_device(name: str | None) -> None:
+    """The harness would take the CPU for a device that is not there, in silence."""
+    import torch
+
+    if name is None:
+        return
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise KormoError("kormo eval: --device", name, str(error).splitlines()[0],
+                         "name a device of this machine (cpu, cuda:0), or leave it out") from None  # fmt: skip
 
 
 def _record(folder: Path, model: Any) -> Any:

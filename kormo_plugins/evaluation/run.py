@@ -82,6 +82,7 @@ def evaluate(
         load: gives the harness's model; not called when everything is finished already.
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # what it warns of is refused or recorded here
+    logging.getLogger("lm_eval.api.registry").setLevel(logging.CRITICAL)  # it looks for f1 on the hub, in vain
     wanted = [Wanted(one.suite, leaf, one.line, one.limit) for one in lines for leaf in one.named.leaves]
     ready = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=cut_long)
     say(f"{len(ready)} tasks, {sum(len(one.task.instances) for one in ready):,} requests")

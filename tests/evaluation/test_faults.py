@@ -101,6 +101,9 @@ def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
         (["--tasks", "mini_chioce_ko"], "'mini_choice_ko'"),
         (["--lengths", "128"], "--needle"),
         (["--tasks", "arc_easy", "--data", "nowhere"], "no such folder"),
+        (["--device", "cuda:99"], "cuda:99"),  # the harness would take the CPU
+        (["--suite", "mini", "--needle", "--lengths", "20"], "no room for hay"),  # not after the suite
+        (["--suite", "mini", "--needle", "--haystack", "nowhere"], "there is no .txt"),
     ],
 )
 def test_bad_words(words: list[str], told: str, checkpoint: Path) -> None:
