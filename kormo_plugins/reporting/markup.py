@@ -30,7 +30,7 @@ overflow-wrap:anywhere}
 .wide{overflow-x:auto;max-width:100%}table{border-collapse:collapse;width:100%;font-size:.92rem}
 td,th{padding:.25rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;background:var(--fill)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.key{font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere}
+td.key{font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere;min-width:12rem}
 td.value{font-family:ui-monospace,monospace;font-size:.82rem;overflow-wrap:anywhere;min-width:7.5rem;max-width:26rem}
 .warn{background:#fff4e8;border-left:4px solid #d9822b;padding:.5rem .9rem;border-radius:3px;margin:1rem 0}
 .warn ul{margin:.2rem 0;padding-left:1.2rem}

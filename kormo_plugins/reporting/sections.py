@@ -20,6 +20,7 @@ from kormo_plugins.reporting.markup import (
 from kormo_plugins.reporting.recipes import changes, differences
 from kormo_plugins.reporting.run import Run
 
+SOURCES = ("kormo.data.sources.", "kormo.data.mixture.weights.")
 MANY = 30
 """Rows of a table that are shown at once; more are folded."""
 
@@ -233,14 +234,30 @@ def recipes(runs: Sequence[Run]) -> str:
     """How the runs' recipes differ; what each changes of its parent; each in full."""
     parts = []
     if len(runs) > 1:
-        rows = [[text(key), *(text(shown(value)) for value in values)] for key, values in differences(runs)]
-        same = "<p>The recipes are the same but for names, folders and logging.</p>"
-        made = table(["key", *(run.name for run in runs)], rows, "k" + "v" * len(runs))
-        parts.append(f"<h3>Where they differ</h3>{made}" if rows else same)
+        parts.append(f"<h3>Where they differ</h3>{_differences(runs)}")
     for run in runs:
         title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
         parts.append(title + _lineage(run) + _full(run))
     return "".join(parts)
+
+
+def _differences(runs: Sequence[Run]) -> str:
+    """The keys that are not the same in all recipes; those of the sources, of which there may be hundreds, folded."""
+    rows: dict[bool, list[list[str]]] = {True: [], False: []}
+    for key, values in differences(runs):
+        rows[key.startswith(SOURCES)].append([text(key), *(text(shown(value)) for value in values)])
+    if not rows[True] and not rows[False]:
+        return "<p>The recipes are the same but for names, folders and logging.</p>"
+    head, kinds = ["key", *(run.name for run in runs)], "k" + "v" * len(runs)
+    made = [_table_or_folded("keys", head, rows[False], kinds)] if rows[False] else []
+    if rows[True]:
+        made.append(folded(f"{len(rows[True])} keys of the data's sources", table(head, rows[True], kinds)))
+    return "".join(made)
+
+
+def _table_or_folded(what: str, head: Sequence[str], rows: Sequence[Sequence[str]], kinds: str) -> str:
+    made = table(head, rows, kinds)
+    return made if len(rows) <= MANY else folded(f"The {len(rows)} {what}", made)
 
 
 def _lineage(run: Run) -> str:
@@ -250,9 +267,8 @@ def _lineage(run: Run) -> str:
         return f"{named}</p>" if run.record.get("recipe") else ""
     parents = " and ".join(text(parent) for parent in extends["parents"])
     rows = [[text(k), text(shown(before)), text(shown(now))] for k, before, now in changes(extends["changed"])]
-    made = table(("key", "before", "now"), rows, "kvv")
     told = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
-    return told + (made if len(rows) <= MANY else folded(f"The {len(rows)} values", made))
+    return told + (_table_or_folded("values", ("key", "before", "now"), rows, "kvv") if rows else "")
 
 
 def _full(run: Run) -> str:
