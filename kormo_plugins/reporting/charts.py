@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
             found.append({
                 "type": "scatter", "mode": "lines+markers" if len(points) <= 40 else "lines",
                 "x": [x for x, _ in points], "y": [y if math.isfinite(y) else None for _, y in points],
-                "name": text(name), "marker": {"size": 4},
+                "name": text(name), "meta": [text(run.name), text(series)], "marker": {"size": 4},
                 "line": {"color": colour, "width": 1.8, "dash": dash},
                 "hovertemplate": "%{y:.4g}",
             })  # fmt: skip
@@ -159,15 +159,30 @@ BASE: dict[str, Any] = {
 }  # fmt: skip
 
 
+MOST_NAMES = 6
+"""Names of a legend; of more, the runs are named by their colours and the series by their dashes, each once."""
+
+
 def legend(series: Sequence[Mapping[str, Any]]) -> str:
     """The names of the series; a click hides one. Nothing for a single nameless one."""
     if len(series) < 2:
         return ""
+    runs, parts = ({one["meta"][place]: one["line"] for one in series if "meta" in one} for place in (0, 1))
+    if len(series) <= MOST_NAMES or len(runs) < 2 or len(parts) < 2:
+        return _names((one["name"], one["line"]["color"], one["line"]["dash"], [i]) for i, one in enumerate(series))
+    traces = [{n: [i for i, one in enumerate(series) if one["meta"][place] == n] for n in names}
+              for place, names in enumerate((runs, parts))]  # fmt: skip
+    told = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
+    return told + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
+
+
+def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
+    """Buttons: name, colour, dash, and the traces that a click hides."""
     styles = {"solid": "solid", "dot": "dotted"}
     items = [
-        f"<button type=button data-trace={i}><i style='border-color:{one['line']['color']};border-top-style:"
-        f"{styles.get(one['line']['dash'], 'dashed')}'></i>{one['name']}</button>"
-        for i, one in enumerate(series)
+        f"<button type=button data-traces='{','.join(map(str, traces))}'><i style='border-color:{colour};"
+        f"border-top-style:{styles.get(dash, 'dashed')}'></i>{name}</button>"
+        for name, colour, dash, traces in named
     ]
     return f"<div class=legend>{''.join(items)}</div>"
 
@@ -217,7 +232,7 @@ for(const data of document.querySelectorAll('script[data-for]')){
 }
 for(const button of document.querySelectorAll('.legend button'))button.onclick=()=>{
   const off=button.classList.toggle('off'),box=button.closest('figure').querySelector('.plot');
-  Plotly.restyle(box,{visible:!off},[+button.dataset.trace]);
+  Plotly.restyle(box,{visible:!off},button.dataset.traces.split(',').map(Number));
 };
 """
 """Draws every figure of the page; a click on a name hides its curve."""

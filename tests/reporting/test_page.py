@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
-from kormo_plugins.reporting.charts import curves, safe_json, thinned
+from kormo_plugins.reporting.charts import curves, legend, safe_json, thinned
 from kormo_plugins.reporting.markup import duration, number, short
 from kormo_plugins.reporting.needle import needles
 from kormo_plugins.reporting.page import write_report
@@ -118,6 +119,18 @@ def test_runs_are_compared(tmp_path: Path) -> None:
     loss = figures[0]["data"]
     assert [one["name"] for one in loss] == ["a/run: training", "a/run: held out", "b/run: training", "b/run: held out"]
     assert loss[0]["line"]["color"] == loss[1]["line"]["color"] != loss[2]["line"]["color"]
+
+
+def test_a_long_legend_names_each_run_and_each_series_once(tmp_path: Path) -> None:
+    def one(run: str, part: str) -> dict[str, Any]:
+        return {"name": f"{run}: {part}", "meta": [run, part], "line": {"color": run, "dash": part}}
+
+    few = legend([one("a", "dot"), one("a", "dash"), one("b", "dot")])
+    assert few.count("<button") == 3 and "a: dash" in few
+    many = legend([one(run, part) for run in "abc" for part in ("solid", "dot", "dash")])
+    assert re.findall("data-traces='(.*?)'", many) == ["0,1,2", "3,4,5", "6,7,8", "0,3,6", "1,4,7", "2,5,8"]
+    assert re.findall("</i>(.*?)<", many) == ["a", "b", "c", "solid", "dot", "dash"]
+    assert legend([one("a", "dot")]) == ""
 
 
 def test_a_chain_is_one_line_from_stage_to_stage(tmp_path: Path) -> None:
