@@ -38,7 +38,7 @@ def commands() -> list[str]:
 
 COMMANDS = commands()
 CHEAP = ("kormo recipe validate", "kormo recipe diff", "kormo recipe plan", "kormo plugins list", "kormo plugins show",
-         "kormo plugins hooks")  # fmt: skip
+         "kormo plugins hooks", "kormo eval --published")  # fmt: skip
 """Commands that need nothing built and take a second; they are run as they stand."""
 
 
