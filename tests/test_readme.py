@@ -51,7 +51,7 @@ def mentioned() -> list[str]:
 
 
 COMMANDS = commands()
-CHEAP = ("kormo recipe validate", "kormo recipe diff", "kormo recipe plan", "kormo plugins ")
+CHEAP = ("kormo recipe validate", "kormo recipe diff", "kormo recipe plan", "kormo plugins ", "kormo eval --published")
 """Commands that need nothing built and take a second; they are run as they stand."""
 DRY = ("kormo train", "kormo ablate", "kormo run")
 """Those that are run with `--dry-run`."""

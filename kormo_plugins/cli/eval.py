@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -29,6 +30,27 @@ def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | 
     for path in write_items(folder):
         click.echo(path)
     ctx.exit()
+
+
+def _published(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Prints the published scores, and ends."""
+    if not wanted:
+        return
+    from kormo_plugins.evaluation.published import published
+
+    values = published()
+    click.echo(f"In percent ({values['source']}):")
+    _print_published(values["models"], values["scores"])
+    click.echo("\nJudged by a language model, of 10:")
+    _print_published(values["judged"]["models"], {k: v for k, v in values["judged"].items() if k != "models"})
+    needle = ", ".join(f"{language} {score}" for language, score in values["needle"].items())
+    click.echo(f"\nNeedle in a haystack, KORMo-10B, in percent: {needle}")
+    ctx.exit()
+
+
+def _print_published(models: list[str], scores: dict[str, list[float | None]]) -> None:
+    body = [[name, *("" if one is None else f"{one:.2f}" for one in row)] for name, row in scores.items()]
+    print_table(["", *models], body)
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -65,6 +87,14 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     expose_value=False,
     help="Write the mini suite's items, for decontamination, and end.",
 )
+@click.option(
+    "--published",
+    is_flag=True,
+    callback=_published,
+    is_eager=True,
+    expose_value=False,
+    help="Print the published scores of KORMo-10B and its baselines, and end.",
+)
 @json_option
 def evaluate(
     checkpoint: Path, suites: tuple[str, ...], tasks: str, limit: int | None, data: Path | None, needle: bool,
@@ -79,6 +109,8 @@ def evaluate(
     """
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
+    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     from kormo_plugins.evaluation import checkpoint as models
     from kormo_plugins.evaluation import run
     from kormo_plugins.registry import registry
@@ -91,6 +123,11 @@ def evaluate(
     with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
         lines = run.find_lines(suites or (() if named or needle else ("mini",)), named, limit, components)
         model = models.open_checkpoint(checkpoint, components)
+        _check_device(device)
+        if needle:  # what is wrong with it must not be found out after the suites
+            from kormo_plugins.evaluation.needle import make_ready
+
+            make_ready(model, components, lengths, depths, haystack)
         record = _record(out or checkpoint, model)
         load = _loader(model, batch_size, device)
         rows: list[dict[str, Any]] = []
@@ -104,6 +141,19 @@ def evaluate(
     if found:
         _print_needle(found)
     click.echo(f"\n{record.path}")
+
+
+def _check_device(name: str | None) -> None:
+    """The harness would take the CPU for a device that is not there, in silence."""
+    import torch
+
+    if name is None:
+        return
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise KormoError("kormo eval: --device", name, str(error).splitlines()[0],
+                         "name a device of this machine (cpu, cuda:0), or leave it out") from None  # fmt: skip
 
 
 def _record(folder: Path, model: Any) -> Any:
@@ -140,7 +190,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
     body = []
     for row in rows:
         kormo = row["published"].get("KORMo-10B")
-        cells = [row["task"], row["metric"], str(row["shots"]), f"{row['n']:,}", _percent(row["value"])]
+        cells = [
+            row["task"],
+            row["metric"],
+            "" if row["shots"] is None else str(row["shots"]),
+            f"{row['n']:,}",
+            _percent(row["value"]),
+        ]
         cells += [_percent(row["stderr"]), _percent(row["chance"])]
         body.append(cells + [_percent(row.get("stops"))] * ends + [f"{kormo:.2f}" if kormo else ""] * compared)
     print_table(header, body)

@@ -32,7 +32,10 @@ NOUNS: dict[str, tuple[str, str]] = {
         "What is installed, what a recipe can name, and how to add to it.",
     ),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
-    "report": ("kormo_plugins.cli.report:report", "A page on a run, a chain, or several runs side by side."),
+    "report": (
+        "kormo_plugins.cli.report:report",
+        "A page on a run, a chain, an ablation, or several runs side by side.",
+    ),
     "run": ("kormo_plugins.cli.run:run", "Run the stages of CHAIN, a file of recipes/chains/."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
     "train": ("kormo_plugins.cli.train:train", "Train RECIPE with some of its values changed."),

@@ -1,4 +1,4 @@
-"""`kormo report`: a page on a run, a chain, or several runs side by side."""
+"""`kormo report`: a page on a run, a chain, an ablation, or several runs side by side."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from kormo_plugins.cli.output import json_option, print_json
 )  # fmt: skip
 @json_option
 def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
-    """A page on a run, a chain, or several runs side by side.
+    """A page on a run, a chain, an ablation, or several runs side by side.
 
-    RUN is an output folder, or a chain's.
+    RUN is an output folder, or a chain's or an ablation's.
     """
     from kormo_plugins.errors import disk_error
     from kormo_plugins.reporting.page import write_report

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.mini import HELD_OUT, Draw, words
+from kormo_plugins.evaluation.published import published
 from kormo_plugins.registry import Registry
 
 DEPTHS = (0, 25, 50, 75, 100)
@@ -63,7 +64,8 @@ def search(
     say: Callable[[str], None],
     reader: Reader | None = None,
 ) -> dict[str, Any]:
-    """Scores of every cell: `cells` with language, length, depth, `choice` and `generated` (shares), and the settings.
+    """Scores of every cell: `cells` with language, length, depth, `choice` and `generated` (shares), the settings, and
+    the scores `published` for KORMo-10B (percent).
 
     Args:
         lengths: tokens of the whole prompt; None: powers of two up to the model's positions.
@@ -74,11 +76,8 @@ def search(
         KormoError: a length beyond the model's positions, or too short for needle and question; a depth that is no
             percentage; a haystack with too little text.
     """
-    lengths = tuple(lengths or [one for one in LENGTHS if one <= (model.positions or LENGTHS[4])])
-    depths = tuple(depths if depths is not None else DEPTHS)
+    lengths, depths, hay = make_ready(model, registry, lengths, depths, haystack)
     tokenizer = tokenizer_of(model.path)
-    _check(model, lengths, depths)
-    hay = {language: _hay(language, max(lengths), tokenizer, registry, haystack) for language in _NEEDLE}
     asked = reader or _load(model, device)
     cells: list[dict[str, Any]] = []
     for language in _NEEDLE:
@@ -99,7 +98,26 @@ def search(
         "tries": TRIES,
         "chance": CHANCE,
         "haystack": str(haystack) if haystack else "embedded generator",
+        "published": published()["needle"],
     }
+
+
+def make_ready(
+    model: Checkpoint, registry: Registry, lengths: Sequence[int] | None, depths: Sequence[int] | None,
+    haystack: Path | None,
+) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, list[int]]]:  # fmt: skip
+    """Lengths, depths, and the haystack of each language as ids; all that can be wrong with them is found here, without
+    the model. Arguments and errors are those of `search`."""
+    lengths = tuple(lengths or [one for one in LENGTHS if one <= (model.positions or LENGTHS[4])])
+    depths = tuple(depths if depths is not None else DEPTHS)
+    _check(model, lengths, depths)
+    tokenizer = tokenizer_of(model.path)
+    hay = {language: _hay(language, max(lengths), tokenizer, registry, haystack) for language in _NEEDLE}
+    for language in _NEEDLE:  # the shortest have room
+        for depth in depths:
+            for number in range(TRIES):
+                prompt(tokenizer, hay[language], language, min(lengths), depth, number)
+    return lengths, depths, hay
 
 
 def _check(model: Checkpoint, lengths: Sequence[int], depths: Sequence[int]) -> None:

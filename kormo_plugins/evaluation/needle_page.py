@@ -53,8 +53,14 @@ def write(found: dict[str, Any], path: Path) -> None:
         ".plot{overflow-x:auto}.plot>div{min-width:58rem}</style>"
         "<h1>Needle in a haystack</h1>"
         f"<p>Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
-        f"{100 * found['chance']:.0f}% by choice.</p><div class='plot'>{plots}</div></html>\n"
+        f"{100 * found['chance']:.0f}% by choice.{_published(found)}</p><div class='plot'>{plots}</div></html>\n"
     )
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def _published(found: dict[str, Any]) -> str:
+    """KORMo-10B's own scores, where the search carries them."""
+    scores = ", ".join(f"{NAMES[language]} {score}%" for language, score in (found.get("published") or {}).items())
+    return f" Published for KORMo-10B: {scores}; Korean falls after about 13K tokens." if scores else ""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def make_ready(
             reads, or requests longer than the model's positions.
     """
     where = _data_folders([one.leaf for one in wanted], catalogue, data)
+    read = cache(read_splits)  # many tasks may read the same files: Global-MMLU's 57 subjects are one
     opened: list[tuple[Wanted, bool, str, Any]] = []
     missing: dict[str, list[str]] = {}
     for one in wanted:
@@ -82,7 +84,7 @@ def make_ready(
             missing[dataset].append(one.leaf.name)
             continue
         try:
-            task = _open(one.leaf.name, config, where.get(dataset), one.line.shots)
+            task = _open(one.leaf.name, config, where.get(dataset), one.line.shots, read)
         except _Unreachable as error:
             missing[dataset] = [str(error), one.leaf.name]
         else:
@@ -142,16 +144,18 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
     )  # fmt: skip
 
 
-def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | None) -> Any:
-    """The harness's task object, its data read."""
+def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | None, read: Callable[..., Any]) -> Any:
+    """The harness's task object, its data read by `read`, as by `read_splits`."""
     from datasets.exceptions import DatasetNotFoundError
     from lm_eval.api.task import ConfigurableTask
 
     dataset = config.get("dataset_path")
     if folder is not None:
-        splits = read_splits(folder, config.get("dataset_name"), *_wanted_splits(config, shots))
+        splits = read(folder, config.get("dataset_name"), *_wanted_splits(config, shots))
         config |= {key: None for key in SPLITS if config.get(key) not in splits}
         config["custom_dataset"] = partial(_given, splits)
+    if config.get("process_docs") is not None:
+        config["process_docs"] = settled(config["process_docs"])
     config["metadata"] = config.get("metadata") or {}
     try:
         task = ConfigurableTask(config=config)
@@ -170,6 +174,29 @@ def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | N
     return task
 
 
+def settled(process: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A task's `process_docs`, run once for each split, from the seed that the harness's command starts with.
+
+    The harness calls it for the prompts, and again when answers are compared. One that draws (GPQA's shuffles the four
+    choices) would then compare with the answers of another shuffle. On data of the hub, a cache on the disk hides that;
+    data in memory have none.
+    """
+    kept: dict[int, tuple[Any, Any]] = {}
+
+    @wraps(process)
+    def once(split: Any) -> Any:
+        if id(split) not in kept:
+            state = random.getstate()
+            random.seed(SEEDS["random"])
+            try:
+                kept[id(split)] = (split, process(split))  # holding the split keeps its id from being used again
+            finally:
+                random.setstate(state)
+        return kept[id(split)][1]
+
+    return once
+
+
 def _about_rows(error: Exception) -> bool:
     from jinja2 import TemplateError
 
@@ -181,12 +208,16 @@ def _given(splits: Any, **_: Any) -> Any:
     return splits
 
 
-def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[list[str], list[str]]:
-    """The splits that a task cannot do without, and those that it reads if they are there."""
+def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The splits that a task cannot do without, and those that it reads if they are there.
+
+    Without the split of its examples, the harness would take them from the questions themselves.
+    """
     must = [config.get("test_split") or config.get("validation_split")]
-    if shots:
+    own = config.get("num_fewshot")
+    if own != 0 and (own if shots is None else shots):
         must.append(config.get("fewshot_split") or config.get("training_split"))
-    return [one for one in must if one], [config[key] for key in SPLITS if config.get(key)]
+    return tuple(one for one in must if one), tuple(config[key] for key in SPLITS if config.get(key))
 
 
 def build_requests(task: Any, limit: int | None, chat_tokenizer: Any = None) -> None:

@@ -13,7 +13,7 @@ from kormo_plugins.evaluation.catalogue import Catalogue, Named
 from kormo_plugins.evaluation.checkpoint import Checkpoint
 from kormo_plugins.evaluation.plan import Wanted, make_ready
 from kormo_plugins.evaluation.record import Record
-from kormo_plugins.evaluation.score import score, suite_row
+from kormo_plugins.evaluation.score import mean_row, score, suite_row
 from kormo_plugins.evaluation.suites import SuiteTask, load_suite, suite_names
 from kormo_plugins.registry import Registry
 
@@ -24,19 +24,19 @@ OWN = "tasks"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a suite, and what its task stands for."""
+    """A line of a suite, what its task stands for, and the published row that the suite's mean is compared with."""
 
     suite: str
     line: SuiteTask
     named: Named
     limit: int | None
+    average: str | None = None
 
 
 def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, registry: Registry) -> list[Line]:
     """What is asked for by names; nothing is read but names and suites.
 
     A task that is named by itself is asked as in the first suite of ours that has it.
-
 
     Raises:
         KormoError: a suite, task or group that does not exist, with the nearest that does.
@@ -48,7 +48,7 @@ def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, r
         label = Path(name).stem
         for line in suite.tasks:
             named = catalogue.find(line.task, f"suite {label}")
-            found.append(Line(label, line, named, limit or suite.limit))
+            found.append(Line(label, line, named, limit or suite.limit, suite.average))
     known = {line.task: line for name in reversed(suite_names()) for line in load_suite(name).tasks}
     for task in tasks:
         line = known.get(task, SuiteTask(task=task))
@@ -82,6 +82,7 @@ def evaluate(
         load: gives the harness's model; not called when everything is finished already.
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # what it warns of is refused or recorded here
+    logging.getLogger("lm_eval.api.registry").setLevel(logging.CRITICAL)  # it looks for f1 on the hub, in vain
     wanted = [Wanted(one.suite, leaf, one.line, one.limit) for one in lines for leaf in one.named.leaves]
     ready = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=cut_long)
     say(f"{len(ready)} tasks, {sum(len(one.task.instances) for one in ready):,} requests")
@@ -90,6 +91,10 @@ def evaluate(
     results = [
         suite_row(one.suite, one.line, one.named, [rows[one.suite, leaf.name] for leaf in one.named.leaves], one.limit)
         for one in lines
+    ]
+    averages = {one.suite: one.average for one in lines if one.average}
+    results += [
+        mean_row(suite, [one for one in results if one["suite"] == suite], averages[suite]) for suite in averages
     ]
     record.add_results(results)
     return results

@@ -133,6 +133,21 @@ def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], l
     return row
 
 
+def mean_row(suite: str, rows: Sequence[dict[str, Any]], published: str) -> dict[str, Any]:
+    """The plain mean of a suite's rows that have a published score, beside the published mean of the same tasks."""
+    parts = [row for row in rows if row["published"]]
+    errors = [row["stderr"] for row in parts]
+    known = all(error is not None for error in errors)
+    return {
+        "suite": suite, "task": f"mean of {len(parts)} tasks", "metric": "mean",
+        "value": sum(row["value"] for row in parts) / len(parts),
+        "stderr": sum(error**2 for error in errors) ** 0.5 / len(parts) if known else None,
+        "n": sum(row["n"] for row in parts), "shots": None, "limit": parts[0]["limit"], "chat": parts[0]["chat"],
+        "cut": 0, "chance": None, "published": scores_of(published), "why": "each task counts alike, as in the card",
+        "unverified": "", "harness": parts[0]["harness"],
+    }  # fmt: skip
+
+
 def combine(rows: Sequence[dict[str, Any]], key: str, weight_by_size: bool) -> dict[str, Any]:
     """Value and standard error of several tasks together, by the harness's own two formulas."""
     from lm_eval.api.metrics import aggregate_subtask_metrics, pooled_sample_stderr

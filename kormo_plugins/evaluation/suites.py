@@ -45,6 +45,10 @@ class Suite(Strict):
 
     title: str = Field(description="one line for people")
     limit: int | None = Field(default=None, ge=1, description="items per task; null: all of them")
+    average: str | None = Field(
+        default=None,
+        description="row of published.yml that the mean of all tasks with a published score is compared with",
+    )
     tasks: tuple[SuiteTask, ...] = Field(min_length=1, description="what is asked, in this order")
 
 

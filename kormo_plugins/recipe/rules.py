@@ -7,6 +7,7 @@ open to further ones. Each says why in its message, so that the message is the d
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.deepspeed import deepspeed_config
@@ -289,12 +290,28 @@ def deepspeed_is_readable(recipe: Resolved) -> None:
     deepspeed_config(recipe)
 
 
-def suites_exist(recipe: Resolved) -> None:
-    """A misspelt suite must not be found out after the training."""
+def evaluation_can_be_done(recipe: Resolved) -> None:
+    """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
     from kormo_plugins.evaluation.suites import load_suite
 
-    for name in recipe.get("kormo.evaluate.suites") or ():
-        load_suite(str(name), recipe.where("kormo.evaluate.suites"))
+    where = "kormo.evaluate.suites"
+    named = [str(name) for name in recipe.get(where) or ()]
+    suites = {name: load_suite(name, recipe.where(where)) for name in named}
+    asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
+    for name, suite in suites.items():
+        if name.endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
+            asked += [(line.task, where) for line in suite.tasks]
+    if asked:
+        from kormo_plugins.evaluation.run import catalogue_of
+        from kormo_plugins.registry import registry
+
+        catalogue = catalogue_of(registry(tuple(recipe.get("kormo.plugins") or ())))
+        for task, key in asked:
+            catalogue.find(task, recipe.where(key))
+    data = recipe.get("kormo.evaluate.data")
+    if data is not None and not Path(str(data)).is_dir():
+        raise _error(recipe, "kormo.evaluate.data", str(data), "there is no such folder (paths are relative to the "
+                     "working directory)", "name the folder of the datasets")  # fmt: skip
 
 
 RULES: list[Rule] = [
@@ -314,6 +331,6 @@ RULES: list[Rule] = [
     kernels_are_named_once,
     milestones_count_tokens,
     deepspeed_is_readable,
-    suites_exist,
+    evaluation_can_be_done,
 ]
 """In this order, so that the first message is about the cause and not about what follows from it."""

@@ -1,20 +1,26 @@
 """The page of an ablation: what was asked, what came out per seed, how it came about, and how sure one can be.
 
 For each measure: a table with mean, spread and the paired comparison, every cell as a dot beside its variant's mean
-(the dots of one seed share a place in each column, so that pairs are seen), and the learning curves of all cells.
+(the dots of one seed share a place in each column, so that pairs are seen), and the learning curves of all cells. Then
+what a page on runs has: one cell of each variant stands for it where all of them would only be longer.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.reporting.charts import BASE, COLOURS, DASHES, HEIGHT, SCRIPT, drawn, legend
-from kormo_plugins.reporting.markup import duration, number, section, shown, table, text
-from kormo_plugins.reporting.page import document
-from kormo_plugins.reporting.run import read_run
+from kormo_plugins.errors import KormoError
+from kormo_plugins.reporting import sections
+from kormo_plugins.reporting.charts import BASE, COLOURS, DASHES, HEIGHT, drawn, legend
+from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import duration, number, parts_with_links, shown, table, text
+from kormo_plugins.reporting.needle import needles
+from kormo_plugins.reporting.run import METRICS, RECORD, Run, read_run
 
+ABLATION = "ablation.json"
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 HOW = (
     "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
@@ -23,25 +29,77 @@ HOW = (
 )
 
 
-def write_ablation(record: Mapping[str, Any], out: Path) -> Path:
+def read_ablation(folder: Path) -> dict[str, Any]:
+    """`ablation.json`.
+
+    Raises:
+        KormoError: it is not what `kormo ablate` writes.
+    """
+    try:
+        record = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
+        if isinstance(record, dict) and {"question", "baseline", "measures", "variants", "cells", "table"} <= set(
+            record
+        ):
+            return record
+    except (OSError, ValueError):
+        pass
+    raise KormoError(str(folder / ABLATION), "no record of an ablation", "it is damaged or of another program",
+                     "run `kormo ablate` again: finished cells are not trained again")  # fmt: skip
+
+
+def write_ablation(record: Mapping[str, Any], out: Path, folder: Path | None = None) -> Path:
     """Writes the page and returns its path.
 
     Args:
-        record: `ablation.json`: `question`, `baseline`, `measures`, `variants`, `cells`, `table`.
+        record: `ablation.json`: `question`, `base`, `baseline`, `measures`, `variants`, `cells`, `table`.
+        out: the file.
+        folder: of the ablation; beside it lie the cells, where it was moved. None: that of `out`.
     """
-    body = "".join(section(name, _measure(record, name, index)) for index, name in enumerate(record["measures"]))
-    head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>. {text(HOW)}</p>"
+    found = _runs(record, folder or out.parent)
+    cells = [run for _, run in found]
+    one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # of its first seed
+    base = f" Every cell extends {record['base']}." if record.get("base") else ""
+    head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>.{text(base)}</p>"
     changes = [(text(name), text(shown(own) if own else "nothing")) for name, own in record["variants"].items()]
-    variants = section("Variants", table(("variant", "what it changes"), changes, "-v"))
-    page = document(record["question"], head + body + variants + section("Cells", _cells(record)), SCRIPT)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
-    return out
+    parts = {name: _measure(record, name, index, found) for index, name in enumerate(record["measures"])}
+    parts |= {
+        "Variants": table(("variant", "what it changes"), changes, "-v"),
+        "Cells": _cells(record),
+        "Curves": sections.curves(one_each),
+        "Evaluation": sections.evaluations(cells),
+        "Long context": needles(cells),
+        "Samples": sections.samples(one_each),
+        "Mixture": sections.mixtures(one_each),
+        "Recipe": sections.recipes(one_each) if one_each else "",
+        "What it ran on": sections.machines(one_each),
+        "Hashes": sections.hashes(cells),
+    }
+    told = f"<p class=soft>{text(HOW)}</p>"
+    return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
 
 
-def _measure(record: Mapping[str, Any], name: str, index: int) -> str:
+def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, Any], Run]]:
+    """The cells that have a result, each with its run, named by variant and seed."""
+    found = []
+    for cell in record["cells"]:
+        place = _place(cell, folder)
+        if cell["measures"] and place is not None:
+            run = read_run(place)
+            run.name, run.in_tokens = f"{cell['variant']}, seed {cell['seed']}", False
+            found.append((cell, run))
+    return found
+
+
+def _place(cell: Mapping[str, Any], folder: Path) -> Path | None:
+    """Where a cell's run lies: as the record says, or beside the ablation, if all of it was moved."""
+    said = Path(cell["folder"])
+    places = (said, folder.parent / "cells" / said.name)
+    return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
+
+
+def _measure(
+    record: Mapping[str, Any], name: str, index: int, found: Sequence[tuple[Mapping[str, Any], Run]]
+) -> str:  # fmt: skip
     better = record["measures"][name]["better"]
     rows = []
     for variant, row in record["table"][name].items():
@@ -55,7 +113,7 @@ def _measure(record: Mapping[str, Any], name: str, index: int) -> str:
             number(against["p_holm"], 2) if against.get("p_holm") is not None else "",
         ))  # fmt: skip
     head = ("variant", "mean", "sd", "seeds", "difference", "95% interval", "p", "p (Holm)")
-    figures = _dots(record, name, f"d{index}") + _curves(record, name, f"l{index}")
+    figures = _dots(record, name, f"d{index}") + _curves(record, name, f"l{index}", found)
     plots = f'<div class=plots style="margin-top:.8em">{figures}</div>'
     return f"<p class=soft>{better} is better</p>{table(head, rows, '-nnnnnnn')}{plots}"
 
@@ -89,17 +147,18 @@ def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
     return drawn(key, "At the end", "a dot is a seed, a line the mean", {"data": data, "layout": layout})
 
 
-def _curves(record: Mapping[str, Any], name: str, key: str) -> str:
+def _curves(
+    record: Mapping[str, Any], name: str, key: str, found: Sequence[tuple[Mapping[str, Any], Run]]
+) -> str:  # fmt: skip
     """The measure's metric along every cell's run: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})
     data: list[dict[str, Any]] = []
-    for cell in record["cells"]:
-        folder = Path(cell["folder"])
-        points = _by_step(folder, metric) if cell["measures"] and folder.is_dir() else []
+    for cell, run in found:
+        points = run.curve(metric)
         if points:
             data.append({
-                "type": "scatter", "mode": "lines", "name": f"{text(cell['variant'])}, seed {cell['seed']}",
+                "type": "scatter", "mode": "lines", "name": text(run.name),
                 "x": [x for x, _ in points], "y": [y for _, y in points], "hovertemplate": "%{y:.4g}",
                 "line": {"color": COLOURS[variants.index(cell["variant"]) % len(COLOURS)], "width": 1.8,
                          "dash": DASHES[seeds.index(cell["seed"]) % len(DASHES)]},
@@ -112,12 +171,6 @@ def _curves(record: Mapping[str, Any], name: str, key: str) -> str:
         "yaxis": {**AXIS, "exponentformat": "power"},
     }  # fmt: skip
     return drawn(key, "On the way", metric, {"data": data, "layout": layout}, legend(data))
-
-
-def _by_step(folder: Path, metric: str) -> list[tuple[float, float]]:
-    run = read_run(folder)
-    run.in_tokens = False
-    return run.curve(metric)
 
 
 def _cells(record: Mapping[str, Any]) -> str:

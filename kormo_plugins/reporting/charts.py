@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class Chart:
         pattern: of the metrics' keys; the last group that matched names the series.
         note: how to read it.
         logarithmic: the vertical axis, where the values span more than a factor of 20.
+        share: the values are shares, so that the axis never goes beyond 1.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Chart:
     pattern: str
     note: str = ""
     logarithmic: bool = False
+    share: bool = False
 
 
 CHARTS: tuple[Chart, ...] = (
@@ -56,17 +58,25 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Bits per byte by domain", "bits per byte", r"held_out/bits_per_byte/domain/(.+)", "held-out documents"),
     Chart("Bits per byte on unseen text", "bits per byte", r"unseen/bits_per_byte/source/(.+)",
           "writers that the model was not trained on"),
+    Chart("Bits per byte on unseen text, by language", "bits per byte", r"unseen/bits_per_byte/([^/]+)",
+          "writers that the model was not trained on"),
+    Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "share of right answers; a guess gets 0.25", share=True),
+    Chart("Mini suite by family", "", r"mini/acc/(choice|cloze|reading|arithmetic)",
+          "share of right answers; a guess gets 0.25", share=True),
     Chart("Learning rate", "", r"(learning_rate)"),
     Chart("Gradient norm", "", r"(grad_norm)", "before clipping", True),
     Chart("Tokens per second", "", r"(tokens_per_second)"),
     Chart("MFU", "", r"(mfu)", "share of the device's peak"),
-    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself"),
-    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike"),
-    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before"),
+    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself",
+          share=True),
+    Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike", share=True),
+    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before",
+          share=True),
     Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
     Chart("Letters in the prompt's script", "", r"collapse/right_script/(.+)", "Hangul after Korean, Latin after "
-          "English"),
+          "English", share=True),
     Chart("Length of what it writes", "tokens", r"collapse/length/(.+)"),
+    Chart("Texts that come to an end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
 )  # fmt: skip
 """In the order of the page. A metric that no pattern takes stands in the table of last values."""
 
@@ -103,7 +113,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
             found.append({
                 "type": "scatter", "mode": "lines+markers" if len(points) <= 40 else "lines",
                 "x": [x for x, _ in points], "y": [y if math.isfinite(y) else None for _, y in points],
-                "name": text(name), "marker": {"size": 4},
+                "name": text(name), "meta": [text(run.name), text(series)], "marker": {"size": 4},
                 "line": {"color": colour, "width": 1.8, "dash": dash},
                 "hovertemplate": "%{y:.4g}",
             })  # fmt: skip
@@ -113,7 +123,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _name(chart: Chart, key: str) -> str:
     match = re.fullmatch(chart.pattern, key)
     name = match.group(1) if match and match.group(1) else key
-    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen"}
+    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen", "mini/acc": "all"}
     return known.get(name, name.replace("_", " ").replace("/", " "))
 
 
@@ -128,7 +138,9 @@ def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: S
     unit = "tokens" if runs[0].in_tokens else "steps"
     values = [y for one in series for y in one["y"] if y is not None]
     vertical: dict[str, Any] = {"title": {"text": chart.unit, "font": {"size": 12}}}
-    if values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1
+    if values and chart.share and max(values) > 0.9:  # an axis that ends at 1.2 would say that more could come
+        vertical["range"] = [0 if min(values) < 0.5 else min(values) - 0.05, 1.02]
+    elif values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1
         vertical["range"] = [min(0, 2 * values[0]), max(2 * values[0], 1 if values[0] <= 0 else 0)]
     elif chart.logarithmic and values and min(values) > 0 and max(values) > 20 * min(values):
         vertical |= {"type": "log", "dtick": 1}
@@ -147,15 +159,30 @@ BASE: dict[str, Any] = {
 }  # fmt: skip
 
 
+MOST_NAMES = 6
+"""Names of a legend; of more, the runs are named by their colours and the series by their dashes, each once."""
+
+
 def legend(series: Sequence[Mapping[str, Any]]) -> str:
     """The names of the series; a click hides one. Nothing for a single nameless one."""
     if len(series) < 2:
         return ""
+    runs, parts = ({one["meta"][place]: one["line"] for one in series if "meta" in one} for place in (0, 1))
+    if len(series) <= MOST_NAMES or len(runs) < 2 or len(parts) < 2:
+        return _names((one["name"], one["line"]["color"], one["line"]["dash"], [i]) for i, one in enumerate(series))
+    traces = [{n: [i for i, one in enumerate(series) if one["meta"][place] == n] for n in names}
+              for place, names in enumerate((runs, parts))]  # fmt: skip
+    told = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
+    return told + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
+
+
+def _names(named: Iterable[tuple[str, str, str, list[int]]]) -> str:
+    """Buttons: name, colour, dash, and the traces that a click hides."""
     styles = {"solid": "solid", "dot": "dotted"}
     items = [
-        f"<button type=button data-trace={i}><i style='border-color:{one['line']['color']};border-top-style:"
-        f"{styles.get(one['line']['dash'], 'dashed')}'></i>{one['name']}</button>"
-        for i, one in enumerate(series)
+        f"<button type=button data-traces='{','.join(map(str, traces))}'><i style='border-color:{colour};"
+        f"border-top-style:{styles.get(dash, 'dashed')}'></i>{name}</button>"
+        for name, colour, dash, traces in named
     ]
     return f"<div class=legend>{''.join(items)}</div>"
 
@@ -205,7 +232,7 @@ for(const data of document.querySelectorAll('script[data-for]')){
 }
 for(const button of document.querySelectorAll('.legend button'))button.onclick=()=>{
   const off=button.classList.toggle('off'),box=button.closest('figure').querySelector('.plot');
-  Plotly.restyle(box,{visible:!off},[+button.dataset.trace]);
+  Plotly.restyle(box,{visible:!off},button.dataset.traces.split(',').map(Number));
 };
 """
 """Draws every figure of the page; a click on a name hides its curve."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 STYLE = """
@@ -30,13 +30,13 @@ overflow-wrap:anywhere}
 .wide{overflow-x:auto;max-width:100%}table{border-collapse:collapse;width:100%;font-size:.92rem}
 td,th{padding:.25rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;background:var(--fill)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.key{font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere}
-td.value{font-family:ui-monospace,monospace;font-size:.82rem;overflow-wrap:anywhere;max-width:26rem}
+td.key{font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere;min-width:12rem}
+td.value{font-family:ui-monospace,monospace;font-size:.82rem;overflow-wrap:anywhere;min-width:7.5rem;max-width:26rem}
 .warn{background:#fff4e8;border-left:4px solid #d9822b;padding:.5rem .9rem;border-radius:3px;margin:1rem 0}
 .warn ul{margin:.2rem 0;padding-left:1.2rem}
 .samples{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.7rem 1.2rem}
 blockquote{margin:0;padding:.5rem .8rem;background:var(--fill);border-left:3px solid #c6cfdf;white-space:pre-wrap;
-overflow-wrap:anywhere;font-size:.9rem}blockquote b{color:var(--blue)}
+overflow-wrap:anywhere;font-size:.9rem;max-height:15rem;overflow-y:auto}blockquote b{color:var(--blue)}
 details{margin:.8rem 0}summary{cursor:pointer;color:var(--blue)}
 pre{background:var(--fill);padding:.8rem;overflow-x:auto;font-size:.8rem;max-height:34rem}
 @media(max-width:30rem){body{font-size:14px;padding:0 .7rem}td,th{padding:.2rem .4rem}h1{font-size:1.5rem}}
@@ -118,6 +118,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], kinds: str = "") -
 def section(title: str, body: str) -> str:
     """A part of the page, or nothing where there is nothing to show."""
     return f"<section id={anchor(title)}><h2>{text(title)}</h2>{body}</section>" if body else ""
+
+
+def parts_with_links(parts: Mapping[str, str]) -> str:
+    """The parts that have something to show, title -> HTML, behind a line of links to them."""
+    links = "".join(f"<a href='#{anchor(name)}'>{text(name)}</a>" for name, body in parts.items() if body)
+    return f"<nav>{links}</nav>" + "".join(section(name, body) for name, body in parts.items())
 
 
 def anchor(title: str) -> str:

@@ -20,6 +20,7 @@ from kormo_plugins.reporting.markup import (
 from kormo_plugins.reporting.recipes import changes, differences
 from kormo_plugins.reporting.run import Run
 
+SOURCES = ("kormo.data.sources.", "kormo.data.mixture.weights.")
 MANY = 30
 """Rows of a table that are shown at once; more are folded."""
 
@@ -124,11 +125,12 @@ def curves(runs: Sequence[Run]) -> str:
 
 def evaluations(runs: Sequence[Run]) -> str:
     """Scores of `evaluation.json`, in percent, with their standard errors, beside the published ones."""
-    rows: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    rows: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
     for run in runs:
         for row in run.evaluation.get("results") or ():
             if isinstance(row, Mapping) and isinstance(row.get("value"), (int, float)):
-                rows.setdefault((str(row.get("task")), str(row.get("metric", ""))), {})[run.name] = row
+                asked = (row.get("task"), row.get("metric", ""), row.get("shots"), row.get("n"))
+                rows.setdefault(asked, {})[run.name] = row
     if not rows:
         return ""
     published = list(
@@ -136,18 +138,34 @@ def evaluations(runs: Sequence[Run]) -> str:
     )
     have = [run.name for run in runs if run.evaluation.get("results")]
     cells = []
-    for (task, metric), mine in rows.items():
+    for (task, metric, *_), mine in rows.items():
         some = next(iter(mine.values()))
         chance = some.get("chance")
         cells.append([
             f"{text(task)} <small>{text(metric)}</small>", number(some.get("shots")), number(some.get("n")),
             *(_score(mine.get(name)) for name in have),
             percent(chance, 1) if isinstance(chance, (int, float)) else "–",
-            *(number((some.get("published") or {}).get(name)) for name in published),
+            *(_published(some, name) for name in published),
         ])  # fmt: skip
     head = ["task", "shots", "n", *have, "chance", *published]
-    note = "<p><small>Percent. Published scores are those that KORMo's authors report.</small></p>" if published else ""
-    return table(head, cells, "-" + "n" * (len(head) - 1)) + note
+    notes = ["Percent, ± one standard error."]
+    if published:
+        notes.append("Published scores are those that KORMo's authors report.")
+    notes += dict.fromkeys(note for one in rows.values() for row in one.values() for note in _notes(row))
+    return table(head, cells, "-" + "n" * (len(head) - 1)) + f"<p><small>{'<br>'.join(map(text, notes))}</small></p>"
+
+
+def _published(row: Mapping[str, Any], model: str) -> str:
+    score = (row.get("published") or {}).get(model)
+    return f"{score:.2f}" if isinstance(score, (int, float)) else "–"
+
+
+def _notes(row: Mapping[str, Any]) -> Iterable[str]:
+    """What a score cannot say by itself."""
+    if row.get("unverified"):
+        yield f"{row.get('task')}: {row['unverified']}."
+    if row.get("cut"):
+        yield f"{row.get('task')}: {number(row['cut'])} prompts lost their beginning."
 
 
 def _score(row: Mapping[str, Any] | None) -> str:
@@ -155,7 +173,9 @@ def _score(row: Mapping[str, Any] | None) -> str:
         return "–"
     error = row.get("stderr")
     spread = f" <small>± {100 * error:.1f}</small>" if isinstance(error, (int, float)) else ""
-    return f"<b>{100 * row['value']:.1f}</b>{spread}"
+    stops = row.get("stops")
+    ends = f"<br><small>{percent(stops, 0)} of the answers end</small>" if isinstance(stops, (int, float)) else ""
+    return f"<b>{100 * row['value']:.1f}</b>{spread}{ends}"
 
 
 def mixtures(runs: Sequence[Run]) -> str:
@@ -214,14 +234,30 @@ def recipes(runs: Sequence[Run]) -> str:
     """How the runs' recipes differ; what each changes of its parent; each in full."""
     parts = []
     if len(runs) > 1:
-        rows = [[text(key), *(text(shown(value)) for value in values)] for key, values in differences(runs)]
-        same = "<p>The recipes are the same but for names, folders and logging.</p>"
-        made = table(["key", *(run.name for run in runs)], rows, "k" + "v" * len(runs))
-        parts.append(f"<h3>Where they differ</h3>{made}" if rows else same)
+        parts.append(f"<h3>Where they differ</h3>{_differences(runs)}")
     for run in runs:
         title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
         parts.append(title + _lineage(run) + _full(run))
     return "".join(parts)
+
+
+def _differences(runs: Sequence[Run]) -> str:
+    """The keys that are not the same in all recipes; those of the sources, of which there may be hundreds, folded."""
+    rows: dict[bool, list[list[str]]] = {True: [], False: []}
+    for key, values in differences(runs):
+        rows[key.startswith(SOURCES)].append([text(key), *(text(shown(value)) for value in values)])
+    if not rows[True] and not rows[False]:
+        return "<p>The recipes are the same but for names, folders and logging.</p>"
+    head, kinds = ["key", *(run.name for run in runs)], "k" + "v" * len(runs)
+    made = [_table_or_folded("keys", head, rows[False], kinds)] if rows[False] else []
+    if rows[True]:
+        made.append(folded(f"{len(rows[True])} keys of the data's sources", table(head, rows[True], kinds)))
+    return "".join(made)
+
+
+def _table_or_folded(what: str, head: Sequence[str], rows: Sequence[Sequence[str]], kinds: str) -> str:
+    made = table(head, rows, kinds)
+    return made if len(rows) <= MANY else folded(f"The {len(rows)} {what}", made)
 
 
 def _lineage(run: Run) -> str:
@@ -231,9 +267,8 @@ def _lineage(run: Run) -> str:
         return f"{named}</p>" if run.record.get("recipe") else ""
     parents = " and ".join(text(parent) for parent in extends["parents"])
     rows = [[text(k), text(shown(before)), text(shown(now))] for k, before, now in changes(extends["changed"])]
-    made = table(("key", "before", "now"), rows, "kvv")
     told = f"{named} extends {parents} and sets {len(rows)} values of its own.</p>"
-    return told + (made if len(rows) <= MANY else folded(f"The {len(rows)} values", made))
+    return told + (_table_or_folded("values", ("key", "before", "now"), rows, "kvv") if rows else "")
 
 
 def _full(run: Run) -> str:
@@ -247,7 +282,9 @@ def samples(runs: Sequence[Run]) -> str:
         if not run.samples and not run.written:
             continue
         title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
-        quotes = [_quote(one.get("prompt", ""), one.get("text", "")) for one in run.samples]
+        last = max((one.get("step", 0) for one in run.written), default=0)
+        final = run.samples or [one for one in run.written if one.get("step", 0) == last]
+        quotes = [_quote(one.get("prompt", ""), one.get("text", "")) for one in final]
         parts.append(title + (f"<div class=samples>{''.join(quotes)}</div>" if quotes else "") + _on_the_way(run))
     return "".join(parts)
 
@@ -301,7 +338,10 @@ def hashes(runs: Sequence[Run]) -> str:
         found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
             found["recipe (sha256)"] = run.record["recipe_sha256"]
-        return found | (run.facts.get("artifacts") or {})
+        found |= run.facts.get("artifacts") or {}
+        if len(runs) > 2:  # side by side, the beginning tells them apart
+            found = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in found.items()}
+        return found
 
     return _side_by_side(runs, of)
 

@@ -93,6 +93,7 @@ class Ablation:
         return {
             "ablation": str(self.path),
             "question": self.spec.question,
+            "base": str(self.spec.base),
             "baseline": self.spec.reference,
             "measures": {name: measure.model_dump() for name, measure in self.spec.measure.items()},
             "variants": {variant: {**self.spec.changes, **own} for variant, own in self.spec.variants.items()},

@@ -74,21 +74,32 @@ def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
 
 def lineage(recipe: Recipe) -> dict[str, Any] | None:
     """What the recipe extends, and each key that it changes: `{files, parents, changed: {key: [before, now]}}`; None
-    if it extends nothing."""
+    if it extends nothing.
+
+    A recipe that `kormo train`, a chain or an ablation wrote has nothing left to inherit: it is the child of what the
+    recipe that it was made of extends, or of that recipe itself.
+    """
+    from kormo_plugins.recipe.override import record_of
     from kormo_plugins.recipe.resolve import EXTENDS, Block, merge, plain, resolve
     from kormo_plugins.recipe.yaml_file import read_yaml
 
-    named = read_yaml(recipe.path).get(EXTENDS)
-    if not named:
+    written = record_of(recipe.path)
+    first = Path(written["recipe"]) if written else recipe.path
+    if not first.is_file():
         return None
-    paths = [Path(os.path.normpath(recipe.path.parent / p)) for p in ([named] if isinstance(named, str) else named)]
+    named = read_yaml(first).get(EXTENDS) or ()
+    paths = [Path(os.path.normpath(first.parent / p)) for p in ([named] if isinstance(named, str) else named)]
+    if not paths and written and written["set"]:
+        paths = [first]
+    if not paths:
+        return None
     tree: Any = Block({}, "")
     for path in paths:
         tree = merge(tree, resolve(path).tree)
     before, now = flat(plain(tree)), flat(recipe.resolved.values)
     keys = [*now, *(key for key in before if key not in now)]
     changed = {key: [before.get(key), now.get(key)] for key in keys if before.get(key) != now.get(key)}
-    files = [str(path) for path in recipe.resolved.files]
+    files = [str(path) for path in (resolve(first).files if written else recipe.resolved.files)]
     return {"files": files, "parents": [str(path) for path in paths], "changed": changed}
 
 

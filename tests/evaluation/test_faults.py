@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
@@ -16,7 +17,10 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation import after_training
 from kormo_plugins.evaluation.after_training import command, evaluate_run
 from kormo_plugins.evaluation.checkpoint import open_checkpoint
+from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.recipe.schema import Evaluate
+
+from ..integration.conftest import RECIPE, merged
 
 
 @pytest.fixture()
@@ -97,12 +101,21 @@ def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
         (["--tasks", "mini_chioce_ko"], "'mini_choice_ko'"),
         (["--lengths", "128"], "--needle"),
         (["--tasks", "arc_easy", "--data", "nowhere"], "no such folder"),
+        (["--device", "cuda:99"], "cuda:99"),  # the harness would take the CPU
+        (["--suite", "mini", "--needle", "--lengths", "20"], "no room for hay"),  # not after the suite
+        (["--suite", "mini", "--needle", "--haystack", "nowhere"], "there is no .txt"),
     ],
 )
 def test_bad_words(words: list[str], told: str, checkpoint: Path) -> None:
     done = CliRunner().invoke(cli, ["eval", str(checkpoint), *words])
     assert done.exit_code == 2 and told in done.stderr and "Traceback" not in done.stderr
     assert not (checkpoint / "evaluation.json").exists()
+
+
+def test_published_scores_are_at_hand() -> None:
+    told = CliRunner().invoke(cli, ["eval", "--published"], catch_exceptions=False).stdout
+    for words in ("kr_clinical_qa", "average_ko", "58.15", "mt_bench", "8.32", "ko 69.04", "Gemma3-12B"):
+        assert words in told, words
 
 
 def test_a_record_that_is_damaged(checkpoint: Path, tmp_path: Path) -> None:
@@ -124,6 +137,31 @@ def test_the_end_of_a_training(checkpoint: Path, tmp_path: Path) -> None:
     evaluate_run(folder, Evaluate(tasks=("mini_cloze_en",), limit=2), (), said.append)
     assert not said
     assert json.loads((folder / "evaluation.json").read_text())["results"][0]["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "key", "told"),
+    [
+        ({"suites": ["mimi"]}, "kormo.evaluate.suites", "'mini'"),
+        ({"suites": ["SUITE.yml"]}, "kormo.evaluate.suites", "'kobest_boolq'"),
+        ({"tasks": ["mini_chioce_ko"]}, "kormo.evaluate.tasks", "'mini_choice_ko'"),
+        ({"suites": ["mini"], "data": "nowhere"}, "kormo.evaluate.data", "no such folder"),
+        ({"suites": ["mini"], "limt": 3}, "kormo.evaluate.limt", "'limit'"),
+    ],
+)
+def test_a_recipe_that_asks_for_what_is_not_there(
+    evaluate: dict[str, Any], key: str, told: str, tmp_path: Path
+) -> None:
+    """Before the training, not after it."""
+    suite = tmp_path / "SUITE.yml"
+    suite.write_text("title: t\ntasks:\n  - {task: kobest_bolq}\n")
+    evaluate = json.loads(json.dumps(evaluate).replace("SUITE.yml", str(suite)))
+    path = tmp_path / "recipe.yml"
+    change = {"output_dir": str(tmp_path / "out"), "kormo": {"evaluate": evaluate}}
+    path.write_text(yaml.safe_dump(merged(RECIPE, change)))
+    with pytest.raises(KormoError) as error:
+        load_recipe(path)
+    assert key in error.value.where and told in error.value.render()
 
 
 def test_no_variable_of_a_launcher_reaches_the_command_and_its_failure_is_told(monkeypatch: Any) -> None:

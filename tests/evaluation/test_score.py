@@ -20,6 +20,7 @@ from kormo_plugins.evaluation.catalogue import mini_folder
 from kormo_plugins.evaluation.mini import items
 
 from .conftest import with_positions, write_checkpoint
+from .made_data import write_rows_of
 
 CHOOSING = [f"mini_{family}_{language}" for language in ("ko", "en")
             for family in ("choice", "cloze", "reading", "arithmetic")]  # fmt: skip
@@ -50,20 +51,26 @@ def test_equal_to_the_harnesss_own_command(
     include.mkdir()
     boolq = data / "kobest_v1" / "boolq"
     arc = data / "datasets--allenai--ai2_arc" / "snapshots" / "0123abcd" / "ARC-Easy" / "test-00000-of-00001.parquet"
+    write_rows_of(data, "Idavidrein/gpqa", "gpqa_main", ["train"])
+    gpqa = data / "Idavidrein" / "gpqa" / "gpqa_main" / "train.jsonl"
     import lm_eval.tasks
 
     shipped = Path(lm_eval.tasks.__file__).parent
     files = {
-        "arc_easy": (0, "arc/arc_easy.yaml", "parquet", f"test: '{arc}'", "training_split: null"),
-        "kobest_boolq": (
-            3, "kobest/kobest_boolq.yaml", "json", f"train: '{boolq}/train.jsonl', test: '{boolq}/test.jsonl'", "",
+        "arc_easy": (
+            0, "arc/arc_easy.yaml", "parquet", f"test: '{arc}'", "training_split: null\nvalidation_split: null",
         ),
+        "kobest_boolq": (
+            3, "kobest/kobest_boolq.yaml", "json", f"train: '{boolq}/train.jsonl', test: '{boolq}/test.jsonl'",
+            "validation_split: null",
+        ),
+        "gpqa_main_zeroshot": (0, "gpqa/zeroshot/gpqa_main_zeroshot.yaml", "json", f"train: '{gpqa}'", ""),
     }  # fmt: skip
     tasks, lines = list(files), []
     for name, (shots, place, kind, listed, more) in files.items():
         (include / f"{name}.yaml").write_text(
             f"include: {shipped / place}\ntask: {name}_here\ndataset_path: {kind}\ndataset_name: null\n"
-            f"validation_split: null\nnum_fewshot: {shots}\ndataset_kwargs: {{data_files: {{{listed}}}}}\n{more}\n"
+            f"num_fewshot: {shots}\ndataset_kwargs: {{data_files: {{{listed}}}}}\n{more}\n"
         )
         lines.append(f"  - {{task: {name}, metric: acc, shots: {shots}}}\n")
     shutil.copytree(mini_folder(), include / "mini")
@@ -83,10 +90,11 @@ def test_equal_to_the_harnesss_own_command(
             error = found[f"{metric}_stderr,{filter_name}"]
             assert one["stderr"] == (None if error == "N/A" else error), (name, key)
             compared += 1
-    assert compared >= 6
-    (samples,) = (tmp_path / "harness").rglob("samples_kobest_boolq_here_*.jsonl")
-    theirs_asked = {json.loads(line)["prompt_hash"] for line in samples.read_text().splitlines()}
-    assert theirs_asked == _prompts(opened, registry, str(suite), "kobest_boolq", data), "other examples in the prompts"
+    assert compared >= 8
+    for name in ("kobest_boolq", "gpqa_main_zeroshot"):  # the same examples drawn; the same shuffle of the options
+        (samples,) = (tmp_path / "harness").rglob(f"samples_{name}_here_*.jsonl")
+        theirs_asked = {json.loads(line)["prompt_hash"] for line in samples.read_text().splitlines()}
+        assert theirs_asked == _prompts(opened, registry, str(suite), name, data), name
 
 
 def _prompts(model: Any, registry: Any, suite: str, task: str, data: Path) -> set[str]:

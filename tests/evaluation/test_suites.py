@@ -10,6 +10,7 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.published import published, scores_of
 from kormo_plugins.evaluation.run import find_lines
+from kormo_plugins.evaluation.score import mean_row
 from kormo_plugins.evaluation.suites import load_suite, suite_names
 
 
@@ -62,3 +63,17 @@ def test_unequal_weights_are_said(registry: Any) -> None:
     assert len({leaf.name for leaf in mmlu.named.leaves}) == len(mmlu.named.leaves) == 57
     (mini,) = find_lines([], ["mini_tasks"], None, registry)
     assert len(mini.named.leaves) == 10
+
+
+def test_the_mean_counts_each_task_alike() -> None:
+    """As the card's average does; tasks without a published score are not in it."""
+
+    def row(value: float, n: int, published: str | None, stderr: float | None = 0.1) -> dict[str, Any]:
+        return {"suite": "s", "value": value, "stderr": stderr, "n": n, "published": scores_of(published),
+                "limit": None, "chat": False, "harness": "0"}  # fmt: skip
+
+    rows = [row(0.2, 10, "click"), row(0.6, 1000, "kmmlu"), row(0.9, 5, None)]
+    mean = mean_row("korean", rows, "average_ko")
+    assert mean["value"] == pytest.approx(0.4) and mean["n"] == 1010 and mean["task"] == "mean of 2 tasks"
+    assert mean["stderr"] == pytest.approx(0.02**0.5 / 2)
+    assert mean_row("korean", [*rows, row(0.1, 3, "kobest", None)], "average_ko")["stderr"] is None

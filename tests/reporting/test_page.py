@@ -7,19 +7,21 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
-from kormo_plugins.reporting.charts import curves, safe_json, thinned
+from kormo_plugins.reporting.charts import curves, legend, safe_json, thinned
 from kormo_plugins.reporting.markup import duration, number, short
+from kormo_plugins.reporting.needle import needles
 from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import names, read_run, read_runs
 from kormo_plugins.reporting.sections import final_numbers, training_seconds
 
-from .made_runs import EVIL, write_evaluation, write_run
+from .made_runs import EVIL, write_ablation_folder, write_evaluation, write_run
 
 
 def page_of(*folders: Path, out: Path) -> str:
@@ -36,10 +38,11 @@ def test_a_run_has_every_part(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     write_evaluation(run)
     page = ours(page_of(run, out=tmp_path / "report.html"))
-    for title in ("Curves", "Evaluation", "Samples", "Mixture", "Recipe", "What it ran on", "Hashes"):
+    for title in ("Curves", "Evaluation", "Long context", "Samples", "Mixture", "Recipe", "What it ran on",
+                  "Hashes"):  # fmt: skip
         assert f"<h2>{title}</h2>" in page, title
-    for words in ("서울은", "KORMo-10B", "<b>46.5</b>", "± 1.2", "56.93", "H200 (141 GiB)", "2 × ", "abc123", "2.03M",
-                  "extends a.yml", "odd/metric", "50.0%", "ko_web"):  # fmt: skip
+    for words in ("서울은", "KORMo-10B", "<b>46.5</b>", "± 1.2", "56.90", "69.04", "H200 (141 GiB)", "2 × ", "abc123",
+                  "2.03M", "extends a.yml", "odd/metric", "50.0%", "ko_web"):  # fmt: skip
         assert words in page, words
     assert "class=warn" not in page
 
@@ -118,6 +121,18 @@ def test_runs_are_compared(tmp_path: Path) -> None:
     assert loss[0]["line"]["color"] == loss[1]["line"]["color"] != loss[2]["line"]["color"]
 
 
+def test_a_long_legend_names_each_run_and_each_series_once(tmp_path: Path) -> None:
+    def one(run: str, part: str) -> dict[str, Any]:
+        return {"name": f"{run}: {part}", "meta": [run, part], "line": {"color": run, "dash": part}}
+
+    few = legend([one("a", "dot"), one("a", "dash"), one("b", "dot")])
+    assert few.count("<button") == 3 and "a: dash" in few
+    many = legend([one(run, part) for run in "abc" for part in ("solid", "dot", "dash")])
+    assert re.findall("data-traces='(.*?)'", many) == ["0,1,2", "3,4,5", "6,7,8", "0,3,6", "1,4,7", "2,5,8"]
+    assert re.findall("</i>(.*?)<", many) == ["a", "b", "c", "solid", "dot", "dash"]
+    assert legend([one("a", "dot")]) == ""
+
+
 def test_a_chain_is_one_line_from_stage_to_stage(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "first", 20), write_run(tmp_path / "second", 10)
     stages = [{"name": "pretrain", "status": "trained", "seconds": 62.1, "output": str(first)},
@@ -169,17 +184,109 @@ def test_a_run_without_tokens_is_drawn_over_steps(tmp_path: Path) -> None:
     assert '"text":"steps"' in "".join(curves(runs)) and '"text":"tokens"' in "".join(curves(read_runs([one])[0]))
 
 
+def test_what_a_score_cannot_say_is_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_evaluation(run, stops=0.975, unverified="columns not checked", cut=12)
+    page = ours(page_of(run, out=tmp_path / "report.html"))
+    for words in ("98% of the answers end", "kmmlu: columns not checked.", "kmmlu: 12 prompts lost their beginning."):
+        assert words in page, words
+
+
+def test_scores_of_other_numbers_of_items_stand_apart(tmp_path: Path) -> None:
+    """A score of 8 items is not put in the row of one of 500."""
+    one, two = write_run(tmp_path / "one"), write_run(tmp_path / "two")
+    write_evaluation(one)
+    write_evaluation(two, n=8, value=0.5)
+    rows = ours(page_of(one, two, out=tmp_path / "report.html")).split("<h2>Evaluation")[1].split("</table>")[0]
+    assert rows.count("<b>46.5</b>") == rows.count("<b>50.0</b>") == 1 and rows.count("<tr>") == 3
+
+
+def test_shares_end_at_one_and_mini_accuracy_is_drawn(tmp_path: Path) -> None:
+    figures = curves([read_run(write_run(tmp_path / "run"))])
+    drawn = {re.findall("<figcaption>(.*?)<", one)[0].strip(): one for one in figures}
+    assert {"Mini suite", "Mini suite by family"} <= set(drawn)
+    data = json.loads(re.findall(r"data-for=\w+>(.*?)</script>", drawn["Mini suite"])[0])["data"]
+    assert [one["name"] for one in data] == ["all", "ko"]
+    flat = json.loads(re.findall(r"data-for=\w+>(.*?)</script>", drawn["Distinct runs of 2 and 4 words"])[0])
+    assert flat["layout"]["yaxis"]["range"][1] < 1.1
+
+
+def test_heat_maps_hold_every_cell(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_evaluation(run)
+    maps = needles([read_run(run)])
+    figures = [json.loads(f) for f in re.findall(r"data-for=n\w+>(.*?)</script>", maps)]
+    assert len(figures) == 4 and "Korean falls after about 13K" in maps and "<script>alert" not in maps
+    assert figures[0]["data"][0]["z"] == [[25, 25], [25, 25]] and figures[2]["data"][0]["z"] == [[75, 75], [75, 75]]
+    assert figures[0]["data"][0]["x"] == ["128", "128K"] and figures[0]["data"][0]["y"] == ["0%", "100%"]
+
+
+def test_an_ablation_has_everything_that_a_run_has(tmp_path: Path) -> None:
+    """Its measures, and of its cells the data, curves, scores, samples, machine and hashes; also when all was moved."""
+    folder = write_ablation_folder(tmp_path)
+    result = CliRunner().invoke(cli, ["report", str(folder)], catch_exceptions=False)
+    assert result.exit_code == 0
+    page = ours((folder / "report.html").read_text())
+    for title in ("bits", "Variants", "Cells", "Curves", "Evaluation", "Long context", "Samples", "Mixture", "Recipe",
+                  "What it ran on", "Hashes"):  # fmt: skip
+        assert f"<h2>{title}</h2>" in page, title
+    for words in (
+        "base.yml",
+        "exit status 1",
+        "Where they differ",
+        "plain, seed 2",
+        "56.90",
+        "글 20",
+        "abc123",
+        "EPYC",
+    ):
+        assert words in page, words
+    assert "plain, seed 2" not in page.split("<h2>Samples")[1].split("<h2>Hashes")[0]  # one cell speaks for a variant
+    assert "<script>alert" not in page
+
+
+def test_a_damaged_record_of_an_ablation(tmp_path: Path) -> None:
+    (tmp_path / "ablation.json").write_text('{"cells": []}')
+    result = CliRunner().invoke(cli, ["report", str(tmp_path)])
+    assert result.exit_code == 2 and "no record of an ablation" in result.stderr
+
+
+WIDTHS = (390, 1400)
+"""Pixels: a telephone, a screen."""
+MEASURE = """<script>setTimeout(()=>{
+const outside=[...document.querySelectorAll('body *')].filter(e=>!e.closest('.wide,pre,svg')&&
+e.getBoundingClientRect().right>innerWidth+1).map(e=>e.tagName+'.'+e.className);
+parent.postMessage([innerWidth,document.documentElement.scrollWidth,document.querySelectorAll('figure').length,
+document.querySelectorAll('.js-plotly-plot').length,document.querySelectorAll('.main-svg').length,
+outside.slice(0,3).join()||'nothing'].join(' '),'*')},2500)</script>"""
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")
-def test_a_browser_draws_it_without_a_word(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", name=f"a{EVIL}")
-    out = write_report([run], tmp_path / "report.html")
+@pytest.mark.parametrize("kind", ["run", "ablation"])
+def test_a_browser_draws_it_without_a_word_wide_and_narrow(kind: str, tmp_path: Path) -> None:
+    """Every figure is drawn, nothing is complained of, and nothing reaches beyond the page (tables scroll)."""
+    if kind == "run":
+        folder = write_run(tmp_path / "run", name=f"a{EVIL}")
+        write_evaluation(folder)
+    else:
+        folder = write_ablation_folder(tmp_path)
+    page = write_report([folder], tmp_path / "report.html")
+    page.write_text(page.read_text().replace("</body>", MEASURE + "</body>"))
+    frames = "".join(f"<iframe src=report.html style='width:{w}px;height:900px;border:0'></iframe>" for w in WIDTHS)
+    outer = tmp_path / "outer.html"  # frames, since a browser's window cannot be as narrow as a telephone
+    heard = "onmessage=e=>document.body.append(Object.assign(document.createElement('p'),{textContent:e.data}))"
+    outer.write_text(f"<body><script>{heard}</script>{frames}")
     result = subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,900",
-         "--virtual-time-budget=5000", "--dump-dom", f"file://{out}"],
+         "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1500,2000",
+         "--virtual-time-budget=8000", "--dump-dom", f"file://{outer}"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert not [line for line in result.stderr.splitlines() if "CONSOLE" in line]
-    figures = result.stdout.count("<figure>")
-    assert figures == 8 and len(re.findall(r'class="plot js-plotly-plot"', result.stdout)) == figures
-    assert "서울은" in result.stdout and "<script>alert" not in ours(result.stdout)
+    seen = sorted(
+        (one.split(maxsplit=5) for one in re.findall("<p>(.*?)</p>", result.stdout)), key=lambda one: int(one[0])
+    )
+    assert [int(one[0]) for one in seen] == list(WIDTHS), result.stdout[-500:]
+    for width, scrolled, figures, plots, drawings, outside in seen:
+        assert int(scrolled) <= int(width) and outside == "nothing", (width, outside)
+        assert int(figures) == int(plots) >= 8 and int(drawings) >= int(plots)

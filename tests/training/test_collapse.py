@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +92,42 @@ def test_the_same_text_again_is_seen_as_collapse() -> None:
     same = measures("en", written(["a dog ran over the hill"] * 3))
     assert same["self_bleu"] > 0.99 > 0.3 > various["self_bleu"]
     assert same["distinct_2"] == pytest.approx(1 / 3) and various["distinct_2"] == 1.0
+
+
+HEALTHY = [
+    Continuation("ko", "p", list(range(n, n + 12)), True, [5.0, 6.0], text)
+    for n, text in ((0, "강가에 새 세 마리가 앉아 있었다"), (20, "어제는 비가 와서 집에서 책을 읽었다"),
+                    (40, "할머니는 장에서 사과와 배를 사 오셨다"))
+]  # fmt: skip
+
+
+def spoiled(**change: Any) -> list[Continuation]:
+    return [replace(one, **change) for one in HEALTHY]
+
+
+@pytest.mark.parametrize(
+    ("measure", "worse", "written"),
+    [
+        ("distinct_2", "lower", spoiled(text=HEALTHY[0].text)),
+        ("distinct_4", "lower", spoiled(text="비가 와서 비가 와서 비가 와서 비가 와서 비가 와서")),
+        ("self_bleu", "higher", spoiled(text=HEALTHY[0].text)),
+        ("repetition", "higher", spoiled(ids=[7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8, 9])),
+        ("entropy", "lower", spoiled(entropy=[0.1, 0.2])),
+        ("right_script", "lower", spoiled(text="강가에 three birds 가 sat there")),
+        ("length", "higher", spoiled(ids=list(range(48)))),
+        ("length", "lower", spoiled(ids=[1])),
+        ("ended", "lower", spoiled(ended=False)),
+    ],
+)
+def test_each_measure_moves_the_right_way(measure: str, worse: str, written: list[Continuation]) -> None:
+    """And each sees its own kind of decay: what is spoiled is one thing of the healthy texts."""
+    before, after = measures("ko", HEALTHY)[measure], measures("ko", written)[measure]
+    assert (after < before - 0.2) if worse == "lower" else (after > before + 0.2)
+    unmoved = {"text": ("repetition", "entropy", "length", "ended"), "ids": ("self_bleu", "entropy", "right_script")}
+    changed = next(name for name in ("text", "ids", "entropy", "ended")
+                   if getattr(written[1], name) != getattr(HEALTHY[1], name))  # fmt: skip
+    for name in unmoved.get(changed, ("self_bleu", "repetition", "right_script")):
+        assert measures("ko", written)[name] == measures("ko", HEALTHY)[name], name
 
 
 class Words:

@@ -1,0 +1,70 @@
+"""Needles in a haystack, as heat maps over length and depth: one for each language and way of scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kormo_plugins.reporting.charts import BASE, drawn
+from kormo_plugins.reporting.markup import number, text
+from kormo_plugins.reporting.run import Run
+
+LANGUAGES = {"ko": "Korean", "en": "English"}
+SCORES = {"choice": "the right number is the likeliest of ten", "generated": "the right number is written"}
+SCALE = [[0.0, "#b2182b"], [0.25, "#ef8a62"], [0.5, "#fddbc7"], [0.75, "#92c5de"], [1.0, "#2166ac"]]
+"""Red to blue: told apart by people who do not see green."""
+
+
+def needles(runs: Sequence[Run]) -> str:
+    """The heat maps of every run that has them, in percent, and the published scores."""
+    parts = []
+    for place, run in enumerate(runs):
+        found = run.evaluation.get("needle")
+        if isinstance(found, Mapping) and found.get("cells"):
+            title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
+            parts.append(title + _told(found) + f"<div class=plots>{_maps(f'n{place}', found)}</div>")
+    return "".join(parts)
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    told = f"{number(found.get('tries'))} needles in each cell, in the text of: {text(found.get('haystack'))}. "
+    told += f"A guess is right in {100 * float(found.get('chance') or 0):.0f}% by choice."
+    published = found.get("published")
+    if published:
+        scores = ", ".join(f"{LANGUAGES.get(k, k)} {number(v)}" for k, v in published.items())
+        told += f" Published for KORMo-10B, in percent: {text(scores)}; Korean falls after about 13K tokens."
+    return f"<p class=soft>{told}</p>"
+
+
+def _maps(key: str, found: Mapping[str, Any]) -> str:
+    cells = {(one["language"], one["length"], one["depth"]): one for one in found["cells"]}
+    lengths, depths = sorted({k[1] for k in cells}), sorted({k[2] for k in cells})
+    drawings = []
+    for score, told in SCORES.items():
+        for language in dict.fromkeys(k[0] for k in cells):
+            shares = [[cells.get((language, n, d), {}).get(score) for n in lengths] for d in depths]
+            drawings.append(_map(f"{key}{score}{language}", LANGUAGES.get(language, language), told, lengths, depths,
+                                 [[None if v is None else 100 * v for v in row] for row in shares]))  # fmt: skip
+    return "".join(drawings)
+
+
+def _map(
+    key: str, language: str, told: str, lengths: Sequence[int], depths: Sequence[int], shares: list[list[float | None]]
+) -> str:
+    trace = {
+        "type": "heatmap", "x": [_short(n) for n in lengths], "y": [f"{d}%" for d in depths], "z": shares,
+        "zmin": 0, "zmax": 100, "colorscale": SCALE, "showscale": False, "xgap": 2, "ygap": 2,
+        "texttemplate": "%{z:.0f}", "hovertemplate": "%{x} tokens, depth %{y}: %{z:.0f}%<extra></extra>",
+    }  # fmt: skip
+    axis = {"type": "category", "automargin": True}
+    layout = {
+        **BASE, "height": 120 + 36 * len(depths), "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
+        "xaxis": {**axis, "title": {"text": "tokens", "font": {"size": 12}}, "tickangle": 0},
+        "yaxis": {**axis, "title": {"text": "depth of the needle", "font": {"size": 12}}, "autorange": "reversed"},
+    }  # fmt: skip
+    return drawn(key, f"Needle, {language}", told, {"data": [trace], "layout": layout})
+
+
+def _short(tokens: int) -> str:
+    """131072 as 128K: eleven lengths stand side by side on a telephone."""
+    return f"{tokens // 1024}K" if tokens >= 1024 and tokens % 1024 == 0 else str(tokens)
