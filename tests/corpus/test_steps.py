@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kormo_plugins.corpus.steps.html import strip_markup
 from kormo_plugins.corpus.steps.language import identify
 from kormo_plugins.corpus.steps.mojibake import repair
 from kormo_plugins.corpus.steps.normalize import NormalizeParams, normalize
@@ -242,3 +244,27 @@ def test_no_step_fails_on_any_text(text: str) -> None:
     ):
         result = run(registry(), name, text)
         assert isinstance(result, Document | Reject)
+
+
+@pytest.mark.parametrize("piece", ["<!--", "<script>", "`", "](", "<think>", "```\n~~~\n", "a@b.", "010-1234-"])
+def test_no_text_takes_more_than_its_share_of_time(piece: str) -> None:
+    """Patterns that look for an end which never comes: tried anew at every beginning, they would need hours here."""
+    from kormo_plugins.registry import registry
+
+    def stuck(*_: object) -> None:
+        raise AssertionError("a pattern's time grows with the square of the text")
+
+    names = ("normalize", "mojibake", "html", "errors", "language", "repetition", "korean", "personal_data", "two_step")
+    before = signal.signal(signal.SIGVTALRM, stuck)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 20)
+    try:
+        for name in names:
+            run(registry(), name, piece * (300_000 // len(piece)))
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_html_ends_where_it_ends() -> None:
+    text = "가<script>x<script>y</SCRIPT >나<!-- <style> -->다<style>끝이 없다 <!--또 없다 <noscript>z</noscript>라"
+    assert strip_markup(text) == "가나다끝이 없다 <!--또 없다 라"
