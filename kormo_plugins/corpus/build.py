@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.corpus.decide import decide
+from kormo_plugins.corpus.job import Job, NamedStep, Segment
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
-from kormo_plugins.corpus.stage import Job, NamedStep, Segment, work
+from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
 from kormo_plugins.documents import read_corpus
 from kormo_plugins.errors import KormoError

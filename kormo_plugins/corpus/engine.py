@@ -13,8 +13,9 @@ from datatrove.data import Document as TroveDocument
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.params import Executor
-from kormo_plugins.corpus.stage import Job, work
+from kormo_plugins.corpus.stage import work
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.preferences import rewritten

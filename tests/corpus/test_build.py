@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus import stage
+from kormo_plugins.corpus import atomic, clean, decide, stage
 from kormo_plugins.corpus.build import build_source, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents import Document, Reject, read_corpus
@@ -112,7 +112,7 @@ def test_stopped_anywhere_and_run_again(
     path = write_rows(tmp_path / "a.jsonl", texts(120, seed))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}
     build(source, STEPS, out="whole")
-    replace, dice = stage._replace, random.Random(seed)
+    replace, dice = atomic.replace, random.Random(seed)
     left = [0]
 
     def dying(file: Path, write: Any) -> None:
@@ -122,7 +122,9 @@ def test_stopped_anywhere_and_run_again(
             raise Killed
         replace(file, write)
 
-    monkeypatch.setattr(stage, "_replace", dying)
+    for module in (atomic, clean, stage):
+        monkeypatch.setattr(module, "replace", dying)
+    monkeypatch.setattr(clean, "CHUNK", 800)  # many marks inside each part
     kills = 0
     while True:
         left[0] = dice.randint(2, 25)
@@ -135,12 +137,49 @@ def test_stopped_anywhere_and_run_again(
     assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "killed")
 
 
+def test_a_part_goes_on_where_its_last_chunk_ended(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(300))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 1}
+    whole = build(source, STEPS, out="whole")
+    monkeypatch.setattr(clean, "CHUNK", 1000)
+    through, looked = clean._through, [0]
+
+    def dying(*given: Any) -> Any:
+        looked[0] += 1
+        if looked[0] == 200:
+            raise Killed
+        return through(*given)
+
+    monkeypatch.setattr(clean, "_through", dying)
+    with pytest.raises(Killed):
+        build(source, STEPS, out="killed")
+    marks = len(list((tmp_path / "killed" / "work" / "0").glob("00000-*.json")))
+    assert marks > 5 and not (tmp_path / "killed" / "work" / "0" / "00000.json").exists()
+    assert build(source, STEPS, out="killed") == whole
+    assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "killed")
+    # Twice looked at is only what the chunk of the kill had; after exact_dedup fewer go through the second time.
+    assert looked[0] < 200 + 110 + 300
+
+
+def test_signatures_in_a_file_decide_the_same(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(200))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}
+    one = build(source, STEPS, out="memory")
+    monkeypatch.setattr(decide, "IN_MEMORY", 0)
+    assert build(source, STEPS, out="file") == one
+    assert tree_hash(tmp_path / "memory") == tree_hash(tmp_path / "file")
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
+from kormo_plugins.corpus import clean
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.registry import registry
+clean.CHUNK = 20_000
 recipe = CorpusRecipe.model_validate_json(sys.argv[1])
 build_source("s", recipe.sources["s"], recipe, registry(), Path(sys.argv[2]))
 """
