@@ -106,7 +106,8 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
 
 
 def _prepared(job: Job) -> Job:
-    """Steps that must be made ready once (a model to be trained) are, in `out/models/`."""
+    """What must be done once, before the parts go apart, is done: a model trained (into `out/models/`), a commit of the
+    hub looked up."""
 
     numbers = count()
 
@@ -121,7 +122,8 @@ def _prepared(job: Job) -> Job:
         Segment(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
         for segment in job.segments
     )
-    return replace(job, segments=segments)
+    params = job.read.pinned(job.params) if hasattr(job.read, "pinned") else job.params
+    return replace(job, segments=segments, params=params)
 
 
 def _origin(source: Source) -> tuple[str, Choice]:
