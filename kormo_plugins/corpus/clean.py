@@ -56,7 +56,7 @@ def clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | Non
     if not marks or not marks[-1]["last"]:
         seen = Seen(Tally("read" if stage == 0 else decider(job, stage - 1)))
         source = _read(job, part, seen) if stage == 0 else survivors(job, stage - 1, part, seen)
-        items = _told(source, progress)
+        items = told(source, progress)
         for _ in islice(items, sum(mark["items"] for mark in marks)):
             pass
         while not marks or not marks[-1]["last"]:
@@ -83,11 +83,15 @@ def _chunk(folder: Path, part: int, number: int, kind: str) -> Path:
     return folder / f"{part:05d}-{number:04d}.{kind}"
 
 
-def _told(source: Iterable[Any], progress: Callable[[int], None] | None) -> Iterator[Any]:
+def told(source: Iterable[Any], progress: Callable[[int], None] | None) -> Iterator[Any]:
+    """The items of `source`, each counted aloud, many at a time."""
+    number = 0
     for number, item in enumerate(source, 1):
         if progress and number % 64 == 0:
             progress(64)
         yield item
+    if progress and number % 64:
+        progress(number % 64)
 
 
 def _clean_chunk(

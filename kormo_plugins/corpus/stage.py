@@ -24,7 +24,7 @@ import numpy as np
 
 from kormo_plugins.conversations import MESSAGES
 from kormo_plugins.corpus.atomic import read_json, replace, write_json
-from kormo_plugins.corpus.clean import Seen, clean, id_hash, kept, marked, survivors
+from kormo_plugins.corpus.clean import Seen, clean, id_hash, kept, marked, survivors, told
 from kormo_plugins.corpus.job import Job, Tally, decider
 from kormo_plugins.documents import Document, write_documents
 
@@ -37,12 +37,12 @@ def work(job: Job, stage: int, part: int, progress: Callable[[int], None] | None
     for place in (folder, job.out / "rejects", job.out / "held_out"):
         place.mkdir(parents=True, exist_ok=True)
     if stage == len(job.segments):
-        _finish(job, part)
+        _finish(job, part, progress)
     else:
         clean(job, stage, part, progress)
 
 
-def _finish(job: Job, part: int) -> None:
+def _finish(job: Job, part: int, progress: Callable[[int], None] | None) -> None:
     """The last stage: what stays is written, renamed where an id was taken, and some of it held out."""
     folder, last = job.folder(len(job.segments)), len(job.segments) - 1
     seen = Seen(Tally(decider(job, last)))
@@ -53,7 +53,7 @@ def _finish(job: Job, part: int) -> None:
     taken = _all_ids(job, last) if renamed else np.empty(0, np.uint64)
 
     def staying() -> Iterator[Document]:
-        for index, document in enumerate(survivors(job, last, part, seen)):
+        for index, document in enumerate(told(survivors(job, last, part, seen), progress)):
             if index in renamed:
                 document.meta["id"], document.id = document.id, free_name(document.id, renamed[index], taken)
             if index in held_out:
