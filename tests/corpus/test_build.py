@@ -422,3 +422,28 @@ def test_a_step_serves_in_a_datatrove_pipeline() -> None:
     block = as_datatrove("mine", step)
     found = list(block.run(TroveDocument(text=t, id=str(i)) for i, t in enumerate(["좋은 글", "나쁜 글"])))
     assert [d.text for d in found] == ["좋은 글"] and block.stats["dropped_bad"].total == 1
+
+
+def test_steps_serve_in_datatroves_own_executor(tmp_path: Path, components: Registry) -> None:
+    """Between datatrove's reader and writer, over two tasks, with datatrove's statistics."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.writers import JsonlWriter
+
+    from kormo_plugins.corpus.engine import as_datatrove
+
+    (tmp_path / "in").mkdir()
+    for part in range(2):
+        write_rows(tmp_path / "in" / f"{part}.jsonl", [f"  문서 {part}-{i} 이다  " + "가" * i for i in range(6)])
+    ours = [
+        as_datatrove(name, components.load("corpus_step", name)(components.params("corpus_step", name, values)))
+        for name, values in (("normalize", {}), ("length", {"minimum": 12}))
+    ]
+    writer = JsonlWriter(str(tmp_path / "out"), "${rank}.jsonl", compression=None)
+    pipeline = [JsonlReader(str(tmp_path / "in")), *ours, writer]
+    stats = LocalPipelineExecutor(pipeline, tasks=2, workers=1, logging_dir=str(tmp_path / "logs")).run()
+    lines = [line for part in range(2) for line in (tmp_path / "out" / f"{part:05d}.jsonl").read_text().splitlines()]
+    assert [json.loads(line)["text"] for line in lines] == [
+        f"  문서 {part}-{i} 이다  " + "가" * i for part in range(2) for i in range(6) if i > 0
+    ]
+    assert stats.stats[2].stats["dropped_too short"].total == 2

@@ -97,10 +97,10 @@ def test_planted_duplicates_are_found(real_text: Load) -> None:
     dice = random.Random(0)
     long = [text for text in [*paragraphs(real_text), *real_text("tech_docs_ko")] if len(text.split()) >= 60]
     texts = list({" ".join(text.split()): text for text in long}.values())
-    texts = dice.sample(texts, min(300, len(texts)))
+    texts = dice.sample(texts, min(200, len(texts)))
     vocabulary = " ".join(texts[:50]).split()
-    exact = [f"{text}  \n" for text in texts[:150]]
-    near = [changed(text, 0.1, dice, vocabulary) for text in texts[150:]]
+    exact = [f"{text}  \n" for text in texts[:100]]
+    near = [changed(text, 0.1, dice, vocabulary) for text in texts[100:]]
     documents = [Document("", text) for text in [*texts, *exact, *near]]
     components = registry()
     fates = {}
