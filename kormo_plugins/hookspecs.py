@@ -69,14 +69,15 @@ def kormo_readers() -> Iterable[Component]:
     yields one of `shards` parts of the input (files, row groups, …): the union over shards is the input, once. What
     cannot become a document is yielded as `kormo_plugins.corpus.step.Rejected`; a conversation is a document with its
     turns in `meta` (`kormo_plugins/conversations.py`). May have `parts(params) -> int` (into
-    how many parts it is best divided) and `inputs(params)` (a JSON value of all that the documents depend on)."""
+    how many parts it is best divided), `inputs(params)` (a JSON value of all that the documents depend on) and
+    `pinned(params) -> params` (called once per source: what all parts must read alike is looked up and written out)."""
 
 
 @hookspec
 def kormo_generators() -> Iterable[Component]:
     """Where synthetic documents come from. Loads to `generate(params, shard: int, shards: int) ->
     Iterator[Document]`; the same parameters give the same documents. Labelled synthetic, with the generator's name.
-    `Rejected`, `parts` and `inputs` as for readers."""
+    `Rejected`, `parts`, `inputs` and `pinned` as for readers."""
 
 
 @hookspec

@@ -10,19 +10,22 @@ of workers nor on how often the build was killed: a finished part is not worked 
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
+from kormo_plugins.corpus.atomic import read_json
 from kormo_plugins.corpus.decide import decide
+from kormo_plugins.corpus.job import Job, NamedStep, Segment
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
-from kormo_plugins.corpus.stage import Job, NamedStep, Segment, work
+from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
 from kormo_plugins.documents import read_corpus
 from kormo_plugins.errors import KormoError
@@ -33,7 +36,15 @@ GENERATOR_PARTS = 4
 VERSION = 1
 """Raised when the same recipe and input would give other bytes."""
 
-Progress = Callable[[int], None]
+Watch = Callable[[str], AbstractContextManager[Callable[[int], None]]]
+"""Begins to show one stage, by its name; what it gives is called with the number of documents done since its last
+call."""
+LOOK = 1.0
+"""Seconds between two looks at what workers have done."""
+
+
+def _unseen(label: str) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda count: None)
 
 
 def build_source(
@@ -44,7 +55,7 @@ def build_source(
     out: Path,
     *,
     workers: int = 1,
-    progress: Progress | None = None,
+    watch: Watch = _unseen,
     against: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
@@ -53,7 +64,7 @@ def build_source(
         name: of the source.
         components: where readers, generators and steps are found.
         workers: parts worked on at the same time; `executor.workers` of the recipe goes before.
-        progress: called with the number of documents read since its last call.
+        watch: shows how far each stage is.
         against: folders of the finished sources that `deduplicate_against` names.
     Returns:
         statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are one), `languages`,
@@ -65,7 +76,8 @@ def build_source(
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     shutil.rmtree(out / "work.done", ignore_errors=True)
     for stage in range(len(job.segments) + 1):
-        _run(job, stage, recipe, workers, progress)
+        with watch(f"{name}, {_label(job, stage)}") as progress:
+            _run(job, stage, recipe, workers, progress)
         if stage < len(job.segments):
             decide(job, stage, recipe.held_out)
     stats = _statistics(job)
@@ -105,7 +117,8 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
 
 
 def _prepared(job: Job) -> Job:
-    """Steps that must be made ready once (a model to be trained) are, in `out/models/`."""
+    """What must be done once, before the parts go apart, is done: a model trained (into `out/models/`), a commit of the
+    hub looked up."""
 
     numbers = count()
 
@@ -120,7 +133,8 @@ def _prepared(job: Job) -> Job:
         Segment(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
         for segment in job.segments
     )
-    return replace(job, segments=segments)
+    params = job.read.pinned(job.params) if hasattr(job.read, "pinned") else job.params
+    return replace(job, segments=segments, params=params)
 
 
 def _origin(source: Source) -> tuple[str, Choice]:
@@ -183,22 +197,64 @@ def _version(component: Any) -> Any:
     return getattr(component, "VERSION", getattr(module, "VERSION", 1))
 
 
-def _run(job: Job, stage: int, recipe: CorpusRecipe, workers: int, progress: Progress | None) -> None:
+def funnel(name: str, stats: Mapping[str, Any]) -> str:
+    """What `build_source` returned, in one line: how many documents were read, which steps dropped how many and why."""
+    told = [f"{stats['read']['documents']:,} documents read"]
+    for step in stats["steps"]:
+        if step["rejects"]:
+            most = sorted(step["rejects"].items(), key=lambda item: -item[1])
+            why = ", ".join(f"{reason} {count:,}" for reason, count in most[:3]) + (", …" if len(most) > 3 else "")
+            told.append(f"{step['name']} dropped {sum(step['rejects'].values()):,} ({why})")
+    return f"{name}: " + "; ".join([*told, f"{stats['documents']:,} kept, {stats['held_out']['documents']:,} held out"])
+
+
+def _label(job: Job, stage: int) -> str:
+    """A stage by its steps: `1 of 3: read, normalize, exact_dedup`."""
+    total = len(job.segments) + 1
+    if stage == total - 1:
+        return f"{total} of {total}: write"
+    segment = job.segments[stage]
+    steps = [step.name for step in (*segment.steps, segment.ends) if step]
+    return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
+
+
+def _run(job: Job, stage: int, recipe: CorpusRecipe, workers: int, progress: Callable[[int], None]) -> None:
     todo = [part for part in range(job.parts) if not job.done(stage, part)]
-    workers = min(recipe.executor.workers or workers, len(todo) or 1)
-    if recipe.executor.name == "local" and workers == 1:
+    local = recipe.executor.name == "local"
+    # A cluster is not as large as the machine that sends the work there: it gets all parts unless the recipe says less.
+    workers = min(recipe.executor.workers or (workers if local else len(todo)), len(todo) or 1)
+    if local and workers == 1:
         for part in todo:
             work(job, stage, part, progress)
     elif todo:
         from kormo_plugins.corpus.engine import run
 
-        run(job, stage, recipe.executor, workers)
+        over = Event()
+        watcher = Thread(target=_look, args=(job, stage, progress, over), daemon=True)
+        watcher.start()
+        try:
+            run(job, stage, recipe.executor, workers)
+        finally:
+            over.set()
+            watcher.join()
+
+
+def _look(job: Job, stage: int, progress: Callable[[int], None], over: Event) -> None:
+    """Tells from the marks that workers leave, on whatever machine, how far they are."""
+    seen: set[str] = set()
+    while True:
+        ended = over.wait(LOOK)
+        for mark in job.folder(stage).glob("?????-????.json"):
+            if mark.name not in seen:
+                seen.add(mark.name)
+                progress(read_json(mark)["items"])
+        if ended:
+            return
 
 
 def _statistics(job: Job) -> dict[str, Any]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads((job.folder(stage) / f"{part:05d}.json").read_text(encoding="utf-8"))
-        return value
+        return read_json(job.folder(stage) / f"{part:05d}.json")
 
     last = len(job.segments)
     steps: list[dict[str, Any]] = []

@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from kormo_plugins.corpus.atomic import save_array, write_json
+from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.params import HeldOut
-from kormo_plugins.corpus.stage import Job, _save, write_json
 from kormo_plugins.documents import Document, read_corpus
 
 STAYS = -1
+IN_MEMORY = 1 << 30
+"""Bytes of signatures that are held in memory."""
 
 
 def decide(job: Job, stage: int, held_out: HeldOut) -> None:
@@ -31,21 +34,36 @@ def decide(job: Job, stage: int, held_out: HeldOut) -> None:
     fate, reasons = np.full(bounds[-1], STAYS, dtype=np.int8), []
     ends = job.segments[stage].ends
     if ends is not None:
-        tables = [np.load(folder / f"{part:05d}.signatures.npy") for part in range(job.parts)]
         step = ends.make(ends.params)
-        table = np.concatenate(tables)
+        table = _signatures(job, stage)
         fate, reasons = step.decide(table)
         if job.against:
             fate, reasons = _against(step, table, fate, list(reasons), job.against)
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
     for part in range(job.parts):
         low, high = bounds[part], bounds[part + 1]
-        _save(folder / f"{part:05d}.fate.npy", fate[low:high])
+        save_array(folder / f"{part:05d}.fate.npy", fate[low:high])
         if settled is not None:
             before = int((fate[:low] == STAYS).sum())
             here = int((fate[low:high] == STAYS).sum())
             write_json(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
     write_json(folder / "decision.json", {"reasons": reasons})
+
+
+def _signatures(job: Job, stage: int) -> np.ndarray:
+    """The signatures of all parts, in source order; from `IN_MEMORY` bytes on in a file, of which the system keeps in
+    memory what is looked at."""
+    folder = job.folder(stage)
+    tables = [np.load(folder / f"{part:05d}.signatures.npy", mmap_mode="r") for part in range(job.parts)]
+    rows = sum(map(len, tables))
+    if sum(table.nbytes for table in tables) <= IN_MEMORY or not rows:
+        return np.concatenate(tables)
+    path = folder / "signatures.npy"
+    shape = (rows, *tables[0].shape[1:])
+    whole = np.lib.format.open_memmap(path, mode="w+", dtype=tables[0].dtype, shape=shape)
+    np.concatenate(tables, out=whole)
+    whole.flush()
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _against(

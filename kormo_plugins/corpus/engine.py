@@ -6,6 +6,7 @@ restarts; and a KORMo step can be put into any datatrove pipeline with `as_datat
 
 from __future__ import annotations
 
+import subprocess
 import time
 from typing import Any
 
@@ -13,8 +14,10 @@ from datatrove.data import Document as TroveDocument
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from kormo_plugins.corpus.atomic import read_json, write_json
+from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.params import Executor
-from kormo_plugins.corpus.stage import Job, work
+from kormo_plugins.corpus.stage import work
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.preferences import rewritten
@@ -34,8 +37,15 @@ class PartStep(PipelineStep):
         self.job, self.stage = job, stage
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        """Works on part `rank`."""
-        work(self.job, self.stage, rank)
+        """Works on part `rank`. What stops it is written down too, for whoever waits on another machine."""
+        failed = self.job.folder(self.stage) / f"{rank:05d}.failed"
+        failed.unlink(missing_ok=True)
+        try:
+            work(self.job, self.stage, rank)
+        except Exception as error:
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            write_json(failed, _told(error, f"sources.{self.job.name}, part {rank} of stage {self.stage}"))
+            raise
         yield from data or ()
 
 
@@ -70,23 +80,57 @@ def as_datatrove(name: str, step: Any) -> PipelineStep:
 def run(job: Job, stage: int, executor: Executor, workers: int) -> None:
     """Runs one stage of all parts and waits until every part is done.
 
+    Args:
+        workers: parts at the same time; -1: as many as the cluster gives.
     Raises:
-        KormoError: bad input found by a part, or an executor that cannot be used here.
+        KormoError: bad input found by a part, a part that failed, or an executor that cannot be used here.
     """
     from loguru import logger
 
     logs = job.folder(stage) / "logs"
+    for old in job.folder(stage).glob("*.failed"):
+        old.unlink()
     logger.disable("datatrove")  # its own log files stay; our progress is what is shown
     try:
-        _executor(job, stage, executor, workers, str(logs)).run()
+        made = _executor(job, stage, executor, workers, str(logs))
+        try:
+            made.run()
+        except Exception:
+            if executor.name != "local":  # which wraps what the part itself said
+                _failed(job, stage)
+            raise
         while not all(job.done(stage, part) for part in range(job.parts)):
-            if executor.name != "slurm":
-                missing = [part for part in range(job.parts) if not job.done(stage, part)]
+            _failed(job, stage)
+            ended = executor.name != "slurm" or not _in_queue(made.job_id)
+            missing = [part for part in range(job.parts) if not job.done(stage, part)]
+            if ended and missing:
                 raise KormoError(f"sources.{job.name}", f"parts {missing[:5]} of stage {stage} were not finished",
-                                 "their tasks failed", f"see the logs in {logs}")  # fmt: skip
+                                 "their tasks ended without a word (killed, or out of memory or time)",
+                                 f"see the logs in {logs}; run it again and it goes on")  # fmt: skip
             time.sleep(POLL)  # sbatch returns at once
     finally:
         logger.enable("datatrove")
+
+
+def _told(error: Exception, where: str) -> dict[str, str]:
+    if isinstance(error, KormoError):
+        return {"where": error.where, "what": error.what, "why": error.why, "fix": error.fix}
+    return {"where": where, "what": repr(error), "why": "its task failed", "fix": "see the logs beside it"}
+
+
+def _failed(job: Job, stage: int) -> None:
+    """Raises what the first part that failed said."""
+    for path in sorted(job.folder(stage).glob("*.failed")):
+        raise KormoError(**read_json(path))
+
+
+def _in_queue(job_id: Any) -> bool:
+    """Whether Slurm still has that job; where it cannot be asked, yes."""
+    try:
+        asked = subprocess.run(["squeue", "-h", "-j", str(job_id)], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return True
+    return bool(asked.stdout.strip()) or ("nvalid job id" not in asked.stderr and asked.returncode != 0)
 
 
 def _executor(job: Job, stage: int, executor: Executor, workers: int, logs: str) -> Any:

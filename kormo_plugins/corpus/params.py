@@ -64,7 +64,11 @@ class Executor(Strict):
     """Where the parts are worked on; the parts and their bytes are the same everywhere."""
 
     name: str = Field(default="local", pattern="^(local|ray|slurm)$", description="local, ray or slurm")
-    workers: int | None = Field(default=None, ge=1, description="parts at the same time; null: what the command says")
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="parts at the same time; null: one here, all of them on Ray and Slurm",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of datatrove's executor (partition, time, cpus_per_task …)"
     )

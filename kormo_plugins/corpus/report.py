@@ -20,15 +20,19 @@ EXCERPT = 240
 """Characters of each that are shown."""
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1d2433}
-h1{margin-bottom:0}h2{margin-top:2.5rem;border-bottom:1px solid #d5dbe6}h3{margin-bottom:.3rem}
-table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #e8ecf3}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.bar{background:#e8ecf3;border-radius:3px;height:.9rem;min-width:8rem}
-.bar i{display:block;height:100%;background:#3566c9;
-border-radius:3px}blockquote{margin:.3rem 0;padding:.3rem .8rem;background:#f5f7fb;border-left:3px solid #c6cfdf;
-white-space:pre-wrap;overflow-wrap:anywhere;font-size:.88rem}.wide{overflow-x:auto}.warn{color:#a33b00;font-weight:600}
-small{color:#5b6475}
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1d2433;
+overflow-wrap:anywhere}
+h1{margin-bottom:.5rem;line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid #d5dbe6}
+h3{margin:1.4rem 0 .3rem}ul{padding-left:1.4rem}
+table{border-collapse:collapse;width:100%}
+td,th{padding:.25rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid #e8ecf3}
+td,th{overflow-wrap:normal}td.name{min-width:8.5rem;max-width:14rem;overflow-wrap:anywhere}td.why{min-width:16rem}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}th.n{white-space:normal}
+.bar{background:#e8ecf3;border-radius:3px;height:.9rem;min-width:6rem;margin-top:.3rem}
+.bar i{display:block;height:100%;background:#3566c9;border-radius:3px}.bar i.warn{background:#c25a17}
+blockquote{margin:.3rem 0;padding:.3rem .8rem;background:#f5f7fb;border-left:3px solid #c6cfdf;white-space:pre-wrap;
+font-size:.88rem}
+summary{cursor:pointer;padding:.2rem 0}.wide{overflow-x:auto}.warn{color:#a33b00;font-weight:600}small{color:#5b6475}
 """
 
 
@@ -55,10 +59,14 @@ def write_report(
     body = [f"<h1>{_(title)}</h1>", _overview(recipe, stats, tokens or {})]
     if weights:
         body.append("<h2>Mixture</h2>" + _tree(weights, _total(weights)))
-    for name in recipe.sources:
-        body.append(f"<h2>{_(name)}</h2>" + _funnel(stats[name]) + _shapes(stats[name]) + _rejects(folders[name]))
+    body.append("<h2>Duplicates</h2>" + _duplicates(stats))
     body.append("<h2>Diversity by generator</h2>" + _diversity(folders))
-    page = f"<!doctype html><meta charset='utf-8'><title>{_(title)}</title><style>{_STYLE}</style>{''.join(body)}\n"
+    for name in recipe.sources:
+        one = stats[name]
+        body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
+        body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
+    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{_(title)}</title>"
+    page = f"<!doctype html>{head}<style>{_STYLE}</style>{''.join(body)}\n"
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
     temporary = path.with_suffix(".tmp")
@@ -71,11 +79,14 @@ def _(text: object) -> str:
     return html.escape(str(text))
 
 
+_KINDS = {"#": "n", "*": "name", "+": "why"}
+
+
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table; a column whose head ends with a # holds numbers."""
+    """A table. A sign at the end of a column's head says what it holds: # numbers, * names, + sentences."""
     names = list(head)
-    kinds = [" class=n" if name.endswith("#") else "" for name in names]
-    cells = [f"<th{kind}>{_(name.rstrip('#'))}</th>" for name, kind in zip(names, kinds, strict=True)]
+    kinds = [f" class={_KINDS[name[-1]]}" if name and name[-1] in _KINDS else "" for name in names]
+    cells = [f"<th{kind}>{_(name.rstrip('#*+'))}</th>" for name, kind in zip(names, kinds, strict=True)]
     lines = ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in rows]
     return (
         f"<div class=wide><table><tr>{''.join(cells)}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
@@ -89,8 +100,9 @@ def _lengths_rows(lengths: Mapping[str, int]) -> list[list[str]]:
     return [[f"under {2**power:,}", f"{count:,}", _bar(count / most)] for power, count in powers]
 
 
-def _bar(share: float) -> str:
-    return f"<div class=bar><i style='width:{100 * min(1.0, max(0.0, share)):.1f}%'></i></div>"
+def _bar(share: float, warn: bool = False) -> str:
+    width = 100 * min(1.0, max(0.0, share))
+    return f"<div class=bar><i{' class=warn' if warn else ''} style='width:{width:.1f}%'></i></div>"
 
 
 def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> str:
@@ -104,21 +116,43 @@ def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], toke
             f"{one['documents']:,}", f"{one['bytes'] / 1e6:,.2f}", f"{tokens[name]:,}" if name in tokens else "–",
             f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%", f"{one['held_out']['documents']:,}",
         ])  # fmt: skip
-    head = ("source", "language", "licence", "origin", "documents#", "MB#", "tokens#", "kept#", "held out#")
+    head = ("source*", "language", "licence", "origin", "documents#", "MB#", "tokens#", "kept#", "held out#")
     return _table(head, rows)
 
 
-def _funnel(stats: Mapping[str, Any]) -> str:
+def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
+    """What each step left. Only what stays to the end is tokenized, so that the tokens of the steps before are told by
+    its tokens per byte."""
     most = max(1, stats["steps"][0]["bytes_in"])
+    per_byte = tokens / max(1, stats["bytes"]) if tokens is not None else 0.0
     rows = []
     for step in stats["steps"]:
-        why = ", ".join(f"{_(reason)} ({count:,})" for reason, count in sorted(
-            step["rejects"].items(), key=lambda item: -item[1]))  # fmt: skip
+        why = ", ".join(f"{_(reason)} ({count:,})" for reason, count in _most_first(step["rejects"]))
+        size = step["bytes_out"]
+        counted = [f"{per_byte * size:,.0f}"] if tokens is not None else []
         rows.append([
-            _(step["name"]), f"{step['documents_out']:,}", f"{step['bytes_out'] / 1e6:,.2f}",
-            _bar(step["bytes_out"] / most), f"{step['changed']:,}", why or "–",
+            _(step["name"]), f"{step['documents_out']:,}", f"{size / 1e6:,.2f}", *counted, _bar(size / most),
+            f"{step['changed']:,}", why or "–",
         ])  # fmt: skip
-    return _table(("step", "documents left#", "MB left#", "", "changed#", "dropped"), rows)
+    about = ["tokens left, about#"] if tokens is not None else []
+    return _table(("step*", "documents left#", "MB left#", *about, "", "changed#", "dropped+"), rows)
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was dropped because it, or nearly it, was there before."""
+    rows = []
+    for name, one in stats.items():
+        read = max(1, one["read"]["documents"])
+        for step in one["steps"]:
+            for reason, count in _most_first(step["rejects"]):
+                if reason.startswith(("exact duplicate", "near duplicate")):
+                    rows.append([_(name), _(reason), f"{count:,}", f"{100 * count / read:.2f}%", _bar(count / read)])
+    head = ("source*", "what+", "documents#", "of what was read#", "")
+    return _table(head, rows) if rows else "<p>None was found, or no step looked for them.</p>"
 
 
 def _shapes(stats: Mapping[str, Any]) -> str:
@@ -134,7 +168,8 @@ def _shapes(stats: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
-def _rejects(folder: Path) -> str:
+def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
+    """Every reason, the most frequent first; a click shows documents that were dropped for it."""
     shown: dict[tuple[str, str], list[str]] = {}
     for document in read_corpus(folder / "rejects"):
         mark = document.meta["rejected"]
@@ -142,7 +177,12 @@ def _rejects(folder: Path) -> str:
         if len(examples) < EXAMPLES:
             text = document.text[:EXCERPT] + ("…" if len(document.text) > EXCERPT else "")
             examples.append(f"<blockquote><small>{_(document.id)}</small>\n{_(text)}</blockquote>")
-    found = [f"<h3>{_(step)}: {_(reason)}</h3>{''.join(texts)}" for (step, reason), texts in sorted(shown.items())]
+    counted = {(step["name"], why): count for step in stats["steps"] for why, count in step["rejects"].items()}
+    found = [
+        f"<details><summary><b>{_(step)}</b>: {_(reason)} ({counted.get((step, reason), len(texts)):,})</summary>"
+        f"{''.join(texts)}</details>"
+        for (step, reason), texts in sorted(shown.items(), key=lambda item: (-counted.get(item[0], 0), item[0]))
+    ]
     return "".join(found) or "<p>Nothing was dropped.</p>"
 
 
@@ -163,39 +203,54 @@ def _tree(weights: Mapping[str, Any], total: float, share: float = 1.0) -> str:
 def _diversity(folders: Mapping[str, Path]) -> str:
     numbers = by_generator(document for folder in folders.values() for document in read_corpus(folder))
     rows = []
-    for name, one in numbers.items():
+    for name, one in sorted(
+        numbers.items(), key=lambda item: (item[1]["share_of_synthetic"] is None, -item[1]["bytes"])
+    ):
         share = one["share_of_synthetic"]
         warning = " <span class=warn>dominates</span>" if one["dominates"] else ""
         rows.append([
-            _(name), f"{one['documents']:,}", f"{one['compression']:.2f}", f"{one['distinct_2']:.3f}",
-            f"{one['distinct_4']:.3f}", f"{one['self_bleu']:.3f}",
+            _(name) + warning, "–" if share is None else f"{100 * share:.1f}%",
+            "" if share is None else _bar(share, one["dominates"]), f"{one['documents']:,}",
+            f"{one['compression']:.2f}", f"{one['distinct_2']:.3f}", f"{one['distinct_4']:.3f}",
+            f"{one['self_bleu']:.3f}",
             "–" if one["seed_overlap"] is None else f"{one['seed_overlap']:.3f}",
-            "–" if share is None else f"{100 * share:.1f}%{warning}",
         ])  # fmt: skip
-    head = ("generator", "documents#", "compression#", "distinct-2#", "distinct-4#", "self-BLEU#", "seed overlap#",
-            "share of synthetic#")  # fmt: skip
+    head = ("generator*", "share of synthetic#", "", "documents#", "compression#", "distinct-2#", "distinct-4#",
+            "self-BLEU#", "seed overlap#")  # fmt: skip
     warn = (
         "<p class=warn>One generator wrote most of the synthetic text: training on one generator alone collapses where "
         "several do not (KORMo, arXiv 2510.09426).</p>"
         if any(one["dominates"] for one in numbers.values())
         else ""
     )
-    return _table(head, rows) + warn
+    legend = (
+        "<p><small>Compression: bytes over bytes compressed, larger is poorer. distinct-n: different runs of n words "
+        "over all, larger is richer. self-BLEU: how well each text is predicted by the others, larger is poorer. Seed "
+        "overlap: share of runs of 8 words that stand in the seed. Each on a sample of the same size.</small></p>"
+    )
+    return warn + _table(head, rows) + legend
 
 
 def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -> str:
-    """The README.md of the dataset on the hub: its YAML head, and what is in it."""
+    """The README.md of the dataset on the hub: its YAML head, and what is in it.
+
+    On the hub each source is a configuration, in a folder of its name (the folder that `kormo data build` left).
+    """
     import yaml
 
     documents = sum(one["documents"] for one in stats.values())
     languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
-    licenses = sorted({source.license for source in recipe.sources.values()})
+    hub_ids = [reader.values["dataset"] for source in recipe.sources.values()
+               if (reader := source.reader) and reader.name == "hub"]  # fmt: skip
+    synthetic = any(source.synthetic or source.generator for source in recipe.sources.values())
     head = {
         "pretty_name": recipe.name,
         "language": languages,
-        "license": licenses[0].lower() if len(licenses) == 1 and " " not in licenses[0] else "other",
+        **_license(recipe),
         "size_categories": [_size(documents)],
         "task_categories": ["text-generation"],
+        **({"tags": ["synthetic"]} if synthetic else {}),
+        **({"source_datasets": sorted(set(hub_ids))} if hub_ids else {}),
         "configs": [{"config_name": name, "data_files": f"{name}/part-*.jsonl.zst"} for name in recipe.sources],
     }
     told = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
@@ -208,6 +263,14 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         lines.append(f"| {name} | {source.language} | {source.license} | {origin} | {size} |")
     lines += ["", "Steps: " + (", ".join(step.name for step in recipe.steps) or "none") + ".", ""]
     return "\n".join(lines)
+
+
+def _license(recipe: CorpusRecipe) -> dict[str, Any]:
+    """The hub's keys on licences: identifiers where all sources have one, else the name of where they stand."""
+    licenses = sorted({source.license.lower() for source in recipe.sources.values()})
+    if all(" " not in one for one in licenses):
+        return {"license": licenses[0] if len(licenses) == 1 else licenses}
+    return {"license": "other", "license_name": "by-source", "license_link": "README.md"}
 
 
 def _size(documents: int) -> str:

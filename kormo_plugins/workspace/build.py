@@ -149,7 +149,7 @@ def _corpus(
     data: DataRecipe, components: Registry, name: str, workspace: Path, get: Get, before: Mapping[str, Artifact]
 ) -> Artifact:
     """The documents of a source; `before` holds those that it is deduplicated against."""
-    from kormo_plugins.corpus.build import build_source, source_inputs
+    from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 
     source = data.corpus.sources[name]
     inputs = source_inputs(name, source, data.corpus, components)
@@ -159,11 +159,12 @@ def _corpus(
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
     def make(out: Path) -> Mapping[str, Any]:
-        with Progress(f"documents of {name}", unit="documents") as progress:
-            return build_source(
-                name, source, data.corpus, components, out, progress=progress,
-                against=[artifact.path for artifact in others.values()],
-            )  # fmt: skip
+        stats = build_source(
+            name, source, data.corpus, components, out, watch=lambda label: Progress(label, unit="documents"),
+            against=[artifact.path for artifact in others.values()],
+        )  # fmt: skip
+        say(funnel(name, stats))
+        return stats
 
     return get(workspace, spec, make)
 

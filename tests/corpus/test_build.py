@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus import stage
-from kormo_plugins.corpus.build import build_source, source_inputs
+from kormo_plugins.corpus import atomic, clean, decide, stage
+from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents import Document, Reject, read_corpus
 from kormo_plugins.errors import KormoError
@@ -97,8 +99,117 @@ def test_the_bytes_are_the_same_on_ray(tmp_path: Path, build: Build) -> None:
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
     options = {"cpus_per_task": 1, "mem_per_cpu_gb": 1}
     here = build(source, STEPS, out="here")
-    there = build(source, STEPS, out="there", executor={"name": "ray", "workers": 2, "options": options})
+    ray = {"name": "ray", "workers": 2, "options": options}
+    there = build(source, STEPS, out="there", executor=ray)
+    with pytest.raises(KormoError, match="datatrove has no such filter"):
+        build(source, (BAD_STEP,), out="bad", executor=ray)
     assert here == there and tree_hash(tmp_path / "here") == tree_hash(tmp_path / "there")
+
+
+BAD_STEP = {"name": "datatrove", "filter": "no_filter.None"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_input_that_a_worker_finds_is_told_as_it_is(tmp_path: Path, build: Build, workers: int) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(20))
+    with pytest.raises(KormoError, match="datatrove has no such filter"):
+        build({"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}, (BAD_STEP,), workers=workers)
+
+
+def test_how_far_each_stage_is_is_shown(tmp_path: Path, components: Registry) -> None:
+    """With one worker, and by the marks that several leave."""
+    path = write_rows(tmp_path / "a.jsonl", texts(100))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}
+    recipe = CorpusRecipe.model_validate({"sources": {"s": source}, "steps": STEPS})
+    for workers in (1, 2):
+        shown: dict[str, int] = {}
+
+        @contextmanager
+        def watch(label: str, shown: dict[str, int] = shown) -> Iterator[Callable[[int], None]]:
+            def add(count: int) -> None:
+                shown[label] = shown.get(label, 0) + count
+
+            yield add
+
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        stats = build_source("s", recipe.sources["s"], recipe, components, folder, workers=workers, watch=watch)
+        assert list(shown)[:2] == ["s, 1 of 3: read, normalize, exact_dedup", "s, 2 of 3: length, minhash_dedup"]
+        assert shown["s, 1 of 3: read, normalize, exact_dedup"] == 100
+        told = funnel("s", stats)
+        assert told.startswith("s: 100 documents read; exact_dedup dropped ") and "(exact duplicate " in told
+
+
+FAKE_SLURM = {
+    # An array is run by as many processes as it may have at a time; a job is in the queue as long as they live.
+    "sbatch": """#!{python}
+import os, re, shutil, subprocess, sys, threading
+script = open(sys.argv[-1]).read()
+job = str(len(os.listdir("{folder}/jobs")) + 1)
+path = "{folder}/jobs/" + job
+open(path, "w").write(script)
+print("Submitted batch job", job, flush=True)
+if "merge_stats" in script or os.fork():
+    sys.exit()
+last, most = map(int, re.search(r"--array=0-([0-9]+)%([0-9]+)", script).groups())
+open(path + ".queued", "w").close()
+os.setsid()
+for fd in (0, 1, 2):
+    os.dup2(os.open(os.devnull, os.O_RDWR), fd)
+todo = iter(range(last + 1))
+def take():
+    for task in todo:
+        names = dict(SLURM_ARRAY_TASK_ID=str(task), SLURM_JOB_ID=job, SLURM_NODELIST="here", RUN_OFFSET="0")
+        subprocess.run(["bash", path], env=dict(os.environ, **names))
+takers = [threading.Thread(target=take) for _ in range(most)]
+[one.start() for one in takers], [one.join() for one in takers]
+os.remove(path + ".queued")
+""",
+    "srun": '#!/bin/bash\nwhile [ "$1" != launch_pickled_pipeline ]; do shift; done\nexec "$@"\n',
+    "scontrol": "#!/bin/bash\necho here\n",
+    "squeue": '#!/bin/bash\n[ -e "{folder}/jobs/$3.queued" ] && echo $3\nexit 0\n',
+}
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Slurm's commands, played by scripts that run the tasks here; returns the key `executor` of a recipe."""
+    from kormo_plugins.corpus import engine
+
+    (tmp_path / "bin" / "jobs").mkdir(parents=True)
+    for name, script in FAKE_SLURM.items():
+        path = tmp_path / "bin" / name
+        path.write_text(script.replace("{folder}", str(path.parent)).replace("{python}", sys.executable))
+        path.chmod(0o755)
+    paths = [str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(paths))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setattr(engine, "POLL", 0.2)
+    options = {"partition": "cpu", "time": "00:10:00"}
+    return {"name": "slurm", "workers": 2, "options": options}
+
+
+@pytest.mark.soak
+def test_the_bytes_are_the_same_on_slurm(tmp_path: Path, build: Build, slurm: dict[str, Any]) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(300))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}
+    here = build(source, STEPS, out="here")
+    assert build(source, STEPS, out="there", executor=slurm) == here
+    assert tree_hash(tmp_path / "here") == tree_hash(tmp_path / "there")
+    script = next((tmp_path / "bin" / "jobs").glob("1")).read_text()
+    assert "--partition=cpu" in script and "--array=0-1%2" in script
+
+
+@pytest.mark.soak
+def test_a_task_of_slurm_that_fails_or_vanishes_is_told(tmp_path: Path, build: Build, slurm: dict[str, Any]) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(20))
+    reader = {"name": "jsonl", "path": str(path)}
+    step = {"name": "datatrove", "filter": "regex_filter.RegexFilter", "arguments": {"regex_exp": "("}}
+    with pytest.raises(KormoError, match=r"sources\.s, part \d of stage 0: .*unterminated subpattern"):
+        build({"reader": reader, "parts": 2}, (step,), executor=slurm)
+    (tmp_path / "bin" / "srun").write_text("#!/bin/bash\nexit 9\n")
+    with pytest.raises(KormoError, match="ended without a word"):
+        build({"reader": reader, "parts": 2}, STEPS, out="gone", executor=slurm)
 
 
 class Killed(BaseException):
@@ -112,7 +223,7 @@ def test_stopped_anywhere_and_run_again(
     path = write_rows(tmp_path / "a.jsonl", texts(120, seed))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}
     build(source, STEPS, out="whole")
-    replace, dice = stage._replace, random.Random(seed)
+    replace, dice = atomic.replace, random.Random(seed)
     left = [0]
 
     def dying(file: Path, write: Any) -> None:
@@ -122,7 +233,9 @@ def test_stopped_anywhere_and_run_again(
             raise Killed
         replace(file, write)
 
-    monkeypatch.setattr(stage, "_replace", dying)
+    for module in (atomic, clean, stage):
+        monkeypatch.setattr(module, "replace", dying)
+    monkeypatch.setattr(clean, "CHUNK", 800)  # many marks inside each part
     kills = 0
     while True:
         left[0] = dice.randint(2, 25)
@@ -135,12 +248,49 @@ def test_stopped_anywhere_and_run_again(
     assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "killed")
 
 
+def test_a_part_goes_on_where_its_last_chunk_ended(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(300))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 1}
+    whole = build(source, STEPS, out="whole")
+    monkeypatch.setattr(clean, "CHUNK", 1000)
+    through, looked = clean._through, [0]
+
+    def dying(*given: Any) -> Any:
+        looked[0] += 1
+        if looked[0] == 200:
+            raise Killed
+        return through(*given)
+
+    monkeypatch.setattr(clean, "_through", dying)
+    with pytest.raises(Killed):
+        build(source, STEPS, out="killed")
+    marks = len(list((tmp_path / "killed" / "work" / "0").glob("00000-*.json")))
+    assert marks > 5 and not (tmp_path / "killed" / "work" / "0" / "00000.json").exists()
+    assert build(source, STEPS, out="killed") == whole
+    assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "killed")
+    # Twice looked at is only what the chunk of the kill had; after exact_dedup fewer go through the second time.
+    assert looked[0] < 200 + 110 + 300
+
+
+def test_signatures_in_a_file_decide_the_same(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_rows(tmp_path / "a.jsonl", texts(200))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}
+    one = build(source, STEPS, out="memory")
+    monkeypatch.setattr(decide, "IN_MEMORY", 0)
+    assert build(source, STEPS, out="file") == one
+    assert tree_hash(tmp_path / "memory") == tree_hash(tmp_path / "file")
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
+from kormo_plugins.corpus import clean
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.registry import registry
+clean.CHUNK = 20_000
 recipe = CorpusRecipe.model_validate_json(sys.argv[1])
 build_source("s", recipe.sources["s"], recipe, registry(), Path(sys.argv[2]))
 """
@@ -272,3 +422,28 @@ def test_a_step_serves_in_a_datatrove_pipeline() -> None:
     block = as_datatrove("mine", step)
     found = list(block.run(TroveDocument(text=t, id=str(i)) for i, t in enumerate(["좋은 글", "나쁜 글"])))
     assert [d.text for d in found] == ["좋은 글"] and block.stats["dropped_bad"].total == 1
+
+
+def test_steps_serve_in_datatroves_own_executor(tmp_path: Path, components: Registry) -> None:
+    """Between datatrove's reader and writer, over two tasks, with datatrove's statistics."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.writers import JsonlWriter
+
+    from kormo_plugins.corpus.engine import as_datatrove
+
+    (tmp_path / "in").mkdir()
+    for part in range(2):
+        write_rows(tmp_path / "in" / f"{part}.jsonl", [f"  문서 {part}-{i} 이다  " + "가" * i for i in range(6)])
+    ours = [
+        as_datatrove(name, components.load("corpus_step", name)(components.params("corpus_step", name, values)))
+        for name, values in (("normalize", {}), ("length", {"minimum": 12}))
+    ]
+    writer = JsonlWriter(str(tmp_path / "out"), "${rank}.jsonl", compression=None)
+    pipeline = [JsonlReader(str(tmp_path / "in")), *ours, writer]
+    stats = LocalPipelineExecutor(pipeline, tasks=2, workers=1, logging_dir=str(tmp_path / "logs")).run()
+    lines = [line for part in range(2) for line in (tmp_path / "out" / f"{part:05d}.jsonl").read_text().splitlines()]
+    assert [json.loads(line)["text"] for line in lines] == [
+        f"  문서 {part}-{i} 이다  " + "가" * i for part in range(2) for i in range(6) if i > 0
+    ]
+    assert stats.stats[2].stats["dropped_too short"].total == 2

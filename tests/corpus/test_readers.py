@@ -20,6 +20,7 @@ from kormo_plugins.corpus.readers.files import FilesParams, folder, jsonl, parqu
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.registry import Registry
 
 
 def lines_of(count: int) -> bytes:
@@ -153,7 +154,80 @@ def test_links_out_of_the_folder_are_not_followed_unasked(tmp_path: Path) -> Non
     assert len(split(text(FilesParams(path=inside, follow_links=True)))[0]) == 2
 
 
+@pytest.fixture
+def hub_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """A dataset of three files, streamed by `datasets` itself; only its address is ours. Every look for the newest
+    commit finds another one."""
+    import datasets
+
+    from kormo_plugins.corpus.readers import hub
+
+    files = []
+    for number, size in enumerate((5, 0, 7)):
+        files.append(tmp_path / f"{number}.jsonl")
+        files[-1].write_bytes(b"".join(b'{"content": "%d-%d"}\n' % (number, i) for i in range(size)))
+    asked: dict[str, list[str]] = {"looked": [], "read": []}
+    load = datasets.load_dataset
+
+    def of_the_hub(name: str, config: str | None, *, split: str, revision: str, streaming: bool) -> object:
+        assert (name, config, split, streaming) == ("KORMo-Team/x", "Korean", "train", True)
+        asked["read"].append(revision)
+        return load(
+            "json", data_files=[str(file) for file in files if file.stat().st_size], split=split, streaming=True
+        )
+
+    def newest(self: object, dataset: str, **_: object) -> object:
+        asked["looked"].append(f"{len(asked['looked']):040x}")
+        return type("Info", (), {"sha": asked["looked"][-1]})
+
+    monkeypatch.setattr(datasets, "load_dataset", of_the_hub)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", newest)
+    hub._newest.cache_clear()
+    return asked
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_a_dataset_of_the_hub_is_streamed_at_one_commit(
+    tmp_path: Path, components: Registry, hub_dataset: dict[str, list[str]], parts: int
+) -> None:
+    from kormo_plugins.corpus.build import build_source, source_inputs
+    from kormo_plugins.corpus.params import CorpusRecipe
+    from kormo_plugins.corpus.readers import hub
+    from kormo_plugins.documents import read_corpus
+
+    reader = {"name": "hub", "dataset": "KORMo-Team/x", "config": "Korean", "columns": {"text": "content"}}
+    source = {"reader": reader, "parts": parts, "license": "CC0-1.0"}
+    recipe = CorpusRecipe.model_validate({"sources": {"s": source}, "held_out": {"documents": 0}})
+    named = source_inputs("s", recipe.sources["s"], recipe, components)["origin"]["content"]["revision"]
+    out = tmp_path / "out"
+    out.mkdir()
+    read = hub.Hub.__call__
+
+    def elsewhere(*given: object) -> object:  # a worker on another machine has looked nothing up
+        hub._newest.cache_clear()
+        return read(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub.Hub, "__call__", elsewhere)
+        build_source("s", recipe.sources["s"], recipe, components, out)
+    assert [d.text for d in read_corpus(out)] == [f"{k}-{i}" for k, size in ((0, 5), (2, 7)) for i in range(size)]
+    assert set(hub_dataset["read"]) == {named} and len(hub_dataset["looked"]) == 1
+
+
+def test_seeds_of_the_hub_are_of_one_commit_too(hub_dataset: dict[str, list[str]]) -> None:
+    from kormo_plugins.corpus.synthesis.generate import EndpointParams, endpoint
+
+    params = EndpointParams.model_validate({
+        "url": "http://127.0.0.1:9/v1", "model": "m", "style": "rewrite",
+        "seeds": {"name": "hub", "dataset": "KORMo-Team/x", "columns": {"text": "content"}},
+    })  # fmt: skip
+    pinned = endpoint.pinned(params)
+    assert pinned.seeds.values["revision"] == hub_dataset["looked"][0]
+    assert endpoint.inputs(pinned) == endpoint.inputs(params)
+
+
 def test_the_hub_needs_a_commit_or_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kormo_plugins.corpus.readers import hub as hub_module
     from kormo_plugins.corpus.readers.hub import HubParams, hub
 
     commit = "0" * 40
@@ -163,5 +237,6 @@ def test_the_hub_needs_a_commit_or_a_network(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError("offline")
 
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", offline)
+    hub_module._newest.cache_clear()
     with pytest.raises(KormoError, match="the hub did not give it: offline"):
         hub.inputs(HubParams(dataset="KORMo-Team/x"))

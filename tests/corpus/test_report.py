@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from datasets import load_dataset
 
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.diversity import by_generator, compression_ratio, distinct, sampled, seed_overlap, self_bleu
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.report import dataset_card, write_report
-from kormo_plugins.documents import Document
+from kormo_plugins.documents import Document, read_corpus
 from kormo_plugins.registry import Registry
 
 from .conftest import write_rows
@@ -92,12 +93,60 @@ def test_page_and_card(tmp_path: Path, components: Registry) -> None:
     parsed = Tags()
     parsed.feed(page.read_text(encoding="utf-8"))
     assert not set(parsed.open) - {"style"}
-    for expected in ("too short (2)", "1,234", "alert('나쁜 글')", "web 100.00%", "CC-BY-4.0"):
+    for expected in ("too short (2)", "1,234", "alert('나쁜 글')", "web 100.00%", "CC-BY-4.0", "None was found"):
         assert expected in parsed.text, expected
     card = dataset_card(recipe, stats)
     head = yaml.safe_load(card.split("---")[1])
     assert head["license"] == "cc-by-4.0" and head["language"] == ["ko"] and head["size_categories"] == ["n<1K"]
     assert "| web | ko | CC-BY-4.0 | not marked synthetic | 19 |" in card
+    # With the card beside it, the folder is a dataset that `datasets` opens by the source's name.
+    (tmp_path / "README.md").write_text(card, encoding="utf-8")
+    opened = load_dataset(str(tmp_path), "web", split="train", cache_dir=str(tmp_path / "cache"))
+    assert opened["text"] == [document.text for document in read_corpus(folder)]
+
+
+def test_the_page_shows_duplicates_and_a_dominating_generator(tmp_path: Path, components: Registry) -> None:
+    texts = various(12)
+    near = texts[1].rsplit(" ", 3)[0] + " 바뀐 낱말 셋"
+    path = write_rows(tmp_path / "a.jsonl", [*texts, texts[0], near])
+    sources = {
+        "one": {"reader": {"name": "jsonl", "path": str(path)}, "synthetic": True, "written_by": "one writer"},
+        "two": {"generator": {"name": "embedded", "language": "ko", "megabytes": 0.002}},
+    }
+    steps = [{"name": "exact_dedup"}, {"name": "minhash_dedup"}]
+    recipe = CorpusRecipe.model_validate({"sources": sources, "held_out": {"documents": 0}, "steps": steps})
+    stats, folders = {}, {}
+    for name, source in recipe.sources.items():
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        stats[name] = build_source(name, source, recipe, components, folders[name])
+    page = write_report(recipe, folders, stats, tmp_path, tokens={"one": 5 * stats["one"]["bytes"]})
+    parsed = Tags()
+    parsed.feed(page.read_text(encoding="utf-8"))
+    rows = parsed.text.replace("%", "%\n")
+    assert "oneexact duplicate17.14%" in rows and "onenear duplicate17.14%" in rows
+    assert "one writer dominates" in parsed.text and "One generator wrote most" in parsed.text
+    funnel = [row for row in page.read_text(encoding="utf-8").split("<tr>") if row.startswith("<td class=name>read")]
+    assert f"{5 * stats['one']['steps'][0]['bytes_out']:,}" in funnel[0]  # tokens by those of what stays
+
+
+@pytest.mark.parametrize("licenses", [("CC-BY-4.0",), ("Apache-2.0", "CC0-1.0"), ("as stated by the dataset card",)])
+def test_the_card_is_one_that_the_hub_reads(licenses: tuple[str, ...]) -> None:
+    """Read by huggingface_hub, which also finds each source as a configuration of the dataset."""
+    from huggingface_hub import DatasetCard
+
+    sources = {f"s{i}": {"reader": {"name": "jsonl", "path": "x"}, "license": one} for i, one in enumerate(licenses)}
+    recipe = CorpusRecipe.model_validate({"name": "demo: a", "sources": sources})
+    found = {"documents": 5000, "bytes": 9, "languages": {"ko": {}, "en": {}, "und": {}}}
+    data = DatasetCard(dataset_card(recipe, dict.fromkeys(sources, found))).data
+    assert (
+        data.language == ["en", "ko"] and data.pretty_name == "demo: a" and data.task_categories == ["text-generation"]
+    )
+    assert [one["config_name"] for one in data.configs] == list(sources)
+    if licenses[0].startswith("as stated"):
+        assert (data.license, data.license_name, data.license_link) == ("other", "by-source", "README.md")
+    else:
+        assert data.license == (["apache-2.0", "cc0-1.0"] if len(licenses) > 1 else "cc-by-4.0")
 
 
 def test_lengths_stand_in_the_order_of_numbers() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import signal
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kormo_plugins.corpus.steps.html import strip_markup
 from kormo_plugins.corpus.steps.language import identify
 from kormo_plugins.corpus.steps.mojibake import repair
 from kormo_plugins.corpus.steps.normalize import NormalizeParams, normalize
@@ -242,3 +245,91 @@ def test_no_step_fails_on_any_text(text: str) -> None:
     ):
         result = run(registry(), name, text)
         assert isinstance(result, Document | Reject)
+
+
+@pytest.mark.parametrize("piece", ["<!--", "<script>", "`", "](", "<think>", "```\n~~~\n", "a@b.", "010-1234-"])
+def test_no_text_takes_more_than_its_share_of_time(piece: str) -> None:
+    """Patterns that look for an end which never comes: tried anew at every beginning, they would need hours here."""
+    from kormo_plugins.registry import registry
+
+    def stuck(*_: object) -> None:
+        raise AssertionError("a pattern's time grows with the square of the text")
+
+    names = ("normalize", "mojibake", "html", "errors", "language", "repetition", "korean", "personal_data", "two_step")
+    before = signal.signal(signal.SIGVTALRM, stuck)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 20)
+    try:
+        for name in names:
+            run(registry(), name, piece * (300_000 // len(piece)))
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_html_ends_where_it_ends() -> None:
+    text = "가<script>x<script>y</SCRIPT >나<!-- <style> -->다<style>끝이 없다 <!--또 없다 <noscript>z</noscript>라"
+    assert strip_markup(text) == "가나다끝이 없다 <!--또 없다 라"
+
+
+def _likeliest(model: Any, text: str) -> tuple[float, str]:
+    probability, label = model.f.predict(" ".join(text.split()) + "\n", 1, 0.0, "strict")[0]
+    return float(probability), str(label).removeprefix("__label__")
+
+
+def fasttext_model(path: Path, examples: dict[str, str]) -> Path:
+    """A model of fastText's own trainer: label -> text whose words it is to know."""
+    fasttext = pytest.importorskip("fasttext")
+    dice, lines = random.Random(0), path.with_suffix(".txt")
+    rows = [
+        f"__label__{label} {' '.join(dice.choices(text.split(), k=12))}"
+        for label, text in examples.items()
+        for _ in range(200)
+    ]
+    lines.write_text("\n".join(rows), encoding="utf-8")
+    how = {"dim": 8, "epoch": 20, "lr": 0.1, "bucket": 1000, "minCount": 1, "thread": 1, "verbose": 0}
+    for _ in range(50):  # its trainer, not ours, finds a NaN in every other run of so few words, or learns nothing
+        with contextlib.suppress(RuntimeError):
+            made = fasttext.train_supervised(input=str(lines), **how)
+            told = {label: _likeliest(made, text) for label, text in examples.items()}
+            if all(likely > 0.95 and found == label for label, (likely, found) in told.items()):
+                made.save_model(str(path))
+                return path
+    pytest.skip("fastText's trainer did not come to an end here")
+
+
+@pytest.mark.parametrize(("label", "code"), [("ko", "ko"), ("kor_Hang", "ko"), ("cmn_Hani", "zh"), ("xyz_Latn", "xyz")])
+def test_labels_of_language_models_become_codes_of_recipes(
+    components: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, code: str
+) -> None:
+    """lid.176 and GlotLID write them differently; a recipe says `ko` for both."""
+    from types import SimpleNamespace
+
+    from kormo_plugins.corpus.steps import language
+
+    model = SimpleNamespace(f=SimpleNamespace(predict=lambda *_: [(0.99, f"__label__{label}")]))
+    monkeypatch.setattr(language, "_load", lambda path: model)
+    (tmp_path / "lid.bin").touch()
+    kept = run(components, "language", PROSE, model=tmp_path / "lid.bin", keep=[code])
+    assert isinstance(kept, Document) and kept.language == code
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("labels", [("ko", "en"), ("kor_Hang", "eng_Latn")])
+def test_a_fasttext_model_of_the_users_tells_languages(
+    components: Registry, tmp_path: Path, labels: tuple[str, str]
+) -> None:
+    english = "the boy read a book at home because it rained and his sister went to the market"
+    model = fasttext_model(tmp_path / "lid.bin", dict(zip(labels, (PROSE, english), strict=True)))
+    kept = run(components, "language", PROSE, model=model, keep=["ko"])
+    assert isinstance(kept, Document) and kept.language == "ko"
+    assert run(components, "language", english * 3, model=model, keep=["ko"]) == Reject("language en")
+    with pytest.raises(KormoError, match="no such file"):
+        run(components, "language", PROSE, model=tmp_path / "other.bin")
+
+
+@pytest.mark.soak
+def test_a_fasttext_classifier_of_the_users_is_applied(components: Registry, tmp_path: Path) -> None:
+    model = fasttext_model(tmp_path / "quality.bin", {"good": PROSE, "bad": "광고 할인 클릭 무료 대박 쿠폰 지금 구매"})
+    kept = run(components, "classifier", PROSE, model=model)
+    assert isinstance(kept, Document) and kept.meta["quality"] > 0.9
+    assert run(components, "classifier", "지금 클릭 무료 쿠폰 대박 할인", model=model) == Reject("low quality score")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from pydantic import Field
@@ -49,13 +50,14 @@ class Hub:
         """
         if params.revision and COMMIT.fullmatch(params.revision):
             return params.revision
-        from huggingface_hub import HfApi
-
         try:
-            sha = HfApi().dataset_info(params.dataset, revision=params.revision, timeout=30).sha
+            return _newest(params.dataset, params.revision)
         except Exception as error:  # no network, no such dataset, gated: all end here, with the reason
             raise _unreachable(params, error) from error
-        return str(sha)
+
+    def pinned(self, params: HubParams) -> HubParams:
+        """`params` with the commit written out: what one process looked up all others are told, wherever they run."""
+        return params.model_copy(update={"revision": self.commit(params)})
 
     def __call__(self, params: HubParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard` of `shards`."""
@@ -76,6 +78,15 @@ class Hub:
             place = f"{params.dataset}:{shard}-{parts}:{number}"
             document = to_document(row, params.columns, place)
             yield reject(place, document.reason, repr(row)) if isinstance(document, Reject) else document
+
+
+@lru_cache(maxsize=256)
+def _newest(dataset: str, revision: str | None) -> str:
+    """Looked up once: the hash of an artifact and the documents in it must be of the same commit, even if somebody
+    writes to the dataset in between."""
+    from huggingface_hub import HfApi
+
+    return str(HfApi().dataset_info(dataset, revision=revision, timeout=30).sha)
 
 
 def _unreachable(params: HubParams, error: Exception) -> KormoError:

@@ -32,7 +32,9 @@ class DecontaminateParams(Strict):
     )
     words: int = Field(default=13, ge=3, description="run of words that counts, in items without Hangul (GPT-3: 13)")
     eojeol: int = Field(default=8, ge=3, description="run of words that counts, in items with Hangul (ours)")
-    fewest: int = Field(default=4, ge=1, description="shorter items would be found in any text, and are left out")
+    fewest: int = Field(
+        default=4, ge=1, description="shorter items would be found in any text, and are left out (ours)"
+    )
 
 
 class Decontaminate:

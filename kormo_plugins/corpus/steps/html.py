@@ -23,10 +23,14 @@ _NAMES = (
 )
 _TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
 _BREAK = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])\s*/?>", re.IGNORECASE)
-_SCRIPT = re.compile(r"<(script|style|noscript)\b[^<>]{0,2000}>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_COMMENT = re.compile(r"<!--.*?-->|<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>", re.IGNORECASE | re.DOTALL)
+_OPENED = re.compile(r"<(?:(script|style|noscript)\b[^<>]{0,2000}>|!--)", re.IGNORECASE)
+_CLOSED = {
+    name: re.compile(rf"</{name}\s{{0,20}}>" if name else "-->", re.IGNORECASE)
+    for name in ("", "script", "style", "noscript")
+}
+_DECLARED = re.compile(r"<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")
-_CODE = re.compile(rf"{FENCE.pattern}|(`+)(?!`)[^\n]+?(?<!`)\2(?!`)", FENCE.flags)
+_CODE = re.compile(rf"{FENCE.pattern}|(?<!`)(`++)[^\n]+?(?<!`)\2(?!`)", FENCE.flags)
 
 
 class HtmlParams(Strict):
@@ -43,7 +47,7 @@ class HtmlParams(Strict):
 class Html:
     """Turns what is left of HTML into text."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: HtmlParams) -> None:
         self.params = params
@@ -70,9 +74,30 @@ def strip_markup(text: str) -> str:
 
 def _strip(text: str) -> str:
     if "<" in text:
-        text = _COMMENT.sub("", _SCRIPT.sub("", text))
+        text = _DECLARED.sub("", _without_unseen(text))
         text = _TAG.sub("", _BREAK.sub("\n", text))
     return _ENTITY.sub(_decode, text) if "&" in text else text
+
+
+def _without_unseen(text: str) -> str:
+    """`text` without scripts, styles and comments, each from its opening to its own end; one that never ends stays.
+
+    By hand, not with one pattern: where an end is missing, each further opening of its kind would search for it again
+    to the end of the text.
+    """
+    pieces, at, endless = [], 0, set()
+    while (opened := _OPENED.search(text, at)) is not None:
+        name = (opened[1] or "").lower()
+        closed = None if name in endless else _CLOSED[name].search(text, opened.end())
+        end = opened.end()
+        if closed is None:
+            endless.add(name)
+            pieces.append(text[at:end])
+        else:
+            end = closed.end()
+            pieces.append(text[at : opened.start()])
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def _decode(match: re.Match[str]) -> str:

@@ -42,6 +42,13 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
     }.items()
 }
 
+_PAIRS = (
+    "kor:ko eng:en jpn:ja cmn:zh zho:zh yue:zh deu:de fra:fr spa:es por:pt ita:it nld:nl ind:id vie:vi tur:tr pol:pl "
+    "swe:sv rus:ru ell:el arb:ar ara:ar hin:hi tha:th ukr:uk ces:cs"
+)
+TWO_LETTERS: dict[str, str] = dict(pair.split(":") for pair in _PAIRS.split())
+"""ISO 639-3 (labels of GlotLID and NLLB, `kor_Hang`) -> the codes that recipes are written with."""
+
 
 class LanguageParams(Strict):
     """Which languages stay."""
@@ -131,4 +138,7 @@ def _load(path: Path) -> Any:
 def _by_model(text: str, path: Path) -> str:
     # The pybind object below fasttext's wrapper: the wrapper's predict fails on numpy 2.
     found = _load(path).f.predict(" ".join(text.split()) + "\n", 1, 0.0, "strict")
-    return str(found[0][1]).removeprefix("__label__").split("_")[0] if found else "und"
+    if not found:
+        return "und"
+    code = str(found[0][1]).removeprefix("__label__").split("_")[0]
+    return TWO_LETTERS.get(code, code)

@@ -30,8 +30,12 @@ _SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 class NormalizeParams(Strict):
     """What is made uniform."""
 
-    form: str = Field(default="NFC", pattern="^(NFC|NFKC|none)$", description="Unicode normalization form, or none")
-    blank_lines: int = Field(default=2, ge=0, le=2, description="longest run of empty lines that is kept")
+    form: str = Field(
+        default="NFC",
+        pattern="^(NFC|NFKC|none)$",
+        description="Unicode normalization form (UAX 15), or none; NFC is the web's (W3C charmod-norm)",
+    )
+    blank_lines: int = Field(default=2, ge=0, le=2, description="longest run of empty lines that is kept (ours)")
     collapse_spaces: bool = Field(
         default=False,
         description="one space for a run inside a line; breaks tables and aligned code, so off by default",

@@ -11,10 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 
-FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
+# Every pattern here takes time in proportion to the text, whatever the text: a document of 50 MB that is one line of
+# backticks or of open brackets must cost no more than another. Hence possessive repeats, and `]` that ends a link.
+FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n가-힣]+`")
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,400}>")
-_LINK = re.compile(r"https?://\S+|\]\([^)\s]*\)")
+_LINK = re.compile(r"https?://\S+|\]\([^)\]\s]*\)")
 WORD = re.compile(r"\w+")
 """A word without the punctuation around it; in Korean an eojeol (a word with its particles and endings)."""
 _HANGUL = re.compile("[가-힣]")

@@ -87,6 +87,14 @@ class Endpoint:
         read, values = self._seeds(params)
         return int(read.parts(values)) if hasattr(read, "parts") else 1
 
+    def pinned(self, params: EndpointParams) -> EndpointParams:
+        """`params` with the commit of the seeds written out, where they are of the hub."""
+        read, values = self._seeds(params)
+        if not hasattr(read, "pinned"):
+            return params
+        fixed = read.pinned(values).model_dump(mode="json", exclude_unset=True)
+        return params.model_copy(update={"seeds": Choice(name=params.seeds.name, **fixed)})
+
     def __call__(self, params: EndpointParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard`, in the order of their seeds.
 

@@ -1,0 +1,88 @@
+"""A source as work to be done: its parts, its stages, and where the files of each lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.corpus.params import Source
+from kormo_plugins.corpus.step import Read
+
+
+@dataclass(frozen=True)
+class NamedStep:
+    """A step before it is made: it travels to the process that runs it."""
+
+    name: str
+    make: Callable[[Any], Any]
+    params: Any
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Document steps, and the source step that ends them (None: the end of the pipeline)."""
+
+    steps: tuple[NamedStep, ...]
+    ends: NamedStep | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a part's work depends on. Can be pickled and sent to another machine.
+
+    Args:
+        name: of the source.
+        read: `(params, shard, shards) -> Read`, a reader or a generator.
+        parts: number of parts; fixed before the work begins.
+        out: the artifact's folder; work in progress is in `out/work`.
+        against: folders of finished sources; what they have is a duplicate here.
+    """
+
+    name: str
+    source: Source
+    read: Callable[[Any, int, int], Read]
+    params: Any
+    parts: int
+    segments: tuple[Segment, ...]
+    out: Path
+    against: tuple[Path, ...] = ()
+
+    def folder(self, stage: int) -> Path:
+        """Where a stage keeps its files. Stage len(segments) is the last, that writes the result."""
+        return self.out / "work" / f"{stage}"
+
+    def done(self, stage: int, part: int) -> bool:
+        """Whether that part of that stage need not be worked on again."""
+        return (self.folder(stage) / f"{part:05d}.json").exists()
+
+
+@dataclass
+class Tally:
+    """What one step did."""
+
+    name: str
+    documents_in: int = 0
+    documents_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    changed: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+
+    def add(self, counted: Mapping[str, Any]) -> None:
+        """Adds what `as_dict` of another tally of the same step said."""
+        self.rejects.update(counted["rejects"])
+        for key in ("documents_in", "documents_out", "bytes_in", "bytes_out", "changed"):
+            setattr(self, key, getattr(self, key) + counted[key])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts as JSON, reasons in order."""
+        return {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
+
+
+def decider(job: Job, stage: int) -> str:
+    """Name of the step that decides on what `stage` let through."""
+    ends = job.segments[stage].ends
+    return ends.name if ends else "settle"
