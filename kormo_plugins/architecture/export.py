@@ -1,7 +1,8 @@
 """The plain Llama layout of a checkpoint, which opens anywhere without this package, and the way back.
 
 Nothing is taken on trust: after the files are written, both folders are opened from disk and run on one fixed
-batch in fp32, and the new one gets its name only if the logits are equal to the last bit.
+batch in fp32, and the new one gets its name only if the logits are equal to the last bit. The record that is left in
+it has the checksums of what decides those logits, so that a conversion that was changed since is not converted on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from kormo_plugins.architecture.files import (
 from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
 from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
+from kormo_plugins.fingerprint import file_checksum
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +87,7 @@ def _readable_by_all(config: PretrainedConfig) -> dict[str, Any]:
 
 def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     _check_place(checkpoint, out)
+    _check_unchanged(checkpoint)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -92,7 +95,9 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping
         files = _write(checkpoint, partial, config, names)
         compared = _verify(checkpoint, partial)
         origin = read_json(checkpoint / "config.json")["model_type"]
-        record = {"from": origin, "to": config["model_type"], "compared": compared, "kormo_plugins": __version__}
+        sums = {name: file_checksum(partial / name) for name in [*files, "config.json"]}
+        record = {"from": origin, "to": config["model_type"], "compared": compared, "files": sums,
+                  "kormo_plugins": __version__}  # fmt: skip
         write_json(partial / RECORD, record)
         _take_place(partial, out)
     finally:
@@ -110,6 +115,20 @@ def _check_place(checkpoint: Path, out: Path) -> None:
         str(out), f"something other than an earlier export (no {RECORD} in it)", "it would be replaced",
         "name another folder, or remove this one",
     )  # fmt: skip
+
+
+def _check_unchanged(checkpoint: Path) -> None:
+    """Refuses a conversion whose weights or config are no longer those that were compared when it was made."""
+    if not (checkpoint / RECORD).is_file():
+        return
+    for name, told in read_json(checkpoint / RECORD).get("files", {}).items():
+        path = checkpoint / name
+        if not path.is_file() or file_checksum(path) != told:
+            raise KormoError(
+                str(path), "missing" if not path.is_file() else "changed since this folder was converted",
+                f"{RECORD} has another checksum, that of the model that was compared with its original",
+                f"convert the original again; if the change is meant, remove {checkpoint / RECORD}",
+            )  # fmt: skip
 
 
 def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> list[str]:

@@ -26,13 +26,19 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
     """Convert a checkpoint to another layout.
 
     Both are opened from disk and run on the same tokens, and DIR is made only if their logits are equal. An earlier
-    export in DIR is replaced; any other folder that is not empty is refused.
+    export in DIR is replaced; any other folder that is not empty is refused. So is a CHECKPOINT whose files are not
+    those that its own record lists.
     """
     from kormo_plugins.registry import registry
+    from kormo_plugins.training.checkpoint import MARKER, fault
     from kormo_plugins.workspace.card import export_card
 
     components = registry(modules)
     here = _model_type(checkpoint)
+    reason = fault(checkpoint) if (checkpoint / MARKER).is_file() else None
+    if reason is not None:
+        raise KormoError(str(checkpoint), reason, f"{MARKER} lists what was written when the training ended",
+                         "take another checkpoint of the run, or train the stage again")  # fmt: skip
     if layout == here:
         raise KormoError("kormo export: --to", repr(layout), f"{checkpoint} has this layout already", "copy the folder")
     if layout == PLAIN:

@@ -100,13 +100,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recipe costs on a machine. Lengths are None where Axolotl's own datasets decide them."""
+    """What a recipe costs on a machine. Lengths are None where Axolotl's own datasets decide them.
+
+    Of preference learning, `rows_per_step` and `micro_batch_size` count pairs, and each pair is two rows of tokens.
+    """
 
     machine: Machine
     model: Model
     setup: Setup
     memory: Memory
     rows_per_step: int | None
+    micro_batch_size: int
     tokens_per_step: int | None
     accumulation: int | None
     steps: int | None
@@ -123,6 +127,11 @@ class Plan:
         """Whether a rank's memory is enough."""
         return self.memory.total <= self.machine.capacity
 
+    @property
+    def units(self) -> str:
+        """What a batch is counted in."""
+        return "rows" if self.setup.rows == self.micro_batch_size else "pairs of texts"
+
     def as_json(self) -> dict[str, Any]:
         """Plain values: numbers of bytes in GB of 10^9."""
         parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total")
@@ -132,7 +141,7 @@ class Plan:
             "parameters": self.model.parameters,
             "trainable_parameters": self.setup.trainable,
             "global_batch": self.rows_per_step,
-            "micro_batch_size": self.setup.rows,
+            "micro_batch_size": self.micro_batch_size,
             "accumulation": self.accumulation,
             "sequence_len": length,
             "tokens_per_step": self.tokens_per_step,
@@ -166,7 +175,8 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     model = model_of(recipe)
     setup, notes = setup_of(recipe, model, machine)
     block = recipe.block
-    accumulation = _accumulation(recipe, setup.rows, machine.gpus)
+    micro = int(recipe.get("micro_batch_size", 1))
+    accumulation = _accumulation(recipe, micro, machine.gpus)
     answers = ANSWERS if recipe.get("rl") else 1
     per_step = None if block.global_batch is None else block.global_batch * recipe.sequence_len * answers
     steps = recipe.steps
@@ -176,23 +186,26 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     rate = machine.gpus * machine.peak(block.precision.compute) * machine.mfu
     found, kernels = memory(setup), recipe.registry.names("kernel")
     return Plan(
-        machine, model, setup, found, block.global_batch, per_step, accumulation, steps, tokens, per_token, flops,
-        None if flops is None else flops / rate / 3600, _checkpoints(recipe, setup), tuple(notes),
-        tuple(advise(setup, int(recipe.get("micro_batch_size", 1)), machine.capacity, "liger" in kernels)),
+        machine, model, setup, found, block.global_batch, micro, per_step, accumulation, steps, tokens, per_token,
+        flops, None if flops is None else flops / rate / 3600, _checkpoints(recipe, setup), tuple(notes),
+        tuple(advise(setup, micro, machine.capacity, "liger" in kernels)),
     )  # fmt: skip
 
 
-def _accumulation(recipe: Recipe, rows: int, ranks: int) -> int | None:
+def _accumulation(recipe: Recipe, micro: int, ranks: int) -> int | None:
+    """Micro-batches of a step; both batches count rows, or the pairs of preference learning."""
     whole = recipe.block.global_batch
     if whole is None:
         return None
-    if whole % (rows * ranks):
+    if whole % (micro * ranks):
+        units = "pairs" if recipe.get("rl") else "rows"
         raise KormoError(
-            recipe.resolved.where("kormo.global_batch"), f"{whole} rows, with micro_batch_size {rows} on {ranks} ranks",
-            f"{whole} is not a multiple of {rows} × {ranks} = {rows * ranks}; training would refuse it too",
+            recipe.resolved.where("kormo.global_batch"),
+            f"{whole} {units}, with micro_batch_size {micro} on {ranks} ranks",
+            f"{whole} is not a multiple of {micro} × {ranks} = {micro * ranks}; training would refuse it too",
             "change micro_batch_size or --gpus so that their product divides global_batch",
         )  # fmt: skip
-    return whole // (rows * ranks)
+    return whole // (micro * ranks)
 
 
 def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, list[str]]:
@@ -211,6 +224,7 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     weights: float = BYTES[precision.weights]
     trainable = model.parameters
     if recipe.get("adapter"):
+        notes.append("adapters: FLOPs and hours are those of training all weights; frozen ones need about a third less")
         trainable = _adapter(recipe, model)
         output = 2 * model.shape.vocab_rows * model.shape.hidden_size  # stays in the recipe's dtype
         if recipe.get("load_in_4bit"):

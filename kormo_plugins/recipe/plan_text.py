@@ -14,8 +14,8 @@ def text(found: Plan) -> list[str]:
     lines = [
         f"parameters      {found.model.parameters:,}"
         + (f", of which {setup.trainable:,} are trained" if setup.trainable < setup.parameters else ""),
-        f"global batch    {_known(found.rows_per_step)} rows of {setup.sequence_len:,} tokens"
-        + (f" = micro-batch {setup.rows} × accumulation {found.accumulation} × {machine.gpus}"
+        f"global batch    {_known(found.rows_per_step)} {found.units} of {setup.sequence_len:,} tokens"
+        + (f" = micro-batch {found.micro_batch_size} × accumulation {found.accumulation} × {machine.gpus}"
            if found.accumulation else ""),
         f"length          {_known(found.steps)} steps, {_known(found.tokens)} tokens",
         f"compute         {_known(found.flops and float(found.flops))} FLOPs, {found.flops_per_token:.3g} per token",

@@ -269,7 +269,7 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     corpus, tokenizer = built.corpora[name], built.tokenizer
     assert tokenizer is not None
     if corpus.stats.get("conversations"):
-        return chat_shards(recipe, corpus, tokenizer, name, get)
+        return chat_shards(recipe, corpus, tokenizer, name, get, say)
     layout = read_layout(tokenizer)
     inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
               "bos": layout.bos, "eos": layout.eos}  # fmt: skip

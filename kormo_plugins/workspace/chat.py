@@ -10,6 +10,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.rules import refuse_base
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec
+from kormo_plugins.workspace.left_out import READ, tell_left_out
 from kormo_plugins.workspace.progress import Progress
 
 Get = Callable[[Path, Spec, Make], Artifact]
@@ -18,8 +19,10 @@ VERSION = 2
 """Raised when the same inputs would give other bytes."""
 
 
-def chat_shards(recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, get: Get) -> Artifact:
-    """The shards of a source of conversations.
+def chat_shards(
+    recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, get: Get, log: Callable[[str], None]
+) -> Artifact:
+    """The shards of a source of conversations; `log` is told of those with broken turns.
 
     Raises:
         KormoError: `kormo.role` is base, or the source holds texts as well.
@@ -35,6 +38,7 @@ def chat_shards(recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, ge
             "a source is of one kind: of a text every token is trained, of a conversation the answers",
             "make two sources of it",
         )  # fmt: skip
+    tell_left_out(corpus, name, "conversations", (READ,), log)
     encode = ChatEncoder(tokenizer)
     inputs = {"version": VERSION, "corpus": corpus.hash, "conversations": encode.identity}
 

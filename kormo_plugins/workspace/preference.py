@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.documents import read_corpus
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.workspace.artifact import Artifact, Spec
+from kormo_plugins.workspace.left_out import READ, tell_left_out
 
 if TYPE_CHECKING:
     from kormo_plugins.workspace.build import Built, Get
 
+PAIR_STEP = "preference_pair"
+"""The corpus step that makes pairs of columns."""
 VERSION = 1
 """Raised when the same inputs would give other bytes."""
 TRAINER = "kormo_plugins.training.preference_trainer.PreferenceTrainer"
@@ -43,6 +46,7 @@ def build_preferences(recipe: Recipe, built: Built, get: Get) -> dict[str, Artif
     read_layout(built.tokenizer)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
     for name in recipe.data.corpus.sources:
+        tell_left_out(built.corpora[name], name, "pairs", (READ, PAIR_STEP), say)
         made[name] = artifact = _preferences(recipe, built, name, get)
         stats = artifact.stats
         if stats["unused"]:

@@ -235,6 +235,20 @@ def test_a_conversion_that_changes_the_logits_gets_no_name(
     assert not [path for path in tmp_path.iterdir() if "export" in path.name]
 
 
+def test_a_conversion_that_was_changed_is_not_converted_on(checkpoint: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "export"
+    export_llama(checkpoint, plain)
+    file = sorted(plain.glob("*.safetensors"))[0]
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1  # of a weight: the file still opens
+    file.write_bytes(content)
+    with pytest.raises(KormoError, match="changed since this folder was converted"):
+        import_llama(plain, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    (plain / export.RECORD).unlink()  # the change is meant
+    import_llama(plain, tmp_path / "back")
+
+
 def test_export_replaces_an_earlier_export_and_nothing_else(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "export"
     export_llama(checkpoint, out)

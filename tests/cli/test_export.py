@@ -63,6 +63,21 @@ def test_only_an_export_is_replaced(
     assert (checkpoint / "run.json").exists() and (plain / "model.safetensors").exists()
 
 
+def test_a_run_that_was_changed_after_its_end_is_told(
+    checkpoint: Path, kormo: Kormo, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    from kormo_plugins.training.checkpoint import mark_complete
+
+    mark_complete(checkpoint, 1)
+    assert kormo("export", checkpoint, "--to", "llama", tmp_path / "plain").exit_code == 0
+    file = next(checkpoint.glob("*.safetensors"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert "was changed after it was written" in refused("export", checkpoint, "--to", "llama", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_bad_input_is_told(checkpoint: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert "Did you mean 'kormo'?" in refused("export", checkpoint, "--to", "korm", out)

@@ -76,6 +76,22 @@ def test_built_rows_are_conversations_and_too_long_ones_are_told(
         build_all(load_recipe(written(tmp_path, sequence_len=16)), log=lambda line: None)
 
 
+def test_broken_turns_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    def turns(*roles: str) -> str:
+        return json.dumps({"c": [{"role": role, "content": f"what was said by {role}"} for role in roles]})
+
+    lines = [turns("user", "assistant")] * 9 + [turns("user", "assistant", "assistant"), turns("assistant")]
+    (tmp_path / "talk.jsonl").write_text("\n".join(lines))
+    reader = {"name": "jsonl", "path": str(tmp_path / "talk.jsonl"), "columns": {"messages": "c"}}
+    data = {"name": "talk", "sources": {**CHAT["sources"], "talk": {"language": "en", "reader": reader}}}
+    built = build_all(load_recipe(written(tmp_path, kormo={"data": data})), log=lambda line: None)
+    told = capsys.readouterr().err
+    assert "talk: 2 of 11 conversations cannot be used" in told and str(built.corpora["talk"].path / "rejects") in told
+    assert "two assistant turns in a row (1)" in told and "no user turn (1)" in told
+
+
 def test_a_tokenizer_without_turns_is_named(tmp_path: Path) -> None:
     built = build_all(load_recipe(written(tmp_path)), log=lambda line: None)
     assert built.tokenizer is not None

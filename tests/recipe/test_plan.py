@@ -13,6 +13,7 @@ from kormo_plugins.cli.main import cli
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.recipe.override import with_changes
 from kormo_plugins.recipe.plan import Machine, plan, zero_of
+from kormo_plugins.workspace.chain import load_chain
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "total")
@@ -41,7 +42,7 @@ def test_the_full_size_in_numbers() -> None:
     assert found["hours"] == pytest.approx(found["flops"] / (128 * 989.4e12 * 0.5) / 3600)
     memory = found["memory_per_gpu_gb"]
     assert set(PARTS) < set(memory)
-    assert memory["weights"] == pytest.approx(2 * 10.756624384)
+    assert memory["weights"] == pytest.approx(2 * 10.756624384 / 128)
     assert memory["optimizer"] == pytest.approx(12 * 10.756624384 / 128)
     assert memory["gradients"] == pytest.approx(4 * 10.756624384 / 128)
     assert memory["total"] == pytest.approx(sum(value for part, value in memory.items() if part != "total"))
@@ -64,6 +65,34 @@ def test_advice_that_is_followed_fits(tmp_path: Path) -> None:
             assert after.fits == change["fits"]
             followed += 1
         assert followed >= 2
+
+
+def test_batches_of_preference_learning_are_counted_in_pairs() -> None:
+    found = told("recipes/10b/dpo.yml", "--gpus", "64")
+    assert (found["global_batch"], found["micro_batch_size"], found["accumulation"]) == (128, 1, 2)
+    assert found["tokens_per_step"] == 128 * 2 * 4096
+    assert told("recipes/10b/dpo.yml", "--gpus", "128")["accumulation"] == 1
+    assert "128 pairs of texts" in CliRunner().invoke(cli, ["recipe", "plan", "recipes/10b/dpo.yml"]).stdout
+    refused = CliRunner().invoke(cli, ["recipe", "plan", "recipes/10b/dpo.yml", "--gpus", "256"])
+    assert refused.exit_code == 2 and "128 pairs, with micro_batch_size 1 on 256 ranks" in refused.stderr
+
+
+@pytest.mark.parametrize("size", ["1b", "10b"])
+def test_each_large_recipe_fits_and_looks_at_its_model_now_and_then(size: str) -> None:
+    """On GPUs of 80 GB: 16 for the 10B's pretraining, 1 for adapters, else 8."""
+    for path in sorted(Path("recipes", size).glob("*.yml")):
+        recipe = load_recipe(path)
+        gpus = 1 if "qlora" in path.name else 16 if size == "10b" and path.name.startswith("pretrain") else 8
+        assert plan(recipe, Machine(gpus, "h100")).fits, path
+        monitor, batch = recipe.block.monitor, recipe.block.global_batch
+        assert monitor is not None and batch is not None
+        assert monitor.steps_between(batch * recipe.sequence_len) >= 100, f"{path}: nano's interval"
+
+
+def test_the_chain_of_the_full_size_fits_on_eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kormo_plugins.workspace.chain.own_parts", lambda recipe: {})
+    for stage in load_chain(Path("recipes/chains/10b.yml")).stages:
+        assert plan(stage.recipe, Machine(8, "h100")).fits, stage.name
 
 
 def test_the_shipped_zero_files_are_understood() -> None:
@@ -101,6 +130,6 @@ def test_bad_input_is_told(words: list[str], said: str) -> None:
 
 
 def test_the_text_says_whether_it_fits() -> None:
-    result = CliRunner().invoke(cli, ["recipe", "plan", "recipes/10b/pretrain.yml", "--gpus", "64"])
+    result = CliRunner().invoke(cli, ["recipe", "plan", "recipes/10b/pretrain.yml", "--gpus", "8"])
     assert "It does not fit" in result.stdout and "gradient_checkpointing: true" in result.stdout
     assert "It fits." in CliRunner().invoke(cli, ["recipe", "plan", "recipes/pretrain.yml"]).stdout
