@@ -1,8 +1,13 @@
-"""Real `axolotl` processes on a recipe so small that a run is mostly start-up (about 20 s)."""
+"""Real `axolotl` processes on a recipe so small that a run is mostly start-up.
+
+The start-up (about 15 s) is paid by the run that all tests begin with and by those under a launcher; the others are
+forked from a process that has imported everything (`tests/forked.py`), and differ from a fresh one in nothing else.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.forked import Child, Server
 
 PLUGIN = "kormo_plugins.KormoPlugin"
 
@@ -65,11 +72,16 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+RANK = "import sys; from axolotl.cli.train import do_cli; do_cli(config=sys.argv[1])"
+"""What a launcher runs in each rank (`python -m axolotl.cli.train RECIPE`)."""
+
+
 @dataclass
 class Lab:
     """A folder with recipes, one workspace for all tests, and a way to run `axolotl` in it."""
 
     folder: Path
+    forks: Server
     environment: dict[str, str] = field(default_factory=dict)
 
     def recipe(self, name: str, **change: Any) -> Path:
@@ -85,21 +97,54 @@ class Lab:
         return self.folder / f"out-{name}"
 
     def environ(self, **more: str) -> dict[str, str]:
-        """The environment of a run."""
+        """The environment of a run: one core, as two test processes share the machine."""
         root = str(Path(__file__).parents[2])
         paths = os.pathsep.join([root, str(self.folder)])
         here = str(Path(sys.executable).parent)
         return {
             **os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": paths,
-            "PATH": here + os.pathsep + os.environ["PATH"], "OMP_NUM_THREADS": "2", **self.environment, **more,
+            "PATH": here + os.pathsep + os.environ["PATH"], "OMP_NUM_THREADS": "1", "KORMO_CPU_THREADS": "1",
+            **self.environment, **more,
         }  # fmt: skip
 
-    def axolotl(self, *words: str, stdin: str | None = None, timeout: int = 300, **env: str) -> Any:
-        """Runs `axolotl …` to its end."""
+    def axolotl(
+        self, *words: str, stdin: str | None = None, timeout: int = 300, fresh: bool = False, **env: str
+    ) -> Any:
+        """Runs `axolotl …` to its end.
+
+        Args:
+            fresh: in a process that pays its own start-up, as a user's does. So is every run under a launcher.
+        """
+        if not fresh and self._forkable(words, env):
+            return self.start(*words, stdin=stdin or "", **env).completed(timeout)
         return subprocess.run(
             ["axolotl", *words], cwd=self.folder, env=self.environ(**env), input=stdin, timeout=timeout,
             capture_output=True, text=True,
         )  # fmt: skip
+
+    def _forkable(self, words: tuple[str, ...], env: Mapping[str, str]) -> bool:
+        here = words[0] in ("preprocess", "inference", "merge-lora") or "python" in words
+        return here and self.forks.can(self.environ(**env))
+
+    def start(self, *words: str, stdin: str = "", **env: str) -> Child:
+        """Starts `axolotl …` without a launcher, to be signalled or waited for."""
+        return self.forks.start("axolotl.cli.main:main", ["axolotl", *words], self.folder, self.environ(**env), stdin)
+
+    def python(self, code: str, *words: str, timeout: int = 300, **env: str) -> Any:
+        """Runs `python -c CODE …` to its end."""
+        return self.forks.start(code, ["-c", *words], self.folder, self.environ(**env)).completed(timeout)
+
+    def ranks(self, path: Path, count: int = 2, timeout: int = 300, **env: str) -> list[Any]:
+        """Trains a recipe on several ranks of this machine, as torchrun would start them; rank 0 first."""
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
+        started = [
+            self.forks.start(
+                RANK, ["train.py", str(path)], self.folder,
+                self.environ(**where, LOCAL_WORLD_SIZE=str(count), RANK=str(rank), LOCAL_RANK=str(rank), **env),
+            )
+            for rank in range(count)
+        ]  # fmt: skip
+        return [child.completed(timeout) for child in started]
 
     def train(self, name: str, *words: str, change: Mapping[str, Any] | None = None, **env: str) -> Any:
         """Writes the recipe and trains it in one process."""
@@ -107,16 +152,23 @@ class Lab:
         return self.axolotl("train", str(path), "--launcher", "python", *words, **env)
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def lab(tmp_path_factory: pytest.TempPathFactory, forks: Server) -> Lab:
     """One folder for all real runs, so that artifacts are built once."""
-    return Lab(tmp_path_factory.mktemp("lab"))
+    return Lab(tmp_path_factory.mktemp("lab"), forks)
 
 
 @pytest.fixture(scope="session")
 def trained(lab: Lab) -> Any:
     """The run that others are compared with: 8 steps, checkpoints at 4 and 8."""
-    result = lab.train("base")
+    result = lab.axolotl("train", str(lab.recipe("base")), "--launcher", "python", fresh=True)
     assert result.returncode == 0, result.stderr[-4000:]
     return result
 

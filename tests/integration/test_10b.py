@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,7 @@ def built(lab: Lab) -> dict[str, Any]:
             "precision": {**RECIPE["kormo"]["precision"], "master": None},
         },
     }))  # fmt: skip
-    done = subprocess.run(
-        ["python", "-c", BUILD, str(recipe)], cwd=lab.folder, env=lab.environ(), capture_output=True, text=True
-    )
+    done = lab.python(BUILD, str(recipe))
     assert done.returncode == 0, done.stderr[-4000:]
     result: dict[str, Any] = json.loads(done.stdout[done.stdout.index("RESULT") + 6 :].splitlines()[0])
     return result

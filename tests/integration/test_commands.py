@@ -42,7 +42,7 @@ def test_inference_before_training_says_so(lab: Lab, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("launcher", ["python", "accelerate"])
 def test_bad_input_is_one_message(lab: Lab, launcher: str) -> None:
     path = lab.recipe("wrong", learning_rte=0.1)
-    done = lab.axolotl("train", str(path), "--launcher", launcher)
+    done = lab.axolotl("train", str(path), "--launcher", launcher, fresh=True)
     output = done.stdout + done.stderr
     assert output.count("learning_rte'\n") == 1 and "learning_rate" in output
     if launcher == "python":
@@ -75,15 +75,11 @@ print("RESULT" + json.dumps({
 
 
 def test_a_parents_plugins_are_registered_exactly_once(lab: Lab, trained: Any) -> None:
-    import subprocess
-
     (lab.folder / "other_plugin.py").write_text(OTHER)
     lab.recipe("with_other", plugins=["kormo_plugins.KormoPlugin", "other_plugin.Other"])
     child = lab.folder / "child_of_other.yml"
     child.write_text(yaml.safe_dump({"extends": "with_other.yml", "plugins": ["kormo_plugins.KormoPlugin"]}))
-    done = subprocess.run(
-        ["python", "-c", LOAD, str(child)], cwd=lab.folder, env=lab.environ(), capture_output=True, text=True
-    )
+    done = lab.python(LOAD, str(child))
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout[done.stdout.index("RESULT") + 6 :].splitlines()[0])
     assert result["calls"] == 1

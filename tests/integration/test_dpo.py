@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -142,10 +141,7 @@ def test_killed_at_random_and_resumed_is_bit_equal(lab: Lab, trained: Any) -> No
     path, metrics, dice = recipe(lab, "dpo_killed", **change), lab.out("dpo_killed") / "metrics.jsonl", random.Random(3)
     for _ in range(5):
         until = _lines(metrics) + dice.randint(0, 6)
-        process = subprocess.Popen(
-            ["axolotl", "train", str(path), "--launcher", "python"], cwd=lab.folder, env=lab.environ(),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = lab.start("train", str(path), "--launcher", "python")
         deadline = time.monotonic() + 300
         while _lines(metrics) <= until and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -1,7 +1,6 @@
 """A KormoTrainer on a tiny Llama and a tiny dataset, without `axolotl train` around it.
 
-Run as a script it trains and prints one JSON line from rank 0: losses, gradient norms and the sample ids that each
-rank saw. Two ranks: `python -m torch.distributed.run --nproc_per_node 2 harness.py '{"micro": 2, …}'`.
+`run` trains in this process, `ranks` on several: losses, gradient norms and the sample ids that each rank saw.
 """
 
 from __future__ import annotations
@@ -9,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
+import socket
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tests.forked import Server
 
 ROWS, LENGTH, VOCAB = 64, 32, 97
 
@@ -144,19 +145,26 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def ranks(count: int, spec: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """Runs `spec` on `count` ranks of torchrun; returns what each of them returned."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={count}", "--rdzv_backend=c10d",
-         "--rdzv_endpoint=127.0.0.1:0", "-m", "tests.training.harness", json.dumps(spec), str(folder / "rank")],
-        env=environment, timeout=240, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+def ranks(count: int, spec: dict[str, Any], folder: Path, forks: Server) -> list[dict[str, Any]]:
+    """Runs `spec` on `count` ranks, as torchrun would start them; returns what each of them returned."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    started = [
+        forks.start(
+            "tests.training.harness:main", ["harness.py", json.dumps(spec), str(folder / "rank")], Path.cwd(),
+            {**forks.environment, **where, "LOCAL_WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(count)
+    ]  # fmt: skip
+    for done in [child.completed(240) for child in started]:
+        assert done.returncode == 0, done.stderr[-4000:]
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(count)]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """One rank: the arguments are a spec as JSON and the beginning of the file's name for the result."""
     result = run(json.loads(sys.argv[1]))
     rank = int(os.environ.get("RANK", "0"))
     Path(f"{sys.argv[2]}-{rank}.json").write_text(json.dumps(result))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .harness import run
+from tests.forked import Server
+
+from .harness import ranks, run
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +32,8 @@ def test_axolotl_alone_weighs_micro_batches(whole: dict[str, Any]) -> None:
     assert cut["grad_norm"] != pytest.approx(whole["grad_norm"], rel=1e-2)
 
 
-def test_two_ranks_are_the_same_step(whole: dict[str, Any], tmp_path: Path) -> None:
-    spec = json.dumps({"micro": 2, "accumulation": 2})
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0",
-         "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", "-m", "tests.training.harness", spec,
-         str(tmp_path / "r")],
-        env=environment, check=True, timeout=240, capture_output=True,
-    )  # fmt: skip
-    first, second = (json.loads((tmp_path / f"r-{rank}.json").read_text()) for rank in (0, 1))
+def test_two_ranks_are_the_same_step(whole: dict[str, Any], tmp_path: Path, forks: Server) -> None:
+    first, second = ranks(2, {"micro": 2, "accumulation": 2}, tmp_path, forks)
     per_step = 8
     for step in range(4):
         batch = range(step * per_step, (step + 1) * per_step)

@@ -16,6 +16,7 @@ import torch
 
 from kormo_plugins.training import preempted
 from kormo_plugins.training.checkpoint import checkpoints, fault
+from tests.forked import Server
 
 from .harness import Signal, ranks, run, trainer
 
@@ -104,11 +105,11 @@ def test_a_second_interrupt_ends_at_once() -> None:
     assert done.stdout == "alive\n" and done.returncode == -signal.SIGINT, done.stderr[-2000:]
 
 
-def test_one_signalled_rank_of_two_stops_both_after_the_same_step(tmp_path: Path) -> None:
+def test_one_signalled_rank_of_two_stops_both_after_the_same_step(tmp_path: Path, forks: Server) -> None:
     out = tmp_path / "out"
     spec = {"micro": 2, "accumulation": 2, "steps": 4, "out": str(out)}
     whole = run({"micro": 4, "accumulation": 2, "steps": 4, "out": str(tmp_path / "whole")})
-    stopped = ranks(2, {**spec, "signal": [2, "SIGUSR1", 1]}, tmp_path)
+    stopped = ranks(2, {**spec, "signal": [2, "SIGUSR1", 1]}, tmp_path, forks)
     assert [rank["status"] for rank in stopped] == [75, 75]
     assert [rank["step"] for rank in stopped] == [2, 2]
     assert json.loads((out / preempted.FILE).read_text())["signal"] == "SIGUSR1"
@@ -116,7 +117,7 @@ def test_one_signalled_rank_of_two_stops_both_after_the_same_step(tmp_path: Path
     listed = json.loads((out / "checkpoint-2" / "complete.json").read_text())["files"]
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(listed), "the marker covers the files of all ranks"
     # Rank 1 looked into the folder before rank 0 had set a broken checkpoint aside: rank 0's word counts.
-    again = ranks(2, {**spec, "resume": [str(out / "checkpoint-2"), str(out / "checkpoint-3")]}, tmp_path)
+    again = ranks(2, {**spec, "resume": [str(out / "checkpoint-2"), str(out / "checkpoint-3")]}, tmp_path, forks)
     assert again[0]["loss"] == pytest.approx(whole["loss"], rel=1e-6)
     assert again[0]["status"] == 0
 

@@ -1,0 +1,36 @@
+"""What all tests share: programs that start at once, and the long files first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.forked import Server
+
+ROOT = Path(__file__).parents[1]
+LONG = ("integration", "training", "kernels", "evaluation")
+"""Folders with long files: begun last, one of them would keep one process busy when the other has nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Server]:
+    """Starts programs in children of a process that has imported torch, transformers and Axolotl (`forked.py`)."""
+    server = Server({
+        **os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
+    })  # fmt: skip
+    yield server
+    server.close()
