@@ -72,6 +72,7 @@ def test_there_is_a_short_snippet_for_each_kind() -> None:
     for hook, code in BY_HOOK.items():
         lines = [line for line in code.splitlines() if line.strip()]
         assert len(lines) <= LONGEST + 5 * (hook == "kormo_architectures"), (hook, len(lines))
+        assert not re.search(r"^(from|import) (torch|transformers|axolotl)", code, re.M), f"{hook}: slow to list"
 
 
 def test_each_is_shown_by_the_command(plugins: list[str], found: Registry) -> None:
