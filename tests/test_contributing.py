@@ -228,7 +228,7 @@ def test_a_run_of_nothing_but_snippets(lab: Lab) -> None:
     }
     values = merged(RECIPE, {"output_dir": str(lab.folder / "out-mine"), "max_steps": 4})
     values["kormo"] = {**values["kormo"], **block, "workspace": str(lab.folder / "artifacts")}
-    values["kormo"]["architecture"] = {**RECIPE["kormo"]["architecture"], "name": "plain_llama"}
+    values["kormo"]["architecture"] = {**RECIPE["kormo"]["architecture"], "name": "llama"}
     (lab.folder / "mine.yml").write_text(yaml.safe_dump(values, sort_keys=False))
     result = lab.axolotl("train", "mine.yml", "--launcher", "python")
     assert result.returncode == 0, result.stderr[-4000:]
