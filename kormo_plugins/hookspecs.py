@@ -49,11 +49,12 @@ class Component:
 
 @hookspec
 def kormo_architectures() -> Iterable[Component]:
-    """Model families. Loads to an object with `register() -> None` (idempotent: teaches transformers the type),
-    `write_initial(out, params, *, tokenizer, seed, dtype, bos_token_id, eos_token_id, pad_token_id, generation) ->
-    dict` (the checkpoint that a run from scratch starts with), `export_llama(checkpoint, out) -> dict` (the plain
-    layout of `export/`, verified by logits) and, for families that have a way back, `import_llama(checkpoint, out) ->
-    dict`. Both return `files`, `bytes` and `compared`. `architecture/family.py` is the model to follow."""
+    """Model families, named as the `model_type` of their config.json. Loads to an object with `register() -> None`
+    (idempotent: teaches transformers the type), `write_initial(out, params, *, tokenizer, seed, dtype, bos_token_id,
+    eos_token_id, pad_token_id, generation) -> dict` (the checkpoint that a run from scratch starts with),
+    `export_llama(checkpoint, out) -> dict` (the plain layout of `export/`, verified by logits) and, for families that
+    have a way back, `import_llama(checkpoint, out) -> dict`. Both return `files`, `bytes` and `compared`, the number of
+    logits. `architecture/family.py` is the model to follow."""
 
 
 @hookspec

@@ -72,6 +72,7 @@ def test_there_is_a_short_snippet_for_each_kind() -> None:
     for hook, code in BY_HOOK.items():
         lines = [line for line in code.splitlines() if line.strip()]
         assert len(lines) <= LONGEST + 5 * (hook == "kormo_architectures"), (hook, len(lines))
+        assert not re.search(r"^(from|import) (torch|transformers|axolotl)", code, re.M), f"{hook}: slow to list"
 
 
 def test_each_is_shown_by_the_command(plugins: list[str], found: Registry) -> None:
@@ -227,7 +228,7 @@ def test_a_run_of_nothing_but_snippets(lab: Lab) -> None:
     }
     values = merged(RECIPE, {"output_dir": str(lab.folder / "out-mine"), "max_steps": 4})
     values["kormo"] = {**values["kormo"], **block, "workspace": str(lab.folder / "artifacts")}
-    values["kormo"]["architecture"] = {**RECIPE["kormo"]["architecture"], "name": "plain_llama"}
+    values["kormo"]["architecture"] = {**RECIPE["kormo"]["architecture"], "name": "llama"}
     (lab.folder / "mine.yml").write_text(yaml.safe_dump(values, sort_keys=False))
     result = lab.axolotl("train", "mine.yml", "--launcher", "python")
     assert result.returncode == 0, result.stderr[-4000:]

@@ -67,7 +67,7 @@ def write_ablation(record: Mapping[str, Any], out: Path, folder: Path | None = N
         "Cells": _cells(record),
         "Curves": sections.curves(one_each),
         "Evaluation": sections.evaluations(cells),
-        "Long context": needles(cells),
+        "Long context": needles(one_each),
         "Samples": sections.samples(one_each),
         "Mixture": sections.mixtures(one_each),
         "Recipe": sections.recipes(one_each) if one_each else "",

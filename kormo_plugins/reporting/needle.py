@@ -59,7 +59,8 @@ def _map(
     axis = {"type": "category", "automargin": True}
     layout = {
         **BASE, "height": 120 + 36 * len(depths), "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
-        "xaxis": {**axis, "title": {"text": "tokens", "font": {"size": 12}}, "tickangle": 0},
+        "xaxis": {**axis, "title": {"text": "tokens", "font": {"size": 12}}, "tickangle": 0,
+                  "tickfont": {"size": 10}},
         "yaxis": {**axis, "title": {"text": "depth of the needle", "font": {"size": 12}}, "autorange": "reversed"},
     }  # fmt: skip
     return drawn(key, f"Needle, {language}", told, {"data": [trace], "layout": layout})

@@ -66,7 +66,7 @@ def export(tmp_path_factory: pytest.TempPathFactory, components: Registry) -> Pa
     }  # fmt: skip
     (folder / "recipe.yml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     command = ["axolotl", "train", str(folder / "recipe.yml"), "--launcher", "python"]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder / "out" / "export"
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_ours_writes_a_corpus(
     seeds = {"name": "jsonl", "path": str(write(tmp_path / "seeds.jsonl", sentences(components, SEEDS)))}
     generator = {
         "name": "openai_endpoint", "url": "${KORMO_ENDPOINT}", "model": str(export), "style": "rewrite", "seeds": seeds,
-        "cache": "answers", "max_tokens": 96, "concurrency": 2, "license": "Apache-2.0",
+        "cache": "answers", "max_tokens": 96, "concurrency": 2, "timeout": 600, "license": "Apache-2.0",
     }  # fmt: skip
     recipe = {"name": "written", "sources": {"ko": {"language": "ko", "license": "Apache-2.0", "generator": generator}},
               "held_out": {"documents": 0}, "steps": [{"name": "normalize"}]}  # fmt: skip
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_ours_writes_a_corpus(
 
     def build() -> Path:
         done = subprocess.run(command, cwd=tmp_path, env=environment(KORMO_ENDPOINT=address), capture_output=True,
-                              text=True, timeout=600)  # fmt: skip
+                              text=True, timeout=1800)  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]
         return tmp_path / json.loads(done.stdout)[0]["path"]
 

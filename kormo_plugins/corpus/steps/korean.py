@@ -64,7 +64,7 @@ class KoreanParams(Strict):
 class Korean:
     """Drops Korean documents that are lists, menus, word salad, or signs."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: KoreanParams) -> None:
         self.params = params

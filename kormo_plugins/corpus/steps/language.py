@@ -69,7 +69,7 @@ class LanguageParams(Strict):
 class Language:
     """Labels documents with their language and keeps those asked for."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: LanguageParams) -> None:
         self.params = params

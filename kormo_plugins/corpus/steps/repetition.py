@@ -39,7 +39,7 @@ class RepetitionParams(Strict):
 class Repetition:
     """Drops documents that repeat themselves."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: RepetitionParams) -> None:
         self.params = params

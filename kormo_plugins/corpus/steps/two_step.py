@@ -54,7 +54,7 @@ class TwoStepParams(Strict):
 class TwoStep:
     """Drops items that are cut short, or whose parts do not agree."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: TwoStepParams) -> None:
         self.params = params
