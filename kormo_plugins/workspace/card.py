@@ -25,7 +25,7 @@ from kormo_plugins.workspace.build import Built
 CARD = "README.md"
 EXPORT = "export"
 LOSS_POINTS = 10
-"""Logged losses that the first and the last number of the card are means of."""
+"""Logged losses that the first and the last number of the card are means of, at most."""
 
 SIZES = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
@@ -178,15 +178,24 @@ def _training(recipe: Recipe, run: Path) -> Iterator[str]:
     rows += [("precision", _code(precision)), ("seed", recipe.seed), ("objective", recipe.block.objective.name),
              ("collator", recipe.block.collator.name)]  # fmt: skip
     yield from _table(("", ""), rows)
-    losses = logged(run / METRICS)
-    if losses:
-        few = min(LOSS_POINTS, len(losses))
-        first, last = losses[:few], losses[-few:]
-        yield ""
-        yield (
-            f"Training loss, mean of {few} logged values: {_mean(first):.4f} (steps {first[0][0]}-{first[-1][0]}) at "
-            f"the beginning, {_mean(last):.4f} (steps {last[0][0]}-{last[-1][0]}) at the end."
-        )
+    line = loss_line(logged(run / METRICS))
+    if line is not None:
+        yield from ("", line)
+
+
+def loss_line(losses: list[tuple[int, float]]) -> str | None:
+    """The sentence about the training loss, of (step, loss); None without any. Beginning and end share no step."""
+    few = min(LOSS_POINTS, len(losses) // 2)
+    if not losses:
+        return None
+    if not few:
+        return f"Training loss: {losses[0][1]:.4f} (step {losses[0][0]})."
+    first, last = losses[:few], losses[-few:]
+    return (
+        f"Training loss, mean of {few} logged value{'s' if few > 1 else ''}: {_mean(first):.4f} (steps "
+        f"{first[0][0]}-{first[-1][0]}) at the beginning, {_mean(last):.4f} (steps {last[0][0]}-{last[-1][0]}) at the "
+        "end."
+    )
 
 
 def logged(path: Path) -> list[tuple[int, float]]:
