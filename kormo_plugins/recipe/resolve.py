@@ -244,15 +244,15 @@ class _Reader:
         self.files.setdefault(real, path)
         return Block(tree.children, tree.file)  # a whole file is nobody's replacement by itself
 
-    def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys) -> Block:
-        """The tree of a mapping in `file`, its own `extends` followed."""
+    def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys, short: bool = False) -> Block:
+        """The tree of a mapping in `file`, its own `extends` followed; `short` if it was written as a path alone."""
         own: Block | Leaf = Block(
             {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS},
             file,
         )
         if EXTENDS not in values:
             return own  # type: ignore[return-value]
-        dotted = ".".join(map(str, (*at, EXTENDS)))
+        dotted = ".".join(map(str, at if short else (*at, EXTENDS)))
         base: Block | Leaf = Block({}, file)
         for name in _parents(values[EXTENDS], f"{file}: {dotted}"):
             base = merge(base, self.file(Path(os.path.normpath(folder / name)), f"{file}: {dotted}", at), at)
@@ -262,7 +262,7 @@ class _Reader:
 
     def _node(self, value: Any, file: str, folder: Path, at: Keys) -> Block | Leaf:
         if isinstance(value, str) and at in self._shorthand:
-            value = {EXTENDS: value}
+            return self.block({EXTENDS: value}, file, folder, at, short=True)
         if isinstance(value, Mapping):
             return self.block(value, file, folder, at)
         if isinstance(value, list):

@@ -290,7 +290,7 @@ def _pickled(folder: Path) -> None:
         (_pickled, "pytorch_model.bin"),
         (lambda folder: next(folder.glob("*.safetensors")).unlink(), "not in the checkpoint's folder"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
-        (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "config.json").write_text("{"), "cannot be read as JSON"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "'llama'"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
     ],

@@ -201,8 +201,8 @@ BLOCK = [
     Bad("two tokenizers", CHILD + "kormo: {tokenizer: {path: tok}}\n", "recipe.yml: kormo.tokenizer",
         "exactly one of"),
     Bad("missing tokenizer recipe", CHILD + "kormo: {tokenizer: {train: tok.yml}}\n",
-        "recipe.yml: kormo.tokenizer.train.extends", "no such file"),
-    Bad("missing dataset recipe", CHILD + "kormo: {data: datq.yml}\n", "recipe.yml: kormo.data.extends",
+        "recipe.yml: kormo.tokenizer.train", "no such file"),
+    Bad("missing dataset recipe", CHILD + "kormo: {data: datq.yml}\n", "recipe.yml: kormo.data",
         "Did you mean 'data.yml'?"),
     Bad("plugin that is not there", CHILD + "kormo: {plugins: [kormo_recipe_stubb]}\n",
         "plugin kormo_recipe_stubb", "cannot be imported"),
@@ -287,6 +287,7 @@ def test_a_malformed_recipe_is_refused_with_one_message(bad: Bad, write: Write) 
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     assert bad.where in lines[0], result.stderr
+    assert not lines[0].endswith(".extends") or "extends" in bad.text  # a key that the user wrote
     assert bad.says in result.stderr
     assert [line[:10].strip() for line in lines] == [
         "kormo: " + lines[0][7:10].strip(),

@@ -90,7 +90,7 @@ def test_foreign_layout_needs_a_mapping(foreign: Path, folder: Path) -> None:
     [
         (None, "no such file"),
         ("{", "cannot be read"),
-        ("[]", "not a tokenizer"),
+        ("[]", "a JSON object is needed"),
         ('{"model": {"type": "Unigram"}}', "Unigram"),
     ],
 )
