@@ -99,10 +99,10 @@ class RunMixin(Trainer):
             model: Any = self.model
             model.save_pretrained = partial(self._save_or_tell, model.save_pretrained)
 
-    def _save_or_tell(self, save: Callable[..., Any], folder: Any, *args: Any, **kwargs: Any) -> None:
+    def _save_or_tell(self, save: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Saves the model; a disk that is full ends the process with a message, at the end of training too."""
         try:
-            save(folder, *args, **kwargs)
+            return save(*args, **kwargs)
         except Exception as error:
             self._stop_if_full(error)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -99,16 +100,29 @@ def _tensorboard(lab: Lab) -> dict[str, float]:
 
 
 def _wandb(lab: Lab) -> dict[str, float]:
-    pytest.importorskip("wandb")
-    (summary,) = lab.folder.glob("wandb/offline-run-*/files/wandb-summary.json")
-    return dict(json.loads(summary.read_text()))
+    """The last history record of an offline run: records of LevelDB's log format, in blocks of 32 KiB."""
+    messages = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    (file,) = lab.folder.glob("wandb/offline-run-*/*.wandb")
+    data, place, record, last = file.read_bytes(), 7, b"", {}
+    while place + 7 <= len(data):
+        size, kind = struct.unpack("<4xHB", data[place : place + 7])
+        if 32768 - place % 32768 < 7 or kind == 0:  # what is left of a block holds no header
+            place += 32768 - place % 32768
+            continue
+        record = (b"" if kind in (1, 2) else record) + data[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):  # whole, or the last part of one
+            history = messages.Record.FromString(record).history
+            logged = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in history.item}
+            last = logged if "train/loss" in logged else last
+    return last
 
 
 def _trackio(lab: Lab) -> dict[str, float]:
     pytest.importorskip("trackio")
     with sqlite3.connect(lab.folder / "trackio" / "ours.db") as database:
-        rows = database.execute("SELECT metrics FROM metrics ORDER BY id").fetchall()
-    return dict(json.loads(rows[-1][0]))
+        rows = [json.loads(row) for (row,) in database.execute("SELECT metrics FROM metrics ORDER BY id")]
+    return next(row for row in reversed(rows) if "train/loss" in row)
 
 
 @pytest.mark.parametrize("tracker", [_tensorboard, _wandb, _trackio])
