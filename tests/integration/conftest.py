@@ -83,6 +83,8 @@ class Lab:
     folder: Path
     forks: Server
     environment: dict[str, str] = field(default_factory=dict)
+    base: Any = None
+    """What came of the first run."""
 
     def recipe(self, name: str, **change: Any) -> Path:
         """Writes a recipe `NAME.yml` whose output folder is `out-NAME`."""
@@ -161,16 +163,17 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, forks: Server) -> Lab:
-    """One folder for all real runs, so that artifacts are built once."""
-    return Lab(tmp_path_factory.mktemp("lab"), forks)
+    """One folder for all real runs, so that artifacts are built once: by the run that others are compared with."""
+    lab = Lab(tmp_path_factory.mktemp("lab"), forks)
+    lab.base = lab.axolotl("train", str(lab.recipe("base")), "--launcher", "python", fresh=True)
+    return lab
 
 
 @pytest.fixture(scope="session")
 def trained(lab: Lab) -> Any:
     """The run that others are compared with: 8 steps, checkpoints at 4 and 8."""
-    result = lab.axolotl("train", str(lab.recipe("base")), "--launcher", "python", fresh=True)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return result
+    assert lab.base.returncode == 0, lab.base.stderr[-4000:]
+    return lab.base
 
 
 Recipe = Callable[..., Path]
