@@ -59,9 +59,16 @@ def export(tmp_path_factory: pytest.TempPathFactory, components: Registry) -> Pa
     reader = {"name": "jsonl", "path": str(write(folder / "text.jsonl", sentences(components, 20_000)))}
     data = {"name": "sentences", "sources": {"ko": {**source, "reader": reader}},
             "mixture": {"name": "weighted", "weights": {"ko": 1}}}  # fmt: skip
+    tokenizer = {"name": "kormo_bpe", "vocab_size": 2000, "megabytes": 1, "shares": {"ko": 1.0}}
+    # In files of their own: a file replaces what the parent names, a mapping would be merged with it.
+    for name, value in (("data.yml", data), ("tokenizer.yml", tokenizer)):
+        (folder / name).write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
     recipe = {
         "extends": str(ROOT / "recipes/pretrain.yml"), "plugins": ["kormo_plugins.KormoPlugin"],
-        "kormo": {"data": data, "tokens": 60 * 8 * 512, "monitor": None, "workspace": str(folder / "artifacts")},
+        "kormo": {
+            "data": "data.yml", "tokens": 60 * 8 * 512, "monitor": None, "workspace": str(folder / "artifacts"),
+            "tokenizer": {"train": "tokenizer.yml"},
+        },
         "output_dir": str(folder / "out"),
     }  # fmt: skip
     (folder / "recipe.yml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
