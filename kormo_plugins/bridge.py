@@ -25,7 +25,9 @@ from kormo_plugins.training import cpu_ranks
 from kormo_plugins.workspace import kernels
 from kormo_plugins.workspace import run as run_folder
 from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
-from kormo_plugins.workspace.build import Built, build_all, say
+from kormo_plugins.workspace.build import build_all
+from kormo_plugins.workspace.built import Built, say
+from kormo_plugins.workspace.dataset import make_collator, open_dataset
 
 SELF = "kormo_plugins.KormoPlugin"
 OTHER_RANKS_WAIT = 5.0
@@ -153,7 +155,7 @@ class KormoPlugin(BasePlugin):
             return None
         from axolotl.common.datasets import TrainDatasetMeta
 
-        dataset = run_folder.open_dataset(recipe, self.built)
+        dataset = open_dataset(recipe, self.built)
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
 
     def pre_model_load(self, cfg: Any) -> None:
@@ -202,7 +204,7 @@ class KormoPlugin(BasePlugin):
         recipe = self.recipe
         if recipe is None or recipe.data is None:
             return None
-        collate = run_folder.make_collator(recipe, self.built)
+        collate = make_collator(recipe, self.built)
         return (lambda tokenizer=None, **kwargs: collate), {}
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:

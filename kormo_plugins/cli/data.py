@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kormo_plugins.recipe.data import DataRecipe
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.workspace.artifact import Artifact, Make, Spec
-    from kormo_plugins.workspace.build import Built, Get
+    from kormo_plugins.workspace.built import Built, Get
     from kormo_plugins.workspace.verify import Checked
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill", "weight", "share")
@@ -49,7 +49,7 @@ def build(recipe: Path, workspace: Path, as_json: bool) -> None:
     Of a dataset recipe by itself, only the documents are built.
     """
     from kormo_plugins.workspace.artifact import build as make
-    from kormo_plugins.workspace.build import say
+    from kormo_plugins.workspace.built import say
 
     had: list[tuple[Artifact, str]] = []
 
@@ -171,7 +171,7 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     RECIPE may be a dataset recipe by itself.
     """
     from kormo_plugins.corpus.report import dataset_card, write_report
-    from kormo_plugins.workspace.build import NotBuilt, found_only
+    from kormo_plugins.workspace.built import NotBuilt, found_only
 
     had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
     look = found_only(recipe)
@@ -268,9 +268,10 @@ def _recipe(path: Path) -> Recipe:
 
 def _opened(path: Path) -> tuple[Recipe, Built, Any]:
     """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
-    from kormo_plugins.workspace.build import build_data, found_only
+    from kormo_plugins.workspace.build import build_data
+    from kormo_plugins.workspace.built import found_only
+    from kormo_plugins.workspace.dataset import open_dataset
     from kormo_plugins.workspace.preference import of_pairs
-    from kormo_plugins.workspace.run import open_dataset
 
     if _dataset_recipe(path) is not None:
         raise KormoError(
@@ -293,7 +294,8 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
     reported, and says why the rest is missing.
     """
-    from kormo_plugins.workspace.build import NotBuilt, build_model, found_only
+    from kormo_plugins.workspace.build import build_model
+    from kormo_plugins.workspace.built import NotBuilt, found_only
 
     checked: list[Checked] = []
     look = found_only(path)

@@ -136,7 +136,8 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
 def _counted(recipe: Recipe) -> dict[str, Counted] | None:
     """The sources of a recipe as built, found without building anything."""
     from kormo_plugins.recipe.shares import Counted
-    from kormo_plugins.workspace.build import build_data, found_only
+    from kormo_plugins.workspace.build import build_data
+    from kormo_plugins.workspace.built import found_only
 
     if recipe.data is None or not recipe.block.workspace.is_dir():
         return None

@@ -32,7 +32,7 @@ def run(chain: Path, first: str | None, only: str | None, dry_run: bool, as_json
     A finished stage is skipped as long as nothing that it depends on changes; a killed one goes on where it was; a
     changed one is trained anew, and its old result is set aside. Everything is checked before the first stage starts.
     """
-    from kormo_plugins.workspace.build import say
+    from kormo_plugins.workspace.built import say
     from kormo_plugins.workspace.chain import load_chain
     from kormo_plugins.workspace.chain_run import exit_status, last_lines, plan, run_chain
 

@@ -12,6 +12,8 @@ from typing import Any
 from kormo_plugins.errors import KormoError
 
 FILE = "run.json"
+RESOLVED = "recipe.yml"
+"""Beside it: the recipe with everything that it extends."""
 PACKAGES = ("kormo-plugins", "axolotl", "torch", "transformers", "accelerate", "deepspeed", "trl", "liger-kernel")
 IDENTITY = ("tokenizer", "weights", "seed")
 """What must not change under a run. Data are compared step by step (`mixture/resume.py`); everything else (learning

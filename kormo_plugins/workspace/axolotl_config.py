@@ -13,7 +13,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.deepspeed import deepspeed_config
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import precision, settings
-from kormo_plugins.workspace.build import Built
+from kormo_plugins.workspace.built import Built
 from kormo_plugins.workspace.preference import of_pairs, preference_values
 
 PLACEHOLDER = "artifacts/not-built-yet"

@@ -11,21 +11,19 @@ looking into it.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.documents import Document, read_corpus
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
 from kormo_plugins.recipe.data import DataRecipe
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.registry import Registry
 from kormo_plugins.workspace import continuation, preference
-from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build, find
+from kormo_plugins.workspace.artifact import Artifact, Spec, build
+from kormo_plugins.workspace.built import Built, Get, say
 from kormo_plugins.workspace.chat import chat_shards, tell_too_long
 from kormo_plugins.workspace.progress import Progress
 
@@ -33,40 +31,6 @@ CORPUS_VERSION = 1
 SHARDS_VERSION = 2
 ROWS_VERSION = 1
 """Raised when the same inputs would give other bytes."""
-
-
-Get = Callable[[Path, Spec, Make], Artifact]
-"""How an artifact is had: `artifact.build` makes it if it is missing; `found_only` makes nothing."""
-
-
-class NotBuilt(KormoError):
-    """Something that would first have to be built."""
-
-
-def say(line: str) -> None:
-    """One line of progress, on stderr: stdout belongs to what was asked for."""
-    print(f"kormo: {line}", file=sys.stderr, flush=True)
-
-
-@dataclass
-class Built:
-    """The artifacts of a recipe, by what they are for."""
-
-    tokenizer: Path | None = None
-    tokenizer_hash: str = ""
-    corpora: dict[str, Artifact] = field(default_factory=dict)
-    shards: dict[str, Artifact] = field(default_factory=dict)
-    rows: dict[str, Artifact] = field(default_factory=dict)
-    unseen: dict[str, Artifact] = field(default_factory=dict)
-    preferences: dict[str, Artifact] = field(default_factory=dict)
-    init: Artifact | None = None
-    base_model: Path | None = None
-    weights_hash: str = ""
-
-    @property
-    def data_hash(self) -> str:
-        """Identity of the packed data: every source's row plan, or its preference pairs."""
-        return identity({name: artifact.hash for name, artifact in sorted({**self.rows, **self.preferences}.items())})
 
 
 def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
@@ -119,30 +83,6 @@ def build_corpora(data: DataRecipe, components: Registry, workspace: Path, path:
     corpora = {name: corpora[name] for name in data.corpus.sources}
     _refuse_empty(path, corpora)
     return corpora
-
-
-def found_only(path: Path) -> Get:
-    """A way to have artifacts that builds none; `path` is the recipe's.
-
-    Raises (when called):
-        NotBuilt: the artifact is not there.
-    """
-
-    def get(workspace: Path, spec: Spec, make: Make) -> Artifact:
-        found = find(workspace, spec)
-        if found is None:
-            raise NotBuilt(
-                f"{path}: {spec.kind} of {spec.name}", f"no {workspace / spec.folder}",
-                "it is not built yet, or what it is built from has changed since", f"run `kormo data build {path}`",
-            )  # fmt: skip
-        return found
-
-    return get
-
-
-def dumped(params: Any) -> dict[str, Any]:
-    """A component's parameters as JSON values; nothing for a component that takes none."""
-    return dict(params.model_dump(mode="json")) if params is not None else {}
 
 
 def _corpus(
@@ -373,3 +313,8 @@ def _swapped(recipe: Recipe, built: Built, folder: Path, get: Get) -> None:
         recipe.block.workspace, spec, lambda out: continuation.swap_vocabulary(folder, tokenizer, rows, ids, out)
     )
     built.base_model, built.weights_hash = built.init.path, built.init.hash
+
+
+def dumped(params: Any) -> dict[str, Any]:
+    """A component's parameters as JSON values; nothing for a component that takes none."""
+    return dict(params.model_dump(mode="json")) if params is not None else {}

@@ -20,7 +20,7 @@ from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.training import run_record
 from kormo_plugins.training.checkpoint import MARKER
-from kormo_plugins.workspace.build import Built
+from kormo_plugins.workspace.built import Built
 
 CARD = "README.md"
 EXPORT = "export"
@@ -57,8 +57,10 @@ def export_card(run: Path, folder: Path) -> Path | None:
     Returns:
         The card; None where `run` is no finished run, whose records could be told.
     """
-    from kormo_plugins.workspace.build import build_data, found_only
-    from kormo_plugins.workspace.run import RESOLVED, open_dataset
+    from kormo_plugins.training.run_record import RESOLVED
+    from kormo_plugins.workspace.build import build_data
+    from kormo_plugins.workspace.built import found_only
+    from kormo_plugins.workspace.dataset import open_dataset
 
     if not all((run / name).is_file() for name in (RESOLVED, run_record.FILE, MARKER)):
         return None

@@ -15,7 +15,7 @@ from typing import Any
 
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import cpu_ranks, run_record
-from kormo_plugins.workspace.build import Built
+from kormo_plugins.workspace.built import Built
 
 KEY = "facts"
 
@@ -117,7 +117,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def mixture(recipe: Recipe, built: Built) -> dict[str, Any]:
     """The mixture as `kormo data stats` counts it, the recipe's tree of weights, and who wrote each source."""
     from kormo_plugins.mixture.report import stats
-    from kormo_plugins.workspace.run import open_dataset
+    from kormo_plugins.workspace.dataset import open_dataset
 
     assert recipe.data is not None
     found = stats(open_dataset(recipe, built))

@@ -8,7 +8,8 @@ from typing import Any
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training.monitor import RunView, Texts, ranks
 from kormo_plugins.workspace import facts
-from kormo_plugins.workspace.build import Built, special_ids
+from kormo_plugins.workspace.build import special_ids
+from kormo_plugins.workspace.built import Built
 
 HELD_OUT = "held_out"
 """Folder inside a corpus artifact: documents that no row of the training data is made of."""

@@ -19,7 +19,7 @@ from kormo_plugins.workspace.artifact import Artifact, Spec
 from kormo_plugins.workspace.left_out import READ, tell_left_out
 
 if TYPE_CHECKING:
-    from kormo_plugins.workspace.build import Built, Get
+    from kormo_plugins.workspace.built import Built, Get
 
 PAIR_STEP = "preference_pair"
 """The corpus step that makes pairs of columns."""
@@ -40,7 +40,7 @@ def build_preferences(recipe: Recipe, built: Built, get: Get) -> dict[str, Artif
         KormoError: documents that are no pairs, a tokenizer without turns, or a source with no usable pair.
     """
     from kormo_plugins.tokenizer.layout import read_layout
-    from kormo_plugins.workspace.build import say
+    from kormo_plugins.workspace.built import say
 
     assert recipe.data is not None and built.tokenizer is not None
     read_layout(built.tokenizer)  # refuses one that has no token for the end of a turn

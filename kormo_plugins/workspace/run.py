@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import canonical_json
 from kormo_plugins.recipe.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
@@ -26,13 +25,14 @@ from kormo_plugins.training.checkpoint import mark_complete, step_of
 from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
 from kormo_plugins.workspace import preference, stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
-from kormo_plugins.workspace.build import Built, say, special_ids
+from kormo_plugins.workspace.build import special_ids
+from kormo_plugins.workspace.built import Built, say
 from kormo_plugins.workspace.card import write_card
+from kormo_plugins.workspace.dataset import open_dataset
 from kormo_plugins.workspace.estimate import build_seconds
 from kormo_plugins.workspace.report import run_report, write_samples
 from kormo_plugins.workspace.resume_point import resume_point
 
-RESOLVED = "recipe.yml"
 DEEPSPEED = "deepspeed.json"
 _HEADER = (
     "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
@@ -47,7 +47,7 @@ MAX_SECONDS = 600.0
 
 def resolved_path(recipe: Recipe) -> Path:
     """Where the resolved recipe is kept."""
-    return recipe.output_dir / RESOLVED
+    return recipe.output_dir / run_record.RESOLVED
 
 
 def is_resolved(path: Path) -> bool:
@@ -136,7 +136,7 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     preempted.clear(out)
     values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
     text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    temporary = resolved_path(recipe).with_name(RESOLVED + ".tmp")
+    temporary = resolved_path(recipe).with_name(run_record.RESOLVED + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(resolved_path(recipe))
     run_record.write_record(
@@ -222,54 +222,6 @@ def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
         ("rows", built.rows),
         ("preferences", built.preferences),
     ]
-
-
-def open_dataset(recipe: Recipe, built: Built) -> Any:
-    """The mixture as a map-style dataset of exactly steps × global batch rows."""
-    from kormo_plugins.mixture.dataset import open_mixture
-
-    if preference.of_pairs(recipe):
-        return preference.open_preferences(recipe, built)
-    assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
-    return open_mixture(
-        {name: artifact.path for name, artifact in built.rows.items()},
-        {name: artifact.path for name, artifact in built.shards.items()},
-        recipe.data.mixture, seed=recipe.seed, row_length=recipe.sequence_len, steps=recipe.steps,
-        global_batch=recipe.block.global_batch, pad_id=special_ids(recipe, built)["pad"],
-        tokenizer=built.tokenizer_hash, plugins=recipe.registry,
-    )  # fmt: skip
-
-
-def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
-    """The recipe's collator, the tokens that it names turned into ids."""
-    choice, values = recipe.block.collator, dict(recipe.block.collator.values)
-    if values.get("ignore_tokens"):
-        values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
-    params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
-    if "sources" in getattr(type(params), "model_fields", {}):  # the trainer asks for the loss of each
-        params = params.model_copy(update={"sources": True})
-    collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
-    return collate
-
-
-def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recipe) -> list[int]:
-    """Ids of added tokens given by name; ids stay.
-
-    Raises:
-        KormoError: the tokenizer has no added token of that name.
-    """
-    from kormo_plugins.tokenizer.layout import read_tokenizer_json
-
-    added = {t["content"]: int(t["id"]) for t in read_tokenizer_json(tokenizer)["added_tokens"]} if tokenizer else {}
-    for token in tokens:
-        if isinstance(token, str) and token not in added:
-            known = [name for name in added if name.strip()]
-            raise KormoError(
-                recipe.resolved.where("kormo.collator.ignore_tokens"), repr(token),
-                "the tokenizer has no such added token, so nothing would be left out of the loss",
-                closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
-            )  # fmt: skip
-    return [added[token] if isinstance(token, str) else token for token in tokens]
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:

@@ -23,8 +23,9 @@ STEPS, GLOBAL, MICRO = 60, 8, 2
 def dataset(made: Made) -> Any:
     """The rows that a trainer would be given."""
     from kormo_plugins.recipe.load import load_recipe
-    from kormo_plugins.workspace.build import build_data, found_only
-    from kormo_plugins.workspace.run import open_dataset
+    from kormo_plugins.workspace.build import build_data
+    from kormo_plugins.workspace.built import found_only
+    from kormo_plugins.workspace.dataset import open_dataset
 
     recipe = load_recipe(Path("recipe.yml"))
     return open_dataset(recipe, build_data(recipe, found_only(recipe.path)))

@@ -30,7 +30,7 @@ from kormo_plugins.training.sharded import shards_of
 from kormo_plugins.training.universal import convert
 from kormo_plugins.workspace.build import build_all
 from kormo_plugins.workspace.consolidate import consolidate
-from kormo_plugins.workspace.run import make_collator, open_dataset
+from kormo_plugins.workspace.dataset import make_collator, open_dataset
 
 from .conftest import Lab
 from .test_train import TRACE

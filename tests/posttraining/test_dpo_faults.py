@@ -14,8 +14,9 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.recipe.preference_rules import LOSSES
 from kormo_plugins.workspace.axolotl_config import axolotl_values
-from kormo_plugins.workspace.build import Built, build_data
-from kormo_plugins.workspace.run import open_dataset
+from kormo_plugins.workspace.build import build_data
+from kormo_plugins.workspace.built import Built
+from kormo_plugins.workspace.dataset import open_dataset
 
 from .made_pairs import chat_tokenizer
 

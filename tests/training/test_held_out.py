@@ -219,8 +219,8 @@ def test_tokens_between_looks_are_whole_steps(tmp_path: Path) -> None:
 def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
     from kormo_plugins.documents import read_corpus
     from kormo_plugins.workspace.build import build_all as build
+    from kormo_plugins.workspace.dataset import open_dataset
     from kormo_plugins.workspace.monitors import monitoring, run_view
-    from kormo_plugins.workspace.run import open_dataset
 
     assert DATA["mixture"]["weights"]  # every source has a share
     asked = recipe(tmp_path, {"every_steps": 2}, max_steps=60)

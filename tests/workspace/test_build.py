@@ -12,7 +12,8 @@ import yaml
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build
-from kormo_plugins.workspace.build import build_data, found_only
+from kormo_plugins.workspace.build import build_data
+from kormo_plugins.workspace.built import found_only
 
 from ..integration.conftest import RECIPE, merged
 

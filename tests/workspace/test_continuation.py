@@ -14,7 +14,8 @@ import yaml
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoint import mark_complete
-from kormo_plugins.workspace.build import Built, build_all
+from kormo_plugins.workspace.build import build_all
+from kormo_plugins.workspace.built import Built
 
 from ..integration.conftest import RECIPE, merged
 

@@ -13,7 +13,8 @@ from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.training.checkpoint import mark_complete
 from kormo_plugins.training.run_record import read_record
 from kormo_plugins.workspace import run
-from kormo_plugins.workspace.build import Built, build_all
+from kormo_plugins.workspace.build import build_all
+from kormo_plugins.workspace.built import Built
 
 from ..integration.conftest import RECIPE, merged
 

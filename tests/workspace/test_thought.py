@@ -13,8 +13,9 @@ import yaml
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.tokenizer.layout import read_layout
-from kormo_plugins.workspace import run
-from kormo_plugins.workspace.build import Built, build_all
+from kormo_plugins.workspace.build import build_all
+from kormo_plugins.workspace.built import Built
+from kormo_plugins.workspace.dataset import make_collator, open_dataset
 
 from ..integration.conftest import RECIPE, merged
 
@@ -42,8 +43,8 @@ def _built(room: Path, marks: list[str] | None, ignored: list[str | int]) -> tup
 
 
 def _batch(recipe: Recipe, built: Built) -> dict[str, Any]:
-    dataset = run.open_dataset(recipe, built)
-    return run.make_collator(recipe, built)(dataset.__getitems__(list(range(len(dataset)))))
+    dataset = open_dataset(recipe, built)
+    return make_collator(recipe, built)(dataset.__getitems__(list(range(len(dataset)))))
 
 
 def test_it_is_one_token_that_is_read_and_never_predicted(room: Path) -> None:
@@ -82,6 +83,6 @@ def test_the_declaration_remakes_the_shards_and_leaves_the_documents(room: Path)
 def test_a_token_that_the_tokenizer_lacks_is_refused(room: Path) -> None:
     recipe, built = _built(room, MARKS, ["<thinks>"])
     with pytest.raises(KormoError, match="Did you mean '<think>'"):
-        run.make_collator(recipe, built)
+        make_collator(recipe, built)
     with pytest.raises(KormoError, match="control_tokens"):
         _built(room, ["<thinking>"], [])
