@@ -20,8 +20,8 @@ text-decoration:none}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}
 .cards div{background:var(--fill);border-radius:6px;padding:.55rem .8rem}.cards b{display:block;font-size:1.2rem;
 font-variant-numeric:tabular-nums;overflow-wrap:anywhere}.cards small{font-size:.8rem}
-.plots{margin-top:.8rem;display:grid;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1.2rem 1.6rem}
+.plots{margin-top:.8rem;display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
+gap:1.2rem 1.6rem}
 figure{margin:0;min-width:0}figcaption{font-weight:600}figcaption small{font-weight:400}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem .9rem;font-size:.82rem;margin:.25rem 0 0}
 .legend button{all:unset;cursor:pointer;display:flex;align-items:center;gap:.35rem;max-width:100%;
