@@ -255,7 +255,7 @@ def test_two_nodes_have_one_writer(lab: Lab, trained: Any, stage: int) -> None:
     nodes = [
         subprocess.Popen(
             ["axolotl", "train", str(path), "--launcher", "torchrun", "--", "--nnodes=2", "--nproc_per_node=1",
-             "--rdzv_backend=c10d", endpoint, "--local_addr=127.0.0.1"],
+             "--rdzv_backend=c10d", endpoint, "--rdzv_id=1", "--local_addr=127.0.0.1"],
             cwd=lab.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             env=lab.environ(OMP_NUM_THREADS="1", KORMO_ROWS=str(path.with_suffix(".rows")),
                             KORMO_WRITES=str(lab.folder / f"{name}.writes")),
