@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
+from kormo_plugins.recipe.override import changed
 from kormo_plugins.workspace.artifact import Artifact, Make, Spec, build
 from kormo_plugins.workspace.build import build_data
 from kormo_plugins.workspace.built import found_only
@@ -74,3 +77,26 @@ def test_what_only_looks_builds_nothing(room: Path, tmp_path: Path) -> None:
     with pytest.raises(KormoError, match="kormo data build"):
         build_data(load_recipe(tmp_path / "recipe.yml"), found_only(tmp_path / "recipe.yml"))
     assert not (tmp_path / "none").exists()
+
+
+BASES = Path(__file__).parents[2] / "recipes/ablations/bases"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("base", sorted(path.name for path in BASES.glob("*.yml")))
+def test_what_the_shipped_ablations_read_can_be_built(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a folder of Korean text where one is asked for, and nothing else."""
+    (tmp_path / "mine").mkdir()
+    with (tmp_path / "mine" / "text.jsonl").open("w", encoding="utf-8") as file:
+        for n in range(2000):
+            text = (
+                f"{n}년 전에 이 마을에는 {n % 97}명이 살았고, 그들은 {n % 31}개의 배를 가지고 바다에서 고기를 잡았다. "
+                * 5
+            )
+            file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+    monkeypatch.setenv("KORMO_DATA", str(tmp_path / "mine"))
+    recipe = changed(BASES / base, {"kormo.workspace": str(tmp_path / "artifacts")})
+    built = build_data(recipe, partial(build, log=lambda line: None))
+    assert built.rows and all(artifact.stats["rows"] for artifact in built.rows.values())
