@@ -200,10 +200,7 @@ def _run(order: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
         code = 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

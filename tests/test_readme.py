@@ -124,6 +124,8 @@ def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
         shutil.copy(
             copy / "datasets_recipes" / "nano" / "generators_unseen.yml", copy / "recipes" / "my" / "unseen.yml"
         )
+    if set(values) == {"executor"}:  # a part of a dataset recipe
+        text = (copy / "datasets_recipes" / "embedded.yml").read_text(encoding="utf-8") + text
     path.write_text(text, encoding="utf-8")
     assert validate(path).keys
 

@@ -152,10 +152,7 @@ def _train(order: dict[str, Any]) -> None:
 
         traceback.print_exc()
         code = 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    sys.exit(code)  # not at once: a tracker writes its last lines when the interpreter ends
 
 
 if __name__ == "__main__":
