@@ -7,23 +7,21 @@ trust the rest; a half-written one would be worse than none.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.atomic import write_text
 from kormo_plugins.errors import KormoError
 
 
 def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
-    """Writes JSON to a temporary name, flushes it to the disk and renames it into place."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=2, sort_keys=sort_keys, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Writes JSON in place of what was there.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON has no numbers for.
+    """
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n")
 
 
 def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from kormo_plugins.corpus.atomic import read_json
 from kormo_plugins.corpus.decide import decide
 from kormo_plugins.corpus.job import Job, NamedStep, Segment
+from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
@@ -247,14 +247,14 @@ def _look(job: Job, stage: int, progress: Callable[[int], None], over: Event) ->
         for mark in job.folder(stage).glob("?????-????.json"):
             if mark.name not in seen:
                 seen.add(mark.name)
-                progress(read_json(mark)["items"])
+                progress(read_mark(mark)["items"])
         if ended:
             return
 
 
 def _statistics(job: Job) -> dict[str, Any]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
-        return read_json(job.folder(stage) / f"{part:05d}.json")
+        return read_mark(job.folder(stage) / f"{part:05d}.json")
 
     last = len(job.segments)
     steps: list[dict[str, Any]] = []

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.atomic import read_json, replace, save_array, write_json
+from kormo_plugins.array_file import save_array
+from kormo_plugins.atomic import replace
 from kormo_plugins.corpus.job import Job, Tally, decider
+from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents import Document, Reject, read_documents, write_documents
 from kormo_plugins.preferences import rewritten
@@ -52,7 +54,7 @@ def clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | Non
     folder = job.folder(stage)
     marks: list[dict[str, Any]] = []
     while (mark := _chunk(folder, part, len(marks), "json")).exists():
-        marks.append(read_json(mark))
+        marks.append(read_mark(mark))
     if not marks or not marks[-1]["last"]:
         seen = Seen(Tally("read" if stage == 0 else decider(job, stage - 1)))
         source = _read(job, part, seen) if stage == 0 else survivors(job, stage - 1, part, seen)
@@ -69,13 +71,13 @@ def clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | Non
     for mark_of_chunk in marks:
         for tally, one in zip(total, mark_of_chunk["steps"], strict=True):
             tally.add(one)
-    write_json(folder / f"{part:05d}.json", {"chunks": len(marks), "steps": [tally.as_dict() for tally in total]})
+    write_mark(folder / f"{part:05d}.json", {"chunks": len(marks), "steps": [tally.as_dict() for tally in total]})
 
 
 def kept(job: Job, stage: int, part: int, kind: str) -> Iterator[Document]:
     """The `documents` or the `rejects` of a finished part of a stage."""
     folder = job.folder(stage)
-    for number in range(read_json(folder / f"{part:05d}.json")["chunks"]):
+    for number in range(read_mark(folder / f"{part:05d}.json")["chunks"]):
         yield from read_documents(_chunk(folder, part, number, f"{kind}.zst"))
 
 
@@ -131,7 +133,7 @@ def _clean_chunk(
     if signer is not None:
         save_array(_chunk(folder, part, number, "signatures.npy"), _table(signatures, signer))
     mark["steps"] = [tally.as_dict() for tally in [seen.head, *tallies]]
-    write_json(_chunk(folder, part, number, "json"), mark)
+    write_mark(_chunk(folder, part, number, "json"), mark)
     return mark
 
 
@@ -200,7 +202,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
 def survivors(job: Job, stage: int, part: int, seen: Seen) -> Iterator[Document]:
     """The documents of a finished stage that its decision lets through; the others become rejects."""
     folder, name = job.folder(stage), decider(job, stage)
-    reasons = read_json(folder / "decision.json")["reasons"]
+    reasons = read_mark(folder / "decision.json")["reasons"]
     fate = np.load(folder / f"{part:05d}.fate.npy")
     for document, verdict in zip(kept(job, stage, part, "documents"), fate.tolist(), strict=True):
         size, head = len(document.text.encode()), seen.head

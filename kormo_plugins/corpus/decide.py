@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.atomic import save_array, write_json
+from kormo_plugins.array_file import save_array
 from kormo_plugins.corpus.job import Job
+from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.documents import Document, read_corpus
 
@@ -46,8 +47,8 @@ def decide(job: Job, stage: int, held_out: HeldOut) -> None:
         if settled is not None:
             before = int((fate[:low] == STAYS).sum())
             here = int((fate[low:high] == STAYS).sum())
-            write_json(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
-    write_json(folder / "decision.json", {"reasons": reasons})
+            write_mark(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
+    write_mark(folder / "decision.json", {"reasons": reasons})
 
 
 def _signatures(job: Job, stage: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from datatrove.data import Document as TroveDocument
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from kormo_plugins.corpus.atomic import read_json, write_json
 from kormo_plugins.corpus.job import Job
+from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.params import Executor
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.documents import Document, Reject
@@ -44,7 +44,7 @@ class PartStep(PipelineStep):
             work(self.job, self.stage, rank)
         except Exception as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
-            write_json(failed, _told(error, f"sources.{self.job.name}, part {rank} of stage {self.stage}"))
+            write_mark(failed, _told(error, f"sources.{self.job.name}, part {rank} of stage {self.stage}"))
             raise
         yield from data or ()
 
@@ -121,7 +121,7 @@ def _told(error: Exception, where: str) -> dict[str, str]:
 def _failed(job: Job, stage: int) -> None:
     """Raises what the first part that failed said."""
     for path in sorted(job.folder(stage).glob("*.failed")):
-        raise KormoError(**read_json(path))
+        raise KormoError(**read_mark(path))
 
 
 def _in_queue(job_id: Any) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.atomic import write_text
 from kormo_plugins.corpus.diversity import by_generator
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents import read_corpus
@@ -69,9 +70,7 @@ def write_report(
     page = f"<!doctype html>{head}<style>{_STYLE}</style>{''.join(body)}\n"
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, page)
     return path
 
 

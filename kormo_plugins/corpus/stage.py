@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
+from kormo_plugins.atomic import replace
 from kormo_plugins.conversations import MESSAGES
-from kormo_plugins.corpus.atomic import read_json, replace, write_json
 from kormo_plugins.corpus.clean import Seen, clean, id_hash, kept, marked, survivors, told
 from kormo_plugins.corpus.job import Job, Tally, decider
+from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.documents import Document, write_documents
 
 
@@ -48,7 +49,7 @@ def _finish(job: Job, part: int, progress: Callable[[int], None] | None) -> None
     seen = Seen(Tally(decider(job, last)))
     held: list[Document] = []
     summary = Summary()
-    settled = read_json(job.folder(last) / f"{part:05d}.settled.json")
+    settled = read_mark(job.folder(last) / f"{part:05d}.settled.json")
     held_out, renamed = set(settled["held_out"]), {int(k): v for k, v in settled["renamed"].items()}
     taken = _all_ids(job, last) if renamed else np.empty(0, np.uint64)
 
@@ -74,7 +75,7 @@ def _finish(job: Job, part: int, progress: Callable[[int], None] | None) -> None
         "held_out": {"documents": len(held), "bytes": sum(len(d.text.encode()) for d in held)},
         "renamed": len(renamed),
     }
-    write_json(folder / f"{part:05d}.json", outcome)
+    write_mark(folder / f"{part:05d}.json", outcome)
 
 
 def _all_ids(job: Job, stage: int) -> np.ndarray:

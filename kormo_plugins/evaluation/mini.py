@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.atomic import write_text
+
 HELD_OUT = 900_000_001
 """Seeds from 900,000,000 on are for evaluation."""
 ITEMS = 100
@@ -104,10 +106,8 @@ def write_items(folder: Path) -> list[Path]:
     for family in FAMILIES:
         for language in LANGUAGES:
             path = folder / f"mini_{family}_{language}.jsonl"
-            temporary = path.with_name(path.name + ".tmp")
             lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in items(family, language))
-            temporary.write_text("".join(lines), encoding="utf-8")
-            temporary.replace(path)
+            write_text(path, "".join(lines))
             written.append(path)
     return written
 

@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.atomic import write_text
+
 NAMES = {"ko": "Korean", "en": "English"}
 SCORES = {"choice": "right number likeliest of ten", "generated": "right number written"}
 
@@ -55,9 +57,7 @@ def write(found: dict[str, Any], path: Path) -> None:
         f"<p>Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
         f"{100 * found['chance']:.0f}% by choice.{_published(found)}</p><div class='plot'>{plots}</div></html>\n"
     )
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text)
 
 
 def _published(found: dict[str, Any]) -> str:

@@ -12,13 +12,13 @@ on behind the last one. A task counts as done when the hash of its requests and 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.json_file import write_json
 
 FILE = "evaluation.json"
 FORMAT = 1
@@ -84,13 +84,8 @@ class Record:
 
     def write(self) -> None:
         """Writes the file anew, whole or not at all."""
-        temporary = self.path.with_name(FILE + ".tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(self.values, file, ensure_ascii=False, indent=1, allow_nan=False)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
+            write_json(self.path, self.values)
         except OSError as error:
             raise disk_error(error, self.path.parent) from error

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from kormo_plugins.atomic import write_text
 from kormo_plugins.recipe.json_types import Schema
 from kormo_plugins.recipe.validate import kind_of
 from kormo_plugins.recipe.yaml_file import read_yaml
@@ -38,9 +39,7 @@ def write_schemas(schemas: Mapping[str, Schema]) -> list[Path]:
     for kind, schema in schemas.items():
         path = schema_file(kind)
         text = json.dumps(schema, ensure_ascii=False, indent=1)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, text + "\n")
         paths.append(path)
     return paths
 
@@ -78,7 +77,5 @@ def mark(path: Path) -> bool:
     text = path.read_text(encoding="utf-8")
     if marked(path):
         text = text.partition("\n")[2]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(f"{line(path, kind)}\n{text}", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, f"{line(path, kind)}\n{text}")
     return True

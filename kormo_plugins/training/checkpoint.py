@@ -17,6 +17,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum
+from kormo_plugins.json_file import write_json
 
 MARKER = "complete.json"
 _NAME = re.compile(r"checkpoint-(\d+)$")
@@ -50,9 +51,7 @@ def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
 def write_marker(folder: Path, step: int, files: Mapping[str, Any], milestone: bool = False) -> None:
     """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
     value: dict[str, Any] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
-    temporary = folder / (MARKER + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / MARKER)
+    write_json(folder / MARKER, value)
 
 
 def read_marker(folder: Path) -> dict[str, Any]:

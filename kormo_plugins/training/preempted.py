@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.json_file import write_json
+
 EXIT_PREEMPTED = 75
 """EX_TEMPFAIL of sysexits.h: the exit status of a run that stopped on a signal and can be started again."""
 
@@ -20,11 +22,9 @@ FILE = "preempted.json"
 
 def write(output_dir: Path, step: int, number: int) -> None:
     """Writes `preempted.json`, atomically."""
-    temporary = output_dir / (FILE + ".tmp")
     record = {"step": step, "checkpoint": f"checkpoint-{step}", "signal": signal.Signals(number).name,
               "time": time.time()}  # fmt: skip
-    temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    temporary.replace(output_dir / FILE)
+    write_json(output_dir / FILE, record)
 
 
 def read(output_dir: Path) -> dict[str, Any] | None:

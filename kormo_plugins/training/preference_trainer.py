@@ -28,6 +28,7 @@ import torch
 from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
 from numpy.typing import NDArray
 
+from kormo_plugins.array_file import save_array
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import identity
 from kormo_plugins.training.trainer import RunMixin
@@ -82,10 +83,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             known[missing] = self._logps(dataset, missing)
             if self.is_world_process_zero():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(path.name + ".tmp")
-                with temporary.open("wb") as file:
-                    np.save(file, known, allow_pickle=False)
-                temporary.replace(path)
+                save_array(path, known)
             self.accelerator.wait_for_everyone()
         return known
 

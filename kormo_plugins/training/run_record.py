@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.atomic import write_text
 from kormo_plugins.errors import KormoError
 
 FILE = "run.json"
@@ -65,7 +66,5 @@ def read_record(output_dir: Path) -> dict[str, Any]:
 def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:
     """Writes `run.json` with the versions of what computes, atomically."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    temporary = output_dir / (FILE + ".tmp")
     text = json.dumps({**record, "versions": versions()}, indent=2, ensure_ascii=False, default=str)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(output_dir / FILE)
+    write_text(output_dir / FILE, text + "\n")

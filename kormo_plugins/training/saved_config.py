@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.json_file import write_json
+
 IDS = ("bos", "eos", "pad")
 
 
@@ -26,14 +28,8 @@ def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, A
     config = folder / "config.json"
     if config.is_file():
         values = json.loads(config.read_text(encoding="utf-8"))
-        _write(config, {**values, **ids, "use_cache": True})
+        write_json(config, {**values, **ids, "use_cache": True})
     old = folder / "generation_config.json"
     version = json.loads(old.read_text(encoding="utf-8")).get("transformers_version") if old.is_file() else None
     extra = {"transformers_version": version} if version else {}
-    _write(old, {"_from_model_config": False, **ids, "use_cache": True, **generation, **extra})
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **generation, **extra})

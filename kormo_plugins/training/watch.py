@@ -15,7 +15,6 @@ The judgement is a pure function of numbers that are equal on every rank, so all
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.json_file import write_json
 from kormo_plugins.training.settings import StopOn
 
 FILE = "stopped.json"
@@ -127,9 +127,7 @@ def stopped(
 def write_report(output_dir: Path, **values: Any) -> None:
     """Keeps `values` as `stopped.json` beside the run's other records; NaN and infinity as words."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    temporary = output_dir / (FILE + ".tmp")
-    temporary.write_text(json.dumps(_sound(values), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(output_dir / FILE)
+    write_json(output_dir / FILE, _sound(values))
 
 
 def _sound(value: Any) -> Any:

@@ -1,15 +1,8 @@
-"""The build of a source: nothing lost, nothing twice, the same bytes however it was run."""
+"""The build of a source: nothing lost, nothing twice, every case told."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,38 +10,15 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus import atomic, clean, decide, stage
+from kormo_plugins.corpus import decide
 from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents import Document, Reject, read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.registry import Registry
 
+from .builds import STEPS, texts, tree_hash
 from .conftest import Build, write_rows
-
-STEPS: tuple[dict[str, Any], ...] = (
-    {"name": "normalize"},
-    {"name": "exact_dedup"},
-    {"name": "length", "minimum": 12},
-    {"name": "minhash_dedup", "fewest_words": 3},
-)
-
-
-def tree_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def texts(count: int, seed: int = 0) -> list[str]:
-    """Texts of which some are short, some the same, some nearly."""
-    dice = random.Random(seed)
-    words = [f"{a}{b}" for a in "가나다라마바사아" for b in ("을", "는", "에서", "하고", "했다.")]
-    found = [" ".join(dice.choices(words, k=dice.randint(1, 60))) for _ in range(count)]
-    for i in range(0, count, 9):
-        found[i] = dice.choice(found)
-    return found
 
 
 def test_every_document_ends_up_in_exactly_one_place(tmp_path: Path, build: Build) -> None:
@@ -84,38 +54,6 @@ def test_the_first_of_the_same_stays(tmp_path: Path, build: Build) -> None:
     assert [d.id for d in read_corpus(tmp_path / "out")] == ["d0", "d1"]
 
 
-def test_the_bytes_do_not_depend_on_workers(tmp_path: Path, build: Build) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(300))
-    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
-    one = build(source, STEPS, out="one")
-    two = build(source, STEPS, out="two", workers=2)
-    assert one == two and tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
-
-
-@pytest.mark.soak
-def test_the_bytes_are_the_same_on_ray(tmp_path: Path, build: Build) -> None:
-    pytest.importorskip("ray")
-    path = write_rows(tmp_path / "a.jsonl", texts(300))
-    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
-    options = {"cpus_per_task": 1, "mem_per_cpu_gb": 1}
-    here = build(source, STEPS, out="here")
-    ray = {"name": "ray", "workers": 2, "options": options}
-    there = build(source, STEPS, out="there", executor=ray)
-    with pytest.raises(KormoError, match="datatrove has no such filter"):
-        build(source, (BAD_STEP,), out="bad", executor=ray)
-    assert here == there and tree_hash(tmp_path / "here") == tree_hash(tmp_path / "there")
-
-
-BAD_STEP = {"name": "datatrove", "filter": "no_filter.None"}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_bad_input_that_a_worker_finds_is_told_as_it_is(tmp_path: Path, build: Build, workers: int) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(20))
-    with pytest.raises(KormoError, match="datatrove has no such filter"):
-        build({"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}, (BAD_STEP,), workers=workers)
-
-
 def test_how_far_each_stage_is_is_shown(tmp_path: Path, components: Registry) -> None:
     """With one worker, and by the marks that several leave."""
     path = write_rows(tmp_path / "a.jsonl", texts(100))
@@ -140,140 +78,6 @@ def test_how_far_each_stage_is_is_shown(tmp_path: Path, components: Registry) ->
         assert told.startswith("s: 100 documents read; exact_dedup dropped ") and "(exact duplicate " in told
 
 
-FAKE_SLURM = {
-    # An array is run by as many processes as it may have at a time; a job is in the queue as long as they live.
-    "sbatch": """#!{python}
-import os, re, shutil, subprocess, sys, threading
-script = open(sys.argv[-1]).read()
-job = str(len(os.listdir("{folder}/jobs")) + 1)
-path = "{folder}/jobs/" + job
-open(path, "w").write(script)
-print("Submitted batch job", job, flush=True)
-if "merge_stats" in script or os.fork():
-    sys.exit()
-last, most = map(int, re.search(r"--array=0-([0-9]+)%([0-9]+)", script).groups())
-open(path + ".queued", "w").close()
-os.setsid()
-for fd in (0, 1, 2):
-    os.dup2(os.open(os.devnull, os.O_RDWR), fd)
-todo = iter(range(last + 1))
-def take():
-    for task in todo:
-        names = dict(SLURM_ARRAY_TASK_ID=str(task), SLURM_JOB_ID=job, SLURM_NODELIST="here", RUN_OFFSET="0")
-        subprocess.run(["bash", path], env=dict(os.environ, **names))
-takers = [threading.Thread(target=take) for _ in range(most)]
-[one.start() for one in takers], [one.join() for one in takers]
-os.remove(path + ".queued")
-""",
-    "srun": '#!/bin/bash\nwhile [ "$1" != launch_pickled_pipeline ]; do shift; done\nexec "$@"\n',
-    "scontrol": "#!/bin/bash\necho here\n",
-    "squeue": '#!/bin/bash\n[ -e "{folder}/jobs/$3.queued" ] && echo $3\nexit 0\n',
-}
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Slurm's commands, played by scripts that run the tasks here; returns the key `executor` of a recipe."""
-    from kormo_plugins.corpus import engine
-
-    (tmp_path / "bin" / "jobs").mkdir(parents=True)
-    for name, script in FAKE_SLURM.items():
-        path = tmp_path / "bin" / name
-        path.write_text(script.replace("{folder}", str(path.parent)).replace("{python}", sys.executable))
-        path.chmod(0o755)
-    paths = [str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
-    monkeypatch.setenv("PATH", os.pathsep.join(paths))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setattr(engine, "POLL", 0.2)
-    options = {"partition": "cpu", "time": "00:10:00"}
-    return {"name": "slurm", "workers": 2, "options": options}
-
-
-@pytest.mark.soak
-def test_the_bytes_are_the_same_on_slurm(tmp_path: Path, build: Build, slurm: dict[str, Any]) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(300))
-    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 2}
-    here = build(source, STEPS, out="here")
-    assert build(source, STEPS, out="there", executor=slurm) == here
-    assert tree_hash(tmp_path / "here") == tree_hash(tmp_path / "there")
-    script = next((tmp_path / "bin" / "jobs").glob("1")).read_text()
-    assert "--partition=cpu" in script and "--array=0-1%2" in script
-
-
-@pytest.mark.soak
-def test_a_task_of_slurm_that_fails_or_vanishes_is_told(tmp_path: Path, build: Build, slurm: dict[str, Any]) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(20))
-    reader = {"name": "jsonl", "path": str(path)}
-    step = {"name": "datatrove", "filter": "regex_filter.RegexFilter", "arguments": {"regex_exp": "("}}
-    with pytest.raises(KormoError, match=r"sources\.s, part \d of stage 0: .*unterminated subpattern"):
-        build({"reader": reader, "parts": 2}, (step,), executor=slurm)
-    (tmp_path / "bin" / "srun").write_text("#!/bin/bash\nexit 9\n")
-    with pytest.raises(KormoError, match="ended without a word"):
-        build({"reader": reader, "parts": 2}, STEPS, out="gone", executor=slurm)
-
-
-class Killed(BaseException):
-    """Stands for a kill."""
-
-
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(s, marks=pytest.mark.soak) for s in range(4, 30))])
-def test_stopped_anywhere_and_run_again(
-    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(120, seed))
-    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}
-    build(source, STEPS, out="whole")
-    replace, dice = atomic.replace, random.Random(seed)
-    left = [0]
-
-    def dying(file: Path, write: Any) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            file.with_name(f".{file.name}.tmp").write_bytes(b"half")
-            raise Killed
-        replace(file, write)
-
-    for module in (atomic, clean, stage):
-        monkeypatch.setattr(module, "replace", dying)
-    monkeypatch.setattr(clean, "CHUNK", 800)  # many marks inside each part
-    kills = 0
-    while True:
-        left[0] = dice.randint(2, 25)
-        try:
-            build(source, STEPS, out="killed")
-            break
-        except Killed:
-            kills += 1
-    assert kills
-    assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "killed")
-
-
-def test_a_part_goes_on_where_its_last_chunk_ended(
-    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(300))
-    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 1}
-    whole = build(source, STEPS, out="whole")
-    monkeypatch.setattr(clean, "CHUNK", 1000)
-    through, looked = clean._through, [0]
-
-    def dying(*given: Any) -> Any:
-        looked[0] += 1
-        if looked[0] == 200:
-            raise Killed
-        return through(*given)
-
-    monkeypatch.setattr(clean, "_through", dying)
-    with pytest.raises(Killed):
-        build(source, STEPS, out="killed")
-    marks = len(list((tmp_path / "killed" / "work" / "0").glob("00000-*.json")))
-    assert marks > 5 and not (tmp_path / "killed" / "work" / "0" / "00000.json").exists()
-    assert build(source, STEPS, out="killed") == whole
-    assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "killed")
-    # Twice looked at is only what the chunk of the kill had; after exact_dedup fewer go through the second time.
-    assert looked[0] < 200 + 110 + 300
-
-
 def test_signatures_in_a_file_decide_the_same(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_rows(tmp_path / "a.jsonl", texts(200))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 3}
@@ -281,39 +85,6 @@ def test_signatures_in_a_file_decide_the_same(tmp_path: Path, build: Build, monk
     monkeypatch.setattr(decide, "IN_MEMORY", 0)
     assert build(source, STEPS, out="file") == one
     assert tree_hash(tmp_path / "memory") == tree_hash(tmp_path / "file")
-
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from kormo_plugins.corpus import clean
-from kormo_plugins.corpus.build import build_source
-from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.registry import registry
-clean.CHUNK = 20_000
-recipe = CorpusRecipe.model_validate_json(sys.argv[1])
-build_source("s", recipe.sources["s"], recipe, registry(), Path(sys.argv[2]))
-"""
-
-
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(s, marks=pytest.mark.soak) for s in range(3, 30))])
-def test_killed_for_real(tmp_path: Path, components: Registry, seed: int) -> None:
-    path = write_rows(tmp_path / "a.jsonl", texts(4000, 1))
-    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 6}
-    recipe = CorpusRecipe.model_validate({"sources": {"s": source}, "steps": STEPS})
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir(), killed.mkdir()
-    begin = time.monotonic()
-    build_source("s", recipe.sources["s"], recipe, components, whole)
-    seconds = time.monotonic() - begin
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, recipe.model_dump_json(), str(killed)])
-    while not (killed / "work").exists() and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(random.Random(seed).random() * seconds)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    build_source("s", recipe.sources["s"], recipe, components, killed)
-    assert tree_hash(whole) == tree_hash(killed)
 
 
 def test_an_id_that_comes_twice_is_made_unique(tmp_path: Path, build: Build) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from kormo_plugins.atomic import replace
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.files import Files, FilesParams
 from kormo_plugins.corpus.step import Rejected
@@ -129,10 +130,12 @@ def train(params: ClassifierParams, path: Path) -> None:
     weights, bias = kernel.train(
         np.concatenate(found), bounds, np.array(labels), order, params.buckets, params.epochs, params.learning_rate
     )
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, weights=weights.astype(np.float32), bias=bias, ngrams=params.word_ngrams)
-    temporary.replace(path)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # by its name alone, numpy would give it another ending
+            np.savez_compressed(file, weights=weights.astype(np.float32), bias=bias, ngrams=params.word_ngrams)
+
+    replace(path, write)
 
 
 def _existing(path: Path | None) -> Path:
