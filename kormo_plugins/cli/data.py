@@ -8,6 +8,7 @@ future, without a trainer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,12 @@ def data() -> None:
 @data.command()
 @recipe_argument
 @workspace_option
+@click.option(
+    "--workers", type=click.IntRange(1),
+    help="Processes that clean and tokenize. [default: kormo.data.workers, or 1]",
+)  # fmt: skip
 @json_option
-def build(recipe: Path, workspace: Path, as_json: bool) -> None:
+def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> None:
     """Build the documents, tokenizer, shards and row plans of RECIPE; what is there already is kept.
 
     Of a dataset recipe by itself, only the documents are built.
@@ -65,7 +70,7 @@ def build(recipe: Path, workspace: Path, as_json: bool) -> None:
         had.append((artifact, state))
         return artifact
 
-    _have(recipe, workspace, get)
+    _have(recipe, workspace, get, workers)
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
         return print_json(rows)
@@ -226,15 +231,24 @@ def stage(url: str, folder: Path, as_json: bool) -> None:
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
 
 
-def _have(path: Path, workspace: Path, get: Get) -> None:
-    """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`."""
+def _have(path: Path, workspace: Path, get: Get, workers: int | None = None) -> None:
+    """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`.
+
+    Args:
+        workers: processes at work, where that is to be another number than the recipe's.
+    """
     from kormo_plugins.registry import registry
     from kormo_plugins.workspace.build import build_corpora, build_data
 
     if (alone := _dataset_recipe(path)) is not None:
-        build_corpora(alone, registry(), workspace, path, get)
+        build_corpora(_with_workers(alone, workers), registry(), workspace, path, get)
     else:
-        build_data(_recipe(path), get)
+        recipe = _recipe(path)
+        build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
+
+
+def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
+    return data if workers is None else replace(data, corpus=data.corpus.model_copy(update={"workers": workers}))
 
 
 def _dataset_recipe(path: Path) -> DataRecipe | None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import subprocess
 import time
+from concurrent.futures import as_completed
 from typing import Any
 
+import dill
 from datatrove.data import Document as TroveDocument
 from datatrove.data import DocumentsPipeline
+from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
+from kormo_plugins import processes
 from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.params import Executor
@@ -47,6 +51,31 @@ class PartStep(PipelineStep):
             write_mark(failed, _told(error, f"sources.{self.job.name}, part {rank} of stage {self.stage}"))
             raise
         yield from data or ()
+
+
+class LocalParts:
+    """Runs datatrove's local executor, its ranks in workers whose death is noticed.
+
+    datatrove's own pool waits for ever for a worker that the system killed.
+    """
+
+    def __init__(self, executor: LocalPipelineExecutor, where: str) -> None:
+        self.executor, self.where = executor, where
+
+    def run(self) -> None:
+        """Every rank that is not done; raises what the first one that failed raised."""
+        executor = self.executor
+        executor.save_executor_as_json()
+        packed = dill.dumps(executor)  # as datatrove sends it to its workers: steps of plugins may be closures
+        first = executor.local_rank_offset
+        ranks = executor.get_incomplete_ranks(range(first, first + executor.local_tasks))
+        with processes.workers(executor.workers, self.where, start=executor.start_method) as pool:
+            for rank in as_completed([pool.submit(_rank, packed, rank) for rank in ranks]):
+                rank.result()
+
+
+def _rank(packed: bytes, rank: int) -> None:
+    dill.loads(packed)._run_for_rank(rank, local_rank=1)  # that of 0 would print its log
 
 
 class StepBlock(PipelineStep):
@@ -139,10 +168,8 @@ def _executor(job: Job, stage: int, executor: Executor, workers: int, logs: str)
                               "logging_dir": logs, "skip_completed": False, **executor.options}  # fmt: skip
     try:
         if executor.name == "local":
-            from datatrove.executor.local import LocalPipelineExecutor
-
             # fork: workers start in milliseconds, and without importing the caller's main module again.
-            return LocalPipelineExecutor(**{"start_method": "fork", **common})
+            return LocalParts(LocalPipelineExecutor(**{"start_method": "fork", **common}), f"sources.{job.name}")
         if executor.name == "ray":
             from datatrove.executor.ray import RayPipelineExecutor
 

@@ -67,7 +67,7 @@ class Executor(Strict):
     workers: int | None = Field(
         default=None,
         ge=1,
-        description="parts at the same time; null: one here, all of them on Ray and Slurm",
+        description="parts at the same time; null: `workers` of them here, all of them on Ray and Slurm",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of datatrove's executor (partition, time, cpus_per_task …)"
@@ -81,7 +81,11 @@ class CorpusRecipe(Strict):
     sources: dict[str, Source] = Field(min_length=1, description="name -> source")
     steps: tuple[Choice, ...] = Field(default=(), description="cleaning steps, in this order, for every source")
     held_out: HeldOut = Field(default=HeldOut(), description="documents kept away from training")
-    executor: Executor = Field(default=Executor(), description="where the work is done")
+    executor: Executor = Field(default=Executor(), description="where the documents are cleaned")
+    workers: int = Field(
+        default=1, ge=1,
+        description="processes of this machine that clean (where executor.workers says nothing else) and tokenize",
+    )  # fmt: skip
 
     def in_order(self) -> list[str]:
         """The sources, each after those that it is deduplicated against; otherwise in the recipe's order.

@@ -27,7 +27,8 @@ APART = (
     "*resume_from_checkpoint*", "wandb_*", "use_*board", "use_wandb", "use_mlflow", "mlflow_*", "use_comet", "comet_*",
     "use_trackio", "trackio_*", "use_swanlab", "swanlab_*", "profiler_*", "kormo.workspace", "kormo.samples.*",
     "kormo.export", "kormo.allow_changed", "kormo.callbacks", "kormo.generation", "kormo.generation.*",
-    "kormo.data.name", "kormo.data.executor.*", "kormo.data.sources.*.license", "kormo.data.sources.*.written_by",
+    "kormo.data.name", "kormo.data.executor.*", "kormo.data.workers",
+    "kormo.data.sources.*.license", "kormo.data.sources.*.written_by",
     "kormo.evaluate*", "kormo.monitor*", "kormo.report*", "kormo.stop_on*", "kormo.milestones",
 )  # fmt: skip
 """Keys that change what is written, watched or called, and not what is trained."""

@@ -16,7 +16,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kormo_plugins import processes
 from kormo_plugins.documents import Document, read_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum, identity
@@ -124,7 +125,7 @@ def tokenize_source(
     if encoder.kind != "tiktoken" and conversations is None:
         log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
     try:
-        records = _run(_jobs(documents, job, chunk_characters), workers, progress)
+        records = _run(_jobs(documents, job, chunk_characters), workers, source, progress)
     except Disagreement as found:
         if not isinstance(documents, (list, tuple)):
             raise KormoError(
@@ -134,7 +135,7 @@ def tokenize_source(
                 "build with fast=False",
             ) from None
         log.warning("%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found)
-        records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, progress)
+        records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, source, progress)
     kinds = sorted({record["encoder"] for record in records})
     about = {
         "tokenizer": encoder.hash,
@@ -164,30 +165,24 @@ def _jobs(documents: Any, job: Job, chunk_characters: int) -> Iterator[Job]:
         yield replace(job, name=shard_name(number), documents=tuple(chunk))
 
 
-def _run(jobs: Iterator[Job], workers: int, progress: Progress | None) -> list[dict[str, Any]]:
+def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, Any]]:
     """Runs the jobs, at most two per worker in flight; records in the order of the jobs."""
-    if workers <= 1:
+    if number <= 1:
         records = []
         for job in jobs:
             records.append(make_shard(job))
             if progress:
                 progress(records[-1])
         return records
-    import multiprocessing
-
     done: list[dict[str, Any]] = []
     waiting: set[Future[dict[str, Any]]] = set()
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _calm_worker) as pool:
-        try:
-            for job in jobs:
-                waiting.add(pool.submit(make_shard, job))
-                if len(waiting) >= 2 * workers:
-                    waiting = _collect(waiting, done, progress)
-            while waiting:
+    with processes.workers(number, f"{source}: tokenizing", initializer=_calm_worker) as pool:
+        for job in jobs:
+            waiting.add(pool.submit(make_shard, job))
+            if len(waiting) >= 2 * number:
                 waiting = _collect(waiting, done, progress)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        while waiting:
+            waiting = _collect(waiting, done, progress)
     return sorted(done, key=lambda record: (len(record["name"]), record["name"]))
 
 

@@ -100,7 +100,8 @@ def _corpus(
 
     def make(out: Path) -> Mapping[str, Any]:
         stats = build_source(
-            name, source, data.corpus, components, out, watch=lambda label: Progress(label, unit="documents"),
+            name, source, data.corpus, components, out, workers=data.corpus.workers,
+            watch=lambda label: Progress(label, unit="documents"),
             against=[artifact.path for artifact in others.values()],
         )  # fmt: skip
         say(funnel(name, stats))
@@ -221,7 +222,8 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
                 sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
-                eos_id=layout.eos, control_tokens=control, progress=lambda shard: progress(shard["documents"]),
+                eos_id=layout.eos, control_tokens=control, workers=recipe.data.corpus.workers if recipe.data else 1,
+                progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)

@@ -46,6 +46,7 @@ def chat_shards(
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
                 sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, conversations=encode,
+                workers=recipe.data.corpus.workers if recipe.data else 1,
                 progress=lambda shard: progress(shard["documents"]),
             )  # fmt: skip
 

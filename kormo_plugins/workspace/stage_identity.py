@@ -41,6 +41,7 @@ ASIDE = frozenset({
     "dataloader_prefetch_factor", "dataloader_pin_memory", "attn_implementation", "sdpa_varlen", "torch_compile",
     "torch_compile_backend", "context_parallel_size", "sequence_parallel_degree", "tensor_parallel_size",
     "dp_shard_size", "dp_replicate_size", "kormo.kernels", "kormo.data.executor",
+    "kormo.data.workers",
     # said by what it leads to
     "kormo.from_run",
 })  # fmt: skip

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kormo_plugins.corpus import engine
 from kormo_plugins.errors import KormoError
 
 from .builds import STEPS, texts, tree_hash
@@ -35,6 +37,29 @@ def test_the_bytes_are_the_same_on_ray(tmp_path: Path, build: Build) -> None:
     with pytest.raises(KormoError, match="datatrove has no such filter"):
         build(source, (BAD_STEP,), out="bad", executor=ray)
     assert here == there and tree_hash(tmp_path / "here") == tree_hash(tmp_path / "there")
+
+
+def test_a_worker_that_the_system_kills_is_told_and_what_is_done_is_kept(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that does not notice would wait for the lost part for ever."""
+    path = write_rows(tmp_path / "a.jsonl", texts(300))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 4}
+    work = engine.work
+
+    def killed(job: Any, stage: int, part: int) -> None:
+        if stage == 1 and part == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        work(job, stage, part)
+
+    monkeypatch.setattr(engine, "work", killed)
+    with pytest.raises(KormoError, match=r"sources\.s: one of 2 worker processes ended without a word"):
+        build(source, STEPS, workers=2)
+    assert len(list((tmp_path / "out" / "work" / "0").glob("?????.json"))) == 4
+    monkeypatch.undo()
+    build(source, STEPS, workers=2)
+    build(source, STEPS, out="whole")
+    assert tree_hash(tmp_path / "out") == tree_hash(tmp_path / "whole")
 
 
 BAD_STEP = {"name": "datatrove", "filter": "no_filter.None"}
@@ -81,8 +106,6 @@ os.remove(path + ".queued")
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Slurm's commands, played by scripts that run the tasks here; returns the key `executor` of a recipe."""
-    from kormo_plugins.corpus import engine
-
     (tmp_path / "bin" / "jobs").mkdir(parents=True)
     for name, script in FAKE_SLURM.items():
         path = tmp_path / "bin" / name

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,6 +115,21 @@ def test_processes_give_the_same_bytes(tokenizer: Path, tmp_path: Path) -> None:
         tokenize_source(paths, tokenizer, tmp_path / str(workers), source="mix", workers=workers)
     for file in sorted((tmp_path / "1").iterdir()):
         assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes()
+
+
+class Killed:
+    """Stands for a conversation that takes more memory than there is."""
+
+    identity = "killed"
+
+    def __call__(self, documents: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_the_system_kills_is_told(tokenizer: Path, tmp_path: Path) -> None:
+    paths = parts(tmp_path / "corpus", documents(60), 20)
+    with pytest.raises(KormoError, match="mix: tokenizing: one of 2 worker processes ended without a word"):
+        tokenize_source(paths, tokenizer, tmp_path / "out", source="mix", workers=2, conversations=Killed())
 
 
 def test_the_slow_way_gives_the_same_ids(tokenizer: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kormo_plugins import processes
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.recipe.override import changed
@@ -65,6 +66,29 @@ def test_a_change_rebuilds_what_depends_on_it(room: Path, change: dict[str, Any]
     before, after = _hashes(room, {}), _hashes(room, change)
     assert before.keys() == after.keys() == CORPORA | TOKENIZER | SHARDS | ROWS
     assert {name for name in before if before[name] != after[name]} == anew
+
+
+def test_workers_clean_and_tokenize_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[int, str]] = []
+    real = processes.workers
+
+    def noted(number: int, where: str, **more: Any) -> Any:
+        started.append((number, where))
+        return real(number, where, **more)
+
+    monkeypatch.setattr(processes, "workers", noted)
+    found = []
+    for workers in (1, 2):
+        room = tmp_path / str(workers)
+        room.mkdir()
+        hashes = _hashes(room, {"kormo": {"data": {"workers": workers}}})
+        files = {path.relative_to(room): path for path in sorted(room.rglob("*")) if path.suffix in (".zst", ".bin")}
+        found.append((hashes, {name: path.read_bytes() for name, path in files.items()}))
+        assert len(files) > 4
+    assert found[0] == found[1]
+    names = ("english", "korean")
+    cleaned, tokenized = ([(2, form.format(name)) for name in names] for form in ("sources.{}", "{}: tokenizing"))
+    assert sorted(set(started)) == sorted(cleaned + tokenized)
 
 
 def test_what_only_looks_builds_nothing(room: Path, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Worker processes whose death is noticed.
+
+A worker that the system kills (out of memory, most often) takes its task with it. `multiprocessing.Pool` starts another
+worker and waits for the lost result for ever; here it is told, and what the workers finished is kept on disk by those
+who sent them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from kormo_plugins.errors import KormoError
+
+
+@contextmanager
+def workers(
+    number: int, where: str, *, start: str = "spawn", initializer: Callable[[], None] | None = None
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `number` processes, which are ended at once when the block fails.
+
+    Args:
+        where: what they work on, for the message.
+        start: how they are started (`spawn`, `fork` or `forkserver`).
+        initializer: called once in each of them.
+    Raises:
+        KormoError: one of them ended without a word.
+    """
+    pool = ProcessPoolExecutor(number, multiprocessing.get_context(start), initializer)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException as error:
+        for process in list((pool._processes or {}).values()):  # from Python 3.14 on `terminate_workers` does this
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise KormoError(
+                where, f"one of {number} worker processes ended without a word",
+                "the system killed it; most often there was not enough memory for so many",
+                "run it again with fewer workers: what is finished is kept",
+            ) from None  # fmt: skip
+        raise
