@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+_STDOUT = "kormo.stdout"
+"""Key of the context's `meta` under which the real stdout is kept."""
+
+
+def _only_json(context: click.Context, option: click.Parameter, chosen: bool) -> bool:
+    """Sends what libraries print (DeepSpeed logs to stdout) to stderr while the command runs."""
+    if chosen:
+        context.meta[_STDOUT] = sys.stdout
+        context.with_resource(contextlib.redirect_stdout(sys.stderr))
+    return chosen
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_only_json, help="Print JSON, and nothing else, on stdout."
+)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document; paths become text."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """One JSON document, on the real stdout; paths become text."""
+    context = click.get_current_context(silent=True)
+    stdout = context.meta.get(_STDOUT) if context else None
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str), file=stdout)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
