@@ -17,7 +17,7 @@ from datatrove.data import DocumentsPipeline
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
-from kormo_plugins import processes
+from kormo_plugins import worker_pool
 from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.params import Executor
@@ -69,7 +69,7 @@ class LocalParts:
         packed = dill.dumps(executor)  # as datatrove sends it to its workers: steps of plugins may be closures
         first = executor.local_rank_offset
         ranks = executor.get_incomplete_ranks(range(first, first + executor.local_tasks))
-        with processes.workers(executor.workers, self.where, start=executor.start_method) as pool:
+        with worker_pool.workers(executor.workers, self.where, start=executor.start_method) as pool:
             for rank in as_completed([pool.submit(_rank, packed, rank) for rank in ranks]):
                 rank.result()
 

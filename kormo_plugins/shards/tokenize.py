@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins import processes
+from kormo_plugins import worker_pool
 from kormo_plugins.documents import Document, read_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import file_checksum, identity
@@ -176,7 +176,7 @@ def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | Non
         return records
     done: list[dict[str, Any]] = []
     waiting: set[Future[dict[str, Any]]] = set()
-    with processes.workers(number, f"{source}: tokenizing", initializer=_calm_worker) as pool:
+    with worker_pool.workers(number, f"{source}: tokenizing", initializer=_calm_worker) as pool:
         for job in jobs:
             waiting.add(pool.submit(make_shard, job))
             if len(waiting) >= 2 * number:

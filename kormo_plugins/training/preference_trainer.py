@@ -63,6 +63,9 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
                 dataset.reference = self._reference(dataset)
             except KormoError as error:
                 self._stop(error)
+            except OSError as error:
+                self._stop_if_full(error)
+                raise
         gc.collect()
         gc.freeze()
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kormo_plugins import processes
+from kormo_plugins import worker_pool
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.recipe.override import changed
@@ -70,13 +70,13 @@ def test_a_change_rebuilds_what_depends_on_it(room: Path, change: dict[str, Any]
 
 def test_workers_clean_and_tokenize_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[int, str]] = []
-    real = processes.workers
+    real = worker_pool.workers
 
     def noted(number: int, where: str, **more: Any) -> Any:
         started.append((number, where))
         return real(number, where, **more)
 
-    monkeypatch.setattr(processes, "workers", noted)
+    monkeypatch.setattr(worker_pool, "workers", noted)
     found = []
     for workers in (1, 2):
         room = tmp_path / str(workers)
