@@ -270,6 +270,31 @@ def test_two_nodes_have_one_writer(lab: Lab, trained: Any, stage: int) -> None:
     assert f"PreTrainedModel {lab.out(name)}\n" in (lab.folder / f"{name}.writes-0").read_text()
 
 
+NO_GPU = """
+import ray.train
+
+whole = ray.train.ScalingConfig
+ray.train.ScalingConfig = lambda **told: whole(**{**told, "use_gpu": False, "resources_per_worker": {"CPU": 1}})
+"""
+"""Axolotl asks Ray for a GPU for each worker; here there is none."""
+
+
+@pytest.mark.soak
+def test_rays_launcher_trains_the_same(lab: Lab, trained: Any) -> None:
+    """`axolotl train … --use-ray` with a cluster of this machine alone: nothing but the GPUs is another thing."""
+    pytest.importorskip("ray.train.torch", reason="Ray's trainer is not installed: pip install 'ray[train]'")
+    (lab.folder / "no_gpu_plugin.py").write_text(NO_GPU)
+    path = _recipe(lab, "ray", 0, kormo={"plugins": ["trace_plugin", "no_gpu_plugin"]})
+    done = lab.axolotl(
+        "train", str(path), "--use-ray", "--ray-num-workers=2", OMP_NUM_THREADS="1", RAY_USAGE_STATS_ENABLED="0",
+        KORMO_ROWS=str(path.with_suffix(".rows")),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    _check_rows(lab, path, range(STEPS))
+    assert _losses(lab, "ray") == pytest.approx(_trained_alone(lab), rel=1e-5)
+    _same_model(lab, "ray", "base")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("stage", [2, 3])
 def test_offloading_is_the_same_run(lab: Lab, trained: Any, stage: int) -> None:
