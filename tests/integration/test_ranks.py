@@ -174,12 +174,12 @@ def test_it_goes_on_after_one_rank_was_killed(lab: Lab, trained: Any, stage: int
     _same_model(lab, name, "base")
 
 
-def _same_model(lab: Lab, one: str, other: str) -> None:
+def _same_model(lab: Lab, one: str, other: str, within: float = 1e-5) -> None:
     """Equal but for rounding: the finished models of two runs, tensor by tensor."""
     ours, theirs = (load_file(lab.out(name) / "model.safetensors") for name in (one, other))
     assert ours.keys() == theirs.keys()
     for key, value in ours.items():
-        assert value.shape == theirs[key].shape and (value - theirs[key]).abs().max() < 1e-5, key
+        assert value.shape == theirs[key].shape and (value - theirs[key]).abs().max() < within, key
 
 
 def _cut_back(lab: Lab, name: str, step: int) -> None:
@@ -310,7 +310,8 @@ def test_offloading_is_the_same_run(lab: Lab, trained: Any, stage: int) -> None:
     _finish(_torchrun(lab, path, **extensions), path)
     assert '{"event": "resume", "step": 4' in (lab.out(name) / "metrics.jsonl").read_text()
     assert _losses(lab, name) == pytest.approx(_trained_alone(lab), rel=1e-5)
-    _same_model(lab, name, "base")
+    # Another Adam: a step of it is torch's to 2e-7, and eight of a rate of 0.01 made 3e-5 of that.
+    _same_model(lab, name, "base", within=1e-4)
 
 
 @pytest.mark.soak
