@@ -22,7 +22,7 @@ from kormo_plugins.recipe.axolotl_schema import axolotl_keys
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.recipe.resolve import overrides_of
 from kormo_plugins.training import cpu_ranks
-from kormo_plugins.workspace import kernels
+from kormo_plugins.workspace import axolotl_command, kernels
 from kormo_plugins.workspace import run as run_folder
 from kormo_plugins.workspace.axolotl_config import axolotl_values, training_precision
 from kormo_plugins.workspace.build import build_all
@@ -63,7 +63,7 @@ class KormoPlugin(BasePlugin):
         try:
             self._register(cfg)
         except KormoError as error:
-            stop(error)
+            stop(axolotl_command.of_a_sweep(error, Path(str(cfg.axolotl_config_path))))
 
     def _register(self, cfg: Any) -> None:
         path = Path(str(cfg.axolotl_config_path))
@@ -78,6 +78,7 @@ class KormoPlugin(BasePlugin):
         self._adopt_plugins(cfg, recipe)
         if cfg.inference:
             return self._for_inference(cfg, recipe, chosen)
+        axolotl_command.refuse(recipe)
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         driver = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ  # of a Ray job: it trains nothing itself
         world_size = int(cfg.ray_num_workers or 1) if driver else cpu_ranks.world_size()

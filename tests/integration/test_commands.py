@@ -39,6 +39,21 @@ def test_inference_before_training_says_so(lab: Lab, monkeypatch: pytest.MonkeyP
     assert stopped.value.code == 2 and "has not been trained yet" in capsys.readouterr().err
 
 
+def test_evaluate_says_who_evaluates(lab: Lab, trained: Any) -> None:
+    """Axolotl asks no plugin for the documents of this command: it would fail over the placeholder of `datasets`."""
+    done = lab.axolotl("evaluate", str(lab.folder / "base.yml"), "--launcher", "python")
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
+    assert f"run `kormo eval {lab.out('base')}`" in done.stderr
+
+
+def test_a_sweep_over_a_recipe_of_relative_paths_says_why_not(lab: Lab, trained: Any) -> None:
+    (lab.folder / "child.yml").write_text("extends: base.yml\nplugins: [kormo_plugins.KormoPlugin]\nseed: 5\n")
+    (lab.folder / "sweep.yml").write_text("learning_rate: [0.01, 0.02]\n")
+    done = lab.axolotl("train", "child.yml", "--launcher", "python", "--sweep", "sweep.yml")
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
+    assert "base.yml" in done.stderr and "Axolotl's --sweep copies the recipe" in done.stderr
+
+
 @pytest.mark.parametrize("launcher", ["python", "accelerate"])
 def test_bad_input_is_one_message(lab: Lab, launcher: str) -> None:
     path = lab.recipe("wrong", learning_rte=0.1)
