@@ -39,6 +39,7 @@ def few_steps(path: Path) -> None:
     text = re.sub(r"^(  tokens: )\d{6,}\b", rf"\g<1>{tokens}", text, flags=re.M)
     text = re.sub(r"^(    every_tokens: )\d+", r"\g<1>163840", text, flags=re.M)
     text = re.sub(r"^(max_steps: )\d+", r"\g<1>4", text, flags=re.M)
+    text = re.sub(r"^(logging_steps: )\d+", r"\g<1>2", text, flags=re.M)
     text = re.sub(r"^(vocab_size: )31959", r"\g<1>2000", text, flags=re.M)
     if path.name == "pretrain_local.yml":
         text = text.replace("kormo:\n", f"kormo:\n  tokens: {FEW}\n", 1)
