@@ -91,6 +91,10 @@ class KormoPlugin(BasePlugin):
         if not preprocess and not cfg.merge_lora:
             run_folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
         self._apply(cfg, recipe, values)
+        if cfg.merge_lora:
+            from kormo_plugins.training import private
+
+            private.after_merge(self._merged)
         if driver:
             return
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
@@ -240,6 +244,14 @@ class KormoPlugin(BasePlugin):
         kernels.release(self.recipe)  # what follows runs on the CPU
         try:
             run_folder.finish(self.recipe, self.built)
+        except KormoError as error:
+            stop(error)
+
+    def _merged(self) -> None:
+        """When `axolotl merge-lora` has made one model of base and adapters."""
+        assert self.recipe is not None
+        try:
+            run_folder.finish_merged(self.recipe, self.built)
         except KormoError as error:
             stop(error)
 

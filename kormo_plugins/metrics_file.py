@@ -1,7 +1,8 @@
 """`metrics.jsonl`, read: one line per log of a run, as the trainer appends it.
 
 A resumed run goes on in the same file, behind a line `{"event": "resume", "step": N}`: what was logged of later steps
-before it is replaced by what follows. The last line may be half written while a run is looked at.
+before it is replaced by what follows; one that was killed before its first checkpoint begins again behind `{"event":
+"start"}`, which replaces everything. The last line may be half written while a run is looked at.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Metrics(NamedTuple):
 
     Args:
         lines: in the order of the file, those that a resume replaced left out.
-        resumes: the steps from which the run was resumed.
+        resumes: the steps from which the run was resumed; 0 where it began again.
         broken: numbers of the lines that are no JSON, from 1 on.
     """
 
@@ -37,7 +38,10 @@ def read_metrics_file(path: Path) -> Metrics:
         except ValueError:
             found.broken.append(number)
             continue
-        if line.get("event") == "resume":
+        if line.get("event") == "start":
+            found.resumes.append(0)
+            found.lines.clear()
+        elif line.get("event") == "resume":
             found.resumes.append(int(line["step"]))
             found.lines[:] = [kept for kept in found.lines if kept.get("step", 0) <= line["step"]]
         else:

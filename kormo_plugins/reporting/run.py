@@ -169,7 +169,8 @@ def _warnings(run: Run) -> list[str]:
     if aside:
         found.append(f"Checkpoints that were not whole were set aside: {', '.join(aside)}.")
     for step in run.resumes:
-        found.append(f"The run was interrupted and went on from step {step:,}.")
+        again = f"went on from step {step:,}" if step else "began again: there was no checkpoint yet"
+        found.append(f"The run was interrupted and {again}.")
     found += [f"The data were amended: {line}" for line in run.record.get("amendments") or ()]
     steps, last = run.record.get("steps"), max((line.get("step", 0) for line in run.lines), default=0)
     if steps and last < steps:

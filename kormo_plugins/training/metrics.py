@@ -111,14 +111,21 @@ class MetricsFile(TrainerCallback):
 
     def __init__(self, output_dir: Path) -> None:
         self.path = output_dir / FILE
+        self._begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Notes where a resumed run takes over."""
-        if state.is_world_process_zero and state.global_step:
+        """Notes where a resumed run takes over, or that one which was killed before any checkpoint begins again."""
+        if not state.is_world_process_zero or self._begun:
+            return
+        self._begun = True
+        if state.global_step:
             self._write({"event": "resume", "step": state.global_step, "time": time.time()})
+        elif self.path.is_file():
+            self._write({"event": "start", "time": time.time()})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Writes one line: the step, the logs, the time."""
+        self.on_train_begin(args, state, control)  # another callback may log in its own, before ours
         if state.is_world_process_zero:
             self._write({"step": state.global_step, **(logs or {}), "time": time.time()})
 

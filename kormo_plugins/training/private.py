@@ -33,6 +33,7 @@ TOUCHED: dict[str, str] = {
     "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
     "axolotl.monkeypatch.attention.sdpa_varlen:patch_sdpa_varlen": "documents apart on a GPU without a dense mask",
     "axolotl.monkeypatch.ring_attn.patch:get_ring_attn_group": "which devices share a row",
+    "axolotl.cli.merge_lora:do_merge_lora": "a merged model is the adapters' run's, not its base's",
     "axolotl.train:setup_reference_model": "no second model where the reference's log-probabilities are computed once",
     "axolotl.core.trainers.dpo.trainer:AxolotlDPOTrainer": "the base of PreferenceTrainer",
     "trl:DPOTrainer._prepare_dataset": "pairs come as token ids",
@@ -198,6 +199,21 @@ def no_second_model() -> None:
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
     module.setup_reference_model = only_if_used
+
+
+def after_merge(then: Callable[[], None]) -> None:
+    """Calls `then` when `axolotl merge-lora` has written the merged model; the last one given, as plugins register
+    twice in that command."""
+    import axolotl.cli.merge_lora as module
+
+    original = getattr(module.do_merge_lora, "kormo", module.do_merge_lora)
+
+    def merge(*, cfg: Any) -> None:
+        original(cfg=cfg)
+        then()
+
+    merge.kormo = original  # type: ignore[attr-defined]
+    module.do_merge_lora = merge
 
 
 def trackio_as_installed() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.architecture.files import read_json, weight_files
+from kormo_plugins.atomic import write_text
 from kormo_plugins.errors import KormoError
 from kormo_plugins.metrics_file import FILE as METRICS
 from kormo_plugins.metrics_file import read_metrics
@@ -35,17 +36,18 @@ KEYS = ("optimizer", "learning_rate", "lr_scheduler", "warmup_ratio", "warmup_st
         "adam_beta1", "adam_beta2", "adam_epsilon")  # fmt: skip
 
 
-def write_card(recipe: Recipe, built: Built, dataset: Any = None) -> list[Path]:
-    """Writes the card of the run in `recipe.output_dir`, and of its export if there is one.
+def write_card(recipe: Recipe, built: Built, dataset: Any, out: Path) -> list[Path]:
+    """Writes the card of the model in `out`, which the recipe's run has made, and of its export if there is one.
 
     Args:
         dataset: what the run read, if it was a mixture of ours.
+        out: the run's folder, or that of the model that its adapters were merged into.
     Returns:
         The cards.
     """
-    out, sources = recipe.output_dir, _sources(dataset)
+    sources = _sources(dataset)
     folders = [folder for folder in (out, out / EXPORT) if (folder / "config.json").is_file()]
-    return [_write(folder, card(recipe, built, sources, folder, out)) for folder in folders]
+    return [_write(folder, card(recipe, built, sources, folder, recipe.output_dir)) for folder in folders]
 
 
 def export_card(run: Path, folder: Path) -> Path | None:
@@ -83,9 +85,7 @@ def _sources(dataset: Any) -> dict[str, Any] | None:
 
 
 def _write(folder: Path, lines: Iterable[str]) -> Path:
-    temporary = folder / (CARD + ".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(folder / CARD)
+    write_text(folder / CARD, "\n".join(lines) + "\n")
     return folder / CARD
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import yaml
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.fingerprint import canonical_json
+from kormo_plugins.json_file import write_json
 from kormo_plugins.recipe.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.override import provenance
 from kormo_plugins.shards.format import SHARDS_MANIFEST
 from kormo_plugins.training import preempted, private, run_record
-from kormo_plugins.training.checkpoint import mark_complete, step_of
+from kormo_plugins.training.checkpoint import MARKER, mark_complete, step_of
 from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
 from kormo_plugins.workspace import preference, stage_identity
 from kormo_plugins.workspace.axolotl_config import context_parallel, training_precision
@@ -30,10 +32,12 @@ from kormo_plugins.workspace.built import Built, say
 from kormo_plugins.workspace.card import write_card
 from kormo_plugins.workspace.dataset import open_dataset
 from kormo_plugins.workspace.estimate import build_seconds
-from kormo_plugins.workspace.report import run_report, write_samples
+from kormo_plugins.workspace.report import SAMPLES, run_report, write_samples
 from kormo_plugins.workspace.resume_point import resume_point
 
 DEEPSPEED = "deepspeed.json"
+MERGED = "merged"
+"""Folder in which Axolotl puts the model that `merge-lora` made."""
 _HEADER = (
     "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
 )
@@ -169,9 +173,7 @@ def _keep_deepspeed(recipe: Recipe) -> dict[str, str]:
     config = deepspeed_config(recipe.resolved)
     if config is None:
         return {}
-    temporary = recipe.output_dir / (DEEPSPEED + ".tmp")
-    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(recipe.output_dir / DEEPSPEED)
+    write_json(recipe.output_dir / DEEPSPEED, config)
     return {"deepspeed": DEEPSPEED}
 
 
@@ -289,25 +291,54 @@ def register_architectures(recipe: Recipe) -> None:
 
 def finish(recipe: Recipe, built: Built) -> None:
     """After the weights are saved: honest configs, the plain Llama export, samples, and where everything is."""
-    from kormo_plugins.training.samples import continuations
-    from kormo_plugins.training.saved_config import restore
-
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
     private.forget_deepspeed()
-    restore(out, special_ids(recipe, built), recipe.block.generation)
-    model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
-    mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
+    _complete(recipe, built, out)
     if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
         print(f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
               "their base, in its folder merged/", flush=True)  # fmt: skip
         return
+    _finished_model(recipe, built, out)
+
+
+def finish_merged(recipe: Recipe, built: Built) -> None:
+    """After `axolotl merge-lora`: its folder `merged/` as that of any finished model.
+
+    Axolotl copies every file of the base's folder: the end token of its role, its tokenizer files, its card, records
+    and marker. Weights and architecture stay; everything else is the run's that trained the adapters.
+    """
+    run, out = recipe.output_dir, recipe.output_dir / MERGED
+    for path in out.iterdir():
+        if path.is_file() and path.name != "config.json" and not path.name.startswith("model"):
+            path.unlink()
+    for path in run.iterdir():
+        ours = path.suffix in (".json", ".jsonl", ".jinja", ".yml") and not path.name.startswith("adapter_")
+        if path.is_file() and ours and path.name not in ("config.json", MARKER, SAMPLES):
+            shutil.copy2(path, out)
+    _complete(recipe, built, out)
+    _finished_model(recipe, built, out)
+
+
+def _complete(recipe: Recipe, built: Built, out: Path) -> None:
+    """Honest configs, and the marker of a finished model."""
+    from kormo_plugins.training.saved_config import restore
+
+    restore(out, special_ids(recipe, built), recipe.block.generation)
+    model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
+    mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
+
+
+def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
+    """The plain Llama export, card, samples, scores and report of the model in `out`."""
+    from kormo_plugins.training.samples import continuations
+
     family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
     if recipe.block.export and family in recipe.registry.names("architecture"):
         report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
         say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
-    write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None)
+    write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
-import pytest
 import yaml
+from safetensors.torch import load_file
 
 from kormo_plugins.metrics_file import read_metrics
+from kormo_plugins.training.checkpoint import fault
 
 from .conftest import Lab
 
@@ -50,15 +52,22 @@ def test_adapters_over_four_bits(lab: Lab, trained: Any) -> None:
     assert sorted(config["modules_to_save"]) == ["embed_tokens", "lm_head"]
 
 
-@pytest.mark.soak
-def test_adapters_are_merged_and_exported(lab: Lab, trained: Any) -> None:
+def test_a_merged_model_is_that_of_the_run_and_not_of_the_base(lab: Lab, trained: Any) -> None:
+    """Axolotl copies all of the base's folder: the chat model would end with <|EOS|>, under the base's card."""
     if not (lab.out("qlora") / "adapter_model.safetensors").is_file():
         test_adapters_over_four_bits(lab, trained)
-    merged = lab.axolotl("merge-lora", str(lab.folder / "qlora.yml"))
-    assert merged.returncode == 0, merged.stderr[-3000:]
-    import subprocess
-
-    out = lab.out("qlora") / "merged"
+    done = lab.axolotl("merge-lora", str(lab.folder / "qlora.yml"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    base, run, out = lab.out("base"), lab.out("qlora"), lab.out("qlora") / "merged"
+    assert fault(out) is None
+    ends = [json.loads((folder / "generation_config.json").read_text())["eos_token_id"] for folder in (base, run, out)]
+    assert ends[1] == ends[2] != ends[0]
+    assert json.loads((out / "config.json").read_text())["eos_token_id"] == ends[1]
+    for name in ("run.json", "recipe.yml", "metrics.jsonl", "tokenizer_config.json"):
+        assert (out / name).read_bytes() == (run / name).read_bytes(), name
+    assert (out / "README.md").read_text().count("# out-qlora\n") == 1
+    one, other = (load_file(folder / "model.safetensors") for folder in (base, out))
+    assert one.keys() == other.keys() and any((one[key] != other[key]).any() for key in one)
     export = subprocess.run(
         ["kormo", "export", str(out), "--to", "llama", str(lab.folder / "merged-llama")],
         env=lab.environ(), capture_output=True, text=True,

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerState
 
 from kormo_plugins.flops import Shape, model_flops_per_token
-from kormo_plugins.metrics_file import read_metrics
+from kormo_plugins.metrics_file import read_metrics, read_metrics_file
 from kormo_plugins.training import progress, throughput
 from kormo_plugins.training.losses import CHUNK, LossBySource, row_losses
+from kormo_plugins.training.metrics import MetricsFile
 from kormo_plugins.training.objective import next_token
 
 from .harness import LENGTH, VOCAB, trainer
@@ -169,6 +171,21 @@ def test_a_frozen_weight_or_another_family_has_no_mfu() -> None:
     assert throughput.shape_of(whole) == Shape.of(whole.config.to_dict())
     next(whole.parameters()).requires_grad_(False)
     assert throughput.shape_of(whole) is None
+
+
+def test_a_run_that_begins_again_replaces_everything(tmp_path: Path) -> None:
+    """Killed before its first checkpoint, it finds the lines of the first attempt in its file."""
+    state = TrainerState(is_world_process_zero=True)
+    for losses in ([4.0, 3.5], [4.0]):
+        file = MetricsFile(tmp_path)
+        state.global_step = 0
+        file.on_log(None, state, None, {"held_out": 5.0})  # a monitor looks before the first step
+        file.on_train_begin(None, state, None)
+        for state.global_step, loss in enumerate(losses, 1):
+            file.on_log(None, state, None, {"loss": loss})
+    found = read_metrics_file(tmp_path / "metrics.jsonl")
+    assert [(line["step"], line.get("loss")) for line in found.lines] == [(0, None), (1, 4.0)]
+    assert found.resumes == [0]
 
 
 def test_a_resume_replaces_later_lines(tmp_path: Path) -> None:
