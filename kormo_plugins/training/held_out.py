@@ -5,6 +5,9 @@ document is scored as a whole, alone in its row, and its bytes are counted whole
 
     nll(document) = sum over the tokens of its text of -ln p(token | BOS, the tokens before it)
 
+Of a conversation, and of the better answer of a pair, that is scored which the recipe trains: the chat template's ids,
+the answers and their ends, over the bytes of the answers.
+
 A document longer than a row is read in windows. Each token is predicted exactly once, with at least half a window
 before it, so nothing is left out and nothing counts twice. The end of the document is not predicted: it stands for
 no byte of the text.
@@ -24,8 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.bits import bits_per_byte, text_bytes
+from kormo_plugins.conversations import messages_of, with_messages
 from kormo_plugins.documents import Document, read_corpus
 from kormo_plugins.errors import KormoError
+from kormo_plugins.preferences import pair_of
 from kormo_plugins.training.monitor import Monitor, RunView, Texts, dealt, ranks, summed
 from kormo_plugins.training.monitor_params import HeldOutParams
 
@@ -38,11 +43,24 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Text:
-    """One document to score: its ids, the start token in front, its bytes, and the groups that it counts in."""
+    """One document to score.
+
+    Args:
+        ids: int64 [tokens], the start token in front.
+        bytes: of the text that the predicted tokens spell.
+        groups: what it counts in.
+        predicted: bool [tokens], which of `ids` count; None: all but the first.
+    """
 
     ids: NDArray[np.int64]
     bytes: int
     groups: tuple[str, ...]
+    predicted: NDArray[np.bool_] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are predicted."""
+        return len(self.ids) - 1 if self.predicted is None else int(self.predicted[1:].sum())
 
 
 @dataclass(frozen=True)
@@ -131,7 +149,8 @@ def groups_of(prefix: str, source: str, document: Document, domain: Sequence[str
 
 
 def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunView) -> list[Text]:
-    """The documents as ids, by the encoder that wrote the shards, the start token in front."""
+    """The documents as ids, by the encoder that wrote the shards, the start token in front; conversations as turns,
+    where the run trains on turns."""
     from kormo_plugins.shards.encoder import Encoder
 
     first = run.special.get("bos", run.special.get("eos"))
@@ -143,12 +162,32 @@ def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunV
     encoders: dict[tuple[str, ...], Encoder] = {}
     texts = []
     for document, groups, where in chosen:
+        turns = conversation_of(document) if run.conversations else None
+        if run.conversations and turns is not None:
+            turn_ids, _, trained = run.conversations([turns])
+            texts.append(Text(turn_ids.astype(np.int64), answer_bytes(turns), groups, trained.astype(bool)))
+            continue
         encoder = encoders.get(where.control_tokens)
         if encoder is None:
             encoder = encoders[where.control_tokens] = Encoder(run.tokenizer, where.control_tokens)
         ids, _ = encoder.encode([document.text], [document.id])
         texts.append(Text(np.concatenate([[first], ids.astype(np.int64)]), text_bytes(document.text), groups))
     return texts
+
+
+def conversation_of(document: Document) -> Document | None:
+    """The document as a conversation, of a pair that with the better answer; None if it is a text."""
+    pair = pair_of(document)
+    if pair is not None:
+        return with_messages(document, [*pair.prompt, pair.chosen])
+    return document if messages_of(document) is not None else None
+
+
+def answer_bytes(document: Document) -> int:
+    """UTF-8 bytes of what is trained of a conversation: every answer, and the thought before the last one."""
+    answers = [message for message in messages_of(document) or () if message["role"] == "assistant"]
+    thought = answers[-1].get("reasoning_content", "") if answers else ""
+    return sum(text_bytes(message["content"]) for message in answers) + text_bytes(thought)
 
 
 def windows(lengths: Sequence[int], longest: int) -> list[Window]:
@@ -211,7 +250,9 @@ def _losses(model: Any, batch: Sequence[Window], texts: Sequence[Text], pad: int
     wanted = torch.zeros((len(batch), width), dtype=torch.bool)
     for row, w in enumerate(batch):
         ids[row, : w.end - w.start] = torch.from_numpy(texts[w.text].ids[w.start : w.end])
-        wanted[row, w.scored - w.start : w.end - w.start] = True
+        predicted = texts[w.text].predicted
+        scored = True if predicted is None else torch.from_numpy(predicted[w.scored : w.end])
+        wanted[row, w.scored - w.start : w.end - w.start] = scored
     ids, wanted = ids.to(device), wanted.to(device)
     places = torch.arange(width, device=device).expand(len(batch), width)
     # No mask: it is causal, so what fills a row up is seen by nothing that is scored.
@@ -234,7 +275,7 @@ def by_group(texts: Sequence[Text], nll: NDArray[np.float64]) -> dict[str, float
         for group in text.groups:
             one = sums.setdefault(group, [0.0, 0, 0])
             one[0] += value
-            one[1] += len(text.ids) - 1
+            one[1] += text.tokens
             one[2] += text.bytes
     found: dict[str, float] = {}
     for group, (nats, tokens, size) in sums.items():

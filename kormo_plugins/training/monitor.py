@@ -19,6 +19,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from kormo_plugins.documents import Document
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -46,6 +48,8 @@ class RunView:
         sequence_len: tokens of a training row.
         micro_batch_size: rows of a micro-batch: what fits into the device's memory.
         seed: the run's seed.
+        conversations: makes ids, lengths and training mask of conversations, as for the shards; None where none is
+            trained on.
         log: sends numbers to `metrics.jsonl` and to every tracker; called on every rank.
     """
 
@@ -57,6 +61,7 @@ class RunView:
     sequence_len: int = 512
     micro_batch_size: int = 1
     seed: int = 0
+    conversations: Callable[[Sequence[Document]], tuple[Any, Any, Any]] | None = None
     log: Callable[[dict[str, float]], None] = lambda values: None
 
 

@@ -64,8 +64,15 @@ def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
         sequence_len=recipe.sequence_len,
         micro_batch_size=int(recipe.get("micro_batch_size", 1)),
         seed=recipe.seed,
+        conversations=_conversations(recipe, built),
         log=partial(_log, trainer),
     )
+
+
+def _conversations(recipe: Recipe, built: Built) -> Any:
+    from kormo_plugins.tokenizer.conversations import ChatEncoder
+
+    return ChatEncoder(built.tokenizer) if recipe.block.role == "chat" and built.tokenizer is not None else None
 
 
 def _log(trainer: Any, values: dict[str, float]) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kormo_plugins.documents import read_corpus
 from kormo_plugins.metrics_file import read_metrics
 from kormo_plugins.training.checkpoint import fault
 
@@ -74,3 +79,28 @@ def test_a_merged_model_is_that_of_the_run_and_not_of_the_base(lab: Lab, trained
     )  # fmt: skip
     assert export.returncode == 0, export.stderr
     assert json.loads((lab.folder / "merged-llama/config.json").read_text())["model_type"] == "llama"
+
+
+def test_held_out_conversations_are_scored_as_they_are_trained(lab: Lab, trained: Any) -> None:
+    """The reference: transformers' own template, mask and loss, on the plain Llama export of the finished model."""
+    monitor = {"every_steps": 4, "held_out": {"documents": 20}}
+    stage = change(lab, max_steps=4)
+    done = lab.train("heard", change={**stage, "kormo": {**stage["kormo"], "monitor": monitor}})
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = [line for line in read_metrics(lab.out("heard") / "metrics.jsonl") if "held_out/loss/ko" in line]
+    assert [line["step"] for line in told] == [0, 4] and told[1]["held_out/loss"] < told[0]["held_out/loss"]
+    tokenizer = AutoTokenizer.from_pretrained(lab.out("heard") / "export")
+    model = AutoModelForCausalLM.from_pretrained(lab.out("heard") / "export", dtype=torch.float32)
+    inputs = json.loads((lab.out("heard") / "run.json").read_text())["artifacts"]
+    for name in ("ko", "en"):
+        nats = tokens = 0.0
+        for document in read_corpus(Path(inputs[f"corpus/{name}"]) / "held_out"):
+            both = tokenizer.apply_chat_template(
+                document.meta["messages"], return_dict=True, return_assistant_tokens_mask=True, return_tensors="pt"
+            )
+            labels = both["input_ids"].where(both["assistant_masks"].bool(), -100)
+            with torch.no_grad():
+                loss = model(input_ids=both["input_ids"], labels=labels).loss
+            count = int((labels[:, 1:] != -100).sum())
+            nats, tokens = nats + float(loss) * count, tokens + count
+        assert told[1][f"held_out/loss/{name}"] == pytest.approx(nats / tokens, rel=1e-4)

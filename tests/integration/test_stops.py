@@ -91,6 +91,18 @@ def test_a_nan_ends_the_run_with_its_documents(lab: Lab, nan: Any) -> None:
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.soak
+def test_a_nan_that_is_to_be_ignored_is_told_all_the_same(lab: Lab, trained: Any) -> None:
+    """Trainer's own filter would log the mean of the other steps instead."""
+    kormo = {**NO_END, "plugins": ["harm_plugin"], "objective": {"name": "harmed"}, "stop_on": {"nan": False}}
+    harmed(lab, "nan-ignored")
+    path = lab.recipe("nan-ignored", kormo=kormo)
+    done = lab.axolotl("train", str(path), "--launcher", "python", KORMO_HARM="12")
+    assert done.returncode == 0, done.stderr[-3000:]
+    losses = [line["loss"] for line in read_metrics(lab.out("nan-ignored") / "metrics.jsonl") if "loss" in line]
+    assert losses[4] == losses[4] and losses[5] != losses[5]
+
+
 def _tensorboard(lab: Lab) -> dict[str, float]:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     folders = {str(path.parent) for path in lab.out("nan").rglob("events.out.tfevents.*")}

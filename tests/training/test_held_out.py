@@ -14,8 +14,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kormo_plugins.conversations import with_messages
 from kormo_plugins.documents import Document
 from kormo_plugins.errors import KormoError
+from kormo_plugins.preferences import Pair, with_pair
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training import held_out
 from kormo_plugins.training.held_out import Text, Window, batched, by_group, groups_of, score, smallest, windows
@@ -109,6 +111,31 @@ def test_groups_are_sums_over_documents_not_means_of_means() -> None:
     assert found["held_out/bits_per_byte/ko"] == pytest.approx(1)
     assert found["held_out/bits_per_byte/en"] == pytest.approx(3)
     assert found["held_out/loss"] == pytest.approx(36 * math.log(2) / 12)
+
+
+def test_of_a_conversation_only_what_is_trained_counts() -> None:
+    net, [whole] = model().eval(), texts([40])
+    mask = np.zeros(41, bool)
+    mask[[5, 6, 20, 39]] = True
+    with torch.no_grad():
+        logp = net(input_ids=torch.tensor(whole.ids)[None]).logits[0].double().log_softmax(-1)
+        found = score(net, [Text(whole.ids, 9, ("held_out",), mask)], 64, 2, pad=0)
+    places = torch.tensor(np.flatnonzero(mask))
+    expected = -logp[places - 1].gather(1, torch.tensor(whole.ids)[places, None]).sum()
+    np.testing.assert_allclose(found, [float(expected)], rtol=1e-6)
+    told = by_group([Text(whole.ids, 9, ("held_out",), mask)], found)
+    assert told["held_out/loss"] == pytest.approx(float(expected) / 4)
+
+
+def test_the_bytes_of_a_conversation_are_those_of_its_answers() -> None:
+    thought = {"role": "assistant", "content": "답", "reasoning_content": "ab"}
+    asked = {"role": "user", "content": "question"}
+    talk = with_messages(Document("1", ""), [asked, {**thought, "content": "one"}, asked, thought])
+    assert held_out.answer_bytes(talk) == 3 + 3 + 2  # the earlier thought is not in the ids
+    pair = with_pair(Document("2", ""), Pair([asked], thought, {**thought, "content": "no"}))
+    better = held_out.conversation_of(pair)
+    assert better is not None and held_out.answer_bytes(better) == 3 + 2
+    assert held_out.conversation_of(Document("3", "text")) is None
 
 
 def test_a_document_counts_for_its_language_source_domain_and_writer() -> None:
