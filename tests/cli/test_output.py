@@ -18,7 +18,7 @@ from kormo_plugins.cli.output import json_option, print_json
 def talkative(as_json: bool) -> None:
     """Prints as DeepSpeed does, which logs to stdout as soon as it is imported."""
     print("by print")
-    log = logging.getLogger("talkative")
+    log = logging.Logger("talkative")  # a registered one would keep the handler of the test before
     log.addHandler(logging.StreamHandler(sys.stdout))
     log.warning("by a log")
     if as_json:
