@@ -19,7 +19,7 @@ def replace(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         write(temporary)
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
     except Exception:
         temporary.unlink(missing_ok=True)
@@ -31,8 +31,11 @@ def write_text(path: Path, text: str) -> None:
     replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _flush(path: Path) -> None:
-    """A rename may reach the disk before what is in the file does; after a loss of power the file would be empty."""
+def flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk.
+
+    A rename may reach the disk before what is in the file does; after a loss of power the file would be empty.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

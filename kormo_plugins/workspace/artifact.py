@@ -8,7 +8,6 @@ folder, which the next build of the same artifact continues; nothing ever takes 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
+from kormo_plugins.atomic import flush
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.json_file import write_json
@@ -178,15 +178,6 @@ def _build(workspace: Path, spec: Spec, make: Make, log: Callable[[str], None]) 
         raise disk_error(error, workspace) from error
     folder = workspace / spec.folder
     partial.rename(folder)
-    fsync_folder(workspace)
+    flush(workspace)  # the new name
     log(f"{spec.kind:<10} {spec.folder}: done in {manifest['seconds']:.1f} s")
     return Artifact(folder, manifest)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Makes renames inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -37,7 +37,8 @@ def refuse(recipe: Recipe) -> None:
 
 def of_a_sweep(error: KormoError, path: Path) -> KormoError:
     """The error of a recipe; of a copy that `--sweep` made, with the reason and another way."""
-    if "--sweep" not in sys.argv and path.parent != Path(tempfile.gettempdir()):
+    copied = path.parent == Path(tempfile.gettempdir()) and path.name.startswith(tempfile.gettempprefix())
+    if "--sweep" not in sys.argv and not copied:
         return error
     return KormoError(
         error.where, error.what, f"{error.why}; Axolotl's --sweep copies the recipe into {path.parent}",
