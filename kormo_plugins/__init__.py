@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.hookspecs import Component, hookimpl
 
 if TYPE_CHECKING:
-    from kormo_plugins.bridge import KormoPlugin
+    from kormo_plugins.bridge.plugin import KormoPlugin
 
 __version__ = "0.1.0"
 __all__ = ["Component", "KormoPlugin", "__version__", "hookimpl"]
@@ -19,7 +19,7 @@ __all__ = ["Component", "KormoPlugin", "__version__", "hookimpl"]
 
 def __getattr__(name: str) -> Any:
     if name == "KormoPlugin":
-        from kormo_plugins.bridge import KormoPlugin
+        from kormo_plugins.bridge.plugin import KormoPlugin
 
         return KormoPlugin
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

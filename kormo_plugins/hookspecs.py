@@ -69,7 +69,7 @@ def kormo_readers() -> Iterable[Component]:
     """Where documents come from. Loads to `read(params, shard: int, shards: int) -> Iterator[Document]`, which
     yields one of `shards` parts of the input (files, row groups, …): the union over shards is the input, once. What
     cannot become a document is yielded as `kormo_plugins.corpus.step.Rejected`; a conversation is a document with its
-    turns in `meta` (`kormo_plugins/conversations.py`). May have `parts(params) -> int` (into
+    turns in `meta` (`kormo_plugins/documents/conversation.py`). May have `parts(params) -> int` (into
     how many parts it is best divided), `inputs(params)` (a JSON value of all that the documents depend on) and
     `pinned(params) -> params` (called once per source: what all parts must read alike is looked up and written out)."""
 
@@ -130,7 +130,7 @@ def kormo_evaluation_tasks() -> Iterable[Component]:
 @hookspec
 def kormo_run_callbacks() -> Iterable[Component]:
     """Watchers of a run. Loads to `make(params) -> transformers.TrainerCallback`. May have `open(run)`, called once
-    before training with a `RunView` (`training/monitor.py`: its folder, tokenizer, held-out texts and a `log`)."""
+    before training with a `RunView` (`monitoring/monitor.py`: its folder, tokenizer, held-out texts and a `log`)."""
 
 
 KINDS: dict[str, str] = {

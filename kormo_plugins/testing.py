@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.documents import Document, Reject
-from kormo_plugins.registry import Registry
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.plugins.registry import Registry
 
 TEXTS = (
     "",

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from kormo_plugins import testing
 from kormo_plugins.cli.main import cli
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.hookspecs import KINDS
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 from .integration.conftest import RECIPE
 
@@ -152,7 +152,7 @@ def test_the_objective(found: Registry) -> None:
 
 
 def test_the_run_callback(found: Registry, tmp_path: Path) -> None:
-    from kormo_plugins.training.monitor import RunView
+    from kormo_plugins.monitoring.monitor import RunView
 
     make, params = made(found, "run_callback")
     logged: list[dict[str, float]] = []

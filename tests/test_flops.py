@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kormo_plugins.flops import (
+from kormo_plugins.measures.flops import (
     PEAK_FLOPS,
     Shape,
     attention_flops_per_token,

@@ -23,8 +23,8 @@ import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.documents import Document, Reject
-from kormo_plugins.registry import Registry
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.plugins.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "README.ko.md", "CONTRIBUTING.md")
@@ -103,8 +103,8 @@ def test_the_plugin_in_20_lines_is_one() -> None:
 
 @pytest.mark.parametrize("text", YAML, ids=lambda text: text.split(":")[0])
 def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
-    from kormo_plugins.recipe.validate import validate
-    from kormo_plugins.workspace.chain import load_chain
+    from kormo_plugins.experiments.chain.spec import load_chain
+    from kormo_plugins.recipe.checks.validate import validate
 
     if text.startswith("task:"):
         from .test_contributing import TASK
@@ -131,9 +131,9 @@ def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
 
 
 def test_every_command_names_a_recipe_that_is_sound(copy: Path) -> None:
-    from kormo_plugins.recipe.validate import validate
-    from kormo_plugins.workspace.ablation_spec import cells, read_spec
-    from kormo_plugins.workspace.chain import load_chain
+    from kormo_plugins.experiments.ablation.spec import cells, read_spec
+    from kormo_plugins.experiments.chain.spec import load_chain
+    from kormo_plugins.recipe.checks.validate import validate
 
     recipes = {word for line in COMMANDS for word in line.split() if word.endswith(".yml")}
     assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml", "recipes/chains/nano.yml"} <= recipes
@@ -174,7 +174,7 @@ def test_every_kormo_command_parses_and_the_cheap_ones_run(
     words = shlex.split(line)[1:]
     parsed(words)
     if line.startswith("kormo recipe schema"):
-        monkeypatch.setattr("kormo_plugins.recipe.json_schema.AXOLOTL_PLUGINS", ())  # ten seconds more
+        monkeypatch.setattr("kormo_plugins.recipe.schema.json_schema.AXOLOTL_PLUGINS", ())  # ten seconds more
     elif line.startswith(DRY):
         end = words.index("--") if "--" in words else len(words)
         words.insert(end, "--dry-run")

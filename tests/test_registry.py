@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from kormo_plugins import Component, hookimpl, hookspecs
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import KINDS
-from kormo_plugins.registry import BUILT_IN, Registry
+from kormo_plugins.plugins.registry import BUILT_IN, Registry
 
 
 class Params(BaseModel):

@@ -26,7 +26,7 @@ from kormo_plugins.architecture.files import (
 from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
 from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import file_checksum
+from kormo_plugins.store.fingerprint import file_checksum
 
 if TYPE_CHECKING:
     import torch

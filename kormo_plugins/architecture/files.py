@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins import json_file
 from kormo_plugins.errors import KormoError
-from kormo_plugins.json_file import read_object
+from kormo_plugins.store import json_file
+from kormo_plugins.store.json_file import read_object
 
 if TYPE_CHECKING:
     import torch

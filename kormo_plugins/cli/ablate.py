@@ -20,9 +20,9 @@ def ablate(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
 
     Killed or stopped, the same command goes on. The exit status is 1 if a cell failed, 75 if one was preempted.
     """
-    from kormo_plugins.workspace.ablation import Ablation, run
-    from kormo_plugins.workspace.ablation_markdown import markdown
-    from kormo_plugins.workspace.ablation_spec import cells, read_spec
+    from kormo_plugins.experiments.ablation.markdown import markdown
+    from kormo_plugins.experiments.ablation.runner import Ablation, run
+    from kormo_plugins.experiments.ablation.spec import cells, read_spec
 
     spec = read_spec(file)
     ablation = Ablation(file, spec, cells(file, spec), out / file.stem, out / "cells")

@@ -24,7 +24,7 @@ def checkpoint() -> None:
 @json_option
 def list_(run: Path, hashes: bool, as_json: bool) -> None:
     """The checkpoints of a RUN (its output folder), and which of them are whole."""
-    from kormo_plugins.training.checkpoint import checkpoints
+    from kormo_plugins.training.checkpoints.complete import checkpoints
 
     if not run.is_dir():
         raise KormoError(str(run), "no such folder", "checkpoints are in a run's output folder", "correct the path")
@@ -51,7 +51,7 @@ def universal(folder: Path, workers: int, as_json: bool) -> None:
     The files of the ranks stay. A run that is started again on another number of ranks uses the universal form by
     itself.
     """
-    from kormo_plugins.training.universal import convert
+    from kormo_plugins.training.checkpoints.universal import convert
 
     shards = convert(folder, workers)
     if as_json:
@@ -73,7 +73,7 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
     It is opened and compared before OUT gets its name.
     """
-    from kormo_plugins.workspace.consolidate import consolidate as write
+    from kormo_plugins.training.checkpoints.consolidate import consolidate as write
 
     found = write(folder, out, dtype, modules)
     if as_json:
@@ -83,8 +83,8 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
 
 def _described(folder: Path, hashes: bool) -> dict[str, Any]:
-    from kormo_plugins.training.checkpoint import fault, read_marker, step_of
-    from kormo_plugins.training.sharded import shards_of
+    from kormo_plugins.training.checkpoints.complete import fault, read_marker, step_of
+    from kormo_plugins.training.checkpoints.sharded import shards_of
 
     reason, shards = fault(folder, hashes), shards_of(folder)
     return {

@@ -19,11 +19,11 @@ from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
-    from kormo_plugins.recipe.data import DataRecipe
+    from kormo_plugins.pipeline.built import Built, Get
+    from kormo_plugins.pipeline.verify import Checked
     from kormo_plugins.recipe.load import Recipe
-    from kormo_plugins.workspace.artifact import Artifact, Make, Spec
-    from kormo_plugins.workspace.built import Built, Get
-    from kormo_plugins.workspace.verify import Checked
+    from kormo_plugins.recipe.schema.dataset import DataRecipe
+    from kormo_plugins.store.artifact import Artifact, Make, Spec
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill", "weight", "share")
 """What `stats --json` says of each source; `weight` is the share of tokens wanted, `share` the one got."""
@@ -53,8 +53,8 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
 
     Of a dataset recipe by itself, only the documents are built.
     """
-    from kormo_plugins.workspace.artifact import build as make
-    from kormo_plugins.workspace.built import say
+    from kormo_plugins.pipeline.built import say
+    from kormo_plugins.store.artifact import build as make
 
     had: list[tuple[Artifact, str]] = []
 
@@ -176,7 +176,7 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     RECIPE may be a dataset recipe by itself.
     """
     from kormo_plugins.corpus.report import dataset_card, write_report
-    from kormo_plugins.workspace.built import NotBuilt, found_only
+    from kormo_plugins.pipeline.built import NotBuilt, found_only
 
     had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
     look = found_only(recipe)
@@ -216,8 +216,8 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
 @json_option
 def stage(url: str, folder: Path, as_json: bool) -> None:
     """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
-    from kormo_plugins.workspace.progress import Progress
-    from kormo_plugins.workspace.stage import stage_artifact
+    from kormo_plugins.console.progress import Progress
+    from kormo_plugins.pipeline.transfer import stage_artifact
 
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
@@ -237,8 +237,8 @@ def _have(path: Path, workspace: Path, get: Get, workers: int | None = None) -> 
     Args:
         workers: processes at work, where that is to be another number than the recipe's.
     """
-    from kormo_plugins.registry import registry
-    from kormo_plugins.workspace.build import build_corpora, build_data
+    from kormo_plugins.pipeline.build import build_corpora, build_data
+    from kormo_plugins.plugins.registry import registry
 
     if (alone := _dataset_recipe(path)) is not None:
         build_corpora(_with_workers(alone, workers), registry(), workspace, path, get)
@@ -253,10 +253,10 @@ def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
 
 def _dataset_recipe(path: Path) -> DataRecipe | None:
     """The dataset recipe that the file is by itself; None if it is a recipe."""
-    from kormo_plugins.recipe.data import parse_data
-    from kormo_plugins.recipe.resolve import resolve_data
-    from kormo_plugins.recipe.yaml_file import read_yaml
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.files.resolve import resolve_data
+    from kormo_plugins.recipe.files.yaml_file import read_yaml
+    from kormo_plugins.recipe.schema.dataset import parse_data
 
     own = read_yaml(path)
     if "kormo" in own or "plugins" in own:  # Axolotl would not load us for a recipe that does not list us
@@ -282,10 +282,10 @@ def _recipe(path: Path) -> Recipe:
 
 def _opened(path: Path) -> tuple[Recipe, Built, Any]:
     """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
-    from kormo_plugins.workspace.build import build_data
-    from kormo_plugins.workspace.built import found_only
-    from kormo_plugins.workspace.dataset import open_dataset
-    from kormo_plugins.workspace.preference import of_pairs
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.pipeline.built import found_only
+    from kormo_plugins.pipeline.open import open_dataset
+    from kormo_plugins.pipeline.preferences import of_pairs
 
     if _dataset_recipe(path) is not None:
         raise KormoError(
@@ -308,8 +308,8 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
     reported, and says why the rest is missing.
     """
-    from kormo_plugins.workspace.build import build_model
-    from kormo_plugins.workspace.built import NotBuilt, found_only
+    from kormo_plugins.pipeline.build import build_model
+    from kormo_plugins.pipeline.built import NotBuilt, found_only
 
     checked: list[Checked] = []
     look = found_only(path)
@@ -323,7 +323,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
         if _dataset_recipe(path) is not None:
             _have(path, workspace, get)
         else:
-            from kormo_plugins.workspace.build import build_data
+            from kormo_plugins.pipeline.build import build_data
 
             recipe = _recipe(path)
             built = build_data(recipe, get)
@@ -340,7 +340,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
 
 def _verify_folders(folder: Path) -> list[Checked]:
     """Checks one folder, or every artifact of a workspace."""
-    from kormo_plugins.workspace.artifact import MANIFEST
+    from kormo_plugins.store.artifact import MANIFEST
 
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     if not (folder / MANIFEST).is_file() and any((path / MANIFEST).is_file() for path in inside):
@@ -349,8 +349,8 @@ def _verify_folders(folder: Path) -> list[Checked]:
 
 
 def _verify_folder(folder: Path, artifact: bool) -> Checked:
-    from kormo_plugins.workspace.artifact import read_manifest
-    from kormo_plugins.workspace.verify import Checked
+    from kormo_plugins.pipeline.verify import Checked
+    from kormo_plugins.store.artifact import read_manifest
 
     try:
         return _verify(folder, read_manifest(folder) if artifact else None)
@@ -359,8 +359,8 @@ def _verify_folder(folder: Path, artifact: bool) -> Checked:
 
 
 def _verify(folder: Path, manifest: Mapping[str, Any] | None) -> Checked:
-    from kormo_plugins.workspace.progress import Progress
-    from kormo_plugins.workspace.verify import verify_folder
+    from kormo_plugins.console.progress import Progress
+    from kormo_plugins.pipeline.verify import verify_folder
 
     with Progress(f"bytes of {folder.name}", unit="bytes") as progress:
         return verify_folder(folder, manifest, progress)

@@ -113,7 +113,7 @@ def evaluate(
         logging.getLogger(noisy).setLevel(logging.ERROR)
     from kormo_plugins.evaluation import checkpoint as models
     from kormo_plugins.evaluation import run
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     if (lengths or depths or haystack) and not needle:
         raise KormoError("kormo eval", "--lengths, --depths or --haystack", "they are of the needle in a haystack",

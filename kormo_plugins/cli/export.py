@@ -29,9 +29,9 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
     export in DIR is replaced; any other folder that is not empty is refused. So is a CHECKPOINT whose files are not
     those that its own record lists.
     """
-    from kormo_plugins.registry import registry
-    from kormo_plugins.training.checkpoint import MARKER, fault
-    from kormo_plugins.workspace.card import export_card
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.runs.model_card import export_card
+    from kormo_plugins.training.checkpoints.complete import MARKER, fault
 
     components = registry(modules)
     here = _model_type(checkpoint)

@@ -10,7 +10,7 @@ import click
 from kormo_plugins.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from kormo_plugins.registry import Entry, Registry
+    from kormo_plugins.plugins.registry import Entry, Registry
 
 kind_option = click.option("--kind", help="Only components of this kind (packing, reader, …).")
 module_option = click.option(
@@ -33,7 +33,7 @@ def plugins() -> None:
 @json_option
 def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """Every component: its kind, its name, and the distribution that it comes from."""
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     _check_kind(kind)
     found = registry(modules)
@@ -54,7 +54,7 @@ def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
 def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """The component NAME: what it does, its parameters with their defaults, where it is written."""
     from kormo_plugins.errors import KormoError, closest
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     _check_kind(kind)
     found = registry(modules)
@@ -79,7 +79,7 @@ def hooks(as_json: bool) -> None:
     import inspect
 
     from kormo_plugins import hookspecs
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     rows: list[dict[str, Any]] = []
     for kind, hook in hookspecs.KINDS.items():
@@ -103,7 +103,7 @@ def hooks(as_json: bool) -> None:
 @json_option
 def new(folder: Path, name: str | None, as_json: bool) -> None:
     """Write a plugin distribution into FOLDER: a corpus step, a mixing policy, their tests, all of which pass."""
-    from kormo_plugins.plugin_template import write_template
+    from kormo_plugins.plugins.template import write_template
 
     made = write_template(folder, name or folder.resolve().name)
     if as_json:

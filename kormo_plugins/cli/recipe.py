@@ -12,9 +12,9 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
+    from kormo_plugins.recipe.cost.shares import Counted
+    from kormo_plugins.recipe.files.resolve import Block, Leaf, Resolved
     from kormo_plugins.recipe.load import Recipe
-    from kormo_plugins.recipe.resolve import Block, Leaf, Resolved
-    from kormo_plugins.recipe.shares import Counted
 
 COMMENT_COLUMN = 48
 FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation")
@@ -31,7 +31,7 @@ def recipe() -> None:
 @json_option
 def show(file: Path, origins: bool, as_json: bool) -> None:
     """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
-    from kormo_plugins.recipe.resolve import leaves
+    from kormo_plugins.recipe.files.resolve import leaves
 
     resolved = _resolved(file)
     if as_json:
@@ -54,7 +54,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
 
     The exit status is 2 if any of them is refused.
     """
-    from kormo_plugins.recipe.validate import validate as check
+    from kormo_plugins.recipe.checks.validate import validate as check
 
     results: list[dict[str, Any]] = []
     for file in files:
@@ -95,10 +95,10 @@ def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
 
     Where the memory is not enough, it names keys and values with which it would be.
     """
+    from kormo_plugins.recipe.cost.plan import Machine
+    from kormo_plugins.recipe.cost.plan import plan as plan_of
+    from kormo_plugins.recipe.cost.plan_text import text
     from kormo_plugins.recipe.load import load_recipe
-    from kormo_plugins.recipe.plan import Machine
-    from kormo_plugins.recipe.plan import plan as plan_of
-    from kormo_plugins.recipe.plan_text import text
 
     found = plan_of(load_recipe(file), Machine(gpus, gpu, mfu))
     if as_json:
@@ -120,10 +120,10 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
     Both are compared with everything that they inherit and every default written out. Names, folders and logging are
     set apart. Two recipes that train the same thing say so; the exit status is 0 in any case.
     """
-    from kormo_plugins.recipe.diff import difference
-    from kormo_plugins.recipe.diff_text import text
+    from kormo_plugins.recipe.cost.plan import Machine
+    from kormo_plugins.recipe.diff.diff_text import text
+    from kormo_plugins.recipe.diff.difference import difference
     from kormo_plugins.recipe.load import load_recipe
-    from kormo_plugins.recipe.plan import Machine
 
     recipes = load_recipe(a), load_recipe(b)
     found = difference(*recipes, Machine(gpus, gpu, mfu), _counted)
@@ -135,9 +135,9 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
 
 def _counted(recipe: Recipe) -> dict[str, Counted] | None:
     """The sources of a recipe as built, found without building anything."""
-    from kormo_plugins.recipe.shares import Counted
-    from kormo_plugins.workspace.build import build_data
-    from kormo_plugins.workspace.built import found_only
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.pipeline.built import found_only
+    from kormo_plugins.recipe.cost.shares import Counted
 
     if recipe.data is None or not recipe.block.workspace.is_dir():
         return None
@@ -167,13 +167,13 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
     """
     import json
 
-    from kormo_plugins.recipe import modeline
+    from kormo_plugins.recipe.schema import editor
 
     if places:
-        for path in modeline.write_schemas({name: schema_of(name, modules) for name in FILE_KINDS}):
+        for path in editor.write_schemas({name: schema_of(name, modules) for name in FILE_KINDS}):
             click.echo(f"{path}: written", err=True)
-        for path in modeline.files_in(places):
-            if modeline.mark(path):
+        for path in editor.files_in(places):
+            if editor.mark(path):
                 click.echo(f"{path}: marked", err=True)
         return
     text = json.dumps(schema_of(kind, modules), ensure_ascii=False, indent=1)
@@ -185,13 +185,13 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
 
 def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
     """The JSON Schema of a kind of file, with the components of these further plugins."""
-    from kormo_plugins.recipe.json_schema import DRAFT, json_schema
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.schema.json_schema import DRAFT, json_schema
 
     if kind == "chain":
-        from kormo_plugins.workspace.chain import ChainFile as Model
+        from kormo_plugins.experiments.chain.spec import ChainFile as Model
     elif kind == "ablation":
-        from kormo_plugins.workspace.ablation_spec import AblationSpec as Model  # type: ignore[assignment]
+        from kormo_plugins.experiments.ablation.spec import AblationSpec as Model
     else:
         return json_schema(kind, registry(modules))
     return {"$schema": DRAFT, **Model.model_json_schema()}
@@ -199,7 +199,7 @@ def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
     """A tree as YAML, with the file of each value behind it if `origins`."""
-    from kormo_plugins.recipe.resolve import Leaf
+    from kormo_plugins.recipe.files.resolve import Leaf
 
     assert not isinstance(node, Leaf)
     indent = "  " * depth
@@ -235,15 +235,15 @@ def _dump(value: Mapping[Any, Any]) -> str:
 
 def _resolved(file: Path) -> Resolved:
     """A recipe, or a dataset or tokenizer recipe by itself."""
-    from kormo_plugins.recipe.resolve import resolve, resolve_data
-    from kormo_plugins.recipe.validate import kind_of
-    from kormo_plugins.recipe.yaml_file import read_yaml
+    from kormo_plugins.recipe.checks.validate import kind_of
+    from kormo_plugins.recipe.files.resolve import resolve, resolve_data
+    from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     return resolve(file) if kind_of(read_yaml(file)) == "recipe" else resolve_data(file)
 
 
 def _to_axolotl(recipe: Recipe) -> dict[str, Any]:
-    from kormo_plugins.workspace.axolotl_config import axolotl_values
+    from kormo_plugins.pipeline.axolotl_keys import axolotl_values
 
     return {**recipe.resolved.values, **axolotl_values(recipe, None)}
 

@@ -14,8 +14,8 @@ from kormo_plugins.cli.output import json_option, print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kormo_plugins.workspace.chain import Chain, Stage
-    from kormo_plugins.workspace.chain_record import Entry, Record
+    from kormo_plugins.experiments.chain.record import Entry, Record
+    from kormo_plugins.experiments.chain.spec import Chain, Stage
 
 HEADER = ("stage", "what", "time", "steps", "tokens", "loss", "model", "why")
 
@@ -32,9 +32,9 @@ def run(chain: Path, first: str | None, only: str | None, dry_run: bool, as_json
     A finished stage is skipped as long as nothing that it depends on changes; a killed one goes on where it was; a
     changed one is trained anew, and its old result is set aside. Everything is checked before the first stage starts.
     """
-    from kormo_plugins.workspace.built import say
-    from kormo_plugins.workspace.chain import load_chain
-    from kormo_plugins.workspace.chain_run import exit_status, last_lines, plan, run_chain
+    from kormo_plugins.experiments.chain.runner import exit_status, last_lines, plan, run_chain
+    from kormo_plugins.experiments.chain.spec import load_chain
+    from kormo_plugins.pipeline.built import say
 
     loaded = load_chain(chain)
     if dry_run:

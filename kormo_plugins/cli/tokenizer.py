@@ -94,9 +94,9 @@ def report(
 
 def _choice(recipe: Path) -> tuple[str, Any, Any]:
     """Name and parameters of the tokenizer that the file asks for, and the registry that knows it."""
-    from kormo_plugins.recipe.resolve import resolve_data
-    from kormo_plugins.recipe.yaml_file import read_yaml
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.files.resolve import resolve_data
+    from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     own = read_yaml(recipe)
     if "kormo" in own or "plugins" in own:

@@ -46,8 +46,8 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
 
     A key is a dotted path into the recipe, `[0]` an element of a list, a value is YAML: `null`, `[a, b]`, `{a: 1}`.
     """
-    from kormo_plugins.recipe.override import changed, parse, recipe_yaml, write
-    from kormo_plugins.recipe.paths import from_here
+    from kormo_plugins.recipe.files.override import changed, parse, recipe_yaml, write
+    from kormo_plugins.recipe.files.paths import from_here
 
     found = parse(changes, recipe)
     resolved = changed(recipe, found)

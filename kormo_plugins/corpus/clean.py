@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.array_file import save_array
-from kormo_plugins.atomic import replace
 from kormo_plugins.corpus.job import Job, Tally, decider
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.documents import Document, Reject, read_documents, write_documents
-from kormo_plugins.preferences import rewritten
+from kormo_plugins.documents.document import Document, Reject, read_documents, write_documents
+from kormo_plugins.documents.preference_pair import rewritten
+from kormo_plugins.store.array_file import save_array
+from kormo_plugins.store.atomic import replace
 
 CHUNK = 16_000_000
 """Characters read between two marks; some seconds of cleaning."""

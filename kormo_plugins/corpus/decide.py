@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.array_file import save_array
 from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
-from kormo_plugins.documents import Document, read_corpus
+from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.store.array_file import save_array
 
 STAYS = -1
 IN_MEMORY = 1 << 30

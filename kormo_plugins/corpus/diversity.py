@@ -3,7 +3,7 @@
 KORMo's finding is that training on one generator's text alone collapses, and on several does not. So diversity is
 measured per generator, and a source in which one generator dominates is pointed out.
 
-    compression, distinct-n, self-BLEU     see `kormo_plugins/variety.py`
+    compression, distinct-n, self-BLEU     see `kormo_plugins/measures/diversity.py`
     seed overlap                           share of a text's runs of 8 words that stand in its seed document
                                            (`meta.seed`)
 
@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from kormo_plugins.documents import Document
-from kormo_plugins.variety import compression_ratio, distinct, runs, self_bleu, words
+from kormo_plugins.documents.document import Document
+from kormo_plugins.measures.diversity import compression_ratio, distinct, runs, self_bleu, words
 
 SAMPLE_BYTES = 1_000_000
 """Text per generator that compression and distinct-n are measured on."""

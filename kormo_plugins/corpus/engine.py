@@ -17,14 +17,14 @@ from datatrove.data import DocumentsPipeline
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
-from kormo_plugins import worker_pool
+from kormo_plugins.console import worker_pool
 from kormo_plugins.corpus.job import Job
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.params import Executor
 from kormo_plugins.corpus.stage import work
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.preference_pair import rewritten
 from kormo_plugins.errors import KormoError
-from kormo_plugins.preferences import rewritten
 
 POLL = 5.0
 """Seconds between two looks at jobs that run elsewhere."""

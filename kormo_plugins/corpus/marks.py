@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.json_file import read_object, write_json
+from kormo_plugins.store.json_file import read_object, write_json
 
 
 def write_mark(path: Path, value: Any) -> None:

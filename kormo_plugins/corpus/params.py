@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.models import Choice, Strict
+from kormo_plugins.plugins.choice import Choice, Strict
 
 
 class Source(Strict):

@@ -70,30 +70,6 @@ _ALL_STEPS = (
 def kormo_generators() -> Iterator[Component]:
     """Generators of synthetic documents."""
     yield Component(
-        "embedded",
-        load="kormo_plugins.corpus.embedded.generate:generate",
-        summary="bilingual texts in ten genres, written by rules, offline; the same bytes for the same seed",
-        params="kormo_plugins.corpus.embedded.params:EmbeddedParams",
-    )
-    yield Component(
-        "embedded_preferences",
-        load="kormo_plugins.corpus.embedded.preferences:generate",
-        summary="bilingual preference pairs, written by rules, offline: a right, short answer and one with a fault",
-        params="kormo_plugins.corpus.embedded.preferences:PreferenceParams",
-    )
-    yield Component(
-        "embedded_chat",
-        load="kormo_plugins.corpus.embedded.chat:generate",
-        summary="Korean and English conversations with short answers, written by rules, with and without reasoning",
-        params="kormo_plugins.corpus.embedded.chat_params:EmbeddedChatParams",
-    )
-    yield Component(
-        "embedded_books",
-        load="kormo_plugins.corpus.embedded.books:generate",
-        summary="long documents of one world each, chapter after chapter, for long contexts",
-        params="kormo_plugins.corpus.embedded.params:BooksParams",
-    )
-    yield Component(
         "openai_endpoint",
         load="kormo_plugins.corpus.synthesis.generate:endpoint",
         summary="Korean texts from seed documents, by a model behind an OpenAI-compatible endpoint",

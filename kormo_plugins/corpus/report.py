@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.atomic import write_text
 from kormo_plugins.corpus.diversity import by_generator
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents import read_corpus
+from kormo_plugins.documents.document import read_corpus
+from kormo_plugins.store.atomic import write_text
 
 EXAMPLES = 3
 """Rejects shown for each reason."""

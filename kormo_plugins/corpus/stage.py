@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.atomic import replace
-from kormo_plugins.conversations import MESSAGES
 from kormo_plugins.corpus.clean import Seen, clean, id_hash, kept, marked, survivors, told
 from kormo_plugins.corpus.job import Job, Tally, decider
 from kormo_plugins.corpus.marks import read_mark, write_mark
-from kormo_plugins.documents import Document, write_documents
+from kormo_plugins.documents.conversation import MESSAGES
+from kormo_plugins.documents.document import Document, write_documents
+from kormo_plugins.store.atomic import replace
 
 
 def work(job: Job, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 
 @dataclass(slots=True)

@@ -7,8 +7,9 @@ happens to it, the training is finished and saved.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-import sys
+import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR
 LAUNCHER_PREFIXES = ("ACCELERATE_", "TORCHELASTIC_", "FSDP_", "AXOLOTL_")
 
 
+def _search_path() -> str:
+    """Where the `kormo` command is: beside this interpreter first."""
+    return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+
+
 def command(folder: Path, wanted: Any, plugins: Sequence[str]) -> list[str]:
     """The command that does it, also to be repeated by hand.
 
     Args:
         wanted: the recipe's `kormo.evaluate`.
     """
-    words = [sys.executable, "-m", "kormo_plugins.cli.main", "eval", str(folder)]
+    words = [shutil.which("kormo", path=_search_path()) or "kormo", "eval", str(folder)]
     for suite in wanted.suites:
         words += ["--suite", suite]
     if wanted.tasks:
@@ -48,5 +54,5 @@ def evaluate_run(folder: Path, wanted: Any, plugins: Sequence[str], say: Callabl
     }
     code = subprocess.run(words, env=environment, check=False).returncode
     if code:
-        again = " ".join(["kormo", *words[3:]])
+        again = " ".join(["kormo", *words[1:]])
         say(f"the evaluation ended with exit code {code}; the run itself is finished. Again: {again}")

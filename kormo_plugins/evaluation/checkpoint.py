@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import file_checksum, identity
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.fingerprint import file_checksum, identity
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.atomic import write_text
+from kormo_plugins.store.atomic import write_text
 
 HELD_OUT = 900_000_001
 """Seeds from 900,000,000 on are for evaluation."""

@@ -22,7 +22,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.mini import HELD_OUT, Draw, words
 from kormo_plugins.evaluation.published import published
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 DEPTHS = (0, 25, 50, 75, 100)
 """Percent of the haystack that comes before the needle."""

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.atomic import write_text
+from kormo_plugins.store.atomic import write_text
 
 NAMES = {"ko": "Korean", "en": "English"}
 SCORES = {"choice": "right number likeliest of ten", "generated": "right number written"}

@@ -21,14 +21,3 @@ def kormo_evaluation_tasks() -> Iterator[Component]:
         load="kormo_plugins.evaluation.catalogue:mini_folder",
         summary="choice, cloze, reading, arithmetic, instructions in Korean and English; needs no data",
     )
-
-
-@hookimpl
-def kormo_run_callbacks() -> Iterator[Component]:
-    """The run callbacks of this room."""
-    yield Component(
-        "mini",
-        load="kormo_plugins.workspace.mini_monitor:make",
-        summary="accuracy on the mini suite's questions with four options, by language and family",
-        params="kormo_plugins.training.monitor_params:MiniParams",
-    )

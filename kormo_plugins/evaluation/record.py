@@ -18,7 +18,7 @@ from typing import Any
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.evaluation.checkpoint import Checkpoint
-from kormo_plugins.json_file import write_json
+from kormo_plugins.store.json_file import write_json
 
 FILE = "evaluation.json"
 FORMAT = 1

@@ -15,7 +15,7 @@ from kormo_plugins.evaluation.plan import Wanted, make_ready
 from kormo_plugins.evaluation.record import Record
 from kormo_plugins.evaluation.score import mean_row, score, suite_row
 from kormo_plugins.evaluation.suites import SuiteTask, load_suite, suite_names
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 Say = Callable[[str], None]
 OWN = "tasks"

@@ -13,8 +13,8 @@ import yaml
 from pydantic import Field
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.models import Strict
-from kormo_plugins.registry import checked
+from kormo_plugins.plugins.choice import Strict
+from kormo_plugins.plugins.registry import checked
 
 FOLDER = Path(__file__).parent / "suites"
 

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
 from kormo_plugins.mixture import buffers, gather, order
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.mixture.rows import Rows, packing_of
 from kormo_plugins.mixture.schedule import Mixing, SourceSize
-from kormo_plugins.registry import Registry, registry
+from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.shards.reader import Shards
+from kormo_plugins.store.fingerprint import identity
 
 ROW_FIELDS = ("input_ids", "labels", "position_ids")
 

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kormo_plugins.fingerprint import canonical_json
+from kormo_plugins.store.fingerprint import canonical_json
 
 ROUNDS = 6
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

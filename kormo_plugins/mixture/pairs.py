@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
 from kormo_plugins.mixture import order
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.mixture.schedule import Mixing, SourceSize
-from kormo_plugins.registry import Registry, registry
+from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.shards.pairs import Pairs
+from kormo_plugins.store.fingerprint import identity
 
 FIELDS = ("prompt_ids", "chosen_ids", "rejected_ids")
 """As TRL's DPOTrainer names them."""

@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
-from kormo_plugins.json_file import write_json
 from kormo_plugins.mixture.packing import Packing
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.registry import Registry, registry
-from kormo_plugins.shards.format import FileRecord, file_records, read_json
+from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.shards.reader import Shards, memory_map, read_ahead
 from kormo_plugins.shards.writer import HashedFile
+from kormo_plugins.store.files import FileRecord, file_records, read_json
+from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.store.json_file import write_json
 
 ROWS_FORMAT = "kormo-rows-1"
 ROWS_MANIFEST = "rows.json"

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.preference_pair import Pair, pair_of
 from kormo_plugins.errors import KormoError
-from kormo_plugins.preferences import Pair, pair_of
 from kormo_plugins.shards.pairs import TokenPair, Unused, write_pairs
 
 if TYPE_CHECKING:

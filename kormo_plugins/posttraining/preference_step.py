@@ -6,8 +6,8 @@ it see the text of prompt and both answers.
 
 from __future__ import annotations
 
-from kormo_plugins.documents import Document, Reject
-from kormo_plugins.preferences import checked_pair, with_pair
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.preference_pair import checked_pair, with_pair
 
 
 class PreferencePair:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.check import check_axolotl_keys
-from kormo_plugins.recipe.data import DataRecipe, parse_data
-from kormo_plugins.recipe.resolve import Resolved, resolve
-from kormo_plugins.recipe.rules import RULES
-from kormo_plugins.recipe.schema import KormoBlock, parse_block
-from kormo_plugins.recipe.unseen import unseen_data
-from kormo_plugins.registry import Registry, registry
+from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.recipe.checks.keys import check_axolotl_keys
+from kormo_plugins.recipe.checks.rules import RULES
+from kormo_plugins.recipe.checks.unseen import unseen_data
+from kormo_plugins.recipe.files.resolve import Resolved, resolve
+from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
+from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.metrics_file import FILE as METRICS
-from kormo_plugins.metrics_file import read_metrics_file
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.measures.metrics_file import read_metrics_file
 
 CHAIN = "chain.json"
 RECORD = "run.json"

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import tokenizer_identity
 from kormo_plugins.shards.ranks import NO_ID, Ranks, byte_symbols, convert
+from kormo_plugins.store.fingerprint import tokenizer_identity
 
 PRIVATE = 0x10F000
 """First of the code points that stand for added tokens inside a batch: private use, plane 16."""

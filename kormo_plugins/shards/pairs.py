@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.fingerprint import file_checksum, identity
-from kormo_plugins.json_file import write_json
-from kormo_plugins.shards.format import FileRecord, file_records, id_dtype, read_json
+from kormo_plugins.shards.format import id_dtype
+from kormo_plugins.store.files import FileRecord, file_records, read_json
+from kormo_plugins.store.fingerprint import file_checksum, identity
+from kormo_plugins.store.json_file import write_json
 
 PAIRS_FORMAT = "kormo-pairs-1"
 PAIRS_MANIFEST = "pairs.json"

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
 from kormo_plugins.shards.format import (
     FORMAT,
     IDS,
@@ -25,13 +24,11 @@ from kormo_plugins.shards.format import (
     NAMES,
     OFFSET_INDEX,
     OFFSETS,
-    REBUILD,
     SHARDS_MANIFEST,
     TRAINED,
-    FileRecord,
-    file_records,
-    read_json,
 )
+from kormo_plugins.store.files import REBUILD, FileRecord, file_records, read_json
+from kormo_plugins.store.fingerprint import identity
 
 LABELS = (IDS, OFFSETS, TRAINED)
 """Files that decide what is trained on; the others are names."""

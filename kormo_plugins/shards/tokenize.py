@@ -24,13 +24,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins import worker_pool
-from kormo_plugins.documents import Document, read_documents
+from kormo_plugins.console import worker_pool
+from kormo_plugins.documents.document import Document, read_documents
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import file_checksum, identity
 from kormo_plugins.shards.encoder import Encoder
-from kormo_plugins.shards.format import FORMAT, file_records, id_dtype, read_json, shard_name
+from kormo_plugins.shards.format import FORMAT, id_dtype, shard_name
 from kormo_plugins.shards.writer import COUNTED, ShardWriter, finish_source
+from kormo_plugins.store.files import file_records, read_json
+from kormo_plugins.store.fingerprint import file_checksum, identity
 
 log = logging.getLogger(__name__)
 BATCH_CHARACTERS = 1 << 20

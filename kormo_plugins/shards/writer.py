@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.json_file import write_json
 from kormo_plugins.shards.format import (
     FORMAT,
     IDS,
@@ -31,8 +30,9 @@ from kormo_plugins.shards.format import (
     SHARDS_MANIFEST,
     SUFFIXES,
     TRAINED,
-    FileRecord,
 )
+from kormo_plugins.store.files import FileRecord
+from kormo_plugins.store.json_file import write_json
 
 COUNTED = ("languages", "licenses", "generators", "synthetic")
 """What each shard counts documents by."""

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.conversations import messages_of
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.conversation import messages_of
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.tokenizer.encode import check_encodable
 from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.fingerprint import tokenizer_identity
-from kormo_plugins.json_file import read_object, write_json
+from kormo_plugins.store.fingerprint import tokenizer_identity
+from kormo_plugins.store.json_file import read_object, write_json
 
 Role = Literal["base", "chat"]
 

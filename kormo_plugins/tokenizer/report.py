@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.peers import Peer, open_peer
 from kormo_plugins.tokenizer.texts import read_texts

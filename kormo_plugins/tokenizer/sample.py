@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.params import TokenizerParams
 

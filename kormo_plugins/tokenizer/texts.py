@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kormo_plugins.documents import Document, read_documents
+from kormo_plugins.documents.document import Document, read_documents
 from kormo_plugins.errors import KormoError
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")

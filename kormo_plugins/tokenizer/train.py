@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.json_file import write_json
+from kormo_plugins.store.json_file import write_json
 from kormo_plugins.tokenizer.budget import check_budget
 from kormo_plugins.tokenizer.chat import chat_template
 from kormo_plugins.tokenizer.layout import (

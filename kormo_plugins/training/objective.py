@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kormo_plugins.training import private
-from kormo_plugins.training.context_parallel import shared_rows
+from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.compat.context_parallel import shared_rows
 
 
 def next_token(model: Any, inputs: dict[str, Any], num_items_in_batch: Any, params: Any) -> tuple[Any, Any]:
@@ -18,7 +18,7 @@ def next_token(model: Any, inputs: dict[str, Any], num_items_in_batch: Any, para
         inputs: `input_ids`, `labels`, `position_ids`, each int64 of shape [rows, tokens], and what the collator adds.
         num_items_in_batch: predicted tokens of the whole global batch over all ranks, or None for a plain mean.
     """
-    if (place := private.shares_rows()) is not None:
+    if (place := upstream.shares_rows()) is not None:
         return shared_rows(model, inputs, num_items_in_batch, *place)
     extra = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
     outputs = model(**inputs, **extra)

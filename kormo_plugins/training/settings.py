@@ -29,7 +29,7 @@ class Decay:
 
 @dataclass(frozen=True)
 class Spike:
-    """What counts as a spike of the loss; see `training/watch.py`."""
+    """What counts as a spike of the loss; see `training/guards/loss_guard.py`."""
 
     window: int = 128
     sigmas: float = 6.0

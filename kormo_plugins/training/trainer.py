@@ -8,7 +8,7 @@
 5. A checkpoint gets its completeness marker last, when all ranks have written (`saving.py`), and says the truth
    about itself (`saved_config.py`); DeepSpeed's are read by another number of ranks too (`universal.py`).
 6. One process writes the final model.
-7. A loss that is NaN or a spike ends the run before the optimizer's step (`watch.py`).
+7. A loss that is NaN or a spike ends the run before the optimizer's step (`loss_guard.py`).
 8. A log says what the step was made of: loss by source and language, tokens, speed (`metrics.py`).
 9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
 
@@ -28,17 +28,20 @@ from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training import precision, private, universal, watch
-from kormo_plugins.training.checkpoint import MARKER, checkpoints, step_of
-from kormo_plugins.training.metrics import Meter, logs_next
-from kormo_plugins.training.milestones import SaveMilestones
+from kormo_plugins.training import precision
+from kormo_plugins.training.checkpoints import universal
+from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, step_of
+from kormo_plugins.training.checkpoints.milestones import SaveMilestones
+from kormo_plugins.training.checkpoints.saving import save_whole
+from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.guards import loss_guard
+from kormo_plugins.training.guards.preemption import Preemption
+from kormo_plugins.training.guards.row_losses import row_means
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
-from kormo_plugins.training.preemption import Preemption
-from kormo_plugins.training.ranks import Ranks
 from kormo_plugins.training.sampler import OffsetSampler
-from kormo_plugins.training.saving import save_whole
 from kormo_plugins.training.settings import Settings
-from kormo_plugins.training.suspects import row_means
+from kormo_plugins.training.telemetry.metrics import Meter, logs_next
 
 Objective = Callable[[Any, dict[str, Any], Any, Any], tuple[Any, Any]]
 
@@ -78,7 +81,7 @@ class RunMixin(Trainer):
     _ranks: Ranks | None = None
     _step_loss: Any = None
     _step_batches: tuple[dict[str, Any], ...] = ()
-    _watch: watch.Watch | None = None
+    _watch: loss_guard.Watch | None = None
     meter: Meter | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
@@ -88,7 +91,7 @@ class RunMixin(Trainer):
             stop: ends the process with a KormoError's message.
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
-        self._watch = watch.Watch(settings.stop_on)
+        self._watch = loss_guard.Watch(settings.stop_on)
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder, and every rank the tokenizer,
             # while rank 0 hashes what is there.
@@ -109,7 +112,7 @@ class RunMixin(Trainer):
 
     def _stop_if_full(self, error: Exception) -> None:
         assert self.kormo is not None
-        named = private.disk_error_in(error, self.kormo.output_dir)
+        named = upstream.disk_error_in(error, self.kormo.output_dir)
         if named is not None:
             self._stop(named)
 
@@ -118,7 +121,7 @@ class RunMixin(Trainer):
         if self.kormo is None:
             return super().train(resume_from_checkpoint, *args, **kwargs)
         if self.is_world_process_zero():
-            for name in (MARKER, watch.FILE):  # the final model will be written anew
+            for name in (MARKER, loss_guard.FILE):  # the final model will be written anew
                 (self.kormo.output_dir / name).unlink(missing_ok=True)
         self._ranks = Ranks()
         # Another rank may have looked into the folder before rank 0 had set a broken checkpoint aside.
@@ -128,8 +131,8 @@ class RunMixin(Trainer):
         self.add_callback(SaveMilestones(self.kormo))
         preemption.start()
         try:
-            private.refuse_other_engine(self, self.kormo.zero_stage)
-            with private.checkpoints_loaded_by(universal.load):
+            upstream.refuse_other_engine(self, self.kormo.zero_stage)
+            with upstream.checkpoints_loaded_by(universal.load):
                 result = super().train(resume_from_checkpoint, *args, **kwargs)
             if preemption.signal and self.state.global_step < self.state.max_steps:
                 preemption.leave(self.kormo.output_dir, self.state.global_step)
@@ -155,7 +158,7 @@ class RunMixin(Trainer):
         if self._offset_sampler is None or self.kormo is None or self.kormo.global_batch is None or not resumed:
             return super()._run_epoch(*args, **kwargs)
         self._offset_sampler.start = self.state.global_step * self.kormo.global_batch
-        with private.no_batch_skipping():  # the sampler is at the right place already
+        with upstream.no_batch_skipping():  # the sampler is at the right place already
             return super()._run_epoch(*args, **kwargs)
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
@@ -179,7 +182,7 @@ class RunMixin(Trainer):
         """One micro-batch; the first one after an optimizer step looks at the dtypes that training uses."""
         if not self._precision_checked and self.kormo and self.state.global_step > 0:
             self._precision_checked = True
-            if not private.is_quantized(self.model):
+            if not upstream.is_quantized(self.model):
                 precision.check(self.kormo.precision, precision.observe(self.model, self.optimizer))
         if self.meter is not None:
             self.meter.begin(inputs, logs_next(self.args, self.state))
@@ -198,7 +201,7 @@ class RunMixin(Trainer):
         self._step_loss, self._step_batches = None, ()
         return norm
 
-    def _judge(self, judge: watch.Watch, settings: Settings, norm: Any) -> None:
+    def _judge(self, judge: loss_guard.Watch, settings: Settings, norm: Any) -> None:
         known = 0.0 if norm is None else norm  # DeepSpeed may have none
         mine = torch.stack([self._step_loss.float(), torch.as_tensor(known, device=self._step_loss.device).float()])
         loss, grad_norm = self.accelerator.reduce(mine, "mean").tolist()
@@ -208,13 +211,13 @@ class RunMixin(Trainer):
         step, batch = self.state.global_step, None
         rows = row_means(self, self.meter.losses, self._step_batches) if self.meter and settings.batch else None
         if self.is_world_process_zero():
-            batch = watch.with_losses(settings.batch(step), rows) if settings.batch else None
-            watch.write_report(
+            batch = loss_guard.with_losses(settings.batch(step), rows) if settings.batch else None
+            loss_guard.write_report(
                 settings.output_dir, step=step, reason=reason, loss=loss, grad_norm=grad_norm,
                 losses_before=list(judge.losses), batch=batch,
             )  # fmt: skip
         last = max(checkpoints(settings.output_dir), key=step_of, default=None)
-        raise watch.stopped(settings.output_dir, step, settings.steps, reason, batch, last.name if last else None)
+        raise loss_guard.stopped(settings.output_dir, step, settings.steps, reason, batch, last.name if last else None)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the meter measured, for every tracker; called on all ranks."""

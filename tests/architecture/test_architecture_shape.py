@@ -12,7 +12,7 @@ import yaml
 
 from kormo_plugins.architecture.shape import KormoArchitecture, model_rows, parameters
 from kormo_plugins.errors import KormoError
-from kormo_plugins.registry import checked, registry
+from kormo_plugins.plugins.registry import checked, registry
 
 SIZES = Path(__file__).parents[2] / "recipes" / "sizes"
 PUBLISHED = {"10b": 10_756_624_384, "1b": 1_318_127_616}
@@ -114,7 +114,7 @@ def test_a_bad_value_is_told_with_its_key(values: dict[str, Any], key: str, valu
 def test_naming_the_component_imports_neither_torch_nor_transformers() -> None:
     program = (
         "import sys\n"
-        "from kormo_plugins.registry import registry\n"
+        "from kormo_plugins.plugins.registry import registry\n"
         "registry().get('architecture', 'kormo')\n"
         "import kormo_plugins.architecture.shape, kormo_plugins.architecture.checkpoint\n"
         "import kormo_plugins.architecture.export\n"

@@ -111,7 +111,7 @@ def main() -> None:
     from kormo_plugins.corpus.steps.language import identify
     from kormo_plugins.corpus.steps.minhash import MinhashDedup, MinhashDedupParams
     from kormo_plugins.corpus.steps.minhash_kernel import clusters
-    from kormo_plugins.documents import Document
+    from kormo_plugins.documents.document import Document
 
     everything, kind = measure.real_text()
     dice = random.Random(0)

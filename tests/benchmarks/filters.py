@@ -45,8 +45,8 @@ def main() -> None:
 
     from kormo_plugins.corpus.steps.language import identify
     from kormo_plugins.corpus.steps.text import prose
-    from kormo_plugins.documents import Document, Reject
-    from kormo_plugins.registry import registry
+    from kormo_plugins.documents.document import Document, Reject
+    from kormo_plugins.plugins.registry import registry
 
     everything, kind = measure.real_text()
     components = registry()

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/memory.py
 
-Every part of `kormo_plugins/recipe/memory.py` that a CPU can show, in float32, in bfloat16 and in bfloat16 autocast,
-with and without gradient checkpointing. The last line is JSON: predicted bytes over measured bytes, smallest and
-largest over all steps.
+Every part of `kormo_plugins/recipe/cost/memory.py` that a CPU can show, in float32, in bfloat16 and in bfloat16
+autocast, with and without gradient checkpointing. The last line is JSON: predicted bytes over
+measured bytes, smallest and largest over all steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 
 from measure import ROOT  # noqa: F401  (puts the repository on the path)
 
-from kormo_plugins.recipe.memory import memory
+from kormo_plugins.recipe.cost.memory import memory
 from tests.recipe.real_step import measure, setup, sizes
 
 MODELS = {

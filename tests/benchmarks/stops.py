@@ -19,8 +19,8 @@ def answers(model: Any, tokenizer: Any, language: str, thinking: bool, prompts: 
     """(stopped, right, tokens) of each answer."""
     import torch
 
-    from kormo_plugins.corpus.embedded.chat import generate
-    from kormo_plugins.corpus.embedded.chat_params import EmbeddedChatParams
+    from kormo_plugins.embedded.chat import generate
+    from kormo_plugins.embedded.chat_params import EmbeddedChatParams
 
     params = EmbeddedChatParams(language=language, conversations=prompts, held_out=True, seed=90_001)
     found = []
@@ -44,7 +44,7 @@ def answers(model: Any, tokenizer: Any, language: str, thinking: bool, prompts: 
 def main() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)

@@ -67,7 +67,7 @@ def main() -> None:
     from datatrove.data import Document as PeerDocument
     from datatrove.pipeline.tokens import DocumentTokenizer
 
-    from kormo_plugins.documents import Document
+    from kormo_plugins.documents.document import Document
     from kormo_plugins.shards.reader import Shards
     from kormo_plugins.shards.tokenize import tokenize_source
 

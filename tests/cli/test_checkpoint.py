@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.training.checkpoint import entries, file_names, mark_complete, write_marker
+from kormo_plugins.training.checkpoints.complete import entries, file_names, mark_complete, write_marker
 
 
 def test_the_list_says_which_are_whole_and_who_wrote_them(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ Kormo = Callable[..., Result]
 @pytest.fixture
 def checkpoint(made: Made, tmp_path: Path) -> Path:
     """The model that a run of the recipe starts from, in a folder that also holds other things, as a run does."""
+    from kormo_plugins.plugins.registry import registry
     from kormo_plugins.recipe.load import load_recipe
-    from kormo_plugins.registry import registry
     from kormo_plugins.tokenizer.layout import read_layout
 
     choice = load_recipe(Path("recipe.yml")).block.architecture
@@ -66,7 +66,7 @@ def test_only_an_export_is_replaced(
 def test_a_run_that_was_changed_after_its_end_is_told(
     checkpoint: Path, kormo: Kormo, refused: Callable[..., str], tmp_path: Path
 ) -> None:
-    from kormo_plugins.training.checkpoint import mark_complete
+    from kormo_plugins.training.checkpoints.complete import mark_complete
 
     mark_complete(checkpoint, 1)
     assert kormo("export", checkpoint, "--to", "llama", tmp_path / "plain").exit_code == 0

@@ -11,8 +11,8 @@ import yaml
 from click.testing import Result
 
 from kormo_plugins.cli import train
-from kormo_plugins.recipe.override import provenance
-from kormo_plugins.recipe.resolve import resolve
+from kormo_plugins.recipe.files.override import provenance
+from kormo_plugins.recipe.files.resolve import resolve
 
 from .conftest import Made
 

@@ -12,7 +12,7 @@ import pytest
 
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.registry import Registry, registry
+from kormo_plugins.plugins.registry import Registry, registry
 
 Build = Callable[..., dict[str, Any]]
 

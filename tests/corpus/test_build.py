@@ -13,9 +13,9 @@ import pytest
 from kormo_plugins.corpus import decide
 from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject, read_corpus
 from kormo_plugins.errors import KormoError
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 from .builds import STEPS, texts, tree_hash
 from .conftest import Build, write_rows
@@ -175,7 +175,7 @@ def test_inputs_see_what_matters_and_nothing_else(tmp_path: Path, components: Re
     ],
 )
 def test_bad_sources_stop_with_a_reason(components: Registry, tmp_path: Path, source: dict[str, Any], why: str) -> None:
-    from kormo_plugins.registry import checked
+    from kormo_plugins.plugins.registry import checked
 
     with pytest.raises(KormoError, match=why):
         recipe = checked(CorpusRecipe, {"sources": {"s": source}}, "data")

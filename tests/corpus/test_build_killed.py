@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins import array_file, atomic
 from kormo_plugins.corpus import clean, stage
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store import array_file, atomic
 
 from .builds import STEPS, texts, tree_hash
 from .conftest import Build, write_rows
@@ -91,7 +91,7 @@ from pathlib import Path
 from kormo_plugins.corpus import clean
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.registry import registry
+from kormo_plugins.plugins.registry import registry
 clean.CHUNK = 20_000
 recipe = CorpusRecipe.model_validate_json(sys.argv[1])
 build_source("s", recipe.sources["s"], recipe, registry(), Path(sys.argv[2]))

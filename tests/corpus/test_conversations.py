@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.conversations import messages_of, plain_text
-from kormo_plugins.documents import read_corpus
+from kormo_plugins.documents.conversation import messages_of, plain_text
+from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 from .conftest import Build
 

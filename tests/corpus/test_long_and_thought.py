@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kormo_plugins.corpus.embedded.books import generate, write_book
-from kormo_plugins.corpus.embedded.params import BooksParams
 from kormo_plugins.corpus.steps.wrap_think import WrapThink, WrapThinkParams
-from kormo_plugins.documents import Document, Reject, read_corpus
-from kormo_plugins.registry import Registry
+from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.embedded.books import generate, write_book
+from kormo_plugins.embedded.params import BooksParams
+from kormo_plugins.plugins.registry import Registry
 
 from .conftest import Build
 

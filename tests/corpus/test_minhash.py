@@ -11,7 +11,7 @@ import pytest
 
 from kormo_plugins.corpus.steps.exact_dedup import ExactDedup, ExactDedupParams
 from kormo_plugins.corpus.steps.minhash import MinhashDedup, MinhashDedupParams
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 
 
 def words(count: int, dice: random.Random) -> list[str]:

@@ -18,9 +18,9 @@ from kormo_plugins.corpus.readers import units
 from kormo_plugins.corpus.readers.columns import Columns, Text, render, to_document
 from kormo_plugins.corpus.readers.files import FilesParams, folder, jsonl, parquet, text
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 
 def lines_of(count: int) -> bytes:
@@ -193,7 +193,7 @@ def test_a_dataset_of_the_hub_is_streamed_at_one_commit(
     from kormo_plugins.corpus.build import build_source, source_inputs
     from kormo_plugins.corpus.params import CorpusRecipe
     from kormo_plugins.corpus.readers import hub
-    from kormo_plugins.documents import read_corpus
+    from kormo_plugins.documents.document import read_corpus
 
     reader = {"name": "hub", "dataset": "KORMo-Team/x", "config": "Korean", "columns": {"text": "content"}}
     source = {"reader": reader, "parts": parts, "license": "CC0-1.0"}

@@ -11,8 +11,8 @@ import pytest
 
 from kormo_plugins.corpus.steps.language import identify
 from kormo_plugins.corpus.steps.text import prose
-from kormo_plugins.documents import Document, Reject
-from kormo_plugins.registry import registry
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.plugins.registry import registry
 
 from .conftest import write_rows  # noqa: F401  (keeps the folder on the path)
 from .damage import DAMAGES

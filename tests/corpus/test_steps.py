@@ -20,9 +20,9 @@ from kormo_plugins.corpus.steps.mojibake import repair
 from kormo_plugins.corpus.steps.normalize import NormalizeParams, normalize
 from kormo_plugins.corpus.steps.personal_data import mask
 from kormo_plugins.corpus.steps.two_step import loops
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 
 from .conftest import write_rows
 
@@ -55,7 +55,7 @@ def test_clean_prose_passes_every_step_unchanged(components: Registry) -> None:
 
 
 def test_every_parameter_is_described(components: Registry) -> None:
-    from kormo_plugins.registry import resolve
+    from kormo_plugins.plugins.registry import resolve
 
     for name in components.names("corpus_step"):
         model = resolve(components.get("corpus_step", name).params, name)
@@ -230,7 +230,7 @@ def test_datatrove_filters_serve_as_steps(components: Registry) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=300))
 def test_no_step_fails_on_any_text(text: str) -> None:
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     for name in (
         "normalize",
@@ -250,7 +250,7 @@ def test_no_step_fails_on_any_text(text: str) -> None:
 @pytest.mark.parametrize("piece", ["<!--", "<script>", "`", "](", "<think>", "```\n~~~\n", "a@b.", "010-1234-"])
 def test_no_text_takes_more_than_its_share_of_time(piece: str) -> None:
     """Patterns that look for an end which never comes: tried anew at every beginning, they would need hours here."""
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     def stuck(*_: object) -> None:
         raise AssertionError("a pattern's time grows with the square of the text")

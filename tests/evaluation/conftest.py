@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 from kormo_plugins.evaluation.mini import FAMILIES, LANGUAGES, items
 
 SHAPE: dict[str, Any] = {
@@ -82,7 +82,7 @@ def chat_checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizers: dict[s
 
 @pytest.fixture()
 def registry() -> Any:
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     return registry()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kormo_plugins.bits import bits_per_byte, text_bytes
+from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
 
 TEXT = "나무 아래에서 The secret number is 1,234 그리고 끝.\n"
 

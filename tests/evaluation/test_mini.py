@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.documents import Reject
+from kormo_plugins.documents.document import Reject
 from kormo_plugins.evaluation.mini import FAMILIES, ITEMS, LANGUAGES, items, write_items
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.store.fingerprint import identity
 
 CHOOSING = [family for family in FAMILIES if family != "instruct"]
 

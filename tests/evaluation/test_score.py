@@ -118,7 +118,7 @@ def test_a_group_scores_as_in_the_harness(ask: Any, checkpoint: Path, data: Path
     from kormo_plugins.evaluation.model import Model
     from kormo_plugins.evaluation.plan import Wanted, make_ready
     from kormo_plugins.evaluation.run import catalogue_of, find_lines
-    from kormo_plugins.registry import registry
+    from kormo_plugins.plugins.registry import registry
 
     path = data / "kobest_v1" / "wic" / "test.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))  # so that the five differ in size

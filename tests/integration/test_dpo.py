@@ -14,8 +14,8 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from kormo_plugins.metrics_file import read_metrics
-from kormo_plugins.training.checkpoint import fault
+from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.training.checkpoints.complete import fault
 
 from .conftest import Lab
 

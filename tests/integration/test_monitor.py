@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.fingerprint import file_checksum
-from kormo_plugins.metrics_file import read_metrics
+from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.store.fingerprint import file_checksum
 
 from .conftest import Lab
 

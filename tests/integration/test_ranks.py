@@ -23,14 +23,14 @@ import pytest
 from safetensors.torch import load_file
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.metrics_file import read_metrics
+from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.pipeline.build import build_all
+from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.training.checkpoint import checkpoints, fault, step_of
-from kormo_plugins.training.sharded import shards_of
-from kormo_plugins.training.universal import convert
-from kormo_plugins.workspace.build import build_all
-from kormo_plugins.workspace.consolidate import consolidate
-from kormo_plugins.workspace.dataset import make_collator, open_dataset
+from kormo_plugins.training.checkpoints.complete import checkpoints, fault, step_of
+from kormo_plugins.training.checkpoints.consolidate import consolidate
+from kormo_plugins.training.checkpoints.sharded import shards_of
+from kormo_plugins.training.checkpoints.universal import convert
 
 from .conftest import Lab
 from .test_train import TRACE

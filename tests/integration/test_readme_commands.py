@@ -57,8 +57,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Lab:
             few_steps(path)
     text = folder / "my" / "text"
     text.mkdir(parents=True)
-    from kormo_plugins.corpus.embedded.generate import generate
-    from kormo_plugins.corpus.embedded.params import EmbeddedParams
+    from kormo_plugins.embedded.generate import generate
+    from kormo_plugins.embedded.params import EmbeddedParams
 
     documents = generate(EmbeddedParams(language="all", megabytes=2.0, seed=5))
     rows = (json.dumps({"text": d.text, "language": d.language}, ensure_ascii=False) + "\n" for d in documents)

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from kormo_plugins.metrics_file import read_metrics
+from kormo_plugins.experiments.chain.spec import load_chain
+from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.training.checkpoint import checkpoints, fault
-from kormo_plugins.workspace.chain import load_chain
+from kormo_plugins.training.checkpoints.complete import checkpoints, fault
 
 from .conftest import DATA, Lab, merged
 
@@ -164,7 +164,7 @@ def test_the_chains_are_sound(size: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """From random weights to a chat model, each stage from the one before (the hub is not asked for its documents)."""
     monkeypatch.chdir(ROOT)
     if size != "nano":
-        monkeypatch.setattr("kormo_plugins.workspace.chain.own_parts", lambda recipe: {})
+        monkeypatch.setattr("kormo_plugins.experiments.chain.spec.own_parts", lambda recipe: {})
     chain = load_chain(Path(f"recipes/chains/{size}.yml"))
     names = [stage.name for stage in chain.stages]
     assert names == [*STAGES, "sft", "dpo"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.metrics_file import read_metrics
-from kormo_plugins.training.checkpoint import checkpoints, fault
+from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.training.checkpoints.complete import checkpoints, fault
 
 from .conftest import Lab
 

@@ -105,8 +105,8 @@ def norms() -> dict[str, float]:
 
 def losses_by_source(made: Any, inputs: dict[str, torch.Tensor], items: int) -> dict[str, float]:
     """What the log gets of a step."""
-    from kormo_plugins.training.losses import LossBySource
     from kormo_plugins.training.objective import next_token
+    from kormo_plugins.training.telemetry.loss_by_source import LossBySource
 
     by_source = LossBySource(["en", "ko"], ["en", "ko"])
     by_source.attach(made)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.isolation import check_dense_masks
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.workspace.run import refuse_leaking_attention
 
 ROOT = Path(__file__).parents[2]
 LARGE = sorted(path for size in ("1b", "10b") for path in (ROOT / "recipes" / size).glob("*.yml"))

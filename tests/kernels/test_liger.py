@@ -14,7 +14,7 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.kernels import liger
 from kormo_plugins.kernels.liger import LIGER, LigerParams
-from kormo_plugins.registry import registry
+from kormo_plugins.plugins.registry import registry
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.packing import CARRIED_SHARE, BestFitParams, ConcatParams, Packing, best_fit, concat, fill
 from kormo_plugins.mixture.rows import Rows, build_rows
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.shards.reader import Shards
 
 from .made_sources import write_source

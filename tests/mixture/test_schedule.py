@@ -12,7 +12,7 @@ from kormo_plugins.mixture.order import key, permute, subkey
 from kormo_plugins.mixture.params import WeightedParams
 from kormo_plugins.mixture.schedule import EVERY, SourceSize, advance, weighted
 from kormo_plugins.mixture.weights import Group, leaves, shares
-from kormo_plugins.registry import checked
+from kormo_plugins.plugins.registry import checked
 
 from .made_sources import OpenMixture
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from kormo_plugins import hookspecs
 from kormo_plugins.cli.main import cli
-from kormo_plugins.plugin_template import write_template
+from kormo_plugins.plugins.template import write_template
 
 ROOT = Path(__file__).parents[2]
 

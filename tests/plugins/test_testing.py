@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kormo_plugins import Component, hookimpl, testing
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.mixture.packing import Packing, concat
 from kormo_plugins.mixture.params import ConcatParams
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus.embedded.preferences import PreferenceParams, generate
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
+from kormo_plugins.embedded.preferences import PreferenceParams, generate
 from kormo_plugins.mixture.pairs import PairDataset, open_pairs
 from kormo_plugins.mixture.params import MixtureRecipe
 

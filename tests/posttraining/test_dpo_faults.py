@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.axolotl_keys import axolotl_values
+from kormo_plugins.pipeline.build import build_data
+from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.recipe.checks.preference_rules import LOSSES
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.recipe.preference_rules import LOSSES
-from kormo_plugins.workspace.axolotl_config import axolotl_values
-from kormo_plugins.workspace.build import build_data
-from kormo_plugins.workspace.built import Built
-from kormo_plugins.workspace.dataset import open_dataset
 
 from .made_pairs import chat_tokenizer
 
@@ -54,7 +54,7 @@ class Bench:
         return path
 
     def build(self, **given: Any) -> tuple[Any, Built]:
-        from kormo_plugins.workspace.artifact import build
+        from kormo_plugins.store.artifact import build
 
         recipe = load_recipe(self.recipe(**given))
         return recipe, build_data(recipe, build)
@@ -77,7 +77,7 @@ def test_a_sound_recipe_gives_exactly_its_steps(bench: Bench) -> None:
 
 
 def _found(workspace: Path, spec: Any, make: Any) -> Any:
-    from kormo_plugins.workspace.artifact import find
+    from kormo_plugins.store.artifact import find
 
     found = find(workspace, spec)
     assert found is not None

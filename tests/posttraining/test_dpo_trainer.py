@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kormo_plugins.documents import Document
-from kormo_plugins.preferences import pair_of
+from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.preference_pair import pair_of
 
 from .made_pairs import built, chat_tokenizer, dataset, model, pairs
 
@@ -38,7 +38,7 @@ def ours(out: Path, tokenizer: Any, source: Path, *, micro: int = 2, ref: Any = 
     """A PreferenceTrainer as Axolotl's builder makes it."""
     from axolotl.core.trainers.dpo.args import AxolotlDPOConfig
 
-    from kormo_plugins.training.preference_trainer import PreferenceTrainer
+    from kormo_plugins.posttraining.preference_trainer import PreferenceTrainer
     from kormo_plugins.training.settings import Precision, Settings
 
     args = AxolotlDPOConfig(
@@ -208,7 +208,7 @@ def test_axolotl_loads_no_second_model(monkeypatch: pytest.MonkeyPatch) -> None:
     import axolotl.train as module
     from axolotl.utils.dict import DictDefault
 
-    from kormo_plugins.training.private import no_second_model
+    from kormo_plugins.training.compat.upstream import no_second_model
 
     def load(cfg: Any, *args: Any) -> str:
         return "a second model"

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.corpus.build import build_source
-from kormo_plugins.corpus.embedded.chat import is_held_out
-from kormo_plugins.corpus.embedded.preferences import FAULTS, PreferenceParams, generate
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.preference_pair import Pair, checked_pair, pair_of, rewritten, text_of, with_pair
+from kormo_plugins.embedded.chat import is_held_out
+from kormo_plugins.embedded.preferences import FAULTS, PreferenceParams, generate
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.pairs import open_pairs
 from kormo_plugins.mixture.params import MixtureRecipe
+from kormo_plugins.plugins.registry import registry
 from kormo_plugins.posttraining.preference_pairs import render, token_pairs
-from kormo_plugins.preferences import Pair, checked_pair, pair_of, rewritten, text_of, with_pair
-from kormo_plugins.registry import registry
 from kormo_plugins.shards.pairs import Pairs, TokenPair, Unused
 from kormo_plugins.shards.verify import verify
 

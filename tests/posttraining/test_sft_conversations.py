@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.conversations import checked, messages_of, plain_text, rewritten, with_messages
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.conversation import checked, messages_of, plain_text, rewritten, with_messages
+from kormo_plugins.documents.document import Document, Reject
 
 
 def turns(*pairs: str) -> list[dict[str, Any]]:

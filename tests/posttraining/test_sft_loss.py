@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.conversations import messages_of
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.conversation import messages_of
+from kormo_plugins.documents.document import Document
 from kormo_plugins.mixture.collators import document_mask
 from kormo_plugins.mixture.params import DocumentMaskParams
 from kormo_plugins.tokenizer.layout import read_layout

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.build import build_all, build_data
+from kormo_plugins.pipeline.built import found_only
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.workspace.build import build_all, build_data
-from kormo_plugins.workspace.built import found_only
 
 from ..integration.conftest import RECIPE, merged
 
@@ -61,7 +61,7 @@ def test_a_base_model_is_refused_conversations(tmp_path: Path) -> None:
 def test_built_rows_are_conversations_and_too_long_ones_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kormo_plugins.workspace.dataset import open_dataset
+    from kormo_plugins.pipeline.open import open_dataset
 
     recipe = load_recipe(written(tmp_path, sequence_len=96))
     built = build_all(recipe, log=lambda line: None)

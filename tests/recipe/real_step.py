@@ -1,4 +1,4 @@
-"""The memory of a real training step, tensor by tensor, for the model of `kormo_plugins/recipe/memory.py`."""
+"""The memory of a real training step, tensor by tensor, for the model of `kormo_plugins/recipe/cost/memory.py`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from kormo_plugins.flops import Shape
-from kormo_plugins.recipe.memory import Setup
-from kormo_plugins.registry import registry
+from kormo_plugins.measures.flops import Shape
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.cost.memory import Setup
 
 VOCABULARY_MULTIPLE = 64
 

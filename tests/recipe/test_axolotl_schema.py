@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe import axolotl_schema
-from kormo_plugins.recipe.axolotl_schema import axolotl_keys
+from kormo_plugins.recipe.schema import axolotl as axolotl_schema
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
 
 from .kormo_recipe_stub import SOUND, Write
 

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.recipe.diff import difference
-from kormo_plugins.recipe.learning_rate import learning_rate, warmup_steps
+from kormo_plugins.recipe.cost.learning_rate import learning_rate, warmup_steps
+from kormo_plugins.recipe.cost.plan import Machine
+from kormo_plugins.recipe.cost.shares import Counted, shares
+from kormo_plugins.recipe.diff.difference import difference
+from kormo_plugins.recipe.files.override import with_changes
 from kormo_plugins.recipe.load import Recipe, load_recipe
-from kormo_plugins.recipe.override import with_changes
-from kormo_plugins.recipe.plan import Machine
-from kormo_plugins.recipe.shares import Counted, shares
 
 ROOT = Path(__file__).parents[2]
 BASE = Path("recipes/pretrain.yml")

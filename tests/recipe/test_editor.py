@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.cli.recipe import FILE_KINDS, schema_of
-from kormo_plugins.recipe import modeline
+from kormo_plugins.recipe.schema import editor as modeline
 
 from .language_server import LanguageServer
 
@@ -24,7 +24,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]
     folder = tmp_path_factory.mktemp("editor")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("kormo_plugins.recipe.json_schema.AXOLOTL_PLUGINS", ())
+        patch.setattr("kormo_plugins.recipe.schema.json_schema.AXOLOTL_PLUGINS", ())
         modeline.write_schemas({kind: schema_of(kind, ("kormo_recipe_stub",)) for kind in FILE_KINDS})
         assert COMMAND is not None
         with LanguageServer(COMMAND, folder) as server:

@@ -16,17 +16,17 @@ from kormo_plugins.cli.main import cli
 from kormo_plugins.cli.recipe import FILE_KINDS, schema_of
 from kormo_plugins.corpus.params import Choice as CorpusChoice
 from kormo_plugins.corpus.params import CorpusRecipe, Source
-from kormo_plugins.recipe import json_schema as module
-from kormo_plugins.recipe import modeline
-from kormo_plugins.recipe.axolotl_schema import EVERY
-from kormo_plugins.recipe.json_schema import CHOICES, json_schema
-from kormo_plugins.recipe.schema import Choice, KormoBlock
-from kormo_plugins.recipe.yaml_file import read_yaml
-from kormo_plugins.registry import registry
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.schema import editor
+from kormo_plugins.recipe.schema import json_schema as module
+from kormo_plugins.recipe.schema.axolotl import EVERY
+from kormo_plugins.recipe.schema.json_schema import CHOICES, json_schema
+from kormo_plugins.recipe.schema.kormo_block import Choice, KormoBlock
 
 jsonschema = pytest.importorskip("jsonschema")
 ROOT = Path(__file__).parents[2]
-FILES = [*modeline.files_in([ROOT / "recipes", ROOT / "datasets_recipes"])]
+FILES = [*editor.files_in([ROOT / "recipes", ROOT / "datasets_recipes"])]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,12 +53,10 @@ def faults(kind: str, value: Any) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_shipped_recipe_is_valid_and_says_where_its_schema_is(path: Path) -> None:
-    kind = modeline.kind_in(path)
+    kind = editor.kind_in(path)
     assert faults(kind, read_yaml(path)) == []
     relative = path.relative_to(ROOT)
-    assert modeline.marked(path) == modeline.line(relative, kind), (
-        f"run: kormo recipe schema --mark {relative.parts[0]}"
-    )
+    assert editor.marked(path) == editor.line(relative, kind), f"run: kormo recipe schema --mark {relative.parts[0]}"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +137,7 @@ def test_the_command_prints_json_alone_and_marks_files(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "a.yml").write_text("# mine\nkormo: {}\n", encoding="utf-8")
-    (tmp_path / "r" / "d.yml").write_text(f"{modeline.MARK}wrong.json\nsources: {{}}\n", encoding="utf-8")
+    (tmp_path / "r" / "d.yml").write_text(f"{editor.MARK}wrong.json\nsources: {{}}\n", encoding="utf-8")
     run = CliRunner()
     for kind in FILE_KINDS:
         assert json.loads(run.invoke(cli, ["recipe", "schema", "--kind", kind]).stdout)["$schema"]
@@ -147,8 +145,8 @@ def test_the_command_prints_json_alone_and_marks_files(tmp_path: Path, monkeypat
         assert run.invoke(cli, ["recipe", "schema", "--mark", "r"]).exit_code == 0
         assert (
             tmp_path / "r" / "a.yml"
-        ).read_text() == f"{modeline.MARK}../.kormo/recipe.schema.json\n# mine\nkormo: {{}}\n"
-        assert (tmp_path / "r" / "d.yml").read_text() == f"{modeline.MARK}../.kormo/data.schema.json\nsources: {{}}\n"
+        ).read_text() == f"{editor.MARK}../.kormo/recipe.schema.json\n# mine\nkormo: {{}}\n"
+        assert (tmp_path / "r" / "d.yml").read_text() == f"{editor.MARK}../.kormo/data.schema.json\nsources: {{}}\n"
     assert json.loads((tmp_path / ".kormo" / "recipe.schema.json").read_text()) == json_schema("recipe", registry())
     assert run.invoke(cli, ["recipe", "schema", "--out", "x/s.json"]).stdout == ""
     assert json.loads((tmp_path / "x" / "s.json").read_text())["type"] == "object"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kormo_plugins.recipe.json_types import faults, object_schema
+from kormo_plugins.recipe.schema.json_types import faults, object_schema
 
 
 class Colour(enum.Enum):

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kormo_plugins.recipe.advice import advise
-from kormo_plugins.recipe.memory import Setup, Zero, memory
+from kormo_plugins.recipe.cost.advice import advise
+from kormo_plugins.recipe.cost.memory import Setup, Zero, memory
 
 from .real_step import measure, setup, sizes
 

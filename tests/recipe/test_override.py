@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.override import changed, nested, parse, provenance, recipe_yaml, split, with_changes
+from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.recipe.override import changed, nested, parse, provenance, recipe_yaml, split, with_changes
-from kormo_plugins.recipe.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path for path in (ROOT / "recipes").rglob("*.yml") if path.parent.name not in ("chains", "ablations"))
@@ -105,7 +105,7 @@ def test_a_resolved_recipe_is_read_back_as_it_was(path: Path, tmp_path: Path, mo
     st.sampled_from(["1e5", "null", "~", "2020-01-01", "0x1f", "$${x}", "${x}", "no", " a", "# b"]),
 )
 def test_text_stays_text(text: str, tricky: str) -> None:
-    from kormo_plugins.recipe.yaml_file import read_value
+    from kormo_plugins.recipe.files.yaml_file import read_value
 
     if text.isprintable():
         values = {"kormo": {"samples": {"prompts": [text, tricky]}}}

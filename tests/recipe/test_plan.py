@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
+from kormo_plugins.experiments.chain.spec import load_chain
+from kormo_plugins.recipe.cost.plan import Machine, plan, zero_of
+from kormo_plugins.recipe.files.override import with_changes
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.recipe.override import with_changes
-from kormo_plugins.recipe.plan import Machine, plan, zero_of
-from kormo_plugins.workspace.chain import load_chain
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "total")
@@ -90,7 +90,7 @@ def test_each_large_recipe_fits_and_looks_at_its_model_now_and_then(size: str) -
 
 
 def test_the_chain_of_the_full_size_fits_on_eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kormo_plugins.workspace.chain.own_parts", lambda recipe: {})
+    monkeypatch.setattr("kormo_plugins.experiments.chain.spec.own_parts", lambda recipe: {})
     for stage in load_chain(Path("recipes/chains/10b.yml")).stages:
         assert plan(stage.recipe, Machine(8, "h100")).fits, stage.name
 

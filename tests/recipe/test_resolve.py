@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.resolve import (
+from kormo_plugins.recipe.files.resolve import (
     COMMAND_LINE,
     Block,
     Leaf,

@@ -17,11 +17,11 @@ import pytest
 
 from kormo_plugins.cli.recipe import schema_of
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe import modeline
-from kormo_plugins.recipe.json_schema import json_schema
-from kormo_plugins.recipe.validate import validate
-from kormo_plugins.recipe.yaml_file import read_yaml
-from kormo_plugins.registry import registry
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checks.validate import validate
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.schema import editor
+from kormo_plugins.recipe.schema.json_schema import json_schema
 
 from .test_malformed import BLOCK, KEYS, WITH_DATA, Bad
 
@@ -43,7 +43,7 @@ Keys = tuple[str, ...]
 def validators() -> dict[str, Any]:
     """A validator of each kind of file, with the keys of Axolotl alone (its plugins take ten seconds to import)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kormo_plugins.recipe.json_schema.AXOLOTL_PLUGINS", ())
+        patch.setattr("kormo_plugins.recipe.schema.json_schema.AXOLOTL_PLUGINS", ())
         return {kind: jsonschema.Draft202012Validator(json.loads(json.dumps(schema_of(kind)))) for kind in KINDS}
 
 
@@ -101,8 +101,8 @@ def agree(path: Path, kind: str, validators: Mapping[str, Any], spoiled: tuple[A
 
 def files() -> list[Path]:
     """Shipped files that can be checked by themselves."""
-    found = modeline.files_in([ROOT / "recipes", ROOT / "datasets_recipes"])
-    return [path for path in found if modeline.kind_in(path) in KINDS and path.parent.name != "sizes"]
+    found = editor.files_in([ROOT / "recipes", ROOT / "datasets_recipes"])
+    return [path for path in found if editor.kind_in(path) in KINDS and path.parent.name != "sizes"]
 
 
 @pytest.fixture(autouse=True)
@@ -115,18 +115,18 @@ def _variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["recipes/pretrain.yml", "datasets_recipes/tokenizer_nano.yml"])
 def test_they_agree_on_the_quick_start(name: str, validators: Any) -> None:
     path = ROOT / name
-    assert agree(path, modeline.kind_in(path), validators, SPOILED[:1], set()) > 8
+    assert agree(path, editor.kind_in(path), validators, SPOILED[:1], set()) > 8
 
 
 @pytest.mark.soak
 def test_they_agree_on_every_key_of_every_shipped_file(validators: Any) -> None:
     seen: set[Any] = set()
-    assert sum(agree(path, modeline.kind_in(path), validators, SPOILED, seen) for path in files()) > 2000
+    assert sum(agree(path, editor.kind_in(path), validators, SPOILED, seen) for path in files()) > 2000
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_both_take_what_is_shipped(path: Path, validators: Any) -> None:
-    assert opinions(path, validators[modeline.kind_in(path)], {}) == ("", "")
+    assert opinions(path, validators[editor.kind_in(path)], {}) == ("", "")
 
 
 ELSEWHERE = {
@@ -144,7 +144,7 @@ MALFORMED = [bad for bad in (*KEYS, *BLOCK, *WITH_DATA) if bad.name not in ELSEW
 def with_stubs() -> dict[str, Any]:
     """Validators that know the components which the malformed recipes name."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kormo_plugins.recipe.json_schema.AXOLOTL_PLUGINS", ())
+        patch.setattr("kormo_plugins.recipe.schema.json_schema.AXOLOTL_PLUGINS", ())
         made = {kind: json_schema(kind, registry(("kormo_recipe_stub",))) for kind in ("recipe", "data")}
     return {kind: jsonschema.Draft202012Validator(json.loads(json.dumps(schema))) for kind, schema in made.items()}
 

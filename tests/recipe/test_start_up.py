@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kormo_plugins.recipe.axolotl_schema import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
 
 ROOT = Path(__file__).parents[2]
 CODE = """

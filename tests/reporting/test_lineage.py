@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from kormo_plugins.recipe.files.override import with_changes
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.recipe.override import with_changes
-from kormo_plugins.workspace.facts import lineage
+from kormo_plugins.runs.provenance import lineage
 
 HOUSE = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kormo_plugins.documents import Document, write_documents
+from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards import tokenize
 from kormo_plugins.shards.encoder import Encoder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 from kormo_plugins.tokenizer.params import TokenizerParams
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

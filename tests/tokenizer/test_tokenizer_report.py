@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.documents import Document, write_documents
+from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import tokenizer_hash
 from kormo_plugins.tokenizer.page import table, write_page

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
-from kormo_plugins.registry import Registry
+from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.tokenizer import budget, sample
 from kormo_plugins.tokenizer.layout import (
     NEWLINE_RUNS,

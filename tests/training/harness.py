@@ -69,7 +69,7 @@ def trainer(
     from axolotl.core.trainers.base import AxolotlTrainer
     from axolotl.core.training_args import AxolotlTrainingArguments
 
-    from kormo_plugins.recipe.deepspeed import zero_stage
+    from kormo_plugins.recipe.checks.deepspeed import zero_stage
     from kormo_plugins.training.objective import next_token
     from kormo_plugins.training.settings import Precision, Settings
     from kormo_plugins.training.trainer import KormoTrainer
@@ -120,7 +120,7 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     Besides the arguments of `trainer`: `resume`, a checkpoint, or what each rank takes for the last one; `signal`, the
     arguments of `Signal`.
     """
-    from kormo_plugins.training import cpu_ranks
+    from kormo_plugins.training.compat import cpu_ranks
 
     spec = dict(spec)
     resume, sent = spec.pop("resume", None), spec.pop("signal", None)

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoint import (
+from kormo_plugins.training.checkpoints.complete import (
     MARKER,
     checkpoints,
     entries,
@@ -24,9 +24,9 @@ from kormo_plugins.training.checkpoint import (
     set_aside_incomplete,
     write_marker,
 )
-from kormo_plugins.training.metrics import MetricsFile
+from kormo_plugins.training.checkpoints.saving import _refuse_missing_ranks
 from kormo_plugins.training.sampler import OffsetSampler
-from kormo_plugins.training.saving import _refuse_missing_ranks
+from kormo_plugins.training.telemetry.metrics import MetricsFile
 
 from .harness import trainer
 

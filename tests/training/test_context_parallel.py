@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from kormo_plugins.training.context_parallel import my_part, shared_rows
+from kormo_plugins.training.compat.context_parallel import my_part, shared_rows
 
 LENGTH, ROWS = 32, 3
 

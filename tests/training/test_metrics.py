@@ -13,12 +13,12 @@ import pytest
 import torch
 from transformers import TrainerState
 
-from kormo_plugins.flops import Shape, model_flops_per_token
-from kormo_plugins.metrics_file import read_metrics, read_metrics_file
-from kormo_plugins.training import progress, throughput
-from kormo_plugins.training.losses import CHUNK, LossBySource, row_losses
-from kormo_plugins.training.metrics import MetricsFile
+from kormo_plugins.measures.flops import Shape, model_flops_per_token
+from kormo_plugins.measures.metrics_file import read_metrics, read_metrics_file
 from kormo_plugins.training.objective import next_token
+from kormo_plugins.training.telemetry import progress, throughput
+from kormo_plugins.training.telemetry.loss_by_source import CHUNK, LossBySource, row_losses
+from kormo_plugins.training.telemetry.metrics import MetricsFile
 
 from .harness import LENGTH, VOCAB, trainer
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kormo_plugins.training import preempted
-from kormo_plugins.training.checkpoint import checkpoints, fault
+from kormo_plugins.training.checkpoints.complete import checkpoints, fault
+from kormo_plugins.training.guards import preemption_file
 from tests.forked import Server
 
 from .harness import Signal, ranks, run, trainer
@@ -30,9 +30,9 @@ def test_a_signal_then_the_same_command_is_bit_equal(tmp_path: Path, name: str) 
     first.add_callback(Signal(2, name, 0))
     with pytest.raises(SystemExit) as left:
         first.train()
-    assert left.value.code == preempted.EXIT_PREEMPTED == 75
+    assert left.value.code == preemption_file.EXIT_PREEMPTED == 75
     assert first.state.global_step == 2, "it went on after the step in which the signal came"
-    record = preempted.read(out)
+    record = preemption_file.read(out)
     assert record is not None and (record["step"], record["signal"]) == (2, name)
     folder = out / record["checkpoint"]
     assert fault(folder) is None
@@ -44,7 +44,7 @@ def test_a_signal_then_the_same_command_is_bit_equal(tmp_path: Path, name: str) 
 
 
 def test_a_trainer_that_is_not_ours_keeps_the_same_promises(tmp_path: Path) -> None:
-    from kormo_plugins.training.guest import Guest
+    from kormo_plugins.training.guards.callback import Guest
 
     settings = trainer(4, 2).kormo
 
@@ -60,7 +60,7 @@ def test_a_trainer_that_is_not_ours_keeps_the_same_promises(tmp_path: Path) -> N
     first.add_callback(Signal(3, "SIGTERM", 0))
     with pytest.raises(SystemExit) as left:
         first.train()
-    assert left.value.code == 75 and preempted.read(tmp_path)["step"] == 3
+    assert left.value.code == 75 and preemption_file.read(tmp_path)["step"] == 3
     assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-3"], "the limit is obeyed after marking"
     assert fault(tmp_path / "checkpoint-3") is None
     again = guest()
@@ -78,13 +78,13 @@ def test_signals_are_given_back_after_training(tmp_path: Path) -> None:
 def test_a_signal_in_the_last_step_changes_nothing(tmp_path: Path) -> None:
     """The run is finished then; to be started again would train nothing."""
     result = run({"micro": 4, "accumulation": 2, "steps": 2, "out": str(tmp_path), "signal": [2, "SIGUSR1", 0]})
-    assert result["status"] == 0 and preempted.read(tmp_path) is None
+    assert result["status"] == 0 and preemption_file.read(tmp_path) is None
 
 
 SECOND = """
 import os, signal, time
 from kormo_plugins.training import preemption
-from kormo_plugins.training.ranks import Ranks
+from kormo_plugins.training.compat.side_channel import Ranks
 preemption.SECOND_AFTER = 0.3
 watch = preemption.Preemption(Ranks())
 watch.start()
@@ -112,7 +112,7 @@ def test_one_signalled_rank_of_two_stops_both_after_the_same_step(tmp_path: Path
     stopped = ranks(2, {**spec, "signal": [2, "SIGUSR1", 1]}, tmp_path, forks)
     assert [rank["status"] for rank in stopped] == [75, 75]
     assert [rank["step"] for rank in stopped] == [2, 2]
-    assert json.loads((out / preempted.FILE).read_text())["signal"] == "SIGUSR1"
+    assert json.loads((out / preemption_file.FILE).read_text())["signal"] == "SIGUSR1"
     assert [folder.name for folder in checkpoints(out)] == ["checkpoint-2"] and fault(out / "checkpoint-2") is None
     listed = json.loads((out / "checkpoint-2" / "complete.json").read_text())["files"]
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(listed), "the marker covers the files of all ranks"
@@ -155,7 +155,7 @@ def test_the_slurm_script_requeues_what_was_preempted_and_nothing_else(
     (tmp_path / "rank.py").write_text(RANK)
     if not sent:
         (tmp_path / "axolotl").write_text(f'#!/usr/bin/env bash\necho "$@" > "$OUT/command"\nexit {status}\n')
-    (tmp_path / preempted.FILE).write_text("left by an earlier job")
+    (tmp_path / preemption_file.FILE).write_text("left by an earlier job")
     environment = {
         **os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "OUT": str(tmp_path),
         "SLURM_JOB_NODELIST": "node[0-1]", "SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "4",

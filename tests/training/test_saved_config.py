@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kormo_plugins.training.saved_config import restore
+from kormo_plugins.training.checkpoints.saved_config import restore
 
 from .harness import model
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.sharded import Shards, check_resume, shards_of
-from kormo_plugins.training.universal import own_settings, own_steps
+from kormo_plugins.training.checkpoints.sharded import Shards, check_resume, shards_of
+from kormo_plugins.training.checkpoints.universal import own_settings, own_steps
 
 
 def _written(folder: Path, stage: int, ranks: int, universal: str = "") -> Path:

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoint import fault
+from kormo_plugins.training.checkpoints.complete import fault
+from kormo_plugins.training.guards.loss_guard import Watch, with_losses
+from kormo_plugins.training.guards.row_losses import row_means
 from kormo_plugins.training.objective import next_token
 from kormo_plugins.training.settings import Spike, StopOn
-from kormo_plugins.training.suspects import row_means
-from kormo_plugins.training.watch import Watch, with_losses
 
 from .harness import trainer
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from kormo_plugins.conversations import checked, with_messages
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.turns import Turns, turns
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.conversation import checked, with_messages
+from kormo_plugins.documents.document import Document, Reject
 
 THINK = ("<think>\n", "\n</think>\n")
 

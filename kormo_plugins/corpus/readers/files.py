@@ -13,8 +13,8 @@ from kormo_plugins.corpus.readers.columns import Columns, to_document
 from kormo_plugins.corpus.readers.streams import Truncated, chunks, lines
 from kormo_plugins.corpus.readers.units import Unit, find_files, parts_for, share, units
 from kormo_plugins.corpus.step import Read, Rejected
-from kormo_plugins.documents import Document, Reject
-from kormo_plugins.fingerprint import file_checksum
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.store.fingerprint import file_checksum
 
 BOM = b"\xef\xbb\xbf"
 BATCH_ROWS = 1024

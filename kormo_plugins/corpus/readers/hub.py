@@ -12,7 +12,7 @@ from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.columns import Columns, to_document
 from kormo_plugins.corpus.readers.files import reject
 from kormo_plugins.corpus.step import Read
-from kormo_plugins.documents import Reject
+from kormo_plugins.documents.document import Reject
 from kormo_plugins.errors import KormoError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 
 
 class BalancedSampleParams(Strict):

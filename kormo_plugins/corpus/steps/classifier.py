@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from kormo_plugins.atomic import replace
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.files import Files, FilesParams
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.corpus.steps.text import words
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import replace
 
 NAME = "classifier.npz"
 
@@ -65,7 +65,7 @@ class Classifier:
     @staticmethod
     def inputs(params: ClassifierParams) -> Any:
         """Checksums of the examples or of the model."""
-        from kormo_plugins.fingerprint import file_checksum
+        from kormo_plugins.store.fingerprint import file_checksum
 
         if params.model is not None:
             return file_checksum(_existing(params.model))

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 
 _HANGUL = re.compile("[가-힣]")
@@ -48,7 +48,7 @@ class Decontaminate:
     @staticmethod
     def inputs(params: DecontaminateParams) -> Any:
         """Checksums of the evaluation files."""
-        from kormo_plugins.fingerprint import file_checksum
+        from kormo_plugins.store.fingerprint import file_checksum
 
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 

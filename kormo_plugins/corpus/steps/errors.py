@@ -12,7 +12,7 @@ import re
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 _BUTTONS = r"(?:좋아요|공유하기|댓글|추천|스크랩|인쇄|글자 ?크기|목록(?:으로)?|이전 ?글|다음 ?글|맨 ?위로)"
 PATTERNS: tuple[str, ...] = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 
 if TYPE_CHECKING:
     import numpy as np

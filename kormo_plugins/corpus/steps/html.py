@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.text import FENCE
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 _NAMES = (
     "a|abbr|article|aside|b|big|blockquote|body|br|button|center|cite|col|colgroup|dd|del|details|div|dl|dt|em|fieldset|"

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.text import lines, prose, words
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 _SENTENCE_END = re.compile(r"(?:[.!?…。]|[다요죠까네오]\.?)[\"'”’)\]*_」』]*$")
 _SIGN = re.compile(r"[^\w\s]")

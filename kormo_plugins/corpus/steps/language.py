@@ -18,7 +18,7 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.text import prose, scripts, words
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 
 SYLLABLE = 2.5
@@ -77,7 +77,7 @@ class Language:
     @staticmethod
     def inputs(params: LanguageParams) -> Any:
         """The model's checksum, if there is one."""
-        from kormo_plugins.fingerprint import file_checksum
+        from kormo_plugins.store.fingerprint import file_checksum
 
         return file_checksum(_model_path(params.model)) if params.model else None
 

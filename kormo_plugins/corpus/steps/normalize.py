@@ -13,7 +13,7 @@ import unicodedata
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 # C0 and C1 controls but tab and line feed; soft hyphen, zero-width space, word joiner, invisible operators, BOM,
 # interlinear marks, tags, bidirectional overrides. Zero-width (non-)joiners shape Indic and emoji text: they stay.

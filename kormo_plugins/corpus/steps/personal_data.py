@@ -13,7 +13,7 @@ import re
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document
+from kormo_plugins.documents.document import Document
 
 KINDS = ("resident", "phone", "email", "account", "card")
 _RESIDENT = re.compile(r"(?<![\d-])(\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))([- ]?)([1-8]\d{6})(?![\d-])")

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.text import lines, prose, words
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 _GOPHER = "Gopher, table A1"
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError, closest
 
 PACKAGE = "datatrove.pipeline.filters"

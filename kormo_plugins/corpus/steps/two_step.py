@@ -19,7 +19,7 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.language import identify
 from kormo_plugins.corpus.steps.text import prose, scripts
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _END = re.compile(r"(?:[.!?…。:;)\]}>|*`\"'”’」』$\d]|[가-힣][다요죠까오음함임됨]|\\\]|```)\s*$")

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 
 THINK, END_THINK = "<think>", "</think>"
 _MARK = re.compile(r"</?think>")

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.documents import Reject
-from kormo_plugins.fingerprint import identity
+from kormo_plugins.documents.document import Reject
+from kormo_plugins.store.fingerprint import identity
 
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that may be better the next time."""

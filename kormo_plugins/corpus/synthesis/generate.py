@@ -26,10 +26,10 @@ from kormo_plugins.corpus.params import Choice, Strict
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.corpus.synthesis.client import Client, Unreachable
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, Style, messages
-from kormo_plugins.documents import Document, Reject
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
-from kormo_plugins.fingerprint import identity
-from kormo_plugins.registry import registry
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.store.fingerprint import identity
 
 VERSION = 1
 

@@ -1,0 +1,266 @@
+"""The one plugin that Axolotl sees: its hooks on one side, our rooms on the other.
+
+Axolotl calls `register` with the raw recipe, in every process, before anything else. There the recipe is resolved,
+checked and built, and Axolotl's own keys are filled in; all later hooks only hand over what is ready. Bad input ends
+the process here with one message and exit status 2, before a process group exists.
+
+This module imports Axolotl; nothing that the `kormo` command needs may import it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
+
+from kormo_plugins.bridge import commands, kernels
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.pipeline import refusals
+from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
+from kormo_plugins.pipeline.build import build_all
+from kormo_plugins.pipeline.built import Built, say
+from kormo_plugins.pipeline.open import make_collator, open_dataset
+from kormo_plugins.recipe.files.resolve import overrides_of
+from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.runs import finish, folder, settings
+from kormo_plugins.training.compat import cpu_ranks
+
+SELF = "kormo_plugins.KormoPlugin"
+OTHER_RANKS_WAIT = 5.0
+"""Seconds that the other ranks let rank 0 speak first: a launcher ends all ranks when one ends."""
+
+
+def rank() -> int:
+    """Global rank of this process."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def stop(error: KormoError) -> NoReturn:
+    """Ends the process with the message, from rank 0 only."""
+    if os.environ.get("KORMO_TRACEBACK"):
+        raise error
+    if rank() == 0:
+        print(error.render(), file=sys.stderr, flush=True)
+    else:
+        time.sleep(OTHER_RANKS_WAIT)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+class KormoPlugin(BasePlugin):
+    """Makes `kormo:` and `extends:` work in an Axolotl recipe."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipe: Recipe | None = None
+        self.built = Built()
+
+    def register(self, cfg: Any) -> None:
+        """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
+        try:
+            self._register(cfg)
+        except KormoError as error:
+            stop(commands.of_a_sweep(error, Path(str(cfg.axolotl_config_path))))
+
+    def _register(self, cfg: Any) -> None:
+        path = Path(str(cfg.axolotl_config_path))
+        overrides = {} if folder.is_resolved(path) else overrides_of(cfg, path)
+        # Axolotl writes the options of its commands (`--debug`) into the configuration, where they are no keys.
+        view = axolotl_keys([SELF])
+        options = {"inference", "is_preprocess", *view.command_line} - set(view.schema["properties"])
+        overrides = {key: value for key, value in overrides.items() if key not in options}
+        # `axolotl inference --base-model DIR`: which model to talk to, not what the recipe starts from
+        chosen = overrides.pop("base_model", None) if cfg.inference else None
+        self.recipe = recipe = load_recipe(path, overrides)
+        self._adopt_plugins(cfg, recipe)
+        if cfg.inference:
+            return self._for_inference(cfg, recipe, chosen)
+        commands.refuse(recipe)
+        preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
+        driver = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ  # of a Ray job: it trains nothing itself
+        world_size = int(cfg.ray_num_workers or 1) if driver else cpu_ranks.world_size()
+        axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
+        if not preprocess:
+            refusals.refuse_long_build(recipe, world_size)
+        self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
+        values = axolotl_values(recipe, self.built, world_size)
+        if not preprocess and not cfg.merge_lora:
+            folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
+        self._apply(cfg, recipe, values)
+        if cfg.merge_lora:
+            from kormo_plugins.training.compat import upstream
+
+            upstream.after_merge(self._merged)
+        if driver:
+            return
+        cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
+        cpu_ranks.use_all_cores()
+
+    def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
+        cfg.pop("extends", None)
+        for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
+            if key != "plugins":  # adopted already
+                cfg[key] = value
+        cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
+
+    def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
+        """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
+        model = chosen or str(recipe.output_dir)
+        if chosen is None and not (recipe.output_dir / "config.json").is_file():
+            raise KormoError(model, "no trained model", "this recipe has not been trained yet",
+                             f"run `axolotl train {recipe.path}` first, or pass --base-model")  # fmt: skip
+        values = axolotl_values(recipe, None)
+        values.pop("gradient_accumulation_steps", None)
+        folder.register_architectures(recipe)
+        self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
+
+    def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
+        """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
+
+        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed.
+        """
+        manager = PluginManager.get_instance()
+        wanted = list(dict.fromkeys([*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]))
+        added: list[BasePlugin] = []
+        plugins = manager.plugins.copy()
+        for name in wanted:
+            if name in plugins:
+                continue
+            if name in (cfg.get("plugins") or []):
+                raise _cannot_import(recipe, name, "Axolotl could not import it; the reason is printed above")
+            try:
+                plugins[name] = load_plugin(name)
+            except Exception as error:
+                raise _cannot_import(recipe, name, f"{type(error).__name__}: {error}") from error
+            added.append(plugins[name])
+        manager.plugins = plugins
+        cfg["plugins"] = wanted
+        for plugin in added:
+            plugin.register(cfg)
+
+    def get_input_args(self) -> str:
+        """The schema of our keys, merged into Axolotl's."""
+        return "kormo_plugins.recipe.schema.axolotl_args.KormoArgs"
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
+        """The mixture, exactly steps × global batch rows; None when the recipe has no `kormo.data`."""
+        recipe = self.recipe
+        if recipe is None:
+            return None
+        if cpu_ranks.world_size() > 1 and not cpu_ranks.has_accelerator():
+            cfg.device_map = dict(cpu_ranks.DEVICE_MAP)
+        from kormo_plugins.training.precision import torch_dtype
+
+        cfg.torch_dtype = torch_dtype(recipe.block.precision.weights)
+        if recipe.data is None:
+            return None
+        from axolotl.common.datasets import TrainDatasetMeta
+
+        dataset = open_dataset(recipe, self.built)
+        return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
+
+    def pre_model_load(self, cfg: Any) -> None:
+        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
+        from kormo_plugins.training.compat import upstream
+        from kormo_plugins.training.telemetry import progress
+
+        if cfg.rl:
+            upstream.no_second_model()
+        if cfg.use_trackio:
+            upstream.trackio_as_installed()
+        progress.quiet_libraries()
+        if self.recipe is not None and cfg.sdpa_varlen:
+            upstream.use_varlen_attention(training_precision(self.recipe))
+        if self.recipe is not None:
+            try:
+                for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+                    if rank() == 0:
+                        say(line)
+            except KormoError as error:
+                stop(error)
+
+    def post_model_load(self, cfg: Any, model: Any) -> None:
+        """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
+        from kormo_plugins.training import precision
+        from kormo_plugins.training.compat import upstream
+
+        if self.recipe is not None and not upstream.is_quantized(model) and not cfg.adapter:
+            precision.cast_weights(model, training_precision(self.recipe))
+
+    def get_trainer_cls(self, cfg: Any) -> Any:
+        """Our trainer for causal language models; Axolotl's own for preference learning."""
+        if cfg.rl or cfg.reward_model or cfg.process_reward_model:
+            return None
+        from kormo_plugins.training.trainer import KormoTrainer
+
+        return KormoTrainer
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
+        is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
+        keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
+        trackio = {key: value for key, value in keys.items() if value}
+        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
+
+    def get_collator_cls_and_kwargs(self, cfg: Any, is_eval: bool = False) -> Any:
+        """The recipe's collator; None when the rows are not ours."""
+        recipe = self.recipe
+        if recipe is None or recipe.data is None:
+            return None
+        collate = make_collator(recipe, self.built)
+        return (lambda tokenizer=None, **kwargs: collate), {}
+
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        """Hands the recipe to our trainer."""
+        from kormo_plugins.training.trainer import RunMixin
+
+        if self.recipe is not None and isinstance(trainer, RunMixin):
+            objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
+            trainer.configure(settings.settings(self.recipe, self.built), objective, stop)
+
+    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+        """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
+        if self.recipe is None:
+            return []
+        from kormo_plugins.runs.monitors import watchers
+        from kormo_plugins.training.guards.callback import Guest
+        from kormo_plugins.training.telemetry.progress import replace_bars
+        from kormo_plugins.training.trainer import RunMixin
+
+        try:
+            made = watchers(self.recipe, self.built, trainer, settings.callbacks(self.recipe))
+        except KormoError as error:
+            stop(error)
+        ours = isinstance(trainer, RunMixin)
+        guest = [] if ours else [Guest(settings.settings(self.recipe, self.built), stop)]
+        return [replace_bars(trainer), *made, *guest]
+
+    def post_train_unload(self, cfg: Any) -> None:
+        """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
+        if self.recipe is None or rank() != 0:
+            return
+        kernels.release(self.recipe)  # what follows runs on the CPU
+        try:
+            finish.finish(self.recipe, self.built)
+        except KormoError as error:
+            stop(error)
+
+    def _merged(self) -> None:
+        """When `axolotl merge-lora` has made one model of base and adapters."""
+        assert self.recipe is not None
+        try:
+            finish.finish_merged(self.recipe, self.built)
+        except KormoError as error:
+            stop(error)
+
+
+def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:
+    return KormoError(
+        f"{recipe.path}: plugins", f"{name!r}", f"it cannot be loaded ({reason}); without it this would be another run",
+        "correct the name, install what it needs, or remove it from the recipe",
+    )  # fmt: skip

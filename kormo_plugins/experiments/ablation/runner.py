@@ -1,0 +1,271 @@
+"""`kormo ablate`: every cell of an ablation, one after another, and what they say together.
+
+    outputs/ablations/cells/cell-<hash>/     a run like any other, made by `axolotl train`
+    outputs/ablations/NAME/ablation.json     the cells, their measures, the comparison; rewritten after each cell
+    outputs/ablations/NAME/ablation.md       the same for people; ablation.html with plots
+
+Killed, it goes on: a cell with a whole final model is not trained again, and one that was under way resumes from its
+last checkpoint as any run does. A cell that fails is told and left out of the table; the others are still trained.
+One whose documents have changed since (another text in the same folder) is set aside, and trained anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
+from kormo_plugins.experiments.ablation.statistics import compare
+from kormo_plugins.experiments.chain.status import set_aside
+from kormo_plugins.experiments.launch.fork_server import Warm, wait_for
+from kormo_plugins.experiments.launch.processes import ends_with_us
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.recipe.files.override import changed, write
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.identity import own_parts, recorded
+from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.lease import Lease
+from kormo_plugins.training.checkpoints.complete import fault
+from kormo_plugins.training.guards import preemption_file
+from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
+
+STATE = "ablation.json"
+LOG = "log.txt"
+
+Train = Callable[[Path, Path, Mapping[str, str]], int]
+"""Trains a recipe: recipe, log, environment -> exit status."""
+
+
+@dataclass
+class Outcome:
+    """What became of a cell."""
+
+    state: str
+    """`trained`, `reused`, `failed`, `preempted` or `not started`."""
+    seconds: float = 0.0
+    measures: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass
+class Ablation:
+    """An ablation that is being run, or was.
+
+    Args:
+        path: its file.
+        cells: in the order in which they are trained.
+        out: folder of its own results.
+        runs: folder of all cells.
+    """
+
+    path: Path
+    spec: AblationSpec
+    cells: list[Cell]
+    out: Path
+    runs: Path
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """By a cell's hash."""
+
+    def table(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Measure -> variant -> mean, spread and comparison."""
+        tables = {}
+        for name in self.spec.measure:
+            results: dict[str, dict[int, float]] = {variant: {} for variant in self.spec.variants}
+            for cell in self.cells:
+                found = self.outcomes.get(cell.hash)
+                if found is not None and name in found.measures:
+                    results[cell.variant][cell.seed] = found.measures[name]
+            tables[name] = compare(results, self.spec.reference)
+        return tables
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        waiting = Outcome("not started")
+        return {
+            "ablation": str(self.path),
+            "question": self.spec.question,
+            "base": str(self.spec.base),
+            "baseline": self.spec.reference,
+            "measures": {name: measure.model_dump() for name, measure in self.spec.measure.items()},
+            "variants": {variant: {**self.spec.changes, **own} for variant, own in self.spec.variants.items()},
+            "cells": [
+                {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "folder": str(cell.folder(self.runs)),
+                 **vars(self.outcomes.get(cell.hash, waiting))}
+                for cell in self.cells
+            ],
+            "table": self.table(),
+        }  # fmt: skip
+
+
+def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = None) -> int:
+    """Trains what is missing and writes the results after each cell.
+
+    Args:
+        log: gets one line per cell.
+        train: how a cell is trained; by default as the file says.
+    Returns:
+        0; 1 if a cell failed; 75 if one was preempted and the rest has to be run later.
+    Raises:
+        KormoError: another process is running this ablation, or a measure that no cell reports.
+    """
+    ablation.out.mkdir(parents=True, exist_ok=True)
+    lease = Lease(ablation.out / ".lease")
+    if not lease.acquire():
+        raise KormoError(str(ablation.out), "another process at work", "two would train the same cells",
+                         "wait for it; this command then finds its results")  # fmt: skip
+    with lease.held(), Warm() as warm:
+        return _run(ablation, log, train or _trainer(ablation.spec, warm))
+
+
+def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
+    start, code = time.monotonic(), 0
+    budget = ablation.spec.budget_minutes
+    distinct = {cell.hash: cell for cell in ablation.cells}
+    for number, cell in enumerate(distinct.values(), 1):
+        title = f"[{number}/{len(distinct)}] {cell.variant}, seed {cell.seed}"
+        folder = cell.folder(ablation.runs)
+        if other := other_documents(cell.recipe, folder):
+            wait_for(folder / LOG, log)
+            log(f"{title}: {folder} was trained on other documents ({other}); it is kept as {set_aside(folder).name}")
+        if _finished(folder):
+            outcome = Outcome("reused", _seconds(folder))
+        elif budget is not None and time.monotonic() - start > 60 * budget:
+            log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
+            continue
+        else:
+            log(f"{title}: training in {folder}")
+            folder.mkdir(parents=True, exist_ok=True)
+            wait_for(folder / LOG, log)
+            outcome = Outcome("reused", _seconds(folder)) if _finished(folder) else _train(cell, folder, train)
+        if outcome.state in ("trained", "reused"):
+            outcome.measures = _measures(cell, folder, ablation.spec.measure)
+        ablation.outcomes[cell.hash] = outcome
+        log(f"{title}: {outcome.state}" + _told(outcome))
+        save(ablation)
+        if outcome.state == "preempted":
+            return EXIT_PREEMPTED
+        code = max(code, int(outcome.state == "failed"))
+    save(ablation)
+    return code
+
+
+def other_documents(recipe: Recipe, folder: Path) -> str:
+    """Sources whose documents are not those that the run in `folder` was started with; empty if all are.
+
+    A cell's name is the hash of its recipe, which says where a folder of text is and not what is in it.
+    """
+    before = recorded(folder).get("documents")
+    if not before:
+        return ""
+    now = _documents_of(recipe)
+    return ", ".join(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
+
+
+_known: dict[str, dict[str, str]] = {}
+"""Hashes of documents by what decides them: cells that differ in weights alone read the user's files once."""
+
+
+def _documents_of(recipe: Recipe) -> dict[str, str]:
+    data = recipe.resolved.get("kormo.data") or {}
+    key = identity({name: value for name, value in data.items() if name not in ("mixture", "packing")})
+    if key not in _known:
+        _known[key] = own_parts(recipe)["documents"]
+    return _known[key]
+
+
+def save(ablation: Ablation) -> None:
+    """Writes `ablation.json`, `ablation.md` and `ablation.html`."""
+    from kormo_plugins.experiments.ablation.markdown import markdown
+    from kormo_plugins.reporting.ablation import write_ablation
+
+    record = ablation.record()
+    write_json(ablation.out / STATE, record)
+    (ablation.out / "ablation.md").write_text(markdown(record), encoding="utf-8")
+    write_ablation(record, ablation.out / "ablation.html")
+
+
+def _told(outcome: Outcome) -> str:
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in outcome.measures.items())
+    return "".join((
+        f" in {outcome.seconds:.0f} s" if outcome.seconds else "", f": {numbers}" if numbers else "",
+        f": {outcome.reason}" if outcome.reason else "",
+    ))  # fmt: skip
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and fault(folder, hashes=False) is None
+
+
+def _seconds(folder: Path) -> float:
+    path = folder / "cell.json"
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else 0.0
+
+
+def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
+    changes = {**cell.changes, "output_dir": str(folder)}
+    recipe = write(changed(cell.recipe.path, changes), changes, folder / "cell.yml")
+    log, start = folder / LOG, time.monotonic()
+    code = train(recipe, log, {"KORMO_SAMPLES": "off"})
+    seconds = round(time.monotonic() - start + _seconds(folder), 1)
+    about = {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "seconds": seconds}
+    write_json(folder / "cell.json", about)
+    if code == EXIT_PREEMPTED or (code and preemption_file.read(folder)):
+        return Outcome("preempted", seconds)
+    if code or not _finished(folder):
+        return Outcome("failed", seconds, reason=f"exit status {code}; {log} ends: {_last_line(log)}")
+    return Outcome("trained", seconds)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(nothing)")
+
+
+def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[str, float]:
+    """The measures of a finished cell.
+
+    Raises:
+        KormoError: its metrics have no such key; the message says which they have.
+    """
+    lines = read_metrics(folder / METRICS)
+    found: dict[str, float] = {}
+    for name, measure in wanted.items():
+        values = [float(line[measure.metric]) for line in lines if measure.metric in line]
+        if not values:
+            from kormo_plugins.errors import closest
+
+            known = sorted({key for line in lines for key in line})
+            raise KormoError(
+                f"measure.{name}.metric", repr(measure.metric),
+                f"{folder / METRICS} has no such key; it has: {', '.join(known)}",
+                closest(measure.metric, known, "name one of them, or switch on what would log it"),
+            )  # fmt: skip
+        tail = values[-measure.last :]
+        found[name] = sum(tail) / len(tail)
+    return found
+
+
+def _trainer(spec: AblationSpec, warm: Warm) -> Train:
+    """How the file wants its cells trained."""
+    if spec.launcher is None:
+        return warm.train
+
+    def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
+        command = ["axolotl", "train", str(recipe), "--launcher", str(spec.launcher)]
+        if spec.launcher_args:
+            command += ["--", *spec.launcher_args]
+        with log.open("ab") as out:
+            return subprocess.run(
+                command, stdout=out, stderr=out, env={**os.environ, **env}, check=False, preexec_fn=ends_with_us()
+            ).returncode
+
+    return launch

@@ -1,0 +1,145 @@
+"""An ablation as a file: a base recipe, variants that are diffs, seeds, a budget, and what is compared.
+
+    question: Does it help that documents in a row do not see each other?
+    base: ../pretrain.yml
+    set: {kormo.tokens: 262144}                 # for every cell; names of YAML files are relative to this one
+    variants:
+      masked: {}                                # the base as it is
+      causal: {kormo.collator.name: causal}
+    seeds: [1, 2, 3]
+    budget_minutes: 60
+    measure:
+      bits per byte, Korean: {metric: held_out/bits_per_byte/ko}
+
+Each pair of variant and seed is a *cell*: a run in a folder named by the hash of all that decides its weights. Two
+cells that come to the same recipe, in this ablation or another, are one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.plugins.choice import Strict
+from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.override import changed
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.store.fingerprint import identity
+
+DECIDES_NOTHING = (
+    "output_dir", "logging_steps", "logging_dir", "save_steps", "save_total_limit", "save_strategy", "report_to",
+    "auto_resume_from_checkpoints",
+)  # fmt: skip
+"""Keys of Axolotl that say where and how often something is written, not what is trained."""
+
+
+class Measure(Strict):
+    """One number of a finished run."""
+
+    metric: str = Field(description="its key in metrics.jsonl")
+    last: int = Field(default=1, ge=1, description="mean of so many last values; a loss jumps from step to step")
+    better: Literal["lower", "higher"] = Field(default="lower", description="which way is better")
+
+
+class AblationSpec(Strict):
+    """The whole file."""
+
+    question: str = Field(description="what is to be found out, in one sentence")
+    base: Path = Field(description="the recipe that every cell extends, relative to this file")
+    changes: dict[str, Any] = Field(default_factory=dict, alias="set", description="dotted keys set in every cell")
+    variants: dict[str, dict[str, Any]] = Field(min_length=1, description="name -> dotted keys set in that variant")
+    baseline: str | None = Field(default=None, description="the variant that others are compared with; null: the first")
+    seeds: tuple[int, ...] = Field(min_length=1, description="each variant is trained once with each")
+    budget_minutes: float | None = Field(default=None, gt=0, description="no further cell is started after it")
+    measure: dict[str, Measure] = Field(
+        min_length=1, description="name in the table -> what is compared; most telling first"
+    )
+    launcher: Literal["accelerate", "torchrun"] | None = Field(
+        default=None, description="Axolotl's launcher for each cell; null: cells share one process's start-up"
+    )
+    launcher_args: tuple[str, ...] = Field(default=(), description="options of the launcher (--nproc_per_node=8)")
+
+    @model_validator(mode="after")
+    def _sound(self) -> AblationSpec:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("a seed is given twice: the same run would count as two")
+        if self.launcher_args and self.launcher is None:
+            raise ValueError("launcher_args without a launcher would be ignored")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """The variant that others are compared with."""
+        return self.baseline or next(iter(self.variants))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant with one seed."""
+
+    variant: str
+    seed: int
+    changes: dict[str, Any]
+    recipe: Recipe
+    hash: str
+
+    def folder(self, runs: Path) -> Path:
+        """Where it is trained; the same for every cell that comes to the same recipe."""
+        return runs / f"cell-{self.hash}"
+
+
+def read_spec(path: Path) -> AblationSpec:
+    """The file, checked.
+
+    Raises:
+        KormoError: an unknown key, a value of the wrong kind, or a baseline that is no variant.
+    """
+    spec: AblationSpec = checked(AblationSpec, read_yaml(path), str(path))
+    if spec.reference not in spec.variants:
+        raise KormoError(f"{path}: baseline", repr(spec.baseline), f"the variants are: {', '.join(spec.variants)}",
+                         closest(spec.reference, spec.variants, "name one of them"))  # fmt: skip
+    return spec
+
+
+def cells(path: Path, spec: AblationSpec) -> list[Cell]:
+    """Every cell, its recipe loaded and checked: the first variant's seeds, then the second's.
+
+    Raises:
+        KormoError: a recipe that is not sound; the message says in which variant.
+    """
+    made = []
+    for variant, own in spec.variants.items():
+        for seed in spec.seeds:
+            changes = {**_located({**spec.changes, **own}, path.parent), "seed": seed}
+            try:
+                recipe = changed(path.parent / spec.base, changes)
+            except KormoError as error:
+                raise KormoError(
+                    f"{path}: variants.{variant}: {error.where}", error.what, error.why, error.fix
+                ) from None
+            made.append(Cell(variant, seed, changes, recipe, cell_hash(recipe)))
+    return made
+
+
+def _located(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The changes, with the names of YAML files seen from the ablation's folder, as `base` is."""
+
+    def place(value: Any) -> Any:
+        named = isinstance(value, str) and value.endswith((".yml", ".yaml"))
+        return os.path.normpath(folder / value) if named else value
+
+    return {key: place(value) for key, value in changes.items()}
+
+
+def cell_hash(recipe: Recipe) -> str:
+    """Identity of all that decides a run's weights and measures, by the recipe and our version."""
+    values = {key: value for key, value in recipe.resolved.values.items() if key not in DECIDES_NOTHING}
+    kormo = {key: value for key, value in values["kormo"].items() if key != "workspace"}
+    return identity({"version": __version__, "recipe": {**values, "kormo": kormo}})[:12]

@@ -1,0 +1,286 @@
+"""Runs a chain: stage after stage, each an `axolotl train` of its own in a process of its own.
+
+A stage that is finished and unchanged is skipped, one that was killed goes on, one that changed is trained anew beside
+its old result (`chain_state.py`). One lease for the chain and one for each output folder keep two runs apart. A signal
+is handed on to the stage, which makes a checkpoint and ends with the status of preemption; the same command goes on.
+A stage that was preempted by itself (its node was wanted back) is started again, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.experiments.chain import status as chain_state
+from kormo_plugins.experiments.chain.record import Entry, Record
+from kormo_plugins.experiments.chain.spec import Chain, Stage
+from kormo_plugins.experiments.launch.processes import ends_with_us, ranks, tell
+from kormo_plugins.recipe.files.override import write
+from kormo_plugins.runs import identity as stage_identity
+from kormo_plugins.store.lease import Lease
+from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
+from kormo_plugins.training.guards.preemption_file import FILE as PREEMPTED
+
+HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""What a stage hears of as well."""
+POLL = 0.2
+"""Seconds between two looks at a running stage."""
+TELL_EVERY = 30.0
+"""Seconds between two lines about a running stage."""
+LAST_LINES = 20
+"""Lines of a failed stage's log that are shown."""
+
+Command = Callable[[Chain, Stage, Path], Sequence[str]]
+"""The command that trains a stage from its resolved recipe."""
+
+
+@dataclass
+class Signals:
+    """The signals that came while a stage ran."""
+
+    process: subprocess.Popen[bytes] | None = None
+    seen: list[int] = field(default_factory=list)
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Hands the signal on; a second interrupt ends the stage at once."""
+        again = number in self.seen and number == signal.SIGINT
+        self.seen.append(number)
+        if self.process is not None and self.process.poll() is None:
+            if again:
+                tell([*ranks(self.process.pid), self.process.pid], signal.SIGKILL)
+            else:
+                tell(ranks(self.process.pid), number)
+
+
+def run_chain(
+    chain: Chain,
+    command: Command,
+    *,
+    first: str | None = None,
+    only: str | None = None,
+    log: Callable[[str], None],
+) -> Record:
+    """Runs what has to be run.
+
+    Args:
+        chain: the checked chain.
+        command: how a stage is trained.
+        first: begin with this stage; the models of those before are taken as they are.
+        only: this stage alone.
+        log: called with one line when something begins or ends.
+    Returns:
+        what became of each stage; `exit_status` is 0 if all of them are finished.
+    Raises:
+        KormoError: another process runs this chain, or a model that a stage starts from is not there.
+    """
+    selected = select(chain, first, only)
+    record = Record.opened(chain)
+    with _held(chain.folder / ".chain.lease", f"the chain {chain.file.name}"), _handled() as signals:
+        for stage in selected:
+            entry = record.entry(stage.name)
+            _run_stage(chain, stage, command, entry, record, signals, log)
+            record.save()
+            if entry.status not in ("skipped", "trained"):
+                break
+    return record
+
+
+def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Record:
+    """What `run_chain` would do, as far as it can be known before the stages have run."""
+    record = Record.opened(chain)
+    waiting: set[str] = set()
+    for stage in select(chain, first, only):
+        entry = record.entry(stage.name)
+        if stage.before in waiting:
+            entry.status, entry.why = "would follow", f"trained if {stage.before} comes out otherwise than before"
+            if not chain_state.holds_a_run(stage.out):
+                entry.status, entry.why = "would train", "not trained yet"
+            waiting.add(stage.name)
+            continue
+        found = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe))
+        words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train anew"}
+        entry.status, entry.why = words[found.action], found.why
+        if found.action == "skip":
+            entry.finished("skipped", stage.out)
+        else:
+            waiting.add(stage.name)
+    return record
+
+
+def select(chain: Chain, first: str | None, only: str | None) -> list[Stage]:
+    """The stages to look at; the models that they start from must be there or be made by one of them.
+
+    Raises:
+        KormoError: no such stage, or a stage left out whose model is not finished.
+    """
+    if first and only:
+        raise KormoError("kormo run", f"--from {first} beside --only {only}", "the two contradict each other",
+                         "give one of them")  # fmt: skip
+    start = chain.stages.index(chain.stage(first or only or chain.stages[0].name))
+    chosen = list(chain.stages[start : start + 1 if only else None])
+    names = {stage.name for stage in chosen}
+    for stage in chosen:
+        if stage.before is not None and stage.before not in names:
+            before = chain.stage(stage.before)
+            reason = chain_state.unfinished(before.recipe)
+            if reason is not None:
+                raise KormoError(
+                    str(before.out), f"no finished model of {before.name}, from which {stage.name} starts",
+                    reason, f"run the chain from {before.name}: `kormo run {chain.path} --from {before.name}`",
+                )  # fmt: skip
+    return chosen
+
+
+def _run_stage(
+    chain: Chain, stage: Stage, command: Command, entry: Entry, record: Record, signals: Signals,
+    log: Callable[[str], None],
+) -> None:  # fmt: skip
+    now = stage_identity.stage_identity(stage.recipe)
+    found = chain_state.verdict(stage.recipe, now)
+    entry.why, entry.identity = found.why, now["hash"]
+    if found.action == "skip":
+        entry.finished("skipped", stage.out)
+        log(f"{stage.name}: skipped, {found.why}")
+        return
+    with _held(stage.out.parent / f".{stage.out.name}.lease", str(stage.out)):
+        if found.action == "replace":
+            aside = chain_state.set_aside(stage.out)
+            entry.aside = str(aside)
+            log(f"{stage.name}: {found.why}; the old result is kept as {aside}")
+        recipe = write(stage.recipe, stage.changes, chain.folder / "recipes" / f"{stage.name}.yml")
+        words = list(command(chain, stage, recipe))
+        entry.log = str(chain.folder / "logs" / f"{stage.name}.log")
+        entry.started(found.action)
+        log(f"{stage.name}: {'goes on' if found.action == 'resume' else 'training'}, {found.why}; log in {entry.log}")
+        for attempt in range(chain.file.restarts + 1):
+            entry.attempts = attempt + 1
+            record.save()
+            status = _train(stage, words, Path(entry.log), signals, log)
+            if status == EXIT_PREEMPTED and not signals.seen and attempt < chain.file.restarts:
+                log(f"{stage.name}: preempted; started again ({attempt + 1} of {chain.file.restarts})")
+                continue
+            break
+    _judge(stage, entry, status, now, log)
+
+
+def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, Any], log: Callable[[str], None]) -> None:
+    """What the exit status and the folder say."""
+    entry.exit_status = status
+    if status == EXIT_PREEMPTED:
+        entry.finished("preempted", stage.out)
+        entry.why = f"stopped; the same command {chain_state.reached(stage.out)}"
+        log(f"{stage.name}: {entry.why}")
+        return
+    reason = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+    if status == 0:
+        reason = chain_state.unfinished(stage.recipe) or ""
+        if not reason and stage_identity.recorded(stage.out).get("hash") != now["hash"]:
+            reason = "the model in its folder is of another recipe"
+    entry.finished("failed" if reason else "trained", stage.out)
+    if reason:
+        entry.why = reason
+        log(f"{stage.name}: failed, {reason}")
+    else:
+        log(f"{stage.name}: finished in {entry.seconds:.0f} s; the model is in {stage.out}")
+
+
+def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log: Callable[[str], None]) -> int:
+    """One process to its end; its exit status, that of preemption also where a launcher hid it."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    left_behind = log_file.with_suffix(".pid")
+    _wait_for(left_behind, words, log)
+    begun = time.time()
+    with log_file.open("ab") as output:
+        output.write(f"\n==== {time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(words)}\n".encode())
+        output.flush()
+        # A session of its own: an interrupt of the terminal reaches it once, through us, and not twice.
+        signals.process = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ends_with_us()
+        )
+        left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
+        if signals.seen:  # it came between two stages
+            tell([signals.process.pid], signals.seen[-1])
+        told = time.monotonic()
+        while (status := signals.process.poll()) is None:
+            time.sleep(POLL)
+            if time.monotonic() - told >= TELL_EVERY:
+                told = time.monotonic()
+                log(f"{stage.name}: {Record.progress(stage.out)}")
+    signals.process = None
+    left_behind.unlink(missing_ok=True)
+    marker = stage.out / PREEMPTED
+    hidden = status != 0 and marker.is_file() and marker.stat().st_mtime >= begun - 1
+    asked = bool(signals.seen) and status != 0
+    return EXIT_PREEMPTED if hidden or asked else status
+
+
+def _wait_for(left_behind: Path, words: Sequence[str], log: Callable[[str], None]) -> None:
+    """Waits for the stage of a killed run, which may still be writing its checkpoint."""
+    told = False
+    while left_behind.is_file() and _runs(left_behind, words):
+        if not told:
+            log(f"a killed run left this stage behind (process {left_behind.read_text().strip()}); waiting for its end")
+            told = True
+        time.sleep(POLL)
+
+
+def _runs(left_behind: Path, words: Sequence[str]) -> bool:
+    try:
+        pid = int(left_behind.read_text(encoding="utf-8"))
+        told = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except (OSError, ValueError):
+        return False
+    return set(words[1:]) <= set(told)  # another process may have got its number since
+
+
+def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
+    """The end of a log; of a line that a progress bar has rewritten, what stood there last."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64_000))
+        text = file.read().decode("utf-8", "replace")
+    lines = (line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() for line in text.split("\n"))
+    return [line for line in lines if line][-count:]
+
+
+def exit_status(record: Record) -> int:
+    """Of the whole command: 0, 75 after a preemption, 2 if a stage refused its input, 1 for any other failure."""
+    for entry in record.entries.values():
+        if entry.status == "preempted":
+            return EXIT_PREEMPTED
+        if entry.status == "failed":
+            return EXIT_BAD_INPUT if entry.exit_status == EXIT_BAD_INPUT else 1
+    return 0
+
+
+@contextmanager
+def _held(path: Path, what: str) -> Iterator[None]:
+    lease = Lease(path)
+    if not lease.acquire():
+        holder = path.read_text(encoding="utf-8") if path.is_file() else ""
+        raise KormoError(
+            str(path), f"another process holds {what}: {holder.strip() or 'just now'}",
+            "two of them would write into the same folder", "wait for it, or stop it",
+        )  # fmt: skip
+    with lease.held():
+        yield
+
+
+@contextmanager
+def _handled() -> Iterator[Signals]:
+    """Signals go to the stage that runs, for the length of the block."""
+    signals = Signals()
+    before = {number: signal.signal(number, signals) for number in HANDED_ON}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

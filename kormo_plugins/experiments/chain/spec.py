@@ -1,0 +1,199 @@
+"""A chain: the stages of a model's life, in the order in which each takes the model of one before.
+
+    name: nano
+    stages:
+      - {name: pretrain, recipe: ../pretrain.yml}
+      - {name: stage2, recipe: ../pretrain_stage2.yml, set: {kormo.tokens: 100000}}
+
+What a stage starts from is said by its recipe (`kormo.from_run`) or, if another of the chain is meant, by `from:`.
+`load_chain` reads the file, every recipe with its changes and every input, and refuses what could not be run through:
+a fault of the last stage is told before the first one trains.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.pipeline import initial_model
+from kormo_plugins.pipeline.axolotl_keys import axolotl_values
+from kormo_plugins.pipeline.refusals import refuse_leaking_attention
+from kormo_plugins.plugins.choice import Strict
+from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.override import changed
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.identity import own_parts
+
+FROM_RUN = "kormo.from_run"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class StageFile(Strict):
+    """One stage as written."""
+
+    name: str = Field(pattern=NAME, description="name of the stage, for --from, --only, logs and the table")
+    recipe: str = Field(description="the recipe, relative to the chain's file")
+    set: dict[str, Any] = Field(default_factory=dict, description="dotted key -> value, over the recipe")
+    from_: str | None = Field(
+        default=None, alias="from", description="name of the stage whose model it takes; null: the recipe's from_run"
+    )
+
+
+class ChainFile(Strict):
+    """The whole file."""
+
+    name: str = Field(pattern=NAME, description="name of the chain")
+    stages: tuple[StageFile, ...] = Field(min_length=1, description="the stages, in order")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="dotted key -> value, over every recipe; a stage's own `set` wins"
+    )
+    folder: Path | None = Field(
+        default=None, description="where chain.json, logs and resolved recipes go; null: outputs/chains/NAME"
+    )
+    launcher: Literal["python", "torchrun", "accelerate"] = Field(
+        default="python", description="how `axolotl train` starts its processes; python: one process"
+    )
+    nproc_per_node: int = Field(default=1, ge=1, description="processes of a stage (torchrun)")
+    launcher_options: tuple[str, ...] = Field(default=(), description="further options for the launcher")
+    restarts: int = Field(
+        default=3, ge=0, description="how often a stage that was preempted (exit status 75) is started again"
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, checked.
+
+    Args:
+        name: of the stage.
+        recipe: with its changes.
+        changes: dotted key -> value, what the chain sets.
+        before: the stage of this chain whose model it takes; None: a model that lies there already, or none.
+    """
+
+    name: str
+    recipe: Recipe
+    changes: Mapping[str, Any]
+    before: str | None
+
+    @property
+    def out(self) -> Path:
+        """Where its model goes."""
+        return self.recipe.output_dir
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain, checked."""
+
+    path: Path
+    file: ChainFile
+    stages: tuple[Stage, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where chain.json, logs and resolved recipes go."""
+        return self.file.folder or Path("outputs/chains") / self.file.name
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name.
+
+        Raises:
+            KormoError: there is none.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        names = [stage.name for stage in self.stages]
+        raise KormoError(str(self.path), f"the stage {name!r}", "the chain has none of that name",
+                         closest(name, names) or f"its stages are: {', '.join(names)}")  # fmt: skip
+
+
+def load_chain(path: Path) -> Chain:
+    """The chain in the file, with everything checked that can be before a stage has run.
+
+    Raises:
+        KormoError: the first fault of the file, of a recipe, or of what a stage would start from.
+    """
+    file: ChainFile = checked(ChainFile, read_yaml(path), str(path))
+    _unique(path, [stage.name for stage in file.stages], "name")
+    if file.nproc_per_node > 1 and file.launcher == "python":
+        raise KormoError(f"{path}: nproc_per_node", str(file.nproc_per_node), "the launcher python starts one process",
+                         "set launcher: torchrun")  # fmt: skip
+    stages: list[Stage] = []
+    for entry in file.stages:
+        stages.append(_stage(path, file, entry, stages))
+    _unique(path, [str(stage.out) for stage in stages], "output_dir")
+    chain = Chain(path, file, tuple(stages))
+    for stage in stages:
+        _check_inputs(chain, stage)
+    return chain
+
+
+def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) -> Stage:
+    where = f"{path}: {entry.name}"
+    changes = {**file.set, **entry.set}
+    if entry.from_ is not None:
+        source = next((stage for stage in earlier if stage.name == entry.from_), None)
+        if source is None:
+            names = [stage.name for stage in earlier]
+            fix = closest(entry.from_, names) or f"before it come: {', '.join(names) or 'none'}"
+            raise KormoError(f"{where}.from", repr(entry.from_), "no stage before this one has that name", fix)
+        if FROM_RUN in changes:
+            raise KormoError(f"{where}.from", f"{entry.from_} beside set: {FROM_RUN}", "the model would come from two "
+                             "places", "remove one of the two")  # fmt: skip
+        changes[FROM_RUN] = str(source.out)
+    recipe = changed(Path(os.path.normpath(path.parent / entry.recipe)), changes)
+    given = recipe.block.from_run
+    before = next((stage for stage in earlier if given is not None and _same(stage.out, given)), None)
+    return Stage(entry.name, recipe, changes, before.name if before else None)
+
+
+def _check_inputs(chain: Chain, stage: Stage) -> None:
+    """That the stage can start when its turn comes: documents, model before, ranks, attention."""
+    recipe, given = stage.recipe, stage.recipe.block.from_run
+    if given is not None and stage.before is None:
+        later = next((other for other in chain.stages if _same(other.out, given)), None)
+        if later is not None:
+            raise KormoError(
+                recipe.resolved.where(FROM_RUN), str(given), f"the stage {later.name!r} makes it, and comes later",
+                f"put {later.name} before {stage.name} in {chain.path}",
+            )  # fmt: skip
+        initial_model.finished_model(recipe)
+    elif stage.before is not None:
+        _same_shape(stage, chain.stage(stage.before))
+    axolotl_values(recipe, None, chain.file.nproc_per_node)
+    refuse_leaking_attention(recipe)
+    own_parts(recipe)
+
+
+def _same_shape(stage: Stage, before: Stage) -> None:
+    """The shapes of two recipes, as far as both say them."""
+    own, other = stage.recipe.block.architecture, before.recipe.block.architecture
+    if own is None or other is None:
+        return
+    for key in initial_model.SHAPE:
+        mine, theirs = own.values.get(key), other.values.get(key)
+        if mine is not None and theirs is not None and mine != theirs:
+            raise KormoError(
+                stage.recipe.resolved.where(f"kormo.architecture.{key}"), f"{key} {mine} in stage {stage.name}",
+                f"it takes the model of {before.name}, whose {key} is {theirs}", "extend the same size file in both",
+            )  # fmt: skip
+
+
+def _unique(path: Path, names: list[str], what: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise KormoError(f"{path}: stages", f"the {what} {twice!r} twice", "one stage would overwrite the other",
+                         f"give each stage a {what} of its own")  # fmt: skip
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.abspath(one) == os.path.abspath(other)  # noqa: PTH100 - links stay what they are called

@@ -1,0 +1,107 @@
+"""What is to be done about a stage, from what lies in its folder.
+
+    nothing there                                     train
+    a finished model of this very stage               skip
+    this very stage, not finished                     resume: `axolotl train` goes on from its last whole checkpoint
+    anything else                                     set aside under another name, then train
+
+"This very stage" is the identity in `run.json` (`stage_identity.py`), which every training writes, by `axolotl train`
+or by `kormo run`. Nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kormo_plugins.pipeline.initial_model import weights_hash
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.identity import changed_keys, recorded
+from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, fault
+
+Action = Literal["skip", "train", "resume", "replace"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do about a stage, and why."""
+
+    action: Action
+    why: str
+
+
+def verdict(recipe: Recipe, now: dict[str, Any]) -> Verdict:
+    """What to do about the folder of a recipe.
+
+    Args:
+        now: the recipe's identity (`stage_identity.stage_identity`).
+    """
+    out = recipe.output_dir
+    if not holds_a_run(out):
+        return Verdict("train", "not trained yet")
+    before = recorded(out)
+    if not before:
+        return Verdict("replace", "the folder does not say what it was trained from")
+    if before.get("hash") != now["hash"]:
+        return Verdict("replace", "; ".join(_differences(recipe, before, now)))
+    reason = unfinished(recipe)
+    if reason is None:
+        return Verdict("skip", "nothing that it depends on has changed")
+    return Verdict("resume", f"{reason}; {reached(out)}")
+
+
+def holds_a_run(out: Path) -> bool:
+    """Whether a training has begun in the folder."""
+    return (out / "run.json").is_file() or (out / MARKER).is_file() or bool(checkpoints(out) if out.is_dir() else ())
+
+
+def unfinished(recipe: Recipe) -> str | None:
+    """Why the stage's folder does not hold a finished model with its export; None if it does."""
+    out = recipe.output_dir
+    reason = fault(out, hashes=False)
+    if reason is not None:
+        return "it was stopped before its end" if not (out / MARKER).is_file() else reason
+    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
+    exported = recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter")
+    if exported and not (out / "export" / "config.json").is_file():
+        return "its export/ is missing"
+    return None
+
+
+def set_aside(out: Path) -> Path:
+    """Renames the folder, so that a new result can take its name; returns where it is now."""
+    number = 1
+    while (aside := out.with_name(f"{out.name}.before-{number}")).exists():
+        number += 1
+    out.rename(aside)
+    return aside
+
+
+def weights_of(out: Path) -> str | None:
+    """Identity of the finished model in a folder; None if there is none."""
+    return weights_hash(out) if (out / MARKER).is_file() else None
+
+
+def reached(out: Path) -> str:
+    """From where a stage that is not finished will go on."""
+    whole = [folder for folder in checkpoints(out) if (folder / MARKER).is_file()]
+    return f"goes on from {whole[-1].name}" if whole else "no whole checkpoint yet, so from its beginning"
+
+
+def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is another than the run in the folder had, in words."""
+    found: list[str] = []
+    if before.get("recipe") != now["recipe"]:
+        keys = changed_keys(recipe, recipe.output_dir)
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        found.append("the recipe changed" + (f" ({', '.join(keys[:3])}{more})" if keys else ""))
+    for part in ("documents", "files"):
+        old, new = before.get(part) or {}, now[part]
+        names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        if names and not (part == "documents" and found and set(old) != set(new)):
+            found.append(f"{part} changed ({', '.join(names[:3])})")
+    if before.get("before") != now["before"]:
+        found.append("the model that it starts from is another")
+    return found or ["what it depends on changed"]

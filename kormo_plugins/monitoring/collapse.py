@@ -1,0 +1,213 @@
+"""What the model writes, watched on fixed prompts: does it still say different things, in the right language?
+
+A model that trains on machine-written text may come to repeat it, to say everything in the same words, or to mix its
+languages, while its loss falls all the time (Shumailov et al. 2024, Nature 631; KORMo trains on one generator's text
+alone to see it happen). The same prompts are continued from the same random numbers at every look, so that what
+changes is the model.
+
+    distinct_n       different runs of n words over all of them, over all continuations of a language
+    self_bleu        how well each continuation is predicted by the others of its language; larger is poorer
+    repetition       share of the runs of 4 tokens of a continuation that stood in it before (seq-rep-4, Welleck et
+                     al. 2019, arXiv 1908.04319)
+    entropy          mean entropy of the next-token distribution where the model writes, in bits, at temperature 1
+    right_script     share of the letters that are of the prompt's script: Hangul after Korean, Latin after English
+    length           mean number of tokens before the end token, or the limit
+    ended            share of the continuations that come to an end by themselves
+
+Every rank writes the same texts, since a sharded model needs all ranks for every token; rank 0 keeps them, in
+`samples.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.diversity import distinct, self_bleu
+from kormo_plugins.monitoring.monitor import Monitor, RunView, ranks
+from kormo_plugins.monitoring.params import CollapseParams
+
+SAMPLES_FILE = "samples.jsonl"
+SCRIPTS = {
+    "ko": ("HANGUL",), "ja": ("HIRAGANA", "KATAKANA", "CJK"), "zh": ("CJK",), "ru": ("CYRILLIC",), "uk": ("CYRILLIC",),
+    "el": ("GREEK",), "ar": ("ARABIC",), "he": ("HEBREW",), "hi": ("DEVANAGARI",), "th": ("THAI",),
+}  # fmt: skip
+"""Language -> how the Unicode names of its letters begin; any other is written in Latin letters."""
+RUN = 4
+"""Tokens of the runs that `repetition` counts."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What the model wrote after a prompt.
+
+    Args:
+        ids: tokens, the end token left out.
+        ended: whether it wrote the end token.
+        entropy: of the next-token distribution at each place, in bits.
+    """
+
+    language: str
+    prompt: str
+    ids: list[int]
+    ended: bool
+    entropy: list[float]
+    text: str = ""
+
+
+class Collapse(Monitor):
+    """Logs `collapse/MEASURE/LANGUAGE`, and writes the continuations down."""
+
+    name = "collapse"
+
+    def __init__(self, params: CollapseParams) -> None:
+        super().__init__(params.every_steps)
+        self.params = params
+        self.tokenizer: Any = None
+
+    def open(self, run: RunView) -> None:
+        """Loads the tokenizer.
+
+        Raises:
+            KormoError: there is none of ours.
+        """
+        from tokenizers import Tokenizer
+
+        super().open(run)
+        if run.tokenizer is None or "eos" not in run.special:
+            raise KormoError(
+                "kormo.monitor.collapse", "no tokenizer of ours", "prompts and continuations are encoded with it",
+                "set kormo.tokenizer, or kormo.monitor.collapse: null",
+            )  # fmt: skip
+        self.tokenizer = Tokenizer.from_file(str(run.tokenizer / "tokenizer.json"))
+
+    def measure(self, model: Any, step: int) -> dict[str, float]:
+        """The numbers of every language."""
+        assert self.run is not None
+        written = self._write(model)
+        if ranks()[0] == 0:
+            self._keep(step, written)
+        found: dict[str, float] = {}
+        for language in self.params.prompts:
+            mine = [one for one in written if one.language == language]
+            found |= {f"collapse/{name}/{language}": value for name, value in measures(language, mine).items()}
+        return found
+
+    def _write(self, model: Any) -> list[Continuation]:
+        assert self.run is not None
+        special, params = self.run.special, self.params
+        asked = [
+            (language, prompt)
+            for language, prompts in params.prompts.items() for prompt in prompts for _ in range(params.samples)
+        ]  # fmt: skip
+        start = [special["bos"]] if "bos" in special else []
+        ids = [start + self.tokenizer.encode(prompt, add_special_tokens=False).ids for _, prompt in asked]
+        longest = min(params.tokens, self.run.sequence_len - max(map(len, ids)))
+        written, entropies = generate(
+            model, ids, max(1, longest), temperature=params.temperature, seed=self.run.seed,
+            eos=special["eos"], pad=special.get("pad", special["eos"]),
+        )  # fmt: skip
+        found = []
+        for (language, prompt), tokens, entropy in zip(asked, written, entropies, strict=True):
+            ended = special["eos"] in tokens
+            kept = tokens[: tokens.index(special["eos"])] if ended else tokens
+            text = self.tokenizer.decode(kept, skip_special_tokens=True)
+            found.append(Continuation(language, prompt, kept, ended, entropy[: len(kept) + ended], text))
+        return found
+
+    def _keep(self, step: int, written: Sequence[Continuation]) -> None:
+        """One continuation of each prompt, for people; a step that is trained again writes its lines again."""
+        assert self.run is not None
+        with (self.run.output_dir / SAMPLES_FILE).open("a", encoding="utf-8") as file:
+            for one in written[:: self.params.samples]:
+                line = {"step": step, "language": one.language, "prompt": one.prompt, "text": one.text}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def make(params: CollapseParams) -> Collapse:
+    """The run callback `collapse`."""
+    return Collapse(params)
+
+
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], tokens: int, *, temperature: float, seed: int, eos: int, pad: int
+) -> tuple[list[list[int]], list[list[float]]]:
+    """Samples `tokens` ids after each prompt, all prompts at once; the global random state is not used.
+
+    It goes on after the end token, so that every rank runs the model equally often; what follows is the caller's to
+    cut off.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        prompts: ids of each beginning, of any lengths.
+        temperature: of the sampling.
+        seed: of the random numbers, drawn on the CPU so that every device draws the same.
+        eos: the end token.
+        pad: fills short prompts up, in front.
+    Returns:
+        ids, and the entropies (bits, at temperature 1) of the distributions that they were drawn from.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    dice = torch.Generator().manual_seed(seed)
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    places = (mask.cumsum(1) - 1).masked_fill(mask == 0, 1)
+    cache, drawn, entropies = None, [], []
+    for _ in range(tokens):
+        out = model(
+            input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
+        )  # fmt: skip
+        logits, cache = out.logits[:, -1].float().cpu(), out.past_key_values
+        logp = logits.log_softmax(-1)
+        entropies.append(-(logp.exp() * logp).nan_to_num(0.0).sum(-1) / torch.log(torch.tensor(2.0)))
+        chances = (logits / temperature).softmax(-1)
+        # One number for each text and turn, whatever the others do: the inverse of the distribution function.
+        point = torch.rand(len(prompts), 1, generator=dice, dtype=torch.float64)
+        chosen = (chances.double().cumsum(-1) < point).sum(-1).clamp(max=chances.shape[-1] - 1)
+        drawn.append(chosen)
+        ids = chosen[:, None].to(device)
+        mask = torch.cat([mask, torch.ones_like(ids)], 1)
+        places = places[:, -1:] + 1
+    return torch.stack(drawn, 1).tolist(), torch.stack(entropies, 1).tolist()
+
+
+def measures(language: str, written: Sequence[Continuation]) -> dict[str, float]:
+    """The numbers of one language; see the module's text."""
+    texts = [one.text for one in written]
+    entropy = [value for one in written for value in one.entropy]
+    found = {
+        "distinct_2": distinct(texts, 2),
+        "distinct_4": distinct(texts, 4),
+        "self_bleu": self_bleu(texts),
+        "repetition": _mean([repetition(one.ids) for one in written]),
+        "entropy": _mean(entropy),
+        "length": _mean([len(one.ids) for one in written]),
+        "ended": _mean([one.ended for one in written]),
+    }
+    share = script_share(texts, language)
+    return found if share is None else {**found, "right_script": share}
+
+
+def repetition(ids: Sequence[int]) -> float:
+    """Share of the runs of 4 tokens that stood in the text before; 0 for a text shorter than one run."""
+    runs = [tuple(ids[i : i + RUN]) for i in range(len(ids) - RUN + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def script_share(texts: Iterable[str], language: str) -> float | None:
+    """Share of all letters that are of the language's script; None where there is no letter."""
+    beginnings = SCRIPTS.get(language.split("-")[0].lower(), ("LATIN",))
+    letters = [c for text in texts for c in text if c.isalpha()]
+    mine = sum(unicodedata.name(c, "").startswith(beginnings) for c in letters)
+    return mine / len(letters) if letters else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,287 @@
+"""Loss and bits per byte on documents that are never trained on, by language, source and domain.
+
+A loss per token compares models of one tokenizer; bits per byte compare them all
+(`kormo_plugins/measures/bits_per_byte.py`). So each document is scored as a whole, alone in its row, and its
+bytes are counted whole:
+
+    nll(document) = sum over the tokens of its text of -ln p(token | BOS, the tokens before it)
+
+Of a conversation, and of the better answer of a pair, that is scored which the recipe trains: the chat template's ids,
+the answers and their ends, over the bytes of the answers.
+
+A document longer than a row is read in windows. Each token is predicted exactly once, with at least half a window
+before it, so nothing is left out and nothing counts twice. The end of the document is not predicted: it stands for
+no byte of the text.
+
+The sums are taken over all ranks before anything is divided, so that two ranks report what one does.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.documents.conversation import messages_of, with_messages
+from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.preference_pair import pair_of
+from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
+from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, dealt, ranks, summed
+from kormo_plugins.monitoring.params import HeldOutParams
+
+log = logging.getLogger(__name__)
+MOST_DOMAINS = 40
+"""With more of them (addresses of web pages, say) a number for each would say nothing."""
+CHUNK = 256
+"""Positions whose log-probabilities are formed at a time, in float32."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One document to score.
+
+    Args:
+        ids: int64 [tokens], the start token in front.
+        bytes: of the text that the predicted tokens spell.
+        groups: what it counts in.
+        predicted: bool [tokens], which of `ids` count; None: all but the first.
+    """
+
+    ids: NDArray[np.int64]
+    bytes: int
+    groups: tuple[str, ...]
+    predicted: NDArray[np.bool_] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are predicted."""
+        return len(self.ids) - 1 if self.predicted is None else int(self.predicted[1:].sum())
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens [start, end) of a text, of which those from `scored` on are predicted here."""
+
+    text: int
+    start: int
+    end: int
+    scored: int
+
+
+class HeldOut(Monitor):
+    """Logs `held_out/…` and `unseen/…`."""
+
+    name = "held_out"
+
+    def __init__(self, params: HeldOutParams) -> None:
+        super().__init__(params.every_steps)
+        self.params = params
+        self.texts: list[Text] = []
+
+    def open(self, run: RunView) -> None:
+        """Chooses the documents and encodes them.
+
+        Raises:
+            KormoError: no document at all, or a tokenizer with neither start nor end token.
+        """
+        super().open(run)
+        chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.unseen)]
+        if not chosen:
+            raise KormoError(
+                "kormo.monitor.held_out", "no document that is held out", "there is nothing to measure the loss on",
+                "set held_out.documents in the dataset recipe, name texts under kormo.monitor.unseen, or set "
+                "kormo.monitor.held_out: null",
+            )  # fmt: skip
+        self.texts = encoded(chosen, run)
+
+    def measure(self, model: Any, step: int) -> dict[str, float]:
+        """The numbers of every group."""
+        assert self.run is not None
+        nll = score(model, self.texts, self.run.sequence_len, self.run.micro_batch_size, self.run.special.get("pad", 0))
+        return by_group(self.texts, nll)
+
+    def _groups(self, prefix: str, sources: Mapping[str, Texts]) -> list[tuple[Document, tuple[str, ...], Texts]]:
+        found = []
+        for name, texts in sources.items():
+            for document in smallest(read_all(texts), self.params.documents):
+                found.append((document, groups_of(prefix, name, document, self.params.domain), texts))
+        domains = {group for _, groups, _ in found for group in groups if "/domain/" in group}
+        if len(domains) > MOST_DOMAINS:
+            log.warning("%s: %d domains, too many for a number each; none is logged", prefix, len(domains))
+            return [(d, tuple(g for g in groups if "/domain/" not in g), texts) for d, groups, texts in found]
+        return found
+
+
+def make(params: HeldOutParams) -> HeldOut:
+    """The run callback `held_out`."""
+    return HeldOut(params)
+
+
+def read_all(texts: Texts) -> Iterable[Document]:
+    """The documents of all folders."""
+    for folder in texts.folders:
+        yield from read_corpus(folder)
+
+
+def smallest(documents: Iterable[Document], count: int) -> list[Document]:
+    """The `count` documents with text whose ids have the smallest hashes, in that order."""
+    import xxhash
+
+    def key(document: Document) -> tuple[int, str]:
+        return xxhash.xxh3_64_intdigest(document.id.encode("utf-8", "surrogatepass")), document.id
+
+    return heapq.nsmallest(count, (document for document in documents if document.text), key=key)
+
+
+def groups_of(prefix: str, source: str, document: Document, domain: Sequence[str]) -> tuple[str, ...]:
+    """The groups that a document counts in: all, its language, source, domain and writer."""
+    found = [prefix, f"{prefix}/{document.language}", f"{prefix}/source/{source}"]
+    named = next((document.meta[field] for field in domain if document.meta.get(field)), None)
+    if named is not None:
+        found.append(f"{prefix}/domain/{named}")
+    writer = (document.generator or "unknown") if document.synthetic else "human"
+    return (*found, f"{prefix}/writer/{writer}")
+
+
+def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunView) -> list[Text]:
+    """The documents as ids, by the encoder that wrote the shards, the start token in front; conversations as turns,
+    where the run trains on turns."""
+    from kormo_plugins.shards.encoder import Encoder
+
+    first = run.special.get("bos", run.special.get("eos"))
+    if run.tokenizer is None or first is None:
+        raise KormoError(
+            "kormo.monitor.held_out", "no tokenizer of ours" if run.tokenizer is None else "no start or end token",
+            "the first token of a document is predicted from the start token", "set kormo.tokenizer",
+        )  # fmt: skip
+    encoders: dict[tuple[str, ...], Encoder] = {}
+    texts = []
+    for document, groups, where in chosen:
+        turns = conversation_of(document) if run.conversations else None
+        if run.conversations and turns is not None:
+            turn_ids, _, trained = run.conversations([turns])
+            texts.append(Text(turn_ids.astype(np.int64), answer_bytes(turns), groups, trained.astype(bool)))
+            continue
+        encoder = encoders.get(where.control_tokens)
+        if encoder is None:
+            encoder = encoders[where.control_tokens] = Encoder(run.tokenizer, where.control_tokens)
+        ids, _ = encoder.encode([document.text], [document.id])
+        texts.append(Text(np.concatenate([[first], ids.astype(np.int64)]), text_bytes(document.text), groups))
+    return texts
+
+
+def conversation_of(document: Document) -> Document | None:
+    """The document as a conversation, of a pair that with the better answer; None if it is a text."""
+    pair = pair_of(document)
+    if pair is not None:
+        return with_messages(document, [*pair.prompt, pair.chosen])
+    return document if messages_of(document) is not None else None
+
+
+def answer_bytes(document: Document) -> int:
+    """UTF-8 bytes of what is trained of a conversation: every answer, and the thought before the last one."""
+    answers = [message for message in messages_of(document) or () if message["role"] == "assistant"]
+    thought = answers[-1].get("reasoning_content", "") if answers else ""
+    return sum(text_bytes(message["content"]) for message in answers) + text_bytes(thought)
+
+
+def windows(lengths: Sequence[int], longest: int) -> list[Window]:
+    """Windows of at most `longest` tokens that predict every token but the first of each text exactly once.
+
+    Args:
+        lengths: tokens of each text, the start token included.
+        longest: tokens of a window, at least 2.
+    """
+    found = []
+    for text, length in enumerate(lengths):
+        scored, start = 1, 0
+        while scored < length:
+            end = min(length, start + longest)
+            found.append(Window(text, start, end, scored))
+            scored = end
+            start = end - max(1, longest // 2)
+    return found
+
+
+def score(model: Any, texts: Sequence[Text], window: int, rows: int, pad: int) -> NDArray[np.float64]:
+    """Negative log-likelihood of each text in nats, the same on every rank; float64 [texts].
+
+    Args:
+        model: a causal language model in evaluation mode.
+        window: tokens of a row, at most.
+        rows: full rows that are run at a time; shorter ones are run together.
+        pad: id that fills rows up; nothing before it sees it.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    total = torch.zeros(len(texts), dtype=torch.float64, device=device)
+    pieces = sorted(windows([len(t.ids) for t in texts], window), key=lambda w: (w.end - w.start, w.text, w.start))
+    for batch, counts in dealt(batched(pieces, rows * window), *ranks()):
+        losses = _losses(model, batch, texts, pad, device)
+        if counts:
+            total.index_add_(0, torch.tensor([w.text for w in batch], device=device), losses)
+    return np.asarray(summed(total).cpu().numpy(), np.float64)
+
+
+def batched(pieces: Sequence[Window], places: int) -> list[list[Window]]:
+    """Windows, sorted by length, in batches of at most `places` tokens, padding included (or of one window)."""
+    found: list[list[Window]] = []
+    for piece in pieces:
+        if found and (len(found[-1]) + 1) * (piece.end - piece.start) <= places:
+            found[-1].append(piece)
+        else:
+            found.append([piece])
+    return found
+
+
+def _losses(model: Any, batch: Sequence[Window], texts: Sequence[Text], pad: int, device: Any) -> Any:
+    """Sum of -ln p over the scored tokens of each window; float64 [windows]."""
+    import torch
+    import torch.nn.functional as F
+
+    width = max(w.end - w.start for w in batch)
+    ids = torch.full((len(batch), width), pad, dtype=torch.long)
+    wanted = torch.zeros((len(batch), width), dtype=torch.bool)
+    for row, w in enumerate(batch):
+        ids[row, : w.end - w.start] = torch.from_numpy(texts[w.text].ids[w.start : w.end])
+        predicted = texts[w.text].predicted
+        scored = True if predicted is None else torch.from_numpy(predicted[w.scored : w.end])
+        wanted[row, w.scored - w.start : w.end - w.start] = scored
+    ids, wanted = ids.to(device), wanted.to(device)
+    places = torch.arange(width, device=device).expand(len(batch), width)
+    # No mask: it is causal, so what fills a row up is seen by nothing that is scored.
+    logits = model(input_ids=ids, position_ids=places, use_cache=False).logits
+    found = torch.zeros(len(batch), dtype=torch.float64, device=device)
+    for begin in range(0, width - 1, CHUNK):
+        end = min(begin + CHUNK, width - 1)
+        losses = F.cross_entropy(
+            logits[:, begin:end].float().flatten(0, 1), ids[:, begin + 1 : end + 1].flatten(), reduction="none"
+        ).view(len(batch), -1)
+        found += (losses.double() * wanted[:, begin + 1 : end + 1]).sum(1)
+    return found
+
+
+def by_group(texts: Sequence[Text], nll: NDArray[np.float64]) -> dict[str, float]:
+    """`PREFIX/loss` (nats per token) and `PREFIX/bits_per_byte` of all texts, and the same for each group:
+    `PREFIX/bits_per_byte/ko`, `PREFIX/bits_per_byte/source/NAME`, `…/domain/NAME`, `…/writer/NAME`."""
+    sums: dict[str, list[float]] = {}
+    for text, value in zip(texts, nll.tolist(), strict=True):
+        for group in text.groups:
+            one = sums.setdefault(group, [0.0, 0, 0])
+            one[0] += value
+            one[1] += text.tokens
+            one[2] += text.bytes
+    found: dict[str, float] = {}
+    for group, (nats, tokens, size) in sums.items():
+        prefix, _, rest = group.partition("/")
+        tail = f"/{rest}" if rest else ""
+        found[f"{prefix}/bits_per_byte{tail}"] = bits_per_byte(nats, int(size))
+        found[f"{prefix}/loss{tail}"] = nats / tokens
+    return found

@@ -1,0 +1,73 @@
+"""The run callback `mini`: accuracy on the mini suite's questions with four options, while the model trains.
+
+Each option is put behind its question, and the answer is the one whose text is likeliest: the question is the same in
+all four, so its tokens do not decide. That is `acc` of `kormo eval --suite mini`, on fewer items, without the harness.
+
+It stands here, above the rooms, because it asks the questions of one (`evaluation/mini.py`) by the means of another
+(`monitoring/held_out.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.mini import LANGUAGES, items
+from kormo_plugins.monitoring.held_out import Text, score
+from kormo_plugins.monitoring.monitor import Monitor, RunView
+from kormo_plugins.monitoring.params import MiniParams
+
+FAMILIES = ("choice", "cloze", "reading", "arithmetic")
+
+
+class Mini(Monitor):
+    """Logs `mini/acc`, `mini/acc/ko`, `mini/acc/en` and `mini/acc/FAMILY`; chance is 0.25."""
+
+    name = "mini"
+
+    def __init__(self, params: MiniParams) -> None:
+        super().__init__(params.every_steps)
+        self.params = params
+        self.texts: list[Text] = []
+        self.asked: list[tuple[str, str, int]] = []
+
+    def open(self, run: RunView) -> None:
+        """Encodes every question with every option.
+
+        Raises:
+            KormoError: there is no tokenizer of ours.
+        """
+        from kormo_plugins.shards.encoder import Encoder
+
+        super().open(run)
+        first = run.special.get("bos", run.special.get("eos"))
+        if run.tokenizer is None or first is None:
+            raise KormoError("kormo.monitor.mini", "no tokenizer of ours", "questions are encoded with it",
+                             "set kormo.tokenizer, or kormo.monitor.mini: null")  # fmt: skip
+        encoder = Encoder(run.tokenizer, ())
+        for language in LANGUAGES:
+            for family in FAMILIES:
+                for item in items(family, language, self.params.items):
+                    self.asked.append((language, family, item["answer"]))
+                    for option in item["choices"]:
+                        ids, _ = encoder.encode([item["question"] + option], [item["id"]])
+                        self.texts.append(Text(np.concatenate([[first], ids.astype(np.int64)]), 1, ()))
+
+    def measure(self, model: Any, step: int) -> dict[str, float]:
+        """Accuracy of all, and by language and family."""
+        assert self.run is not None
+        pad = self.run.special.get("pad", 0)
+        nll = score(model, self.texts, self.run.sequence_len, self.run.micro_batch_size, pad)
+        right = nll.reshape(len(self.asked), -1).argmin(axis=1) == [answer for _, _, answer in self.asked]
+        found = {"mini/acc": float(right.mean())}
+        for place, names in ((0, LANGUAGES), (1, FAMILIES)):
+            for name in names:
+                found[f"mini/acc/{name}"] = float(right[[asked[place] == name for asked in self.asked]].mean())
+        return found
+
+
+def make(params: MiniParams) -> Mini:
+    """The run callback `mini`."""
+    return Mini(params)

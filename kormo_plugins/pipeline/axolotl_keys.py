@@ -1,0 +1,108 @@
+"""From a recipe to the keys that Axolotl reads.
+
+What a recipe says in our words (global batch, precision, tokens, architecture) is turned into Axolotl's words here
+and nowhere else. Called without artifacts it fills in placeholders, which is enough for Axolotl's own validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.preferences import of_pairs, preference_values
+from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.training import precision, settings
+
+PLACEHOLDER = "artifacts/not-built-yet"
+
+
+def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> int:
+    """Accumulation steps that make `global_batch` rows out of `micro_batch` rows on `world_size` ranks.
+
+    Raises:
+        KormoError: it does not divide.
+    """
+    per_step = micro_batch * world_size
+    if global_batch % per_step:
+        raise KormoError(
+            "kormo.global_batch",
+            f"{global_batch} rows, with micro_batch_size {micro_batch} on {world_size} rank(s)",
+            f"{global_batch} is not a multiple of {micro_batch} × {world_size} = {per_step}, and a global batch of "
+            "another size would be another run",
+            "change micro_batch_size or the number of ranks so that their product divides global_batch",
+        )
+    return global_batch // per_step
+
+
+def context_parallel(recipe: Recipe) -> int:
+    """Devices that share one row; 1 where nothing is said."""
+    return int(recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1)
+
+
+def row_groups(recipe: Recipe, world_size: int) -> int:
+    """How many micro-batches are read at the same time: ranks, or groups of ranks that share their rows.
+
+    Raises:
+        KormoError: the ranks cannot be divided into such groups.
+    """
+    shared = context_parallel(recipe)
+    if world_size > 1 and world_size % shared:
+        raise KormoError(
+            recipe.resolved.where("context_parallel_size"), f"{shared} with {world_size} ranks",
+            "the ranks cannot be divided into groups of that size", "change one of the two",
+        )  # fmt: skip
+    return max(1, world_size // shared)
+
+
+def training_precision(recipe: Recipe) -> settings.Precision:
+    """The recipe's precision in the training room's terms."""
+    return settings.Precision(**recipe.block.precision.model_dump())
+
+
+def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> dict[str, Any]:
+    """The keys to set in Axolotl's configuration, those of the recipe itself left out.
+
+    Args:
+        recipe: the checked recipe.
+        built: its artifacts, or None for placeholders.
+        world_size: ranks of this job.
+    Raises:
+        KormoError: a global batch that the ranks cannot make, or a precision that cannot be held.
+    """
+    block = recipe.block
+    deepspeed = deepspeed_config(recipe.resolved)
+    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), deepspeed is not None))
+    if deepspeed is not None:
+        # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
+        # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
+        values["deepspeed"] = {**deepspeed, "bf16": {"enabled": block.precision.compute == "bfloat16"}}
+    base = built.base_model if built else None
+    if base is not None or recipe.get("base_model") is None:
+        values["base_model"] = str(base or PLACEHOLDER)
+    if built and built.tokenizer is not None and block.from_run is not None:
+        values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role; the model's folder may be of another
+    if block.global_batch is not None:
+        micro = int(recipe.get("micro_batch_size", 1))
+        groups = row_groups(recipe, world_size)
+        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
+    if recipe.get("include_tkps") is None:
+        values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
+    if recipe.data is not None:
+        rows = next(iter(built.rows.values())).path if built and built.rows else Path(PLACEHOLDER)
+        values.update(
+            # Axolotl wants a dataset to be named; the plugin answers before it is opened.
+            datasets=[{"path": str(rows), "type": "completion"}],
+            dataset_prepared_path=str(block.workspace),
+            max_steps=recipe.steps,
+            num_epochs=1,
+            val_set_size=0.0,
+            sample_packing=False,  # the rows are packed already
+            curriculum_sampling=True,  # in the order of the mixture
+            remove_unused_columns=False,  # or a ready batch would be taken apart
+        )
+    if of_pairs(recipe):
+        values.update(preference_values(recipe))
+    return values

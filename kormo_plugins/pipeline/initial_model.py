@@ -1,0 +1,181 @@
+"""Going on from an earlier stage: its model, checked, and its vocabulary changed if the recipe names another one.
+
+A finished run carries `complete.json`, which lists its files with their hashes; the hash of that list is the
+identity of the weights. Where the recipe names another tokenizer than the run had, the embeddings are re-made for it
+(`tokenizer/swap.py`) and the result is an artifact like any other. So is a model whose configuration the recipe
+changes (a longer context, another RoPE base): a new `config.json` beside the very same weights.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.store.artifact import Spec
+from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.training.checkpoints.complete import MARKER, fault
+
+SHAPE = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "tie_word_embeddings",
+)  # fmt: skip
+"""What the weights themselves fix. Length and RoPE base may change from stage to stage."""
+
+CHANGEABLE = ("max_position_embeddings", "rope_theta", "rms_norm_eps", "initializer_range")
+"""What a recipe may say anew over the same weights; whatever differs is written into a config of its own."""
+
+GROWING = ("max_position_embeddings", "rope_theta")
+"""Of these, what may only grow from stage to stage."""
+
+ROW_MULTIPLE = 256
+"""Rows of a vocabulary are rounded up to a multiple of this where the recipe does not say; the 10B's 125,184 are."""
+
+
+def finished_model(recipe: Recipe) -> Path:
+    """The folder that `kormo.from_run` names.
+
+    Raises:
+        KormoError: no such folder, a run that is not finished or was changed, or a model of another shape than
+            `kormo.architecture` says.
+    """
+    folder = recipe.block.from_run
+    assert folder is not None
+    where = recipe.resolved.where("kormo.from_run")
+    if not folder.is_dir():
+        raise KormoError(where, str(folder), "there is no such folder", "train the stage before, or correct the path")
+    reason = fault(folder, hashes=False)
+    if reason is not None:
+        raise KormoError(where, str(folder), f"it is not a finished model: {reason}",
+                         "finish that stage first (the same command goes on where it stopped)")  # fmt: skip
+    _same_shape(recipe, folder, where)
+    return folder
+
+
+def _same_shape(recipe: Recipe, folder: Path, where: str) -> None:
+    from kormo_plugins.architecture.files import read_json
+
+    if recipe.block.architecture is None:
+        return
+    config = read_json(folder / "config.json")
+    for key in SHAPE:
+        asked = recipe.block.architecture.values.get(key)
+        if asked is not None and key in config and config[key] != asked:
+            raise KormoError(
+                where, f"{folder} with {key} {config[key]}", f"kormo.architecture says {key} {asked}: another shape",
+                "name a run of this shape, or extend its size file",
+            )  # fmt: skip
+
+
+def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
+
+    Raises:
+        KormoError: a shorter context or a smaller RoPE base than the model was trained with. A recipe that inherits
+            the values of an earlier stage would undo the stages between in silence.
+    """
+    from kormo_plugins.architecture.files import read_json
+
+    if recipe.block.architecture is None:
+        return {}
+    config, asked = read_json(folder / "config.json"), recipe.block.architecture.values
+    held = {**config, "rope_theta": _rope(config).get("rope_theta", config.get("rope_theta"))}
+    for key in GROWING:
+        if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
+            raise KormoError(
+                recipe.resolved.where(f"kormo.architecture.{key}"), f"{key} {asked[key]}",
+                f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
+                f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",
+            )  # fmt: skip
+    return {key: asked[key] for key in CHANGEABLE if asked.get(key) is not None and asked[key] != held.get(key)}
+
+
+def changed_spec(name: str, weights: str, changes: Mapping[str, Any]) -> Spec:
+    """The artifact that holds the weights whose identity is `weights` under a changed config."""
+    return Spec("init", f"{name}-changed", {"weights": weights, "config": dict(changes)})
+
+
+def change_config(folder: Path, changes: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Writes the model of `folder` with another config; the weights are linked, or copied to another disk.
+
+    A finished model's files are never written in place, so a link cannot change under the artifact.
+
+    Returns:
+        Statistics: the changes, each with the value before.
+    """
+    from kormo_plugins.architecture import files
+
+    config = files.read_json(folder / "config.json")
+    rope, before = dict(_rope(config)), {}
+    for key, value in changes.items():
+        in_rope = key == "rope_theta" and "rope_parameters" in config
+        holder = rope if in_rope else config
+        before[key] = holder.get(key)
+        holder[key] = value
+    if "rope_parameters" in config:
+        config["rope_parameters"] = rope
+    names = [path.name for path in files.weight_files(folder)]
+    for name in [*names, files.INDEX, "generation_config.json", *files.TOKENIZER_FILES]:
+        if (folder / name).is_file():
+            _link(folder / name, out / name)
+    files.write_json(out / "config.json", config)  # last: without it the folder is no checkpoint
+    return {"config": {key: {"before": before[key], "now": value} for key, value in changes.items()}}
+
+
+def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where transformers 5 keeps RoPE's base; empty in an older file, which has it at the top."""
+    found = config.get("rope_parameters")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)  # left by a killed build
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another disk, or a filesystem without links
+        temporary = target.with_name(target.name + ".tmp")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+
+
+def weights_hash(folder: Path) -> str:
+    """Identity of a finished model: a hash over the hashes of its files."""
+    return identity((folder / MARKER).read_text(encoding="utf-8"))[:12]
+
+
+def swap_spec(folder: Path, tokenizer_hash: str, rows: int, ids: Mapping[str, int]) -> Spec:
+    """The artifact that holds the model of `folder` with another vocabulary."""
+    inputs = {"weights": weights_hash(folder), "tokenizer": tokenizer_hash, "rows": rows, **ids}
+    return Spec("init", f"{folder.name}-swapped", inputs)
+
+
+def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, int], out: Path) -> dict[str, Any]:
+    """Writes the model of `folder` with its embeddings re-made for `tokenizer`.
+
+    Args:
+        rows: of the new embedding.
+        ids: `bos_token_id`, `eos_token_id` and `pad_token_id` of the new tokenizer.
+    Returns:
+        Statistics: how many rows are copied, averaged over pieces, or filled with the mean.
+    """
+    from kormo_plugins.architecture import files
+    from kormo_plugins.tokenizer.swap import apply_swap, plan_swap
+
+    plan = plan_swap(folder, tokenizer)
+    weights: dict[str, Any] = {}
+    for file in files.weight_files(folder):
+        weights.update(files.read_weights(file))
+    swapped = apply_swap(weights, plan, rows)
+    shapes = {name: tuple(tensor.shape) for name, tensor in swapped.items()}
+    itemsize = next(iter(swapped.values())).element_size()
+    files.write_sharded(out, shapes, lambda name: swapped[name].contiguous(), itemsize)
+    files.copy_tokenizer(tokenizer, out)
+    settings = folder / "generation_config.json"
+    if settings.is_file():
+        files.write_json(out / settings.name, {**files.read_json(settings), **ids})
+    files.write_json(out / "config.json", {**files.read_json(folder / "config.json"), **ids, "vocab_size": rows})
+    return {"rows": rows, **plan.counts()}

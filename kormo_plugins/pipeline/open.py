@@ -1,0 +1,61 @@
+"""What training reads of a recipe: the mixture as a dataset, and the collator that makes batches of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.pipeline import preferences
+from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.pipeline.built import Built
+from kormo_plugins.recipe.load import Recipe
+
+
+def open_dataset(recipe: Recipe, built: Built) -> Any:
+    """The mixture as a map-style dataset of exactly steps × global batch rows."""
+    from kormo_plugins.mixture.dataset import open_mixture
+
+    if preferences.of_pairs(recipe):
+        return preferences.open_preferences(recipe, built)
+    assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
+    return open_mixture(
+        {name: artifact.path for name, artifact in built.rows.items()},
+        {name: artifact.path for name, artifact in built.shards.items()},
+        recipe.data.mixture, seed=recipe.seed, row_length=recipe.sequence_len, steps=recipe.steps,
+        global_batch=recipe.block.global_batch, pad_id=special_ids(recipe, built)["pad"],
+        tokenizer=built.tokenizer_hash, plugins=recipe.registry,
+    )  # fmt: skip
+
+
+def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
+    """The recipe's collator, the tokens that it names turned into ids."""
+    choice, values = recipe.block.collator, dict(recipe.block.collator.values)
+    if values.get("ignore_tokens"):
+        values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
+    params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
+    if "sources" in getattr(type(params), "model_fields", {}):  # the trainer asks for the loss of each
+        params = params.model_copy(update={"sources": True})
+    collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
+    return collate
+
+
+def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recipe) -> list[int]:
+    """Ids of added tokens given by name; ids stay.
+
+    Raises:
+        KormoError: the tokenizer has no added token of that name.
+    """
+    from kormo_plugins.tokenizer.layout import read_tokenizer_json
+
+    added = {t["content"]: int(t["id"]) for t in read_tokenizer_json(tokenizer)["added_tokens"]} if tokenizer else {}
+    for token in tokens:
+        if isinstance(token, str) and token not in added:
+            known = [name for name in added if name.strip()]
+            raise KormoError(
+                recipe.resolved.where("kormo.collator.ignore_tokens"), repr(token),
+                "the tokenizer has no such added token, so nothing would be left out of the loss",
+                closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
+            )  # fmt: skip
+    return [added[token] if isinstance(token, str) else token for token in tokens]

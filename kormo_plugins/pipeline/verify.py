@@ -1,0 +1,80 @@
+"""Is every file of an artifact still the file that was written?
+
+Size and XXH3-128 of each file are taken when the artifact is finished, and kept in its manifest. Folders of shards
+and of rows hash their data while they write it; for those the manifest holds only their own manifest, which lists
+the rest, so that no data is read twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.files import REBUILD, FileRecord, has_own_manifest, manifest_files
+
+
+@dataclass
+class Checked:
+    """What was found in one folder.
+
+    Args:
+        folder: the folder.
+        files: number of files compared.
+        bytes: bytes read of those that are whole.
+        damaged: what is wrong with each of the others; `where` is the file.
+    """
+
+    folder: Path
+    files: int = 0
+    bytes: int = 0
+    damaged: list[KormoError] = field(default_factory=list)
+
+
+def verify_folder(
+    folder: Path, manifest: Mapping[str, Any] | None = None, progress: Callable[[int], None] = lambda bytes: None
+) -> Checked:
+    """Reads every file of a folder and compares it with what was written.
+
+    Args:
+        folder: an artifact, or a folder of shards or rows by itself.
+        manifest: the artifact's; None for a folder without one.
+        progress: called with the bytes of each file that was read.
+    Returns:
+        what was checked; damage is in it, not raised, so that all of it is known at once.
+    """
+    checked = Checked(folder)
+
+    def compare(records: Mapping[str, FileRecord]) -> None:
+        for name, record in records.items():
+            checked.files += 1
+            try:
+                record.check(folder / name)
+            except KormoError as error:
+                checked.damaged.append(error)
+                continue
+            checked.bytes += record.bytes
+            progress(record.bytes)
+
+    try:
+        if manifest is not None:
+            compare(listed(folder, manifest))
+        if manifest is None or (has_own_manifest(folder) and not checked.damaged):
+            compare(manifest_files(folder))
+    except KormoError as error:  # a list of files that is itself damaged
+        checked.damaged.append(error)
+    return checked
+
+
+def listed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, FileRecord]:
+    """The `files` of an artifact's manifest, whose names may lead into subfolders but not out of the folder."""
+    records: dict[str, FileRecord] = {}
+    for name, record in manifest["files"].items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise KormoError(
+                str(folder / "manifest.json"), f"the file name {name!r}", "it points outside its folder", REBUILD
+            )
+        records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
+    return records

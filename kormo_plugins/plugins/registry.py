@@ -1,0 +1,330 @@
+"""Finds plugins and answers for names: one `Registry` per set of plugin modules that a recipe names.
+
+Three places are searched: the built-in rooms, installed distributions (entry-point group `kormo_plugins`), and the
+modules named by the recipe. A plugin that cannot be imported stops the run with the reason, as does one that needs
+another version of us; two components of one kind and name are refused with both distributions named. None is ever
+skipped in silence: what the environment blocks (`plugin_switches.py`) is remembered and named when it is missed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pluggy
+
+from kormo_plugins import hookspecs
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.hookspecs import KINDS, Component
+from kormo_plugins.plugins.parameters import checked as checked
+from kormo_plugins.plugins.switches import OFF, blocked_names, is_blocked, traced
+
+ENTRY_POINT_GROUP = "kormo_plugins"
+MARKED = f"{hookspecs.PROJECT}_impl"
+"""What `@hookimpl` sets on a function."""
+BUILT_IN = tuple(
+    f"kormo_plugins.{room}.plugin"
+    for room in (
+        "architecture", "tokenizer", "corpus", "embedded", "mixture", "training",
+        "monitoring", "kernels", "posttraining", "evaluation", "reporting",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A component together with where it came from."""
+
+    kind: str
+    component: Component
+    module: str
+    distribution: str
+    version: str
+    origin: str
+    """`built-in`, `entry point` or `recipe`."""
+
+
+class Blocked(NamedTuple):
+    """A plugin that `KORMO_PLUGINS` keeps out."""
+
+    module: str
+    distribution: str
+    version: str
+    origin: str
+
+
+class Registry:
+    """All components that the installed and named plugins yield.
+
+    Args:
+        modules: further plugin modules, as named under `kormo.plugins` in a recipe.
+    Raises:
+        KormoError: a plugin cannot be imported, implements a hook with a wrong signature, needs another version of
+            kormo-plugins, takes a name that another one has, or is both named by the recipe and blocked.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._from: dict[str, tuple[str, str, str]] = {}
+        self._block = blocked_names()
+        self.blocked: list[Blocked] = []
+        for module in BUILT_IN:
+            if not self._blocks(module, *_distribution(module), "built-in"):
+                self._add(_import(module, "the built-in plugins"), *_distribution(module), "built-in")
+        for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.value):
+            module = point.value.split(":")[0]
+            dist = (point.dist.name, point.dist.version) if point.dist else ("unknown", "?")
+            if not self._blocks(module, *dist, "entry point"):
+                _check_version(point, *dist)
+                self._add(_import(module, f"the distribution {dist[0]}"), *dist, "entry point")
+        for module in modules:
+            if self._blocks(module, *_distribution(module), "recipe"):
+                raise KormoError(
+                    f"kormo.plugins: {module}", f"KORMO_PLUGINS={','.join(self._block)}",
+                    "the recipe names a plugin that the environment blocks; a run without it would be another run",
+                    "unset KORMO_PLUGINS, or remove the plugin from the recipe",
+                )  # fmt: skip
+            self._add(_import(module, "kormo.plugins"), *_distribution(module), "recipe")
+        self._refuse_idle_block()
+        self._collect()
+
+    def _blocks(self, module: str, distribution: str, version: str, origin: str) -> bool:
+        """Whether the environment blocks the plugin; remembers it if so."""
+        if not is_blocked(self._block, module, distribution, origin == "built-in"):
+            return False
+        self.blocked.append(Blocked(module, distribution, version, origin))
+        return True
+
+    def _refuse_idle_block(self) -> None:
+        """A name that blocks nothing is a misspelt one, and what it was to block would run."""
+
+        def blocks(name: str) -> bool:
+            return any(is_blocked((name,), entry.module, entry.distribution, False) for entry in self.blocked)
+
+        idle = [name for name in self._block if not blocks(name)]
+        if idle and self._block != (OFF,):
+            known = {name for module, (distribution, *_) in self._from.items() for name in (module, distribution)}
+            raise KormoError(
+                "KORMO_PLUGINS", repr(idle[0]), "nothing of that name is installed, so it blocks nothing",
+                closest(idle[0], known - {"kormo-plugins"}) or "correct it; `kormo plugins list` shows what there is",
+            )  # fmt: skip
+
+    def _add(self, module: ModuleType, distribution: str, version: str, origin: str) -> None:
+        name = module.__name__
+        if name in self._from:  # an installed plugin that the recipe names as well
+            return
+        self._from[name] = (distribution, version, origin)
+        try:
+            self.manager.register(module, name)
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            told = " ".join(str(error).split())
+            wrong = re.search(r"unknown hook '(\w+)'", told)
+            near = closest(wrong[1], KINDS.values()) + " " if wrong else ""
+            raise KormoError(
+                self._named(name), told,
+                "a hook implementation must have the name and the arguments of kormo_plugins/hookspecs.py",
+                f"{near}Correct the function (`KORMO_PLUGINS=off kormo plugins hooks` shows the contract), or "
+                f"{self._without(name)}",
+            ) from error  # fmt: skip
+        for hook in KINDS.values():
+            if callable(getattr(module, hook, None)) and not hasattr(getattr(module, hook), MARKED):
+                raise KormoError(self._named(name), f"the function {hook} without @hookimpl",
+                                 "it would not be called, and what it gives would be missing in silence",
+                                 "write `@hookimpl` above it (from kormo_plugins import hookimpl)")  # fmt: skip
+
+    def _named(self, module: str) -> str:
+        distribution, version, _ = self._from[module]
+        return f"plugin {module} ({distribution} {version})"
+
+    def _without(self, module: str) -> str:
+        """How to go on without a plugin."""
+        distribution, _, origin = self._from[module]
+        if origin == "entry point":
+            return f"uninstall {distribution}, or set KORMO_PLUGINS={distribution}, which blocks it"
+        return "remove it from kormo.plugins"
+
+    def _collect(self) -> None:
+        for kind, hook in KINDS.items():
+            for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+                module = implementation.plugin_name
+                try:
+                    with traced(f"{hook}() of {module}"):
+                        components = list(implementation.function() or ())
+                except Exception as error:  # a plugin may fail in any way; a run without it would be another run
+                    raise KormoError(
+                        self._named(module), f"{hook}() ends with {type(error).__name__}: {error}",
+                        "a hook yields its components, or returns a list of them; what it has to give is not known",
+                        f"correct it, or {self._without(module)}",
+                    ) from error  # fmt: skip
+                for component in components:
+                    self._claim(kind, component, module)
+
+    def _claim(self, kind: str, component: Any, module: str) -> None:
+        if not isinstance(component, Component) or not re.fullmatch(r"\w[\w.-]*", str(component.name)):
+            raise KormoError(
+                self._named(module), f"{KINDS[kind]}() yields {component!r}"[:160],
+                "it yields `Component`s, whose names are words: a recipe says `name: my_step`",
+                f"correct it, or {self._without(module)}",
+            )  # fmt: skip
+        distribution, version, origin = self._from[module]
+        entry = Entry(kind, component, module, distribution, version, origin)
+        other = self._entries.setdefault((kind, component.name), entry)
+        if other is not entry:
+            raise KormoError(
+                f"plugins {other.distribution} ({other.module}) and {distribution} ({module})",
+                f"both provide the {kind} {component.name!r}",
+                "a recipe could not say which of the two it means",
+                f"rename the component in {module}, or {self._without(module)}",
+            )
+
+    def entries(self) -> list[Entry]:
+        """Every component, by kind and name."""
+        return [self._entries[key] for key in sorted(self._entries)]
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind, sorted."""
+        return sorted(name for k, name in self._entries if k == kind)
+
+    def get(self, kind: str, name: str, where: str = "") -> Component:
+        """The component of that kind and name.
+
+        Raises:
+            KormoError: there is none; the message lists those that exist and the nearest.
+        """
+        entry = self._entries.get((kind, name)) if isinstance(name, str) else None
+        if entry is None:
+            names = self.names(kind)
+            blocked = ", ".join(entry.module for entry in self.blocked)
+            hidden = f" (KORMO_PLUGINS blocks {blocked})" if blocked else ""
+            raise KormoError(
+                where or f"the {kind} {name!r}",
+                f"the name {name!r}",
+                f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}{hidden}",
+                closest(str(name), names)
+                or (
+                    "unset KORMO_PLUGINS"
+                    if blocked
+                    else "install the plugin that provides it, or name its module in kormo.plugins"
+                ),
+            )
+        return entry.component
+
+    def load(self, kind: str, name: str, where: str = "") -> Any:
+        """The object that the component's `load` names."""
+        component = self.get(kind, name, where)
+        with traced(f"load {kind} {name}: {component.load}"):
+            return resolve(component.load, f"{kind} {name}")
+
+    def params(self, kind: str, name: str, values: dict[str, Any] | None = None, where: str = "") -> Any:
+        """`values` checked against the component's parameter model; None for a component without parameters.
+
+        Raises:
+            KormoError: an unknown key, a wrong type or a missing value; the message names the key.
+        """
+        component = self.get(kind, name, where)
+        values = values or {}
+        where = where or f"{kind} {name}"
+        if component.params is None:
+            if values:
+                raise KormoError(where, f"the keys {', '.join(sorted(values))}", f"the {kind} {name!r} takes none",
+                                 "remove them")  # fmt: skip
+            return None
+        return checked(self.model(kind, name), values, where)
+
+    def model(self, kind: str, name: str) -> Any:
+        """The pydantic model of a component's parameters; None if it takes none.
+
+        Raises:
+            KormoError: there is no such component, or its `params` is no pydantic model.
+        """
+        component = self.get(kind, name)
+        if component.params is None:
+            return None
+        found = resolve(component.params, f"{kind} {name}")
+        if not hasattr(found, "model_fields"):
+            raise KormoError(
+                self._named(self._entries[kind, name].module), f"params={component.params!r} of the {kind} {name!r}",
+                "it is no pydantic model, so a recipe's keys could be neither checked nor shown",
+                "derive it from pydantic.BaseModel",
+            )  # fmt: skip
+        return found
+
+
+def resolve(target: Any, what: str) -> Any:
+    """The object named by `"package.module:attribute"`; anything but a string is already the object."""
+    if not isinstance(target, str):
+        return target
+    module_name, _, attribute = target.partition(":")
+    module = _import(module_name, what)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise KormoError(
+            what, f"{target!r}", f"the module {module_name} has no attribute {attribute!r}",
+            closest(attribute, dir(module)) or "correct the plugin",
+        ) from None  # fmt: skip
+
+
+def _check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
+    """Refuses a distribution that asks for another version of kormo-plugins than this one.
+
+    pip warns of this when it installs, and a hook added since would be missed in silence.
+    """
+    from packaging.requirements import Requirement
+
+    from kormo_plugins import __version__
+
+    for line in (point.dist.requires if point.dist else None) or ():
+        wanted = Requirement(line)
+        ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"
+        applies = ours and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
+        if applies and not wanted.specifier.contains(__version__, prereleases=True):
+            raise KormoError(
+                f"plugin {point.value} ({distribution} {version})", f"it needs kormo-plugins{wanted.specifier}",
+                f"kormo-plugins {__version__} is installed, and the two were not made for each other",
+                f"install a version of kormo-plugins within {wanted.specifier}, or another version of {distribution}",
+            )  # fmt: skip
+
+
+def _import(module: str, who: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
+        raise KormoError(
+            f"plugin {module} (named by {who})",
+            f"{type(error).__name__}: {error}",
+            "it cannot be imported, and a run without it would not be the run that was asked for",
+            "install what it needs, or remove it from where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _packages() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+def _distribution(module: str) -> tuple[str, str]:
+    top = module.split(".")[0]
+    if top == "kormo_plugins":
+        from kormo_plugins import __version__
+
+        return "kormo-plugins", __version__
+    names: Iterable[str] = _packages().get(top, ())
+    for name in names:
+        return name, importlib.metadata.version(name)
+    return f"the module {top}", "?"
+
+
+@lru_cache(maxsize=8)
+def registry(modules: tuple[str, ...] = ()) -> Registry:
+    """The registry for a set of plugin modules, made once per process."""
+    return Registry(modules)

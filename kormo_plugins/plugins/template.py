@@ -1,0 +1,68 @@
+"""`kormo plugins new`: a plugin distribution that installs and passes its own tests at once.
+
+The files lie under `plugins/templates/plugin/`, each with `$package`, `$distribution` and `$version` to fill in. They
+are the shortest honest example of the contract: one corpus step, one mixing policy, and tests by
+`kormo_plugins.testing`.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import KormoError
+
+
+class Made(NamedTuple):
+    """What was written."""
+
+    distribution: str
+    package: str
+    files: list[str]
+
+
+def write_template(folder: Path, name: str) -> Made:
+    """Writes the template.
+
+    Args:
+        folder: must not exist, or be empty: nothing of anybody's is overwritten.
+        name: of the distribution; its package is the same with underscores.
+    Raises:
+        KormoError: the folder holds something, or the name is none that pip and Python take.
+    """
+    distribution = name.replace("_", "-").lower()
+    package = distribution.replace("-", "_").replace(".", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-.][a-z0-9]+)*", distribution) or keyword.iskeyword(package):
+        raise KormoError("kormo plugins new: --name", repr(name), "pip and Python would not take it as a name",
+                         "use letters, digits and hyphens, a letter first")  # fmt: skip
+    if package == "kormo_plugins":
+        raise KormoError("kormo plugins new: --name", repr(name), "that is our own name", "choose another")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise KormoError("kormo plugins new", str(folder), "something is there already, and nothing is overwritten",
+                         "name a folder that does not exist")  # fmt: skip
+    values = {"package": package, "distribution": distribution, "version": __version__}
+    written = []
+    for path, source in _walk(files("kormo_plugins").joinpath("plugins", "templates", "plugin")):
+        target = folder / Template(path.removesuffix(".tmpl")).substitute(values)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(Template(source.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
+        written.append(str(target.relative_to(folder)))
+    return Made(distribution, package, sorted(written))
+
+
+def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:
+    """The template's files with their paths."""
+    found: list[tuple[str, Traversable]] = []
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        if item.is_dir():
+            if item.name != "__pycache__":
+                found += _walk(item, f"{prefix}{item.name}/")
+        else:
+            found.append((prefix + item.name, item))
+    return found

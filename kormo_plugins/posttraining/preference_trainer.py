@@ -1,0 +1,160 @@
+"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with five things put right besides `RunMixin`'s.
+
+1. The pairs are trained on as they come. TRL would tokenize texts again: <|BOS|> in front where the tokenizer adds one,
+   a second <|EOT|> behind an answer that ends with a newline, and the answers cut at `max_length`.
+2. The reference model is the model itself before its first step: log πref(y|x) is computed once for each pair that
+   the run will see, and kept in the run's folder. No second model is held, at no time.
+3. It is computed as the policy's is, under the same autocast; TRL computes it before the model is prepared, without
+   one, so that with float32 weights and bfloat16 products the first margins would be rounding errors.
+4. Log-probabilities are taken of float32 logits. Under DeepSpeed in bfloat16 nothing else would make them so, and the
+   log-probability of an answer, say -501.3, would be rounded to a multiple of 2 (bfloat16 has 8 significant bits).
+5. Axolotl collects garbage after every micro-batch; what exists before training is exempt, or each step would look
+   through every module of every library (0.1 to 1 s).
+
+The loss is TRL's own (`dpo_loss_type`), a mean over pairs; every micro-batch holds as many pairs as the next, so the
+mean of their means is the mean over the global batch.
+
+This module imports Axolotl and TRL and is imported only by a running training.
+"""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.array_file import save_array
+from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.training.trainer import RunMixin
+
+KEPT = "reference_logps"
+
+
+class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
+    """DPO and its relatives over a dataset of token ids (`mixture/pairs.py`)."""
+
+    model: Any
+    train_dataset: Any
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """The dataset as it is, if it holds ids."""
+        if _has_ids(dataset):
+            return dataset
+        return super()._prepare_dataset(dataset, *args, **kwargs)
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        """Left to `train`: here, in `__init__`, the recipe is not known yet."""
+        if _has_ids(dataset):
+            return dataset
+        return super()._precompute_ref_logps(dataset, name, batch_size)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """The reference's log-probabilities, then the training."""
+        dataset = self.train_dataset
+        self.model.register_forward_hook(_float_logits)
+        if self.kormo is not None and self.precompute_ref_logps and _has_ids(dataset):
+            try:
+                dataset.reference = self._reference(dataset)
+            except KormoError as error:
+                self._stop(error)
+            except OSError as error:
+                self._stop_if_full(error)
+                raise
+        gc.collect()
+        gc.freeze()
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            gc.unfreeze()
+
+    def _reference(self, dataset: Any) -> NDArray[np.float32]:
+        """log πref of chosen and rejected of each pair that the run sees; float32 [pairs, 2], NaN for the others."""
+        assert self.kormo is not None
+        path = self._kept_at(dataset)
+        known = np.full((int(dataset.sizes.sum()), 2), np.nan, np.float32)
+        if path.is_file():
+            known = np.load(path, allow_pickle=False)
+        wanted = np.unique([dataset.number(index) for index in range(len(dataset))])
+        missing = wanted[np.isnan(known[wanted]).any(axis=1)].tolist()
+        if missing:
+            known[missing] = self._logps(dataset, missing)
+            if self.is_world_process_zero():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_array(path, known)
+            self.accelerator.wait_for_everyone()
+        return known
+
+    def _kept_at(self, dataset: Any) -> Path:
+        """Named by all that decides the values: weights, pairs, precision."""
+        assert self.kormo is not None
+        sources = {name: pairs.identity for name, pairs in dataset.sources.items()}
+        of = {"weights": self.kormo.record.get("weights"), "pairs": sources, "compute": self.kormo.precision.compute,
+              "ld_alpha": self.ld_alpha}  # fmt: skip
+        return self.kormo.output_dir / f"{KEPT}-{identity(of)[:12]}.npy"
+
+    def _logps(self, dataset: Any, numbers: list[int]) -> NDArray[np.float32]:
+        """Reference log-probabilities of some pairs, each rank a part of them; float32 [numbers, 2]."""
+        from torch.utils.data import DataLoader
+
+        size = self.args.precompute_ref_batch_size or self.args.per_device_train_batch_size
+        pairs: Any = _Chosen(dataset, numbers)
+        loader = self.accelerator.prepare(DataLoader(pairs, batch_size=size, collate_fn=self.data_collator))
+        model, was_training = self._as_in_training(self._reference_model()), self.model.training
+        self.model.eval()
+        found: list[torch.Tensor] = []
+        for batch in loader:
+            sides = self.compute_ref_log_probs(model, batch)
+            found.append(self.accelerator.gather_for_metrics(torch.stack(sides, dim=1)).float().cpu())
+        self.model.train(was_training)
+        return torch.cat(found).numpy()
+
+    def _as_in_training(self, model: Any) -> Any:
+        """A call of the model as accelerate prepares it for training: under autocast, where there is one."""
+        if not self.accelerator.native_amp:
+            return model
+
+        def call(**inputs: Any) -> Any:
+            with self.accelerator.autocast():
+                return model(**inputs)
+
+        return call
+
+    def _reference_model(self) -> Any:
+        """The model before its first step, placed and gathered by DeepSpeed where that holds it."""
+        if self.ref_model is not None:
+            return self.ref_model
+        if not self.is_deepspeed_enabled:
+            return self.model
+        from trl.models import prepare_deepspeed
+
+        return prepare_deepspeed(self.model, self.accelerator)
+
+
+class _Chosen:
+    """Some of the pairs of a dataset, each once."""
+
+    def __init__(self, dataset: Any, numbers: list[int]) -> None:
+        self.dataset, self.numbers = dataset, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample: dict[str, Any] = self.dataset.pair(self.numbers[index])
+        return sample
+
+
+def _float_logits(module: Any, inputs: Any, outputs: Any) -> Any:
+    """Logits in float32, whatever the model computes in."""
+    outputs.logits = outputs.logits.float()
+    return outputs
+
+
+def _has_ids(dataset: Any) -> bool:
+    return "prompt_ids" in (getattr(dataset, "column_names", None) or ())

@@ -1,0 +1,115 @@
+"""Axolotl's part of a recipe: every key known, every value of its kind.
+
+Axolotl drops a key that it does not know, at any depth, without a word. Here it is an error with the nearest name,
+from the cached schema of the installed Axolotl, without importing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys
+from kormo_plugins.recipe.schema.json_types import Fault, faults
+
+MEANT = {
+    "torch_dtype": "say it under kormo.precision",
+    "dtype": "say it under kormo.precision",
+    "precision": "it belongs below `kormo:`",
+    "global_batch_size": "it is kormo.global_batch, in rows",
+    "tokens_per_step": "it is kormo.global_batch, in rows",
+    "data": "it belongs below `kormo:`",
+    "tokenizer": "it belongs below `kormo:`",
+    "architecture": "it belongs below `kormo:`",
+    "max_seq_len": "it is sequence_len",
+    "per_device_train_batch_size": "it is micro_batch_size",
+}
+"""Keys of other programs, and what they are called here."""
+
+PLUGIN_OF = {
+    "cut_cross_entropy": "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",
+}
+"""Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
+
+
+def check_axolotl_keys(resolved: Resolved) -> None:
+    """Axolotl's part of a recipe against the installed Axolotl and the plugins that the recipe lists.
+
+    Raises:
+        KormoError: our plugin is not listed, another cannot be imported, or a key or value is wrong.
+    """
+    plugins = resolved.get("plugins")
+    names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
+    if not set(names) & set(OURS):
+        raise KormoError(
+            resolved.where("plugins"),
+            f"plugins: {plugins!r}" if plugins else "nothing",
+            "Axolotl would not load us and would drop the `kormo:` block in silence",
+            f"add {OURS[0]} to plugins",
+        )
+    check_keys(resolved.values, axolotl_keys(names), resolved)
+
+
+def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> None:
+    """Axolotl's part of a recipe, `kormo` left out: unknown keys at any depth, then values of the wrong kind.
+
+    Args:
+        values: the resolved recipe.
+        view: what Axolotl and the recipe's plugins accept.
+        resolved: knows which file set a key; without it messages name the key alone.
+    Raises:
+        KormoError: the first unknown key, else the first wrong value.
+    """
+    part = {key: value for key, value in values.items() if key != "kormo"}
+    found = [f for f in faults(part, view.schema, view.definitions) if not _option(f, view, resolved)]
+    found = [fault for fault in found if not _prefixed(fault)]
+    for fault in sorted(found, key=lambda fault: bool(fault.expected)):
+        where = resolved.where(fault.key) if resolved else fault.key
+        if fault.expected:
+            fix = closest(str(fault.value), fault.known, "give a value of that kind")
+            raise KormoError(where, shown(fault.value), f"it should be {fault.expected}", fix)
+        name = fault.key.rsplit(".", 1)[-1]
+        raise KormoError(
+            where, f"the key {name!r}", "Axolotl does not know it and would drop it in silence",
+            _meant(name, fault, view),
+        )  # fmt: skip
+
+
+def _meant(name: str, fault: Fault, view: SchemaView) -> str:
+    if name == fault.key and name in MEANT:
+        return f"remove it: {MEANT[name]}"
+    if name == fault.key and name.startswith("liger_"):
+        return "remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`"
+    for beginning, plugin in PLUGIN_OF.items():
+        if name == fault.key and name.startswith(beginning) and not any(k.startswith(beginning) for k in view.keys):
+            return f"list {plugin} under `plugins`"
+    from kormo_plugins.recipe.schema.kormo_block import KormoBlock
+
+    near = closest(name, [*fault.known, *(("kormo",) if name == fault.key else ())])
+    if near or name != fault.key:
+        return near or f"remove it; the keys here are: {', '.join(fault.known[:12])}"
+    if name in KormoBlock.model_fields:
+        return "move it below `kormo:`"
+    return closest(name, KormoBlock.model_fields) or "remove it, or list the plugin that reads it under `plugins`"
+
+
+def _option(fault: Fault, view: SchemaView, resolved: Resolved | None) -> bool:
+    """Axolotl writes options of its commands (`--debug`) into the configuration, where they are no keys."""
+    if fault.expected or fault.key not in view.command_line:  # a key with a value of the wrong kind is no option
+        return False
+    return resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
+
+
+def _prefixed(fault: Fault) -> bool:
+    """Axolotl takes `fsdp_config` keys with their old prefix too."""
+    block, _, name = fault.key.partition(".")
+    return block == "fsdp_config" and name.startswith("fsdp_") and name.removeprefix("fsdp_") in fault.known
+
+
+def shown(value: Any) -> str:
+    """A value as YAML spells it, cut to the length of a line."""
+    text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, (bool, type(None))) else None
+    text = text or repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,336 @@
+"""Rules across keys: combinations that Axolotl accepts and that would train something else than was meant.
+
+A rule is a function of the resolved recipe that returns nothing or raises `KormoError`. `RULES` is the list,
+open to further ones. Each says why in its message, so that the message is the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.checks.preference_rules import preference_runs
+from kormo_plugins.recipe.files.resolve import Resolved
+
+Rule = Callable[[Resolved], None]
+
+
+def _error(recipe: Resolved, key: str, what: str, why: str, fix: str) -> KormoError:
+    """A KormoError about `key`, with the file that set it."""
+    return KormoError(recipe.where(key), what, why, fix)
+
+
+def one_precision(recipe: Resolved) -> None:
+    """Axolotl's dtype switches are derived from `kormo.precision`; a second opinion must at least agree."""
+    compute = recipe.get("kormo.precision.compute")
+    for key, dtype in (
+        ("bf16", "bfloat16"),
+        ("bfloat16", "bfloat16"),
+        ("fp16", "float16"),
+        ("float16", "float16"),
+        ("float32", "float32"),
+    ):
+        value = recipe.get(key)
+        contradicts = (value is True and compute != dtype) or (value is False and compute == dtype)
+        if compute and (contradicts or value == "auto"):
+            raise _error(
+                recipe,
+                key,
+                f"{key}: {str(value).lower()} beside kormo.precision.compute: {compute}",
+                "the two disagree, and which one wins would depend on the device",
+                f"remove {key}",
+            )
+
+
+def packing_is_ours(recipe: Resolved) -> None:
+    """Rows come packed; Axolotl's packing would wrap them in its own sampler and change their order."""
+    for key in ("sample_packing", "eval_sample_packing", "batch_flattening"):
+        if recipe.get("kormo.data") is not None and recipe.get(key):
+            raise _error(
+                recipe,
+                key,
+                f"{key}: {recipe.get(key)!r}".replace("True", "true"),
+                "kormo.data packs documents into rows itself, and Axolotl would pack and shuffle those again",
+                f"remove {key}; how rows are packed is said under kormo.data.packing",
+            )
+
+
+def one_source_of_data(recipe: Resolved) -> None:
+    """`pretraining_dataset` switches our collator off; `datasets` would be ignored."""
+    for key in ("pretraining_dataset", "datasets", "test_datasets"):
+        if recipe.get("kormo.data") is not None and recipe.get(key):
+            raise _error(
+                recipe,
+                key,
+                f"{key} beside kormo.data",
+                "one of the two would be ignored",
+                f"remove {key}: the documents are named under kormo.data.sources",
+            )
+    if recipe.get("kormo.data") is not None and recipe.get("streaming"):
+        raise _error(
+            recipe,
+            "streaming",
+            "streaming: true",
+            "rows are read by index from disk, so nothing streams",
+            "remove streaming",
+        )
+
+
+def one_length(recipe: Resolved) -> None:
+    """A run over our rows has a length, said once."""
+    if recipe.get("kormo.data") is None:
+        return
+    tokens, steps = recipe.get("kormo.tokens"), recipe.get("max_steps")
+    if tokens is not None and steps is not None:
+        raise _error(
+            recipe,
+            "max_steps",
+            f"max_steps: {steps} beside kormo.tokens: {tokens}",
+            "both say how long the run is",
+            "remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
+        )
+    if tokens is None and steps is None:
+        raise _error(
+            recipe,
+            "kormo.tokens",
+            "neither kormo.tokens nor max_steps",
+            "the run has no length",
+            "set kormo.tokens, the number of tokens to train on",
+        )
+    if recipe.get("num_epochs") is not None:
+        raise _error(
+            recipe,
+            "num_epochs",
+            f"num_epochs: {recipe.get('num_epochs')}",
+            "a mixture has no epochs: each source is repeated as its share needs",
+            "remove num_epochs, set kormo.tokens, and limit repetition with max_epochs of the mixture",
+        )
+
+
+def row_length_is_said(recipe: Resolved) -> None:
+    """Axolotl's default of 512 tokens is nobody's intention."""
+    if recipe.get("kormo.data") is not None and recipe.get("sequence_len") is None:
+        raise _error(
+            recipe,
+            "sequence_len",
+            "nothing",
+            "the length of a row in tokens is needed to pack documents",
+            "set sequence_len",
+        )
+
+
+def global_batch_is_primary(recipe: Resolved) -> None:
+    """Accumulation is derived, so that another number of GPUs trains the same thing."""
+    if recipe.get("kormo.data") is not None and recipe.get("kormo.global_batch") is None:
+        raise _error(
+            recipe,
+            "kormo.global_batch",
+            "nothing",
+            "the number of rows per optimizer step is not said",
+            "set kormo.global_batch, in rows over all ranks",
+        )
+    if recipe.get("kormo.global_batch") is None:
+        return
+    for key in ("gradient_accumulation_steps", "batch_size"):
+        if recipe.get(key) is not None:
+            raise _error(
+                recipe,
+                key,
+                f"{key}: {recipe.get(key)} beside kormo.global_batch: {recipe.get('kormo.global_batch')}",
+                "accumulation is derived: global_batch / (micro_batch_size × number of ranks)",
+                f"remove {key}",
+            )
+    whole, part = recipe.get("kormo.global_batch"), recipe.get("micro_batch_size")
+    if isinstance(whole, int) and isinstance(part, int) and part > 0 and whole % part:
+        raise _error(
+            recipe,
+            "kormo.global_batch",
+            f"global_batch: {whole} with micro_batch_size: {part}",
+            "a global batch is a whole number of micro-batches",
+            f"take a multiple of {part}",
+        )
+
+
+def decay_has_a_length(recipe: Resolved) -> None:
+    """warmup_stable_decay without it ends in a TypeError after everything was built."""
+    decays = recipe.get("lr_scheduler") == "warmup_stable_decay"
+    if decays and recipe.get("lr_scheduler_kwargs.num_decay_steps") is None:
+        raise _error(
+            recipe,
+            "lr_scheduler_kwargs.num_decay_steps",
+            "nothing",
+            "warmup_stable_decay must know over how many steps it decays",
+            "set lr_scheduler_kwargs: {num_decay_steps: …}",
+        )
+
+
+def one_beginning(recipe: Resolved) -> None:
+    """Where the weights come from is said once."""
+    if recipe.get("kormo.architecture") is None:
+        if recipe.get("base_model") is None and recipe.get("kormo.from_run") is None:
+            raise _error(
+                recipe,
+                "kormo.architecture",
+                "none of kormo.architecture, kormo.from_run and base_model",
+                "there is no model to train",
+                "set kormo.architecture for random weights, kormo.from_run for an earlier stage's, or base_model",
+            )
+        return
+    if recipe.get("base_model") is not None:
+        raise _error(
+            recipe,
+            "base_model",
+            "base_model beside kormo.architecture",
+            "the model would come from two places",
+            "remove one of the two",
+        )
+    if recipe.get("reinit_weights") is not None:
+        raise _error(
+            recipe,
+            "reinit_weights",
+            "reinit_weights beside kormo.architecture",
+            "the initial weights are written once, from the seed, and every rank reads them; "
+            "reinit_weights would draw others, without the seed",
+            "remove reinit_weights",
+        )
+
+
+def row_fits_the_positions(recipe: Resolved) -> None:
+    """A model is told how long a context it is made for; longer rows would train what it does not declare."""
+    length, positions = recipe.get("sequence_len"), recipe.get("kormo.architecture.max_position_embeddings")
+    if isinstance(length, int) and isinstance(positions, int) and length > positions:
+        raise _error(
+            recipe,
+            "sequence_len",
+            f"sequence_len: {length} with kormo.architecture.max_position_embeddings: {positions}",
+            "the model would be trained on longer rows than its config declares, and servers would cut them",
+            f"set kormo.architecture.max_position_embeddings to {length} or more, or shorten the rows",
+        )
+
+
+def context_parallel_wants_one_document(recipe: Resolved) -> None:
+    """Ring attention sees a row as one text: right only where a row is one document."""
+    key = next((k for k in ("context_parallel_size", "sequence_parallel_degree") if (recipe.get(k) or 1) != 1), None)
+    if key is None or recipe.get("kormo.data") is None:
+        return
+    packing = recipe.get("kormo.data.packing.name") or "best_fit"
+    if packing != "pad":
+        raise _error(
+            recipe,
+            key,
+            f"{key}: {recipe.get(key)} with the packing {packing}",
+            "a row shared by several devices goes through ring attention, which knows rows and no documents: the "
+            "documents of a row would see each other",
+            f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
+        )
+
+
+def turns_need_a_chat_model(recipe: Resolved) -> None:
+    """Conversations end with <|EOT|>, a base model with <|EOS|>."""
+    for name, source in (recipe.get("kormo.data.sources") or {}).items():
+        columns = (source.get("reader") or {}).get("columns") or {}
+        if columns.get("messages") or (source.get("generator") or {}).get("name") == "embedded_chat":
+            refuse_base(recipe, name)
+
+
+def refuse_base(recipe: Resolved, source: str) -> None:
+    """Refuses the role `base` for a recipe whose `source` holds conversations."""
+    if recipe.get("kormo.role") in (None, "base"):
+        raise _error(
+            recipe,
+            "kormo.role",
+            f"base, with the conversations of {source}",
+            "their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
+            "set kormo.role: chat; to train on turns as plain text, read them with columns: {text: {conversation: …}}",
+        )
+
+
+def no_foreign_code(recipe: Resolved) -> None:
+    """KORMo's classes are registered here; nothing needs code from a model folder."""
+    if recipe.get("trust_remote_code") and (recipe.get("kormo.architecture") or recipe.get("kormo.from_run")):
+        raise _error(
+            recipe,
+            "trust_remote_code",
+            "trust_remote_code: true",
+            "our model classes need no code of others",
+            "remove trust_remote_code",
+        )
+
+
+def kernels_are_named_once(recipe: Resolved) -> None:
+    """Liger's own plugin and keys know neither the type `kormo` nor what to do without a GPU."""
+    plugin = "axolotl.integrations.liger.LigerPlugin"
+    listed = plugin in (recipe.get("plugins") or ())
+    for key in (*(key for key in recipe.values if str(key).startswith("liger_")), *(("plugins",) if listed else ())):
+        raise _error(
+            recipe,
+            key,
+            plugin if key == "plugins" else f"{key}: {str(recipe.get(key)).lower()}",
+            "Axolotl's plugin would pass a kormo over with a warning, and would fail where there is no GPU",
+            "remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`",
+        )
+
+
+def milestones_count_tokens(recipe: Resolved) -> None:
+    """Without rows of a fixed length nobody knows how many tokens a step has seen."""
+    if recipe.get("kormo.milestones") is not None and recipe.get("kormo.data") is None:
+        raise _error(
+            recipe,
+            "kormo.milestones",
+            f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
+            "milestones are counted in tokens, and only rows of kormo.data have a known number of them",
+            "remove it, and keep more checkpoints with save_total_limit",
+        )
+
+
+def deepspeed_is_readable(recipe: Resolved) -> None:
+    """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
+    deepspeed_config(recipe)
+
+
+def evaluation_can_be_done(recipe: Resolved) -> None:
+    """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
+    from kormo_plugins.evaluation.suites import load_suite
+
+    where = "kormo.evaluate.suites"
+    named = [str(name) for name in recipe.get(where) or ()]
+    suites = {name: load_suite(name, recipe.where(where)) for name in named}
+    asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
+    for name, suite in suites.items():
+        if name.endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
+            asked += [(line.task, where) for line in suite.tasks]
+    if asked:
+        from kormo_plugins.evaluation.run import catalogue_of
+        from kormo_plugins.plugins.registry import registry
+
+        catalogue = catalogue_of(registry(tuple(recipe.get("kormo.plugins") or ())))
+        for task, key in asked:
+            catalogue.find(task, recipe.where(key))
+    data = recipe.get("kormo.evaluate.data")
+    if data is not None and not Path(str(data)).is_dir():
+        raise _error(recipe, "kormo.evaluate.data", str(data), "there is no such folder (paths are relative to the "
+                     "working directory)", "name the folder of the datasets")  # fmt: skip
+
+
+RULES: list[Rule] = [
+    one_precision,
+    one_beginning,
+    one_source_of_data,
+    packing_is_ours,
+    global_batch_is_primary,
+    row_length_is_said,
+    one_length,
+    decay_has_a_length,
+    turns_need_a_chat_model,
+    row_fits_the_positions,
+    context_parallel_wants_one_document,
+    no_foreign_code,
+    preference_runs,
+    kernels_are_named_once,
+    milestones_count_tokens,
+    deepspeed_is_readable,
+    evaluation_can_be_done,
+]
+"""In this order, so that the first message is about the cause and not about what follows from it."""

@@ -1,0 +1,78 @@
+"""`kormo.monitor`: the texts that are only measured, and what can be known to be wrong with it before a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.recipe.files.resolve import Resolved
+from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
+
+if TYPE_CHECKING:
+    from kormo_plugins.corpus.params import Source
+    from kormo_plugins.recipe.schema.kormo_block import KormoBlock
+
+KEY = "kormo.monitor"
+
+
+def unseen_data(
+    resolved: Resolved, block: KormoBlock, data: DataRecipe | None, components: Registry
+) -> DataRecipe | None:
+    """The dataset recipe of texts that are only measured, or None.
+
+    Args:
+        data: what is trained on.
+    Raises:
+        KormoError: a recipe that is wrong, a generator that the model is trained on, an interval in tokens without
+            rows of ours, or a held-out loss with nothing held out.
+    """
+    asked = block.monitor
+    if asked is None:
+        return None
+    if asked.every_tokens is not None and data is None:
+        raise KormoError(
+            resolved.where(f"{KEY}.every_tokens"), f"every_tokens: {asked.every_tokens} without kormo.data",
+            "Axolotl reads the data of this recipe, and how many tokens a step has is not known before",
+            "set every_steps instead, and every_tokens: null",
+        )  # fmt: skip
+    if asked.unseen is None:
+        if asked.held_out is not None and data is None:
+            raise KormoError(
+                resolved.where(f"{KEY}.held_out"), "no kormo.data and no unseen texts", "there is nothing to measure",
+                f"name texts under {KEY}.unseen, or set {KEY}.held_out: null",
+            )  # fmt: skip
+        return None
+    unseen = parse_data(asked.unseen, components, lambda key: resolved.where(f"{KEY}.unseen{'.' * bool(key)}{key}"))
+    trained = _writers(data)
+    for name, source in unseen.corpus.sources.items():
+        writer = _writer(source)
+        if writer in trained:
+            raise KormoError(
+                resolved.where(f"{KEY}.unseen.sources.{name}"), f"text written by {' '.join(writer)}",
+                f"the model is trained on text of that generator (source {trained[writer]}), so this is not unseen; "
+                "what it writes with another seed is measured as held_out already",
+                "name another generator or people's text, or remove the source",
+            )  # fmt: skip
+    return unseen
+
+
+def _writer(source: Source) -> tuple[str, ...]:
+    """Who wrote a source: a model, or a generator and, where it can write like several people, as which of them
+    (`style` of the embedded one, `model` of an endpoint); empty for people."""
+    if source.written_by:
+        return (source.written_by,)
+    if source.generator is None:
+        return ()
+    values = source.generator.values
+    return (source.generator.name, *(f"{key} {values[key]}" for key in ("model", "style") if key in values))
+
+
+def _writers(data: DataRecipe | None) -> dict[tuple[str, ...], str]:
+    """Writer -> a source that it wrote."""
+    sources = data.corpus.sources if data is not None else {}
+    found: dict[tuple[str, ...], str] = {}
+    for name, source in sources.items():
+        if writer := _writer(source):
+            found.setdefault(writer, name)
+    return found

@@ -1,0 +1,148 @@
+"""Is this recipe what its author meant? What `kormo recipe validate` runs, and what it tells.
+
+`load_recipe` checks all that Axolotl will see; here come what only a file can be asked (a child that says `extends`
+must itself name our plugin), dataset and tokenizer recipes by themselves, and, on demand, Axolotl's own validators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checks.keys import shown
+from kormo_plugins.recipe.files.resolve import EXTENDS, Resolved, resolve_data
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.recipe.schema.axolotl import OURS
+from kormo_plugins.recipe.schema.dataset import parse_data
+
+DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
+"""Keys by which a file is known as a dataset recipe; none of them is a key of Axolotl's."""
+
+ToAxolotl = Callable[[Recipe], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was looked at and found in order.
+
+    Args:
+        path: the recipe.
+        kind: `recipe`, `dataset recipe` or `tokenizer recipe`.
+        files: every file that was read.
+        keys: number of values that were checked.
+        full: Axolotl's own validators ran too.
+    """
+
+    path: Path
+    kind: str
+    files: list[Path]
+    keys: int
+    full: bool
+
+
+def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None) -> Report:
+    """Checks a recipe, or a dataset or tokenizer recipe by itself.
+
+    Args:
+        path: the file.
+        overrides: nested mapping that wins over it, as in `resolve`.
+        full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run too (seconds).
+    Raises:
+        KormoError: the first fault.
+    """
+    path = Path(path)
+    own = read_yaml(path)
+    if "stages" in own and "kormo" not in own:
+        raise KormoError(str(path), "a chain of stages", "its recipes are checked together, each with what it starts "
+                         "from", f"run `kormo run {path} --dry-run`")  # fmt: skip
+    if "variants" in own and "kormo" not in own:
+        raise KormoError(str(path), "an ablation", "its cells are checked together, each a recipe of its own",
+                         f"run `kormo ablate {path} --dry-run`")  # fmt: skip
+    kind = kind_of(own)
+    if kind != "recipe":
+        alone = resolve_data(path, overrides)
+        _check_alone(kind, alone)
+        return Report(path, kind, alone.files, _count(alone.values), False)
+    named_in_file(own, path)
+    recipe = load_recipe(path, overrides)
+    if full:
+        check_with_axolotl(recipe.resolved, full(recipe))
+    return Report(path, "recipe", recipe.resolved.files, _count(recipe.resolved.values), full is not None)
+
+
+def kind_of(own: Mapping[str, Any]) -> str:
+    """What a file is, from its own keys: `recipe`, `dataset recipe` or `tokenizer recipe`."""
+    if "kormo" in own or "plugins" in own:
+        return "recipe"
+    if DATA_KEYS & set(own):
+        return "dataset recipe"
+    return "tokenizer recipe" if own.get("name") in registry().names("tokenizer") else "recipe"
+
+
+def _check_alone(kind: str, alone: Resolved) -> None:
+    """A dataset or tokenizer recipe, as if a recipe had named it."""
+
+    def where(key: str) -> str:
+        return alone.where(key) if key else str(alone.path)
+
+    if kind == "dataset recipe":
+        parse_data(alone.values, registry(), where)
+        return
+    values = dict(alone.values)
+    registry().params("tokenizer", values.pop("name"), values, f"{alone.path}: tokenizer recipe")
+
+
+def named_in_file(own: Mapping[str, Any], path: Path) -> None:
+    """A file that says `extends` must itself name our plugin: Axolotl reads this file only.
+
+    Raises:
+        KormoError: it does not.
+    """
+    plugins = own.get("plugins")
+    named = {plugins} if isinstance(plugins, str) else {p for p in plugins or () if isinstance(p, str)}
+    if EXTENDS in own and not named & set(OURS):
+        raise KormoError(
+            f"{path}: {EXTENDS}", f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
+            f"Axolotl would not load us, drop {EXTENDS} in silence and train from what is left",
+            f"add `plugins: [{OURS[0]}]` to this file (those of the files it extends are kept)",
+        )  # fmt: skip
+
+
+def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
+    """Axolotl's own validators on the configuration that it would get (imports Axolotl and torch).
+
+    The checks of this machine's GPU are left out: a recipe for eight GPUs can be validated on a laptop.
+
+    Raises:
+        KormoError: what they refuse.
+    """
+    from axolotl.integrations.base import PluginManager
+    from axolotl.utils.config import validate_config
+    from axolotl.utils.dict import DictDefault
+    from pydantic import ValidationError
+
+    manager = PluginManager.get_instance()
+    for name in values.get("plugins") or ():
+        manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
+    try:
+        validate_config(DictDefault(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise KormoError(
+            resolved.where(key) if key else str(resolved.path),
+            shown(first["input"]) if key else "a combination of keys that Axolotl refuses",
+            first["msg"].removeprefix("Value error, "), "change what the message names",
+        ) from None  # fmt: skip
+    except (ValueError, DeprecationWarning, ImportError) as error:
+        raise KormoError(str(resolved.path), "a combination of keys that Axolotl refuses", str(error),
+                         "change what the message names") from None  # fmt: skip
+
+
+def _count(value: Any) -> int:
+    return sum(_count(child) for child in value.values()) if isinstance(value, Mapping) else 1

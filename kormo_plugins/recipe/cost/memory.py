@@ -1,0 +1,228 @@
+"""How many bytes of memory one rank of a training needs, by part.
+
+With P parameters, N ranks, and bytes w of a weight, c of a compute value, o of the optimizer's state per parameter:
+
+    weights      P·w                 shared by the N ranks from ZeRO-3 on
+    gradients    P·g                 shared from ZeRO-2 on; g is the weights' dtype, or DeepSpeed's grad_accum_dtype
+    optimizer    P·o                 shared from ZeRO-1 on; moments, and the master weights where there are any
+    activations  what autograd keeps for the backward pass; below
+    logits       12·T·V at the worst moment: log-probabilities, their gradient and that of the logits, all float32
+    buffers      copies that DDP or ZeRO send, what the optimizer's step needs beyond the rest, the CUDA context
+
+(Rajbhandari et al. 2020, arXiv 1910.02054, for the ZeRO stages.) The activations are counted tensor by tensor from the
+model's own code, for T = rows × length tokens in a micro-batch, hidden size d, MLP size f, h query and g key heads of
+size k, bytes r of the residual stream (that of the weights):
+
+    norm         (2 per layer and 1)   x in float32, x / rms in r, and the output once for each matrix that takes it
+    attention    (per layer)           q, k, v and the output in c, log-sum-exp of each head, and a dense mask if any
+    MLP          (per layer)           gate, up, silu(gate) and their product in c
+
+Autocast (float32 weights, bfloat16 products) keeps a bfloat16 copy of each matrix, and one of each input for every
+matrix that takes it. Liger's kernels keep less: a norm its input, the MLP no silu(gate), the fused cross entropy a
+chunk of the logits. Gradient checkpointing keeps the input of each layer, and all of the one that it is at.
+
+`tests/benchmarks/memory.py` compares each part with the real tensors of a training step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kormo_plugins.measures.flops import Shape
+
+GB = 1e9
+
+CONTEXT_BYTES = 1_500_000_000
+"""CUDA context, cuBLAS workspaces and NCCL's channels of one process."""
+
+FRAGMENTATION = 0.05
+"""Share of what is allocated that the caching allocator cannot use again."""
+
+
+@dataclass(frozen=True)
+class Zero:
+    """What of a DeepSpeed configuration decides memory.
+
+    Args:
+        stage: of ZeRO; 0 shares nothing.
+        gradient_bytes: of an accumulated gradient; None: as the weights.
+        sent: elements of all buffers through which gradients and weights are sent.
+        live: parameters of ZeRO-3 that are whole at a time.
+    """
+
+    stage: int = 0
+    offload_optimizer: bool = False
+    offload_param: bool = False
+    gradient_bytes: int | None = None
+    sent: int = 0
+    live: int = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that decides the memory of a rank.
+
+    Args:
+        parameters: of the whole model.
+        trainable: those that are trained (less than all with an adapter).
+        rows: in a micro-batch.
+        weight_bytes: of a parameter; 0.5 and a little in 4 bits.
+        compute_bytes: of a matrix product's result.
+        master_bytes: of a separate master weight, 0 where there is none.
+        moment_bytes: of the optimizer's moments together, per parameter.
+        autocast: the weights are cast for each product.
+        keys_repeated: attention gets one key and value per query head.
+        dense_mask: attention gets a mask of length × length per row.
+        kernels: fused kernels: `rms_norm`, `swiglu`, `fused_linear_cross_entropy`.
+        foreach_bytes: what the optimizer's step takes for a moment, per parameter.
+        cuda: on a GPU, with a context and an allocator of its own.
+    """
+
+    shape: Shape
+    parameters: int
+    trainable: int
+    ranks: int
+    rows: int
+    sequence_len: int
+    weight_bytes: float
+    compute_bytes: int
+    master_bytes: int
+    moment_bytes: float
+    autocast: bool
+    zero: Zero | None = None
+    checkpointing: bool = False
+    keys_repeated: bool = True
+    dense_mask: bool = True
+    kernels: frozenset[str] = frozenset()
+    foreach_bytes: int = 4
+    cuda: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a micro-batch."""
+        return self.rows * self.sequence_len
+
+    @property
+    def residual_bytes(self) -> int:
+        """Bytes of a value of the residual stream: the embedding's dtype, which autocast leaves alone."""
+        return 4 if self.autocast else self.compute_bytes
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one rank, by part; see the module's text. `host` is memory of the machine, not of the device."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    buffers: int
+    host: int = 0
+
+    @property
+    def total(self) -> int:
+        """What the device must hold at the worst moment."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.buffers
+
+
+def memory(setup: Setup) -> Memory:
+    """Bytes of one rank of this setup."""
+    zero, ranks = setup.zero or Zero(), setup.ranks
+    weights = setup.parameters * setup.weight_bytes / (ranks if zero.stage >= 3 else 1)
+    gradient_bytes = zero.gradient_bytes or setup.weight_bytes
+    if setup.trainable < setup.parameters:
+        gradient_bytes = 4  # adapters are float32, and come on top of the weights
+        weights += 4 * setup.trainable
+    gradients = setup.trainable * gradient_bytes / (ranks if zero.stage >= 2 else 1)
+    state = setup.trainable * (setup.master_bytes + setup.moment_bytes) / (ranks if zero.stage >= 1 else 1)
+    host = 0.0
+    if zero.offload_optimizer:
+        host += state + (gradients if zero.stage >= 2 else 0)
+        state, gradients = 0, gradients if zero.stage < 2 else 0
+    if zero.offload_param and zero.stage >= 3:
+        host += weights
+        weights = 0
+    kept, logits = activation_bytes(setup), logit_bytes(setup)
+    buffers = _sent(setup) + max(0, _step(setup) - kept - logits)
+    if setup.cuda:
+        known = weights + gradients + state + kept + logits + buffers
+        buffers += CONTEXT_BYTES + FRAGMENTATION * known
+    return Memory(*(int(part) for part in (weights, gradients, state, kept, logits, buffers, host)))
+
+
+def activation_bytes(setup: Setup) -> int:
+    """What the forward pass leaves for the backward pass, the logits apart.
+
+    With gradient checkpointing, what the layer at hand needs counts where it is more than the logits: they are gone
+    when the backward pass reaches the layers.
+    """
+    shape, tokens = setup.shape, setup.tokens
+    whole = tokens * layer_bytes(setup) + mask_bytes(setup)
+    around = tokens * (
+        _norm(setup, 1) + 2 * shape.head_dim * setup.residual_bytes + 16
+    )  # final norm, RoPE, ids, labels
+    output = shape.vocab_rows * shape.hidden_size
+    copies = setup.compute_bytes * (shape.matmul_parameters - output) if setup.autocast else 0
+    around += setup.compute_bytes * output if setup.autocast else 0
+    if not setup.checkpointing:
+        return shape.num_hidden_layers * whole + around + copies
+    # autocast forgets its copies after the forward pass, whose logits take a sixth less than those of the backward pass
+    gradient = (
+        setup.compute_bytes * tokens * (shape.intermediate_size + shape.hidden_size)
+    )  # on its way through the MLP
+    more = max(0, whole + gradient - logit_bytes(setup), copies - 2 * tokens * shape.vocab_rows)
+    mask = setup.rows * setup.sequence_len**2 if setup.dense_mask else 0  # the boolean one, which the layers share
+    return tokens * shape.num_hidden_layers * shape.hidden_size * setup.residual_bytes + mask + around + more
+
+
+def layer_bytes(setup: Setup) -> int:
+    """Bytes per token that one layer keeps, its mask apart."""
+    shape, c = setup.shape, setup.compute_bytes
+    heads, groups = shape.num_attention_heads, shape.num_key_value_heads
+    keys = heads if setup.keys_repeated and groups > 1 else groups  # a single one is repeated without a copy
+    attention = c * shape.head_dim * (2 * heads + 2 * keys) + 4 * heads
+    mlp = c * shape.intermediate_size * (3 if "swiglu" in setup.kernels else 4)
+    return _norm(setup, 3) + attention + _norm(setup, 2) + mlp
+
+
+def _norm(setup: Setup, matrices: int) -> int:
+    """Bytes per token of an RMSNorm whose output goes into so many matrices."""
+    d, r = setup.shape.hidden_size, setup.residual_bytes
+    kept = r * d if "rms_norm" in setup.kernels else 4 * d + r * d  # x, or float32 x and x / rms
+    return 4 + kept + setup.compute_bytes * d * (matrices if setup.autocast else 1)
+
+
+def mask_bytes(setup: Setup) -> int:
+    """The mask of one layer: each makes its own float mask from the shared boolean one."""
+    return setup.rows * setup.sequence_len**2 * setup.compute_bytes if setup.dense_mask else 0
+
+
+def logit_bytes(setup: Setup) -> int:
+    """The output layer and the loss at their worst moment."""
+    shape, tokens = setup.shape, setup.tokens
+    if "fused_linear_cross_entropy" not in setup.kernels:
+        return 12 * tokens * shape.vocab_rows
+    chunks = -(-shape.vocab_rows // shape.hidden_size)
+    chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())  # a power of two, as Liger takes it
+    matrix = shape.vocab_rows * shape.hidden_size  # its gradient is made now, and summed in float32
+    gradient = matrix * (int(setup.weight_bytes) + setup.compute_bytes + 4)
+    return min(chunk, tokens) * shape.vocab_rows * setup.compute_bytes + tokens * shape.hidden_size * 4 + gradient
+
+
+def _sent(setup: Setup) -> float:
+    """Copies of gradients or weights that are on their way between ranks."""
+    zero = setup.zero
+    if zero is None:
+        return setup.trainable * setup.weight_bytes if setup.ranks > 1 else 0  # DDP's buckets hold every gradient
+    live = min(zero.live, setup.parameters) if zero.stage >= 3 else 0
+    return (zero.sent + live) * setup.compute_bytes
+
+
+def _step(setup: Setup) -> float:
+    """What the optimizer's step takes for a moment, when activations and logits are gone."""
+    zero = setup.zero or Zero()
+    if zero.offload_optimizer:
+        return 0
+    flat = 4 if setup.zero is not None else 0  # DeepSpeed flattens its gradients first
+    return setup.trainable * (setup.foreach_bytes + flat) / (setup.ranks if zero.stage >= 1 else 1)

@@ -1,0 +1,140 @@
+"""The shape of the model that a recipe trains, known before anything is built.
+
+From `kormo.architecture` and the tokenizer's recipe, or from the model that it goes on with: the run before if it is
+finished, else the recipe that will train it (the one beside this recipe whose `output_dir` is this one's
+`kormo.from_run`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.flops import Shape
+from kormo_plugins.recipe.files.resolve import resolve
+from kormo_plugins.recipe.load import Recipe, load_recipe
+
+
+@dataclass(frozen=True)
+class Model:
+    """A decoder's shape, and whether its output layer is its input embedding."""
+
+    shape: Shape
+    tied: bool
+
+    @property
+    def parameters(self) -> int:
+        """All of them: matrices, embedding, and two norms per layer and one."""
+        shape = self.shape
+        embedding = 0 if self.tied else shape.vocab_rows * shape.hidden_size
+        return shape.matmul_parameters + embedding + (2 * shape.num_hidden_layers + 1) * shape.hidden_size
+
+
+def model_of(recipe: Recipe) -> Model:
+    """The model that the recipe trains.
+
+    Raises:
+        KormoError: its sizes or its vocabulary cannot be known yet; the message says what is missing.
+    """
+    choice = recipe.block.architecture
+    if choice is None:
+        config = _config_before(recipe)
+        return _model(config, int(config["vocab_size"]), recipe.resolved.where("kormo.architecture"))
+    params = recipe.registry.params("architecture", choice.name, choice.values)
+    values = params.model_dump() if params is not None else {}
+    if recipe.block.tokenizer is None:
+        ids = int(_config_before(recipe)["vocab_size"])
+    else:
+        ids = vocabulary(recipe)
+    multiple = int(values.get("vocab_multiple") or 1)
+    return _model(values, -(-ids // multiple) * multiple, recipe.resolved.where("kormo.architecture"))
+
+
+def _model(values: Mapping[str, Any], rows: int, where: str) -> Model:
+    try:
+        return Model(Shape.of(values, rows), bool(values.get("tie_word_embeddings")))
+    except (KeyError, TypeError) as error:
+        raise KormoError(
+            where, f"no {error}", "memory and FLOPs are counted from the sizes of a Llama-like decoder",
+            "name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
+        ) from None  # fmt: skip
+
+
+def vocabulary(recipe: Recipe) -> int:
+    """Ids of the recipe's own tokenizer, its added tokens included.
+
+    Raises:
+        KormoError: a tokenizer of the hub that is not fetched yet, or a folder without tokenizer.json.
+    """
+    from kormo_plugins.tokenizer.layout import ADDED_TOKENS
+
+    choice = recipe.block.tokenizer
+    assert choice is not None
+    where = recipe.resolved.where("kormo.tokenizer")
+    if choice.train is not None:
+        values = dict(choice.train)
+        name = str(values.pop("name"))
+        params = recipe.registry.params("tokenizer", name, values, where)
+        size = getattr(params, "vocab_size", None)
+        if size is None:
+            raise KormoError(where, name, "its parameters have no vocab_size", "build it, and name it as path")
+        return int(size) + ADDED_TOKENS
+    if choice.path is not None:
+        return _ids(choice.path, where)
+    for manifest in recipe.block.workspace.glob("tokenizer-*/manifest.json"):
+        inputs = _json(manifest).get("inputs", {})
+        if (inputs.get("hub"), inputs.get("revision")) == (choice.hub, choice.revision):
+            return _ids(manifest.parent, where)
+    raise KormoError(where, f"hub: {choice.hub}", "the size of its vocabulary is not known before it is fetched",
+                     f"run `axolotl preprocess {recipe.path}`")  # fmt: skip
+
+
+def _ids(folder: Path, where: str) -> int:
+    found = _json(folder / "tokenizer.json")
+    added = [token["id"] for token in found.get("added_tokens", ())]
+    words = (found.get("model") or {}).get("vocab") or {}
+    if not words:
+        raise KormoError(where, str(folder), "there is no tokenizer.json with a vocabulary in it", "correct the path")
+    return max([*(words.values() if isinstance(words, dict) else range(len(words))), *added]) + 1
+
+
+def _config_before(recipe: Recipe) -> dict[str, Any]:
+    """The sizes of the model that the recipe goes on with, as in a config.json."""
+    folder = recipe.block.from_run or Path(str(recipe.get("base_model")))
+    where = recipe.resolved.where("kormo.from_run" if recipe.block.from_run else "base_model")
+    config = _json(folder / "config.json")
+    if config.get("vocab_size"):
+        return config
+    before = recipe_of(folder, recipe.path)
+    if before is None:
+        raise KormoError(
+            where, str(folder), "there is no such model yet, and no recipe in this folder has it as its output_dir",
+            "train the stage before, or copy its recipe beside this one",
+        )  # fmt: skip
+    model = model_of(before)
+    sizes = {key: getattr(model.shape, key) for key in Shape.__slots__ if key != "vocab_rows"}
+    return {**sizes, "vocab_size": model.shape.vocab_rows, "tie_word_embeddings": model.tied}
+
+
+def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
+    """The recipe in the folder of `beside` that trains into `output_dir`; None if there is none."""
+    said = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
+    for path in sorted(beside.parent.glob("*.yml")):
+        if path == beside or not said.search(path.read_text(encoding="utf-8", errors="replace")):
+            continue
+        if str(resolve(path).get("output_dir")) == str(output_dir):
+            return load_recipe(path)
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

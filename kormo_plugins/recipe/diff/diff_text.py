@@ -1,0 +1,79 @@
+"""Two recipes compared, as lines for a person; `diff.py` has the values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kormo_plugins.recipe.cost.learning_rate import landmarks, sparkline
+from kormo_plugins.recipe.diff.difference import Difference
+from kormo_plugins.recipe.load import Recipe
+
+WIDTH = 60
+ARROW = "→"
+
+
+def text(found: Difference, a: Recipe, b: Recipe) -> Iterator[str]:
+    """The difference, line by line: what changes, what was set apart, what follows."""
+    if found.trains_the_same:
+        yield f"{a.path} and {b.path} train the same" + (", and run differently:" if found.changed else ".")
+    else:
+        yield f"{a.path} {ARROW} {b.path}"
+    yield from _pairs(found.changed)
+    if found.apart:
+        yield "set apart, as it changes nothing that is trained:"
+        yield from _pairs(found.apart)
+    if found.changed:
+        yield "what follows:"
+        yield from _follows(found.consequences)
+        yield from _curves(a, b, found)
+    yield from (f"note: {note}" for note in found.notes)
+
+
+def _pairs(pairs: dict[str, list[Any]]) -> Iterator[str]:
+    for key, (left, right) in pairs.items():
+        if isinstance(left, dict) or isinstance(right, dict):
+            yield f"  {'-' if right is None else '+'} {key}: {_short(left if right is None else right)}"
+        else:
+            yield f"    {key}: {_short(left)} {ARROW} {_short(right)}"
+
+
+def _short(value: Any) -> str:
+    told = json.dumps(value, ensure_ascii=False, default=str)
+    return told if len(told) <= WIDTH else told[: WIDTH - 1] + "…"
+
+
+def _follows(consequences: dict[str, Any], indent: str = "    ") -> Iterator[str]:
+    same = []
+    for key, pair in consequences.items():
+        if isinstance(pair, dict):
+            if key != "learning_rate" and any(one != other for one, other in pair.values()):
+                yield f"{indent}{key}:"
+                yield from _follows(pair, indent + "  ")
+        elif pair[0] == pair[1]:
+            same.append(key)
+        else:
+            yield f"{indent}{key}: {_number(pair[0])} {ARROW} {_number(pair[1])}"
+    if same:
+        yield f"{indent}the same: {', '.join(same)}"
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "not known" if value is None else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if value < 10**15 else f"{value:.3g}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _curves(a: Recipe, b: Recipe, found: Difference) -> Iterator[str]:
+    """Both learning rates on one scale, the length of the longer run not shown."""
+    marks = [landmarks(recipe) or {} for recipe in (a, b)]
+    if marks[0] == marks[1]:
+        return
+    highest = max([value for mark in marks for value in mark.values()], default=0.0)
+    yield f"    learning rate, {', '.join(marks[0] or marks[1])}:"
+    for name, recipe, mark in zip("ab", (a, b), marks, strict=True):
+        values = " ".join(f"{value:.3g}" for value in mark.values()) or "not known for this schedule"
+        yield f"      {name} {sparkline(recipe, highest)} {values}"

@@ -1,0 +1,313 @@
+"""A recipe with some values changed: what `kormo train`, chains and ablations are made of.
+
+    changes   learning_rate: 1e-3, kormo.data.sources.ko.license: CC0-1.0, datasets[0].path: my/text
+    recipe    + changes  →  one file with nothing left to inherit, checked, that `axolotl train` runs as it is
+
+A key is a dotted path; an element of a list is `[0]` or `.0`. The file says in its first lines which recipe it was
+and what was changed, so that the run's record (`run.json`) can say it too, and it means the same in any folder:
+`extends` is gone, and every other path of a recipe is relative to the folder in which commands are given.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest, disk_error
+from kormo_plugins.recipe.checks.keys import shown
+from kormo_plugins.recipe.files.paths import from_here
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
+from kormo_plugins.recipe.files.yaml_file import read_value
+from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.json_types import Schema, faults, name_of, object_schema
+from kormo_plugins.recipe.schema.kormo_block import KormoBlock
+
+_FIRST_LINE = "# Written by kormo: a recipe with everything that it extends, and with the changes of the next line.\n"
+_RECORD = "# kormo: "
+_KEY = re.compile(r"[^\s.\[\]=]+(\[\d+\]|\.[^\s.\[\]=]+)*")
+_CHOICES = {
+    "kormo.architecture": "architecture", "kormo.collator": "collator", "kormo.objective": "objective",
+    "kormo.kernels.#": "kernel", "kormo.callbacks.#": "run_callback", "kormo.tokenizer.train": "tokenizer",
+    "kormo.data.packing": "packing", "kormo.data.mixture": "mixing", "kormo.data.steps.#": "corpus_step",
+    "kormo.data.sources.*.reader": "reader", "kormo.data.sources.*.generator": "generator",
+    "kormo.data.sources.*.steps.#": "corpus_step",
+}  # fmt: skip
+"""Where a component is chosen by name, and of which kind; `*` stands for any key, `#` for any index."""
+
+
+def with_changes(recipe_path: Path, changes: Mapping[str, Any], out: Path) -> Path:
+    """Writes the recipe with `changes` as one checked file.
+
+    Args:
+        recipe_path: any recipe.
+        changes: dotted key -> value, as YAML would give it; null where the schema allows it.
+        out: the file to write, in one step; its folder is made.
+    Returns:
+        `out`.
+    Raises:
+        KormoError: an unknown key, a value of the wrong kind, or a recipe that is not sound with them.
+    """
+    return write(changed(recipe_path, changes), changes, out)
+
+
+def changed(recipe_path: Path, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with `changes`, loaded and checked; nothing is written."""
+    return load_recipe(recipe_path, nested(changes, resolve(recipe_path).values))
+
+
+def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
+    """Writes what `changed` gave; see `with_changes`."""
+    record = {"recipe": str(recipe.path), "set": dict(changes)}
+    before = record_of(recipe.path)
+    if before:  # a recipe that is itself a changed one: say what was first, and all that was changed since
+        record = {"recipe": before["recipe"], "set": {**before["set"], **changes}}
+    text = (
+        _FIRST_LINE + _RECORD + json.dumps(record, ensure_ascii=False) + "\n" + recipe_yaml(from_here(recipe.resolved))
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")  # several nodes may write the same file
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(out)
+    except OSError as error:
+        raise disk_error(error, next(folder for folder in out.absolute().parents if folder.exists())) from error
+    return out
+
+
+def record_of(path: Path) -> dict[str, Any] | None:
+    """Which recipe a file was made of and what was changed (`recipe`, `set`); None for a file that we did not write."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            if file.readline() != _FIRST_LINE:
+                return None
+            found: dict[str, Any] = json.loads(file.readline().removeprefix(_RECORD))
+            return found
+    except (OSError, ValueError):
+        return None
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """The part of `run.json` that says which recipe was asked for: `recipe`, and `overrides` where there are any."""
+    record = record_of(path)
+    return {"recipe": record["recipe"], "overrides": record["set"]} if record else {"recipe": str(path)}
+
+
+def recipe_yaml(values: Mapping[str, Any]) -> str:
+    """A resolved recipe as YAML that `resolve` reads back as the same values."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        plain = dumper.represent_scalar("tag:yaml.org,2002:str", value)
+        if re.fullmatch(r"[-+]?[\d.][\d_.]*[eE][-+]?\d+", value):  # we read `3e-4` as a number, YAML 1.1 as text
+            plain.style = "'"
+        return plain
+
+    Dumper.add_representer(str, text)
+    escaped: Any = values
+    for block in ENVIRONMENT_BLOCKS:
+        escaped = _escaped(escaped, block)
+    written: str = yaml.dump(escaped, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
+    return written
+
+
+def _escaped(value: Any, keys: tuple[Any, ...]) -> Any:
+    """`${` as `$${` below `keys`, where it would stand for an environment variable."""
+    if keys:
+        if not isinstance(value, Mapping):
+            return value
+        return {key: _escaped(child, keys[1:]) if key == keys[0] else child for key, child in value.items()}
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {key: _escaped(child, ()) for key, child in value.items()}
+    return [_escaped(child, ()) for child in value] if isinstance(value, list) else value
+
+
+def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
+    """`key=value` words of a command line as typed changes.
+
+    A value is read as YAML, unless the key takes text and YAML would make something else of it (`output_dir=2026`).
+
+    Raises:
+        KormoError: a word without `=`, a key given twice, or a value of another kind than its key takes.
+    """
+    resolved = resolve(recipe_path)
+    changes: dict[str, Any] = {}
+    for word in words:
+        key, sign, text = word.partition("=")
+        if not sign or not _KEY.fullmatch(key):
+            raise KormoError(
+                "kormo train", repr(word), "a change is written key=value, the key as a dotted path",
+                "write for example learning_rate=1e-3 or kormo.global_batch=16; launcher options come after `--`",
+            )  # fmt: skip
+        if key in changes:
+            raise KormoError(f"{COMMAND_LINE}: {key}", "a key given twice", "only one can hold", "remove one")
+        changes[key] = _typed(key, text, resolved)
+    return changes
+
+
+def _typed(key: str, text: str, resolved: Resolved) -> Any:
+    value = read_value(text, f"{COMMAND_LINE}: {key}")
+    schema, definitions = schema_at(split(key), resolved)
+    found = faults(value, schema, definitions)
+    if not found:
+        return value
+    if not isinstance(value, (dict, list)) and not faults(text, schema, definitions):
+        return text
+    if found[0].key:  # inside a mapping or list: the recipe's own checks say it better
+        return value
+    raise KormoError(f"{COMMAND_LINE}: {key}", shown(value), f"it should be {name_of(schema, definitions)}",
+                     closest(text, found[0].known, "give a value of that kind"))  # fmt: skip
+
+
+def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[str, Schema]]:
+    """What may stand at a key, as JSON Schema and its definitions; `{}` (anything) where nobody says."""
+    plugins = resolved.get("plugins")
+    view = axolotl_keys([name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else [])
+    definitions = dict(view.definitions)
+    schema = {
+        **view.schema,
+        "properties": {**view.schema["properties"], "kormo": object_schema(KormoBlock, definitions)},
+    }
+    value: Any = resolved.values
+    way = ""
+    for name in names:
+        value = _step(value, name)
+        schema = _inside(schema, name, definitions)
+        kind = "#" if isinstance(name, int) else str(name)
+        way = f"{way}.{kind}".lstrip(".")
+        way = re.sub(r"^kormo\.data\.sources\.[^.]+", "kormo.data.sources.*", way)
+        if way == "kormo.data":
+            schema = _data_schema(definitions)
+        elif way in _CHOICES and isinstance(value, Mapping):
+            schema = _component_schema(_CHOICES[way], value.get("name"), resolved, definitions) or schema
+    return schema, definitions
+
+
+def _data_schema(definitions: dict[str, Schema]) -> Schema:
+    from kormo_plugins.corpus.params import CorpusRecipe
+    from kormo_plugins.mixture.params import MixtureRecipe
+
+    parts = [object_schema(model, definitions)["properties"] for model in (CorpusRecipe, MixtureRecipe)]
+    whole = {"type": "object", "properties": {**parts[0], **parts[1]}, "additionalProperties": False}
+    return {"anyOf": [whole, {"type": "string"}, {"type": "null"}]}
+
+
+def _component_schema(kind: str, name: Any, resolved: Resolved, definitions: dict[str, Schema]) -> Schema | None:
+    components = components_of(resolved)
+    if name not in components.names(kind):
+        return None
+    model = components.model(kind, name)
+    schema = object_schema(model, definitions) if model is not None else {"properties": {}}
+    named = {"name": {"enum": components.names(kind)}, **schema["properties"]}
+    return {"type": "object", "properties": named, "additionalProperties": schema.get("additionalProperties", False)}
+
+
+def _step(value: Any, name: str | int) -> Any:
+    if isinstance(name, int):
+        return value[name] if isinstance(value, list) and name < len(value) else None
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _inside(schema: Schema, name: str | int, definitions: Mapping[str, Schema]) -> Schema:
+    """What a schema says about one of its keys or elements."""
+    for form in _forms(schema, definitions):
+        if isinstance(name, int) and form.get("type") == "array":
+            return dict(form["items"])
+        if isinstance(name, str) and form.get("type") == "object":
+            inner = form.get("properties", {}).get(name, form.get("additionalProperties", {}))
+            return dict(inner) if isinstance(inner, Mapping) else {}
+    return {}
+
+
+def _forms(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Schema]:
+    if "$ref" in schema:
+        yield from _forms(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
+    elif "anyOf" in schema:
+        for part in schema["anyOf"]:
+            yield from _forms(part, definitions)
+    else:
+        yield schema
+
+
+def split(key: str) -> list[str | int]:
+    """`datasets[0].path` as `["datasets", 0, "path"]`; `datasets.0.path` is the same."""
+    names = key.replace("[", ".").replace("]", "").split(".")
+    return [int(name) if name.isdecimal() else name for name in names]
+
+
+def nested(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted changes as the nested mapping that `resolve` puts over `values`, a resolved recipe.
+
+    A list is replaced as a whole there, so a change of an element becomes a change of the list.
+
+    Raises:
+        KormoError: an element that the list does not have, a path through something else than mappings and lists, or
+            two changes of which one contains the other.
+    """
+    _refuse_overlap(changes)
+    result: dict[Any, Any] = {}
+    working = copy.deepcopy(dict(values))
+    for key, value in changes.items():
+        names = split(key)
+        if names[0] in UNITED and len(names) > 1:
+            raise KormoError(f"{COMMAND_LINE}: {key}", "an element of a list that is united, not replaced",
+                             "plugins can only be added", f"write {names[0]}=[…]: those are added")  # fmt: skip
+        depth = _put(working, names, value, key)
+        target: dict[Any, Any] = result
+        for name in names[: depth - 1]:
+            target = target.setdefault(name, {})
+        target[names[depth - 1]] = value if depth == len(names) else _at(working, names[:depth])
+    return result
+
+
+def _refuse_overlap(changes: Mapping[str, Any]) -> None:
+    paths = {tuple(split(key)): key for key in changes}
+    for path, key in paths.items():
+        for end in range(1, len(path)):
+            if path[:end] in paths:
+                raise KormoError(
+                    f"{COMMAND_LINE}: {key}", f"a change inside {paths[path[:end]]}, which is changed as well",
+                    "which of the two holds would depend on their order", "put both into one value",
+                )  # fmt: skip
+
+
+def _put(working: Any, names: list[str | int], value: Any, key: str) -> int:
+    """Sets the value in place; returns how many names lead to the outermost list (or to the value)."""
+    depth = len(names)
+    for index, name in enumerate(names):
+        if isinstance(working, list):
+            depth = min(depth, index)
+            if not isinstance(name, int) or name >= len(working):
+                raise KormoError(f"{COMMAND_LINE}: {key}", f"the element {name!r}", f"the list has {len(working)}: "
+                                 "they are counted from 0", "give the whole list to add one")  # fmt: skip
+        elif not isinstance(working, dict):
+            way = ".".join(map(str, names[:index]))
+            raise KormoError(f"{COMMAND_LINE}: {key}", f"{way}: {shown(working)}", "it has nothing inside",
+                             f"set {way} itself")  # fmt: skip
+        if index == len(names) - 1:
+            working[name] = value
+            continue
+        if isinstance(working, dict) and working.get(name) is None:
+            if isinstance(names[index + 1], int):
+                raise KormoError(f"{COMMAND_LINE}: {key}", f"an element of {name}", "the recipe has no such list",
+                                 f"give the whole list: {name}=[…]")  # fmt: skip
+            working[name] = {}
+        working = working[name]
+    return depth
+
+
+def _at(value: Any, names: list[str | int]) -> Any:
+    for name in names:
+        value = value[name]
+    return value

@@ -1,0 +1,283 @@
+"""Recipe inheritance: a file that says `extends:` becomes one mapping, each key knowing the file that set it.
+
+    resolved = parents, left to right  ⊕  the file's own keys  ⊕  the command line
+
+`a ⊕ b`: mappings merge key by key, anything else in `b` replaces what `a` has, `null` included. ⊕ is
+associative, so a chain of recipes means the same however it is cut into files. Three rules on top:
+
+- A block that itself says `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) is a
+  statement of its own and replaces the inherited block. One without merges into it.
+- `plugins` is united, parents first: Axolotl loads us only if the child lists us, so every child has this
+  key, and replacing would silently switch off what a parent switched on.
+- `extends` is relative to the file that says it. Every other path is relative to the current folder, as in
+  Axolotl.
+
+Inside, a recipe is a tree of `Block` (a mapping) and `Leaf` (anything else), both with their file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.environment import expand
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+
+EXTENDS = "extends"
+COMMAND_LINE = "command line"
+SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "monitor", "unseen"))
+"""Blocks that may be given as a string, the path of the file to extend."""
+
+UNITED = ("plugins",)
+ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "unseen"))
+
+Keys = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A value that is replaced as a whole: scalar, list or null."""
+
+    value: Any
+    file: str
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A mapping. `replaces`: it takes the place of what is inherited instead of being merged or united with
+    it."""
+
+    children: dict[Any, Block | Leaf]
+    file: str
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe with nothing left to inherit.
+
+    Args:
+        path: the file that was asked for.
+        values: the plain mapping, `extends` gone; inherited keys first, in the order of the files.
+        files: every file that was read, parents before children, each once.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    files: list[Path]
+    tree: Block = field(repr=False)
+
+    def get(self, key: str) -> Any:
+        """The value of the dotted `key` (`kormo.precision.weights`); None when it is not there or null."""
+        value: Any = self.values
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def origin(self, key: str) -> str:
+        """The file that set the dotted `key` (`kormo.precision.weights`, `datasets[0].path`), or `command
+        line`.
+
+        For a key that nobody set, the file of the nearest mapping around it.
+        """
+        node: Block | Leaf = self.tree
+        rest = key.replace("[", ".").replace("]", "")
+        while rest and isinstance(node, Block):
+            names = [str(name) for name in node.children]
+            match = max((n for n in names if rest == n or rest.startswith(n + ".")), key=len, default=None)
+            if match is None:
+                break
+            node = next(child for name, child in node.children.items() if str(name) == match)
+            rest = rest[len(match) + 1 :]
+        return node.file
+
+    def where(self, key: str) -> str:
+        """`recipes/pretrain.yml: kormo.data`, the first part of every message about that key."""
+        return f"{self.origin(key)}: {key}"
+
+
+def resolve(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Resolved:
+    """The recipe at `path` with all that it inherits.
+
+    Args:
+        path: an Axolotl recipe.
+        overrides: nested mapping that wins over every file (`{"kormo": {"global_batch": 8}}`); paths in it
+            are relative to the current folder.
+    Raises:
+        KormoError: a missing file, a cycle of `extends`, YAML that cannot be read, or an undefined variable.
+    """
+    return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
+
+
+def resolve_data(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Resolved:
+    """The dataset recipe at `path` by itself: what a recipe gets from `kormo: {data: path}`."""
+    return _resolve(Path(path), overrides, (), ((),))
+
+
+def overrides_of(cfg: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    """What the command line changed: the part of `cfg` that differs from the file's own YAML.
+
+    Axolotl applies its options to the child file before plugins see it; taken apart again here, they can win
+    over the parents as well.
+
+    Args:
+        cfg: Axolotl's raw configuration, as `register` gets it.
+        path: the file that it was read from.
+    Returns:
+        nested mapping for `resolve`.
+    """
+    to_dict = getattr(cfg, "to_dict", None)
+    changed = _difference(to_dict() if callable(to_dict) else cfg, _own_yaml(Path(path)))
+    changed.pop("axolotl_config_path", None)  # Axolotl's note of where it read; not a setting
+    return changed
+
+
+def _own_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    read_yaml(path)  # for its messages; the comparison needs Axolotl's own reading of `3e-4`
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _difference(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    for key, value in new.items():
+        if key not in old:
+            changed[key] = value
+        elif isinstance(value, Mapping) and isinstance(old[key], Mapping):
+            inner = _difference(value, old[key])
+            if inner:
+                changed[key] = inner
+        elif value != old[key] or isinstance(value, bool) != isinstance(old[key], bool):
+            changed[key] = value
+    return changed
+
+
+def merge(base: Block | Leaf, own: Block | Leaf, keys: Keys = ()) -> Block | Leaf:
+    """`base ⊕ own`. Associative: `merge(a, merge(b, c))` equals `merge(merge(a, b), c)`."""
+    if own.replaces:
+        return own
+    if isinstance(own, Leaf):
+        if keys != UNITED or not isinstance(own.value, list):
+            return own
+        if not isinstance(base, Leaf) or not isinstance(base.value, list):
+            return Leaf(own.value, own.file, replaces=True)
+        return Leaf([*base.value, *(n for n in own.value if n not in base.value)], own.file, base.replaces)
+    if isinstance(base, Leaf):  # remembered, so that the result also replaces what stands further up the chain
+        return Block(own.children, own.file, replaces=True)
+    children = dict(base.children)
+    for key, child in own.children.items():
+        children[key] = merge(children[key], child, (*keys, key)) if key in children else child
+    return Block(children, own.file, base.replaces)
+
+
+def plain(node: Block | Leaf) -> Any:
+    """The tree as ordinary mappings, lists and values."""
+    if isinstance(node, Leaf):
+        return node.value
+    return {key: plain(child) for key, child in node.children.items()}
+
+
+def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
+    """Every leaf with its keys, in order; an empty mapping counts as one."""
+    if isinstance(node, Leaf):
+        yield keys, node
+    elif not node.children:
+        yield keys, Leaf({}, node.file)
+    else:
+        for key, child in node.children.items():
+            yield from leaves(child, (*keys, key))
+
+
+def _resolve(
+    path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
+) -> Resolved:
+    reader = _Reader(shorthand)
+    tree: Block | Leaf = reader.file(path, "")
+    if overrides:
+        tree = merge(tree, reader.block(overrides, COMMAND_LINE, Path(), ()))
+    for keys in environment:
+        tree = _expanded(tree, keys)
+    assert isinstance(tree, Block)  # a file and the command line are mappings
+    return Resolved(path, plain(tree), list(reader.files.values()), tree)
+
+
+def _expanded(node: Block | Leaf, keys: Keys, at: Keys = ()) -> Block | Leaf:
+    """The tree with environment variables put in below `keys`."""
+    if isinstance(node, Leaf):
+        where = f"{node.file}: {'.'.join(map(str, at))}"
+        return node if keys else Leaf(expand(node.value, where), node.file, node.replaces)
+    children = {
+        key: child if keys and key != keys[0] else _expanded(child, keys[1:], (*at, key))
+        for key, child in node.children.items()
+    }
+    return Block(children, node.file, node.replaces)
+
+
+class _Reader:
+    """Reads files, following `extends`; remembers what it read."""
+
+    def __init__(self, shorthand: tuple[Keys, ...]) -> None:
+        self.files: dict[Path, Path] = {}
+        self._chain: list[Path] = []
+        self._shorthand = shorthand
+
+    def file(self, path: Path, named_by: str, at: Keys = ()) -> Block:
+        """The tree of a file that stands at the key `at` of the recipe."""
+        real = path.resolve()
+        names = [other.resolve() for other in self._chain]
+        if real in names:
+            circle = [str(other) for other in self._chain[names.index(real) :]]
+            raise KormoError(
+                named_by, " → ".join([*circle, str(path)]), "a file cannot inherit from itself",
+                f"remove one `extends` of this circle ({len(circle)} file{'s' * (len(circle) > 1)})",
+            )  # fmt: skip
+        values = read_yaml(path, named_by)
+        self._chain.append(path)
+        tree = self.block(values, str(path), path.parent, at)
+        self._chain.pop()
+        self.files.setdefault(real, path)
+        return Block(tree.children, tree.file)  # a whole file is nobody's replacement by itself
+
+    def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys, short: bool = False) -> Block:
+        """The tree of a mapping in `file`, its own `extends` followed; `short` if it was written as a path alone."""
+        own: Block | Leaf = Block(
+            {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS},
+            file,
+        )
+        if EXTENDS not in values:
+            return own  # type: ignore[return-value]
+        dotted = ".".join(map(str, at if short else (*at, EXTENDS)))
+        base: Block | Leaf = Block({}, file)
+        for name in _parents(values[EXTENDS], f"{file}: {dotted}"):
+            base = merge(base, self.file(Path(os.path.normpath(folder / name)), f"{file}: {dotted}", at), at)
+        tree = merge(base, own, at)
+        assert isinstance(tree, Block)
+        return Block(tree.children, file, replaces=True)
+
+    def _node(self, value: Any, file: str, folder: Path, at: Keys) -> Block | Leaf:
+        if isinstance(value, str) and at in self._shorthand:
+            return self.block({EXTENDS: value}, file, folder, at, short=True)
+        if isinstance(value, Mapping):
+            return self.block(value, file, folder, at)
+        if isinstance(value, list):
+            return Leaf([plain(self._node(item, file, folder, (*at, i))) for i, item in enumerate(value)], file)
+        return Leaf(value, file)
+
+
+def _parents(value: Any, where: str) -> list[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise KormoError(where, repr(value), "`extends` is one path or a list of paths", "write `extends: other.yml`")
+    for name in names:
+        if "://" in name:
+            raise KormoError(
+                where, repr(name), "only files can be extended, so that a run does not depend on a server",
+                "download it next to the recipe and name the file",
+            )  # fmt: skip
+    return names

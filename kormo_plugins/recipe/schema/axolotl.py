@@ -1,0 +1,291 @@
+"""The keys that Axolotl and its plugins accept, without importing Axolotl.
+
+Its configuration model takes seconds and torch to import, so it is read once, as JSON Schema, and cached:
+
+    $XDG_CACHE_HOME/kormo/axolotl-schema-<hash of versions and plugins>.json
+
+A miss is filled by a child process (or in place, where Axolotl is imported anyway), written under a temporary
+name and renamed. Plugins outside Axolotl have no version that changes with each edit, so the files of their
+argument models are noted with size and time, and the entry is rebuilt when one of them changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.recipe.schema.json_types import Schema, object_schema
+from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
+
+OURS = ("kormo_plugins.KormoPlugin",)
+"""Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
+
+FORMAT = 3
+"""Raised when entries of an older layout must not be read."""
+
+SHIPPED = "axolotl.integrations"
+EVERY = "*"
+"""Stands for all plugins that Axolotl ships and that can be imported here."""
+MODEL_MODULE = "axolotl.utils.schemas.config"
+
+
+@dataclass(frozen=True)
+class SchemaView:
+    """What a recipe may say outside the `kormo:` block.
+
+    Args:
+        schema: JSON Schema of the whole configuration (`properties`, `additionalProperties: false`).
+        definitions: JSON Schema of the models that it refers to (`#/$defs/<name>`).
+        command_line: options of Axolotl's commands that land in the configuration without being keys.
+    """
+
+    schema: Schema
+    definitions: dict[str, Schema]
+    command_line: frozenset[str]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The top-level keys."""
+        return tuple(self.schema["properties"])
+
+
+def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
+    """The schema of the installed Axolotl together with the arguments of `plugins`.
+
+    Args:
+        plugins: Axolotl plugins as a recipe lists them (ours is left out), or `EVERY`.
+    Raises:
+        KormoError: Axolotl is not installed, or a plugin cannot be imported (Axolotl itself would go on
+            without it).
+    """
+    names = sorted({name for name in plugins if name not in OURS})
+    path = cache_folder() / f"axolotl-schema-{identity(_key(names))[:IDENTITY_LENGTH]}.json"
+    content = _read(path)
+    if content is None:
+        for name in names:
+            if name != EVERY:
+                _look_up(name)
+        content = build(names) if MODEL_MODULE in sys.modules else _build_apart(names)
+        _write(path, content)
+    return SchemaView(content["schema"], content["definitions"], frozenset(content["command_line"]))
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/kormo`, by default `~/.cache/kormo`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kormo"
+
+
+def _key(plugins: list[str]) -> dict[str, Any]:
+    versions: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
+    for distribution in ("axolotl", "transformers", "trl"):
+        try:
+            versions[distribution] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            raise KormoError(
+                f"the package {distribution}",
+                "not installed",
+                "a recipe is a configuration of Axolotl's",
+                "pip install kormo-plugins brings it",
+            ) from None
+    return {"format": FORMAT, "versions": versions, "plugins": plugins}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        fresh = all(_stamp(Path(file)) == stamp for file, stamp in content["sources"].items())
+        return content if fresh and content["schema"] and content["definitions"] is not None else None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None  # not there, half written by something else, or older: built again
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        Path(temporary).replace(path)
+    except OSError:
+        return  # a cache that cannot be written (read-only home, full disk) costs seconds, nothing else
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _build_apart(plugins: list[str]) -> dict[str, Any]:
+    """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
+        out = Path(folder) / "schema.json"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        child = subprocess.run(
+            [sys.executable, "-m", "kormo_plugins.recipe.schema.axolotl", str(out), *plugins],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        content = json.loads(out.read_text(encoding="utf-8")) if out.exists() else None
+    if content is None:
+        last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
+        raise KormoError(
+            "the installed Axolotl",
+            last,
+            "its configuration model could not be imported",
+            f"try `{sys.executable} -c 'import {MODEL_MODULE}'`; this version of kormo-plugins is for axolotl 0.19",
+        )
+    if "error" in content:
+        raise KormoError(*content["error"])
+    return dict(content)
+
+
+def build(plugins: Sequence[str]) -> dict[str, Any]:
+    """The cache entry, from the models themselves (imports Axolotl).
+
+    Raises:
+        KormoError: a plugin cannot be imported.
+    """
+    from axolotl.utils.schemas.config import AxolotlInputConfig
+
+    definitions: dict[str, Schema] = {}
+    schema = object_schema(AxolotlInputConfig, definitions)
+    schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    for key, names in _closed_lists().items():
+        schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
+    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
+    sources: dict[str, list[int]] = {}
+    for plugin in _named(plugins):
+        model = _arguments(plugin) if EVERY not in plugins else _arguments_if_any(plugin)
+        if model is None:
+            continue
+        schema["properties"].update(object_schema(model, definitions)["properties"])
+        file = sys.modules[model.__module__].__file__
+        if file and not plugin.startswith("axolotl."):
+            sources[file] = _stamp(Path(file))
+    return {"schema": schema, "definitions": definitions, "command_line": _options(), "sources": sources}
+
+
+def _named(plugins: Sequence[str]) -> list[str]:
+    """The plugins' names, `EVERY` written out."""
+    return [name for name in plugins if name != EVERY] + (_shipped()[0] if EVERY in plugins else [])
+
+
+def _arguments_if_any(plugin: str) -> Any:
+    """The argument model of a plugin of Axolotl's own; None where what it needs is not installed."""
+    try:
+        return _arguments(plugin)
+    except KormoError:
+        return None
+
+
+def _arguments(plugin: str) -> Any:
+    """The argument model of an Axolotl plugin, or None if it has none."""
+    from axolotl.integrations.base import load_plugin
+
+    try:
+        named = load_plugin(plugin).get_input_args()
+        if named is None:
+            return None
+        module, _, attribute = named.rpartition(".")
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
+        raise KormoError(
+            f"plugins: {plugin}",
+            f"{type(error).__name__}: {error}",
+            "it cannot be imported; Axolotl would print this and train without it",
+            "install what it needs, or remove it from `plugins`",
+        ) from error
+
+
+def _look_up(plugin: str) -> None:
+    """Refuses a plugin that Axolotl does not ship, from the text of its files: importing takes seconds."""
+    where = f"plugins: {plugin}"
+    package, _, name = plugin.rpartition(".")
+    if not package:
+        raise KormoError(
+            where, repr(plugin), "a plugin is named by its module and its class", "write package.module.Class"
+        )
+    if not package.startswith(SHIPPED + "."):
+        return
+    found, texts = _shipped()
+    if not texts:
+        return
+    folder_name, _, module = package.removeprefix(SHIPPED + ".").partition(".")
+    if module or re.search(rf"\b{re.escape(name)}\b", texts.get(folder_name, "")):
+        return  # a module inside, or a class that is at least mentioned: importing it will tell
+    raise KormoError(
+        where,
+        f"the class {name} of {package}",
+        "Axolotl ships no such plugin; it would print an error and train without it",
+        closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
+    )
+
+
+def _shipped() -> tuple[list[str], dict[str, str]]:
+    """The plugins that Axolotl ships, and the text of each folder's `__init__.py`, found without importing it."""
+    spec = importlib.util.find_spec("axolotl")
+    folder = Path(next(iter((spec and spec.submodule_search_locations) or ("",)))) / "integrations"
+    texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*/__init__.py"))}
+    found: list[str] = []
+    for name, text in texts.items():
+        classes = re.findall(r"^class (\w+Plugin)\b|\bimport (\w+Plugin)$", text, re.M)
+        found += [f"{SHIPPED}.{name}.{defined or imported}" for defined, imported in classes]
+    return [plugin for plugin in found if not plugin.endswith(".BasePlugin")], texts
+
+
+def _closed_lists() -> dict[str, list[str]]:
+    """Keys that Axolotl's model declares as text, and the names that its trainer builder will take.
+
+    Left to Axolotl, a misspelt optimizer is found after the data is built and the model loaded.
+    """
+    from axolotl.utils.schemas.enums import CustomSupportedOptimizers
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
+
+    optimizers = {name.value for group in (OptimizerNames, CustomSupportedOptimizers) for name in group}
+    schedulers = {name.value for name in SchedulerType} | {"one_cycle", "rex"}
+    return {"optimizer": sorted(optimizers), "lr_scheduler": sorted(schedulers)}
+
+
+def _options() -> list[str]:
+    """Options of Axolotl's commands; those that are no keys still land in the configuration."""
+    import dataclasses
+
+    import axolotl.cli.args as arguments
+
+    found = {"inference", "merge_lora", "launcher"}
+    for item in vars(arguments).values():
+        if isinstance(item, type) and dataclasses.is_dataclass(item):
+            found |= {field.name for field in dataclasses.fields(item)}
+    return sorted(found)
+
+
+def _main(out: str, *plugins: str) -> None:
+    try:
+        content = build(plugins)
+    except KormoError as error:
+        content = {"error": [error.where, error.what, error.why, error.fix]}
+    Path(out).write_text(json.dumps(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

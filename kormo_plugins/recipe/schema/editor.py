@@ -1,0 +1,81 @@
+"""The first line of a recipe that tells editors where its schema is.
+
+    # yaml-language-server: $schema=../.kormo/recipe.schema.json
+
+The schema itself is not kept with the recipes: it describes what is installed on this machine. One command writes it,
+and the line into the files that lack it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from kormo_plugins.recipe.checks.validate import kind_of
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.schema.json_types import Schema
+from kormo_plugins.store.atomic import write_text
+
+FOLDER = Path(".kormo")
+"""Where the schemas are written, in the folder in which commands are given; ignored by git."""
+
+MARK = "# yaml-language-server: $schema="
+_KINDS = {"recipe": "recipe", "dataset recipe": "data", "tokenizer recipe": "tokenizer"}
+LISTS = {"stages": "chain", "variants": "ablation"}
+"""Keys by which files that name several recipes are known."""
+
+
+def schema_file(kind: str) -> Path:
+    """Where the schema of a kind of file is written."""
+    return FOLDER / f"{kind}.schema.json"
+
+
+def write_schemas(schemas: Mapping[str, Schema]) -> list[Path]:
+    """Writes the schema of each kind of file; returns the paths."""
+    FOLDER.mkdir(exist_ok=True)
+    paths = []
+    for kind, schema in schemas.items():
+        path = schema_file(kind)
+        text = json.dumps(schema, ensure_ascii=False, indent=1)
+        write_text(path, text + "\n")
+        paths.append(path)
+    return paths
+
+
+def files_in(places: Iterable[Path]) -> Iterator[Path]:
+    """The YAML files among `places`, folders searched to any depth."""
+    for place in places:
+        yield from sorted(place.rglob("*.yml")) if place.is_dir() else [place]
+
+
+def kind_in(path: Path) -> str:
+    """Which kind of file it is: `recipe`, `data`, `tokenizer`, `chain` or `ablation`."""
+    own = read_yaml(path)
+    listed = [kind for key, kind in LISTS.items() if key in own and "kormo" not in own]
+    return listed[0] if listed else _KINDS[kind_of(own)]
+
+
+def line(path: Path, kind: str) -> str:
+    """The line for a file, the schema's path seen from the file's folder."""
+    return MARK + os.path.relpath(schema_file(kind), path.parent)
+
+
+def marked(path: Path) -> str | None:
+    """The file's line, if it has one."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline().rstrip("\n")
+    return first if first.startswith(MARK) else None
+
+
+def mark(path: Path) -> bool:
+    """Writes the right line into the file; False if it was there already."""
+    kind = kind_in(path)
+    if marked(path) == line(path, kind):
+        return False
+    text = path.read_text(encoding="utf-8")
+    if marked(path):
+        text = text.partition("\n")[2]
+    write_text(path, f"{line(path, kind)}\n{text}")
+    return True

@@ -1,0 +1,234 @@
+"""One JSON Schema of everything that a recipe file may say, for editors and other programs.
+
+Axolotl's keys come from the installed Axolotl and the plugins that it ships, ours from the models that check them,
+and a component's parameters from the component: `{name: best_fit, …}` is checked against what `best_fit` takes. So
+the schema describes this installation, third-party plugins included, and is written where it is used, not published.
+
+It is the schema of a *file*, which may inherit: a child says only what it changes, so nothing is required of a
+mapping, `extends` may stand in any, and `kormo.data` may be a path. What must be there in the end, and what goes with
+what, `kormo recipe validate` knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.recipe.schema.axolotl import EVERY, axolotl_keys
+from kormo_plugins.recipe.schema.json_types import Schema, object_schema
+from kormo_plugins.recipe.schema.kormo_block import KormoBlock
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+KINDS = ("recipe", "data", "tokenizer")
+"""What a file can be: an Axolotl recipe, a dataset recipe, a tokenizer recipe."""
+
+CHOICES = {
+    ("KormoBlock", "architecture"): "architecture", ("KormoBlock", "collator"): "collator",
+    ("KormoBlock", "objective"): "objective", ("KormoBlock", "kernels"): "kernel",
+    ("KormoBlock", "callbacks"): "run_callback", ("Source", "reader"): "reader", ("Source", "generator"): "generator",
+    ("Source", "steps"): "corpus_step", ("CorpusRecipe", "steps"): "corpus_step",
+    ("MixtureRecipe", "packing"): "packing", ("MixtureRecipe", "mixture"): "mixing",
+    ("TokenizerChoice", "train"): "tokenizer",
+}  # fmt: skip
+"""Model and field -> the kind of component that is chosen there by name."""
+
+DATA = (("KormoBlock", "data"), ("Monitor", "unseen"))
+"""Model and field -> where a dataset recipe stands."""
+
+MONITORS = ("held_out", "collapse", "mini")
+"""Fields of `Monitor` that hold the parameters of the run callback of the same name."""
+
+FILES = (*DATA, ("TokenizerChoice", "train"))
+"""Where the path of a file may stand for what is in it."""
+
+AXOLOTL_PLUGINS: tuple[str, ...] = (EVERY,)
+"""Axolotl's plugins whose keys are part of the schema of a recipe."""
+
+VARIABLE = r"|\$\{"
+
+EXTENDS: Schema = {
+    "description": "files whose keys this block inherits, relative to this file",
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+}
+
+
+def json_schema(kind: str, components: Registry) -> Schema:
+    """The schema of one kind of file.
+
+    Args:
+        kind: one of `KINDS`.
+        components: those that a recipe may name.
+    """
+    definitions = _models(components)
+    if kind == "recipe":
+        view = axolotl_keys(AXOLOTL_PLUGINS)
+        definitions |= view.definitions
+        keys = {**view.schema["properties"], "kormo": {"$ref": "#/$defs/KormoBlock"}}
+        root: Schema = {"type": "object", "properties": keys, "additionalProperties": False}
+    else:
+        root = {"$ref": "#/$defs/DataRecipe"} if kind == "data" else _component("tokenizer", components, definitions)
+    definitions["extends"] = EXTENDS
+    for schema in (root, *definitions.values()):
+        _allow_variables(schema)
+        for part in _mappings(schema):
+            part["properties"].setdefault("extends", {"$ref": "#/$defs/extends"})
+    title = {
+        "recipe": "KORMo recipe for Axolotl",
+        "data": "KORMo dataset recipe",
+        "tokenizer": "KORMo tokenizer recipe",
+    }
+    return {"$schema": DRAFT, "title": title[kind], **root, "$defs": definitions}
+
+
+def _models(components: Registry) -> dict[str, Schema]:
+    """Definitions of our own models, with each choice of a component turned into what the components take."""
+    from pydantic.json_schema import models_json_schema
+
+    from kormo_plugins.corpus.params import CorpusRecipe
+    from kormo_plugins.mixture.params import MixtureRecipe
+
+    models = (KormoBlock, CorpusRecipe, MixtureRecipe)
+    _, found = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_generator()
+    )
+    definitions: dict[str, Schema] = found["$defs"]
+    for schema in definitions.values():
+        schema.pop("required", None)
+    for (model, field), kind in CHOICES.items():
+        _choose(definitions[model]["properties"][field], _component(kind, components, definitions))
+    for name in MONITORS:
+        parameters = _parameters("run_callback", name, components, definitions)
+        named = {key: value for key, value in parameters["properties"].items() if key != "name"}
+        _choose(definitions["Monitor"]["properties"][name], {**parameters, "properties": named})
+    whole = {**definitions["CorpusRecipe"]["properties"], **definitions["MixtureRecipe"]["properties"]}
+    definitions["DataRecipe"] = {"type": "object", "properties": whole, "additionalProperties": False}
+    for model, field in DATA:
+        if model in definitions:
+            _choose(definitions[model]["properties"][field], {"$ref": "#/$defs/DataRecipe"})
+    for model, field in FILES:
+        if model in definitions:
+            definitions[model]["properties"][field]["anyOf"].append({"type": "string"})
+    return definitions
+
+
+def _generator() -> Any:
+    """Pydantic's generator, for which a model that first makes a mapping of what it is given may be given text too."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Generator(GenerateJsonSchema):
+        def function_before_schema(self, schema: Any) -> Schema:
+            return {"anyOf": [super().function_before_schema(schema), {"type": "string"}]}
+
+        def model_schema(self, schema: Any) -> Schema:
+            made = super().model_schema(schema)
+            closed = made.pop("additionalProperties", None) if "anyOf" in made else None
+            if closed is not None:  # said of the mapping, not of the text
+                made["anyOf"][0]["additionalProperties"] = closed
+            return made
+
+    return Generator
+
+
+def _choose(field: Schema, choice: Schema) -> None:
+    """Puts `choice` where a field's schema has a reference to the open model of choices, or any mapping."""
+    if "items" in field:
+        field["items"] = {**choice, "required": ["name"]} if "allOf" in choice else choice
+        return
+    if "anyOf" in field:
+        for index, part in enumerate(field["anyOf"]):
+            if "items" in part:
+                _choose(part, choice)
+            elif part.get("type") != "null":
+                field["anyOf"][index] = choice
+        return
+    for key in ("$ref", "type", "additionalProperties"):
+        field.pop(key, None)
+    field["anyOf"] = [choice]
+
+
+def _component(kind: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
+    """A component of a kind by name, with the parameters that this name takes."""
+    names = components.names(kind)
+    closed = {name: _parameters(kind, name, components, definitions) for name in names}
+    keys = {key for schema in closed.values() for key in schema["properties"] if key != "name"}
+    unnamed = {key: _any_of(kind, key, closed) for key in sorted(keys)}
+    rules: list[Schema] = [
+        {"if": {"properties": {"name": {"const": name}}, "required": ["name"]},
+         "then": {"$ref": f"#/$defs/{kind}.{name}"}}
+        for name in names
+    ]  # fmt: skip
+    inherits = {"properties": {"name": True, **unnamed}, "additionalProperties": False}
+    rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child, whose parent names it
+    listed = ", ".join(f"{name}: {components.get(kind, name).summary}" for name in names)
+    about = {"enum": names, "description": f"one of the installed components of the kind {kind}. {listed}"}
+    return {"type": "object", "properties": {"name": about}, "allOf": rules}
+
+
+def _any_of(kind: str, key: str, closed: dict[str, Schema]) -> Schema:
+    """What a key may be where the component is not named: what one of those that have it takes."""
+    owners: list[str] = []
+    for name, schema in closed.items():
+        own = schema["properties"].get(key)
+        if own is not None and all(closed[other]["properties"][key] != own for other in owners):
+            owners.append(name)
+    found = [{"$ref": f"#/$defs/{kind}.{name}/properties/{key}"} for name in owners]
+    return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _parameters(kind: str, name: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
+    """Definition of what one component takes; its models go into `definitions` too."""
+    key = f"{kind}.{name}"
+    if key in definitions:
+        return definitions[key]
+    component = components.get(kind, name)
+    properties: dict[str, Schema] = {}
+    if component.params is not None:
+        properties = _of_model(components.model(kind, name), key, definitions)
+    about = component.summary + (f" (source: {component.source})" if component.source else "")
+    definitions[key] = {
+        "title": name, "description": about, "type": "object",
+        "properties": {"name": {"const": name}, **properties}, "additionalProperties": False,
+    }  # fmt: skip
+    return definitions[key]
+
+
+def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Properties of a parameter model, by pydantic, or by its type hints where pydantic has no JSON form for one."""
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    try:
+        found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
+    except PydanticInvalidForJsonSchema:
+        return dict(object_schema(model, definitions)["properties"])
+    for name, inner in found.pop("$defs", {}).items():
+        inner.pop("required", None)
+        definitions[f"{key}.{name}"] = inner
+    if "$ref" in found:  # a model that contains itself
+        found = definitions[found["$ref"].removeprefix("#/$defs/")]
+    return dict(found["properties"])
+
+
+def _allow_variables(schema: Any) -> None:
+    """Where text must follow a pattern, a file may have an environment variable instead."""
+    if isinstance(schema, dict):
+        pattern = schema.get("pattern")
+        if isinstance(pattern, str) and not pattern.endswith(VARIABLE):  # parts are shared, and met more than once
+            schema["pattern"] = f"({pattern}){VARIABLE}"
+        for child in schema.values():
+            _allow_variables(child)
+    elif isinstance(schema, list):
+        for child in schema:
+            _allow_variables(child)
+
+
+def _mappings(schema: Any) -> Iterator[Schema]:
+    """Every closed mapping inside a schema."""
+    if isinstance(schema, dict):
+        if schema.get("additionalProperties") is False and isinstance(schema.get("properties"), dict):
+            yield schema
+        for child in schema.values():
+            yield from _mappings(child)
+    elif isinstance(schema, list):
+        for child in schema:
+            yield from _mappings(child)

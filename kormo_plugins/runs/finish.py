@@ -1,0 +1,87 @@
+"""What follows the last step: configs as they should be, the plain Llama export, card, samples, scores and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.pipeline.built import Built, say
+from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.model_card import write_card
+from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
+from kormo_plugins.training.checkpoints.complete import MARKER, mark_complete
+from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.telemetry import run_record
+
+MERGED = "merged"
+"""Folder in which Axolotl puts the model that `merge-lora` made."""
+
+
+def finish(recipe: Recipe, built: Built) -> None:
+    """After the weights are saved: honest configs, the plain Llama export, samples, and where everything is."""
+    out = recipe.output_dir
+    if not (out / "config.json").is_file():
+        return
+    upstream.forget_deepspeed()
+    _complete(recipe, built, out)
+    if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
+        print(f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
+              "their base, in its folder merged/", flush=True)  # fmt: skip
+        return
+    _finished_model(recipe, built, out)
+
+
+def finish_merged(recipe: Recipe, built: Built) -> None:
+    """After `axolotl merge-lora`: its folder `merged/` as that of any finished model.
+
+    Axolotl copies every file of the base's folder: the end token of its role, its tokenizer files, its card, records
+    and marker. Weights and architecture stay; everything else is the run's that trained the adapters.
+    """
+    run, out = recipe.output_dir, recipe.output_dir / MERGED
+    for path in out.iterdir():
+        if path.is_file() and path.name != "config.json" and not path.name.startswith("model"):
+            path.unlink()
+    for path in run.iterdir():
+        ours = path.suffix in (".json", ".jsonl", ".jinja", ".yml") and not path.name.startswith("adapter_")
+        if path.is_file() and ours and path.name not in ("config.json", MARKER, SAMPLES):
+            shutil.copy2(path, out)
+    _complete(recipe, built, out)
+    _finished_model(recipe, built, out)
+
+
+def _complete(recipe: Recipe, built: Built, out: Path) -> None:
+    """Honest configs, and the marker of a finished model."""
+    from kormo_plugins.training.checkpoints.saved_config import restore
+
+    restore(out, special_ids(recipe, built), recipe.block.generation)
+    model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
+    mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
+
+
+def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
+    """The plain Llama export, card, samples, scores and report of the model in `out`."""
+    from kormo_plugins.monitoring.samples import continuations
+
+    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if recipe.block.export and family in recipe.registry.names("architecture"):
+        report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
+        say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
+    write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
+    print(f"\nThe model is in {out.resolve()}", flush=True)
+    samples = recipe.block.samples
+    if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
+        chat = recipe.block.role == "chat"
+        written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat)
+        write_samples(out, written)
+        for prompt, text in written:
+            print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
+    if recipe.block.evaluate is not None:
+        from kormo_plugins.evaluation.after_training import evaluate_run
+
+        evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
+    if recipe.block.report:
+        say(f"{run_report(out)}: curves, mixture, samples, what it ran on")

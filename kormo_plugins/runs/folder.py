@@ -1,0 +1,171 @@
+"""A run: an output folder with the resolved recipe, `run.json`, metrics, checkpoints and an `export/`.
+
+The functions here are what the bridge does around a training: prepare the folder, open the data, hand over the
+settings, and finish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.built import Built, say
+from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.files.override import provenance
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs import identity as stage_identity
+from kormo_plugins.runs.resume import resume_point
+from kormo_plugins.store.fingerprint import canonical_json
+from kormo_plugins.store.json_file import write_json
+from kormo_plugins.training.checkpoints.complete import step_of
+from kormo_plugins.training.guards import preemption_file
+from kormo_plugins.training.telemetry import run_record
+
+DEEPSPEED = "deepspeed.json"
+_HEADER = (
+    "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
+)
+VERIFY_BYTES = 20_000_000_000
+"""Up to so many bytes of shards and row plans are checked before every run: some ten seconds of reading."""
+
+
+def resolved_path(recipe: Recipe) -> Path:
+    """Where the resolved recipe is kept."""
+    return recipe.output_dir / run_record.RESOLVED
+
+
+def is_resolved(path: Path) -> bool:
+    """Whether the file is a resolved recipe that we wrote."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.readline() == _HEADER
+    except OSError:
+        return False
+
+
+def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """What must not change under a run: tokenizer, initial weights, seed."""
+    return {
+        "tokenizer": built.tokenizer_hash[:12],
+        "weights": built.weights_hash or str(built.base_model or recipe.get("base_model")),
+        "seed": recipe.seed,
+    }
+
+
+def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> None:
+    """Checks data and folder, sets broken checkpoints aside, writes recipe and record.
+
+    Args:
+        main: whether this process writes; the others only read the result.
+        world_size: ranks of this job.
+    Raises:
+        KormoError: damaged data, or a folder that holds another run.
+    """
+    if not main:
+        return
+    out = recipe.output_dir
+    who = run_identity(recipe, built)
+    run_record.check_same_run(out, who, recipe.block.allow_changed)
+    last = resume_point(recipe, world_size, say)
+    _verify(built)
+    data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
+    out.mkdir(parents=True, exist_ok=True)
+    preemption_file.clear(out)
+    values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
+    text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    temporary = resolved_path(recipe).with_name(run_record.RESOLVED + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(resolved_path(recipe))
+    run_record.write_record(
+        out,
+        {
+            **provenance(recipe.path),
+            "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "identity": who,
+            stage_identity.RECORD: stage_identity.stage_identity(
+                recipe, {name: artifact.hash for name, artifact in built.corpora.items()}
+            ),
+            "artifacts": {
+                "tokenizer": str(built.tokenizer),
+                "init": str(built.base_model),
+                **{f"{kind}/{name}": str(a.path) for kind, group in _groups(built) for name, a in group.items()},
+            },
+            "steps": recipe.steps,
+            "global_batch": recipe.block.global_batch,
+            "sequence_len": recipe.sequence_len,
+            "data": data,
+            "amendments": amendments,
+            "facts": run_record.read_record(out).get("facts", {}),
+            "milestones": run_record.read_record(out).get("milestones", []),
+        },
+    )
+
+
+def _keep_deepspeed(recipe: Recipe) -> dict[str, str]:
+    """Puts the DeepSpeed configuration beside the resolved recipe, which then names that copy."""
+    config = deepspeed_config(recipe.resolved)
+    if config is None:
+        return {}
+    write_json(recipe.output_dir / DEEPSPEED, config)
+    return {"deepspeed": DEEPSPEED}
+
+
+def _verify(built: Built) -> None:
+    """Every checksum of shards and row plans, where reading them all is a matter of seconds."""
+    from kormo_plugins.shards.verify import verify
+
+    folders = [artifact.path for group in (built.shards, built.rows, built.preferences) for artifact in group.values()]
+    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+    if size > VERIFY_BYTES:
+        say(f"{size / 1e9:,.0f} GB of shards are not read again now; `kormo data verify` checks every checksum")
+        return
+    for folder in folders:
+        verify(folder)
+
+
+def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any], list[str]]:
+    """The parts of the data, and how the recipe's future was amended since the run started.
+
+    Raises:
+        KormoError: steps that were trained already would have been other.
+    """
+    from kormo_plugins.mixture.resume import check_resume
+
+    if recipe.data is None:
+        return {}, []
+    record = run_record.read_record(recipe.output_dir)
+    parts = json.loads(canonical_json(open_dataset(recipe, built).parts()))
+    old, amendments = record.get("data"), list(record.get("amendments", []))
+    if not old or not step:
+        return parts, []
+    try:
+        changed = check_resume(old, parts, step, allow="data" in recipe.block.allow_changed)
+    except KormoError as error:
+        raise KormoError(
+            f"{recipe.output_dir}: data, {error.where}", error.what, error.why,
+            f"{error.fix} (kormo.allow_changed: [data]), or set another output_dir",
+        ) from None  # fmt: skip
+    for line in changed:
+        say(f"data {line}")
+    return parts, amendments + changed
+
+
+def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        ("corpus", built.corpora),
+        ("shards", built.shards),
+        ("rows", built.rows),
+        ("preferences", built.preferences),
+    ]
+
+
+def register_architectures(recipe: Recipe) -> None:
+    """Teaches transformers every installed model family."""
+    for name in recipe.registry.names("architecture"):
+        recipe.registry.load("architecture", name).register()

@@ -1,0 +1,164 @@
+"""What a stage's model is made of: is the one that lies there still what this recipe would train?
+
+    identity = hash(what the recipe says and matters, the documents, the model before)
+
+The recipe counts as it is resolved, less what changes where or how fast it is trained and what is kept of it. The
+documents count by the hashes of their artifacts, computed from the recipe and the input files, nothing is built. The
+model before counts by the hashes of its files: trained again with the same result, it is the same.
+
+Code does not count, so that an update trains nothing anew; what changes the bytes of an artifact raises its version
+number, and that is part of the documents' hashes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline import initial_model
+from kormo_plugins.pipeline.build import build_corpora
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.store.artifact import Artifact, Make, Spec
+from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, file_checksum, identity
+from kormo_plugins.training.telemetry import run_record
+
+RECORD = "stage"
+"""Key of the identity in a run's `run.json`."""
+
+ASIDE = frozenset({
+    # where it goes, and what is kept and told of it
+    "output_dir", "logging_steps", "save_steps", "saves_per_epoch", "save_strategy", "save_total_limit",
+    "auto_resume_from_checkpoints", "resume_from_checkpoint", "dataset_prepared_path", "debug", "strict",
+    "use_tensorboard", "use_wandb", "use_mlflow", "use_comet", "kormo.workspace", "kormo.samples", "kormo.export",
+    "kormo.allow_changed", "kormo.evaluate", "kormo.monitor", "kormo.milestones", "kormo.report",
+    "kormo.stop_on",
+    # on what it is trained: the same numbers up to rounding
+    "micro_batch_size", "deepspeed", "fsdp", "fsdp_config", "fsdp_version", "ddp_timeout", "ddp_bucket_cap_mb",
+    "gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_offloading", "dataloader_num_workers",
+    "dataloader_prefetch_factor", "dataloader_pin_memory", "attn_implementation", "sdpa_varlen", "torch_compile",
+    "torch_compile_backend", "context_parallel_size", "sequence_parallel_degree", "tensor_parallel_size",
+    "dp_shard_size", "dp_replicate_size", "kormo.kernels", "kormo.data.executor",
+    "kormo.data.workers",
+    # said by what it leads to
+    "kormo.from_run",
+})  # fmt: skip
+"""Keys that do not make another model; a stage that was killed may be resumed with others."""
+
+ASIDE_PREFIXES = ("wandb_", "mlflow_", "comet_", "trackio_", "swanlab_")
+
+
+def stage_identity(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The identity of what the recipe trains.
+
+    Args:
+        recipe: the checked recipe.
+        corpora: hash of each source's documents, where they are known already; null: computed.
+    Returns:
+        `hash`, and its parts: `recipe`, `documents` (by source), `files` (by path) and `before`.
+    Raises:
+        KormoError: an input that is not there, or a stage before that is not finished.
+    """
+    parts = {**own_parts(recipe, corpora), "before": _before(recipe)}
+    return {**parts, "hash": identity(parts)[:IDENTITY_LENGTH]}
+
+
+def own_parts(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The identity without the model before: what can be known, and is checked, before any stage runs."""
+    sources = set(recipe.data.corpus.sources) if recipe.data is not None else set()
+    if corpora is None or set(corpora) != sources:
+        corpora = _documents(recipe)
+    return {
+        "recipe": identity({".".join(keys): value for keys, value in _told(recipe.resolved.values)})[:IDENTITY_LENGTH],
+        "documents": dict(sorted(corpora.items())),
+        "files": {name: _checksum(path) for name, path in _files(recipe)},
+    }
+
+
+def changed_keys(recipe: Recipe, folder: Path) -> list[str]:
+    """What the recipe of the run in `folder` says otherwise, as `key: before → now`."""
+    from kormo_plugins.recipe.files.yaml_file import read_yaml
+
+    path = folder / "recipe.yml"
+    if not path.is_file():
+        return []
+    before = {".".join(keys): value for keys, value in _told(read_yaml(path))}
+    now = {".".join(keys): value for keys, value in _told(recipe.resolved.values)}
+    keys = sorted(before.keys() | now.keys())
+    return [f"{key}: {_short(before, key)} → {_short(now, key)}" for key in keys if before.get(key) != now.get(key)]
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """The identity that the run in `folder` was started with; empty if it left none."""
+    try:
+        found = run_record.read_record(folder).get(RECORD)
+    except ValueError:
+        return {}
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The leaves that count, with their keys; null is the same as nothing."""
+    for key, value in values.items():
+        keys = (*above, str(key))
+        if ".".join(keys) in ASIDE or (not above and str(key).startswith(ASIDE_PREFIXES)):
+            continue
+        if isinstance(value, Mapping):
+            yield from _told(value, keys)
+        elif value is not None:
+            yield keys, value
+
+
+def _short(values: Mapping[str, Any], key: str) -> str:
+    text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _documents(recipe: Recipe) -> dict[str, str]:
+    if recipe.data is None:
+        return {}
+
+    def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
+
+    found = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, named)
+    return {name: artifact.hash for name, artifact in found.items()}
+
+
+def _files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Local files that the recipe names itself: a tokenizer, a base model, data that Axolotl reads."""
+    choice = recipe.block.tokenizer
+    if choice is not None and choice.path is not None:
+        yield str(choice.path), choice.path / "tokenizer.json" if choice.path.is_dir() else choice.path
+    base = Path(str(recipe.get("base_model", "")))
+    if recipe.get("base_model") and base.is_dir():
+        for file in sorted([*base.glob("*.safetensors"), *base.glob("*.json")]):
+            yield str(file), file
+    for key in ("datasets", "test_datasets"):
+        for entry in recipe.get(key) or ():
+            yield from _dataset_files(entry)
+
+
+def _dataset_files(entry: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    named = entry.get("data_files") or ()
+    for name in [entry.get("path"), *([named] if isinstance(named, str) else named)]:
+        path = Path(str(name))
+        if name and path.is_file():
+            yield str(path), path
+        elif name and path.is_dir():
+            yield from ((str(file), file) for file in sorted(path.rglob("*")) if file.is_file())
+
+
+def _checksum(path: Path) -> str:
+    try:
+        return file_checksum(path)
+    except OSError as error:
+        raise KormoError(str(path), str(error.strerror or error), "the recipe needs it", "correct the path") from None
+
+
+def _before(recipe: Recipe) -> str | None:
+    if recipe.block.from_run is None:
+        return None
+    return initial_model.weights_hash(initial_model.finished_model(recipe))

@@ -1,0 +1,87 @@
+"""The watchers of a run, opened: those that the recipe names, and those that `kormo.monitor` asks for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from kormo_plugins.monitoring.monitor import RunView, Texts, ranks
+from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.pipeline.built import Built
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs import provenance
+
+HELD_OUT = "held_out"
+"""Folder inside a corpus artifact: documents that no row of the training data is made of."""
+
+
+def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> list[Any]:
+    """`named` and the callbacks of `kormo.monitor`; each that has `open` is told of the run.
+
+    Args:
+        trainer: logs what they find, into `metrics.jsonl` and every tracker.
+        named: callbacks that are made already.
+    """
+    if ranks()[0] == 0:
+        provenance.record(recipe, built, trainer.model)
+    made = [*named, *monitoring(recipe)]
+    view = run_view(recipe, built, trainer)
+    for callback in made:
+        if hasattr(callback, "open"):
+            callback.open(view)
+    return made
+
+
+def monitoring(recipe: Recipe) -> list[Any]:
+    """The callbacks of `kormo.monitor`."""
+    asked = recipe.block.monitor
+    if asked is None:
+        return []
+    per_step = recipe.block.global_batch * recipe.sequence_len if recipe.block.global_batch else None
+    made = []
+    for name, values in asked.callbacks(asked.steps_between(per_step)):
+        params = recipe.registry.params("run_callback", name, values, f"{recipe.path}: kormo.monitor.{name}")
+        made.append(recipe.registry.load("run_callback", name)(params))
+    return made
+
+
+def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
+    """The run as its watchers see it."""
+    sources = recipe.data.corpus.sources if recipe.data is not None else {}
+    unseen = recipe.unseen.corpus.sources if recipe.unseen is not None else {}
+    return RunView(
+        output_dir=recipe.output_dir,
+        tokenizer=built.tokenizer,
+        held_out={
+            name: Texts((artifact.path / HELD_OUT,), _control_tokens(sources[name]))
+            for name, artifact in built.corpora.items()
+        },
+        unseen={
+            name: Texts((artifact.path, artifact.path / HELD_OUT), _control_tokens(unseen[name]))
+            for name, artifact in built.unseen.items()
+        },
+        special=special_ids(recipe, built),
+        sequence_len=recipe.sequence_len,
+        micro_batch_size=int(recipe.get("micro_batch_size", 1)),
+        seed=recipe.seed,
+        conversations=_conversations(recipe, built),
+        log=partial(_log, trainer),
+    )
+
+
+def _conversations(recipe: Recipe, built: Built) -> Any:
+    from kormo_plugins.tokenizer.conversations import ChatEncoder
+
+    return ChatEncoder(built.tokenizer) if recipe.block.role == "chat" and built.tokenizer is not None else None
+
+
+def _log(trainer: Any, values: dict[str, float]) -> None:
+    """Logs through the trainer, whose own log of the same step must still come: logging marks it as done."""
+    due = trainer.control.should_log
+    trainer.log(values)
+    trainer.control.should_log = due
+
+
+def _control_tokens(source: Any) -> tuple[str, ...]:
+    """Added tokens that the documents of a source may contain as such."""
+    return tuple(getattr(source, "control_tokens", None) or ())

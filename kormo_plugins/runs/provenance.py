@@ -1,0 +1,127 @@
+"""What a run writes down about itself besides its identity, for the page that is looked at later.
+
+What it ran on, what its recipe extends and changes, and what its mixture is made of stand in `run.json` under `facts`
+from the first step on, so that `kormo report` needs the run's folder and nothing else: not the recipe files, which
+may have changed since, nor the workspace, which may be on another machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.pipeline.built import Built
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.training.compat import cpu_ranks
+from kormo_plugins.training.telemetry import run_record
+
+KEY = "facts"
+
+
+def record(recipe: Recipe, built: Built, model: Any) -> None:
+    """Adds the facts to `run.json`. Called by the main process when the model is on its device.
+
+    A run that goes on from its own resolved recipe, which extends nothing, keeps what it said of its parents before.
+    """
+    before = run_record.read_record(recipe.output_dir)
+    found: dict[str, Any] = {
+        **before.get(KEY, {}), "hardware": hardware(),
+        "parameters": sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),  # ZeRO-3 holds only a part
+        "artifacts": {f"{kind}/{name}": hash for kind, name, hash in hashes(built)},
+    }  # fmt: skip
+    if (parents := lineage(recipe)) is not None:
+        found["extends"] = parents
+    if recipe.data is not None and built.rows:  # preference pairs have no rows
+        found["mixture"] = mixture(recipe, built)
+    run_record.write_record(recipe.output_dir, {**before, KEY: found})
+
+
+def hardware() -> dict[str, Any]:
+    """The machine in words and numbers; memory in bytes."""
+    import torch
+
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "accelerators": [{"name": card.name, "memory": card.total_memory} for card in cards],
+        "ranks": cpu_ranks.world_size(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
+    """Kind, name and hash of everything that the run reads."""
+    yield "tokenizer", "tokenizer", built.tokenizer_hash
+    yield "model", "before training", built.weights_hash
+    groups = (("corpus", built.corpora), ("shards", built.shards), ("rows", built.rows), ("unseen", built.unseen))
+    for kind, group in groups:
+        for name, artifact in group.items():
+            yield kind, name, artifact.hash
+
+
+def lineage(recipe: Recipe) -> dict[str, Any] | None:
+    """What the recipe extends, and each key that it changes: `{files, parents, changed: {key: [before, now]}}`; None
+    if it extends nothing.
+
+    A recipe that `kormo train`, a chain or an ablation wrote has nothing left to inherit: it is the child of what the
+    recipe that it was made of extends, or of that recipe itself.
+    """
+    from kormo_plugins.recipe.files.override import record_of
+    from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+    from kormo_plugins.recipe.files.yaml_file import read_yaml
+
+    written = record_of(recipe.path)
+    first = Path(written["recipe"]) if written else recipe.path
+    if not first.is_file():
+        return None
+    named = read_yaml(first).get(EXTENDS) or ()
+    paths = [Path(os.path.normpath(first.parent / p)) for p in ([named] if isinstance(named, str) else named)]
+    if not paths and written and written["set"]:
+        paths = [first]
+    if not paths:
+        return None
+    tree: Any = Block({}, "")
+    for path in paths:
+        tree = merge(tree, resolve(path).tree)
+    before, now = flat(plain(tree)), flat(recipe.resolved.values)
+    keys = [*now, *(key for key in before if key not in now)]
+    changed = {key: [before.get(key), now.get(key)] for key in keys if before.get(key) != now.get(key)}
+    files = [str(path) for path in (resolve(first).files if written else recipe.resolved.files)]
+    return {"files": files, "parents": [str(path) for path in paths], "changed": changed}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys; lists are values."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def mixture(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """The mixture as `kormo data stats` counts it, the recipe's tree of weights, and who wrote each source."""
+    from kormo_plugins.mixture.report import stats
+    from kormo_plugins.pipeline.open import open_dataset
+
+    assert recipe.data is not None
+    found = stats(open_dataset(recipe, built))
+    for name, source in recipe.data.corpus.sources.items():
+        found["sources"][name] |= {"language": source.language, "license": source.license}
+    return {**found, "name": recipe.data.corpus.name, "weights": recipe.data.mixture.mixture.get("weights")}

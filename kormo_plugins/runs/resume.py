@@ -1,0 +1,37 @@
+"""Which checkpoint a run goes on from: a whole one that this job's ranks can read, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.training.checkpoints.complete import fault, set_aside_incomplete
+from kormo_plugins.training.checkpoints.sharded import check_resume
+
+
+def resume_point(recipe: Recipe, world_size: int, log: Callable[[str], None]) -> Path | None:
+    """The checkpoint that Axolotl will resume from; broken newer ones are set aside.
+
+    Called before any rank looks into the folder, by the one process that may change it.
+
+    Raises:
+        KormoError: the checkpoint that the recipe names is not whole, or another kind of job wrote it.
+    """
+    out, named = recipe.output_dir, recipe.get("resume_from_checkpoint")
+    chosen = set_aside_incomplete(out, log) if out.is_dir() else None
+    if named:
+        chosen = Path(str(named))
+        reason = fault(chosen)
+        if reason is not None:
+            raise KormoError(
+                recipe.resolved.where("resume_from_checkpoint"), str(chosen), f"it is not a whole checkpoint: {reason}",
+                "name another (`kormo checkpoint list` shows them), or leave it to auto_resume_from_checkpoints",
+            )  # fmt: skip
+    elif not recipe.get("auto_resume_from_checkpoints"):
+        return None
+    if chosen is not None:
+        check_resume(chosen, zero_stage(deepspeed_config(recipe.resolved)), world_size)
+    return chosen

@@ -1,0 +1,74 @@
+"""The recipe of a run in the terms of the training room: its settings and its callbacks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kormo_plugins.pipeline import preferences as preference
+from kormo_plugins.pipeline.axolotl_keys import training_precision
+from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
+from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.folder import run_identity
+from kormo_plugins.shards.format import SHARDS_MANIFEST
+from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
+
+
+def settings(recipe: Recipe, built: Built) -> Settings:
+    """The recipe in the training room's terms."""
+    choice = recipe.block.objective
+    return Settings(
+        output_dir=recipe.output_dir,
+        steps=recipe.steps if recipe.data is not None else None,
+        global_batch=recipe.block.global_batch,
+        sequence_len=recipe.sequence_len,
+        precision=training_precision(recipe),
+        decay=Decay(**recipe.block.decay.model_dump()),
+        objective=choice.name,
+        objective_params=recipe.registry.params("objective", choice.name, choice.values),
+        special=special_ids(recipe, built),
+        generation=recipe.block.generation,
+        record=run_identity(recipe, built),
+        **watched(recipe, built),
+        zero_stage=zero_stage(deepspeed_config(recipe.resolved)),
+        milestone_tokens=recipe.block.milestones,
+    )
+
+
+def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """What the trainer needs to say which data a step was made of, and when to stop."""
+    stop_on = recipe.block.stop_on
+    spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
+    found: dict[str, Any] = {"stop_on": StopOn(stop_on.nan, spike)}
+    if recipe.data is None or preference.of_pairs(recipe):
+        return found
+    from kormo_plugins.mixture.report import batch
+
+    names = tuple(sorted(built.rows))  # as `MixtureDataset.names`, which the column `sources` counts in
+    found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
+    return {**found, "batch": lambda step: batch(open_dataset(recipe, built), step)}
+
+
+def _language(recipe: Recipe, built: Built, source: str) -> str:
+    """The BCP 47 code of a source: as declared, else the one that all its documents were found to be in, else `mul`."""
+    assert recipe.data is not None
+    declared = recipe.data.corpus.sources[source].language
+    if declared != "und":
+        return declared
+    manifest = json.loads((built.shards[source].path / SHARDS_MANIFEST).read_text(encoding="utf-8"))
+    found = list(manifest["languages"])
+    return str(found[0]) if len(found) == 1 else "mul"
+
+
+def callbacks(recipe: Recipe) -> list[Any]:
+    """`metrics.jsonl` and the callbacks that the recipe names."""
+    from kormo_plugins.training.telemetry.metrics import MetricsFile
+
+    made: list[Any] = [MetricsFile(recipe.output_dir)]
+    for choice in recipe.block.callbacks:
+        params = recipe.registry.params("run_callback", choice.name, choice.values)
+        made.append(recipe.registry.load("run_callback", choice.name)(params))
+    return made

@@ -1,0 +1,132 @@
+"""Brings a folder of shards or rows from an object store (or any fsspec filesystem) to a local disk, and
+checks it.
+
+The manifest is read first and written last. Every data file is hashed while it is copied, and kept if it is
+already there whole; so an interrupted copy goes on where it stopped, and what arrives is what was built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.shards.writer import HashedFile
+from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
+
+CHUNK = 1 << 22
+
+
+def stage(
+    url: str,
+    out: Path,
+    *,
+    threads: int = 8,
+    options: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Copies the folder at `url` into `out` and verifies it.
+
+    Args:
+        url: of a finished folder (`s3://bucket/shards/ko_web`, `memory://…`, or a path).
+        out: local folder; made if needed.
+        threads: files copied at a time.
+        options: for the filesystem, as fsspec takes them.
+        progress: called with (bytes there, bytes in all) after each file.
+    Returns:
+        `files`, `bytes`, and `copied`: the bytes that were not there yet.
+    Raises:
+        KormoError: no finished folder at `url`, a file that is missing there, or one whose contents are not
+            those that the manifest lists.
+    """
+    out = Path(out)
+    filesystem, root, name, manifest = _open(url, options or {})
+    out.mkdir(parents=True, exist_ok=True)
+    arriving = out / ".arriving"
+    arriving.mkdir(exist_ok=True)
+    (arriving / name).write_bytes(manifest)
+    records = manifest_files(arriving)
+    (arriving / name).unlink()
+    arriving.rmdir()
+    if (out / name).is_file() and (out / name).read_bytes() != manifest:
+        (out / name).unlink()  # of other contents, which are about to be replaced
+    total, there, copied = sum(record.bytes for record in records.values()), 0, 0
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = {
+            pool.submit(_fetch, filesystem, f"{root}/{file}", out / file, record): record
+            for file, record in records.items()
+        }
+        try:
+            for job in as_completed(jobs):
+                copied += job.result()
+                there += jobs[job].bytes
+                if progress:
+                    progress(there, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    last = HashedFile(out / name)
+    last.write(manifest)
+    last.close()
+    return {"files": len(records), "bytes": total, "copied": copied}
+
+
+def _open(url: str, options: dict[str, Any]) -> tuple[Any, str, str, bytes]:
+    """The filesystem, the folder on it, and the name and contents of the folder's manifest."""
+    import fsspec
+
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url, **options)
+        name = next(name for name in FORMATS if filesystem.isfile(f"{root}/{name}"))
+        manifest: bytes = filesystem.cat_file(f"{root}/{name}")
+    except StopIteration:
+        raise KormoError(
+            url,
+            "no finished manifest",
+            f"one of {', '.join(FORMATS)} is written last in a complete folder",
+            "check the address, or build the folder first",
+        ) from None
+    except (OSError, ImportError, ValueError) as error:
+        raise KormoError(
+            url,
+            f"{type(error).__name__}: {error}",
+            "it cannot be opened",
+            "check the address and its options",
+        ) from None
+    return filesystem, root, name, manifest
+
+
+def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
+    """Copies one file, unless it is there whole; returns the bytes copied."""
+    try:
+        record.check(path)
+        return 0
+    except KormoError:
+        pass
+    file = HashedFile(path)
+    try:
+        with filesystem.open(source, "rb") as stream:
+            while block := stream.read(CHUNK):
+                file.write(block)
+        if (found := file.peek()) != record:
+            raise KormoError(
+                source,
+                f"{found.bytes:,} bytes with the checksum {found.xxh3_128}",
+                f"the manifest lists {record.bytes:,} bytes with {record.xxh3_128}",
+                "copy the folder to the store again from where it was built",
+            )
+    except OSError as error:
+        file.discard()
+        raise KormoError(
+            source,
+            f"{type(error).__name__}: {error}",
+            "it cannot be read",
+            "copy the folder to the store again",
+        ) from None
+    except KormoError:
+        file.discard()
+        raise
+    file.close()
+    return record.bytes

@@ -1,0 +1,122 @@
+"""Integrity records: size and XXH3-128 of every file of a finished folder, and the manifests that list them.
+
+An artifact's manifest lists its files. Folders of shards, rows and preference pairs hash their data while they write
+it and list it in a manifest of their own; the artifact's then holds only that manifest, so that no data is read twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+from kormo_plugins.store.json_file import read_object
+
+SHARDS_MANIFEST = "shards.json"
+FORMATS = {SHARDS_MANIFEST: "kormo-shards-2", "rows.json": "kormo-rows-1", "pairs.json": "kormo-pairs-1"}
+"""Manifest file -> its format: the kinds of folder that hold checksums."""
+REBUILD = "build it again, or copy it again from where it is whole"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """Size in bytes and XXH3-128 of one file, as noted when it was written."""
+
+    bytes: int
+    xxh3_128: str
+
+    def check(self, path: Path, contents: bool = True) -> None:
+        """Raises KormoError, naming the file, if it is missing, has another size or (with `contents`) other
+        bytes."""
+        if not path.is_file():
+            raise KormoError(str(path), "no such file", "the manifest beside it lists it", REBUILD)
+        size = path.stat().st_size
+        if size != self.bytes:
+            raise KormoError(
+                str(path),
+                f"{size:,} bytes",
+                f"it had {self.bytes:,} when it was written: it is cut short or is another file",
+                REBUILD,
+            )
+        if contents and (found := file_checksum(path)) != self.xxh3_128:
+            raise KormoError(
+                str(path),
+                f"the checksum {found}",
+                f"it was {self.xxh3_128} when the file was written: its contents have changed",
+                REBUILD,
+            )
+
+
+def read_json(path: Path, expected_format: str) -> dict[str, Any]:
+    """A manifest of ours.
+
+    Raises:
+        KormoError: it is missing, is not JSON, or is of another format.
+    """
+    never = "it is written last, so the folder was never finished, or is another folder"
+    value = read_object(path, missing=(never, "build it (again); finished files in it are kept"), fix=REBUILD)
+    if value.get("format") != expected_format:
+        raise KormoError(
+            str(path),
+            f"the format {value.get('format')!r}",
+            f"only {expected_format!r} is understood here",
+            "build it again with this version",
+        )
+    return value
+
+
+def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:
+    """The `files` part of a manifest, with names that may not leave the folder.
+
+    Raises:
+        KormoError: a name with a path in it, or a record of another shape.
+    """
+    records: dict[str, FileRecord] = {}
+    for name, record in values.items():
+        if name != Path(name).name or name in ("", ".", ".."):
+            raise KormoError(str(where), f"the file name {name!r}", "it points outside its folder", REBUILD)
+        try:
+            records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
+        except (KeyError, TypeError, ValueError):
+            raise KormoError(str(where), f"the record of {name!r}", "it lacks a size or a checksum", REBUILD) from None
+    return records
+
+
+def manifest_files(folder: Path) -> dict[str, FileRecord]:
+    """Data files of a folder of shards, of a row plan or of preference pairs.
+
+    Raises:
+        KormoError: the folder holds no finished manifest of any kind.
+    """
+    for name, kind in FORMATS.items():
+        path = folder / name
+        if path.is_file():
+            manifest = read_json(path, kind)
+            parts = manifest["shards"] if name == SHARDS_MANIFEST else [manifest]
+            return {file: record for part in parts for file, record in file_records(part["files"], path).items()}
+    raise KormoError(
+        str(folder),
+        "no finished manifest",
+        f"one of {', '.join(FORMATS)} is written last in a complete folder",
+        "build it (again); finished files in it are kept",
+    )
+
+
+def file_list(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and checksum of every file below `folder`, by POSIX path, in order.
+
+    Files that a `shards.json` or `rows.json` in the folder lists with their checksums are left to it.
+    """
+    listed = set(manifest_files(folder)) if has_own_manifest(folder) else set()
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name not in listed:
+            found[name] = asdict(FileRecord(path.stat().st_size, file_checksum(path)))
+    return found
+
+
+def has_own_manifest(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FORMATS)

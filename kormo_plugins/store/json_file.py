@@ -1,0 +1,44 @@
+"""The JSON files that we keep: written whole or not at all, read as an object or refused by name.
+
+They sit beside what they describe (shards, checkpoints, artifacts) and are written last, so that whoever finds one may
+trust the rest; a half-written one would be worse than none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import write_text
+
+
+def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
+    """Writes JSON in place of what was there.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON has no numbers for.
+    """
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n")
+
+
+def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        missing: why there should be such a file, and what to do where there is none.
+        fix: what to do where it cannot be read.
+    Raises:
+        KormoError: there is no such file, or no JSON object in it.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise KormoError(str(path), "no such file", *missing) from None
+    except (OSError, ValueError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise KormoError(str(path), f"{type(error).__name__}: {error}", "it cannot be read as JSON", fix) from None
+    if not isinstance(value, Mapping):
+        raise KormoError(str(path), f"a {type(value).__name__}", "a JSON object is needed", fix)
+    return dict(value)

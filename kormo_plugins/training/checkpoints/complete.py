@@ -1,0 +1,147 @@
+"""Whole checkpoints: a marker with the hash of every file, written last.
+
+Trainer writes straight into `checkpoint-N`, and on resume takes the highest N, complete or not; without the
+optimizer's file it even goes on with a fresh optimizer. Here a folder counts only when `complete.json` lists all
+its files with their hashes; a folder without it is set aside under another name, and the run goes on from the last
+whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+from kormo_plugins.store.json_file import write_json
+
+MARKER = "complete.json"
+_NAME = re.compile(r"checkpoint-(\d+)$")
+
+
+def mark_complete(folder: Path, step: int, names: Collection[str] | None = None) -> None:
+    """Writes the marker: every file's size and XXH3-128. Called when nobody writes any more.
+
+    Args:
+        folder: the checkpoint.
+        step: optimizer steps that it has seen.
+        names: only these files, by their path inside the folder; None: all.
+    """
+    found = [name for name in file_names(folder) if names is None or name in names]
+    write_marker(folder, step, entries(folder, found))
+
+
+def file_names(folder: Path) -> list[str]:
+    """Every file of a checkpoint but the marker, by its path inside the folder, sorted."""
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return [name for name in found if name not in (MARKER, MARKER + ".tmp")]
+
+
+def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Size and XXH3-128 of each file, as the marker lists them."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "xxh3": file_checksum(folder / name)} for name in sorted(names)
+    }
+
+
+def write_marker(folder: Path, step: int, files: Mapping[str, Any], milestone: bool = False) -> None:
+    """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
+    value: dict[str, Any] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
+    write_json(folder / MARKER, value)
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """What the marker says; empty if there is none, or none that can be read."""
+    try:
+        value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
+    """Removes rolling checkpoints older than `newest` until `limit` are left, it included; returns what it removed.
+
+    Milestones and `keep` are not counted and never removed, and nothing newer is touched. A folder loses its marker
+    first, so that one which was half removed is not taken for a whole one.
+    """
+    if not limit or limit < 1:
+        return []
+    kept = {path.resolve() for path in keep}
+    older = [
+        path
+        for path in checkpoints(newest.parent)
+        if step_of(path) < step_of(newest) and not read_marker(path).get("milestone") and path.resolve() not in kept
+    ]
+    surplus = older[: max(0, len(older) - (limit - 1))]
+    for folder in surplus:
+        (folder / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return surplus
+
+
+def fault(folder: Path, hashes: bool = True) -> str | None:
+    """Why the folder is not a whole checkpoint, or None if it is one.
+
+    Args:
+        hashes: read every file and compare; otherwise only names and sizes.
+    """
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        files = marker["files"]
+    except FileNotFoundError:
+        return f"it has no {MARKER}: the process was killed while it was written"
+    except (ValueError, KeyError, TypeError):
+        return f"{MARKER} cannot be read"
+    for name, entry in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != entry["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes instead of {entry['bytes']}"
+        if hashes and file_checksum(path) != entry["xxh3"]:
+            return f"{name} was changed after it was written"
+    return None
+
+
+def checkpoints(output_dir: Path) -> list[Path]:
+    """The folders `checkpoint-N`, whole or not, by rising N."""
+    found = [path for path in output_dir.glob("checkpoint-*") if path.is_dir() and _NAME.search(path.name)]
+    return sorted(found, key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    """The N of `checkpoint-N`."""
+    match = _NAME.search(folder.name)
+    if match is None:
+        raise KormoError(str(folder), "a folder of that name", "a checkpoint is called checkpoint-N",
+                         "give the path of a checkpoint folder")  # fmt: skip
+    return int(match.group(1))
+
+
+def set_aside_incomplete(output_dir: Path, log: Callable[[str], None]) -> Path | None:
+    """Renames broken newest checkpoints to `checkpoint-N.incomplete`; returns the newest whole one.
+
+    Only folders newer than the newest whole one are looked at: nobody would resume from an older one.
+    """
+    for folder in reversed(checkpoints(output_dir)):
+        reason = fault(folder)
+        if reason is None:
+            return folder
+        aside = _free(folder.with_name(folder.name + ".incomplete"))
+        folder.rename(aside)
+        log(f"{folder.name} is not used: {reason}; kept as {aside.name}")
+    return None
+
+
+def _free(path: Path) -> Path:
+    """The path, or the next with a number; not after a dash, where Axolotl would read it as a checkpoint's."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}.{number}")
+    return candidate

@@ -1,0 +1,142 @@
+"""A plain checkpoint from a partitioned one: what DeepSpeed's ranks hold between them, in safetensors.
+
+The parts are put together by DeepSpeed's own `zero_to_fp32`, from the float32 master weights; written beside OUT,
+opened by transformers, compared with what was put together and with the weights that the checkpoint itself carries
+in the dtype of training; only then does OUT get its name. The result is marked complete, so a recipe can go on from
+it (`kormo.from_run`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.architecture import files
+from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.training.checkpoints.complete import fault, mark_complete, read_marker
+from kormo_plugins.training.checkpoints.sharded import shards_of
+from kormo_plugins.training.precision import torch_dtype
+
+if TYPE_CHECKING:
+    import torch
+
+ITEMSIZE = {"float32": 4, "bfloat16": 2}
+COPIED = ("generation_config.json",)
+
+
+def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Writes the model of a checkpoint, with tokenizer and configs, as a folder that opens anywhere.
+
+    Args:
+        checkpoint: a whole checkpoint, of DeepSpeed or not.
+        out: folder to make.
+        dtype: of the written weights; float32 keeps DeepSpeed's masters as they are.
+        modules: plugins that bring the model's family.
+    Returns:
+        `files`, `bytes`, `weights` (tensors), `step`, and `compared`: tensors found equal to those that the
+        checkpoint carries in the dtype of training.
+    Raises:
+        KormoError: not a whole checkpoint, `out` is not empty, or what was written does not load as it should.
+    """
+    reason = fault(checkpoint)
+    if reason is not None:
+        raise KormoError(str(checkpoint), "not a whole checkpoint", reason,
+                         "name one that `kormo checkpoint list` calls whole")  # fmt: skip
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise KormoError(str(out), "something is there already", "nothing is overwritten", "name a new folder")
+    weights = _together(checkpoint)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    wanted = torch_dtype(dtype)
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    written = files.write_sharded(
+        partial, shapes, lambda name: weights[name].contiguous().to(wanted).clone(), ITEMSIZE[dtype]
+    )
+    config = {key: value for key, value in files.read_json(checkpoint / "config.json").items() if key != "torch_dtype"}
+    files.write_json(partial / "config.json", {**config, "dtype": dtype})
+    for name in COPIED:
+        if (checkpoint / name).is_file():
+            shutil.copyfile(checkpoint / name, partial / name)
+    files.copy_tokenizer(checkpoint, partial)
+    _opens(partial, weights, wanted, modules)
+    compared = _agrees(checkpoint, weights)
+    step = int(read_marker(checkpoint)["step"])
+    mark_complete(partial, step)
+    if out.exists():
+        out.rmdir()
+    partial.rename(out)
+    size = sum((out / path.name).stat().st_size for path in written)
+    return {"files": [path.name for path in written], "bytes": size, "weights": len(weights), "step": step,
+            "compared": compared}  # fmt: skip
+
+
+def _together(checkpoint: Path) -> Mapping[str, Any]:
+    """Name -> weight (or DeepSpeed's stand-in, which becomes one by `contiguous()`)."""
+    if shards_of(checkpoint) is None:
+        weights: dict[str, Any] = {}
+        for file in files.weight_files(checkpoint):
+            weights.update(files.read_weights(file))
+        return weights
+    import contextlib
+    import io
+
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            found: Mapping[str, Any] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
+    except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
+        raise KormoError(
+            str(checkpoint), str(error), "DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
+            "take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
+        ) from None  # fmt: skip
+    return found
+
+
+def _opens(folder: Path, weights: Mapping[str, Any], dtype: torch.dtype, modules: tuple[str, ...]) -> None:
+    """Opens what was written with transformers and compares every tensor."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    components = registry(modules)
+    for name in components.names("architecture"):
+        components.load("architecture", name).register()
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    model, info = loaded
+    wrong = [*info["missing_keys"], *info["unexpected_keys"]]
+    state = model.state_dict()
+    wrong += [
+        name for name, value in weights.items()
+        if name not in state or not torch.equal(state[name], value.contiguous().to(dtype))
+    ]  # fmt: skip
+    if wrong:
+        raise KormoError(
+            str(folder), f"weights that do not load as they were written: {', '.join(sorted(set(wrong))[:4])}",
+            "the folder would be another model", "report this with the versions that `kormo --version` prints",
+        )  # fmt: skip
+
+
+def _agrees(checkpoint: Path, weights: Mapping[str, Any]) -> int:
+    """How many tensors equal the checkpoint's own, which are in the dtype of training.
+
+    Raises:
+        KormoError: one does not.
+    """
+    import torch
+
+    if not any((checkpoint / name).exists() for name in (files.WEIGHTS, files.INDEX)):
+        return 0
+    compared = 0
+    for file in files.weight_files(checkpoint):
+        for name, own in files.read_weights(file).items():
+            if name in weights and not torch.equal(weights[name].contiguous().to(own.dtype), own):
+                raise KormoError(
+                    str(file), f"{name} is not what the ranks' files hold",
+                    "the checkpoint's two copies of the model disagree", "use an earlier checkpoint",
+                )  # fmt: skip
+            compared += name in weights
+    return compared

@@ -1,0 +1,35 @@
+"""What a saved checkpoint says about itself, put right.
+
+Axolotl saves `use_cache: false` and `do_sample: true`, which are settings of its training loop, and Trainer copies
+the tokenizer's end token over the model's. A checkpoint of ours says what the recipe says: a cache for generation,
+`<|EOS|>` as the end of a base model's text and `<|EOT|>` of a chat model's, and the recipe's generation settings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.store.json_file import write_json
+
+IDS = ("bos", "eos", "pad")
+
+
+def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, Any]) -> None:
+    """Rewrites `config.json` and `generation_config.json` in a checkpoint folder.
+
+    Args:
+        special: token ids by role (`bos`, `eos`, `pad`).
+        generation: generation settings of the recipe; nothing else but the ids is kept.
+    """
+    ids = {f"{role}_token_id": special[role] for role in IDS if role in special}
+    config = folder / "config.json"
+    if config.is_file():
+        values = json.loads(config.read_text(encoding="utf-8"))
+        write_json(config, {**values, **ids, "use_cache": True})
+    old = folder / "generation_config.json"
+    version = json.loads(old.read_text(encoding="utf-8")).get("transformers_version") if old.is_file() else None
+    extra = {"transformers_version": version} if version else {}
+    write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **generation, **extra})

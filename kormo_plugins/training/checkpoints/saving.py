@@ -1,0 +1,110 @@
+"""Writing a checkpoint so that it can be trusted: all ranks, then the marker, then the removal of older ones.
+
+Trainer removes old checkpoints before the new one is known to be whole, and knows nothing of other ranks' files.
+Here the order is: every rank writes; every rank hashes its share of the files (a 10B checkpoint is 150 GB, too much
+for one process to read while all wait); rank 0 writes the marker; rank 0 removes what is too old. A crash at any
+point leaves the last whole checkpoint in place.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training.checkpoints import complete as checkpoint
+from kormo_plugins.training.checkpoints import milestones
+from kormo_plugins.training.checkpoints.saved_config import restore
+from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.settings import Settings
+
+
+def save_whole(trainer: Any, settings: Settings, ranks: Ranks, folder: Path, save: Callable[[], None]) -> None:
+    """Writes a checkpoint with `save`, marks it and removes older ones; called by every rank.
+
+    Args:
+        trainer: transformers' Trainer; its `save_total_limit` is kept from rotating and obeyed here.
+        folder: what `save` writes, in a folder that all ranks share.
+        save: Trainer's own saving.
+    Raises:
+        KormoError: no space, or files of some rank are not in the folder.
+    """
+    step = int(trainer.state.global_step)
+    limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
+    if ranks.main:
+        (folder / checkpoint.MARKER).unlink(missing_ok=True)  # an earlier run may have left one at this step
+    best = trainer.state.best_model_checkpoint
+    try:
+        save()
+        complete(settings, ranks, folder, step, limit, [Path(best)] if best else [])
+    except KormoError:
+        raise
+    except Exception as error:  # of the operating system; torch and safetensors wrap it in errors of their own
+        named = upstream.disk_error_in(error, folder.parent)
+        if named is None:
+            raise
+        raise _told(named, ranks) from error
+    finally:
+        trainer.args.save_total_limit = limit
+
+
+def complete(
+    settings: Settings, ranks: Ranks, folder: Path, step: int, limit: int | None, keep: Collection[Path] = ()
+) -> None:
+    """Marks what all ranks have written and removes what is too old; called by every rank.
+
+    Args:
+        limit: rolling checkpoints to keep; None: all.
+        keep: checkpoints that are not removed.
+    """
+    ranks.gather(None)  # every rank has written
+    if ranks.main:
+        restore(folder, settings.special, settings.generation)
+        _refuse_missing_ranks(folder, ranks.world)
+    _mark(folder, step, ranks, settings.is_milestone(step))
+    if ranks.main:
+        if settings.is_milestone(step):
+            milestones.list_milestone(settings.output_dir, step, step * settings.tokens_per_step)
+        checkpoint.rotate(folder, limit, keep)
+    ranks.gather(None)
+
+
+def _mark(folder: Path, step: int, ranks: Ranks, milestone: bool) -> None:
+    """The marker over every rank's files, hashed by all ranks together."""
+    names = ranks.from_main(checkpoint.file_names(folder) if ranks.main else [])
+    try:
+        mine: dict[str, Any] = checkpoint.entries(folder, names[ranks.rank :: ranks.world])
+    except OSError as error:
+        mine = {"error": str(error)}
+    files: dict[str, Any] = {}
+    for rank, part in enumerate(ranks.gather(mine)):
+        if "error" in part:
+            raise _not_shared(folder, f"rank {rank} cannot read it: {part['error']}")
+        files.update(part)
+    if ranks.main:
+        checkpoint.write_marker(folder, step, files, milestone)
+
+
+def _refuse_missing_ranks(folder: Path, world: int) -> None:
+    """Each rank writes its random state; one that is missing here was written to another machine's disk."""
+    wanted = ["rng_state.pth"] if world == 1 else [f"rng_state_{rank}.pth" for rank in range(world)]
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if missing and any(folder.glob("rng_state*.pth")):
+        raise _not_shared(folder, f"{', '.join(missing[:4])} {'is' if len(missing) == 1 else 'are'} not in it")
+
+
+def _not_shared(folder: Path, what: str) -> KormoError:
+    return KormoError(
+        str(folder), what, "all ranks write into one checkpoint, so output_dir must be on a disk that all nodes share",
+        "set output_dir to a folder on a shared file system",
+    )  # fmt: skip
+
+
+def _told(error: KormoError, ranks: Ranks) -> KormoError:
+    """A fault of one rank is told by that rank: rank 0, which speaks for all, may know nothing of it."""
+    if not ranks.main:
+        print(f"rank {ranks.rank}: {error.render()}", file=sys.stderr, flush=True)
+    return error

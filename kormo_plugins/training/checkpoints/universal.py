@@ -1,0 +1,122 @@
+"""From one number of ranks to another: DeepSpeed's universal checkpoints, with two faults of theirs mended.
+
+`convert` cuts the ranks' flat partitions into one file per parameter, which any number of ranks can read. `load`
+stands where Trainer calls DeepSpeed: it asks for the universal form only if the number of ranks has changed, and
+afterwards puts right what DeepSpeed 0.18 leaves wrong under ZeRO-3:
+
+1. all parameter groups share one `step` tensor, which AdamW then counts up once per group;
+2. all parameter groups get the settings of the first one, so that norms and embeddings would be decayed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training.checkpoints import complete as whole
+from kormo_plugins.training.checkpoints.sharded import LATEST_UNIVERSAL, PARTIAL, Shards, shards_of
+
+
+def convert(checkpoint: Path, workers: int = 1) -> Shards:
+    """Adds the universal form beside the ranks' own files, and lists it in the marker.
+
+    Args:
+        checkpoint: a whole checkpoint that DeepSpeed wrote.
+        workers: processes; each holds one rank's optimizer states in memory.
+    Raises:
+        KormoError: not a whole checkpoint, or not one of DeepSpeed's.
+    """
+    reason = whole.fault(checkpoint)
+    if reason is not None:
+        raise KormoError(str(checkpoint), "not a whole checkpoint", reason,
+                         "name one that `kormo checkpoint list` calls whole")  # fmt: skip
+    shards = shards_of(checkpoint)
+    if shards is None:
+        raise KormoError(
+            str(checkpoint), "no files of DeepSpeed", "a checkpoint without DeepSpeed is read by any number of ranks",
+            "just resume from it",
+        )  # fmt: skip
+    if shards.universal:
+        return shards
+    out = checkpoint / f"{shards.folder.name}_universal"
+    partial = checkpoint / f"{out.name}{PARTIAL}"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    _run_deepspeed(shards.folder, partial, workers)
+    partial.rename(out)
+    temporary = checkpoint / (LATEST_UNIVERSAL + ".tmp")
+    temporary.write_text(out.name, encoding="utf-8")
+    marker = whole.read_marker(checkpoint)
+    added = [name for name in whole.file_names(checkpoint) if name.startswith(f"{out.name}/")]
+    temporary.replace(checkpoint / LATEST_UNIVERSAL)  # last but one: from here on it counts
+    files = {**marker["files"], **whole.entries(checkpoint, [*added, LATEST_UNIVERSAL])}
+    whole.write_marker(checkpoint, marker["step"], files, bool(marker.get("milestone")))
+    return Shards(shards.folder, shards.ranks, shards.partitioned_weights, True)
+
+
+def _run_deepspeed(source: Path, out: Path, workers: int) -> None:
+    from deepspeed.checkpoint import ds_to_universal
+
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        ds_to_universal.main(
+            argparse.Namespace(
+                input_folder=str(source), output_folder=str(out), num_extract_workers=workers,
+                num_merge_workers=workers, keep_temp_folder=False, strict=True, inject_missing_state=True,
+            )
+        )  # fmt: skip
+    (out.parent / LATEST_UNIVERSAL).unlink()  # it names the partial folder; ours comes when that has its name
+
+
+def load(original: Callable[..., None], engine: Any, path: str, **kwargs: Any) -> None:
+    """Reads a checkpoint into DeepSpeed's engine, in the universal form if another number of ranks wrote it.
+
+    Args:
+        original: transformers' `deepspeed_load_checkpoint`.
+        engine: DeepSpeed's engine, its optimizer and scheduler made.
+    """
+    import torch.distributed as dist
+
+    shards = shards_of(Path(path))
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    if shards is None or shards.ranks == world or not shards.universal:
+        return original(engine, path, **kwargs)
+    optimizer = engine.optimizer.optimizer
+    fresh = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    engine._config.load_universal_checkpoint = True
+    try:
+        original(engine, path, **kwargs)
+    finally:
+        engine._config.load_universal_checkpoint = False
+    if shards.partitioned_weights:
+        own_settings(optimizer.param_groups, fresh)
+        own_steps(optimizer)
+
+
+def own_settings(groups: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> None:
+    """Gives each group its own settings back; the learning rate keeps its place in the schedule.
+
+    Args:
+        groups: as DeepSpeed left them, every one with the settings of the saved first group.
+        fresh: as the recipe makes them, at the start of the schedule.
+    """
+    first = groups[0]
+    peak = first.get("initial_lr") or 0.0
+    progress = float(first["lr"]) / float(peak) if peak else 1.0
+    for group, own in zip(groups, fresh, strict=True):
+        group.update(own)
+        if peak:
+            group["lr"] = own["initial_lr"] * progress
+
+
+def own_steps(optimizer: Any) -> None:
+    """Gives each parameter's state a step tensor of its own."""
+    for state in optimizer.state.values():
+        if hasattr(state.get("step"), "clone"):
+            state["step"] = state["step"].clone()

@@ -1,0 +1,61 @@
+"""The same promises for trainers that are not ours: preference learning is trained by TRL's.
+
+Whole checkpoints, marked last and rotated after that, and leaving in good order on a signal, as callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transformers import TrainerCallback
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.training.checkpoints.complete import MARKER
+from kormo_plugins.training.checkpoints.saving import complete
+from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.guards.preemption import Preemption
+from kormo_plugins.training.settings import Settings
+
+
+class Guest(TrainerCallback):
+    """Watches over another trainer's run.
+
+    Args:
+        settings: the recipe.
+        stop: ends the process with a KormoError's message.
+    """
+
+    def __init__(self, settings: Settings, stop: Callable[[KormoError], NoReturn]) -> None:
+        self._settings, self._stop = settings, stop
+        self._limit: int | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Takes over signals, and the removal of older checkpoints, which Trainer does too early."""
+        self._ranks = Ranks()
+        self._watch = Preemption(self._ranks)
+        self._watch.start()
+        self._limit, args.save_total_limit = args.save_total_limit, None
+        if self._ranks.main:
+            (self._settings.output_dir / MARKER).unlink(missing_ok=True)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Saves and stops if a rank was signalled."""
+        self._watch.on_step_end(args, state, control)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Marks what Trainer has just written."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        best = [Path(state.best_model_checkpoint)] if state.best_model_checkpoint else []
+        try:
+            complete(self._settings, self._ranks, folder, state.global_step, self._limit, best)
+        except KormoError as error:
+            self._stop(error)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves with status 75 if the run was stopped before its end."""
+        self._watch.stop()
+        args.save_total_limit = self._limit
+        if self._watch.signal and state.global_step < state.max_steps:
+            self._watch.leave(self._settings.output_dir, state.global_step)

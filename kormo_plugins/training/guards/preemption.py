@@ -1,0 +1,88 @@
+"""Leaving in good order: a signal becomes a whole checkpoint at the next step and an exit status of its own.
+
+1. SIGTERM, SIGUSR1 or SIGINT sets a flag in the process that got it, and nothing else happens inside the handler.
+2. At the end of every optimizer step the ranks take the maximum of their flags, so one signalled rank is enough.
+3. If it is set, all ranks write a checkpoint at that step, rank 0 writes `preempted.json` beside it, and all leave
+   with status 75 (EX_TEMPFAIL of sysexits.h: try again later).
+
+A second SIGINT, two seconds or more after the first, ends the process at once (Ctrl-C reaches a rank twice: from the
+terminal and from its launcher).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transformers import TrainerCallback
+
+from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED, write
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SECOND_AFTER = 2.0
+"""Seconds after which another SIGINT is taken for impatience."""
+
+
+class Preemption(TrainerCallback):
+    """Watches for signals between `start` and `stop`, and asks Trainer to save and stop.
+
+    Attributes:
+        signal: number of the signal that the ranks agreed on; 0 while there is none.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.signal = 0
+        self._ranks = ranks
+        self._received, self._at = 0, 0.0
+        self._before: dict[int, Any] = {}
+
+    def start(self) -> None:
+        """Takes over the signals; Axolotl's own SIGINT handler saves bare weights and reports success."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # a Ray worker: Ray decides what signals mean there, and Python allows no handler
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._receive)
+
+    def stop(self) -> None:
+        """Gives the signals back: to the operating system's default, not to Axolotl's handler."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        self._before = {}
+
+    def _receive(self, number: int, frame: Any) -> None:
+        now = time.monotonic()
+        if number == signal.SIGINT and self._received and now - self._at >= SECOND_AFTER:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        if not self._received:
+            self._received, self._at = number, now
+            name = signal.Signals(number).name
+            os.write(2, f"\nkormo: {name} received: a checkpoint at the end of this step, then exit\n".encode())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Asks all ranks; one signalled rank stops all of them after the same step."""
+        self.signal = self._ranks.highest(self._received)
+        if self.signal:
+            control.should_save = control.should_training_stop = True
+
+    def leave(self, output_dir: Path, step: int) -> NoReturn:
+        """Writes `preempted.json` and ends the process with status 75; called by every rank."""
+        if self._ranks.main:
+            write(output_dir, step, self.signal)
+            name = signal.Signals(self.signal).name
+            print(f"kormo: stopped after step {step} on {name}; the same command goes on from there", flush=True)
+        self._ranks.gather(None)
+        _close_process_group()
+        raise SystemExit(EXIT_PREEMPTED)
+
+
+def _close_process_group() -> None:
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,41 @@
+"""`preempted.json`: this run stopped on a signal with a whole checkpoint, and the same command goes on from it.
+
+The file says what an exit status cannot: torchrun and accelerate end with 1 whatever a rank returned. It is removed
+when the run is started again, so whoever finds it (`kormo run`, a Slurm script) may start the command once more.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.store.json_file import write_json
+
+EXIT_PREEMPTED = 75
+"""EX_TEMPFAIL of sysexits.h: the exit status of a run that stopped on a signal and can be started again."""
+
+FILE = "preempted.json"
+
+
+def write(output_dir: Path, step: int, number: int) -> None:
+    """Writes `preempted.json`, atomically."""
+    record = {"step": step, "checkpoint": f"checkpoint-{step}", "signal": signal.Signals(number).name,
+              "time": time.time()}  # fmt: skip
+    write_json(output_dir / FILE, record)
+
+
+def read(output_dir: Path) -> dict[str, Any] | None:
+    """What `preempted.json` says; None if the run in this folder was not preempted."""
+    try:
+        record: dict[str, Any] = json.loads((output_dir / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return record
+
+
+def clear(output_dir: Path) -> None:
+    """Removes `preempted.json`; called when the run is started again."""
+    (output_dir / FILE).unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""Which rows of a step stand out: their losses one by one, once more, when a step has stopped the run.
+
+The micro-batches of the step go through the model again, without gradients and with the weights as they were before
+its update (DeepSpeed has already made it). What a custom objective added is not in these losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from kormo_plugins.training.telemetry.loss_by_source import LossBySource
+
+
+def row_means(trainer: Any, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
+    """Mean loss of each row of the global batch, in the order of the data; called on every rank.
+
+    Args:
+        trainer: whose model is asked.
+        losses: hooked to that model.
+        batches: this rank's micro-batches; micro-batch m of a step is of rank m modulo the number of ranks.
+    Returns:
+        None if some rank could not say (out of memory, no logits), or if no row has a loss: DeepSpeed has made the
+        update already, and after a NaN there are no weights to ask.
+    """
+    means: list[torch.Tensor] = []
+    try:
+        for batch in batches:
+            inputs = trainer._prepare_inputs({key: value for key, value in batch.items() if key != "sources"})
+            losses.measuring = True
+            with torch.no_grad(), trainer.compute_loss_context_manager():
+                found = losses.rows(trainer.model_wrapped(**inputs), inputs["labels"])
+            if found is not None:
+                means.append(found[0] / found[1].clamp(min=1))
+    except RuntimeError:  # the message that this belongs to matters more
+        means = []
+    finally:
+        losses.measuring = False
+    rows = [len(batch["labels"]) for batch in batches]
+    whole = bool(means) and [len(mean) for mean in means] == rows and len(set(rows)) == 1
+    mine = torch.stack(means) if whole else torch.zeros(len(rows), rows[0])
+    sound = trainer.accelerator.reduce(torch.tensor(float(whole), device=trainer.args.device), "sum")
+    gathered = trainer.accelerator.gather(mine.to(trainer.args.device, torch.float32))
+    world = trainer.accelerator.num_processes
+    if sound.item() != world:
+        return None
+    ordered = gathered.reshape(world, len(rows), rows[0]).transpose(0, 1)
+    losses_of_rows = [float(mean) for mean in ordered.reshape(-1)]
+    return None if all(map(math.isnan, losses_of_rows)) else losses_of_rows

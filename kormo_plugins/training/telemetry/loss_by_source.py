@@ -1,0 +1,139 @@
+"""The loss of a step by source and by language, looked at and never touched.
+
+A row is of one source, so the loss by source is the loss by row: S_s = Σ over rows r of source s of Σ over predicted
+tokens t of −log p(t), and Σ_s S_s / Σ_s n_s is the step's loss itself. It is taken from the forward that training
+makes anyway:
+
+* the model gave logits: their log-softmax is taken once more, row by row;
+* a fused kernel gave none: the states that enter the output layer are kept by a hook, and the output layer is
+  multiplied again, a chunk of tokens at a time. That is a third of the layer's own training cost.
+
+Both happen only on steps that will be logged, without gradients, so that training is bit for bit the same with and
+without them. Over ranks the sums are added up, so every rank reports the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from kormo_plugins.training.compat import upstream
+
+IGNORE = -100
+"""Label of a token that is not predicted (torch's and transformers' convention)."""
+
+CHUNK = 1024
+"""Tokens whose logits exist at a time: 0.5 GB in float32 for the 10B's vocabulary."""
+
+Scores = Callable[[int, slice], torch.Tensor]
+Reduce = Callable[[torch.Tensor], torch.Tensor]
+
+
+@torch.no_grad()
+def row_losses(labels: torch.Tensor, scores: Scores) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of each row, summed over its predicted tokens, and their number: float64 [rows] both.
+
+    Args:
+        labels: int64 [rows, tokens]; the label at t is predicted from the tokens before t.
+        scores: logits [tokens, vocabulary] of a row at a slice of positions.
+    """
+    targets = labels[:, 1:]
+    sums = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
+    for row in range(targets.shape[0]):
+        for start in range(0, targets.shape[1], CHUNK):
+            target = targets[row, start : start + CHUNK]
+            logits = scores(row, slice(start, start + len(target))).float()
+            sums[row] += cross_entropy(logits, target.to(logits.device), ignore_index=IGNORE, reduction="sum")
+    return sums, (targets != IGNORE).sum(dim=1).double()
+
+
+class LossBySource:
+    """Collects the micro-batches of one step.
+
+    Args:
+        sources: names, indexed by the `sources` column of a batch.
+        languages: the language of each.
+    """
+
+    def __init__(self, sources: Sequence[str], languages: Sequence[str]) -> None:
+        self.sources, self.languages = tuple(sources), tuple(languages)
+        self.measuring = False
+        self._table: torch.Tensor | None = None
+        self._states: torch.Tensor | None = None
+        self._dtype: torch.dtype | None = None
+        self._output_layer: Any = None
+
+    def attach(self, model: Any) -> None:
+        """Hooks the body of a causal language model: what leaves it enters the output layer. A model without these
+        parts is measured by its logits alone."""
+        if not (hasattr(model, "get_decoder") and hasattr(model, "get_output_embeddings")):
+            return
+        self._output_layer = model.get_output_embeddings()
+        model.get_decoder().register_forward_hook(self._keep)
+
+    def _keep(self, module: Any, args: Any, output: Any) -> None:
+        if self.measuring and module.training:
+            self._states = output[0].detach()
+            kind = self._states.device.type
+            on = torch.is_autocast_enabled(kind)
+            self._dtype = torch.get_autocast_dtype(kind) if on else self._states.dtype
+
+    def add(self, outputs: Any, labels: torch.Tensor, sources: torch.Tensor) -> None:
+        """Adds one micro-batch, just after its forward.
+
+        Args:
+            outputs: of the model, with or without `logits`.
+            labels: int64 [rows, tokens].
+            sources: int64 [rows], places in the names of sources.
+        """
+        found = self.rows(outputs, labels)
+        if found is None:
+            return
+        sums, counts = found
+        if self._table is None:
+            self._table = torch.zeros(len(self.sources), 2, dtype=torch.float64, device=sums.device)
+        self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))
+
+    def rows(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """`row_losses` of the forward that was just made; None if it left neither logits nor states."""
+        logits = outputs.get("logits") if hasattr(outputs, "get") else None
+        states, self._states = self._states, None
+        if logits is not None:
+            detached = logits.detach()
+            return row_losses(labels, lambda row, part: detached[row, part])
+        if states is None or self._output_layer is None:
+            return None
+        with torch.no_grad(), upstream.gathered([self._output_layer.weight]):
+            weight = self._output_layer.weight.detach().to(self._dtype)
+            cast = states.to(self._dtype)
+            return row_losses(labels, lambda row, part: cast[row, part] @ weight.T)
+
+    def collect(self, reduce: Reduce, device: Any) -> dict[str, float]:
+        """The step's values for the log, and a fresh start.
+
+        Args:
+            reduce: sum over ranks; called on every rank.
+        Returns:
+            `batch_loss` (this step's alone), and for each source that the step has `loss/source/NAME` with
+            `predicted/source/NAME`, the tokens that it is the mean of; `loss/language/CODE` likewise. Empty if
+            nothing was collected on any rank.
+        """
+        table, self._table = self._table, None
+        if table is None:
+            table = torch.zeros(len(self.sources), 2, dtype=torch.float64, device=device)
+        by_source = list(zip(self.sources, self.languages, reduce(table).tolist(), strict=True))
+        total = [sum(values[part] for _, _, values in by_source) for part in (0, 1)]
+        if not total[1]:
+            return {}
+        logs = {"batch_loss": total[0] / total[1]}
+        for name, _, (loss, count) in by_source:
+            if count:
+                logs |= {f"loss/source/{name}": loss / count, f"predicted/source/{name}": int(count)}
+        for code in dict.fromkeys(self.languages):
+            loss, count = (sum(v[part] for _, language, v in by_source if language == code) for part in (0, 1))
+            if count:
+                logs[f"loss/language/{code}"] = loss / count
+        return logs

@@ -1,0 +1,135 @@
+"""What is known about a running training: `Meter` adds it to the logs, `metrics.jsonl` keeps all of them.
+
+Everything goes through the trainer's own `log`, so TensorBoard, W&B and trackio see what the file has:
+
+    loss, grad_norm, learning_rate      of Trainer: the loss is the mean of the steps since the last log
+    tokens, sample                      places seen in all, and the position in the data: the next sample's index
+    tokens_per_second, mfu              since the last log (`throughput.py`)
+    batch_loss, loss/source/NAME, …     of the logged step alone (`losses.py`)
+
+A resumed run appends to the file; a line `{"event": "resume"}` says from which step on later lines replace earlier
+ones.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from kormo_plugins.measures.metrics_file import FILE
+from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.settings import Settings
+from kormo_plugins.training.telemetry import throughput
+from kormo_plugins.training.telemetry.loss_by_source import LossBySource
+
+
+class Meter:
+    """Measures one training, on every rank.
+
+    Args:
+        settings: the recipe in the training room's terms.
+        model: the bare model, not wrapped.
+        device: of this rank, a torch.device.
+        world_size: number of ranks.
+    """
+
+    def __init__(self, settings: Settings, model: Any, device: Any, world_size: int) -> None:
+        self.settings, self.device = settings, device
+        self.losses = LossBySource(settings.sources, settings.languages)
+        if settings.sources:
+            self.losses.attach(model)
+        peak = throughput.peak_of(device, settings.precision.compute, world_size)
+        self.speed = throughput.Throughput(throughput.shape_of(model), settings.sequence_len, peak)
+        self.measuring = False
+        self._tokens = 0  # of this rank since the last log
+        self._seen = 0  # of all ranks in this process
+        self._positions: Any = 0.0  # their sum, on the device, and below their number, of the measured step
+        self._positions_count = 0
+
+    def begin(self, inputs: dict[str, Any], measure: bool) -> None:
+        """Before the forward of a micro-batch; `measure`: its step will be logged."""
+        self.speed.start()
+        self.measuring = self.losses.measuring = measure
+        ids = inputs.get("input_ids")
+        _, devices = upstream.shares_rows() or (0, 1)  # a row that several devices share counts once
+        self._tokens += 0 if ids is None else ids.numel() // devices
+
+    def end(self, inputs: dict[str, Any], outputs: Any, sources: Any) -> None:
+        """After the forward of a micro-batch.
+
+        Args:
+            sources: int64 [rows], the collator's column, or None.
+        """
+        if not self.measuring:
+            return
+        positions = inputs.get("position_ids")
+        if positions is not None:
+            self._positions = self._positions + positions.sum()
+            self._positions_count += positions.numel()
+        if upstream.shares_rows() is not None:
+            return  # no device has the whole row, so its loss is not told by source
+        if sources is not None and self.settings.sources and inputs.get("labels") is not None:
+            self.losses.add(outputs, inputs["labels"], sources)
+
+    def collect(self, step: int, reduce: Any) -> dict[str, float]:
+        """What is added to a log after `step` optimizer steps; called on every rank.
+
+        Args:
+            reduce: tensor -> its sum over ranks.
+        """
+        import torch
+
+        mine = [self._tokens, float(self._positions), self._positions_count]
+        tokens, positions, count = reduce(torch.tensor(mine, dtype=torch.float64, device=self.device)).tolist()
+        self._tokens, self._positions, self._positions_count = 0, 0.0, 0
+        self._seen += int(tokens)
+        logs: dict[str, float] = {"tokens": self._seen}
+        settings = self.settings
+        if settings.steps is not None and settings.global_batch is not None:
+            logs = {"tokens": step * settings.global_batch * settings.sequence_len,
+                    "sample": step * settings.global_batch}  # fmt: skip
+        logs |= self.speed.mark(int(tokens), positions / count if count else None)
+        if settings.sources:
+            logs |= self.losses.collect(reduce, self.device)
+        return logs
+
+
+def logs_next(args: Any, state: Any) -> bool:
+    """Whether the step that is being computed will be logged (as `DefaultFlowCallback` decides)."""
+    step = state.global_step + 1
+    if args.logging_first_step and step == 1:
+        return True
+    every = state.logging_steps
+    return args.logging_strategy == "steps" and bool(every) and step % every == 0
+
+
+class MetricsFile(TrainerCallback):
+    """Appends each log of the main process to `metrics.jsonl`, in the run's folder."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.path = output_dir / FILE
+        self._begun = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Notes where a resumed run takes over, or that one which was killed before any checkpoint begins again."""
+        if not state.is_world_process_zero or self._begun:
+            return
+        self._begun = True
+        if state.global_step:
+            self._write({"event": "resume", "step": state.global_step, "time": time.time()})
+        elif self.path.is_file():
+            self._write({"event": "start", "time": time.time()})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Writes one line: the step, the logs, the time."""
+        self.on_train_begin(args, state, control)  # another callback may log in its own, before ours
+        if state.is_world_process_zero:
+            self._write({"step": state.global_step, **(logs or {}), "time": time.time()})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, default=float) + "\n")

@@ -1,0 +1,70 @@
+"""`run.json`: what a run is, so that a resume can tell whether it is still the same one."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Collection, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import write_text
+
+FILE = "run.json"
+RESOLVED = "recipe.yml"
+"""Beside it: the recipe with everything that it extends."""
+PACKAGES = ("kormo-plugins", "axolotl", "torch", "transformers", "accelerate", "deepspeed", "trl", "liger-kernel")
+IDENTITY = ("tokenizer", "weights", "seed")
+"""What must not change under a run. Data are compared step by step (`mixture/resume.py`); everything else (learning
+rate, length) is the user's to change."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Collection[str]) -> None:
+    """Refuses to go on with another run's folder.
+
+    Args:
+        identity: `tokenizer`, `weights` and `seed` of the run that is about to start.
+        allowed: differences that the recipe accepts (`kormo.allow_changed`).
+    Raises:
+        KormoError: something else differs; the message says what, before and now.
+    """
+    before = read_record(output_dir).get("identity")
+    if before is None:
+        return
+    changed = [key for key in IDENTITY if key not in allowed and before.get(key) != identity.get(key)]
+    if changed:
+        was = ", ".join(f"{key}: {before.get(key)}" for key in changed)
+        now = ", ".join(f"{key}: {identity.get(key)}" for key in changed)
+        raise KormoError(
+            str(output_dir), f"a run with {was}; this recipe has {now}",
+            f"the run in this folder was started with other {', '.join(changed)}, and going on would mix two runs",
+            "set another output_dir, or remove the folder, or accept the change with "
+            f"kormo.allow_changed: [{', '.join(changed)}]",
+        )  # fmt: skip
+
+
+def read_record(output_dir: Path) -> dict[str, Any]:
+    """The folder's `run.json`; empty if there is none."""
+    path = output_dir / FILE
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record
+
+
+def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:
+    """Writes `run.json` with the versions of what computes, atomically."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**record, "versions": versions()}, indent=2, ensure_ascii=False, default=str)
+    write_text(output_dir / FILE, text + "\n")

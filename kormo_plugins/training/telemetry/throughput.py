@@ -1,0 +1,76 @@
+"""How fast training goes: tokens per second, and the share of the device's arithmetic that is used.
+
+    MFU = FLOPs per token × tokens per second / (devices × peak FLOP/s)         (`flops.py`; PaLM, appendix B)
+
+Time is wall time from one log to the next, with everything in it: waiting for data, logging, saving. Tokens are
+places in rows, padding included, as the device computes those too. MFU is left out where the peak is not known, or
+where some weights are frozen and the formula is another.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kormo_plugins.measures.flops import Shape, documents_mean, model_flops_per_token, peak_flops
+
+LLAMA_LIKE = ("kormo", "llama")
+"""Model types whose FLOPs `flops.py` counts."""
+
+
+class Throughput:
+    """Speed between logs.
+
+    Args:
+        shape: of the model; None: no MFU.
+        sequence_len: tokens of a row.
+        peak: FLOP/s of all devices together; None: no MFU.
+    """
+
+    def __init__(self, shape: Shape | None, sequence_len: int, peak: float | None) -> None:
+        self.shape, self.sequence_len, self.peak = shape, sequence_len, peak
+        self._since: float | None = None
+
+    def start(self) -> None:
+        """Starts the clock, if it is not running."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def mark(self, tokens: int, mean_position: float | None = None) -> dict[str, float]:
+        """Speed since the last mark, for the log.
+
+        Args:
+            tokens: that all ranks have computed since then.
+            mean_position: of the tokens, where positions restart at each document.
+        """
+        if self._since is None or not tokens:
+            return {}
+        now = time.perf_counter()
+        rate = tokens / max(now - self._since, 1e-9)
+        self._since = now
+        logs = {"tokens_per_second": round(rate, 1)}
+        if self.shape is not None and self.peak:
+            context = None if mean_position is None else documents_mean(mean_position)
+            per_token = model_flops_per_token(self.shape, self.sequence_len, context)
+            logs["mfu"] = round(per_token * rate / self.peak, 4)
+        return logs
+
+
+def shape_of(model: Any) -> Shape | None:
+    """The shape of a model that is trained whole and is built like Llama; None otherwise."""
+    config: Any = getattr(model, "config", None)
+    if getattr(config, "model_type", None) not in LLAMA_LIKE or not all(
+        parameter.requires_grad for parameter in model.parameters()
+    ):
+        return None
+    return Shape.of(config.to_dict())
+
+
+def peak_of(device: Any, compute: str, world_size: int) -> float | None:
+    """Peak FLOP/s of `world_size` devices like `device` (a torch.device) for products in `compute`, if known."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    one = peak_flops(torch.cuda.get_device_name(device), compute)
+    return None if one is None else one * world_size

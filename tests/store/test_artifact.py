@@ -1,0 +1,109 @@
+"""An artifact is whole or it is not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kormo_plugins.documents.document import Document, write_documents
+from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.verify import verify_folder
+from kormo_plugins.store.artifact import MANIFEST, Spec, build, find
+from kormo_plugins.store.lease import Lease
+
+SPEC = Spec("corpus", "a name/with: signs", {"seed": 1})
+
+
+def test_built_once_then_found(tmp_path: Path) -> None:
+    calls = []
+
+    def make(out: Path) -> dict[str, int]:
+        calls.append(out)
+        (out / "x").write_text("1")
+        return {"documents": 3}
+
+    first, second = build(tmp_path, SPEC, make), build(tmp_path, SPEC, make)
+    assert len(calls) == 1 and first.path == second.path
+    assert second.stats == {"documents": 3}
+    assert first.path.name == f"corpus-a_name_with__signs-{SPEC.hash}"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_another_finished_between_the_look_and_the_lease_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Lease.acquire
+
+    def acquire(lease: Lease) -> bool:
+        monkeypatch.setattr(Lease, "acquire", real)
+        build(tmp_path, SPEC, lambda out: {"documents": 3})  # the other process
+        return real(lease)
+
+    monkeypatch.setattr(Lease, "acquire", acquire)
+    assert build(tmp_path, SPEC, lambda out: pytest.fail("built twice")).stats == {"documents": 3}
+
+
+def test_the_hash_is_of_the_inputs_not_of_the_name() -> None:
+    assert Spec("corpus", "b", {"seed": 1}).hash == SPEC.hash
+    assert Spec("corpus", "a name/with: signs", {"seed": 2}).hash != SPEC.hash
+    assert Spec("rows", "a name/with: signs", {"seed": 1}).hash != SPEC.hash
+
+
+def test_a_killed_build_is_continued_and_never_taken_for_whole(tmp_path: Path) -> None:
+    def killed(out: Path) -> dict[str, int]:
+        (out / "part-0").write_text("done")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, SPEC, killed)
+    assert find(tmp_path, SPEC) is None
+
+    def again(out: Path) -> dict[str, int]:
+        assert (out / "part-0").read_text() == "done"
+        return {}
+
+    assert build(tmp_path, SPEC, again).path.is_dir()
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", json.dumps({"hash": "other"})])
+def test_a_folder_that_is_not_what_its_name_says(tmp_path: Path, content: str | None) -> None:
+    built = build(tmp_path, SPEC, lambda out: {})
+    manifest = built.path / MANIFEST
+    manifest.unlink() if content is None else manifest.write_text(content)
+    with pytest.raises(KormoError) as error:
+        find(tmp_path, SPEC)
+    assert "manifest.json" in error.value.where and "remove" in error.value.fix
+
+
+def test_a_manifest_that_was_edited_or_moved_is_not_trusted(tmp_path: Path) -> None:
+    built = build(tmp_path, SPEC, lambda out: {"documents": 3})
+    other = Spec("corpus", "a name/with: signs", {"seed": 2})
+    shutil.copytree(built.path, tmp_path / other.folder)
+    with pytest.raises(KormoError, match="matches the folder's name"):
+        find(tmp_path, other)
+    manifest = built.path / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"documents": 3', '"documents": 4'))
+    with pytest.raises(KormoError, match="changed by hand"):
+        find(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b"])
+def test_a_manifest_may_not_list_files_outside_its_folder(tmp_path: Path, name: str) -> None:
+    built = build(tmp_path, SPEC, lambda out: {})
+    manifest = {**built.manifest, "files": {name: {"bytes": 1, "xxh3_128": "0"}}}
+    assert "outside" in verify_folder(built.path, manifest).damaged[0].why
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
+    def full(out: Path) -> dict[str, int]:
+        write_documents(Path("/dev/full"), [Document("a", "x" * 1_000_000)])  # a real device without space
+        return {}
+
+    with pytest.raises(KormoError) as error:
+        build(tmp_path, SPEC, full)
+    assert "no space left" in error.value.what
+    assert find(tmp_path, SPEC) is None
+    assert build(tmp_path, SPEC, lambda out: {}).path.is_dir()
