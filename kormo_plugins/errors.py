@@ -22,23 +22,28 @@ class KormoError(Exception):
 
     Args:
         where: file and key, or the artifact (`recipes/pretrain.yml: kormo.global_batch`).
-        what: what was found there.
+        found: what was found there.
         why: why that cannot be used.
-        fix: what the user can do about it.
+        do: what the user can do about it.
     """
 
-    def __init__(self, where: str, what: str, why: str, fix: str) -> None:
-        self.where, self.what, self.why, self.fix = where, what, why, fix
-        super().__init__(f"{where}: {what}. {why}. {fix}")
+    def __init__(self, *, where: str, found: str, why: str, do: str) -> None:
+        self.where, self.found, self.why, self.do = where, found, why, do
+        super().__init__(f"{where}: {found}. {why}. {do}")
 
-    def __reduce__(self) -> tuple[type[KormoError], tuple[str, str, str, str]]:
-        return type(self), (self.where, self.what, self.why, self.fix)  # so that it survives a process pool
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled by its parts, so that it survives a process pool."""
+        return _again, (type(self), self.where, self.found, self.why, self.do)
 
     def render(self) -> str:
         """The message as printed: four short lines."""
         return "\n".join(
-            (f"kormo: {self.where}", f"  found:  {self.what}", f"  why:    {self.why}", f"  do:     {self.fix}")
+            (f"kormo: {self.where}", f"  found:  {self.found}", f"  why:    {self.why}", f"  do:     {self.do}")
         )
+
+
+def _again(kind: type[KormoError], where: str, found: str, why: str, do: str) -> KormoError:
+    return kind(where=where, found=found, why=why, do=do)
 
 
 def closest(name: str, known: Iterable[str], default: str = "") -> str:
@@ -58,11 +63,16 @@ def disk_error(error: OSError, where: Path) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(where).free / 1e9
         return KormoError(
-            str(where), f"no space left on the device ({free:.2f} GB free)",
-            "what was being written could not be finished; it is kept under a temporary name and is not used",
-            "free some space or choose a folder on another disk, and run the same command again: it goes on",
-        )  # fmt: skip
+            where=str(where),
+            found=f"no space left on the device ({free:.2f} GB free)",
+            why="what was being written could not be finished; it is kept under a temporary name and is not used",
+            do="free some space or choose a folder on another disk, and run the same command again: it goes on",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return KormoError(str(error.filename or where), str(error.strerror), "it cannot be written",
-                          "change its rights, or choose a folder that is yours")  # fmt: skip
+        return KormoError(
+            where=str(error.filename or where),
+            found=str(error.strerror),
+            why="it cannot be written",
+            do="change its rights, or choose a folder that is yours",
+        )
     return error

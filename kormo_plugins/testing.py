@@ -67,9 +67,11 @@ def params(kind: str, name: str, values: Mapping[str, Any] | None = None, plugin
 
 
 def run_step(
-    name: str, texts: Sequence[str] | Sequence[Document], values: Mapping[str, Any] | None = None,
+    name: str,
+    texts: Sequence[str] | Sequence[Document],
+    values: Mapping[str, Any] | None = None,
     plugins: Sequence[str] = (),
-) -> tuple[list[Document], list[tuple[Document, str]]]:  # fmt: skip
+) -> tuple[list[Document], list[tuple[Document, str]]]:
     """What a corpus step keeps, and what it drops with which reason.
 
     Args:
@@ -151,9 +153,15 @@ def check_packing(
 
 
 def mixing_counts(
-    name: str, rows: Mapping[str, int], values: Mapping[str, Any] | None = None, *, global_batch: int = 8,
-    steps: int = 50, row_length: int = 64, plugins: Sequence[str] = (),
-) -> NDArray[np.int64]:  # fmt: skip
+    name: str,
+    rows: Mapping[str, int],
+    values: Mapping[str, Any] | None = None,
+    *,
+    global_batch: int = 8,
+    steps: int = 50,
+    row_length: int = 64,
+    plugins: Sequence[str] = (),
+) -> NDArray[np.int64]:
     """Rows of each source before each step; int64 [steps + 1, sources], sources by name.
 
     Args:
@@ -169,9 +177,11 @@ def mixing_counts(
 
 
 def check_mixing(
-    name: str, values: Mapping[str, Any] | None = None, rows: Mapping[str, int] | None = None,
+    name: str,
+    values: Mapping[str, Any] | None = None,
+    rows: Mapping[str, int] | None = None,
     plugins: Sequence[str] = (),
-) -> None:  # fmt: skip
+) -> None:
     """What every mixing must keep: it starts at zero, each step adds a whole global batch, none falls, and any step can
     be asked for first."""
     from kormo_plugins.mixture.schedule import SourceSize
@@ -184,8 +194,11 @@ def check_mixing(
     assert (np.diff(counts, axis=0) >= 0).all(), f"{name}: the rows of a source become fewer"
     fresh = component("mixing", name, plugins)(
         {source: SourceSize(count, count * 64) for source, count in sizes.items()},
-        params("mixing", name, values, plugins), row_length=64, global_batch=8, steps=50,
-    )  # fmt: skip
+        params("mixing", name, values, plugins),
+        row_length=64,
+        global_batch=8,
+        steps=50,
+    )
     for step in (50, 3, 17):
         assert np.array_equal(fresh.counts(step), counts[step]), f"{name}: step {step} depends on what was asked before"
     for stage in fresh.stages():

@@ -106,7 +106,7 @@ def test_two_plugins_with_one_name_are_refused_with_both_named() -> None:
     _module("third_b", kormo_corpus_steps=_steps(Component("shout", load=len, summary="s")))
     with pytest.raises(KormoError) as error:
         Registry(["third_a", "third_b"])
-    assert "third_a" in error.value.where and "third_b" in error.value.where and "'shout'" in error.value.what
+    assert "third_a" in error.value.where and "third_b" in error.value.where and "'shout'" in error.value.found
 
 
 def test_one_name_in_two_kinds_is_no_clash() -> None:
@@ -124,7 +124,7 @@ def test_a_plugin_that_cannot_be_imported_stops_the_run(
     with pytest.raises(KormoError) as error:
         Registry([missing])
     assert missing in error.value.where
-    assert ("No module named" in error.value.what) or ("its own reason" in error.value.what)
+    assert ("No module named" in error.value.found) or ("its own reason" in error.value.found)
 
 
 class Dist:
@@ -160,7 +160,7 @@ def test_two_distributions_with_one_name_are_refused_with_both_named(
     with pytest.raises(KormoError) as error:
         Registry()
     assert "third-one" in error.value.where and "third-two" in error.value.where
-    assert "KORMO_PLUGINS=third-two" in error.value.fix
+    assert "KORMO_PLUGINS=third-two" in error.value.do
     monkeypatch.setenv("KORMO_PLUGINS", "third-two")  # what the message says to do
     assert "mine" in Registry().names("packing")
 
@@ -187,7 +187,7 @@ def test_a_plugin_that_is_not_sound_is_refused_with_its_distribution_and_the_men
     with pytest.raises(KormoError) as error:
         Registry()
     assert "third_dist" in error.value.where and "third-dist" in error.value.where
-    assert what in error.value.what and fix in error.value.fix
+    assert what in error.value.found and fix in error.value.do
     monkeypatch.setenv("KORMO_PLUGINS", "third-dist")
     assert Registry().blocked[0].distribution == "third-dist"
 
@@ -201,7 +201,7 @@ def test_parameters_that_are_no_model_are_told_when_they_are_needed() -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(KormoError) as error:
         Registry().get("architecture", "komro")
-    assert "kormo" in error.value.why and "Did you mean 'kormo'" in error.value.fix
+    assert "kormo" in error.value.why and "Did you mean 'kormo'" in error.value.do
 
 
 def test_a_load_that_names_nothing() -> None:
@@ -209,4 +209,4 @@ def test_a_load_that_names_nothing() -> None:
     sys.modules["third_a"].Shout = len  # type: ignore[attr-defined]
     with pytest.raises(KormoError) as error:
         Registry(["third_a"]).load("corpus_step", "shout")
-    assert "Did you mean 'Shout'" in error.value.fix
+    assert "Did you mean 'Shout'" in error.value.do

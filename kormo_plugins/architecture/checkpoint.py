@@ -103,14 +103,16 @@ def generation_config(settings: Mapping[str, Any], ids: Mapping[str, Ids]) -> di
     known = set(GenerationConfig().to_dict()) - {"transformers_version"}
     for key in settings:
         if key in ID_KEYS:
-            raise KormoError(where, f"the key {key!r}", "the ids come from the tokenizer", "remove the key")
+            raise KormoError(
+                where=where, found=f"the key {key!r}", why="the ids come from the tokenizer", do="remove the key"
+            )
         if key not in known:
             fix = closest(key, known, "see transformers' GenerationConfig for the names")
-            raise KormoError(where, f"the key {key!r}", "transformers has no such setting", fix)
+            raise KormoError(where=where, found=f"the key {key!r}", why="transformers has no such setting", do=fix)
     try:
         config = GenerationConfig(**settings, **ids)
         config.validate(strict=True)
     except (ValueError, TypeError) as error:
         told = " ".join(str(error).split())
-        raise KormoError(where, told, "transformers refuses it", "correct the value") from None
+        raise KormoError(where=where, found=told, why="transformers refuses it", do="correct the value") from None
     return {"use_cache": True, **config.to_diff_dict()}

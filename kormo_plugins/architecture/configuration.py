@@ -14,9 +14,15 @@ from transformers import LlamaConfig
 from kormo_plugins.errors import KormoError
 
 REQUIRED = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "max_position_embeddings", "rms_norm_eps",
-)  # fmt: skip
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "rms_norm_eps",
+)
 ROPE = ("rope_parameters", "rope_theta")
 """Where a file may say RoPE's base: transformers 5 writes the first, the published checkpoints have the
 second."""
@@ -44,9 +50,9 @@ class KORMoConfig(LlamaConfig):
             missing.append("rope_theta")
         if missing:
             raise KormoError(
-                "config.json of a kormo checkpoint",
-                f"no {', '.join(missing)}",
-                "transformers would fill in Llama's defaults, and run another model in silence",
-                "add the values that the model was trained with",
+                where="config.json of a kormo checkpoint",
+                found=f"no {', '.join(missing)}",
+                why="transformers would fill in Llama's defaults, and run another model in silence",
+                do="add the values that the model was trained with",
             )
         return super().from_dict(config_dict, **kwargs)

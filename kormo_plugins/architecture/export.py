@@ -68,9 +68,11 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     found = read_json(folder / "config.json").get("model_type")
     if found != model_type:
         raise KormoError(
-            str(folder / "config.json"), f"model_type {found!r}", f"{model_type!r} is what is converted here",
-            f"name the folder of a {model_type} checkpoint",
-        )  # fmt: skip
+            where=str(folder / "config.json"),
+            found=f"model_type {found!r}",
+            why=f"{model_type!r} is what is converted here",
+            do=f"name the folder of a {model_type} checkpoint",
+        )
     return AutoConfig.from_pretrained(folder)
 
 
@@ -96,8 +98,13 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping
         compared = _verify(checkpoint, partial)
         origin = read_json(checkpoint / "config.json")["model_type"]
         sums = {name: file_checksum(partial / name) for name in [*files, "config.json"]}
-        record = {"from": origin, "to": config["model_type"], "compared": compared, "files": sums,
-                  "kormo_plugins": __version__}  # fmt: skip
+        record = {
+            "from": origin,
+            "to": config["model_type"],
+            "compared": compared,
+            "files": sums,
+            "kormo_plugins": __version__,
+        }
         write_json(partial / RECORD, record)
         _take_place(partial, out)
     finally:
@@ -108,13 +115,20 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping
 def _check_place(checkpoint: Path, out: Path) -> None:
     """Refuses to replace anything but an earlier conversion, and never what is being converted."""
     if checkpoint.resolve().is_relative_to(out.resolve()):
-        raise KormoError(str(out), f"it holds {checkpoint}", "the checkpoint would be replaced", "name another folder")
+        raise KormoError(
+            where=str(out),
+            found=f"it holds {checkpoint}",
+            why="the checkpoint would be replaced",
+            do="name another folder",
+        )
     if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / RECORD).is_file():
         return
     raise KormoError(
-        str(out), f"something other than an earlier export (no {RECORD} in it)", "it would be replaced",
-        "name another folder, or remove this one",
-    )  # fmt: skip
+        where=str(out),
+        found=f"something other than an earlier export (no {RECORD} in it)",
+        why="it would be replaced",
+        do="name another folder, or remove this one",
+    )
 
 
 def _check_unchanged(checkpoint: Path) -> None:
@@ -125,10 +139,11 @@ def _check_unchanged(checkpoint: Path) -> None:
         path = checkpoint / name
         if not path.is_file() or file_checksum(path) != told:
             raise KormoError(
-                str(path), "missing" if not path.is_file() else "changed since this folder was converted",
-                f"{RECORD} has another checksum, that of the model that was compared with its original",
-                f"convert the original again; if the change is meant, remove {checkpoint / RECORD}",
-            )  # fmt: skip
+                where=str(path),
+                found="missing" if not path.is_file() else "changed since this folder was converted",
+                why=f"{RECORD} has another checksum, that of the model that was compared with its original",
+                do=f"convert the original again; if the change is meant, remove {checkpoint / RECORD}",
+            )
 
 
 def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> list[str]:
@@ -154,10 +169,11 @@ def _verify(first: Path, second: Path) -> int:
     if not torch.equal(expected, found):
         difference = (expected - found).abs().max().item()
         raise KormoError(
-            str(first), f"fp32 logits that differ by up to {difference:.3g} from the converted model's",
-            "a conversion that changes what the model computes must not be used",
-            "check the disk and the versions of torch and transformers, and report it if they are sound",
-        )  # fmt: skip
+            where=str(first),
+            found=f"fp32 logits that differ by up to {difference:.3g} from the converted model's",
+            why="a conversion that changes what the model computes must not be used",
+            do="check the disk and the versions of torch and transformers, and report it if they are sound",
+        )
     return expected.numel()
 
 
@@ -171,10 +187,11 @@ def _logits(folder: Path) -> torch.Tensor:
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             raise KormoError(
-                str(folder), f"{kind.replace('_', ' ')}: {', '.join(sorted(map(str, report[kind]))[:3])}",
-                "transformers would draw at random, or leave out, the weights that do not fit",
-                "write the checkpoint again",
-            )  # fmt: skip
+                where=str(folder),
+                found=f"{kind.replace('_', ' ')}: {', '.join(sorted(map(str, report[kind]))[:3])}",
+                why="transformers would draw at random, or leave out, the weights that do not fit",
+                do="write the checkpoint again",
+            )
     ids = torch.randint(model.config.vocab_size, PROBE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         return model.eval()(input_ids=ids, use_cache=False).logits

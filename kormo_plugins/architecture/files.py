@@ -24,9 +24,15 @@ INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
 """Largest size of one weight file unless one tensor is larger: the shards of the published checkpoint."""
 TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -64,19 +70,23 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / WEIGHTS]
         pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
         raise KormoError(
-            str(folder), pickled or "no weights", "weights are read from safetensors files only",
-            "convert them with transformers" if pickled else "name the folder of a finished checkpoint",
-        )  # fmt: skip
+            where=str(folder),
+            found=pickled or "no weights",
+            why="weights are read from safetensors files only",
+            do="convert them with transformers" if pickled else "name the folder of a finished checkpoint",
+        )
     names = sorted(set(read_json(index).get("weight_map", {}).values()))
     if not names:
-        raise KormoError(str(index), "no weight_map", "it says where each weight is", "copy the checkpoint again")
+        raise KormoError(
+            where=str(index), found="no weight_map", why="it says where each weight is", do="copy the checkpoint again"
+        )
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
             raise KormoError(
-                str(index),
-                f"the file {name!r}",
-                "it is not in the checkpoint's folder",
-                "copy the whole checkpoint",
+                where=str(index),
+                found=f"the file {name!r}",
+                why="it is not in the checkpoint's folder",
+                do="copy the whole checkpoint",
             )
     return [folder / name for name in names]
 
@@ -93,7 +103,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise KormoError(str(path), str(error), "the file is damaged or cut short", "copy it again") from None
+        raise KormoError(
+            where=str(path), found=str(error), why="the file is damaged or cut short", do="copy it again"
+        ) from None
 
 
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
@@ -167,9 +179,11 @@ def copy_tokenizer(source: Path, out: Path) -> list[str]:
     names = [name for name in TOKENIZER_FILES if (source / name).is_file()]
     if not {"tokenizer.json", "tokenizer.model"} & set(names):
         raise KormoError(
-            str(source), "no tokenizer.json", "a model without its tokenizer cannot be used",
-            "name a folder that AutoTokenizer.save_pretrained wrote",
-        )  # fmt: skip
+            where=str(source),
+            found="no tokenizer.json",
+            why="a model without its tokenizer cannot be used",
+            do="name a folder that AutoTokenizer.save_pretrained wrote",
+        )
     for name in names:
         temporary = out / f"{name}.tmp"
         shutil.copyfile(source / name, temporary)
@@ -184,9 +198,9 @@ def tokenizer_length(folder: Path) -> int:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise KormoError(
-            str(path),
-            "no such file",
-            "the model's vocabulary is the tokenizer's",
-            "name a tokenizer's folder",
+            where=str(path),
+            found="no such file",
+            why="the model's vocabulary is the tokenizer's",
+            do="name a tokenizer's folder",
         )
     return max(Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True).values()) + 1

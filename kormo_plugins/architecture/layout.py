@@ -39,9 +39,11 @@ def renamed(weights: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     for name, value in weights.items():
         if any(new in name for new in names.values()):
             raise KormoError(
-                "the weights of a checkpoint", f"the name {name!r}", "it belongs to the layout to be made",
-                "give a checkpoint of the other layout: its config.json says which one it is",
-            )  # fmt: skip
+                where="the weights of a checkpoint",
+                found=f"the name {name!r}",
+                why="it belongs to the layout to be made",
+                do="give a checkpoint of the other layout: its config.json says which one it is",
+            )
         for old, new in names.items():
             name = name.replace(old, new)
         out[name] = value

@@ -111,10 +111,10 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
             use_cache = bool(self.config.use_cache) and not self.training
         if (use_cache or past_key_values is not None) and _restarts(position_ids, attention_mask):
             raise KormoError(
-                "KORMoModel.forward",
-                "position_ids that restart within a row, together with a key-value cache",
-                "only without a cache are packed documents kept apart; these would see each other",
-                "pass use_cache=False and no past_key_values, or give each document a row of its own",
+                where="KORMoModel.forward",
+                found="position_ids that restart within a row, together with a key-value cache",
+                why="only without a cache are packed documents kept apart; these would see each other",
+                do="pass use_cache=False and no past_key_values, or give each document a row of its own",
             )
         return super().forward(
             input_ids=input_ids,

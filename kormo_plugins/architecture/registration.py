@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.architecture.shape import KormoArchitecture, model_rows
+from kormo_plugins.architecture.shape import KormoArchitecture, padded_vocab_size
 from kormo_plugins.errors import KormoError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def config(
 
     Args:
         params: its shape.
-        vocab_size: length of the tokenizer; the model gets `model_rows` of it.
+        vocab_size: length of the tokenizer; the model gets `padded_vocab_size` of it.
         bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
     Raises:
         KormoError: an id is not one of the tokenizer's.
@@ -68,7 +68,7 @@ def config(
     return KORMoConfig(
         **shape,
         **ids,
-        vocab_size=model_rows(vocab_size, params.vocab_multiple),
+        vocab_size=padded_vocab_size(vocab_size, params.vocab_multiple),
         rope_parameters={"rope_type": "default", "rope_theta": params.rope_theta},
         hidden_act="silu",
         attention_bias=False,
@@ -88,7 +88,9 @@ def torch_dtype(name: str) -> torch.dtype:
     import torch
 
     if name not in DTYPES:
-        raise KormoError("a model's dtype", repr(name), "weights are not stored so", f"use {' or '.join(DTYPES)}")
+        raise KormoError(
+            where="a model's dtype", found=repr(name), why="weights are not stored so", do=f"use {' or '.join(DTYPES)}"
+        )
     return getattr(torch, name)
 
 
@@ -102,9 +104,11 @@ def check_ids(ids: Mapping[str, int | list[int] | None], vocab_size: int) -> Non
         for token in value if isinstance(value, list) else [value]:
             if token is not None and not 0 <= token < vocab_size:
                 raise KormoError(
-                    name, str(token), f"the tokenizer has the ids 0 to {vocab_size - 1}",
-                    "give the id that the tokenizer has for that token",
-                )  # fmt: skip
+                    where=name,
+                    found=str(token),
+                    why=f"the tokenizer has the ids 0 to {vocab_size - 1}",
+                    do="give the id that the tokenizer has for that token",
+                )
 
 
 def _register_with_axolotl() -> None:

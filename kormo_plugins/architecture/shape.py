@@ -66,7 +66,7 @@ class KormoArchitecture(BaseModel):
         return size
 
 
-def model_rows(vocab_size: int, multiple: int) -> int:
+def padded_vocab_size(vocab_size: int, multiple: int) -> int:
     """Rows of the embedding: `vocab_size` rounded up. Rounding twice changes nothing, so a caller
     may pass the tokenizer's length or the rows themselves."""
     return -(-vocab_size // multiple) * multiple
@@ -77,12 +77,12 @@ def parameters(params: KormoArchitecture, vocab_size: int) -> dict[str, int]:
 
     Args:
         params: the shape.
-        vocab_size: length of the tokenizer (or the model's rows: see `model_rows`).
+        vocab_size: length of the tokenizer (or the model's rows: see `padded_vocab_size`).
     Returns:
         `input_embedding`, `attention`, `mlp`, `norms`, `lm_head` (0 when tied) and their sum, `total`.
     """
     d, layers = params.hidden_size, params.num_hidden_layers
-    embedding = model_rows(vocab_size, params.vocab_multiple) * d
+    embedding = padded_vocab_size(vocab_size, params.vocab_multiple) * d
     heads = params.num_attention_heads + params.num_key_value_heads
     parts = {
         "input_embedding": embedding,

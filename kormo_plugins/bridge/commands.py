@@ -30,9 +30,11 @@ def refuse(recipe: Recipe) -> None:
     """
     if command() == "evaluate" and recipe.data is not None:
         raise KormoError(
-            f"axolotl evaluate {recipe.path}", "kormo.data", "Axolotl asks no plugin for the data of this command",
-            f"run `kormo eval {recipe.output_dir}`; held-out loss: kormo.monitor, while it trains",
-        )  # fmt: skip
+            where=f"axolotl evaluate {recipe.path}",
+            found="kormo.data",
+            why="Axolotl asks no plugin for the data of this command",
+            do=f"run `kormo eval {recipe.output_dir}`; held-out loss: kormo.monitor, while it trains",
+        )
 
 
 def of_a_sweep(error: KormoError, path: Path) -> KormoError:
@@ -41,6 +43,8 @@ def of_a_sweep(error: KormoError, path: Path) -> KormoError:
     if "--sweep" not in sys.argv and not copied:
         return error
     return KormoError(
-        error.where, error.what, f"{error.why}; Axolotl's --sweep copies the recipe into {path.parent}",
-        "compare variants with `kormo ablate`, or run `kormo train RECIPE key=value` for each",
-    )  # fmt: skip
+        where=error.where,
+        found=error.found,
+        why=f"{error.why}; Axolotl's --sweep copies the recipe into {path.parent}",
+        do="compare variants with `kormo ablate`, or run `kormo train RECIPE key=value` for each",
+    )

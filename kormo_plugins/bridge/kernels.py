@@ -31,9 +31,11 @@ def axolotl_keys(recipe: Recipe) -> dict[str, Any]:
         for key, value in wanted.items():
             if keys.setdefault(key, value) != value:
                 raise KormoError(
-                    recipe.resolved.where("kormo.kernels"), f"{key}: {keys[key]} and {value}",
-                    "two kernels do the same work", "remove one of them",
-                )  # fmt: skip
+                    where=recipe.resolved.where("kormo.kernels"),
+                    found=f"{key}: {keys[key]} and {value}",
+                    why="two kernels do the same work",
+                    do="remove one of them",
+                )
     return {**keys, "plugins": list(dict.fromkeys(plugins))}
 
 

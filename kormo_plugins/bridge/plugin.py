@@ -112,8 +112,12 @@ class KormoPlugin(BasePlugin):
         """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
         model = chosen or str(recipe.output_dir)
         if chosen is None and not (recipe.output_dir / "config.json").is_file():
-            raise KormoError(model, "no trained model", "this recipe has not been trained yet",
-                             f"run `axolotl train {recipe.path}` first, or pass --base-model")  # fmt: skip
+            raise KormoError(
+                where=model,
+                found="no trained model",
+                why="this recipe has not been trained yet",
+                do=f"run `axolotl train {recipe.path}` first, or pass --base-model",
+            )
         values = axolotl_values(recipe, None)
         values.pop("gradient_accumulation_steps", None)
         folder.register_architectures(recipe)
@@ -228,7 +232,7 @@ class KormoPlugin(BasePlugin):
         if self.recipe is None:
             return []
         from kormo_plugins.runs.monitors import watchers
-        from kormo_plugins.training.guards.callback import Guest
+        from kormo_plugins.training.guards.callback import RunCallback
         from kormo_plugins.training.telemetry.progress import replace_bars
         from kormo_plugins.training.trainer import RunMixin
 
@@ -237,7 +241,7 @@ class KormoPlugin(BasePlugin):
         except KormoError as error:
             stop(error)
         ours = isinstance(trainer, RunMixin)
-        guest = [] if ours else [Guest(settings.settings(self.recipe, self.built), stop)]
+        guest = [] if ours else [RunCallback(settings.settings(self.recipe, self.built), stop)]
         return [replace_bars(trainer), *made, *guest]
 
     def post_train_unload(self, cfg: Any) -> None:
@@ -261,6 +265,8 @@ class KormoPlugin(BasePlugin):
 
 def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:
     return KormoError(
-        f"{recipe.path}: plugins", f"{name!r}", f"it cannot be loaded ({reason}); without it this would be another run",
-        "correct the name, install what it needs, or remove it from the recipe",
-    )  # fmt: skip
+        where=f"{recipe.path}: plugins",
+        found=f"{name!r}",
+        why=f"it cannot be loaded ({reason}); without it this would be another run",
+        do="correct the name, install what it needs, or remove it from the recipe",
+    )

@@ -11,8 +11,13 @@ from kormo_plugins.cli.output import json_option, print_json, print_table
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("outputs/ablations"), show_default=True,
-              help="Folder of the results and of all cells.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("outputs/ablations"),
+    show_default=True,
+    help="Folder of the results and of all cells.",
+)
 @click.option("--dry-run", is_flag=True, help="Check every cell and show them; train nothing.")
 @json_option
 def ablate(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:

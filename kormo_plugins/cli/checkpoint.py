@@ -27,17 +27,27 @@ def list_(run: Path, hashes: bool, as_json: bool) -> None:
     from kormo_plugins.training.checkpoints.complete import checkpoints
 
     if not run.is_dir():
-        raise KormoError(str(run), "no such folder", "checkpoints are in a run's output folder", "correct the path")
+        raise KormoError(
+            where=str(run),
+            found="no such folder",
+            why="checkpoints are in a run's output folder",
+            do="correct the path",
+        )
     found = [_described(folder, hashes) for folder in checkpoints(run)]
     if as_json:
         return print_json(found)
     if not found:
         return click.echo(f"{run} holds no checkpoint")
     rows = [
-        (entry["name"], "whole" if entry["whole"] else f"not whole: {entry['fault']}", _bytes(entry["bytes"]),
-         "yes" if entry["milestone"] else "", _writer(entry))
+        (
+            entry["name"],
+            "whole" if entry["whole"] else f"not whole: {entry['fault']}",
+            _bytes(entry["bytes"]),
+            "yes" if entry["milestone"] else "",
+            _writer(entry),
+        )
         for entry in found
-    ]  # fmt: skip
+    ]
     print_table(("checkpoint", "state", "size", "milestone", "written by"), rows)
 
 
@@ -62,8 +72,13 @@ def universal(folder: Path, workers: int, as_json: bool) -> None:
 @checkpoint.command()
 @click.argument("folder", type=FOLDER, metavar="CHECKPOINT")
 @click.argument("out", type=FOLDER)
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True,
-              help="Of the written weights; float32 keeps the master weights.")  # fmt: skip
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of the written weights; float32 keeps the master weights.",
+)
 @click.option(
     "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
 )
@@ -88,11 +103,15 @@ def _described(folder: Path, hashes: bool) -> dict[str, Any]:
 
     reason, shards = fault(folder, hashes), shards_of(folder)
     return {
-        "name": folder.name, "step": step_of(folder), "whole": reason is None, "fault": reason,
+        "name": folder.name,
+        "step": step_of(folder),
+        "whole": reason is None,
+        "fault": reason,
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
-        "milestone": bool(read_marker(folder).get("milestone")), "ranks": shards.ranks if shards else None,
+        "milestone": bool(read_marker(folder).get("milestone")),
+        "ranks": shards.ranks if shards else None,
         "universal": bool(shards and shards.universal),
-    }  # fmt: skip
+    }
 
 
 def _writer(entry: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
-    from kormo_plugins.pipeline.built import Built, Get
+    from kormo_plugins.pipeline.built import ArtifactProvider, Built
     from kormo_plugins.pipeline.verify import Checked
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.schema.dataset import DataRecipe
@@ -30,9 +30,12 @@ LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fil
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 workspace_option = click.option(
-    "--workspace", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True,
+    "--workspace",
+    type=click.Path(path_type=Path),
+    default=Path("artifacts"),
+    show_default=True,
     help="Folder of all artifacts, for a dataset recipe by itself.",
-)  # fmt: skip
+)
 
 
 @click.group()
@@ -44,9 +47,10 @@ def data() -> None:
 @recipe_argument
 @workspace_option
 @click.option(
-    "--workers", type=click.IntRange(1),
+    "--workers",
+    type=click.IntRange(1),
     help="Processes that clean and tokenize. [default: kormo.data.workers, or 1]",
-)  # fmt: skip
+)
 @json_option
 def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> None:
     """Build the documents, tokenizer, shards and row plans of RECIPE; what is there already is kept.
@@ -93,7 +97,9 @@ def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
     lines = tree(loaded.data.corpus.name, loaded.data.mixture.mixture.get("weights"), found)
     if page is not None:
         if not page.parent.is_dir():
-            raise KormoError("kormo data stats: --html", f"{page}", f"there is no folder {page.parent}", "make it")
+            raise KormoError(
+                where="kormo data stats: --html", found=f"{page}", why=f"there is no folder {page.parent}", do="make it"
+            )
         write_page(lines, found, page)
         click.echo(f"{page}: written", err=True)
     if as_json:
@@ -155,7 +161,7 @@ def verify(what: Path, workspace: Path, as_json: bool) -> None:
                     {"path": one.folder, "files": one.files, "bytes": one.bytes, "whole": not one.damaged}
                     for one in checked
                 ],
-                "damaged": [{"path": error.where, "found": error.what, "why": error.why} for error in damaged],
+                "damaged": [{"path": error.where, "found": error.found, "why": error.why} for error in damaged],
             }
         )
     else:
@@ -176,10 +182,10 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     RECIPE may be a dataset recipe by itself.
     """
     from kormo_plugins.corpus.report import dataset_card, write_report
-    from kormo_plugins.pipeline.built import NotBuilt, found_only
+    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
     had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
-    look = found_only(recipe)
+    look = lookup_only(recipe)
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
         artifact = look(folder, spec, write)
@@ -193,16 +199,19 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     except NotBuilt as error:
         if set(had["corpus"]) != set(described.corpus.sources):
             raise
-        click.echo(f"kormo: without the number of tokens: {error.what}", err=True)
+        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
     out = out or Path("reports") / safe
     page = write_report(
-        described.corpus, {name: artifact.path for name, artifact in corpora.items()}, counted, out,
+        described.corpus,
+        {name: artifact.path for name, artifact in corpora.items()},
+        counted,
+        out,
         tokens={name: artifact.stats["tokens"] for name, artifact in had["shards"].items()},
         weights=described.mixture.mixture.get("weights"),
-    )  # fmt: skip
+    )
     card = out / "README.md"
     card.write_text(dataset_card(described.corpus, counted), encoding="utf-8")
     if as_json:
@@ -231,7 +240,7 @@ def stage(url: str, folder: Path, as_json: bool) -> None:
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
 
 
-def _have(path: Path, workspace: Path, get: Get, workers: int | None = None) -> None:
+def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
     """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`.
 
     Args:
@@ -274,31 +283,37 @@ def _recipe(path: Path) -> Recipe:
     recipe = load_recipe(path)
     if recipe.data is None:
         raise KormoError(
-            f"{path}: kormo.data", "nothing", "the data of this recipe is read by Axolotl itself, not built by kormo",
-            "name a recipe with kormo.data, or set it",
-        )  # fmt: skip
+            where=f"{path}: kormo.data",
+            found="nothing",
+            why="the data of this recipe is read by Axolotl itself, not built by kormo",
+            do="name a recipe with kormo.data, or set it",
+        )
     return recipe
 
 
 def _opened(path: Path) -> tuple[Recipe, Built, Any]:
     """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
     from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import found_only
+    from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.pipeline.open import open_dataset
     from kormo_plugins.pipeline.preferences import of_pairs
 
     if _dataset_recipe(path) is not None:
         raise KormoError(
-            str(path), "a dataset recipe by itself", "rows and steps come from the recipe that is trained with it",
-            "name that recipe (recipes/pretrain.yml)",
-        )  # fmt: skip
+            where=str(path),
+            found="a dataset recipe by itself",
+            why="rows and steps come from the recipe that is trained with it",
+            do="name that recipe (recipes/pretrain.yml)",
+        )
     recipe = _recipe(path)
     if of_pairs(recipe):
         raise KormoError(
-            str(path), f"a recipe with rl: {recipe.get('rl')}", "it is trained on preference pairs, which have no rows",
-            "read pairs.jsonl in the folders that `kormo data build` names as preferences",
-        )  # fmt: skip
-    built = build_data(recipe, found_only(path))
+            where=str(path),
+            found=f"a recipe with rl: {recipe.get('rl')}",
+            why="it is trained on preference pairs, which have no rows",
+            do="read pairs.jsonl in the folders that `kormo data build` names as preferences",
+        )
+    built = build_data(recipe, lookup_only(path))
     return recipe, built, open_dataset(recipe, built)
 
 
@@ -309,10 +324,10 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     reported, and says why the rest is missing.
     """
     from kormo_plugins.pipeline.build import build_model
-    from kormo_plugins.pipeline.built import NotBuilt, found_only
+    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
     checked: list[Checked] = []
-    look = found_only(path)
+    look = lookup_only(path)
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
         artifact = look(folder, spec, write)
@@ -334,7 +349,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     except KormoError as error:
         if not any(one.damaged for one in checked):
             raise
-        click.echo(f"kormo: what is built from the damaged files was not looked for ({error.what})", err=True)
+        click.echo(f"kormo: what is built from the damaged files was not looked for ({error.found})", err=True)
     return checked
 
 
@@ -386,9 +401,14 @@ def _stats_json(found: Mapping[str, Any]) -> dict[str, Any]:
 def _summary(artifact: Artifact, state: str) -> dict[str, Any]:
     manifest, counted = artifact.manifest, artifact.stats
     return {
-        "kind": manifest["kind"], "name": manifest["name"], "documents": counted.get("documents"),
-        "tokens": counted.get("tokens"), "seconds": manifest["seconds"], "state": state, "path": artifact.path,
-    }  # fmt: skip
+        "kind": manifest["kind"],
+        "name": manifest["name"],
+        "documents": counted.get("documents"),
+        "tokens": counted.get("tokens"),
+        "seconds": manifest["seconds"],
+        "state": state,
+        "path": artifact.path,
+    }
 
 
 def _cell(value: Any) -> str:

@@ -97,10 +97,22 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 )
 @json_option
 def evaluate(
-    checkpoint: Path, suites: tuple[str, ...], tasks: str, limit: int | None, data: Path | None, needle: bool,
-    lengths: tuple[int, ...] | None, depths: tuple[int, ...] | None, haystack: Path | None, cut_long: bool,
-    batch_size: int | None, device: str | None, out: Path | None, modules: tuple[str, ...], as_json: bool,
-) -> None:  # fmt: skip
+    checkpoint: Path,
+    suites: tuple[str, ...],
+    tasks: str,
+    limit: int | None,
+    data: Path | None,
+    needle: bool,
+    lengths: tuple[int, ...] | None,
+    depths: tuple[int, ...] | None,
+    haystack: Path | None,
+    cut_long: bool,
+    batch_size: int | None,
+    device: str | None,
+    out: Path | None,
+    modules: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Score a checkpoint on benchmarks, and find needles in haystacks.
 
     CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
@@ -116,8 +128,12 @@ def evaluate(
     from kormo_plugins.plugins.registry import registry
 
     if (lengths or depths or haystack) and not needle:
-        raise KormoError("kormo eval", "--lengths, --depths or --haystack", "they are of the needle in a haystack",
-                         "pass --needle too")  # fmt: skip
+        raise KormoError(
+            where="kormo eval",
+            found="--lengths, --depths or --haystack",
+            why="they are of the needle in a haystack",
+            do="pass --needle too",
+        )
     components = registry(modules)
     named = [one.strip() for one in tasks.split(",") if one.strip()]
     with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
@@ -152,8 +168,12 @@ def _check_device(name: str | None) -> None:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise KormoError("kormo eval: --device", name, str(error).splitlines()[0],
-                         "name a device of this machine (cpu, cuda:0), or leave it out") from None  # fmt: skip
+        raise KormoError(
+            where="kormo eval: --device",
+            found=name,
+            why=str(error).splitlines()[0],
+            do="name a device of this machine (cpu, cuda:0), or leave it out",
+        ) from None
 
 
 def _record(folder: Path, model: Any) -> Any:

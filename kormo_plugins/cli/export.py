@@ -37,19 +37,30 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
     here = _model_type(checkpoint)
     reason = fault(checkpoint) if (checkpoint / MARKER).is_file() else None
     if reason is not None:
-        raise KormoError(str(checkpoint), reason, f"{MARKER} lists what was written when the training ended",
-                         "take another checkpoint of the run, or train the stage again")  # fmt: skip
+        raise KormoError(
+            where=str(checkpoint),
+            found=reason,
+            why=f"{MARKER} lists what was written when the training ended",
+            do="take another checkpoint of the run, or train the stage again",
+        )
     if layout == here:
-        raise KormoError("kormo export: --to", repr(layout), f"{checkpoint} has this layout already", "copy the folder")
+        raise KormoError(
+            where="kormo export: --to",
+            found=repr(layout),
+            why=f"{checkpoint} has this layout already",
+            do="copy the folder",
+        )
     if layout == PLAIN:
         convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
         family = components.load("architecture", layout, "kormo export: --to")
         if here != PLAIN or not hasattr(family, "import_llama"):
             raise KormoError(
-                "kormo export", f"from {here!r} to {layout!r}", f"conversions go from and to the layout {PLAIN!r}",
-                f"export to {PLAIN} first",
-            )  # fmt: skip
+                where="kormo export",
+                found=f"from {here!r} to {layout!r}",
+                why=f"conversions go from and to the layout {PLAIN!r}",
+                do=f"export to {PLAIN} first",
+            )
         convert = family.import_llama
     found = convert(checkpoint, folder)
     card = export_card(checkpoint, folder)
@@ -66,7 +77,9 @@ def _model_type(checkpoint: Path) -> str:
         found = json.loads(path.read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
-            str(path), f"{type(error).__name__}: {error}", "a checkpoint is a folder with a config.json that names its "
-            "model_type", "name the folder of a checkpoint (outputs/pretrain, outputs/pretrain/checkpoint-80)",
-        ) from None  # fmt: skip
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            why="a checkpoint is a folder with a config.json that names its model_type",
+            do="name the folder of a checkpoint (outputs/pretrain, outputs/pretrain/checkpoint-80)",
+        ) from None
     return str(found)

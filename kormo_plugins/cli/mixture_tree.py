@@ -88,12 +88,15 @@ def write_page(lines: list[Line], stats: Mapping[str, Any], path: Path) -> None:
     figure = make_subplots(1, 2, specs=[[{"type": "domain"}, {"type": "xy"}]], column_widths=[0.45, 0.55])
     figure.add_trace(
         go.Sunburst(
-            ids=[line.key for line in lines], labels=[line.name for line in lines],
+            ids=[line.key for line in lines],
+            labels=[line.name for line in lines],
             parents=[line.parent for line in lines],
-            values=[line.counts["billionths"] for line in lines], branchvalues="total",
+            values=[line.counts["billionths"] for line in lines],
+            branchvalues="total",
         ),
-        1, 1,
-    )  # fmt: skip
+        1,
+        1,
+    )
     for title, key in (("wanted", "weight"), ("got", "share")):
         shares = [line.counts[key] for line in leaves]
         figure.add_trace(go.Bar(x=[line.name for line in leaves], y=shares, name=title), 1, 2)
@@ -161,6 +164,12 @@ def _lines(
 def _cells(line: Line) -> list[str]:
     counts = line.counts
     return [
-        f"{counts['documents']:,}", f"{counts['tokens']:,}", f"{counts['tokens_dropped']:,}", f"{counts['rows']:,}",
-        f"{line.fill:.2%}", f"{line.epochs:.3f}", f"{counts['weight']:.2%}", f"{counts['share']:.2%}",
-    ]  # fmt: skip
+        f"{counts['documents']:,}",
+        f"{counts['tokens']:,}",
+        f"{counts['tokens_dropped']:,}",
+        f"{counts['rows']:,}",
+        f"{line.fill:.2%}",
+        f"{line.epochs:.3f}",
+        f"{counts['weight']:.2%}",
+        f"{counts['share']:.2%}",
+    ]

@@ -61,8 +61,12 @@ def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -
     entries = [e for e in found.entries() if e.component.name == name and kind in (None, e.kind)]
     if not entries:
         names = {entry.component.name for entry in found.entries() if kind in (None, entry.kind)}
-        raise KormoError(f"kormo plugins show {name}", repr(name), "no installed component has that name",
-                         closest(name, names) or "`kormo plugins list` shows all of them")  # fmt: skip
+        raise KormoError(
+            where=f"kormo plugins show {name}",
+            found=repr(name),
+            why="no installed component has that name",
+            do=closest(name, names) or "`kormo plugins list` shows all of them",
+        )
     described = [_describe(found, entry) for entry in entries]
     if as_json:
         return print_json(described)
@@ -84,11 +88,16 @@ def hooks(as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for kind, hook in hookspecs.KINDS.items():
         function = getattr(hookspecs, hook)
-        rows.append({
-            "hook": hook, "kind": kind, "signature": f"{hook}{inspect.signature(function)}".replace("'", ""),
-            "arguments": list(inspect.signature(function).parameters), "doc": inspect.cleandoc(function.__doc__ or ""),
-            "components": registry().names(kind),
-        })  # fmt: skip
+        rows.append(
+            {
+                "hook": hook,
+                "kind": kind,
+                "signature": f"{hook}{inspect.signature(function)}".replace("'", ""),
+                "arguments": list(inspect.signature(function).parameters),
+                "doc": inspect.cleandoc(function.__doc__ or ""),
+                "components": registry().names(kind),
+            }
+        )
     if as_json:
         return print_json(rows)
     for row in rows:
@@ -120,16 +129,25 @@ def _check_kind(kind: str | None) -> None:
     from kormo_plugins.hookspecs import KINDS
 
     if kind and kind not in KINDS:
-        raise KormoError("kormo plugins: --kind", repr(kind), f"the kinds are: {', '.join(KINDS)}",
-                         closest(kind, KINDS) or "give one of those")  # fmt: skip
+        raise KormoError(
+            where="kormo plugins: --kind",
+            found=repr(kind),
+            why=f"the kinds are: {', '.join(KINDS)}",
+            do=closest(kind, KINDS) or "give one of those",
+        )
 
 
 def _summary(entry: Entry) -> dict[str, Any]:
     return {
-        "kind": entry.kind, "name": entry.component.name, "summary": entry.component.summary,
-        "distribution": entry.distribution, "version": entry.version, "from": entry.origin, "module": entry.module,
+        "kind": entry.kind,
+        "name": entry.component.name,
+        "summary": entry.component.summary,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "from": entry.origin,
+        "module": entry.module,
         "source": entry.component.source,
-    }  # fmt: skip
+    }
 
 
 def _describe(found: Registry, entry: Entry) -> dict[str, Any]:

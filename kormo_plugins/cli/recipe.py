@@ -61,7 +61,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
         try:
             report = check(file, full=_to_axolotl if full else None)
         except KormoError as error:
-            told = {"where": error.where, "what": error.what, "why": error.why, "fix": error.fix}
+            told = {"where": error.where, "found": error.found, "why": error.why, "do": error.do}
             results.append({"path": file, "ok": False, "error": told})
             if not as_json:
                 click.echo(error.render(), err=True)
@@ -136,13 +136,13 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
 def _counted(recipe: Recipe) -> dict[str, Counted] | None:
     """The sources of a recipe as built, found without building anything."""
     from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import found_only
+    from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.recipe.cost.shares import Counted
 
     if recipe.data is None or not recipe.block.workspace.is_dir():
         return None
     try:
-        built = build_data(recipe, found_only(recipe.path))
+        built = build_data(recipe, lookup_only(recipe.path))
     except KormoError:  # not built yet: the recipe's own words must do
         return None
     return {
@@ -154,8 +154,14 @@ def _counted(recipe: Recipe) -> dict[str, Counted] | None:
 @recipe.command()
 @click.option("--kind", type=click.Choice(FILE_KINDS), default="recipe", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
-@click.option("--mark", "places", type=click.Path(path_type=Path, exists=True), multiple=True, metavar="PATH",
-              help="Write all schemas into .kormo/, and their line into the recipes in PATH.")  # fmt: skip
+@click.option(
+    "--mark",
+    "places",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    metavar="PATH",
+    help="Write all schemas into .kormo/, and their line into the recipes in PATH.",
+)
 @click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module, as kormo.plugins does.")
 def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple[str, ...]) -> None:
     """JSON Schema of everything that a recipe may say: Axolotl's keys, ours, and every installed component's.
@@ -173,7 +179,7 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
         for path in editor.write_schemas({name: schema_of(name, modules) for name in FILE_KINDS}):
             click.echo(f"{path}: written", err=True)
         for path in editor.files_in(places):
-            if editor.mark(path):
+            if editor.link_schema(path):
                 click.echo(f"{path}: marked", err=True)
         return
     text = json.dumps(schema_of(kind, modules), ensure_ascii=False, indent=1)
@@ -189,12 +195,14 @@ def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
     from kormo_plugins.recipe.schema.json_schema import DRAFT, json_schema
 
     if kind == "chain":
-        from kormo_plugins.experiments.chain.spec import ChainFile as Model
-    elif kind == "ablation":
-        from kormo_plugins.experiments.ablation.spec import AblationSpec as Model
-    else:
-        return json_schema(kind, registry(modules))
-    return {"$schema": DRAFT, **Model.model_json_schema()}
+        from kormo_plugins.experiments.chain.spec import ChainFile
+
+        return {"$schema": DRAFT, **ChainFile.model_json_schema()}
+    if kind == "ablation":
+        from kormo_plugins.experiments.ablation.spec import AblationSpec
+
+        return {"$schema": DRAFT, **AblationSpec.model_json_schema()}
+    return json_schema(kind, registry(modules))
 
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:

@@ -12,9 +12,10 @@ from kormo_plugins.cli.output import json_option, print_json
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUN…")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False),
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
     help="The file to write.  [default: report.html in the run's folder; for several runs, here]",
-)  # fmt: skip
+)
 @json_option
 def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """A page on a run, a chain, an ablation, or several runs side by side.

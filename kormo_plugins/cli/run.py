@@ -94,8 +94,16 @@ def _row(entry: Entry) -> list[str]:
     loss = "" if entry.loss is None else f"{entry.loss_at_start:.2f} → {entry.loss:.2f}"
     model = entry.output if entry.weights else ""
     number = "" if entry.tokens is None else f"{entry.tokens:,}"
-    return [entry.name, entry.status, _time(entry.seconds) if entry.seconds else "",
-            "" if entry.steps is None else str(entry.steps), number, loss, model, entry.why]  # fmt: skip
+    return [
+        entry.name,
+        entry.status,
+        _time(entry.seconds) if entry.seconds else "",
+        "" if entry.steps is None else str(entry.steps),
+        number,
+        loss,
+        model,
+        entry.why,
+    ]
 
 
 def _time(seconds: float) -> str:

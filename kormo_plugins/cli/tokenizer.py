@@ -12,9 +12,14 @@ from kormo_plugins.cli.values import ManyValues
 from kormo_plugins.errors import KormoError, disk_error
 
 text_option = click.option(
-    "--text", "files", type=click.Path(path_type=Path), multiple=True, required=True, metavar="FILES…",
+    "--text",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="FILES…",
     help="Text, JSONL, JSONL.zst, or folders of them.",
-)  # fmt: skip
+)
 
 
 @click.group()
@@ -38,9 +43,11 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
     learn = components.load("tokenizer", name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
-            "kormo tokenizer train: --out", f"{out}, which is not empty", "a tokenizer has a folder of its own",
-            "name a new folder, or remove this one",
-        )  # fmt: skip
+            where="kormo tokenizer train: --out",
+            found=f"{out}, which is not empty",
+            why="a tokenizer has a folder of its own",
+            do="name a new folder, or remove this one",
+        )
     _check_files("kormo tokenizer train", files)
     partial = out.with_name(f".{out.name}.partial")
     try:
@@ -72,7 +79,12 @@ def report(
     from kormo_plugins.tokenizer.report import report as measure
 
     if page is not None and not page.parent.is_dir():
-        raise KormoError("kormo tokenizer report: --page", f"{page}", f"there is no folder {page.parent}", "make it")
+        raise KormoError(
+            where="kormo tokenizer report: --page",
+            found=f"{page}",
+            why=f"there is no folder {page.parent}",
+            do="make it",
+        )
     _check_files("kormo tokenizer report", files)
     result = measure(names, files, _terms(terms) if terms else ())
     if page is not None:
@@ -110,16 +122,20 @@ def _choice(recipe: Path) -> tuple[str, Any, Any]:
     name = values.pop("name", None)
     if not isinstance(name, str):
         raise KormoError(
-            f"{where}: name", repr(name) if name else "nothing", "`name` says which tokenizer is trained",
-            f"set it to one of: {', '.join(components.names('tokenizer'))}",
-        )  # fmt: skip
+            where=f"{where}: name",
+            found=repr(name) if name else "nothing",
+            why="`name` says which tokenizer is trained",
+            do=f"set it to one of: {', '.join(components.names('tokenizer'))}",
+        )
     return name, components.params("tokenizer", name, values, where), components
 
 
 def _check_files(command: str, files: tuple[Path, ...]) -> None:
     for file in files:
         if not file.exists():
-            raise KormoError(f"{command}: --text", str(file), "there is no such file", "check the path")
+            raise KormoError(
+                where=f"{command}: --text", found=str(file), why="there is no such file", do="check the path"
+            )
 
 
 def _terms(path: Path) -> list[str]:
@@ -127,6 +143,8 @@ def _terms(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise KormoError(
-            "kormo tokenizer report: --terms", f"{path}: {error}", "it is read as UTF-8 text, one word a line",
-            "check the path and its encoding",
-        ) from None  # fmt: skip
+            where="kormo tokenizer report: --terms",
+            found=f"{path}: {error}",
+            why="it is read as UTF-8 text, one word a line",
+            do="check the path and its encoding",
+        ) from None

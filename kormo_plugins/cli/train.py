@@ -80,7 +80,9 @@ def axolotl() -> str:
     beside = Path(sys.executable).parent / "axolotl"
     found = str(beside) if beside.is_file() else shutil.which("axolotl")
     if found is None:
-        raise KormoError("kormo train", "no program `axolotl`", "it is what trains", "pip install kormo-plugins")
+        raise KormoError(
+            where="kormo train", found="no program `axolotl`", why="it is what trains", do="pip install kormo-plugins"
+        )
     return found
 
 

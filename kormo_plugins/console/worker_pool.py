@@ -39,8 +39,9 @@ def workers(
         pool.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise KormoError(
-                where, f"one of {number} worker processes ended without a word",
-                "the system killed it; most often there was not enough memory for so many",
-                "run it again with fewer workers: what is finished is kept",
-            ) from None  # fmt: skip
+                where=where,
+                found=f"one of {number} worker processes ended without a word",
+                why="the system killed it; most often there was not enough memory for so many",
+                do="run it again with fewer workers: what is finished is kept",
+            ) from None
         raise

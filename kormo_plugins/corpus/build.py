@@ -22,7 +22,7 @@ from threading import Event, Thread
 from typing import Any
 
 from kormo_plugins.corpus.decide import decide
-from kormo_plugins.corpus.job import Job, NamedStep, Segment
+from kormo_plugins.corpus.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.stage import work
@@ -36,7 +36,7 @@ GENERATOR_PARTS = 4
 VERSION = 1
 """Raised when the same recipe and input would give other bytes."""
 
-Watch = Callable[[str], AbstractContextManager[Callable[[int], None]]]
+ProgressFactory = Callable[[str], AbstractContextManager[Callable[[int], None]]]
 """Begins to show one stage, by its name; what it gives is called with the number of documents done since its last
 call."""
 LOOK = 1.0
@@ -55,7 +55,7 @@ def build_source(
     out: Path,
     *,
     workers: int = 1,
-    watch: Watch = _unseen,
+    watch: ProgressFactory = _unseen,
     against: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
@@ -88,35 +88,36 @@ def build_source(
     return stats
 
 
-def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, out: Path) -> Job:
+def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, out: Path) -> SourceBuild:
     """The source as a job: its components loaded and checked, its steps divided into segments."""
     kind, choice = _origin(source)
     where = f"sources.{name}.{kind}"
     params = components.params(kind, choice.name, choice.values, where)
     read = components.load(kind, choice.name, where)
-    segments: list[Segment] = []
+    segments: list[StepGroup] = []
     waiting: list[NamedStep] = []
     for index, chosen in enumerate(recipe.steps_of(source)):
         place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
         make = components.load("corpus_step", chosen.name, place)
         step = NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place))
         if is_source_step(make):
-            segments.append(Segment(tuple(waiting), step))
+            segments.append(StepGroup(tuple(waiting), step))
             waiting = []
         else:
             waiting.append(step)
     if source.deduplicate_against and not segments:
         raise KormoError(
-            f"sources.{name}.deduplicate_against", ", ".join(source.deduplicate_against),
-            "the source has no deduplication step, so nothing would be compared",
-            "add exact_dedup or minhash_dedup to its steps",
-        )  # fmt: skip
+            where=f"sources.{name}.deduplicate_against",
+            found=", ".join(source.deduplicate_against),
+            why="the source has no deduplication step, so nothing would be compared",
+            do="add exact_dedup or minhash_dedup to its steps",
+        )
     if waiting or not segments:
-        segments.append(Segment(tuple(waiting), None))
-    return Job(name, source, read, params, _parts(source, read, params), tuple(segments), out)
+        segments.append(StepGroup(tuple(waiting), None))
+    return SourceBuild(name, source, read, params, _parts(source, read, params), tuple(segments), out)
 
 
-def _prepared(job: Job) -> Job:
+def _prepared(job: SourceBuild) -> SourceBuild:
     """What must be done once, before the parts go apart, is done: a model trained (into `out/models/`), a commit of the
     hub looked up."""
 
@@ -130,7 +131,7 @@ def _prepared(job: Job) -> Job:
         return replace(step, params=step.make.prepare(step.params, folder))
 
     segments = tuple(
-        Segment(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
+        StepGroup(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
         for segment in job.segments
     )
     params = job.read.pinned(job.params) if hasattr(job.read, "pinned") else job.params
@@ -208,7 +209,7 @@ def funnel(name: str, stats: Mapping[str, Any]) -> str:
     return f"{name}: " + "; ".join([*told, f"{stats['documents']:,} kept, {stats['held_out']['documents']:,} held out"])
 
 
-def _label(job: Job, stage: int) -> str:
+def _label(job: SourceBuild, stage: int) -> str:
     """A stage by its steps: `1 of 3: read, normalize, exact_dedup`."""
     total = len(job.segments) + 1
     if stage == total - 1:
@@ -218,7 +219,7 @@ def _label(job: Job, stage: int) -> str:
     return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
 
 
-def _run(job: Job, stage: int, recipe: CorpusRecipe, workers: int, progress: Callable[[int], None]) -> None:
+def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progress: Callable[[int], None]) -> None:
     todo = [part for part in range(job.parts) if not job.done(stage, part)]
     local = recipe.executor.name == "local"
     # A cluster is not as large as the machine that sends the work there: it gets all parts unless the recipe says less.
@@ -239,7 +240,7 @@ def _run(job: Job, stage: int, recipe: CorpusRecipe, workers: int, progress: Cal
             watcher.join()
 
 
-def _look(job: Job, stage: int, progress: Callable[[int], None], over: Event) -> None:
+def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: Event) -> None:
     """Tells from the marks that workers leave, on whatever machine, how far they are."""
     seen: set[str] = set()
     while True:
@@ -252,7 +253,7 @@ def _look(job: Job, stage: int, progress: Callable[[int], None], over: Event) ->
             return
 
 
-def _statistics(job: Job) -> dict[str, Any]:
+def _statistics(job: SourceBuild) -> dict[str, Any]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
         return read_mark(job.folder(stage) / f"{part:05d}.json")
 
@@ -293,7 +294,7 @@ def _summed(values: list[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _nothing_left(job: Job, stats: dict[str, Any]) -> KormoError:
+def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
     reasons: Counter[str] = Counter()
     for step in stats["steps"]:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
@@ -301,7 +302,8 @@ def _nothing_left(job: Job, stats: dict[str, Any]) -> KormoError:
     first = next(iter(read_corpus(job.out / "rejects")), None)
     example = f"; the first is {first.id}: {first.text[:160]!r}" if first else ""
     return KormoError(
-        f"sources.{job.name}", f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
-        f"a corpus with no usable document cannot be trained on{example}",
-        f"correct the reader's columns or the steps; all rejects are kept in {job.out / 'rejects'}",
-    )  # fmt: skip
+        where=f"sources.{job.name}",
+        found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
+        why=f"a corpus with no usable document cannot be trained on{example}",
+        do=f"correct the reader's columns or the steps; all rejects are kept in {job.out / 'rejects'}",
+    )

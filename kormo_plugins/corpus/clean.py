@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.job import Job, Tally, decider
+from kormo_plugins.corpus.job import SourceBuild, Tally, decider
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document, Reject, read_documents, write_documents
@@ -49,7 +49,7 @@ class Seen:
         self.head, self.rejects = Tally(self.head.name), []
 
 
-def clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
+def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
     """Cleans one part in one stage, from its last whole chunk on."""
     folder = job.folder(stage)
     marks: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ def clean(job: Job, stage: int, part: int, progress: Callable[[int], None] | Non
     write_mark(folder / f"{part:05d}.json", {"chunks": len(marks), "steps": [tally.as_dict() for tally in total]})
 
 
-def kept(job: Job, stage: int, part: int, kind: str) -> Iterator[Document]:
+def kept(job: SourceBuild, stage: int, part: int, kind: str) -> Iterator[Document]:
     """The `documents` or the `rejects` of a finished part of a stage."""
     folder = job.folder(stage)
     for number in range(read_mark(folder / f"{part:05d}.json")["chunks"]):
@@ -97,7 +97,7 @@ def told(source: Iterable[Any], progress: Callable[[int], None] | None) -> Itera
 
 
 def _clean_chunk(
-    job: Job, stage: int, part: int, number: int, items: Iterator[Document | Rejected], seen: Seen
+    job: SourceBuild, stage: int, part: int, number: int, items: Iterator[Document | Rejected], seen: Seen
 ) -> dict[str, Any]:
     """Takes as many of `items` as a chunk has through the steps; returns the chunk's mark, which is written."""
     segment, folder = job.segments[stage], job.folder(stage)
@@ -137,7 +137,7 @@ def _clean_chunk(
     return mark
 
 
-def _read(job: Job, part: int, seen: Seen) -> Iterator[Document | Rejected]:
+def _read(job: SourceBuild, part: int, seen: Seen) -> Iterator[Document | Rejected]:
     """The documents of a part as the source gives them, with the provenance that the recipe states."""
     source = job.source
     items: Iterable[Document | Rejected] = job.read(job.params, part, job.parts)
@@ -199,7 +199,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
     return document
 
 
-def survivors(job: Job, stage: int, part: int, seen: Seen) -> Iterator[Document]:
+def survivors(job: SourceBuild, stage: int, part: int, seen: Seen) -> Iterator[Document]:
     """The documents of a finished stage that its decision lets through; the others become rejects."""
     folder, name = job.folder(stage), decider(job, stage)
     reasons = read_mark(folder / "decision.json")["reasons"]

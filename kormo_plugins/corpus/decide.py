@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.job import Job
+from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.documents.document import Document, read_corpus
@@ -25,7 +25,7 @@ IN_MEMORY = 1 << 30
 """Bytes of signatures that are held in memory."""
 
 
-def decide(job: Job, stage: int, held_out: HeldOut) -> None:
+def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
     """Decides on the documents that `stage` let through, unless that is done."""
     folder = job.folder(stage)
     if (folder / "decision.json").exists():
@@ -51,7 +51,7 @@ def decide(job: Job, stage: int, held_out: HeldOut) -> None:
     write_mark(folder / "decision.json", {"reasons": reasons})
 
 
-def _signatures(job: Job, stage: int) -> np.ndarray:
+def _signatures(job: SourceBuild, stage: int) -> np.ndarray:
     """The signatures of all parts, in source order; from `IN_MEMORY` bytes on in a file, of which the system keeps in
     memory what is looked at."""
     folder = job.folder(stage)

@@ -18,7 +18,7 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
 from kormo_plugins.console import worker_pool
-from kormo_plugins.corpus.job import Job
+from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.params import Executor
 from kormo_plugins.corpus.stage import work
@@ -35,7 +35,7 @@ class PartStep(PipelineStep):
 
     type = "KORMo"
 
-    def __init__(self, job: Job, stage: int) -> None:
+    def __init__(self, job: SourceBuild, stage: int) -> None:
         super().__init__()
         self.name = f"{job.name}, stage {stage}"
         self.job, self.stage = job, stage
@@ -106,7 +106,7 @@ def as_datatrove(name: str, step: Any) -> PipelineStep:
     return StepBlock(name, step)
 
 
-def run(job: Job, stage: int, executor: Executor, workers: int) -> None:
+def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
     """Runs one stage of all parts and waits until every part is done.
 
     Args:
@@ -133,9 +133,12 @@ def run(job: Job, stage: int, executor: Executor, workers: int) -> None:
             ended = executor.name != "slurm" or not _in_queue(made.job_id)
             missing = [part for part in range(job.parts) if not job.done(stage, part)]
             if ended and missing:
-                raise KormoError(f"sources.{job.name}", f"parts {missing[:5]} of stage {stage} were not finished",
-                                 "their tasks ended without a word (killed, or out of memory or time)",
-                                 f"see the logs in {logs}; run it again and it goes on")  # fmt: skip
+                raise KormoError(
+                    where=f"sources.{job.name}",
+                    found=f"parts {missing[:5]} of stage {stage} were not finished",
+                    why="their tasks ended without a word (killed, or out of memory or time)",
+                    do=f"see the logs in {logs}; run it again and it goes on",
+                )
             time.sleep(POLL)  # sbatch returns at once
     finally:
         logger.enable("datatrove")
@@ -143,11 +146,11 @@ def run(job: Job, stage: int, executor: Executor, workers: int) -> None:
 
 def _told(error: Exception, where: str) -> dict[str, str]:
     if isinstance(error, KormoError):
-        return {"where": error.where, "what": error.what, "why": error.why, "fix": error.fix}
-    return {"where": where, "what": repr(error), "why": "its task failed", "fix": "see the logs beside it"}
+        return {"where": error.where, "found": error.found, "why": error.why, "do": error.do}
+    return {"where": where, "found": repr(error), "why": "its task failed", "do": "see the logs beside it"}
 
 
-def _failed(job: Job, stage: int) -> None:
+def _failed(job: SourceBuild, stage: int) -> None:
     """Raises what the first part that failed said."""
     for path in sorted(job.folder(stage).glob("*.failed")):
         raise KormoError(**read_mark(path))
@@ -162,10 +165,16 @@ def _in_queue(job_id: Any) -> bool:
     return bool(asked.stdout.strip()) or ("nvalid job id" not in asked.stderr and asked.returncode != 0)
 
 
-def _executor(job: Job, stage: int, executor: Executor, workers: int, logs: str) -> Any:
+def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, logs: str) -> Any:
     # skip_completed is off: our own marks say what is done, and they come with the files.
-    common: dict[str, Any] = {"pipeline": [PartStep(job, stage)], "tasks": job.parts, "workers": workers,
-                              "logging_dir": logs, "skip_completed": False, **executor.options}  # fmt: skip
+    common: dict[str, Any] = {
+        "pipeline": [PartStep(job, stage)],
+        "tasks": job.parts,
+        "workers": workers,
+        "logging_dir": logs,
+        "skip_completed": False,
+        **executor.options,
+    }
     try:
         if executor.name == "local":
             # fork: workers start in milliseconds, and without importing the caller's main module again.
@@ -179,6 +188,8 @@ def _executor(job: Job, stage: int, executor: Executor, workers: int, logs: str)
         return SlurmPipelineExecutor(**{"job_name": f"kormo-{job.name}-{stage}", **common})
     except (TypeError, ImportError) as error:
         raise KormoError(
-            "executor", executor.name, str(error),
-            "correct executor.options (see datatrove's executor), or install the extra `ray`",
-        ) from error  # fmt: skip
+            where="executor",
+            found=executor.name,
+            why=str(error),
+            do="correct executor.options (see datatrove's executor), or install the extra `ray`",
+        ) from error

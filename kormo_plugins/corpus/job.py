@@ -22,7 +22,7 @@ class NamedStep:
 
 
 @dataclass(frozen=True)
-class Segment:
+class StepGroup:
     """Document steps, and the source step that ends them (None: the end of the pipeline)."""
 
     steps: tuple[NamedStep, ...]
@@ -30,7 +30,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Job:
+class SourceBuild:
     """All that a part's work depends on. Can be pickled and sent to another machine.
 
     Args:
@@ -46,7 +46,7 @@ class Job:
     read: Callable[[Any, int, int], Read]
     params: Any
     parts: int
-    segments: tuple[Segment, ...]
+    segments: tuple[StepGroup, ...]
     out: Path
     against: tuple[Path, ...] = ()
 
@@ -82,7 +82,7 @@ class Tally:
         return {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
 
 
-def decider(job: Job, stage: int) -> str:
+def decider(job: SourceBuild, stage: int) -> str:
     """Name of the step that decides on what `stage` let through."""
     ends = job.segments[stage].ends
     return ends.name if ends else "settle"

@@ -14,9 +14,10 @@ class Source(Strict):
     """One source of documents. What is said here is kept on every document of it."""
 
     language: str = Field(
-        default="und", description="BCP 47 code of its documents; `mul`: several in one; `und`: not known (the step "
+        default="und",
+        description="BCP 47 code of its documents; `mul`: several in one; `und`: not known (the step "
         "`language` finds it)",
-    )  # fmt: skip
+    )
     license: str = Field(default="unknown", description="licence of its documents, by SPDX name where there is one")
     synthetic: bool = Field(default=False, description="written by a machine; always so with `generator`")
     written_by: str = Field(
@@ -26,9 +27,10 @@ class Source(Strict):
     generator: Choice | None = Field(default=None, description="what writes its documents")
     steps: tuple[Choice, ...] | None = Field(default=None, description="its own cleaning steps; null: the recipe's")
     control_tokens: tuple[str, ...] = Field(
-        default=(), description="added tokens that its text may contain as such (`<think>` for reasoning data); any "
+        default=(),
+        description="added tokens that its text may contain as such (`<think>` for reasoning data); any "
         "other spelling of one is encoded as plain characters",
-    )  # fmt: skip
+    )
     deduplicate_against: tuple[str, ...] = Field(
         default=(),
         description="sources that this one must have no document of: its deduplication sees theirs first",
@@ -83,9 +85,10 @@ class CorpusRecipe(Strict):
     held_out: HeldOut = Field(default=HeldOut(), description="documents kept away from training")
     executor: Executor = Field(default=Executor(), description="where the documents are cleaned")
     workers: int = Field(
-        default=1, ge=1,
+        default=1,
+        ge=1,
         description="processes of this machine that clean (where executor.workers says nothing else) and tokenize",
-    )  # fmt: skip
+    )
 
     def in_order(self) -> list[str]:
         """The sources, each after those that it is deduplicated against; otherwise in the recipe's order.
@@ -100,16 +103,19 @@ class CorpusRecipe(Strict):
                 return
             if name in way:
                 raise KormoError(
-                    f"sources.{name}.deduplicate_against", " → ".join([*way[way.index(name) :], name]),
-                    "these sources wait for one another; one has to keep what both have", "take one of them out",
-                )  # fmt: skip
+                    where=f"sources.{name}.deduplicate_against",
+                    found=" → ".join([*way[way.index(name) :], name]),
+                    why="these sources wait for one another; one has to keep what both have",
+                    do="take one of them out",
+                )
             for other in self.sources[name].deduplicate_against:
                 if other not in self.sources:
                     raise KormoError(
-                        f"sources.{name}.deduplicate_against", repr(other),
-                        f"the sources are: {', '.join(self.sources)}",
-                        closest(other, self.sources, "name one of them"),
-                    )  # fmt: skip
+                        where=f"sources.{name}.deduplicate_against",
+                        found=repr(other),
+                        why=f"the sources are: {', '.join(self.sources)}",
+                        do=closest(other, self.sources, "name one of them"),
+                    )
                 visit(other, (*way, name))
             done.append(name)
 

@@ -21,9 +21,12 @@ def kormo_readers() -> Iterator[Component]:
     ):
         yield Component(name, load=f"{_FILES}:{name}", summary=summary, params=f"{_FILES}:FilesParams")
     yield Component(
-        "hub", load="kormo_plugins.corpus.readers.hub:hub", summary="a dataset of the hub by id, streamed",
-        params="kormo_plugins.corpus.readers.hub:HubParams", source="datasets",
-    )  # fmt: skip
+        "hub",
+        load="kormo_plugins.corpus.readers.hub:hub",
+        summary="a dataset of the hub by id, streamed",
+        params="kormo_plugins.corpus.readers.hub:HubParams",
+        source="datasets",
+    )
 
 
 @hookimpl

@@ -109,12 +109,21 @@ def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], toke
     for name, source in recipe.sources.items():
         one = stats[name]
         made = source.written_by or (source.generator.name if source.generator else "")
-        rows.append([
-            _(name), _(source.language), _(source.license),
-            f"synthetic ({_(made or 'unknown')})" if source.synthetic or source.generator else "not marked synthetic",
-            f"{one['documents']:,}", f"{one['bytes'] / 1e6:,.2f}", f"{tokens[name]:,}" if name in tokens else "–",
-            f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%", f"{one['held_out']['documents']:,}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                _(name),
+                _(source.language),
+                _(source.license),
+                f"synthetic ({_(made or 'unknown')})"
+                if source.synthetic or source.generator
+                else "not marked synthetic",
+                f"{one['documents']:,}",
+                f"{one['bytes'] / 1e6:,.2f}",
+                f"{tokens[name]:,}" if name in tokens else "–",
+                f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%",
+                f"{one['held_out']['documents']:,}",
+            ]
+        )
     head = ("source*", "language", "licence", "origin", "documents#", "MB#", "tokens#", "kept#", "held out#")
     return _table(head, rows)
 
@@ -129,10 +138,17 @@ def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
         why = ", ".join(f"{_(reason)} ({count:,})" for reason, count in _most_first(step["rejects"]))
         size = step["bytes_out"]
         counted = [f"{per_byte * size:,.0f}"] if tokens is not None else []
-        rows.append([
-            _(step["name"]), f"{step['documents_out']:,}", f"{size / 1e6:,.2f}", *counted, _bar(size / most),
-            f"{step['changed']:,}", why or "–",
-        ])  # fmt: skip
+        rows.append(
+            [
+                _(step["name"]),
+                f"{step['documents_out']:,}",
+                f"{size / 1e6:,.2f}",
+                *counted,
+                _bar(size / most),
+                f"{step['changed']:,}",
+                why or "–",
+            ]
+        )
     about = ["tokens left, about#"] if tokens is not None else []
     return _table(("step*", "documents left#", "MB left#", *about, "", "changed#", "dropped+"), rows)
 
@@ -162,9 +178,11 @@ def _shapes(stats: Mapping[str, Any]) -> str:
         [_(code), f"{entry['documents']:,}", _bar(entry["bytes"] / total)] for code, entry in languages.items()
     ]
     return (
-        "<h3>Characters</h3>" + _table(("length", "documents#", ""), by_length)
-        + "<h3>Languages</h3>" + _table(("language", "documents#", "share of bytes"), by_language)
-    )  # fmt: skip
+        "<h3>Characters</h3>"
+        + _table(("length", "documents#", ""), by_length)
+        + "<h3>Languages</h3>"
+        + _table(("language", "documents#", "share of bytes"), by_language)
+    )
 
 
 def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
@@ -207,15 +225,30 @@ def _diversity(folders: Mapping[str, Path]) -> str:
     ):
         share = one["share_of_synthetic"]
         warning = " <span class=warn>dominates</span>" if one["dominates"] else ""
-        rows.append([
-            _(name) + warning, "–" if share is None else f"{100 * share:.1f}%",
-            "" if share is None else _bar(share, one["dominates"]), f"{one['documents']:,}",
-            f"{one['compression']:.2f}", f"{one['distinct_2']:.3f}", f"{one['distinct_4']:.3f}",
-            f"{one['self_bleu']:.3f}",
-            "–" if one["seed_overlap"] is None else f"{one['seed_overlap']:.3f}",
-        ])  # fmt: skip
-    head = ("generator*", "share of synthetic#", "", "documents#", "compression#", "distinct-2#", "distinct-4#",
-            "self-BLEU#", "seed overlap#")  # fmt: skip
+        rows.append(
+            [
+                _(name) + warning,
+                "–" if share is None else f"{100 * share:.1f}%",
+                "" if share is None else _bar(share, one["dominates"]),
+                f"{one['documents']:,}",
+                f"{one['compression']:.2f}",
+                f"{one['distinct_2']:.3f}",
+                f"{one['distinct_4']:.3f}",
+                f"{one['self_bleu']:.3f}",
+                "–" if one["seed_overlap"] is None else f"{one['seed_overlap']:.3f}",
+            ]
+        )
+    head = (
+        "generator*",
+        "share of synthetic#",
+        "",
+        "documents#",
+        "compression#",
+        "distinct-2#",
+        "distinct-4#",
+        "self-BLEU#",
+        "seed overlap#",
+    )
     warn = (
         "<p class=warn>One generator wrote most of the synthetic text: training on one generator alone collapses where "
         "several do not (KORMo, arXiv 2510.09426).</p>"
@@ -239,8 +272,11 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
 
     documents = sum(one["documents"] for one in stats.values())
     languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
-    hub_ids = [reader.values["dataset"] for source in recipe.sources.values()
-               if (reader := source.reader) and reader.name == "hub"]  # fmt: skip
+    hub_ids = [
+        reader.values["dataset"]
+        for source in recipe.sources.values()
+        if (reader := source.reader) and reader.name == "hub"
+    ]
     synthetic = any(source.synthetic or source.generator for source in recipe.sources.values())
     head = {
         "pretty_name": recipe.name,
@@ -253,8 +289,16 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         "configs": [{"config_name": name, "data_files": f"{name}/part-*.jsonl.zst"} for name in recipe.sources],
     }
     told = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
-    lines = ["---", told, "---", "", f"# {recipe.name}", "",
-             "| source | language | licence | origin | documents | bytes |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "---",
+        told,
+        "---",
+        "",
+        f"# {recipe.name}",
+        "",
+        "| source | language | licence | origin | documents | bytes |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, source in recipe.sources.items():
         made = source.written_by or (source.generator.name if source.generator else "unknown")
         origin = f"synthetic, by {made}" if source.synthetic or source.generator else "not marked synthetic"
@@ -274,6 +318,13 @@ def _license(recipe: CorpusRecipe) -> dict[str, Any]:
 
 def _size(documents: int) -> str:
     """The hub's words for a size."""
-    bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
-              (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
+    bounds = (
+        (10**3, "n<1K"),
+        (10**4, "1K<n<10K"),
+        (10**5, "10K<n<100K"),
+        (10**6, "100K<n<1M"),
+        (10**7, "1M<n<10M"),
+        (10**8, "10M<n<100M"),
+        (10**9, "100M<n<1B"),
+    )
     return next((name for bound, name in bounds if documents < bound), "n>1B")

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from kormo_plugins.corpus.clean import Seen, clean, id_hash, kept, marked, survivors, told
-from kormo_plugins.corpus.job import Job, Tally, decider
+from kormo_plugins.corpus.job import SourceBuild, Tally, decider
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.documents.conversation import MESSAGES
 from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.store.atomic import replace
 
 
-def work(job: Job, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
+def work(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
     """Does one part of one stage, unless it is done."""
     folder = job.folder(stage)
     if job.done(stage, part):
@@ -43,7 +43,7 @@ def work(job: Job, stage: int, part: int, progress: Callable[[int], None] | None
         clean(job, stage, part, progress)
 
 
-def _finish(job: Job, part: int, progress: Callable[[int], None] | None) -> None:
+def _finish(job: SourceBuild, part: int, progress: Callable[[int], None] | None) -> None:
     """The last stage: what stays is written, renamed where an id was taken, and some of it held out."""
     folder, last = job.folder(len(job.segments)), len(job.segments) - 1
     seen = Seen(Tally(decider(job, last)))
@@ -78,7 +78,7 @@ def _finish(job: Job, part: int, progress: Callable[[int], None] | None) -> None
     write_mark(folder / f"{part:05d}.json", outcome)
 
 
-def _all_ids(job: Job, stage: int) -> np.ndarray:
+def _all_ids(job: SourceBuild, stage: int) -> np.ndarray:
     """Hashes of every id of the source, sorted."""
     folder = job.folder(stage)
     return np.sort(np.concatenate([np.load(folder / f"{part:05d}.ids.npy") for part in range(job.parts)]))

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.embedded import worlds
-from kormo_plugins.embedded.dice import Dice
 from kormo_plugins.embedded.generate import BLOCK_BYTES, LICENSE, TOLERANCE, genre_writer
 from kormo_plugins.embedded.lexicon import lexicon
 from kormo_plugins.embedded.params import BooksParams
 from kormo_plugins.embedded.styles import style
 from kormo_plugins.embedded.template import Word
 from kormo_plugins.embedded.writer import Writer
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 NAME = "embedded_books"
 CHAPTERS = ("story", "encyclopedia", "dialogue", "news", "letter", "questions", "howto")
@@ -32,7 +32,7 @@ NUMBERS_PER_BLOCK = 1024
 def write_book(params: BooksParams, number: int) -> str:
     """The text of one book, a pure function of the parameters and its number."""
     language = params.language
-    dice = Dice(NAME, params.seed, params.style, language, number)
+    dice = KeyedRandom(NAME, params.seed, params.style, language, number)
     low, high = params.characters
     target = int(low * math.exp(dice.uniform() * math.log(high / low)))
     lex = lexicon(params.style)
@@ -43,7 +43,7 @@ def write_book(params: BooksParams, number: int) -> str:
     size = 0
     while size < target:
         here = len(chapters)
-        own = Dice(NAME, params.seed, params.style, language, number, "chapter", here)
+        own = KeyedRandom(NAME, params.seed, params.style, language, number, "chapter", here)
         slots = {**world, **worlds.thing(own, lex), **worlds.date(worlds.day(own))}
         writer = Writer(lex, own, language, min(own.between(*CHAPTER), max(target - size, CHAPTER[0])), slots, register)
         writer.line(Word(f"제{here + 1}장", f"Chapter {here + 1}"))
@@ -73,7 +73,11 @@ def generate(params: BooksParams, shard: int = 0, shards: int = 1) -> Iterator[D
                 break  # a block ends with the first book that does not fit; an empty one takes it
             left -= len(text.encode())
             yield Document(
-                id=f"{NAME}-{params.style}-{params.seed}-{params.language}-{number}", text=text,
-                language=params.language, license=LICENSE, synthetic=True, generator=NAME,
+                id=f"{NAME}-{params.style}-{params.seed}-{params.language}-{number}",
+                text=text,
+                language=params.language,
+                license=LICENSE,
+                synthetic=True,
+                generator=NAME,
                 meta={"genre": "book", "style": params.style},
-            )  # fmt: skip
+            )

@@ -21,11 +21,11 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.embedded import worlds
 from kormo_plugins.embedded.chat_params import TASKS, EmbeddedChatParams
 from kormo_plugins.embedded.chat_tasks import LEVELS, WRITE, Exchange
-from kormo_plugins.embedded.dice import Dice, key
 from kormo_plugins.embedded.generate import LICENSE
 from kormo_plugins.embedded.lexicon import lexicon
 from kormo_plugins.embedded.template import Word
 from kormo_plugins.embedded.writer import Writer
+from kormo_plugins.store.keyed_random import KeyedRandom, key
 
 NAME = "embedded_chat"
 VERSION = 1
@@ -53,7 +53,7 @@ def write(params: EmbeddedChatParams, number: int) -> Document:
     """Conversation `number`, a pure function of its name."""
     language = ("ko", "en")[number % 2] if params.language == "all" else params.language
     name = (NAME, params.seed, params.style, language, "held" if params.held_out else "train")
-    dice, lex = Dice(*name, number), lexicon(params.style)
+    dice, lex = KeyedRandom(*name, number), lexicon(params.style)
     slots = worlds.world(dice, lex, language, number, name)
     w = Writer(lex, dice, language, 0, slots, dice.pick(LEVELS))
     reasoned = dice.chance(params.reasoning)
@@ -70,9 +70,14 @@ def write(params: EmbeddedChatParams, number: int) -> Document:
         difficulty = max(difficulty, exchange.difficulty)
         messages += _messages(exchange, language, reasoned)
     document = Document(
-        id="-".join(map(str, (*name, number))), text="", language=language, license=LICENSE, synthetic=True,
-        generator=NAME, meta={"tasks": asked, "difficulty": difficulty + len(asked) - 1},
-    )  # fmt: skip
+        id="-".join(map(str, (*name, number))),
+        text="",
+        language=language,
+        license=LICENSE,
+        synthetic=True,
+        generator=NAME,
+        meta={"tasks": asked, "difficulty": difficulty + len(asked) - 1},
+    )
     return with_messages(document, messages)
 
 

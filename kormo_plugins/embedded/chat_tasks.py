@@ -29,9 +29,11 @@ ASSISTANT = "hapsyo"
 YES, NO = Word("예", "Yes"), Word("아니요", "No")
 TIMES = {2: Word("두", "two"), 3: Word("세", "three"), 4: Word("네", "four")}
 KINDS = {
-    "animal": Word("동물", "animal"), "plant": Word("식물", "plant"), "machine": Word("기계", "machine"),
+    "animal": Word("동물", "animal"),
+    "plant": Word("식물", "plant"),
+    "machine": Word("기계", "machine"),
     "instrument": Word("악기", "musical instrument"),
-}  # fmt: skip
+}
 """Kinds that nothing is two of."""
 
 
@@ -160,6 +162,12 @@ def copy(w: Writer) -> Exchange:
 
 
 WRITE: dict[str, Callable[[Writer], Exchange]] = {
-    "greeting": greeting, "repeat": repeat, "yesno": yesno, "word": word, "arithmetic": arithmetic, "count": count,
-    "list": listing, "copy": copy,
-}  # fmt: skip
+    "greeting": greeting,
+    "repeat": repeat,
+    "yesno": yesno,
+    "word": word,
+    "arithmetic": arithmetic,
+    "count": count,
+    "list": listing,
+    "copy": copy,
+}

@@ -30,13 +30,56 @@ _IRREGULAR = _table(
 )
 """Verb -> past and participle."""
 _DOUBLING = {
-    "admit", "chop", "clap", "dip", "drag", "drip", "drop", "fit", "grab", "hug", "hum", "jog", "knit",
-    "mop", "nod", "pat", "peg", "permit", "pin", "plan", "plot", "rub", "scrub", "ship", "skip", "slip",
-    "stir", "stop", "strip", "tap", "tie-dye", "trim", "whip", "wrap",
-}  # fmt: skip
+    "admit",
+    "chop",
+    "clap",
+    "dip",
+    "drag",
+    "drip",
+    "drop",
+    "fit",
+    "grab",
+    "hug",
+    "hum",
+    "jog",
+    "knit",
+    "mop",
+    "nod",
+    "pat",
+    "peg",
+    "permit",
+    "pin",
+    "plan",
+    "plot",
+    "rub",
+    "scrub",
+    "ship",
+    "skip",
+    "slip",
+    "stir",
+    "stop",
+    "strip",
+    "tap",
+    "tie-dye",
+    "trim",
+    "whip",
+    "wrap",
+}
 _DOUBLING_ING = {
-    "begin", "cut", "dig", "forget", "get", "let", "put", "run", "set", "shut", "sit", "swim", "win",
-}  # fmt: skip
+    "begin",
+    "cut",
+    "dig",
+    "forget",
+    "get",
+    "let",
+    "put",
+    "run",
+    "set",
+    "shut",
+    "sit",
+    "swim",
+    "win",
+}
 _PLURALS = _table(
     """
     cello cellos; child children; foot feet; half halves; kimchi kimchi; kimono kimonos; knife knives;

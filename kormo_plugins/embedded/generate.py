@@ -14,11 +14,11 @@ from importlib import import_module
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.embedded import worlds
-from kormo_plugins.embedded.dice import Dice
 from kormo_plugins.embedded.lexicon import lexicon
 from kormo_plugins.embedded.params import GENRES, EmbeddedParams
 from kormo_plugins.embedded.styles import style
 from kormo_plugins.embedded.writer import Writer
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 NAME = "embedded"
 LICENSE = "Apache-2.0"
@@ -33,7 +33,7 @@ _BYTES = {"ko": 2.5, "en": 1.05, "mul": 4.0}
 """Rough UTF-8 bytes for each character of a document's target length (`mul`: its Korean half counts)."""
 
 
-def target_length(dice: Dice) -> int:
+def target_length(dice: KeyedRandom) -> int:
     """Characters to aim at: log-uniform over 60 to 3,000, and in 1.5% of documents over 3,000 to 20,000."""
     low, high = (3000, 20_000) if dice.chance(0.015) else (60, 3000)
     return int(low * math.exp(dice.uniform() * math.log(high / low)))
@@ -53,7 +53,7 @@ def write_document(language: str, genre: str, number: int, seed: int, style_numb
         number: the document's number in its corpus.
         room: bytes left; does not change the text, only saves writing one that cannot fit.
     """
-    dice = Dice(NAME, seed, style_number, language, genre, number)
+    dice = KeyedRandom(NAME, seed, style_number, language, genre, number)
     target = target_length(dice)
     if target * _BYTES[language] > room * 1.5:
         return None

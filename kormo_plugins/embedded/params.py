@@ -9,9 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from kormo_plugins.errors import closest
 
 GENRES: tuple[str, ...] = (
-    "story", "encyclopedia", "dialogue", "howto", "arithmetic", "questions", "news", "code", "letter",
+    "story",
+    "encyclopedia",
+    "dialogue",
+    "howto",
+    "arithmetic",
+    "questions",
+    "news",
+    "code",
+    "letter",
     "glossary",
-)  # fmt: skip
+)
 
 
 class EmbeddedParams(BaseModel):

@@ -26,9 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from kormo_plugins.documents.document import Document
 from kormo_plugins.documents.preference_pair import Pair, with_pair
 from kormo_plugins.embedded.chat import is_held_out
-from kormo_plugins.embedded.dice import Dice
 from kormo_plugins.embedded.lexicon import Lexicon, lexicon
 from kormo_plugins.embedded.template import Template, Word, both
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 NAME = "embedded_preferences"
 LICENSE = "Apache-2.0"
@@ -65,7 +65,7 @@ def _say(ko: str, en: str, **slots: Word) -> Word:
     return Word(template.fill(slots, "ko", _REGISTER), template.fill(slots, "en", _REGISTER))
 
 
-def _use(dice: Dice, lex: Lexicon) -> Task:
+def _use(dice: KeyedRandom, lex: Lexicon) -> Task:
     right, other = dice.some(lex.uses[dice.pick(("tool", "vessel", "machine"))], 2)
     slots = {"n": right.noun, "u": right.use, "w": other.use}
     return Task(
@@ -77,7 +77,7 @@ def _use(dice: Dice, lex: Lexicon) -> Task:
     )
 
 
-def _sum(dice: Dice, lex: Lexicon) -> Task:
+def _sum(dice: KeyedRandom, lex: Lexicon) -> Task:
     a, b = dice.between(1, 9), dice.between(1, 9)
     slots = {"a": both(a), "b": both(b), "r": both(a + b), "w": both(a + b + dice.pick((-1, 1, 2)))}
     return Task(
@@ -89,7 +89,7 @@ def _sum(dice: Dice, lex: Lexicon) -> Task:
     )
 
 
-def _larger(dice: Dice, lex: Lexicon) -> Task:
+def _larger(dice: KeyedRandom, lex: Lexicon) -> Task:
     low, high = sorted(dice.some(range(1, 100), 2))
     first, second = (low, high) if dice.chance(0.5) else (high, low)
     slots = {"a": both(first), "b": both(second), "r": both(high), "w": both(low)}
@@ -102,7 +102,7 @@ def _larger(dice: Dice, lex: Lexicon) -> Task:
     )
 
 
-def _repeat(dice: Dice, lex: Lexicon) -> Task:
+def _repeat(dice: KeyedRandom, lex: Lexicon) -> Task:
     word, other = dice.some(lex.words["fruit"], 2)
     times = dice.between(2, 4)
     ko, en = ("두", "세", "네")[times - 2], ("twice", "three times", "four times")[times - 2]
@@ -127,7 +127,7 @@ _RAMBLING = (
 
 def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pair, dict[str, str]]:
     """Pair `number` in `language` (`ko` or `en`), and what it is: `task` and `fault`."""
-    dice = Dice(NAME, params.seed, language, number)
+    dice = KeyedRandom(NAME, params.seed, language, number)
     write, fault = dice.pick(_TASKS), dice.pick(FAULTS)
     tasks = (write(dice, lexicon(0)) for _ in count())
     task = next(task for task in tasks if not is_held_out(_in(language, task.question)))
@@ -148,9 +148,11 @@ def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pa
         chosen["reasoning_content"] = thought
         rejected["reasoning_content"] = wrong_thought if fault == "wrong" else thought
     pair = Pair(
-        [{"role": "user", "content": question}], {"role": "assistant", **chosen}, {"role": "assistant", **rejected},
+        [{"role": "user", "content": question}],
+        {"role": "assistant", **chosen},
+        {"role": "assistant", **rejected},
         unfinished=fault == "endless",
-    )  # fmt: skip
+    )
     return pair, {"task": write.__name__.strip("_"), "fault": fault}
 
 
@@ -164,7 +166,12 @@ def generate(params: PreferenceParams, shard: int = 0, shards: int = 1) -> Itera
         language = ("ko", "en")[number % 2] if params.language == "all" else params.language
         pair, about = write_pair(number, language, params)
         document = Document(
-            id=f"{NAME}-{params.seed}-{language}-{number}", text="", language=language, license=LICENSE,
-            synthetic=True, generator=NAME, meta=dict(about),
-        )  # fmt: skip
+            id=f"{NAME}-{params.seed}-{language}-{number}",
+            text="",
+            language=language,
+            license=LICENSE,
+            synthetic=True,
+            generator=NAME,
+            meta=dict(about),
+        )
         yield with_pair(document, pair)

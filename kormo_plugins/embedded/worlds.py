@@ -10,9 +10,9 @@ import datetime
 from functools import lru_cache
 from math import gcd, prod
 
-from kormo_plugins.embedded.dice import Dice, key
 from kormo_plugins.embedded.lexicon import Lexicon, calendar
 from kormo_plugins.embedded.template import Word, both
+from kormo_plugins.store.keyed_random import KeyedRandom, key
 
 THING_KINDS = ("tool", "vessel", "machine", "instrument", "cloth", "paper", "food", "plant", "animal")
 _MATERIALS = {"tool": "material", "vessel": "material", "cloth": "fabric"}
@@ -41,8 +41,14 @@ def identity(lexicon: Lexicon, language: str, number: int, name: tuple[object, .
     below the product of the lists (millions)."""
     words = lexicon.words
     if language == "en":
-        lists = [words["en.f"] + words["en.m"], words["en.surname1"], words["en.surname2"],
-                 words["en.town1"], words["en.town2"], words["en.town3"]]  # fmt: skip
+        lists = [
+            words["en.f"] + words["en.m"],
+            words["en.surname1"],
+            words["en.surname2"],
+            words["en.town1"],
+            words["en.town2"],
+            words["en.town3"],
+        ]
     else:
         lists = [words[part] for part in ("given1", "given2", "surname", "town1", "town2", "town3")]
     radices = [len(entries) for entries in lists]
@@ -63,7 +69,7 @@ def _korean_person(a: Word, b: Word, c: Word) -> dict[str, Word]:
     return {"g": given, "p": Word(c.ko + given.ko, f"{given.en} {c.en}")}
 
 
-def _person(dice: Dice, lexicon: Lexicon, language: str) -> dict[str, Word]:
+def _person(dice: KeyedRandom, lexicon: Lexicon, language: str) -> dict[str, Word]:
     """A further person: `p`, `g`, `sex`."""
     words = lexicon.words
     sex = "f" if dice.chance(0.5) else "m"
@@ -81,7 +87,7 @@ def pronouns(sex: str, mark: str = "") -> dict[str, Word]:
     return {name + mark: Word("", text) for name, text in zip(("he", "his", "him"), texts, strict=True)}
 
 
-def thing(dice: Dice, lexicon: Lexicon, kind: str = "", noun: Word | None = None) -> dict[str, Word]:
+def thing(dice: KeyedRandom, lexicon: Lexicon, kind: str = "", noun: Word | None = None) -> dict[str, Word]:
     """A thing: `o` its name, `O` with its attributes (`낡은 구리 주전자`, `old copper kettle`), `oa` the
     attribute,
     `v` `v2` what may be done to it."""
@@ -91,7 +97,7 @@ def thing(dice: Dice, lexicon: Lexicon, kind: str = "", noun: Word | None = None
     return {**_described(dice, lexicon, kind, noun, quality), **_verbs(dice, lexicon, kind)}
 
 
-def _described(dice: Dice, lexicon: Lexicon, kind: str, noun: Word, quality: Word) -> dict[str, Word]:
+def _described(dice: KeyedRandom, lexicon: Lexicon, kind: str, noun: Word, quality: Word) -> dict[str, Word]:
     from kormo_plugins.embedded.morphology import conjugate
 
     head, space, last = quality.ko.rpartition(" ")
@@ -109,12 +115,12 @@ def _described(dice: Dice, lexicon: Lexicon, kind: str, noun: Word, quality: Wor
     return {"o": noun, "O": Word(ko + noun.ko, full), "oa": quality}
 
 
-def _verbs(dice: Dice, lexicon: Lexicon, kind: str) -> dict[str, Word]:
+def _verbs(dice: KeyedRandom, lexicon: Lexicon, kind: str) -> dict[str, Word]:
     first, second = dice.some(lexicon.words["v." + kind], 2)
     return {"v": first, "v2": second}
 
 
-def day(dice: Dice) -> datetime.date:
+def day(dice: KeyedRandom) -> datetime.date:
     """A day between 1950 and 2025."""
     return datetime.date(1950, 1, 1) + datetime.timedelta(days=dice.below(76 * 365))
 
@@ -131,7 +137,7 @@ def date(when: datetime.date) -> dict[str, Word]:
     }
 
 
-def world(dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
+def world(dice: KeyedRandom, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
     """All slots that every genre can count on.
 
     The hero `p g he his him job aj`, a second person `q h qhe qhis qhim job2`, `kin` (what the second is to
@@ -153,7 +159,7 @@ def world(dice: Dice, lexicon: Lexicon, language: str, number: int, name: tuple[
     return slots
 
 
-def further(dice: Dice, lexicon: Lexicon, language: str) -> dict[str, Word]:
+def further(dice: KeyedRandom, lexicon: Lexicon, language: str) -> dict[str, Word]:
     """Another world for the next part of a long document; only the first part carries the document's
     number."""
     return world(dice, lexicon, language, dice.below(1 << 40), ("further",))

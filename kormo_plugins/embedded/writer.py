@@ -8,10 +8,10 @@ from functools import lru_cache
 from math import gcd
 
 from kormo_plugins.embedded import worlds
-from kormo_plugins.embedded.dice import Dice
 from kormo_plugins.embedded.lexicon import Lexicon
 from kormo_plugins.embedded.styles import Style, style
 from kormo_plugins.embedded.template import Template, Word
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 DIGITS = "0123456789"
 
@@ -42,7 +42,7 @@ class Writer:
     """
 
     def __init__(
-        self, lexicon: Lexicon, dice: Dice, language: str, target: int, slots: dict[str, Word], register: str
+        self, lexicon: Lexicon, dice: KeyedRandom, language: str, target: int, slots: dict[str, Word], register: str
     ) -> None:
         self.lexicon, self.dice, self.language, self.target = lexicon, dice, language, target
         self.slots, self.register = slots, register

@@ -81,9 +81,11 @@ class Catalogue:
         index = self.manager(name).task_index
         if name not in index:
             raise KormoError(
-                where, f"the task {name!r}", "neither the harness nor a plugin has a task, group or tag of that name",
-                closest(name, index) or "`lm_eval ls tasks` lists the harness's",
-            )  # fmt: skip
+                where=where,
+                found=f"the task {name!r}",
+                why="neither the harness nor a plugin has a task, group or tag of that name",
+                do=closest(name, index) or "`lm_eval ls tasks` lists the harness's",
+            )
         kind = index[name]["type"]
         if kind == "task":
             return Named(name, (Leaf(name),), single=True)
@@ -99,8 +101,12 @@ class Catalogue:
     def _leaves(self, name: str, overrides: dict[str, Any], where: str) -> Iterator[Leaf]:
         index = self.manager(name).task_index
         if name not in index:
-            raise KormoError(where, f"the task {name!r} of a group", "the harness has no such task",
-                             "correct the group's file")  # fmt: skip
+            raise KormoError(
+                where=where,
+                found=f"the task {name!r} of a group",
+                why="the harness has no such task",
+                do="correct the group's file",
+            )
         kind = index[name]["type"]
         if kind == "task":
             yield Leaf(name, overrides)
@@ -110,8 +116,12 @@ class Catalogue:
         elif kind == "group":
             yield from self._members(self._group(name), overrides, where)
         else:
-            raise KormoError(where, f"the task {name!r}", "it is a Python class with a data path of its own",
-                             "use `lm_eval run` for it")  # fmt: skip
+            raise KormoError(
+                where=where,
+                found=f"the task {name!r}",
+                why="it is a Python class with a data path of its own",
+                do="use `lm_eval run` for it",
+            )
 
     def _members(self, group: dict[str, Any], overrides: dict[str, Any], where: str) -> Iterator[Leaf]:
         """The leaves of a group's list, whose members are names, groups written in place, or names with overrides."""

@@ -48,13 +48,19 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
     config = _config(path)
     family = str(config.get("model_type"))
     if not any(list(path.glob(pattern)) for pattern in WEIGHTS):
-        raise KormoError(str(path), "no weights", f"there is no {' and no '.join(WEIGHTS)}",
-                         "copy the checkpoint again, or wait until it is saved")  # fmt: skip
+        raise KormoError(
+            where=str(path),
+            found="no weights",
+            why=f"there is no {' and no '.join(WEIGHTS)}",
+            do="copy the checkpoint again, or wait until it is saved",
+        )
     if not any((path / name).is_file() for name in TOKENIZERS):
         raise KormoError(
-            str(path), "no tokenizer", f"there is no {', '.join(TOKENIZERS)}, and text must become this model's ids",
-            "copy the tokenizer's files into the folder (`kormo export` and every run of ours put them there)",
-        )  # fmt: skip
+            where=str(path),
+            found="no tokenizer",
+            why=f"there is no {', '.join(TOKENIZERS)}, and text must become this model's ids",
+            do="copy the tokenizer's files into the folder (`kormo export` and every run of ours put them there)",
+        )
     register(registry)
     _loadable(path, family)
     positions = config.get("max_position_embeddings")
@@ -74,8 +80,12 @@ def tokenizer_of(path: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
-        raise KormoError(str(path), " ".join(str(error).split())[:300], "transformers cannot open its tokenizer",
-                         "copy the tokenizer's files again") from None  # fmt: skip
+        raise KormoError(
+            where=str(path),
+            found=" ".join(str(error).split())[:300],
+            why="transformers cannot open its tokenizer",
+            do="copy the tokenizer's files again",
+        ) from None
 
 
 def is_chat(tokenizer: Any) -> bool:
@@ -95,18 +105,28 @@ def _config(path: Path) -> dict[str, Any]:
                 return config
         except ValueError:
             pass
-        raise KormoError(str(file), "no configuration of a model", "it is no JSON object with a model_type",
-                         "copy the checkpoint again")  # fmt: skip
+        raise KormoError(
+            where=str(file),
+            found="no configuration of a model",
+            why="it is no JSON object with a model_type",
+            do="copy the checkpoint again",
+        )
     if (path / "adapter_config.json").is_file():
-        raise KormoError(str(path), "an adapter", "its base model's weights are elsewhere",
-                         "merge the two first (`axolotl merge-lora RECIPE`) and score the merged model")  # fmt: skip
+        raise KormoError(
+            where=str(path),
+            found="an adapter",
+            why="its base model's weights are elsewhere",
+            do="merge the two first (`axolotl merge-lora RECIPE`) and score the merged model",
+        )
     steps = sorted(path.glob("checkpoint-*"), key=lambda one: int("0" + one.name.split("-")[-1]))
     raise KormoError(
-        str(path), "no config.json" if path.is_dir() else "no such folder",
-        "a model is a folder in the format of transformers; this run is not finished" if steps
+        where=str(path),
+        found="no config.json" if path.is_dir() else "no such folder",
+        why="a model is a folder in the format of transformers; this run is not finished"
+        if steps
         else "a model is a folder in the format of transformers",
-        f"name one of its checkpoints: {steps[-1]}" if steps else "name a checkpoint or a finished run's folder",
-    )  # fmt: skip
+        do=f"name one of its checkpoints: {steps[-1]}" if steps else "name a checkpoint or a finished run's folder",
+    )
 
 
 def _loadable(path: Path, family: str) -> None:
@@ -114,10 +134,11 @@ def _loadable(path: Path, family: str) -> None:
 
     if family not in CONFIG_MAPPING:
         raise KormoError(
-            f"{path}: model_type", repr(family),
-            "transformers does not have it, and code from a model folder is not run",
-            "install the plugin that provides this family, or score its `export/`, the plain Llama layout",
-        )  # fmt: skip
+            where=f"{path}: model_type",
+            found=repr(family),
+            why="transformers does not have it, and code from a model folder is not run",
+            do="install the plugin that provides this family, or score its `export/`, the plain Llama layout",
+        )
 
 
 def _hash(path: Path) -> str:

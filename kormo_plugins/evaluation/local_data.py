@@ -59,9 +59,11 @@ def read_splits(folder: Path, configuration: str | None, wanted: Iterable[str], 
         if not paths:
             what = f"{configuration}: {split}" if configuration else split
             raise KormoError(
-                str(folder), f"no file of {what!r}", _layout(folder, files),
-                f"put {configuration + '/' if configuration else ''}{split}.jsonl (or .parquet, .csv) there",
-            )  # fmt: skip
+                where=str(folder),
+                found=f"no file of {what!r}",
+                why=_layout(folder, files),
+                do=f"put {configuration + '/' if configuration else ''}{split}.jsonl (or .parquet, .csv) there",
+            )
         splits[split] = _read(paths)
     return DatasetDict(splits)
 
@@ -163,8 +165,12 @@ def _read(paths: list[Path]) -> Any:
             else:
                 parts.append(Dataset.from_list(_rows(path)))
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise KormoError(str(path), " ".join(str(error).split()), "it cannot be read as a table",
-                             "copy the dataset again") from None  # fmt: skip
+            raise KormoError(
+                where=str(path),
+                found=" ".join(str(error).split()),
+                why="it cannot be read as a table",
+                do="copy the dataset again",
+            ) from None
     return parts[0] if len(parts) == 1 else concatenate_datasets(parts)
 
 
@@ -184,7 +190,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if not rows or not all(isinstance(row, dict) for row in rows):
             raise ValueError("rows are JSON objects, at least one")
     except ValueError as error:
-        raise KormoError(where, str(error), "the dataset cannot be read", "copy it again") from None
+        raise KormoError(where=where, found=str(error), why="the dataset cannot be read", do="copy it again") from None
     return list(rows)
 
 
@@ -194,6 +200,8 @@ def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exceptio
     told = " ".join(str(error).split()) or type(error).__name__
     missing = told.split("'")[1] if "'" in told else told
     return KormoError(
-        place, f"the columns {', '.join(names)}", f"the task {task} reads {missing!r} ({type(error).__name__}: {told})",
-        closest(missing, names) or "give the dataset the columns that it has on the hub",
-    )  # fmt: skip
+        where=place,
+        found=f"the columns {', '.join(names)}",
+        why=f"the task {task} reads {missing!r} ({type(error).__name__}: {told})",
+        do=closest(missing, names) or "give the dataset the columns that it has on the hub",
+    )

@@ -16,14 +16,13 @@ the corpus step `decontaminate` reads them: with these, any corpus can be kept c
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 HELD_OUT = 900_000_001
 """Seeds from 900,000,000 on are for evaluation."""
@@ -67,24 +66,6 @@ _IS = words("필요하다. 보인다. 사라졌다. 작다. 크다.")
 _VERBS = words("paint clean draw repair find")
 
 
-class Draw:
-    """Draws that depend on nothing but their name; only `random()` is used, whose sequence Python promises to keep."""
-
-    def __init__(self, *name: object) -> None:
-        digest = hashlib.blake2b("/".join(map(str, name)).encode(), digest_size=16).digest()
-        self._uniform = random.Random(int.from_bytes(digest, "big")).random
-
-    def below(self, bound: int) -> int:
-        return int(self._uniform() * bound)
-
-    def pick(self, items: Any) -> Any:
-        return items[self.below(len(items))]
-
-    def some(self, items: Any, count: int) -> list[Any]:
-        pool = list(items)
-        return [pool.pop(self.below(len(pool))) for _ in range(count)]
-
-
 def items(family: str, language: str, count: int = ITEMS) -> list[dict[str, Any]]:
     """The items of one family: `id`, `question`, and `choices` with the index `answer`, or `answer` as text.
 
@@ -92,7 +73,7 @@ def items(family: str, language: str, count: int = ITEMS) -> list[dict[str, Any]
     """
     made = []
     for number in range(count):
-        draw = Draw(HELD_OUT, language, family, number)
+        draw = KeyedRandom(HELD_OUT, language, family, number)
         item = FAMILIES[family](draw, language, number)
         right = item["choices"][item["answer"]] if "choices" in item else f" {item['answer']}"
         made.append({"id": f"{family}-{language}-{number}", **item, "text": item["question"] + right})
@@ -112,16 +93,16 @@ def write_items(folder: Path) -> list[Path]:
     return written
 
 
-def _options(draw: Draw, right: str, wrong: list[str], number: int) -> dict[str, Any]:
+def _options(draw: KeyedRandom, right: str, wrong: list[str], number: int) -> dict[str, Any]:
     """Four options, the right one at each place equally often, so that no place is a better guess."""
     place = number % 4
-    others = draw.some(wrong, 3)
+    others = draw.take(wrong, 3)
     return {"choices": [*others[:place], right, *others[place:]], "answer": place}
 
 
-def _choice(draw: Draw, language: str, number: int) -> dict[str, Any]:
+def _choice(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
     kinds = _KINDS[language]
-    kind, *others = draw.some(sorted(kinds), 4)
+    kind, *others = draw.take(sorted(kinds), 4)
     right = draw.pick(kinds[kind])
     question = {
         "ko": f"질문: 다음 넷 가운데 {kind}의 이름은 무엇인가?\n답:",
@@ -133,9 +114,9 @@ def _choice(draw: Draw, language: str, number: int) -> dict[str, Any]:
     }
 
 
-def _cloze(draw: Draw, language: str, number: int) -> dict[str, Any]:
+def _cloze(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
     """Each of the four endings is right equally often: a model that always likes one best scores 25%."""
-    name, second = draw.some(_NAMES[language], 2)
+    name, second = draw.take(_NAMES[language], 2)
     place, kinds, form = draw.pick(_PLACES[language]), _KINDS[language], number // 4 % 4
     things = [word for kind in sorted(kinds) if kind not in ("색깔", "a colour") for word in kinds[kind]]
     if language == "ko":
@@ -148,9 +129,11 @@ def _cloze(draw: Draw, language: str, number: int) -> dict[str, Any]:
     else:
         thing, verb = f"the {draw.pick(things)}.", draw.pick(_VERBS)
         question = (
-            f"In the {place}, {name} and {second} often", f"In the {place}, {name} often",
-            f"In the {place}, {name} is still", f"In the {place}, {name} really wants",
-        )[form]  # fmt: skip
+            f"In the {place}, {name} and {second} often",
+            f"In the {place}, {name} often",
+            f"In the {place}, {name} is still",
+            f"In the {place}, {name} really wants",
+        )[form]
         ends = [f" {verb} {thing}", f" {verb}s {thing}", f" {verb}ing {thing}", f" to {verb} {thing}"]
     wrong = [end for index, end in enumerate(ends) if index != form]
     return {"question": question, **_options(draw, ends[form], wrong, number)}
@@ -165,8 +148,8 @@ def _closed(word: str) -> bool:
     return (ord(word[-1]) - 0xAC00) % 28 != 0
 
 
-def _reading(draw: Draw, language: str, number: int) -> dict[str, Any]:
-    names, places = draw.some(_NAMES[language], 4), draw.some(_PLACES[language], 4)
+def _reading(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
+    names, places = draw.take(_NAMES[language], 4), draw.take(_PLACES[language], 4)
     who = draw.below(4)
     pairs = list(zip(names, places, strict=True))
     if language == "ko":
@@ -179,7 +162,7 @@ def _reading(draw: Draw, language: str, number: int) -> dict[str, Any]:
     return {"question": question, **_options(draw, f" {places[who]}", wrong, number)}
 
 
-def _arithmetic(draw: Draw, language: str, number: int) -> dict[str, Any]:
+def _arithmetic(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
     """The right number is the smallest, second, third and largest of the four equally often."""
     a, b, kind = 2 + draw.below(8), 2 + draw.below(8), number // 16 % 3
     if kind == 1:
@@ -198,12 +181,12 @@ def _arithmetic(draw: Draw, language: str, number: int) -> dict[str, Any]:
     return {"question": question, **_options(draw, f" {value}", [f" {one}" for one in near], number)}
 
 
-def _instruct(draw: Draw, language: str, number: int) -> dict[str, Any]:
+def _instruct(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
     fruits = _KINDS[language][{"ko": "과일", "en": "a fruit"}[language]]
-    return _REQUESTS[number % 4](draw, language, draw.some(fruits, 4))
+    return _REQUESTS[number % 4](draw, language, draw.take(fruits, 4))
 
 
-def _repeat(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
+def _repeat(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
     times, fruit = 2 + draw.below(3), fruits[0]
     question = {
         "ko": f"'{fruit}'{'이라는' if _closed(fruit) else '라는'} 낱말을 {_NUMBERS['ko'][times]} 번 쓰세요.",
@@ -212,7 +195,7 @@ def _repeat(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
     return {"question": question, "answer": " ".join([fruit] * times)}
 
 
-def _one_word(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
+def _one_word(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
     name, place = draw.pick(_NAMES[language]), draw.pick(_PLACES[language])
     if language == "ko":
         topic = f"{name}{'은' if _closed(name) else '는'}"
@@ -223,8 +206,8 @@ def _one_word(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
     return {"question": f"{name} is in the {place}. Where is {name}? Answer with one word.", "answer": place}
 
 
-def _yes_or_no(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
-    a, b = draw.some(range(1, 10), 2)
+def _yes_or_no(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
+    a, b = draw.take(range(1, 10), 2)
     yes = a > b
     if language == "ko":
         topic = "은" if str(a)[-1] in "013678" else "는"  # 영 일 삼 육 칠 팔 end in a consonant
@@ -234,7 +217,7 @@ def _yes_or_no(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
     return {"question": question, "answer": "yes" if yes else "no"}
 
 
-def _count(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
+def _count(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
     count = 1 + draw.below(4)
     listed = ", ".join(fruits[:count])
     question = {
@@ -245,7 +228,7 @@ def _count(draw: Draw, language: str, fruits: list[str]) -> dict[str, Any]:
 
 
 _REQUESTS = (_repeat, _one_word, _yes_or_no, _count)
-FAMILIES: dict[str, Callable[[Draw, str, int], dict[str, Any]]] = {
+FAMILIES: dict[str, Callable[[KeyedRandom, str, int], dict[str, Any]]] = {
     "choice": _choice,
     "cloze": _cloze,
     "reading": _reading,

@@ -20,9 +20,10 @@ from typing import Any, Protocol
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
-from kormo_plugins.evaluation.mini import HELD_OUT, Draw, words
+from kormo_plugins.evaluation.mini import HELD_OUT, words
 from kormo_plugins.evaluation.published import published
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 DEPTHS = (0, 25, 50, 75, 100)
 """Percent of the haystack that comes before the needle."""
@@ -103,9 +104,12 @@ def search(
 
 
 def make_ready(
-    model: Checkpoint, registry: Registry, lengths: Sequence[int] | None, depths: Sequence[int] | None,
+    model: Checkpoint,
+    registry: Registry,
+    lengths: Sequence[int] | None,
+    depths: Sequence[int] | None,
     haystack: Path | None,
-) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, list[int]]]:  # fmt: skip
+) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, list[int]]]:
     """Lengths, depths, and the haystack of each language as ids; all that can be wrong with them is found here, without
     the model. Arguments and errors are those of `search`."""
     lengths = tuple(lengths or [one for one in LENGTHS if one <= (model.positions or LENGTHS[4])])
@@ -124,12 +128,16 @@ def _check(model: Checkpoint, lengths: Sequence[int], depths: Sequence[int]) -> 
     for length in lengths:
         if model.positions is not None and length > model.positions:
             raise KormoError(
-                "kormo eval: --lengths", f"{length:,}", f"{model.path} is declared for {model.positions:,} positions "
-                "(max_position_embeddings)", f"name lengths of up to {model.positions:,}",
-            )  # fmt: skip
+                where="kormo eval: --lengths",
+                found=f"{length:,}",
+                why=f"{model.path} is declared for {model.positions:,} positions (max_position_embeddings)",
+                do=f"name lengths of up to {model.positions:,}",
+            )
     for depth in depths:
         if not 0 <= depth <= 100:
-            raise KormoError("kormo eval: --depths", f"{depth}", "a depth is a percentage", "name 0 to 100")
+            raise KormoError(
+                where="kormo eval: --depths", found=f"{depth}", why="a depth is a percentage", do="name 0 to 100"
+            )
 
 
 def _hay(language: str, tokens: int, tokenizer: Any, registry: Registry, haystack: Path | None) -> list[int]:
@@ -138,8 +146,12 @@ def _hay(language: str, tokens: int, tokenizer: Any, registry: Registry, haystac
     if haystack is not None:
         ids = _encode(tokenizer, "\n\n".join(_texts(haystack)))
         if len(ids) < tokens:
-            raise KormoError("kormo eval: --haystack", f"{len(ids):,} tokens of text", f"{tokens:,} are hidden in",
-                             "name a longer text, or shorter --lengths")  # fmt: skip
+            raise KormoError(
+                where="kormo eval: --haystack",
+                found=f"{len(ids):,} tokens of text",
+                why=f"{tokens:,} are hidden in",
+                do="name a longer text, or shorter --lengths",
+            )
         return ids
     # Four bytes are more than a token of ours holds on average; a coarser tokenizer gets more text below.
     megabytes, ids = wanted * 4 / 1e6, []
@@ -162,11 +174,19 @@ def _texts(path: Path) -> list[str]:
             elif file.suffix in (".txt", ".md"):
                 texts.append(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KormoError(str(file), f"{type(error).__name__}: {error}", "the haystack cannot be read",
-                             "name text files, or JSONL with a field `text`") from None  # fmt: skip
+            raise KormoError(
+                where=str(file),
+                found=f"{type(error).__name__}: {error}",
+                why="the haystack cannot be read",
+                do="name text files, or JSONL with a field `text`",
+            ) from None
     if not texts:
-        raise KormoError("kormo eval: --haystack", str(path), "there is no .txt, .md or .jsonl file",
-                         "name a file, or a folder of such")  # fmt: skip
+        raise KormoError(
+            where="kormo eval: --haystack",
+            found=str(path),
+            why="there is no .txt, .md or .jsonl file",
+            do="name a file, or a folder of such",
+        )
     return texts
 
 
@@ -182,17 +202,21 @@ def prompt(
     Raises:
         KormoError: the length has no room for needle and question.
     """
-    draw = Draw(HELD_OUT, "needle", language, length, depth, number)
+    draw = KeyedRandom(HELD_OUT, "needle", language, length, depth, number)
     town = draw.pick(_TOWNS[language])
-    numbers = draw.some(range(1000, 10_000), CHOICES)
+    numbers = draw.take(range(1000, 10_000), CHOICES)
     right = draw.below(CHOICES)
     needle = _encode(tokenizer, "\n\n" + _NEEDLE[language].format(town=town, number=numbers[right]) + "\n\n")
     question = _encode(tokenizer, _QUESTION[language].format(town=town))
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     room = length - len(start) - len(needle) - len(question)
     if room < 8:
-        raise KormoError("kormo eval: --lengths", f"{length:,} tokens", "needle and question leave no room for hay",
-                         f"name lengths from {length - room + 8:,} on")  # fmt: skip
+        raise KormoError(
+            where="kormo eval: --lengths",
+            found=f"{length:,} tokens",
+            why="needle and question leave no room for hay",
+            do=f"name lengths from {length - room + 8:,} on",
+        )
     offset = draw.below(max(1, len(hay) - room))
     taken = list(hay[offset : offset + room])
     before = len(taken) * depth // 100

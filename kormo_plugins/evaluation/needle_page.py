@@ -29,19 +29,28 @@ def figure(found: dict[str, Any]) -> Any:
             ]
             plot.add_trace(
                 go.Heatmap(
-                    x=lengths, y=depths, z=share, zmin=0, zmax=100, coloraxis="coloraxis", xgap=2, ygap=2,
-                    texttemplate="%{z:.0f}", hovertemplate="%{x} tokens, depth %{y}: %{z:.0f}%<extra></extra>",
+                    x=lengths,
+                    y=depths,
+                    z=share,
+                    zmin=0,
+                    zmax=100,
+                    coloraxis="coloraxis",
+                    xgap=2,
+                    ygap=2,
+                    texttemplate="%{z:.0f}",
+                    hovertemplate="%{x} tokens, depth %{y}: %{z:.0f}%<extra></extra>",
                 ),
                 row=row,
                 col=column,
-            )  # fmt: skip
+            )
     plot.update_xaxes(title_text="tokens", type="category")
     plot.update_yaxes(autorange="reversed", type="category")
     plot.update_yaxes(title_text="depth of the needle", col=1)
     plot.update_layout(
-        height=840, margin={"l": 70, "r": 20, "t": 60, "b": 60},
+        height=840,
+        margin={"l": 70, "r": 20, "t": 60, "b": 60},
         coloraxis={"colorscale": "RdYlBu", "cmin": 0, "cmax": 100, "colorbar": {"ticksuffix": "%"}},
-    )  # fmt: skip
+    )
     return plot
 
 

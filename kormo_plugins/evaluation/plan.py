@@ -110,7 +110,12 @@ def _data_folders(leaves: Sequence[Leaf], catalogue: Catalogue, data: Path | Non
     if data is None:
         return {}
     if not data.is_dir():
-        raise KormoError("kormo eval: --data", str(data), "there is no such folder", "name the folder of the datasets")
+        raise KormoError(
+            where="kormo eval: --data",
+            found=str(data),
+            why="there is no such folder",
+            do="name the folder of the datasets",
+        )
     found: dict[str, Path] = {}
     missing: dict[str, list[str]] = {}
     for leaf in leaves:
@@ -136,12 +141,12 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
         place = f" at {data / dataset.split('/')[-1]}" if data else f": {reason}"
         lines.append(f"\n            {dataset} (for {wanted}){place}")
     return KormoError(
-        f"kormo eval: --data {data}" if data else "kormo eval",
-        f"{len(missing)} dataset{'s' * (len(missing) > 1)} missing",
-        "the tasks that were asked for read them",
-        f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or ask for other "
+        where=f"kormo eval: --data {data}" if data else "kormo eval",
+        found=f"{len(missing)} dataset{'s' * (len(missing) > 1)} missing",
+        why="the tasks that were asked for read them",
+        do=f"copy {'each into its folder' if data else 'them into a folder, name it with --data'}, or ask for other "
         f"tasks (the suite mini needs no data):{''.join(lines)}",
-    )  # fmt: skip
+    )
 
 
 def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | None, read: Callable[..., Any]) -> Any:
@@ -225,19 +230,27 @@ def build_requests(task: Any, limit: int | None, chat_tokenizer: Any = None) -> 
     task.set_fewshot_seed(seed=SEEDS["fewshot"])
     template = partial(render, chat_tokenizer) if chat_tokenizer is not None else None
     task.build_all_requests(
-        limit=limit, rank=0, world_size=1, apply_chat_template=template is not None,
-        fewshot_as_multiturn=template is not None, chat_template=template, tokenizer_name="",
-    )  # fmt: skip
+        limit=limit,
+        rank=0,
+        world_size=1,
+        apply_chat_template=template is not None,
+        fewshot_as_multiturn=template is not None,
+        chat_template=template,
+        tokenizer_name="",
+    )
 
 
 def render(tokenizer: Any, history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
     """A conversation through the chat template, thinking switched off."""
     return str(
         tokenizer.apply_chat_template(
-            history, tokenize=False, add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt, enable_thinking=False,
+            history,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+            enable_thinking=False,
         )
-    )  # fmt: skip
+    )
 
 
 def _identity(task: Any, chat: bool) -> str:
@@ -271,14 +284,17 @@ def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> N
         new = int(generation.get("max_gen_toks") or 0) if one.task.OUTPUT_TYPE == "generate_until" else 0
         if model.positions is not None and new >= model.positions:
             raise KormoError(
-                f"{model.path}: max_position_embeddings", f"{model.positions:,}",
-                f"the task {one.name} asks for answers of up to {new:,} tokens", "ask for other tasks",
-            )  # fmt: skip
+                where=f"{model.path}: max_position_embeddings",
+                found=f"{model.positions:,}",
+                why=f"the task {one.name} asks for answers of up to {new:,} tokens",
+                do="ask for other tasks",
+            )
     long = [one for one in ready if one.cut]
     if long and not cut_long:
         told = ", ".join(f"{one.name} ({one.cut:,} of {len(one.task.instances):,} requests)" for one in long[:5])
         raise KormoError(
-            f"{model.path}: max_position_embeddings", f"{model.positions:,}",
-            f"prompts are longer, and would lose their beginning: {told}{' and others' * (len(long) > 5)}",
-            "take fewer shots (a suite file of your own), ask for other tasks, or pass --cut-long: it cuts and counts",
-        )  # fmt: skip
+            where=f"{model.path}: max_position_embeddings",
+            found=f"{model.positions:,}",
+            why=f"prompts are longer, and would lose their beginning: {told}{' and others' * (len(long) > 5)}",
+            do="take fewer shots (in a suite file of yours), ask for other tasks, or pass --cut-long: it cuts, counted",
+        )

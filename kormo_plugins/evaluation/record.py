@@ -40,10 +40,13 @@ class Record:
             "format": FORMAT,
             "kormo_plugins": __version__,
             "model": {
-                "path": str(model.path.resolve()), "hash": model.hash, "family": model.family, "chat": model.chat,
+                "path": str(model.path.resolve()),
+                "hash": model.hash,
+                "family": model.family,
+                "chat": model.chat,
                 "positions": model.positions,
             },
-        }  # fmt: skip
+        }
 
     def _read(self, model_hash: str) -> dict[str, Any] | None:
         if not self.path.is_file():
@@ -52,8 +55,12 @@ class Record:
             values = json.loads(self.path.read_text(encoding="utf-8"))
             old = str(values["model"]["hash"])
         except (ValueError, KeyError, TypeError):
-            raise KormoError(str(self.path), "no record of an evaluation", "it is damaged or another program's file",
-                             "move it away, or choose another folder with --out") from None  # fmt: skip
+            raise KormoError(
+                where=str(self.path),
+                found="no record of an evaluation",
+                why="it is damaged or another program's file",
+                do="move it away, or choose another folder with --out",
+            ) from None
         if old == model_hash and values.get("format") == FORMAT:
             return dict(values)
         self.set_aside = self.path.with_name(f"evaluation-{old}.json")

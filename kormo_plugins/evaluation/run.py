@@ -61,7 +61,9 @@ def catalogue_of(registry: Registry) -> Catalogue:
     folders = [Path(registry.load("evaluation_task", name)()) for name in registry.names("evaluation_task")]
     for folder, name in zip(folders, registry.names("evaluation_task"), strict=True):
         if not folder.is_dir():
-            raise KormoError(f"evaluation_task {name}", str(folder), "it is no folder", "correct the plugin")
+            raise KormoError(
+                where=f"evaluation_task {name}", found=str(folder), why="it is no folder", do="correct the plugin"
+            )
     return Catalogue(folders)
 
 

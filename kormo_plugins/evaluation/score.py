@@ -64,9 +64,13 @@ def _run(one: Ready, model: Any) -> dict[str, Any]:
     model.speak(one.chat)
     begin = time.monotonic()
     found = lm_eval.evaluate(
-        lm=model, task_dict={one.name: one.task}, limit=one.limit, log_samples=True,
-        apply_chat_template=one.chat, fewshot_as_multiturn=one.chat,
-    )  # fmt: skip
+        lm=model,
+        task_dict={one.name: one.task},
+        limit=one.limit,
+        log_samples=True,
+        apply_chat_template=one.chat,
+        fewshot_as_multiturn=one.chat,
+    )
     metrics = _metrics(found["results"][one.name])
     if one.chat and one.task.OUTPUT_TYPE == "generate_until":
         new = int((one.task.get_config("generation_kwargs") or {}).get("max_gen_toks") or model.max_gen_toks)
@@ -118,16 +122,27 @@ def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], l
     have = [one for one in parts if key in one["metrics"]]
     if not have:
         raise KormoError(
-            f"suite {suite}: {line.task}", f"the metric {line.metric!r} with the filter {line.filter!r}",
-            f"the task has: {', '.join(known)}", closest(line.metric, known) or "name one of these",
-        )  # fmt: skip
+            where=f"suite {suite}: {line.task}",
+            found=f"the metric {line.metric!r} with the filter {line.filter!r}",
+            why=f"the task has: {', '.join(known)}",
+            do=closest(line.metric, known) or "name one of these",
+        )
     row = {
-        "suite": suite, "task": line.task, "metric": key.removesuffix(",none"),
-        **combine(have, key, named.weight_by_size), "n": sum(one["n"] for one in have), "shots": have[0]["shots"],
-        "limit": limit, "chat": have[0]["chat"], "cut": sum(one["cut"] for one in have), "chance": line.chance,
-        "published": scores_of(line.published), "why": line.why, "unverified": line.unverified,
+        "suite": suite,
+        "task": line.task,
+        "metric": key.removesuffix(",none"),
+        **combine(have, key, named.weight_by_size),
+        "n": sum(one["n"] for one in have),
+        "shots": have[0]["shots"],
+        "limit": limit,
+        "chat": have[0]["chat"],
+        "cut": sum(one["cut"] for one in have),
+        "chance": line.chance,
+        "published": scores_of(line.published),
+        "why": line.why,
+        "unverified": line.unverified,
         "harness": have[0]["harness"],
-    }  # fmt: skip
+    }
     if all("stops,none" in one["metrics"] for one in have):
         row["stops"] = combine(have, "stops,none", named.weight_by_size)["value"]
     return row
@@ -139,13 +154,22 @@ def mean_row(suite: str, rows: Sequence[dict[str, Any]], published: str) -> dict
     errors = [row["stderr"] for row in parts]
     known = all(error is not None for error in errors)
     return {
-        "suite": suite, "task": f"mean of {len(parts)} tasks", "metric": "mean",
+        "suite": suite,
+        "task": f"mean of {len(parts)} tasks",
+        "metric": "mean",
         "value": sum(row["value"] for row in parts) / len(parts),
         "stderr": sum(error**2 for error in errors) ** 0.5 / len(parts) if known else None,
-        "n": sum(row["n"] for row in parts), "shots": None, "limit": parts[0]["limit"], "chat": parts[0]["chat"],
-        "cut": 0, "chance": None, "published": scores_of(published), "why": "each task counts alike, as in the card",
-        "unverified": "", "harness": parts[0]["harness"],
-    }  # fmt: skip
+        "n": sum(row["n"] for row in parts),
+        "shots": None,
+        "limit": parts[0]["limit"],
+        "chat": parts[0]["chat"],
+        "cut": 0,
+        "chance": None,
+        "published": scores_of(published),
+        "why": "each task counts alike, as in the card",
+        "unverified": "",
+        "harness": parts[0]["harness"],
+    }
 
 
 def combine(rows: Sequence[dict[str, Any]], key: str, weight_by_size: bool) -> dict[str, Any]:

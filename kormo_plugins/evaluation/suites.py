@@ -67,12 +67,16 @@ def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
     if not path.is_file() or (path.parent == FOLDER and path.stem not in suite_names()):
         names = suite_names()
         raise KormoError(
-            where, f"the suite {name!r}", f"there is none of that name; there are: {', '.join(names)}",
-            closest(name, names) or "name one of these, or the path of a suite file (.yml)",
-        )  # fmt: skip
+            where=where,
+            found=f"the suite {name!r}",
+            why=f"there is none of that name; there are: {', '.join(names)}",
+            do=closest(name, names) or "name one of these, or the path of a suite file (.yml)",
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise KormoError(str(path), " ".join(str(error).split()), "a suite is a YAML file", "correct it") from None
+        raise KormoError(
+            where=str(path), found=" ".join(str(error).split()), why="a suite is a YAML file", do="correct it"
+        ) from None
     suite: Suite = checked(Suite, values, str(path))
     return suite

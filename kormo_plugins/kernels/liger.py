@@ -90,9 +90,11 @@ class Liger:
         MODEL_TYPE_TO_APPLY_LIGER_FN.setdefault("kormo", apply_liger_kernel_to_llama)
         if model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
             raise KormoError(
-                "kormo.kernels", f"liger, for a model of type {model_type!r}", "Liger has no kernels for that type",
-                closest(model_type, MODEL_TYPE_TO_APPLY_LIGER_FN, "remove liger from kormo.kernels"),
-            )  # fmt: skip
+                where="kormo.kernels",
+                found=f"liger, for a model of type {model_type!r}",
+                why="Liger has no kernels for that type",
+                do=closest(model_type, MODEL_TYPE_TO_APPLY_LIGER_FN, "remove liger from kormo.kernels"),
+            )
         self._remember()
         used = [name for name, on in params.model_dump().items() if on]
         return f"kernels: liger for {model_type}: {', '.join(used) or 'none'}"

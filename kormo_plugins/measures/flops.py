@@ -49,10 +49,14 @@ class Shape:
         """
         heads = config["num_attention_heads"]
         return cls(
-            config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"], heads,
-            config.get("num_key_value_heads") or heads, config.get("head_dim") or config["hidden_size"] // heads,
+            config["hidden_size"],
+            config["intermediate_size"],
+            config["num_hidden_layers"],
+            heads,
+            config.get("num_key_value_heads") or heads,
+            config.get("head_dim") or config["hidden_size"] // heads,
             config["vocab_size"] if vocab_rows is None else vocab_rows,
-        )  # fmt: skip
+        )
 
     @property
     def matmul_parameters(self) -> int:
@@ -109,10 +113,17 @@ PEAK_FLOPS: dict[str, dict[str, float]] = {
 """Dense peak in FLOP/s of one device by the dtype of its matrix products; `tf32` is float32 in tensor cores."""
 
 _NAMES = (
-    ("h100 pcie", "h100_pcie"), ("h100 nvl", "h100_nvl"), ("h100", "h100"),
-    ("h200 nvl", "h200_nvl"), ("h200", "h200"),
-    ("a100", "a100"), ("b200", "b200"), ("l40s", "l40s"), ("rtx 4090 laptop", None), ("rtx 4090", "rtx4090"),
-)  # fmt: skip
+    ("h100 pcie", "h100_pcie"),
+    ("h100 nvl", "h100_nvl"),
+    ("h100", "h100"),
+    ("h200 nvl", "h200_nvl"),
+    ("h200", "h200"),
+    ("a100", "a100"),
+    ("b200", "b200"),
+    ("l40s", "l40s"),
+    ("rtx 4090 laptop", None),
+    ("rtx 4090", "rtx4090"),
+)
 """Beginnings of device names as drivers spell them, the more exact first."""
 
 

@@ -183,10 +183,10 @@ class MixtureDataset:
         if bad >= 0:
             plan = self.rows[self.names[chosen[bad, 0]]]
             raise KormoError(
-                str(plan.folder),
-                f"row {chosen[bad, 1]}",
-                "it points outside its shard or is longer than a row: the plan is damaged",
-                "run `kormo data verify`, and build the row plan again",
+                where=str(plan.folder),
+                found=f"row {chosen[bad, 1]}",
+                why="it points outside its shard or is longer than a row: the plan is damaged",
+                do="run `kormo data verify`, and build the row plan again",
             )
         if not self._masked:
             return out
@@ -356,10 +356,10 @@ def _open_plans(
     """The row plan of each source, checked against its shards, the recipe and the tokenizer."""
     if not rows or sorted(rows) != sorted(shards):
         raise KormoError(
-            "kormo.mixture",
-            f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
-            "each source needs both, and there must be one",
-            "build what is missing",
+            where="kormo.mixture",
+            found=f"row plans of {sorted(rows)} and shards of {sorted(shards)}",
+            why="each source needs both, and there must be one",
+            do="build what is missing",
         )
     plans = {name: Rows(rows[name], Shards(shards[name])) for name in sorted(rows)}
     for name, plan in plans.items():
@@ -372,10 +372,10 @@ def _open_plans(
         for word, value in wanted.items():
             if plan.manifest[word] != value:
                 raise KormoError(
-                    f"{plan.folder}: {word}",
-                    repr(plan.manifest[word]),
-                    f"the recipe asks for {value!r}",
-                    "build the row plan for this recipe",
+                    where=f"{plan.folder}: {word}",
+                    found=repr(plan.manifest[word]),
+                    why=f"the recipe asks for {value!r}",
+                    do="build the row plan for this recipe",
                 )
         _same_tokenizer(plan, name, tokenizer or next(iter(plans.values())).shards.manifest["tokenizer"])
     return plans
@@ -385,8 +385,8 @@ def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
     found = plan.shards.manifest["tokenizer"]
     if found != expected:
         raise KormoError(
-            f"{plan.shards.folder / 'shards.json'}: tokenizer",
-            f"{found[:12]}",
-            f"the other sources and the run use {expected[:12]}, in which the same ids are other text",
-            f"tokenize {name} again with the run's tokenizer",
+            where=f"{plan.shards.folder / 'shards.json'}: tokenizer",
+            found=f"{found[:12]}",
+            why=f"the other sources and the run use {expected[:12]}, in which the same ids are other text",
+            do=f"tokenize {name} again with the run's tokenizer",
         )

@@ -63,7 +63,7 @@ def check_isolation(
         why, fix = "it is not known to keep documents apart", f"use one of: {', '.join(sorted(BY_POSITIONS))}"
     else:
         return
-    raise KormoError("attn_implementation", attention, why, fix)
+    raise KormoError(where="attn_implementation", found=attention, why=why, do=fix)
 
 
 def _check_shared_rows(collator: str, params: Any, attention: str, devices: int, packing: str, row_length: int) -> None:
@@ -75,26 +75,32 @@ def _check_shared_rows(collator: str, params: Any, attention: str, devices: int,
     where, what = "context_parallel_size", str(devices)
     if packing not in ONE_DOCUMENT:
         raise KormoError(
-            where, f"{what} with the packing {packing}",
-            "ring attention knows rows, not documents: those of one row would see each other",
-            "set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
-        )  # fmt: skip
+            where=where,
+            found=f"{what} with the packing {packing}",
+            why="ring attention knows rows, not documents: those of one row would see each other",
+            do="set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
+        )
     if collator == "flex" or getattr(params, "cu_seqlens", False):
         raise KormoError(
-            where, f"{what} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
-            "its borders are those of whole rows, and each device holds a part of one",
-            "use the collator `document_mask` without cu_seqlens",
-        )  # fmt: skip
+            where=where,
+            found=f"{what} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
+            why="its borders are those of whole rows, and each device holds a part of one",
+            do="use the collator `document_mask` without cu_seqlens",
+        )
     if "flash_attention_2" not in attention:
         raise KormoError(
-            "attn_implementation", f"{attention} with context_parallel_size {devices}",
-            "only flash_attention_2 has a ring", "set attn_implementation: flash_attention_2",
-        )  # fmt: skip
+            where="attn_implementation",
+            found=f"{attention} with context_parallel_size {devices}",
+            why="only flash_attention_2 has a ring",
+            do="set attn_implementation: flash_attention_2",
+        )
     if row_length % devices:
         raise KormoError(
-            where, f"{what} with rows of {row_length} tokens", "the devices could not share a row evenly",
-            "take a divisor of sequence_len",
-        )  # fmt: skip
+            where=where,
+            found=f"{what} with rows of {row_length} tokens",
+            why="the devices could not share a row evenly",
+            do="take a divisor of sequence_len",
+        )
 
 
 def check_dense_masks(
@@ -125,8 +131,8 @@ def check_dense_masks(
         return f"attention: dense masks of {size:,.1f} MB keep documents apart; longer rows want sdpa_varlen: true"
     bfloat16 = "" if compute == "bfloat16" else ", and kormo.precision.compute: bfloat16, which it needs"
     raise KormoError(
-        "attn_implementation",
-        f"{attention} over rows of {row_length:,} tokens, on a GPU",
-        f"documents would be kept apart by dense masks ({size:,.0f} MB), at the cost of attention over the whole row",
-        f"set attn_implementation: sdpa with sdpa_varlen: true{bfloat16}, or use flash_attention_2",
+        where="attn_implementation",
+        found=f"{attention} over rows of {row_length:,} tokens, on a GPU",
+        why=f"dense masks ({size:,.0f} MB) would keep documents apart, at the price of attention over the whole row",
+        do=f"set attn_implementation: sdpa with sdpa_varlen: true{bfloat16}, or use flash_attention_2",
     )

@@ -77,9 +77,14 @@ class PairDataset:
         step, slot = divmod(index, self.global_batch)
         found = np.empty((1, 3), np.int64)
         order.locate(
-            np.array([slot], np.int64), self.mixing.counts(step), self.mixing.counts(step + 1), self.sizes, self._keys,
-            np.uint64(order.subkey(self._step_key, step)), found,
-        )  # fmt: skip
+            np.array([slot], np.int64),
+            self.mixing.counts(step),
+            self.mixing.counts(step + 1),
+            self.sizes,
+            self._keys,
+            np.uint64(order.subkey(self._step_key, step)),
+            found,
+        )
         source, place, epoch = (int(value) for value in found[0])
         return source, place, epoch
 
@@ -128,9 +133,11 @@ def open_pairs(
     settings = found.params("mixing", name, mixture, "kormo.mixture")
     if getattr(settings, "stages", ()):
         raise KormoError(
-            "kormo.data.mixture.stages", "stages", "they begin at a number of tokens, and preference pairs are counted",
-            "remove them, or divide the run into two recipes",
-        )  # fmt: skip
+            where="kormo.data.mixture.stages",
+            found="stages",
+            why="they begin at a number of tokens, and preference pairs are counted",
+            do="remove them, or divide the run into two recipes",
+        )
     sizes = {name: SourceSize(rows=len(pairs), tokens=len(pairs)) for name, pairs in sources.items()}
     mixing = found.load("mixing", name)(sizes, settings, row_length=1, global_batch=global_batch, steps=steps)
     chosen = getattr(settings, "shuffle_seed", None)

@@ -89,7 +89,7 @@ def batch(
 ) -> dict[str, Any]:
     """What one rank is given in one step.
 
-    Micro-batches are dealt to the ranks in turn, as accelerate does: micro-batch m of a step goes to rank
+    Micro-batches are shard_batches to the ranks in turn, as accelerate does: micro-batch m of a step goes to rank
     m % world_size.
 
     Args:
@@ -104,16 +104,26 @@ def batch(
         KormoError: a step or rank that the run does not have, or a global batch that does not divide.
     """
     if not 0 <= step < dataset.steps:
-        raise KormoError("--step", str(step), f"the run has the steps 0 to {dataset.steps - 1}", "choose one of them")
+        raise KormoError(
+            where="--step",
+            found=str(step),
+            why=f"the run has the steps 0 to {dataset.steps - 1}",
+            do="choose one of them",
+        )
     if not 0 <= rank < world_size:
-        raise KormoError("--rank", str(rank), f"with {world_size} ranks they are 0 to {world_size - 1}", "choose one")
+        raise KormoError(
+            where="--rank",
+            found=str(rank),
+            why=f"with {world_size} ranks they are 0 to {world_size - 1}",
+            do="choose one",
+        )
     size = micro_batch or max(1, dataset.global_batch // world_size)
     if dataset.global_batch % (size * world_size):
         raise KormoError(
-            "--world-size",
-            f"{world_size} ranks with micro-batches of {size} rows",
-            f"they do not divide the global batch of {dataset.global_batch} rows",
-            "choose numbers that do; training would refuse these too",
+            where="--world-size",
+            found=f"{world_size} ranks with micro-batches of {size} rows",
+            why=f"they do not divide the global batch of {dataset.global_batch} rows",
+            do="choose numbers that do; training would refuse these too",
         )
     slots = np.arange(dataset.global_batch)
     mine = slots[slots // size % world_size == rank] + step * dataset.global_batch

@@ -82,9 +82,9 @@ def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> l
     past = [(first, text) for first, text in found if first < step]
     if past and not allow:
         raise KormoError(
-            f"resume at step {step:,}",
-            "; ".join(text for _, text in past),
-            f"step {past[0][0]:,}, already trained, would have been other: rows would come twice and others never",
-            f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
+            where=f"resume at step {step:,}",
+            found="; ".join(text for _, text in past),
+            why=f"step {past[0][0]:,}, already trained, would have been other: rows would come twice and others never",
+            do=f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
         )
     return [f"amended from step {first:,}: {text}" for first, text in found]

@@ -57,10 +57,11 @@ def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, convers
         return policy, params
     if not hasattr(params, "longer"):
         raise KormoError(
-            "kormo.data.packing", f"{policy} for the conversations of {source}",
-            "it cuts a document wherever a row ends, so that answers would be trained without their questions",
-            "use {name: best_fit}",
-        )  # fmt: skip
+            where="kormo.data.packing",
+            found=f"{policy} for the conversations of {source}",
+            why="it cuts a document wherever a row ends, so that answers would be trained without their questions",
+            do="use {name: best_fit}",
+        )
     return policy, params.model_copy(update={"longer": "drop" if recipe.too_long == "reject" else "cut"})
 
 
@@ -93,7 +94,9 @@ def build_rows(
         KormoError: unfinished shards, or a policy whose pieces do not account for every token.
     """
     if not 2 <= row_length < 1 << 32:
-        raise KormoError("sequence_len", str(row_length), "a row holds from 2 to 2^32 - 1 tokens", "change it")
+        raise KormoError(
+            where="sequence_len", found=str(row_length), why="a row holds from 2 to 2^32 - 1 tokens", do="change it"
+        )
     found = plugins or registry()
     if isinstance(params, dict) or params is None:
         params = found.params("packing", policy, params or {}, f"packing {policy}")
@@ -116,10 +119,10 @@ def build_rows(
             progress(packed, source.documents)
     if ledger["tokens_placed"] + ledger["tokens_dropped"] != source.tokens:
         raise KormoError(
-            f"packing {policy}",
-            f"{ledger}",
-            "tokens placed and dropped do not add up to the source's",
-            "correct the plugin that provides the policy",
+            where=f"packing {policy}",
+            found=f"{ledger}",
+            why="tokens placed and dropped do not add up to the source's",
+            do="correct the plugin that provides the policy",
         )
     made_of = {
         "source": source.manifest["source"],
@@ -192,10 +195,10 @@ class _Plan:
         apart = inside and _apart(packing, lengths)
         if not (whole and apart and (filled <= self.row_length).all()):
             raise KormoError(
-                f"packing {policy}",
-                "a piece outside its document, two that overlap, or a row that is too long",
-                "such a plan would repeat or lose tokens",
-                "correct the plugin that provides the policy",
+                where=f"packing {policy}",
+                found="a piece outside its document, two that overlap, or a row that is too long",
+                why="such a plan would repeat or lose tokens",
+                do="correct the plugin that provides the policy",
             )
 
 
@@ -226,10 +229,10 @@ class Rows:
         self.manifest = read_json(self.folder / ROWS_MANIFEST, ROWS_FORMAT)
         if self.manifest["shards"] != shards.identity:
             raise KormoError(
-                str(self.folder / ROWS_MANIFEST),
-                f"a plan for the shards {self.manifest['shards'][:12]}",
-                f"those in {shards.folder} are {shards.identity[:12]}: they were built again, or swapped",
-                "build the row plan again, or name the shards it was made for",
+                where=str(self.folder / ROWS_MANIFEST),
+                found=f"a plan for the shards {self.manifest['shards'][:12]}",
+                why=f"those in {shards.folder} are {shards.identity[:12]}: they were built again, or swapped",
+                do="build the row plan again, or name the shards it was made for",
             )
         for name, record in self.files().items():
             record.check(self.folder / name, contents=False)

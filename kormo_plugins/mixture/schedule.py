@@ -138,10 +138,10 @@ def weighted(
         where = f"kormo.mixture.stages[{number}].weights"
         if start == parts[-1][0]:
             raise KormoError(
-                where,
-                f"the start at {stage.from_tokens:,} tokens",
-                f"that is step {start}, where the stage before it begins",
-                "leave one of them out, or move it by a step",
+                where=where,
+                found=f"the start at {stage.from_tokens:,} tokens",
+                why=f"that is step {start}, where the stage before it begins",
+                do="leave one of them out, or move it by a step",
             )
         parts.append((start, stage.weights, stage.temperature or params.temperature, where))
     token_shares = [shares(weights, tokens, temperature, where) for _, weights, temperature, where in parts]
@@ -162,10 +162,10 @@ def check_epochs(
     names = sorted(rows)
     if isinstance(max_epochs, Mapping) and (unknown := sorted(set(max_epochs) - set(names))):
         raise KormoError(
-            "kormo.mixture.max_epochs",
-            repr(unknown[0]),
-            f"there are the sources: {', '.join(names)}",
-            "correct the name",
+            where="kormo.mixture.max_epochs",
+            found=repr(unknown[0]),
+            why=f"there are the sources: {', '.join(names)}",
+            do="correct the name",
         )
     final, short = mixing.counts(steps), []
     for place, name in enumerate(names):
@@ -179,8 +179,8 @@ def check_epochs(
         short.append(f"{name} at step {low:,} of {steps:,} ({final[place] / rows[name]:.2f} epochs of {limit:g})")
     if short:
         raise KormoError(
-            "kormo.mixture.max_epochs",
-            "sources that run out: " + "; ".join(short),
-            "their shares cannot be held to the end within max_epochs",
-            "lower their weights, raise max_epochs, or train for fewer steps",
+            where="kormo.mixture.max_epochs",
+            found="sources that run out: " + "; ".join(short),
+            why="their shares cannot be held to the end within max_epochs",
+            do="lower their weights, raise max_epochs, or train for fewer steps",
         )

@@ -49,7 +49,10 @@ def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
         total = sum(sizes.values())
         if not (total > 0 and isfinite(total)):
             raise KormoError(
-                path, f"weights that sum to {total:g}", "nothing could be drawn", "give one that is above 0"
+                where=path,
+                found=f"weights that sum to {total:g}",
+                why="nothing could be drawn",
+                do="give one that is above 0",
             )
         for name, node in level.items():
             part = share * sizes[name] / total
@@ -57,10 +60,10 @@ def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
                 walk(node.of, part, f"{path}.{name}.of")
             elif name in found:
                 raise KormoError(
-                    f"{path}.{name}",
-                    "a source that the tree already has",
-                    "its share would be two different ones",
-                    "name each source once",
+                    where=f"{path}.{name}",
+                    found="a source that the tree already has",
+                    why="its share would be two different ones",
+                    do="name each source once",
                 )
             else:
                 found[name] = part
@@ -86,17 +89,17 @@ def shares(
     for name, share in plain.items():
         if name not in tokens:
             raise KormoError(
-                f"{where}.{name}",
-                "a source that has no shards",
-                f"there are: {', '.join(sorted(tokens))}",
-                closest(name, tokens, "add it to the dataset recipe, or remove its weight"),
+                where=f"{where}.{name}",
+                found="a source that has no shards",
+                why=f"there are: {', '.join(sorted(tokens))}",
+                do=closest(name, tokens, "add it to the dataset recipe, or remove its weight"),
             )
         if share and not tokens[name]:
             raise KormoError(
-                f"{where}.{name}",
-                "a source of no tokens",
-                "nothing can be drawn from it",
-                "give it the weight 0, or check the steps that empty it",
+                where=f"{where}.{name}",
+                found="a source of no tokens",
+                why="nothing can be drawn from it",
+                do="give it the weight 0, or check the steps that empty it",
             )
     flat = {name: share ** (1 / temperature) if share else 0.0 for name, share in plain.items()}
     total = sum(flat.values())

@@ -33,9 +33,17 @@ from kormo_plugins.monitoring.params import CollapseParams
 
 SAMPLES_FILE = "samples.jsonl"
 SCRIPTS = {
-    "ko": ("HANGUL",), "ja": ("HIRAGANA", "KATAKANA", "CJK"), "zh": ("CJK",), "ru": ("CYRILLIC",), "uk": ("CYRILLIC",),
-    "el": ("GREEK",), "ar": ("ARABIC",), "he": ("HEBREW",), "hi": ("DEVANAGARI",), "th": ("THAI",),
-}  # fmt: skip
+    "ko": ("HANGUL",),
+    "ja": ("HIRAGANA", "KATAKANA", "CJK"),
+    "zh": ("CJK",),
+    "ru": ("CYRILLIC",),
+    "uk": ("CYRILLIC",),
+    "el": ("GREEK",),
+    "ar": ("ARABIC",),
+    "he": ("HEBREW",),
+    "hi": ("DEVANAGARI",),
+    "th": ("THAI",),
+}
 """Language -> how the Unicode names of its letters begin; any other is written in Latin letters."""
 RUN = 4
 """Tokens of the runs that `repetition` counts."""
@@ -80,9 +88,11 @@ class Collapse(Monitor):
         super().open(run)
         if run.tokenizer is None or "eos" not in run.special:
             raise KormoError(
-                "kormo.monitor.collapse", "no tokenizer of ours", "prompts and continuations are encoded with it",
-                "set kormo.tokenizer, or kormo.monitor.collapse: null",
-            )  # fmt: skip
+                where="kormo.monitor.collapse",
+                found="no tokenizer of ours",
+                why="prompts and continuations are encoded with it",
+                do="set kormo.tokenizer, or kormo.monitor.collapse: null",
+            )
         self.tokenizer = Tokenizer.from_file(str(run.tokenizer / "tokenizer.json"))
 
     def measure(self, model: Any, step: int) -> dict[str, float]:
@@ -102,15 +112,22 @@ class Collapse(Monitor):
         special, params = self.run.special, self.params
         asked = [
             (language, prompt)
-            for language, prompts in params.prompts.items() for prompt in prompts for _ in range(params.samples)
-        ]  # fmt: skip
+            for language, prompts in params.prompts.items()
+            for prompt in prompts
+            for _ in range(params.samples)
+        ]
         start = [special["bos"]] if "bos" in special else []
         ids = [start + self.tokenizer.encode(prompt, add_special_tokens=False).ids for _, prompt in asked]
         longest = min(params.tokens, self.run.sequence_len - max(map(len, ids)))
         written, entropies = generate(
-            model, ids, max(1, longest), temperature=params.temperature, seed=self.run.seed,
-            eos=special["eos"], pad=special.get("pad", special["eos"]),
-        )  # fmt: skip
+            model,
+            ids,
+            max(1, longest),
+            temperature=params.temperature,
+            seed=self.run.seed,
+            eos=special["eos"],
+            pad=special.get("pad", special["eos"]),
+        )
         found = []
         for (language, prompt), tokens, entropy in zip(asked, written, entropies, strict=True):
             ended = special["eos"] in tokens
@@ -161,9 +178,7 @@ def generate(
     places = (mask.cumsum(1) - 1).masked_fill(mask == 0, 1)
     cache, drawn, entropies = None, [], []
     for _ in range(tokens):
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
-        )  # fmt: skip
+        out = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True)
         logits, cache = out.logits[:, -1].float().cpu(), out.past_key_values
         logp = logits.log_softmax(-1)
         entropies.append(-(logp.exp() * logp).nan_to_num(0.0).sum(-1) / torch.log(torch.tensor(2.0)))

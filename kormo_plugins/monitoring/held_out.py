@@ -32,7 +32,7 @@ from kormo_plugins.documents.document import Document, read_corpus
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
-from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, dealt, ranks, summed
+from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, ranks, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,12 @@ class HeldOut(Monitor):
         chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.unseen)]
         if not chosen:
             raise KormoError(
-                "kormo.monitor.held_out", "no document that is held out", "there is nothing to measure the loss on",
-                "set held_out.documents in the dataset recipe, name texts under kormo.monitor.unseen, or set "
+                where="kormo.monitor.held_out",
+                found="no document that is held out",
+                why="there is nothing to measure the loss on",
+                do="set held_out.documents in the dataset recipe, name texts under kormo.monitor.unseen, or set "
                 "kormo.monitor.held_out: null",
-            )  # fmt: skip
+            )
         self.texts = encoded(chosen, run)
 
     def measure(self, model: Any, step: int) -> dict[str, float]:
@@ -157,9 +159,11 @@ def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunV
     first = run.special.get("bos", run.special.get("eos"))
     if run.tokenizer is None or first is None:
         raise KormoError(
-            "kormo.monitor.held_out", "no tokenizer of ours" if run.tokenizer is None else "no start or end token",
-            "the first token of a document is predicted from the start token", "set kormo.tokenizer",
-        )  # fmt: skip
+            where="kormo.monitor.held_out",
+            found="no tokenizer of ours" if run.tokenizer is None else "no start or end token",
+            why="the first token of a document is predicted from the start token",
+            do="set kormo.tokenizer",
+        )
     encoders: dict[tuple[str, ...], Encoder] = {}
     texts = []
     for document, groups, where in chosen:
@@ -223,7 +227,7 @@ def score(model: Any, texts: Sequence[Text], window: int, rows: int, pad: int) -
     device = next(model.parameters()).device
     total = torch.zeros(len(texts), dtype=torch.float64, device=device)
     pieces = sorted(windows([len(t.ids) for t in texts], window), key=lambda w: (w.end - w.start, w.text, w.start))
-    for batch, counts in dealt(batched(pieces, rows * window), *ranks()):
+    for batch, counts in shard_batches(batched(pieces, rows * window), *ranks()):
         losses = _losses(model, batch, texts, pad, device)
         if counts:
             total.index_add_(0, torch.tensor([w.text for w in batch], device=device), losses)

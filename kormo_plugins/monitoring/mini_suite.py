@@ -44,8 +44,12 @@ class Mini(Monitor):
         super().open(run)
         first = run.special.get("bos", run.special.get("eos"))
         if run.tokenizer is None or first is None:
-            raise KormoError("kormo.monitor.mini", "no tokenizer of ours", "questions are encoded with it",
-                             "set kormo.tokenizer, or kormo.monitor.mini: null")  # fmt: skip
+            raise KormoError(
+                where="kormo.monitor.mini",
+                found="no tokenizer of ours",
+                why="questions are encoded with it",
+                do="set kormo.tokenizer, or kormo.monitor.mini: null",
+            )
         encoder = Encoder(run.tokenizer, ())
         for language in LANGUAGES:
             for family in FAMILIES:

@@ -139,7 +139,7 @@ def summed(values: Any) -> Any:
     return values
 
 
-def dealt(batches: Sequence[Any], rank: int, world: int) -> list[tuple[Any, bool]]:
+def shard_batches(batches: Sequence[Any], rank: int, world: int) -> list[tuple[Any, bool]]:
     """The batches of one rank, in turn, with whether they count.
 
     All ranks get the same number, since a sharded model is run by all of them or by none: where batches run out, one

@@ -28,11 +28,11 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
     per_step = micro_batch * world_size
     if global_batch % per_step:
         raise KormoError(
-            "kormo.global_batch",
-            f"{global_batch} rows, with micro_batch_size {micro_batch} on {world_size} rank(s)",
-            f"{global_batch} is not a multiple of {micro_batch} × {world_size} = {per_step}, and a global batch of "
+            where="kormo.global_batch",
+            found=f"{global_batch} rows, with micro_batch_size {micro_batch} on {world_size} rank(s)",
+            why=f"{global_batch} is not a multiple of {micro_batch} × {world_size} = {per_step}, and a global batch of "
             "another size would be another run",
-            "change micro_batch_size or the number of ranks so that their product divides global_batch",
+            do="change micro_batch_size or the number of ranks so that their product divides global_batch",
         )
     return global_batch // per_step
 
@@ -51,9 +51,11 @@ def row_groups(recipe: Recipe, world_size: int) -> int:
     shared = context_parallel(recipe)
     if world_size > 1 and world_size % shared:
         raise KormoError(
-            recipe.resolved.where("context_parallel_size"), f"{shared} with {world_size} ranks",
-            "the ranks cannot be divided into groups of that size", "change one of the two",
-        )  # fmt: skip
+            where=recipe.resolved.where("context_parallel_size"),
+            found=f"{shared} with {world_size} ranks",
+            why="the ranks cannot be divided into groups of that size",
+            do="change one of the two",
+        )
     return max(1, world_size // shared)
 
 

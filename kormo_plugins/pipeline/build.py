@@ -21,7 +21,7 @@ from kormo_plugins.documents.document import Document, read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline import preferences as preference
-from kormo_plugins.pipeline.built import Built, Get, say
+from kormo_plugins.pipeline.built import ArtifactProvider, Built, say
 from kormo_plugins.pipeline.conversations import chat_shards, tell_too_long
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.load import Recipe
@@ -48,12 +48,12 @@ def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
     return built
 
 
-def build_data(recipe: Recipe, get: Get) -> Built:
+def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
     """Documents, tokenizer, shards and row plans: all but the initial checkpoint.
 
     Args:
         recipe: the checked recipe.
-        get: `build`, or `found_only` to build nothing.
+        get: `build`, or `lookup_only` to build nothing.
     """
     built = Built()
     if recipe.data is not None:
@@ -64,9 +64,11 @@ def build_data(recipe: Recipe, get: Get) -> Built:
     if recipe.data is not None:
         if built.tokenizer is None:
             raise KormoError(
-                f"{recipe.path}: kormo.tokenizer", "nothing", "without a tokenizer kormo.data cannot become tokens",
-                "set kormo.tokenizer (train, path or hub) or kormo.from_run",
-            )  # fmt: skip
+                where=f"{recipe.path}: kormo.tokenizer",
+                found="nothing",
+                why="without a tokenizer kormo.data cannot become tokens",
+                do="set kormo.tokenizer (train, path or hub) or kormo.from_run",
+            )
         if preference.of_pairs(recipe):
             built.preferences = preference.build_preferences(recipe, built, get)
             return built
@@ -76,7 +78,9 @@ def build_data(recipe: Recipe, get: Get) -> Built:
     return built
 
 
-def build_corpora(data: DataRecipe, components: Registry, workspace: Path, path: Path, get: Get) -> dict[str, Artifact]:
+def build_corpora(
+    data: DataRecipe, components: Registry, workspace: Path, path: Path, get: ArtifactProvider
+) -> dict[str, Artifact]:
     """The documents of each source; `path` is the recipe's, for messages."""
     corpora: dict[str, Artifact] = {}
     for name in data.corpus.in_order():
@@ -87,7 +91,12 @@ def build_corpora(data: DataRecipe, components: Registry, workspace: Path, path:
 
 
 def _corpus(
-    data: DataRecipe, components: Registry, name: str, workspace: Path, get: Get, before: Mapping[str, Artifact]
+    data: DataRecipe,
+    components: Registry,
+    name: str,
+    workspace: Path,
+    get: ArtifactProvider,
+    before: Mapping[str, Artifact],
 ) -> Artifact:
     """The documents of a source; `before` holds those that it is deduplicated against."""
     from kormo_plugins.corpus.build import build_source, funnel, source_inputs
@@ -101,10 +110,15 @@ def _corpus(
 
     def make(out: Path) -> Mapping[str, Any]:
         stats = build_source(
-            name, source, data.corpus, components, out, workers=data.corpus.workers,
+            name,
+            source,
+            data.corpus,
+            components,
+            out,
+            workers=data.corpus.workers,
             watch=lambda label: Progress(label, unit="documents"),
             against=[artifact.path for artifact in others.values()],
-        )  # fmt: skip
+        )
         say(funnel(name, stats))
         return stats
 
@@ -115,13 +129,14 @@ def _refuse_empty(path: Path, corpora: Mapping[str, Artifact]) -> None:
     empty = [name for name, artifact in corpora.items() if not artifact.stats["documents"]]
     if empty:
         raise KormoError(
-            f"{path}: sources.{empty[0]}", "no usable document",
-            "every document was rejected or the input holds none; a source without text cannot be mixed",
-            f"see the reasons in {corpora[empty[0]].path / 'rejects'}, or remove the source",
-        )  # fmt: skip
+            where=f"{path}: sources.{empty[0]}",
+            found="no usable document",
+            why="every document was rejected or the input holds none; a source without text cannot be mixed",
+            do=f"see the reasons in {corpora[empty[0]].path / 'rejects'}, or remove the source",
+        )
 
 
-def _tokenizer(recipe: Recipe, built: Built, get: Get) -> None:
+def _tokenizer(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     from kormo_plugins.tokenizer.layout import tokenizer_hash
 
     choice = recipe.block.tokenizer
@@ -139,7 +154,7 @@ def _tokenizer(recipe: Recipe, built: Built, get: Get) -> None:
         _role(recipe, built, get)
 
 
-def _role(recipe: Recipe, built: Built, get: Get) -> None:
+def _role(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     """The same tokenizer with the end token of the recipe's role: ids do not change, what `eos` means does."""
     from kormo_plugins.tokenizer.layout import SPECIAL_TOKENS, write_role
 
@@ -168,14 +183,18 @@ def special_ids(recipe: Recipe, built: Built) -> dict[str, int]:
     return {"bos": layout.bos, "eos": layout.eot if recipe.block.role == "chat" else layout.eos, "pad": layout.pad}
 
 
-def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: Get) -> Artifact:
+def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: ArtifactProvider) -> Artifact:
     where = f"{recipe.path}: kormo.tokenizer.train"
     name = values.pop("name", "kormo_bpe")
     params = recipe.registry.params("tokenizer", name, values, where)
     train = recipe.registry.load("tokenizer", name, where)
     if not built.corpora:
-        raise KormoError(where, "no kormo.data", "a tokenizer is trained on the recipe's own documents",
-                         "add kormo.data, or name a finished tokenizer with kormo.tokenizer.path")  # fmt: skip
+        raise KormoError(
+            where=where,
+            found="no kormo.data",
+            why="a tokenizer is trained on the recipe's own documents",
+            do="add kormo.data, or name a finished tokenizer with kormo.tokenizer.path",
+        )
     corpora = {source: artifact.hash for source, artifact in built.corpora.items()}
     spec = Spec("tokenizer", name, {"name": name, "params": dumped(params), "corpora": corpora})
 
@@ -186,7 +205,7 @@ def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: Get) -> 
     return get(recipe.block.workspace, spec, lambda out: train(texts, params, out) or {})
 
 
-def _from_hub(recipe: Recipe, hub: str, revision: str | None, get: Get) -> Path:
+def _from_hub(recipe: Recipe, hub: str, revision: str | None, get: ArtifactProvider) -> Path:
     spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
 
     def make(out: Path) -> Mapping[str, Any]:
@@ -196,15 +215,17 @@ def _from_hub(recipe: Recipe, hub: str, revision: str | None, get: Get) -> Path:
             AutoTokenizer.from_pretrained(hub, revision=revision).save_pretrained(out)
         except (OSError, ValueError) as error:
             raise KormoError(
-                f"{recipe.path}: kormo.tokenizer.hub", f"{hub} at {revision}", f"it cannot be loaded: {error}",
-                "check the id and the network, or copy it and use kormo.tokenizer.path",
-            ) from error  # fmt: skip
+                where=f"{recipe.path}: kormo.tokenizer.hub",
+                found=f"{hub} at {revision}",
+                why=f"it cannot be loaded: {error}",
+                do="check the id and the network, or copy it and use kormo.tokenizer.path",
+            ) from error
         return {}
 
     return get(recipe.block.workspace, spec, make).path
 
 
-def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
+def _shards(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Artifact:
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.layout import read_layout
 
@@ -213,8 +234,13 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     if corpus.stats.get("conversations"):
         return chat_shards(recipe, corpus, tokenizer, name, get, say)
     layout = read_layout(tokenizer)
-    inputs = {"version": SHARDS_VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
-              "bos": layout.bos, "eos": layout.eos}  # fmt: skip
+    inputs = {
+        "version": SHARDS_VERSION,
+        "corpus": corpus.hash,
+        "tokenizer": built.tokenizer_hash,
+        "bos": layout.bos,
+        "eos": layout.eos,
+    }
     control = recipe.data.corpus.sources[name].control_tokens if recipe.data else ()
     if control:
         inputs["control_tokens"] = sorted(control)
@@ -222,30 +248,46 @@ def _shards(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
-                sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, bos_id=layout.bos,
-                eos_id=layout.eos, control_tokens=control, workers=recipe.data.corpus.workers if recipe.data else 1,
+                sorted(corpus.path.glob("part-*.jsonl.zst")),
+                tokenizer,
+                out,
+                source=name,
+                bos_id=layout.bos,
+                eos_id=layout.eos,
+                control_tokens=control,
+                workers=recipe.data.corpus.workers if recipe.data else 1,
                 progress=lambda shard: progress(shard["documents"]),
-            )  # fmt: skip
+            )
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)
 
 
-def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
+def _rows(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Artifact:
     from kormo_plugins.mixture.rows import build_rows, packing_of
 
     assert recipe.data is not None
     shards, row_length = built.shards[name], recipe.sequence_len
     chat = bool(built.corpora[name].stats.get("conversations"))
     policy, params = packing_of(recipe.data.mixture, recipe.registry, name, conversations=chat)
-    inputs = {"version": ROWS_VERSION, "shards": shards.hash, "row_length": row_length,
-              "packing": policy, "params": params}  # fmt: skip
+    inputs = {
+        "version": ROWS_VERSION,
+        "shards": shards.hash,
+        "row_length": row_length,
+        "packing": policy,
+        "params": params,
+    }
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
             return build_rows(
-                shards.path, row_length, policy, params, out, plugins=recipe.registry,
+                shards.path,
+                row_length,
+                policy,
+                params,
+                out,
+                plugins=recipe.registry,
                 progress=lambda done, total: progress(done - progress.done),
-            )  # fmt: skip
+            )
 
     rows = get(recipe.block.workspace, Spec("rows", name, inputs), make)
     if chat:
@@ -253,7 +295,7 @@ def _rows(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
     return rows
 
 
-def build_model(recipe: Recipe, built: Built, get: Get) -> None:
+def build_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     """The initial checkpoint; sets `init` and `base_model`."""
     choice = recipe.block.architecture
     if recipe.block.from_run is not None:
@@ -267,16 +309,26 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     family = recipe.registry.load("architecture", choice.name, where)
     ids = {f"{role}_token_id": number for role, number in special_ids(recipe, built).items()}
     inputs = {
-        "architecture": choice.name, "params": dumped(params), "tokenizer": built.tokenizer_hash,
-        "seed": recipe.seed, "dtype": recipe.block.precision.weights, "generation": recipe.block.generation, **ids,
-    }  # fmt: skip
+        "architecture": choice.name,
+        "params": dumped(params),
+        "tokenizer": built.tokenizer_hash,
+        "seed": recipe.seed,
+        "dtype": recipe.block.precision.weights,
+        "generation": recipe.block.generation,
+        **ids,
+    }
 
     def make(out: Path) -> Mapping[str, Any]:
         family.register()
         stats: Mapping[str, Any] = family.write_initial(
-            out, params, tokenizer=tokenizer, seed=recipe.seed, dtype=recipe.block.precision.weights,
-            generation=recipe.block.generation, **ids,
-        )  # fmt: skip
+            out,
+            params,
+            tokenizer=tokenizer,
+            seed=recipe.seed,
+            dtype=recipe.block.precision.weights,
+            generation=recipe.block.generation,
+            **ids,
+        )
         return stats
 
     built.init = get(recipe.block.workspace, Spec("init", choice.name, inputs), make)
@@ -284,7 +336,7 @@ def build_model(recipe: Recipe, built: Built, get: Get) -> None:
     built.weights_hash = built.init.hash
 
 
-def _continued(recipe: Recipe, built: Built, get: Get) -> None:
+def _continued(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     """The model of the stage before, under the recipe's own tokenizer and config where it names others."""
     from kormo_plugins.tokenizer.layout import tokenizer_hash
 
@@ -302,7 +354,7 @@ def _continued(recipe: Recipe, built: Built, get: Get) -> None:
         built.base_model, built.weights_hash = built.init.path, built.init.hash
 
 
-def _swapped(recipe: Recipe, built: Built, folder: Path, get: Get) -> None:
+def _swapped(recipe: Recipe, built: Built, folder: Path, get: ArtifactProvider) -> None:
     from kormo_plugins.tokenizer.layout import read_layout
 
     assert built.tokenizer is not None

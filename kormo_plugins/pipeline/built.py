@@ -11,8 +11,8 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store.artifact import Artifact, Make, Spec, find
 from kormo_plugins.store.fingerprint import identity
 
-Get = Callable[[Path, Spec, Make], Artifact]
-"""How an artifact is had: `artifact.build` makes it if it is missing; `found_only` makes nothing."""
+ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
+"""How an artifact is had: `artifact.build` makes it if it is missing; `lookup_only` makes nothing."""
 
 
 class NotBuilt(KormoError):
@@ -45,7 +45,7 @@ class Built:
         return identity({name: artifact.hash for name, artifact in sorted({**self.rows, **self.preferences}.items())})
 
 
-def found_only(path: Path) -> Get:
+def lookup_only(path: Path) -> ArtifactProvider:
     """A way to have artifacts that builds none; `path` is the recipe's.
 
     Raises (when called):
@@ -56,9 +56,11 @@ def found_only(path: Path) -> Get:
         found = find(workspace, spec)
         if found is None:
             raise NotBuilt(
-                f"{path}: {spec.kind} of {spec.name}", f"no {workspace / spec.folder}",
-                "it is not built yet, or what it is built from has changed since", f"run `kormo data build {path}`",
-            )  # fmt: skip
+                where=f"{path}: {spec.kind} of {spec.name}",
+                found=f"no {workspace / spec.folder}",
+                why="it is not built yet, or what it is built from has changed since",
+                do=f"run `kormo data build {path}`",
+            )
         return found
 
     return get

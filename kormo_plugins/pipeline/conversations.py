@@ -8,19 +8,19 @@ from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.rejects import READ, tell_left_out
+from kormo_plugins.pipeline.rejects import READ, log_rejects
 from kormo_plugins.recipe.checks.rules import refuse_base
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec
 
-Get = Callable[[Path, Spec, Make], Artifact]
+ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
 """As in `build.py`."""
 VERSION = 2
 """Raised when the same inputs would give other bytes."""
 
 
 def chat_shards(
-    recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, get: Get, log: Callable[[str], None]
+    recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, get: ArtifactProvider, log: Callable[[str], None]
 ) -> Artifact:
     """The shards of a source of conversations; `log` is told of those with broken turns.
 
@@ -34,21 +34,26 @@ def chat_shards(
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(
-            f"{recipe.path}: sources.{name}", f"{corpus.stats['conversations']:,} conversations and {texts:,} texts",
-            "a source is of one kind: of a text every token is trained, of a conversation the answers",
-            "make two sources of it",
-        )  # fmt: skip
-    tell_left_out(corpus, name, "conversations", (READ,), log)
+            where=f"{recipe.path}: sources.{name}",
+            found=f"{corpus.stats['conversations']:,} conversations and {texts:,} texts",
+            why="a source is of one kind: of a text every token is trained, of a conversation the answers",
+            do="make two sources of it",
+        )
+    log_rejects(corpus, name, "conversations", (READ,), log)
     encode = ChatEncoder(tokenizer)
     inputs = {"version": VERSION, "corpus": corpus.hash, "conversations": encode.identity}
 
     def make(out: Path) -> Mapping[str, Any]:
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
-                sorted(corpus.path.glob("part-*.jsonl.zst")), tokenizer, out, source=name, conversations=encode,
+                sorted(corpus.path.glob("part-*.jsonl.zst")),
+                tokenizer,
+                out,
+                source=name,
+                conversations=encode,
                 workers=recipe.data.corpus.workers if recipe.data else 1,
                 progress=lambda shard: progress(shard["documents"]),
-            )  # fmt: skip
+            )
 
     return get(recipe.block.workspace, Spec("shards", name, inputs), make)
 
@@ -62,9 +67,10 @@ def tell_too_long(rows: Artifact, name: str, row_length: int, log: Callable[[str
     dropped, documents = rows.stats["documents_dropped"], rows.stats["documents"]
     if dropped and not rows.stats["rows"]:
         raise KormoError(
-            f"sources.{name}", f"{dropped:,} of {documents:,} conversations",
-            f"all are longer than a row of {row_length:,} tokens",
-            "raise sequence_len, or set kormo.data.too_long: cut",
-        )  # fmt: skip
+            where=f"sources.{name}",
+            found=f"{dropped:,} of {documents:,} conversations",
+            why=f"all are longer than a row of {row_length:,} tokens",
+            do="raise sequence_len, or set kormo.data.too_long: cut",
+        )
     if dropped:
         log(f"{name}: {dropped:,} of {documents:,} conversations are longer than a row: left out (too_long: reject)")

@@ -21,9 +21,14 @@ from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.training.checkpoints.complete import MARKER, fault
 
 SHAPE = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
     "tie_word_embeddings",
-)  # fmt: skip
+)
 """What the weights themselves fix. Length and RoPE base may change from stage to stage."""
 
 CHANGEABLE = ("max_position_embeddings", "rope_theta", "rms_norm_eps", "initializer_range")
@@ -47,11 +52,20 @@ def finished_model(recipe: Recipe) -> Path:
     assert folder is not None
     where = recipe.resolved.where("kormo.from_run")
     if not folder.is_dir():
-        raise KormoError(where, str(folder), "there is no such folder", "train the stage before, or correct the path")
+        raise KormoError(
+            where=where,
+            found=str(folder),
+            why="there is no such folder",
+            do="train the stage before, or correct the path",
+        )
     reason = fault(folder, hashes=False)
     if reason is not None:
-        raise KormoError(where, str(folder), f"it is not a finished model: {reason}",
-                         "finish that stage first (the same command goes on where it stopped)")  # fmt: skip
+        raise KormoError(
+            where=where,
+            found=str(folder),
+            why=f"it is not a finished model: {reason}",
+            do="finish that stage first (the same command goes on where it stopped)",
+        )
     _same_shape(recipe, folder, where)
     return folder
 
@@ -66,9 +80,11 @@ def _same_shape(recipe: Recipe, folder: Path, where: str) -> None:
         asked = recipe.block.architecture.values.get(key)
         if asked is not None and key in config and config[key] != asked:
             raise KormoError(
-                where, f"{folder} with {key} {config[key]}", f"kormo.architecture says {key} {asked}: another shape",
-                "name a run of this shape, or extend its size file",
-            )  # fmt: skip
+                where=where,
+                found=f"{folder} with {key} {config[key]}",
+                why=f"kormo.architecture says {key} {asked}: another shape",
+                do="name a run of this shape, or extend its size file",
+            )
 
 
 def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -87,10 +103,11 @@ def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
     for key in GROWING:
         if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
             raise KormoError(
-                recipe.resolved.where(f"kormo.architecture.{key}"), f"{key} {asked[key]}",
-                f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
-                f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",
-            )  # fmt: skip
+                where=recipe.resolved.where(f"kormo.architecture.{key}"),
+                found=f"{key} {asked[key]}",
+                why=f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
+                do=f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",
+            )
     return {key: asked[key] for key in CHANGEABLE if asked.get(key) is not None and asked[key] != held.get(key)}
 
 

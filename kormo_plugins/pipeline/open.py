@@ -23,10 +23,15 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
     return open_mixture(
         {name: artifact.path for name, artifact in built.rows.items()},
         {name: artifact.path for name, artifact in built.shards.items()},
-        recipe.data.mixture, seed=recipe.seed, row_length=recipe.sequence_len, steps=recipe.steps,
-        global_batch=recipe.block.global_batch, pad_id=special_ids(recipe, built)["pad"],
-        tokenizer=built.tokenizer_hash, plugins=recipe.registry,
-    )  # fmt: skip
+        recipe.data.mixture,
+        seed=recipe.seed,
+        row_length=recipe.sequence_len,
+        steps=recipe.steps,
+        global_batch=recipe.block.global_batch,
+        pad_id=special_ids(recipe, built)["pad"],
+        tokenizer=built.tokenizer_hash,
+        plugins=recipe.registry,
+    )
 
 
 def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
@@ -54,8 +59,9 @@ def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recip
         if isinstance(token, str) and token not in added:
             known = [name for name in added if name.strip()]
             raise KormoError(
-                recipe.resolved.where("kormo.collator.ignore_tokens"), repr(token),
-                "the tokenizer has no such added token, so nothing would be left out of the loss",
-                closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
-            )  # fmt: skip
+                where=recipe.resolved.where("kormo.collator.ignore_tokens"),
+                found=repr(token),
+                why="the tokenizer has no such added token, so nothing would be left out of the loss",
+                do=closest(token, known, f"name one of: {', '.join(known) or 'none'}"),
+            )
     return [added[token] if isinstance(token, str) else token for token in tokens]

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.documents.document import read_corpus
-from kormo_plugins.pipeline.rejects import READ, tell_left_out
+from kormo_plugins.pipeline.rejects import READ, log_rejects
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Spec
 
 if TYPE_CHECKING:
-    from kormo_plugins.pipeline.built import Built, Get
+    from kormo_plugins.pipeline.built import ArtifactProvider, Built
 
 PAIR_STEP = "preference_pair"
 """The corpus step that makes pairs of columns."""
@@ -33,7 +33,7 @@ def of_pairs(recipe: Recipe) -> bool:
     return recipe.data is not None and bool(recipe.get("rl"))
 
 
-def build_preferences(recipe: Recipe, built: Built, get: Get) -> dict[str, Artifact]:
+def build_preferences(recipe: Recipe, built: Built, get: ArtifactProvider) -> dict[str, Artifact]:
     """The pairs of each source, tokenized.
 
     Raises:
@@ -46,7 +46,7 @@ def build_preferences(recipe: Recipe, built: Built, get: Get) -> dict[str, Artif
     read_layout(built.tokenizer)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
     for name in recipe.data.corpus.sources:
-        tell_left_out(built.corpora[name], name, "pairs", (READ, PAIR_STEP), say)
+        log_rejects(built.corpora[name], name, "pairs", (READ, PAIR_STEP), say)
         made[name] = artifact = _preferences(recipe, built, name, get)
         stats = artifact.stats
         if stats["unused"]:
@@ -56,21 +56,28 @@ def build_preferences(recipe: Recipe, built: Built, get: Get) -> dict[str, Artif
     return made
 
 
-def _preferences(recipe: Recipe, built: Built, name: str, get: Get) -> Artifact:
+def _preferences(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Artifact:
     from kormo_plugins.posttraining.preference_pairs import build_pairs
 
     corpus, tokenizer = built.corpora[name], built.tokenizer
     assert tokenizer is not None
     inputs = {
-        "version": VERSION, "corpus": corpus.hash, "tokenizer": built.tokenizer_hash,
-        "template": _template_hash(tokenizer), "length": recipe.sequence_len,
-    }  # fmt: skip
+        "version": VERSION,
+        "corpus": corpus.hash,
+        "tokenizer": built.tokenizer_hash,
+        "template": _template_hash(tokenizer),
+        "length": recipe.sequence_len,
+    }
 
     def make(out: Path) -> Mapping[str, Any]:
         return build_pairs(
-            read_corpus(corpus.path), tokenizer, out, source=name, length=recipe.sequence_len,
+            read_corpus(corpus.path),
+            tokenizer,
+            out,
+            source=name,
+            length=recipe.sequence_len,
             tokenizer_hash=built.tokenizer_hash,
-        )  # fmt: skip
+        )
 
     return get(recipe.block.workspace, Spec("preferences", name, inputs), make)
 
@@ -86,9 +93,13 @@ def open_preferences(recipe: Recipe, built: Built) -> Any:
 
     assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
     return open_pairs(
-        {name: artifact.path for name, artifact in built.preferences.items()}, recipe.data.mixture, seed=recipe.seed,
-        steps=recipe.steps, global_batch=recipe.block.global_batch, plugins=recipe.registry,
-    )  # fmt: skip
+        {name: artifact.path for name, artifact in built.preferences.items()},
+        recipe.data.mixture,
+        seed=recipe.seed,
+        steps=recipe.steps,
+        global_batch=recipe.block.global_batch,
+        plugins=recipe.registry,
+    )
 
 
 def preference_values(recipe: Recipe) -> dict[str, Any]:

@@ -31,9 +31,11 @@ def refuse_long_build(recipe: Recipe, world_size: int) -> None:
         f"{world_size} ranks would wait" if world_size > MAX_WORLD else f"it takes about {seconds / 60:,.0f} minutes"
     )
     raise KormoError(
-        str(recipe.path), "data that is not built yet", f"{reason} for documents, tokenizer and shards",
-        f"run `axolotl preprocess {recipe.path}` first, on one machine",
-    )  # fmt: skip
+        where=str(recipe.path),
+        found="data that is not built yet",
+        why=f"{reason} for documents, tokenizer and shards",
+        do=f"run `axolotl preprocess {recipe.path}` first, on one machine",
+    )
 
 
 def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
@@ -50,16 +52,22 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
     choice = recipe.block.collator
     params = recipe.registry.params("collator", choice.name, choice.values)
     check_isolation(
-        choice.name, params, str(recipe.get("attn_implementation", "sdpa")),
+        choice.name,
+        params,
+        str(recipe.get("attn_implementation", "sdpa")),
         micro_batch=int(recipe.get("micro_batch_size", 1)),
-        context_parallel=context_parallel(recipe), packing=str(recipe.data.mixture.packing["name"]),
+        context_parallel=context_parallel(recipe),
+        packing=str(recipe.data.mixture.packing["name"]),
         row_length=recipe.sequence_len,
-    )  # fmt: skip
+    )
     if on_gpu:
         line = check_dense_masks(
-            choice.name, str(recipe.get("attn_implementation", "sdpa")), varlen=bool(recipe.get("sdpa_varlen")),
-            compute=recipe.block.precision.compute, row_length=recipe.sequence_len,
+            choice.name,
+            str(recipe.get("attn_implementation", "sdpa")),
+            varlen=bool(recipe.get("sdpa_varlen")),
+            compute=recipe.block.precision.compute,
+            row_length=recipe.sequence_len,
             micro_batch=int(recipe.get("micro_batch_size", 1)),
-        )  # fmt: skip
+        )
         if line and int(os.environ.get("RANK", "0")) == 0:
             say(line)

@@ -16,7 +16,7 @@ REJECTS = "rejects"
 """Folder of a corpus with its rejects, each with its reason."""
 
 
-def tell_left_out(corpus: Artifact, name: str, what: str, steps: tuple[str, ...], log: Callable[[str], None]) -> None:
+def log_rejects(corpus: Artifact, name: str, what: str, steps: tuple[str, ...], log: Callable[[str], None]) -> None:
     """One line about the rejects of these steps, by reason; none if there are none.
 
     Args:

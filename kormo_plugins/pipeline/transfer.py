@@ -47,8 +47,12 @@ def stage_artifact(
         ours = filesystem.isfile(f"{root}/{MANIFEST}")
         own = not ours or any(filesystem.isfile(f"{root}/{name}") for name in FORMATS)
     except (OSError, ImportError, ValueError) as error:
-        raise KormoError(url, f"{type(error).__name__}: {error}", "it cannot be opened",
-                         "check the address and its options") from None  # fmt: skip
+        raise KormoError(
+            where=url,
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be opened",
+            do="check the address and its options",
+        ) from None
     (out / MANIFEST).unlink(missing_ok=True)
     if own:
         found = stage(url, out, options=options, progress=progress)
@@ -83,12 +87,18 @@ def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
     try:
         filesystem.get_file(source, str(partial))
     except OSError as error:
-        raise KormoError(source, f"{type(error).__name__}: {error}", "the manifest beside it lists it",
-                         "copy the folder to the store again") from None  # fmt: skip
+        raise KormoError(
+            where=source,
+            found=f"{type(error).__name__}: {error}",
+            why="the manifest beside it lists it",
+            do="copy the folder to the store again",
+        ) from None
     try:
         record.check(partial)
     except KormoError as error:
         partial.unlink()
-        raise KormoError(source, error.what, error.why, "copy the folder to the store again") from None
+        raise KormoError(
+            where=source, found=error.found, why=error.why, do="copy the folder to the store again"
+        ) from None
     partial.replace(path)
     return record.bytes

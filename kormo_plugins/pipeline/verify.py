@@ -74,7 +74,10 @@ def listed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, FileRecord]:
     for name, record in manifest["files"].items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise KormoError(
-                str(folder / "manifest.json"), f"the file name {name!r}", "it points outside its folder", REBUILD
+                where=str(folder / "manifest.json"),
+                found=f"the file name {name!r}",
+                why="it points outside its folder",
+                do=REBUILD,
             )
         records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
     return records

@@ -23,15 +23,23 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
             *way, name = (str(part) for part in first["loc"])
             known = _fields_at(model, way)
             raise KormoError(
-                full, f"the key {name!r}", "it is not known here",
-                closest(name, known, f"The known keys are: {', '.join(known)}"),
-            ) from None  # fmt: skip
+                where=full,
+                found=f"the key {name!r}",
+                why="it is not known here",
+                do=closest(name, known, f"The known keys are: {', '.join(known)}"),
+            ) from None
         if first["type"] == "missing":
-            raise KormoError(full, "nothing", "a value is required", f"set {key}") from None
-        raise KormoError(full, repr(first["input"]), first["msg"], "give a value of that kind") from None
+            raise KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}") from None
+        raise KormoError(
+            where=full, found=repr(first["input"]), why=first["msg"], do="give a value of that kind"
+        ) from None
     for key in _truths_as_numbers(values, made):
-        raise KormoError(f"{where}.{key}", "a truth value (true, false, yes, no, on, off)",
-                         "a number belongs here, and it would be taken for 1 or 0", "give a number")  # fmt: skip
+        raise KormoError(
+            where=f"{where}.{key}",
+            found="a truth value (true, false, yes, no, on, off)",
+            why="a number belongs here, and it would be taken for 1 or 0",
+            do="give a number",
+        )
     return made
 
 

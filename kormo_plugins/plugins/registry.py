@@ -31,10 +31,19 @@ MARKED = f"{hookspecs.PROJECT}_impl"
 BUILT_IN = tuple(
     f"kormo_plugins.{room}.plugin"
     for room in (
-        "architecture", "tokenizer", "corpus", "embedded", "mixture", "training",
-        "monitoring", "kernels", "posttraining", "evaluation", "reporting",
+        "architecture",
+        "tokenizer",
+        "corpus",
+        "embedded",
+        "mixture",
+        "training",
+        "monitoring",
+        "kernels",
+        "posttraining",
+        "evaluation",
+        "reporting",
     )
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,11 @@ class Registry:
         for module in modules:
             if self._blocks(module, *_distribution(module), "recipe"):
                 raise KormoError(
-                    f"kormo.plugins: {module}", f"KORMO_PLUGINS={','.join(self._block)}",
-                    "the recipe names a plugin that the environment blocks; a run without it would be another run",
-                    "unset KORMO_PLUGINS, or remove the plugin from the recipe",
-                )  # fmt: skip
+                    where=f"kormo.plugins: {module}",
+                    found=f"KORMO_PLUGINS={','.join(self._block)}",
+                    why="the recipe names a plugin that the environment blocks; a run without it would be another run",
+                    do="unset KORMO_PLUGINS, or remove the plugin from the recipe",
+                )
             self._add(_import(module, "kormo.plugins"), *_distribution(module), "recipe")
         self._refuse_idle_block()
         self._collect()
@@ -113,9 +123,12 @@ class Registry:
         if idle and self._block != (OFF,):
             known = {name for module, (distribution, *_) in self._from.items() for name in (module, distribution)}
             raise KormoError(
-                "KORMO_PLUGINS", repr(idle[0]), "nothing of that name is installed, so it blocks nothing",
-                closest(idle[0], known - {"kormo-plugins"}) or "correct it; `kormo plugins list` shows what there is",
-            )  # fmt: skip
+                where="KORMO_PLUGINS",
+                found=repr(idle[0]),
+                why="nothing of that name is installed, so it blocks nothing",
+                do=closest(idle[0], known - {"kormo-plugins"})
+                or "correct it; `kormo plugins list` shows what there is",
+            )
 
     def _add(self, module: ModuleType, distribution: str, version: str, origin: str) -> None:
         name = module.__name__
@@ -130,16 +143,20 @@ class Registry:
             wrong = re.search(r"unknown hook '(\w+)'", told)
             near = closest(wrong[1], KINDS.values()) + " " if wrong else ""
             raise KormoError(
-                self._named(name), told,
-                "a hook implementation must have the name and the arguments of kormo_plugins/hookspecs.py",
-                f"{near}Correct the function (`KORMO_PLUGINS=off kormo plugins hooks` shows the contract), or "
+                where=self._named(name),
+                found=told,
+                why="a hook implementation must have the name and the arguments of kormo_plugins/hookspecs.py",
+                do=f"{near}Correct the function (`KORMO_PLUGINS=off kormo plugins hooks` shows the contract), or "
                 f"{self._without(name)}",
-            ) from error  # fmt: skip
+            ) from error
         for hook in KINDS.values():
             if callable(getattr(module, hook, None)) and not hasattr(getattr(module, hook), MARKED):
-                raise KormoError(self._named(name), f"the function {hook} without @hookimpl",
-                                 "it would not be called, and what it gives would be missing in silence",
-                                 "write `@hookimpl` above it (from kormo_plugins import hookimpl)")  # fmt: skip
+                raise KormoError(
+                    where=self._named(name),
+                    found=f"the function {hook} without @hookimpl",
+                    why="it would not be called, and what it gives would be missing in silence",
+                    do="write `@hookimpl` above it (from kormo_plugins import hookimpl)",
+                )
 
     def _named(self, module: str) -> str:
         distribution, version, _ = self._from[module]
@@ -161,29 +178,31 @@ class Registry:
                         components = list(implementation.function() or ())
                 except Exception as error:  # a plugin may fail in any way; a run without it would be another run
                     raise KormoError(
-                        self._named(module), f"{hook}() ends with {type(error).__name__}: {error}",
-                        "a hook yields its components, or returns a list of them; what it has to give is not known",
-                        f"correct it, or {self._without(module)}",
-                    ) from error  # fmt: skip
+                        where=self._named(module),
+                        found=f"{hook}() ends with {type(error).__name__}: {error}",
+                        why="a hook yields its components, or returns a list of them; what it has to give is not known",
+                        do=f"correct it, or {self._without(module)}",
+                    ) from error
                 for component in components:
                     self._claim(kind, component, module)
 
     def _claim(self, kind: str, component: Any, module: str) -> None:
         if not isinstance(component, Component) or not re.fullmatch(r"\w[\w.-]*", str(component.name)):
             raise KormoError(
-                self._named(module), f"{KINDS[kind]}() yields {component!r}"[:160],
-                "it yields `Component`s, whose names are words: a recipe says `name: my_step`",
-                f"correct it, or {self._without(module)}",
-            )  # fmt: skip
+                where=self._named(module),
+                found=f"{KINDS[kind]}() yields {component!r}"[:160],
+                why="it yields `Component`s, whose names are words: a recipe says `name: my_step`",
+                do=f"correct it, or {self._without(module)}",
+            )
         distribution, version, origin = self._from[module]
         entry = Entry(kind, component, module, distribution, version, origin)
         other = self._entries.setdefault((kind, component.name), entry)
         if other is not entry:
             raise KormoError(
-                f"plugins {other.distribution} ({other.module}) and {distribution} ({module})",
-                f"both provide the {kind} {component.name!r}",
-                "a recipe could not say which of the two it means",
-                f"rename the component in {module}, or {self._without(module)}",
+                where=f"plugins {other.distribution} ({other.module}) and {distribution} ({module})",
+                found=f"both provide the {kind} {component.name!r}",
+                why="a recipe could not say which of the two it means",
+                do=f"rename the component in {module}, or {self._without(module)}",
             )
 
     def entries(self) -> list[Entry]:
@@ -206,10 +225,10 @@ class Registry:
             blocked = ", ".join(entry.module for entry in self.blocked)
             hidden = f" (KORMO_PLUGINS blocks {blocked})" if blocked else ""
             raise KormoError(
-                where or f"the {kind} {name!r}",
-                f"the name {name!r}",
-                f"no installed plugin provides a {kind} of that name; there are: {', '.join(names) or 'none'}{hidden}",
-                closest(str(name), names)
+                where=where or f"the {kind} {name!r}",
+                found=f"the name {name!r}",
+                why=f"no installed plugin provides such a {kind}; there are: {', '.join(names) or 'none'}{hidden}",
+                do=closest(str(name), names)
                 or (
                     "unset KORMO_PLUGINS"
                     if blocked
@@ -235,8 +254,12 @@ class Registry:
         where = where or f"{kind} {name}"
         if component.params is None:
             if values:
-                raise KormoError(where, f"the keys {', '.join(sorted(values))}", f"the {kind} {name!r} takes none",
-                                 "remove them")  # fmt: skip
+                raise KormoError(
+                    where=where,
+                    found=f"the keys {', '.join(sorted(values))}",
+                    why=f"the {kind} {name!r} takes none",
+                    do="remove them",
+                )
             return None
         return checked(self.model(kind, name), values, where)
 
@@ -252,10 +275,11 @@ class Registry:
         found = resolve(component.params, f"{kind} {name}")
         if not hasattr(found, "model_fields"):
             raise KormoError(
-                self._named(self._entries[kind, name].module), f"params={component.params!r} of the {kind} {name!r}",
-                "it is no pydantic model, so a recipe's keys could be neither checked nor shown",
-                "derive it from pydantic.BaseModel",
-            )  # fmt: skip
+                where=self._named(self._entries[kind, name].module),
+                found=f"params={component.params!r} of the {kind} {name!r}",
+                why="it is no pydantic model, so a recipe's keys could be neither checked nor shown",
+                do="derive it from pydantic.BaseModel",
+            )
         return found
 
 
@@ -269,9 +293,11 @@ def resolve(target: Any, what: str) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         raise KormoError(
-            what, f"{target!r}", f"the module {module_name} has no attribute {attribute!r}",
-            closest(attribute, dir(module)) or "correct the plugin",
-        ) from None  # fmt: skip
+            where=what,
+            found=f"{target!r}",
+            why=f"the module {module_name} has no attribute {attribute!r}",
+            do=closest(attribute, dir(module)) or "correct the plugin",
+        ) from None
 
 
 def _check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
@@ -289,10 +315,11 @@ def _check_version(point: importlib.metadata.EntryPoint, distribution: str, vers
         applies = ours and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
         if applies and not wanted.specifier.contains(__version__, prereleases=True):
             raise KormoError(
-                f"plugin {point.value} ({distribution} {version})", f"it needs kormo-plugins{wanted.specifier}",
-                f"kormo-plugins {__version__} is installed, and the two were not made for each other",
-                f"install a version of kormo-plugins within {wanted.specifier}, or another version of {distribution}",
-            )  # fmt: skip
+                where=f"plugin {point.value} ({distribution} {version})",
+                found=f"it needs kormo-plugins{wanted.specifier}",
+                why=f"kormo-plugins {__version__} is installed, and the two were not made for each other",
+                do=f"install a version of kormo-plugins within {wanted.specifier}, or another {distribution}",
+            )
 
 
 def _import(module: str, who: str) -> ModuleType:
@@ -300,10 +327,10 @@ def _import(module: str, who: str) -> ModuleType:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
         raise KormoError(
-            f"plugin {module} (named by {who})",
-            f"{type(error).__name__}: {error}",
-            "it cannot be imported, and a run without it would not be the run that was asked for",
-            "install what it needs, or remove it from where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
+            where=f"plugin {module} (named by {who})",
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be imported, and a run without it would not be the run that was asked for",
+            do="install what it needs, or remove it where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
         ) from error
 
 

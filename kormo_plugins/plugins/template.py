@@ -39,13 +39,23 @@ def write_template(folder: Path, name: str) -> Made:
     distribution = name.replace("_", "-").lower()
     package = distribution.replace("-", "_").replace(".", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*([-.][a-z0-9]+)*", distribution) or keyword.iskeyword(package):
-        raise KormoError("kormo plugins new: --name", repr(name), "pip and Python would not take it as a name",
-                         "use letters, digits and hyphens, a letter first")  # fmt: skip
+        raise KormoError(
+            where="kormo plugins new: --name",
+            found=repr(name),
+            why="pip and Python would not take it as a name",
+            do="use letters, digits and hyphens, a letter first",
+        )
     if package == "kormo_plugins":
-        raise KormoError("kormo plugins new: --name", repr(name), "that is our own name", "choose another")
+        raise KormoError(
+            where="kormo plugins new: --name", found=repr(name), why="that is our own name", do="choose another"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise KormoError("kormo plugins new", str(folder), "something is there already, and nothing is overwritten",
-                         "name a folder that does not exist")  # fmt: skip
+        raise KormoError(
+            where="kormo plugins new",
+            found=str(folder),
+            why="something is there already, and nothing is overwritten",
+            do="name a folder that does not exist",
+        )
     values = {"package": package, "distribution": distribution, "version": __version__}
     written = []
     for path, source in _walk(files("kormo_plugins").joinpath("plugins", "templates", "plugin")):

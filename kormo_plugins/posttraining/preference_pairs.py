@@ -71,10 +71,11 @@ def token_pairs(
         pair = pair_of(document)
         if pair is None:
             raise KormoError(
-                where, f"{document.id}, which is no preference pair",
-                "a preference run is trained on pairs: prompt, chosen, rejected",
-                "put the step preference_pair first, and let the reader keep the columns chosen and rejected",
-            )  # fmt: skip
+                where=where,
+                found=f"{document.id}, which is no preference pair",
+                why="a preference run is trained on pairs: prompt, chosen, rejected",
+                do="put the step preference_pair first, and let the reader keep the columns chosen and rejected",
+            )
         texts = render(tokenizer, pair)
         if isinstance(texts, Unused):
             yield Unused(document.id, texts.reason)
@@ -106,19 +107,25 @@ def build_pairs(
     loaded = AutoTokenizer.from_pretrained(tokenizer)
     if not loaded.chat_template:
         raise KormoError(
-            str(tokenizer), "a tokenizer without a chat template", "a pair is rendered with it, as in use",
-            "start from a model whose tokenizer has KORMo's template (`kormo tokenizer train` writes it)",
-        )  # fmt: skip
+            where=str(tokenizer),
+            found="a tokenizer without a chat template",
+            why="a pair is rendered with it, as in use",
+            do="start from a model whose tokenizer has KORMo's template (`kormo tokenizer train` writes it)",
+        )
     where = f"sources.{source}"
     stats = write_pairs(
-        token_pairs(documents, loaded, length, where), out, source=source, tokenizer=tokenizer_hash,
+        token_pairs(documents, loaded, length, where),
+        out,
+        source=source,
+        tokenizer=tokenizer_hash,
         largest_id=len(loaded) - 1,
-    )  # fmt: skip
+    )
     if not stats["pairs"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())
         raise KormoError(
-            where, f"no usable pair: {reasons or 'there is none'}",
-            f"there is nothing to prefer; the first is {stats['example'] or 'missing'}",
-            "raise sequence_len, or correct the source",
-        )  # fmt: skip
+            where=where,
+            found=f"no usable pair: {reasons or 'there is none'}",
+            why=f"there is nothing to prefer; the first is {stats['example'] or 'missing'}",
+            do="raise sequence_len, or correct the source",
+        )
     return stats

@@ -94,8 +94,12 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         """Named by all that decides the values: weights, pairs, precision."""
         assert self.kormo is not None
         sources = {name: pairs.identity for name, pairs in dataset.sources.items()}
-        of = {"weights": self.kormo.record.get("weights"), "pairs": sources, "compute": self.kormo.precision.compute,
-              "ld_alpha": self.ld_alpha}  # fmt: skip
+        of = {
+            "weights": self.kormo.record.get("weights"),
+            "pairs": sources,
+            "compute": self.kormo.precision.compute,
+            "ld_alpha": self.ld_alpha,
+        }
         return self.kormo.output_dir / f"{KEPT}-{identity(of)[:12]}.npy"
 
     def _logps(self, dataset: Any, numbers: list[int]) -> NDArray[np.float32]:

@@ -76,10 +76,10 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
         resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})
     if "kormo" not in resolved.values:
         raise KormoError(
-            f"{path}: kormo",
-            "nothing",
-            "a recipe for this plugin has a `kormo:` block",
-            "add one, or extend a recipe that has one (recipes/pretrain.yml)",
+            where=f"{path}: kormo",
+            found="nothing",
+            why="a recipe for this plugin has a `kormo:` block",
+            do="add one, or extend a recipe that has one (recipes/pretrain.yml)",
         )
     check_axolotl_keys(resolved)
     components = components_of(resolved)
@@ -105,7 +105,10 @@ def components_of(resolved: Resolved) -> Registry:
     names = resolved.get("kormo.plugins") or ()
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise KormoError(
-            resolved.where("kormo.plugins"), repr(names), "it is a list of module names", "write [my.module]"
+            where=resolved.where("kormo.plugins"),
+            found=repr(names),
+            why="it is a list of module names",
+            do="write [my.module]",
         )
     return registry(tuple(names))
 
@@ -114,10 +117,10 @@ def _block(resolved: Resolved, components: Registry) -> KormoBlock:
     values = resolved.values["kormo"]
     if isinstance(values, Mapping) and values.get("precision") is None:
         raise KormoError(
-            resolved.where("kormo.precision"),
-            "nothing",
-            "Axolotl's own choice of dtypes depends on the device and on the stage",
-            "write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
+            where=resolved.where("kormo.precision"),
+            found="nothing",
+            why="Axolotl's own choice of dtypes depends on the device and on the stage",
+            do="write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
         )
     try:
         return parse_block(values, components, str(resolved.path))
@@ -125,7 +128,7 @@ def _block(resolved: Resolved, components: Registry) -> KormoBlock:
         file, _, key = error.where.partition(": ")
         if file != str(resolved.path) or not key:
             raise
-        raise KormoError(resolved.where(key), error.what, error.why, error.fix) from None
+        raise KormoError(where=resolved.where(key), found=error.found, why=error.why, do=error.do) from None
 
 
 def _check_tokenizer(recipe: Recipe) -> None:
@@ -138,9 +141,9 @@ def _check_tokenizer(recipe: Recipe) -> None:
     where = recipe.resolved.where("kormo.tokenizer.train")
     if not isinstance(name, str):
         raise KormoError(
-            where,
-            f"name: {name!r}",
-            "`name` says which tokenizer is trained",
-            f"set it to one of: {', '.join(recipe.registry.names('tokenizer')) or 'none is installed'}",
+            where=where,
+            found=f"name: {name!r}",
+            why="`name` says which tokenizer is trained",
+            do=f"set it to one of: {', '.join(recipe.registry.names('tokenizer')) or 'none is installed'}",
         )
     recipe.registry.params("tokenizer", name, values, where)

@@ -43,8 +43,12 @@ def read_ablation(folder: Path) -> dict[str, Any]:
             return record
     except (OSError, ValueError):
         pass
-    raise KormoError(str(folder / ABLATION), "no record of an ablation", "it is damaged or of another program",
-                     "run `kormo ablate` again: finished cells are not trained again")  # fmt: skip
+    raise KormoError(
+        where=str(folder / ABLATION),
+        found="no record of an ablation",
+        why="it is damaged or of another program",
+        do="run `kormo ablate` again: finished cells are not trained again",
+    )
 
 
 def write_ablation(record: Mapping[str, Any], out: Path, folder: Path | None = None) -> Path:
@@ -97,21 +101,25 @@ def _place(cell: Mapping[str, Any], folder: Path) -> Path | None:
     return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
 
 
-def _measure(
-    record: Mapping[str, Any], name: str, index: int, found: Sequence[tuple[Mapping[str, Any], Run]]
-) -> str:  # fmt: skip
+def _measure(record: Mapping[str, Any], name: str, index: int, found: Sequence[tuple[Mapping[str, Any], Run]]) -> str:
     better = record["measures"][name]["better"]
     rows = []
     for variant, row in record["table"][name].items():
         against = row.get("against") or {}
         low, high = against.get("low"), against.get("high")
         interval = "" if low is None else f"{number(low)} to {number(high)}"
-        rows.append((
-            text(variant), number(row["mean"]), number(row["sd"]), str(row["n"]),
-            f"{against['difference']:+.4g}" if against else "", interval,
-            number(against["p"], 2) if against.get("p") is not None else "",
-            number(against["p_holm"], 2) if against.get("p_holm") is not None else "",
-        ))  # fmt: skip
+        rows.append(
+            (
+                text(variant),
+                number(row["mean"]),
+                number(row["sd"]),
+                str(row["n"]),
+                f"{against['difference']:+.4g}" if against else "",
+                interval,
+                number(against["p"], 2) if against.get("p") is not None else "",
+                number(against["p_holm"], 2) if against.get("p_holm") is not None else "",
+            )
+        )
     head = ("variant", "mean", "sd", "seeds", "difference", "95% interval", "p", "p (Holm)")
     figures = _dots(record, name, f"d{index}") + _curves(record, name, f"l{index}", found)
     plots = f'<div class=plots style="margin-top:.8em">{figures}</div>'
@@ -124,32 +132,53 @@ def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
     data: list[dict[str, Any]] = []
     for place, variant in enumerate(variants):
         colour = COLOURS[place % len(COLOURS)]
-        points = [(c["seed"], c["measures"][name]) for c in record["cells"]
-                  if c["variant"] == variant and name in c["measures"]]  # fmt: skip
+        points = [
+            (c["seed"], c["measures"][name])
+            for c in record["cells"]
+            if c["variant"] == variant and name in c["measures"]
+        ]
         spread = 0.5 / max(len(seeds), 1)
-        data.append({
-            "type": "scatter", "mode": "markers", "marker": {"size": 9, "color": colour},
-            "x": [place + (seeds.index(seed) - (len(seeds) - 1) / 2) * spread for seed, _ in points],
-            "y": [value for _, value in points], "text": [f"{text(variant)}, seed {seed}" for seed, _ in points],
-            "hovertemplate": "%{text}: %{y:.4g}<extra></extra>",
-        })  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "marker": {"size": 9, "color": colour},
+                "x": [place + (seeds.index(seed) - (len(seeds) - 1) / 2) * spread for seed, _ in points],
+                "y": [value for _, value in points],
+                "text": [f"{text(variant)}, seed {seed}" for seed, _ in points],
+                "hovertemplate": "%{text}: %{y:.4g}<extra></extra>",
+            }
+        )
         mean = record["table"][name][variant]["mean"]
         if mean is not None:
-            data.append({"type": "scatter", "mode": "lines", "x": [place - 0.35, place + 0.35], "y": [mean, mean],
-                         "line": {"color": colour, "width": 2}, "hoverinfo": "skip"})  # fmt: skip
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": [place - 0.35, place + 0.35],
+                    "y": [mean, mean],
+                    "line": {"color": colour, "width": 2},
+                    "hoverinfo": "skip",
+                }
+            )
     layout = {
-        **BASE, "height": HEIGHT, "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
-        "xaxis": {**AXIS, "tickvals": list(range(len(variants))), "range": [-0.6, len(variants) - 0.4],
-                  # one word below the other: on a telephone plotly would turn them, and leave some out
-                  "ticktext": [text(v).replace(" ", "<br>") for v in variants], "tickangle": 0},
+        **BASE,
+        "height": HEIGHT,
+        "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
+        "xaxis": {
+            **AXIS,
+            "tickvals": list(range(len(variants))),
+            "range": [-0.6, len(variants) - 0.4],
+            # one word below the other: on a telephone plotly would turn them, and leave some out
+            "ticktext": [text(v).replace(" ", "<br>") for v in variants],
+            "tickangle": 0,
+        },
         "yaxis": {**AXIS, "exponentformat": "power"},
-    }  # fmt: skip
+    }
     return drawn(key, "At the end", "a dot is a seed, a line the mean", {"data": data, "layout": layout})
 
 
-def _curves(
-    record: Mapping[str, Any], name: str, key: str, found: Sequence[tuple[Mapping[str, Any], Run]]
-) -> str:  # fmt: skip
+def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tuple[Mapping[str, Any], Run]]) -> str:
     """The measure's metric along every cell's run: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})
@@ -157,28 +186,46 @@ def _curves(
     for cell, run in found:
         points = run.curve(metric)
         if points:
-            data.append({
-                "type": "scatter", "mode": "lines", "name": text(run.name),
-                "x": [x for x, _ in points], "y": [y for _, y in points], "hovertemplate": "%{y:.4g}",
-                "line": {"color": COLOURS[variants.index(cell["variant"]) % len(COLOURS)], "width": 1.8,
-                         "dash": DASHES[seeds.index(cell["seed"]) % len(DASHES)]},
-            })  # fmt: skip
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": text(run.name),
+                    "x": [x for x, _ in points],
+                    "y": [y for _, y in points],
+                    "hovertemplate": "%{y:.4g}",
+                    "line": {
+                        "color": COLOURS[variants.index(cell["variant"]) % len(COLOURS)],
+                        "width": 1.8,
+                        "dash": DASHES[seeds.index(cell["seed"]) % len(DASHES)],
+                    },
+                }
+            )
     if not data:
         return ""
     layout = {
-        **BASE, "height": HEIGHT, "hovermode": "x unified", "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
+        **BASE,
+        "height": HEIGHT,
+        "hovermode": "x unified",
+        "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
         "xaxis": {**AXIS, "title": {"text": "steps", "font": {"size": 12}}, "nticks": 6},
         "yaxis": {**AXIS, "exponentformat": "power"},
-    }  # fmt: skip
+    }
     return drawn(key, "On the way", metric, {"data": data, "layout": layout}, legend(data))
 
 
 def _cells(record: Mapping[str, Any]) -> str:
     names: Sequence[str] = list(record["measures"])
     rows = [
-        (text(c["variant"]), str(c["seed"]), text(c["state"] + (f": {c['reason']}" if c["reason"] else "")),
-         duration(c["seconds"]), *(number(c["measures"].get(n)) for n in names), text(c["folder"]))
+        (
+            text(c["variant"]),
+            str(c["seed"]),
+            text(c["state"] + (f": {c['reason']}" if c["reason"] else "")),
+            duration(c["seconds"]),
+            *(number(c["measures"].get(n)) for n in names),
+            text(c["folder"]),
+        )
         for c in record["cells"]
-    ]  # fmt: skip
+    ]
     head = ("variant", "seed", "state", "time", *names, "folder")
     return table(head, rows, "-n-n" + "n" * len(names) + "k")

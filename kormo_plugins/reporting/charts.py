@@ -17,9 +17,19 @@ from kormo_plugins.reporting.markup import text
 from kormo_plugins.reporting.run import Run
 
 COLOURS = (
-    "#3566c9", "#d1495b", "#2e8b57", "#b8860b", "#7a4fb0", "#17879c", "#8c564b", "#555555",
-    "#e07b39", "#5b8fd9", "#9c2f6b", "#6b8e23",
-)  # fmt: skip
+    "#3566c9",
+    "#d1495b",
+    "#2e8b57",
+    "#b8860b",
+    "#7a4fb0",
+    "#17879c",
+    "#8c564b",
+    "#555555",
+    "#e07b39",
+    "#5b8fd9",
+    "#9c2f6b",
+    "#6b8e23",
+)
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 MOST_POINTS = 1500
 """Points of a curve that are drawn; of a longer one every k-th, and the last."""
@@ -52,32 +62,54 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Loss", "nats per token", r"(loss|held_out/loss|unseen/loss)", "the training loss, and that on unseen text"),
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
-    Chart("Bits per byte by language", "bits per byte", r"held_out/bits_per_byte/([^/]+)",
-          "held-out documents; comparable between tokenizers"),
+    Chart(
+        "Bits per byte by language",
+        "bits per byte",
+        r"held_out/bits_per_byte/([^/]+)",
+        "held-out documents; comparable between tokenizers",
+    ),
     Chart("Bits per byte by source", "bits per byte", r"held_out/bits_per_byte/source/(.+)", "held-out documents"),
     Chart("Bits per byte by domain", "bits per byte", r"held_out/bits_per_byte/domain/(.+)", "held-out documents"),
-    Chart("Bits per byte on unseen text", "bits per byte", r"unseen/bits_per_byte/source/(.+)",
-          "writers that the model was not trained on"),
-    Chart("Bits per byte on unseen text, by language", "bits per byte", r"unseen/bits_per_byte/([^/]+)",
-          "writers that the model was not trained on"),
+    Chart(
+        "Bits per byte on unseen text",
+        "bits per byte",
+        r"unseen/bits_per_byte/source/(.+)",
+        "writers that the model was not trained on",
+    ),
+    Chart(
+        "Bits per byte on unseen text, by language",
+        "bits per byte",
+        r"unseen/bits_per_byte/([^/]+)",
+        "writers that the model was not trained on",
+    ),
     Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "share of right answers; a guess gets 0.25", share=True),
-    Chart("Mini suite by family", "", r"mini/acc/(choice|cloze|reading|arithmetic)",
-          "share of right answers; a guess gets 0.25", share=True),
+    Chart(
+        "Mini suite by family",
+        "",
+        r"mini/acc/(choice|cloze|reading|arithmetic)",
+        "share of right answers; a guess gets 0.25",
+        share=True,
+    ),
     Chart("Learning rate", "", r"(learning_rate)"),
     Chart("Gradient norm", "", r"(grad_norm)", "before clipping", True),
     Chart("Tokens per second", "", r"(tokens_per_second)"),
     Chart("MFU", "", r"(mfu)", "share of the device's peak"),
-    Chart("Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself",
-          share=True),
+    Chart(
+        "Distinct runs of 2 and 4 words", "", r"collapse/distinct_([24]/.+)", "falls when it repeats itself", share=True
+    ),
     Chart("Self-BLEU", "", r"collapse/self_bleu/(.+)", "rises when its texts become alike", share=True),
-    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before",
-          share=True),
+    Chart("Repetition", "", r"collapse/repetition/(.+)", "runs of 4 tokens that stood in the text before", share=True),
     Chart("Entropy where it writes", "bits", r"collapse/entropy/(.+)", "of the next-token distribution"),
-    Chart("Letters in the prompt's script", "", r"collapse/right_script/(.+)", "Hangul after Korean, Latin after "
-          "English", share=True),
+    Chart(
+        "Letters in the prompt's script",
+        "",
+        r"collapse/right_script/(.+)",
+        "Hangul after Korean, Latin after English",
+        share=True,
+    ),
     Chart("Length of what it writes", "tokens", r"collapse/length/(.+)"),
     Chart("Texts that come to an end", "", r"collapse/ended/(.+)", "share with an end token", share=True),
-)  # fmt: skip
+)
 """In the order of the page. A metric that no pattern takes stands in the table of last values."""
 
 
@@ -103,20 +135,26 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
-            points = thinned(run.curve(key))
+            points = downsample(run.curve(key))
             if not points:
                 continue
             series = _name(chart, key)
             colour = COLOURS[(number if len(runs) > 1 else place) % len(COLOURS)]
             dash = DASHES[place % len(DASHES)] if len(runs) > 1 else "solid"
             name = series if len(runs) == 1 else run.name if len(keys) == 1 else f"{run.name}: {series}"
-            found.append({
-                "type": "scatter", "mode": "lines+markers" if len(points) <= 40 else "lines",
-                "x": [x for x, _ in points], "y": [y if math.isfinite(y) else None for _, y in points],
-                "name": text(name), "meta": [text(run.name), text(series)], "marker": {"size": 4},
-                "line": {"color": colour, "width": 1.8, "dash": dash},
-                "hovertemplate": "%{y:.4g}",
-            })  # fmt: skip
+            found.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers" if len(points) <= 40 else "lines",
+                    "x": [x for x, _ in points],
+                    "y": [y if math.isfinite(y) else None for _, y in points],
+                    "name": text(name),
+                    "meta": [text(run.name), text(series)],
+                    "marker": {"size": 4},
+                    "line": {"color": colour, "width": 1.8, "dash": dash},
+                    "hovertemplate": "%{y:.4g}",
+                }
+            )
     return found
 
 
@@ -127,7 +165,7 @@ def _name(chart: Chart, key: str) -> str:
     return known.get(name, name.replace("_", " ").replace("/", " "))
 
 
-def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def downsample(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """At most about `MOST_POINTS` of them, the first and the last among them."""
     step = -(-len(points) // MOST_POINTS)
     return points if step <= 1 else [*points[:-1:step], points[-1]]
@@ -145,18 +183,23 @@ def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: S
     elif chart.logarithmic and values and min(values) > 0 and max(values) > 20 * min(values):
         vertical |= {"type": "log", "dtick": 1}
     layout = {
-        **BASE, "height": HEIGHT, "hovermode": "x unified",
+        **BASE,
+        "height": HEIGHT,
+        "hovermode": "x unified",
         "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
         "xaxis": {**axis, "title": {"text": unit, "font": {"size": 12}}, "nticks": 6},
         "yaxis": {**axis, **vertical, "exponentformat": "power"},
-    }  # fmt: skip
+    }
     return drawn(name, chart.title, chart.note, {"data": series, "layout": layout}, legend(series))
 
 
 BASE: dict[str, Any] = {
     "font": {"family": "system-ui, 'Noto Sans KR', NanumGothic, sans-serif", "size": 12, "color": "#1d2433"},
-    "paper_bgcolor": "white", "plot_bgcolor": "white", "showlegend": False, "autosize": True,
-}  # fmt: skip
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "showlegend": False,
+    "autosize": True,
+}
 
 
 MOST_NAMES = 6
@@ -170,8 +213,10 @@ def legend(series: Sequence[Mapping[str, Any]]) -> str:
     runs, parts = ({one["meta"][place]: one["line"] for one in series if "meta" in one} for place in (0, 1))
     if len(series) <= MOST_NAMES or len(runs) < 2 or len(parts) < 2:
         return _names((one["name"], one["line"]["color"], one["line"]["dash"], [i]) for i, one in enumerate(series))
-    traces = [{n: [i for i, one in enumerate(series) if one["meta"][place] == n] for n in names}
-              for place, names in enumerate((runs, parts))]  # fmt: skip
+    traces = [
+        {n: [i for i, one in enumerate(series) if one["meta"][place] == n] for n in names}
+        for place, names in enumerate((runs, parts))
+    ]
     told = _names((name, line["color"], "solid", traces[0][name]) for name, line in runs.items())
     return told + _names((name, "#5b6475", line["dash"], traces[1][name]) for name, line in parts.items())
 
@@ -216,11 +261,16 @@ def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:
         if parent:
             sizes[parent] += sizes[key]
     trace = {
-        "type": "sunburst", "branchvalues": "total", "ids": [key for key, *_ in nodes],
-        "labels": [text(label) for _, label, _, _ in nodes], "parents": [parent for _, _, parent, _ in nodes],
-        "values": [sizes[key] for key, *_ in nodes], "textinfo": "label+percent root",
-        "hovertemplate": "%{label}: %{percentRoot:.2%}<extra></extra>", "insidetextorientation": "auto",
-    }  # fmt: skip
+        "type": "sunburst",
+        "branchvalues": "total",
+        "ids": [key for key, *_ in nodes],
+        "labels": [text(label) for _, label, _, _ in nodes],
+        "parents": [parent for _, _, parent, _ in nodes],
+        "values": [sizes[key] for key, *_ in nodes],
+        "textinfo": "label+percent root",
+        "hovertemplate": "%{label}: %{percentRoot:.2%}<extra></extra>",
+        "insidetextorientation": "auto",
+    }
     layout = {**BASE, "height": 400, "margin": {"l": 0, "r": 0, "t": 6, "b": 0}, "colorway": list(COLOURS)}
     return drawn(name, "What the run is made of", "share of its tokens", {"data": [trace], "layout": layout})
 

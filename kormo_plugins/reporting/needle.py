@@ -43,8 +43,16 @@ def _maps(key: str, found: Mapping[str, Any]) -> str:
     for score, told in SCORES.items():
         for language in dict.fromkeys(k[0] for k in cells):
             shares = [[cells.get((language, n, d), {}).get(score) for n in lengths] for d in depths]
-            drawings.append(_map(f"{key}{score}{language}", LANGUAGES.get(language, language), told, lengths, depths,
-                                 [[None if v is None else 100 * v for v in row] for row in shares]))  # fmt: skip
+            drawings.append(
+                _map(
+                    f"{key}{score}{language}",
+                    LANGUAGES.get(language, language),
+                    told,
+                    lengths,
+                    depths,
+                    [[None if v is None else 100 * v for v in row] for row in shares],
+                )
+            )
     return "".join(drawings)
 
 
@@ -52,17 +60,27 @@ def _map(
     key: str, language: str, told: str, lengths: Sequence[int], depths: Sequence[int], shares: list[list[float | None]]
 ) -> str:
     trace = {
-        "type": "heatmap", "x": [_short(n) for n in lengths], "y": [f"{d}%" for d in depths], "z": shares,
-        "zmin": 0, "zmax": 100, "colorscale": SCALE, "showscale": False, "xgap": 2, "ygap": 2,
-        "texttemplate": "%{z:.0f}", "hovertemplate": "%{x} tokens, depth %{y}: %{z:.0f}%<extra></extra>",
-    }  # fmt: skip
+        "type": "heatmap",
+        "x": [_short(n) for n in lengths],
+        "y": [f"{d}%" for d in depths],
+        "z": shares,
+        "zmin": 0,
+        "zmax": 100,
+        "colorscale": SCALE,
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+        "texttemplate": "%{z:.0f}",
+        "hovertemplate": "%{x} tokens, depth %{y}: %{z:.0f}%<extra></extra>",
+    }
     axis = {"type": "category", "automargin": True}
     layout = {
-        **BASE, "height": 120 + 36 * len(depths), "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
-        "xaxis": {**axis, "title": {"text": "tokens", "font": {"size": 12}}, "tickangle": 0,
-                  "tickfont": {"size": 10}},
+        **BASE,
+        "height": 120 + 36 * len(depths),
+        "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
+        "xaxis": {**axis, "title": {"text": "tokens", "font": {"size": 12}}, "tickangle": 0, "tickfont": {"size": 10}},
         "yaxis": {**axis, "title": {"text": "depth of the needle", "font": {"size": 12}}, "autorange": "reversed"},
-    }  # fmt: skip
+    }
     return drawn(key, f"Needle, {language}", told, {"data": [trace], "layout": layout})
 
 

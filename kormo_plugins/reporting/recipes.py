@@ -8,9 +8,17 @@ from typing import Any
 from kormo_plugins.reporting.run import Run
 
 APART = (
-    "output_dir", "logging_steps", "plugins", "extends", "axolotl_config_path", "wandb_name", "wandb_project",
-    "kormo.workspace", "save_steps", "save_total_limit",
-)  # fmt: skip
+    "output_dir",
+    "logging_steps",
+    "plugins",
+    "extends",
+    "axolotl_config_path",
+    "wandb_name",
+    "wandb_project",
+    "kormo.workspace",
+    "save_steps",
+    "save_total_limit",
+)
 """Keys that say where a run lies and how it is watched, and change nothing of what is trained."""
 
 

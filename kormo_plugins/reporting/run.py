@@ -97,8 +97,12 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
         chain = _json(chain_file, []) or {}
         stages = _stages(chain, folders[0])
         if not stages:
-            raise KormoError(str(chain_file), "no stage that has run", "there is nothing to show yet",
-                             "run the chain first")  # fmt: skip
+            raise KormoError(
+                where=str(chain_file),
+                found="no stage that has run",
+                why="there is nothing to show yet",
+                do="run the chain first",
+            )
         titles, folders = [name for name, _ in stages], [folder for _, folder in stages]
     runs = [read_run(folder) for folder in folders]
     for run, name in zip(runs, titles or names(folders), strict=True):
@@ -120,8 +124,12 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / RECORD).is_file() and not (folder / METRICS).is_file():
         what = "there is no such folder" if not folder.is_dir() else f"it has neither {RECORD} nor {METRICS}"
-        raise KormoError(str(folder), what, "a report is made of what a run wrote down",
-                         "name the output_dir of a run, or the folder of a chain")  # fmt: skip
+        raise KormoError(
+            where=str(folder),
+            found=what,
+            why="a report is made of what a run wrote down",
+            do="name the output_dir of a run, or the folder of a chain",
+        )
     run = Run(folder.name, folder)
     run.record = _json(folder / RECORD, run.warnings) or {}
     run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)

@@ -16,7 +16,7 @@ from kormo_plugins.reporting.markup import (
     shown,
     table,
     text,
-)  # fmt: skip
+)
 from kormo_plugins.reporting.recipes import changes, differences
 from kormo_plugins.reporting.run import Run
 
@@ -32,9 +32,11 @@ def final_numbers(run: Run) -> dict[str, str]:
     if last is not None:
         found["loss, first logged"], found["loss, last logged"] = number(first), number(last)
     for key, name in (
-        ("held_out/bits_per_byte", "bits per byte, held out"), ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
-        ("held_out/bits_per_byte/en", "bits per byte, English"), ("unseen/bits_per_byte", "bits per byte, unseen text"),
-    ):  # fmt: skip
+        ("held_out/bits_per_byte", "bits per byte, held out"),
+        ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
+        ("held_out/bits_per_byte/en", "bits per byte, English"),
+        ("unseen/bits_per_byte", "bits per byte, unseen text"),
+    ):
         if (value := run.last(key)) is not None:
             found[name] = number(value)
     step = max((int(line.get("step", 0)) for line in run.lines), default=0)
@@ -96,9 +98,17 @@ def warnings(runs: Sequence[Run]) -> str:
 def chain(record: Mapping[str, Any] | None) -> str:
     """The stages as the chain ran them."""
     stages = (record or {}).get("stages") or []
-    wanted = {"name": "stage", "status": "what became of it", "recipe": "recipe", "seconds": "time", "steps": "steps",
-              "tokens": "tokens", "loss_at_start": "loss, at first", "loss": "loss, at the end",
-              "output": "folder"}  # fmt: skip
+    wanted = {
+        "name": "stage",
+        "status": "what became of it",
+        "recipe": "recipe",
+        "seconds": "time",
+        "steps": "steps",
+        "tokens": "tokens",
+        "loss_at_start": "loss, at first",
+        "loss": "loss, at the end",
+        "output": "folder",
+    }
     keys = [key for key in wanted if any(stage.get(key) is not None for stage in stages)]
     rows = [[_of_stage(key, stage.get(key)) for key in keys] for stage in stages]
     kinds = "".join("n" if key in ("seconds", "steps", "tokens", "loss_at_start", "loss") else "-" for key in keys)
@@ -141,12 +151,16 @@ def evaluations(runs: Sequence[Run]) -> str:
     for (task, metric, *_), mine in rows.items():
         some = next(iter(mine.values()))
         chance = some.get("chance")
-        cells.append([
-            f"{text(task)} <small>{text(metric)}</small>", number(some.get("shots")), number(some.get("n")),
-            *(_score(mine.get(name)) for name in have),
-            percent(chance, 1) if isinstance(chance, (int, float)) else "–",
-            *(_published(some, name) for name in published),
-        ])  # fmt: skip
+        cells.append(
+            [
+                f"{text(task)} <small>{text(metric)}</small>",
+                number(some.get("shots")),
+                number(some.get("n")),
+                *(_score(mine.get(name)) for name in have),
+                percent(chance, 1) if isinstance(chance, (int, float)) else "–",
+                *(_published(some, name) for name in published),
+            ]
+        )
     head = ["task", "shots", "n", *have, "chance", *published]
     notes = ["Percent, ± one standard error."]
     if published:
@@ -206,19 +220,38 @@ def _mixture(name: str, mixture: Mapping[str, Any]) -> str:
     rows = []
     for source, one in sources.items():
         writers = ", ".join(str(w) for w in (one.get("generators") or {})) or "–"
-        rows.append([
-            text(source), text(one.get("language", "")), percent(one["weight"], 2), percent(one["share"], 2),
-            number(one["documents"]), short(one["tokens"]), number(one["epochs"], 3), percent(one["fill"], 2),
-            percent(_synthetic(one), 0), text(writers), text(one.get("license", "")),
-        ])  # fmt: skip
-    head = ("source", "language", "wanted", "got", "documents", "tokens", "epochs", "fill", "synthetic", "written by",
-            "licence")  # fmt: skip
+        rows.append(
+            [
+                text(source),
+                text(one.get("language", "")),
+                percent(one["weight"], 2),
+                percent(one["share"], 2),
+                number(one["documents"]),
+                short(one["tokens"]),
+                number(one["epochs"], 3),
+                percent(one["fill"], 2),
+                percent(_synthetic(one), 0),
+                text(writers),
+                text(one.get("license", "")),
+            ]
+        )
+    head = (
+        "source",
+        "language",
+        "wanted",
+        "got",
+        "documents",
+        "tokens",
+        "epochs",
+        "fill",
+        "synthetic",
+        "written by",
+        "licence",
+    )
     return charts.sunburst(name, nodes) + table(head, rows, "--nnnnnnn--")
 
 
-def _nodes(
-    weights: Mapping[str, Any], parent: str, sources: Mapping[str, Any]
-) -> list[tuple[str, str, str, float]]:  # fmt: skip
+def _nodes(weights: Mapping[str, Any], parent: str, sources: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
     found = []
     for name, node in weights.items():
         key = f"{parent.rstrip('/')}/{name}"
@@ -325,10 +358,14 @@ def _hardware(run: Run) -> dict[str, Any]:
     cards = [f"{card['name']} ({card['memory'] / 2**30:.0f} GiB)" for card in found["accelerators"]]
     kinds = [f"{cards.count(card)} × {card}" for card in dict.fromkeys(cards)]
     return {
-        "system": found["system"], "processor": found["processor"], "cores": found["cores"],
-        "memory": f"{found['memory'] / 2**30:.1f} GiB", "accelerators": ", ".join(kinds) or "none",
-        "ranks": found["ranks"], "threads of a rank": found["threads"],
-    }  # fmt: skip
+        "system": found["system"],
+        "processor": found["processor"],
+        "cores": found["cores"],
+        "memory": f"{found['memory'] / 2**30:.1f} GiB",
+        "accelerators": ", ".join(kinds) or "none",
+        "ranks": found["ranks"],
+        "threads of a rank": found["threads"],
+    }
 
 
 def hashes(runs: Sequence[Run]) -> str:

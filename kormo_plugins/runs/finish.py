@@ -29,8 +29,11 @@ def finish(recipe: Recipe, built: Built) -> None:
     upstream.forget_deepspeed()
     _complete(recipe, built, out)
     if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
-        print(f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
-              "their base, in its folder merged/", flush=True)  # fmt: skip
+        print(
+            f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
+            "their base, in its folder merged/",
+            flush=True,
+        )
         return
     _finished_model(recipe, built, out)
 

@@ -148,9 +148,11 @@ def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any]
         changed = check_resume(old, parts, step, allow="data" in recipe.block.allow_changed)
     except KormoError as error:
         raise KormoError(
-            f"{recipe.output_dir}: data, {error.where}", error.what, error.why,
-            f"{error.fix} (kormo.allow_changed: [data]), or set another output_dir",
-        ) from None  # fmt: skip
+            where=f"{recipe.output_dir}: data, {error.where}",
+            found=error.found,
+            why=error.why,
+            do=f"{error.do} (kormo.allow_changed: [data]), or set another output_dir",
+        ) from None
     for line in changed:
         say(f"data {line}")
     return parts, amendments + changed

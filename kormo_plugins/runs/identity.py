@@ -28,23 +28,63 @@ from kormo_plugins.training.telemetry import run_record
 RECORD = "stage"
 """Key of the identity in a run's `run.json`."""
 
-ASIDE = frozenset({
-    # where it goes, and what is kept and told of it
-    "output_dir", "logging_steps", "save_steps", "saves_per_epoch", "save_strategy", "save_total_limit",
-    "auto_resume_from_checkpoints", "resume_from_checkpoint", "dataset_prepared_path", "debug", "strict",
-    "use_tensorboard", "use_wandb", "use_mlflow", "use_comet", "kormo.workspace", "kormo.samples", "kormo.export",
-    "kormo.allow_changed", "kormo.evaluate", "kormo.monitor", "kormo.milestones", "kormo.report",
-    "kormo.stop_on",
-    # on what it is trained: the same numbers up to rounding
-    "micro_batch_size", "deepspeed", "fsdp", "fsdp_config", "fsdp_version", "ddp_timeout", "ddp_bucket_cap_mb",
-    "gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_offloading", "dataloader_num_workers",
-    "dataloader_prefetch_factor", "dataloader_pin_memory", "attn_implementation", "sdpa_varlen", "torch_compile",
-    "torch_compile_backend", "context_parallel_size", "sequence_parallel_degree", "tensor_parallel_size",
-    "dp_shard_size", "dp_replicate_size", "kormo.kernels", "kormo.data.executor",
-    "kormo.data.workers",
-    # said by what it leads to
-    "kormo.from_run",
-})  # fmt: skip
+IGNORED_KEYS = frozenset(
+    {
+        # where it goes, and what is kept and told of it
+        "output_dir",
+        "logging_steps",
+        "save_steps",
+        "saves_per_epoch",
+        "save_strategy",
+        "save_total_limit",
+        "auto_resume_from_checkpoints",
+        "resume_from_checkpoint",
+        "dataset_prepared_path",
+        "debug",
+        "strict",
+        "use_tensorboard",
+        "use_wandb",
+        "use_mlflow",
+        "use_comet",
+        "kormo.workspace",
+        "kormo.samples",
+        "kormo.export",
+        "kormo.allow_changed",
+        "kormo.evaluate",
+        "kormo.monitor",
+        "kormo.milestones",
+        "kormo.report",
+        "kormo.stop_on",
+        # on what it is trained: the same numbers up to rounding
+        "micro_batch_size",
+        "deepspeed",
+        "fsdp",
+        "fsdp_config",
+        "fsdp_version",
+        "ddp_timeout",
+        "ddp_bucket_cap_mb",
+        "gradient_checkpointing",
+        "gradient_checkpointing_kwargs",
+        "activation_offloading",
+        "dataloader_num_workers",
+        "dataloader_prefetch_factor",
+        "dataloader_pin_memory",
+        "attn_implementation",
+        "sdpa_varlen",
+        "torch_compile",
+        "torch_compile_backend",
+        "context_parallel_size",
+        "sequence_parallel_degree",
+        "tensor_parallel_size",
+        "dp_shard_size",
+        "dp_replicate_size",
+        "kormo.kernels",
+        "kormo.data.executor",
+        "kormo.data.workers",
+        # said by what it leads to
+        "kormo.from_run",
+    }
+)
 """Keys that do not make another model; a stage that was killed may be resumed with others."""
 
 ASIDE_PREFIXES = ("wandb_", "mlflow_", "comet_", "trackio_", "swanlab_")
@@ -61,11 +101,11 @@ def stage_identity(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> 
     Raises:
         KormoError: an input that is not there, or a stage before that is not finished.
     """
-    parts = {**own_parts(recipe, corpora), "before": _before(recipe)}
+    parts = {**identity_inputs(recipe, corpora), "before": _before(recipe)}
     return {**parts, "hash": identity(parts)[:IDENTITY_LENGTH]}
 
 
-def own_parts(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
+def identity_inputs(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The identity without the model before: what can be known, and is checked, before any stage runs."""
     sources = set(recipe.data.corpus.sources) if recipe.data is not None else set()
     if corpora is None or set(corpora) != sources:
@@ -103,7 +143,7 @@ def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
     """The leaves that count, with their keys; null is the same as nothing."""
     for key, value in values.items():
         keys = (*above, str(key))
-        if ".".join(keys) in ASIDE or (not above and str(key).startswith(ASIDE_PREFIXES)):
+        if ".".join(keys) in IGNORED_KEYS or (not above and str(key).startswith(ASIDE_PREFIXES)):
             continue
         if isinstance(value, Mapping):
             yield from _told(value, keys)
@@ -155,7 +195,9 @@ def _checksum(path: Path) -> str:
     try:
         return file_checksum(path)
     except OSError as error:
-        raise KormoError(str(path), str(error.strerror or error), "the recipe needs it", "correct the path") from None
+        raise KormoError(
+            where=str(path), found=str(error.strerror or error), why="the recipe needs it", do="correct the path"
+        ) from None
 
 
 def _before(recipe: Recipe) -> str | None:

@@ -29,11 +29,29 @@ LOSS_POINTS = 10
 """Logged losses that the first and the last number of the card are means of, at most."""
 
 SIZES = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
-    "vocab_size", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings",
-)  # fmt: skip
-KEYS = ("optimizer", "learning_rate", "lr_scheduler", "warmup_ratio", "warmup_steps", "weight_decay", "max_grad_norm",
-        "adam_beta1", "adam_beta2", "adam_epsilon")  # fmt: skip
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "tie_word_embeddings",
+)
+KEYS = (
+    "optimizer",
+    "learning_rate",
+    "lr_scheduler",
+    "warmup_ratio",
+    "warmup_steps",
+    "weight_decay",
+    "max_grad_norm",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+)
 
 
 def write_card(recipe: Recipe, built: Built, dataset: Any, out: Path) -> list[Path]:
@@ -60,7 +78,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
         The card; None where `run` is no finished run, whose records could be told.
     """
     from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import found_only
+    from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.pipeline.open import open_dataset
     from kormo_plugins.training.telemetry.run_record import RESOLVED
 
@@ -68,7 +86,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
         return None
     recipe, built, sources = load_recipe(run / RESOLVED), Built(), None
     try:
-        built = build_data(recipe, found_only(recipe.path))
+        built = build_data(recipe, lookup_only(recipe.path))
         sources = _sources(open_dataset(recipe, built) if recipe.data is not None else None)
     except KormoError:
         pass  # the artifacts are elsewhere by now: the card says nothing about the data
@@ -173,12 +191,20 @@ def _training(recipe: Recipe, run: Path) -> Iterator[str]:
     rows: list[tuple[str, Any]] = []
     if recipe.steps and recipe.block.global_batch:
         tokens = recipe.steps * recipe.block.global_batch * recipe.sequence_len
-        rows = [("steps", f"{recipe.steps:,}"), ("rows per step", f"{recipe.block.global_batch:,}"),
-                ("tokens per row", f"{recipe.sequence_len:,}"), ("tokens", f"{tokens:,}")]  # fmt: skip
+        rows = [
+            ("steps", f"{recipe.steps:,}"),
+            ("rows per step", f"{recipe.block.global_batch:,}"),
+            ("tokens per row", f"{recipe.sequence_len:,}"),
+            ("tokens", f"{tokens:,}"),
+        ]
     rows += [(key, recipe.get(key)) for key in KEYS if recipe.get(key) is not None]
     precision = {key: value for key, value in recipe.block.precision.model_dump().items() if value is not None}
-    rows += [("precision", _code(precision)), ("seed", recipe.seed), ("objective", recipe.block.objective.name),
-             ("collator", recipe.block.collator.name)]  # fmt: skip
+    rows += [
+        ("precision", _code(precision)),
+        ("seed", recipe.seed),
+        ("objective", recipe.block.objective.name),
+        ("collator", recipe.block.collator.name),
+    ]
     yield from _table(("", ""), rows)
     line = loss_line(logged(run / METRICS))
     if line is not None:
@@ -216,10 +242,18 @@ def _data(sources: Mapping[str, Any]) -> Iterator[str]:
     for name, source in sources.items():
         machine = _part(source["synthetic"], "yes")
         synthetic += source["share"] * machine
-        rows.append((
-            name, f"{source['share']:.2%}", f"{source['tokens_placed']:,}", f"{source['epochs']:.2f}",
-            _names(source["languages"]), f"{machine:.0%}", _names(source["generators"]), _names(source["licenses"]),
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{source['share']:.2%}",
+                f"{source['tokens_placed']:,}",
+                f"{source['epochs']:.2f}",
+                _names(source["languages"]),
+                f"{machine:.0%}",
+                _names(source["generators"]),
+                _names(source["licenses"]),
+            )
+        )
     header = ("source", "share of the run", "tokens in it", "epochs", "language", "synthetic", "written by", "licence")
     yield from _table(header, rows)
     korean = sum(source["share"] * _part(source["languages"], "ko") for source in sources.values())

@@ -28,10 +28,11 @@ def record(recipe: Recipe, built: Built, model: Any) -> None:
     """
     before = run_record.read_record(recipe.output_dir)
     found: dict[str, Any] = {
-        **before.get(KEY, {}), "hardware": hardware(),
+        **before.get(KEY, {}),
+        "hardware": hardware(),
         "parameters": sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),  # ZeRO-3 holds only a part
         "artifacts": {f"{kind}/{name}": hash for kind, name, hash in hashes(built)},
-    }  # fmt: skip
+    }
     if (parents := lineage(recipe)) is not None:
         found["extends"] = parents
     if recipe.data is not None and built.rows:  # preference pairs have no rows

@@ -27,9 +27,11 @@ def resume_point(recipe: Recipe, world_size: int, log: Callable[[str], None]) ->
         reason = fault(chosen)
         if reason is not None:
             raise KormoError(
-                recipe.resolved.where("resume_from_checkpoint"), str(chosen), f"it is not a whole checkpoint: {reason}",
-                "name another (`kormo checkpoint list` shows them), or leave it to auto_resume_from_checkpoints",
-            )  # fmt: skip
+                where=recipe.resolved.where("resume_from_checkpoint"),
+                found=str(chosen),
+                why=f"it is not a whole checkpoint: {reason}",
+                do="name another (`kormo checkpoint list` shows them), or leave it to auto_resume_from_checkpoints",
+            )
     elif not recipe.get("auto_resume_from_checkpoints"):
         return None
     if chosen is not None:

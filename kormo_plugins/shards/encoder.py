@@ -58,10 +58,10 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
         spec["model"]["vocab"], spec["added_tokens"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
-            str(path),
-            f"{type(error).__name__}: {error}",
-            "a fast tokenizer's tokenizer.json is needed",
-            "name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            why="a fast tokenizer's tokenizer.json is needed",
+            do="name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
         ) from None
     return spec
 
@@ -112,10 +112,10 @@ class Encoder:
         known = {token["content"] for token in spec["added_tokens"]}
         if unknown := sorted(set(control_tokens) - known):
             raise KormoError(
-                f"{self.where}: control_tokens",
-                repr(unknown[0]),
-                "the tokenizer has no such added token",
-                f"name some of: {', '.join(sorted(t for t in known if t.strip()))}",
+                where=f"{self.where}: control_tokens",
+                found=repr(unknown[0]),
+                why="the tokenizer has no such added token",
+                do=f"name some of: {', '.join(sorted(t for t in known if t.strip()))}",
             )
         for token in spec["added_tokens"]:
             token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens
@@ -125,10 +125,10 @@ class Encoder:
         for token in spec["added_tokens"]:
             if (used := self._tokenizer.token_to_id(token["content"])) != token["id"]:
                 raise KormoError(
-                    f"{self.where}: tokenizer.json",
-                    f"the id {token['id']} for {token['content']!r}",
-                    f"the library gives it the id {used}: the vocabulary before it has holes or was edited",
-                    "save the tokenizer again with the library",
+                    where=f"{self.where}: tokenizer.json",
+                    found=f"the id {token['id']} for {token['content']!r}",
+                    why=f"the library gives it the id {used}: the vocabulary before it has holes or was edited",
+                    do="save the tokenizer again with the library",
                 )
 
     def _prepare(self, ranks: Ranks, spec: dict[str, Any]) -> None:
@@ -162,10 +162,10 @@ class Encoder:
         for name, text in zip(names, texts, strict=True):
             if not text.isascii() and (lone := re.search("[\ud800-\udfff]", text)):
                 raise KormoError(
-                    f"document {name}",
-                    f"the lone surrogate {lone[0]!a}",
-                    "it is not Unicode text and has no UTF-8 form",
-                    "clean the document, or reject it in the corpus",
+                    where=f"document {name}",
+                    found=f"the lone surrogate {lone[0]!a}",
+                    why="it is not Unicode text and has no UTF-8 form",
+                    do="clean the document, or reject it in the corpus",
                 )
         if self.kind == "tokenizers" or not texts:
             return self._by_tokenizers(texts, names)
@@ -212,10 +212,10 @@ class Encoder:
 
     def _refuse(self, name: str) -> None:
         raise KormoError(
-            f"document {name}",
-            "a character whose bytes the vocabulary lacks",
-            f"the tokenizer {self.where} has no unknown token and would drop it",
-            "reject the document in the corpus, or train the tokenizer with all 256 bytes in its alphabet",
+            where=f"document {name}",
+            found="a character whose bytes the vocabulary lacks",
+            why=f"the tokenizer {self.where} has no unknown token and would drop it",
+            do="reject the document in the corpus, or train the tokenizer with all 256 bytes in its alphabet",
         )
 
     def _disputed(self, texts: Sequence[str]) -> NDArray[np.bool_]:

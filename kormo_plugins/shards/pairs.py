@@ -88,9 +88,12 @@ def write_pairs(
             texts.write(json.dumps(line, ensure_ascii=False) + "\n")
     np.asarray(borders, "<i8").tofile(out / BORDERS)
     stats = {
-        "pairs": (len(borders) - 1) // 3, "tokens": borders[-1], "longest": longest, "example": example,
+        "pairs": (len(borders) - 1) // 3,
+        "tokens": borders[-1],
+        "longest": longest,
+        "example": example,
         "unused": dict(sorted(unused.items())),
-    }  # fmt: skip
+    }
     files = {name: FileRecord((out / name).stat().st_size, file_checksum(out / name)) for name in _FILES}
     manifest = {"format": PAIRS_FORMAT, "source": source, "tokenizer": tokenizer, "dtype": dtype.str, **stats}
     write_json(out / PAIRS_MANIFEST, manifest | {"files": {name: asdict(record) for name, record in files.items()}})
@@ -141,5 +144,11 @@ class Pairs(Sequence[tuple[list[int], list[int], list[int]]]):
     def identity(self) -> str:
         """SHA-256 of everything that decides the ids; not of their place."""
         parts = [[name, self.records[name].xxh3_128] for name in (IDS, BORDERS)]
-        return identity({"format": PAIRS_FORMAT, "dtype": self.manifest["dtype"], "files": parts,
-                         "tokenizer": self.manifest["tokenizer"]})  # fmt: skip
+        return identity(
+            {
+                "format": PAIRS_FORMAT,
+                "dtype": self.manifest["dtype"],
+                "files": parts,
+                "tokenizer": self.manifest["tokenizer"],
+            }
+        )

@@ -44,7 +44,12 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
     size = path.stat().st_size if path.is_file() else -1
     if size < 0 or (count is not None and size != count * kind.itemsize):
         expected = f"{count * kind.itemsize:,} bytes" if count is not None else "a file"
-        raise KormoError(str(path), "no such file" if size < 0 else f"{size:,} bytes", f"{expected} is needed", REBUILD)
+        raise KormoError(
+            where=str(path),
+            found="no such file" if size < 0 else f"{size:,} bytes",
+            why=f"{expected} is needed",
+            do=REBUILD,
+        )
     if not size:
         return np.zeros(0, kind)
     with path.open("rb") as file:
@@ -136,7 +141,9 @@ class Shards:
             path = self.folder / f"{shard}{OFFSET_INDEX}"
             part = np.fromfile(path, "<i8")
             if len(part) != int(count) // INDEX_EVERY + 1 or part[0] or (np.diff(part) < 0).any():
-                raise KormoError(str(path), f"{len(part):,} numbers", "they are not its shard's offsets", REBUILD)
+                raise KormoError(
+                    where=str(path), found=f"{len(part):,} numbers", why="they are not its shard's offsets", do=REBUILD
+                )
             found.append(part)
         return found
 
@@ -218,10 +225,10 @@ class Shards:
     def _shard_of(self, starts: NDArray[np.int64], number: int, what: str) -> int:
         if not 0 <= number < starts[-1]:
             raise KormoError(
-                str(self.folder),
-                f"{what} {number}",
-                f"the source has {int(starts[-1]):,} of them",
-                "ask for one from 0 on; a row plan that asks for more belongs to other shards",
+                where=str(self.folder),
+                found=f"{what} {number}",
+                why=f"the source has {int(starts[-1]):,} of them",
+                do="ask for one from 0 on; a row plan that asks for more belongs to other shards",
             )
         return int(np.searchsorted(starts, number, "right")) - 1
 

@@ -116,13 +116,14 @@ def tokenize_source(
     for role, number in (("bos_id", bos_id), ("eos_id", eos_id)):
         if number is not None and not 0 <= number <= encoder.largest_id:
             raise KormoError(
-                f"{source}: {role}",
-                str(number),
-                f"the tokenizer's ids end at {encoder.largest_id}",
-                "give the id of one of its tokens",
+                where=f"{source}: {role}",
+                found=str(number),
+                why=f"the tokenizer's ids end at {encoder.largest_id}",
+                do="give the id of one of its tokens",
             )
-    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", (),
-              conversations)  # fmt: skip
+    job = Job(
+        "", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", (), conversations
+    )
     if encoder.kind != "tiktoken" and conversations is None:
         log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
     try:
@@ -130,10 +131,10 @@ def tokenize_source(
     except Disagreement as found:
         if not isinstance(documents, (list, tuple)):
             raise KormoError(
-                f"{source}: document {found}",
-                "tiktoken and tokenizers encode it differently",
-                "the fast way is not exact for this tokenizer",
-                "build with fast=False",
+                where=f"{source}: document {found}",
+                found="tiktoken and tokenizers encode it differently",
+                why="the fast way is not exact for this tokenizer",
+                do="build with fast=False",
             ) from None
         log.warning("%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found)
         records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, source, progress)

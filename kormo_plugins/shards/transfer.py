@@ -83,17 +83,17 @@ def _open(url: str, options: dict[str, Any]) -> tuple[Any, str, str, bytes]:
         manifest: bytes = filesystem.cat_file(f"{root}/{name}")
     except StopIteration:
         raise KormoError(
-            url,
-            "no finished manifest",
-            f"one of {', '.join(FORMATS)} is written last in a complete folder",
-            "check the address, or build the folder first",
+            where=url,
+            found="no finished manifest",
+            why=f"one of {', '.join(FORMATS)} is written last in a complete folder",
+            do="check the address, or build the folder first",
         ) from None
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
-            url,
-            f"{type(error).__name__}: {error}",
-            "it cannot be opened",
-            "check the address and its options",
+            where=url,
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be opened",
+            do="check the address and its options",
         ) from None
     return filesystem, root, name, manifest
 
@@ -112,18 +112,18 @@ def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
                 file.write(block)
         if (found := file.peek()) != record:
             raise KormoError(
-                source,
-                f"{found.bytes:,} bytes with the checksum {found.xxh3_128}",
-                f"the manifest lists {record.bytes:,} bytes with {record.xxh3_128}",
-                "copy the folder to the store again from where it was built",
+                where=source,
+                found=f"{found.bytes:,} bytes with the checksum {found.xxh3_128}",
+                why=f"the manifest lists {record.bytes:,} bytes with {record.xxh3_128}",
+                do="copy the folder to the store again from where it was built",
             )
     except OSError as error:
         file.discard()
         raise KormoError(
-            source,
-            f"{type(error).__name__}: {error}",
-            "it cannot be read",
-            "copy the folder to the store again",
+            where=source,
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be read",
+            do="copy the folder to the store again",
         ) from None
     except KormoError:
         file.discard()

@@ -168,10 +168,10 @@ def finish_source(out: Path, source: str, records: Sequence[dict[str, Any]], abo
     """
     if not sum(record["documents"] for record in records):
         raise KormoError(
-            f"source {source}",
-            "no documents",
-            "a mixture cannot draw from it",
-            "check the reader and the corpus steps, or leave the source out",
+            where=f"source {source}",
+            found="no documents",
+            why="a mixture cannot draw from it",
+            do="check the reader and the corpus steps, or leave the source out",
         )
     manifest = {
         "format": FORMAT,

@@ -115,10 +115,11 @@ def _checksum(manifest: Mapping[str, Any]) -> str:
 
 def _not_ours(folder: Path) -> KormoError:
     return KormoError(
-        str(folder / MANIFEST), "no manifest that matches the folder's name",
-        "the folder was changed by hand or copied in part, so what is in it cannot be trusted",
-        f"remove {folder} and run again: it is built anew",
-    )  # fmt: skip
+        where=str(folder / MANIFEST),
+        found="no manifest that matches the folder's name",
+        why="the folder was changed by hand or copied in part, so what is in it cannot be trusted",
+        do=f"remove {folder} and run again: it is built anew",
+    )
 
 
 def build(

@@ -31,21 +31,21 @@ class FileRecord:
         """Raises KormoError, naming the file, if it is missing, has another size or (with `contents`) other
         bytes."""
         if not path.is_file():
-            raise KormoError(str(path), "no such file", "the manifest beside it lists it", REBUILD)
+            raise KormoError(where=str(path), found="no such file", why="the manifest beside it lists it", do=REBUILD)
         size = path.stat().st_size
         if size != self.bytes:
             raise KormoError(
-                str(path),
-                f"{size:,} bytes",
-                f"it had {self.bytes:,} when it was written: it is cut short or is another file",
-                REBUILD,
+                where=str(path),
+                found=f"{size:,} bytes",
+                why=f"it had {self.bytes:,} when it was written: it is cut short or is another file",
+                do=REBUILD,
             )
         if contents and (found := file_checksum(path)) != self.xxh3_128:
             raise KormoError(
-                str(path),
-                f"the checksum {found}",
-                f"it was {self.xxh3_128} when the file was written: its contents have changed",
-                REBUILD,
+                where=str(path),
+                found=f"the checksum {found}",
+                why=f"it was {self.xxh3_128} when the file was written: its contents have changed",
+                do=REBUILD,
             )
 
 
@@ -59,10 +59,10 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
     value = read_object(path, missing=(never, "build it (again); finished files in it are kept"), fix=REBUILD)
     if value.get("format") != expected_format:
         raise KormoError(
-            str(path),
-            f"the format {value.get('format')!r}",
-            f"only {expected_format!r} is understood here",
-            "build it again with this version",
+            where=str(path),
+            found=f"the format {value.get('format')!r}",
+            why=f"only {expected_format!r} is understood here",
+            do="build it again with this version",
         )
     return value
 
@@ -76,11 +76,15 @@ def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:
     records: dict[str, FileRecord] = {}
     for name, record in values.items():
         if name != Path(name).name or name in ("", ".", ".."):
-            raise KormoError(str(where), f"the file name {name!r}", "it points outside its folder", REBUILD)
+            raise KormoError(
+                where=str(where), found=f"the file name {name!r}", why="it points outside its folder", do=REBUILD
+            )
         try:
             records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
         except (KeyError, TypeError, ValueError):
-            raise KormoError(str(where), f"the record of {name!r}", "it lacks a size or a checksum", REBUILD) from None
+            raise KormoError(
+                where=str(where), found=f"the record of {name!r}", why="it lacks a size or a checksum", do=REBUILD
+            ) from None
     return records
 
 
@@ -97,10 +101,10 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
             parts = manifest["shards"] if name == SHARDS_MANIFEST else [manifest]
             return {file: record for part in parts for file, record in file_records(part["files"], path).items()}
     raise KormoError(
-        str(folder),
-        "no finished manifest",
-        f"one of {', '.join(FORMATS)} is written last in a complete folder",
-        "build it (again); finished files in it are kept",
+        where=str(folder),
+        found="no finished manifest",
+        why=f"one of {', '.join(FORMATS)} is written last in a complete folder",
+        do="build it (again); finished files in it are kept",
     )
 
 

@@ -36,9 +36,11 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise KormoError(str(path), "no such file", *missing) from None
+        raise KormoError(where=str(path), found="no such file", why=missing[0], do=missing[1]) from None
     except (OSError, ValueError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise KormoError(str(path), f"{type(error).__name__}: {error}", "it cannot be read as JSON", fix) from None
+        raise KormoError(
+            where=str(path), found=f"{type(error).__name__}: {error}", why="it cannot be read as JSON", do=fix
+        ) from None
     if not isinstance(value, Mapping):
-        raise KormoError(str(path), f"a {type(value).__name__}", "a JSON object is needed", fix)
+        raise KormoError(where=str(path), found=f"a {type(value).__name__}", why="a JSON object is needed", do=fix)
     return dict(value)

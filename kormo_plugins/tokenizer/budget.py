@@ -53,10 +53,10 @@ def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerPara
     }
     fits = int(largest[limit] / 1e5) / 10
     raise KormoError(
-        "tokenizer: megabytes",
-        f"{params.megabytes:g} ({size / 1e6:,.1f} MB of text were found for it)",
-        reasons[limit],
-        f"set megabytes to at most {fits:,.1f}" if fits > 0 else "use a machine with more memory",
+        where="tokenizer: megabytes",
+        found=f"{params.megabytes:g} ({size / 1e6:,.1f} MB of text were found for it)",
+        why=reasons[limit],
+        do=f"set megabytes to at most {fits:,.1f}" if fits > 0 else "use a machine with more memory",
     )
 
 

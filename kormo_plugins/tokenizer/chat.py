@@ -62,10 +62,10 @@ def parse_chat(text: str) -> list[dict[str, Any]]:
         turn = TURN.match(text, place)
         if not turn:
             raise KormoError(
-                f"conversation, character {place:,}",
-                repr(text[place : place + 40]),
-                "a turn is <|BOT|>role, newline, content, <|EOT|>, newline",
-                "give the text as the chat template renders it, without a generation prompt",
+                where=f"conversation, character {place:,}",
+                found=repr(text[place : place + 40]),
+                why="a turn is <|BOT|>role, newline, content, <|EOT|>, newline",
+                do="give the text as the chat template renders it, without a generation prompt",
             )
         messages.append(_message(turn[1], turn[2]))
         place = turn.end()

@@ -59,23 +59,28 @@ class ChatEncoder:
             check_encodable(document.text, missing, f"document {document.id}")
         try:
             both: Any = tokenizer.apply_chat_template(
-                [messages_of(document) for document in documents], tokenize=True, return_dict=True,
+                [messages_of(document) for document in documents],
+                tokenize=True,
+                return_dict=True,
                 return_assistant_tokens_mask=True,
-            )  # fmt: skip
+            )
         except TemplateError as error:
             raise KormoError(
-                f"conversations from {documents[0].id} to {documents[-1].id}", str(error),
-                f"the chat template of {self.folder} refuses one of them", "correct the conversations or the template",
-            ) from None  # fmt: skip
+                where=f"conversations from {documents[0].id} to {documents[-1].id}",
+                found=str(error),
+                why=f"the chat template of {self.folder} refuses one of them",
+                do="correct the conversations or the template",
+            ) from None
         lengths = np.array([len(ids) for ids in both["input_ids"]], np.int64)
         trained = [np.array(mask, np.uint8) for mask in both["assistant_masks"]]
         for document, mask in zip(documents, trained, strict=True):
             if not mask.any():
                 raise KormoError(
-                    f"document {document.id}", "no token that is trained",
-                    f"the chat template of {self.folder} marks nothing as the assistant's",
-                    "put the assistant's part of the template between {% generation %} and {% endgeneration %}",
-                )  # fmt: skip
+                    where=f"document {document.id}",
+                    found="no token that is trained",
+                    why=f"the chat template of {self.folder} marks nothing as the assistant's",
+                    do="put the assistant's part of the template between {% generation %} and {% endgeneration %}",
+                )
         ids = np.concatenate([np.array(ids, np.uint32) for ids in both["input_ids"]])
         return ids, lengths, np.concatenate(trained)
 
@@ -94,17 +99,20 @@ def _open(folder: Path) -> Any:
         read_layout(folder)
     except KormoError as error:
         raise KormoError(
-            str(folder), error.what, f"conversations cannot be written with it: {error.why}", fix
+            where=str(folder), found=error.found, why=f"conversations cannot be written with it: {error.why}", do=fix
         ) from None
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if not tokenizer.chat_template:
-        raise KormoError(str(folder), "a tokenizer without chat_template.jinja", "it cannot write turns", fix)
+        raise KormoError(
+            where=str(folder), found="a tokenizer without chat_template.jinja", why="it cannot write turns", do=fix
+        )
     return tokenizer
 
 
 def _mixed(document: Document) -> KormoError:
     return KormoError(
-        f"document {document.id}", "a text among conversations",
-        "a source is of texts or of conversations: of a text every token is trained, of a conversation the answers",
-        "make two sources of it",
-    )  # fmt: skip
+        where=f"document {document.id}",
+        found="a text among conversations",
+        why="a source is of texts or of conversations: of a text every token is trained, of a conversation the answers",
+        do="make two sources of it",
+    )

@@ -26,10 +26,10 @@ def utf8(text: str, where: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise KormoError(
-            where,
-            f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start:,}",
-            "half of a character is not text, and has no UTF-8",
-            "repair the source (it was cut or decoded wrongly), or reject the document",
+            where=where,
+            found=f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start:,}",
+            why="half of a character is not text, and has no UTF-8",
+            do="repair the source (it was cut or decoded wrongly), or reject the document",
         ) from None
 
 
@@ -52,10 +52,10 @@ def check_encodable(text: str, missing_bytes: bytes, where: str = "text") -> Non
         character = next(c for c in form if set(c.encode()) & set(missing_bytes))
         lost = min(set(character.encode()) & set(missing_bytes))
         raise KormoError(
-            where,
-            f"the character {character!r} (U+{ord(character):04X})",
-            f"the tokenizer has no token for its byte 0x{lost:02X}, and would drop it in silence",
-            "remove the character, or use a tokenizer with all 256 bytes in its alphabet",
+            where=where,
+            found=f"the character {character!r} (U+{ord(character):04X})",
+            why=f"the tokenizer has no token for its byte 0x{lost:02X}, and would drop it in silence",
+            do="remove the character, or use a tokenizer with all 256 bytes in its alphabet",
         )
 
 

@@ -96,10 +96,10 @@ def read_tokenizer_json(folder: Path) -> dict[str, Any]:
     fix = "name a folder written by `kormo tokenizer train`, or that of another byte-level BPE"
     content = read_object(path, missing=("that file is the tokenizer", fix), fix=fix)
     if not isinstance(content.get("model"), dict):
-        raise KormoError(str(path), "JSON without a model", "that is not a tokenizer", fix)
+        raise KormoError(where=str(path), found="JSON without a model", why="that is not a tokenizer", do=fix)
     kind = content["model"].get("type", "BPE")
     if kind != "BPE":
-        raise KormoError(str(path), f"a {kind} model", "only byte-level BPE is supported", fix)
+        raise KormoError(where=str(path), found=f"a {kind} model", why="only byte-level BPE is supported", do=fix)
     return content
 
 
@@ -119,10 +119,10 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
     for role in mapping or {}:
         if role not in names:
             raise KormoError(
-                f"{folder}: role {role!r}",
-                "an unknown role",
-                f"the roles are {', '.join(names)}",
-                closest(role, names) or "correct the mapping",
+                where=f"{folder}: role {role!r}",
+                found="an unknown role",
+                why=f"the roles are {', '.join(names)}",
+                do=closest(role, names) or "correct the mapping",
             )
     names |= mapping or {}
     vocabulary: dict[str, int] = content["model"]["vocab"]
@@ -132,18 +132,18 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
     for role, token in names.items():
         if ids[role] is None and (role in REQUIRED or role in (mapping or {})):
             raise KormoError(
-                f"{folder}: the role {role!r}",
-                f"no token {token!r}",
-                "documents, padding and turns each need a token of their own",
-                f"map the role to one of its tokens, for instance {{{role}: '<|endoftext|>'}}",
+                where=f"{folder}: the role {role!r}",
+                found=f"no token {token!r}",
+                why="documents, padding and turns each need a token of their own",
+                do=f"map the role to one of its tokens, for instance {{{role}: '<|endoftext|>'}}",
             )
     for one, other in (("eos", "eot"), ("pad", "eos"), ("pad", "eot")):
         if ids[one] == ids[other]:
             raise KormoError(
-                f"{folder}: the roles {one!r} and {other!r}",
-                f"both are the token {names[one]!r}",
-                "a model then never learns where to stop",
-                f"map {one} to another token",
+                where=f"{folder}: the roles {one!r} and {other!r}",
+                found=f"both are the token {names[one]!r}",
+                why="a model then never learns where to stop",
+                do=f"map {one} to another token",
             )
     symbols = byte_symbols()
     base = {token for token in vocabulary if token not in added}
@@ -181,10 +181,10 @@ def write_role(folder: Path, out: Path, role: Role = "base") -> None:
     """
     if role not in ("base", "chat"):
         raise KormoError(
-            f"tokenizer role {role!r}",
-            "an unknown role",
-            "a tokenizer is for a base or a chat model",
-            closest(role, ("base", "chat"), "say base or chat"),
+            where=f"tokenizer role {role!r}",
+            found="an unknown role",
+            why="a tokenizer is for a base or a chat model",
+            do=closest(role, ("base", "chat"), "say base or chat"),
         )
     layout = read_layout(folder)
     out.mkdir(parents=True, exist_ok=True)

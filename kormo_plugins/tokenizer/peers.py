@@ -61,10 +61,10 @@ def find_folder(name: str) -> Path:
         return folder
     if path.exists() or not HUB_ID.fullmatch(name):
         raise KormoError(
-            f"tokenizer {name!r}",
-            "no tokenizer.json there",
-            "a tokenizer is a folder with that file, a hub id (organisation/name), or `tekken`",
-            "check the path",
+            where=f"tokenizer {name!r}",
+            found="no tokenizer.json there",
+            why="a tokenizer is a folder with that file, a hub id (organisation/name), or `tekken`",
+            do="check the path",
         )
     from huggingface_hub import snapshot_download
 
@@ -73,17 +73,17 @@ def find_folder(name: str) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # the hub's errors have no common base: network, access, name, offline mode
         raise KormoError(
-            f"tokenizer {name!r}",
-            f"{type(error).__name__}: {str(error).splitlines()[0]}",
-            "it is no folder here, and cannot be had from the hub",
-            "check the name and the network, or give a folder",
+            where=f"tokenizer {name!r}",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            why="it is no folder here, and cannot be had from the hub",
+            do="check the name and the network, or give a folder",
         ) from None
     if not (folder / "tokenizer.json").is_file():
         raise KormoError(
-            f"tokenizer {name!r}",
-            "a hub repository without tokenizer.json",
-            "only fast tokenizers can be used",
-            "convert it with transformers (`AutoTokenizer.from_pretrained(...).save_pretrained(folder)`)",
+            where=f"tokenizer {name!r}",
+            found="a hub repository without tokenizer.json",
+            why="only fast tokenizers can be used",
+            do="convert it with transformers (`AutoTokenizer.from_pretrained(...).save_pretrained(folder)`)",
         )
     return folder
 
@@ -95,7 +95,9 @@ def _fast(name: str, folder: Path) -> Peer:
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception
-        raise KormoError(str(path), str(error), "it cannot be read as a tokenizer", "check the file") from None
+        raise KormoError(
+            where=str(path), found=str(error), why="it cannot be read as a tokenizer", do="check the file"
+        ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -129,10 +131,10 @@ def _tekken() -> Peer:
     files = sorted(data.glob("tekken_*.json")) if spec else []
     if not files:
         raise KormoError(
-            "tokenizer 'tekken'",
-            "no mistral_common package with a tekken file" if not spec else f"no tekken_*.json in {data}",
-            "Tekken is read from that package",
-            "pip install mistral_common, or leave it out",
+            where="tokenizer 'tekken'",
+            found="no mistral_common package with a tekken file" if not spec else f"no tekken_*.json in {data}",
+            why="Tekken is read from that package",
+            do="pip install mistral_common, or leave it out",
         )
     content = json.loads(files[-1].read_text(encoding="utf-8"))
     config = content["config"]

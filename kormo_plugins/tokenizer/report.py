@@ -50,7 +50,9 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
     groups = [_Counts(peer) for peer in peers]
     rejected: Counter[str] = Counter()
     if not peers:
-        raise KormoError("tokenizer report", "no tokenizer", "there is nothing to measure", "name one or more")
+        raise KormoError(
+            where="tokenizer report", found="no tokenizer", why="there is nothing to measure", do="name one or more"
+        )
     documents = 0
     for batch in _batches(_usable(read_texts(files), rejected)):
         documents += len(batch)
@@ -58,10 +60,10 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
             counts.add(batch)
     if not documents:
         raise KormoError(
-            "tokenizer report: --text",
-            f"no usable text in {', '.join(map(str, files)) or 'no file'}; rejected: {dict(rejected)}",
-            "there is nothing to measure on",
-            "name files with text",
+            where="tokenizer report: --text",
+            found=f"no usable text in {', '.join(map(str, files)) or 'no file'}; rejected: {dict(rejected)}",
+            why="there is nothing to measure on",
+            do="name files with text",
         )
     return {
         "documents": documents,

@@ -69,10 +69,10 @@ def _language(item: str | Document, params: TokenizerParams) -> str:
         return ANY
     if isinstance(item, str):
         raise KormoError(
-            "tokenizer: shares",
-            "text without a language",
-            "the share of a language cannot be held when nobody says what language a text is in",
-            "give documents with a language, or set `shares: {}` to take all text as it comes",
+            where="tokenizer: shares",
+            found="text without a language",
+            why="the share of a language cannot be held when nobody says what language a text is in",
+            do="give documents with a language, or set `shares: {}` to take all text as it comes",
         )
     return item.language
 
@@ -135,18 +135,18 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
     sizes = {language: census.size(language) for language in shares}
     if not any(sizes.values()):
         raise KormoError(
-            "tokenizer: the corpus",
-            _found(census),
-            "there is no text to learn a vocabulary from",
-            "check the sources of the corpus and the languages under `shares`",
+            where="tokenizer: the corpus",
+            found=_found(census),
+            why="there is no text to learn a vocabulary from",
+            do="check the sources of the corpus and the languages under `shares`",
         )
     absent = sorted(language for language, size in sizes.items() if not size)
     if absent:
         raise KormoError(
-            f"tokenizer: shares.{absent[0]}",
-            f"no text in {', '.join(absent)}; {_found(census)}",
-            "a tokenizer without it would not be the one asked for",
-            "add a source in that language, or remove it from `shares`",
+            where=f"tokenizer: shares.{absent[0]}",
+            found=f"no text in {', '.join(absent)}; {_found(census)}",
+            why="a tokenizer without it would not be the one asked for",
+            do="add a source in that language, or remove it from `shares`",
         )
     wanted = params.megabytes * 1e6
     budget = min(wanted, *(sizes[language] / share for language, share in shares.items()))

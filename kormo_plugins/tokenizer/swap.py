@@ -108,17 +108,17 @@ def apply_swap(
     """
     if not any(name in weights for name in names):
         raise KormoError(
-            "tokenizer swap",
-            f"no weight called {' or '.join(names)}",
-            "the rows of the vocabulary are in those",
-            "name the embedding of this architecture",
+            where="tokenizer swap",
+            found=f"no weight called {' or '.join(names)}",
+            why="the rows of the vocabulary are in those",
+            do="name the embedding of this architecture",
         )
     if rows < plan.new_size:
         raise KormoError(
-            "tokenizer swap",
-            f"{rows:,} rows for {plan.new_size:,} ids",
-            "each id needs a row",
-            "round the number of ids up, as `TokenLayout.rows` does",
+            where="tokenizer swap",
+            found=f"{rows:,} rows for {plan.new_size:,} ids",
+            why="each id needs a row",
+            do="round the number of ids up, as `TokenLayout.rows` does",
         )
     return {name: _swap(name, weight, plan, rows) if name in names else weight for name, weight in weights.items()}
 
@@ -128,10 +128,10 @@ def _swap(name: str, weight: Tensor, plan: SwapPlan, rows: int) -> Tensor:
 
     if len(weight) < plan.old_size:
         raise KormoError(
-            f"tokenizer swap: {name}",
-            f"{len(weight):,} rows",
-            f"the old tokenizer has {plan.old_size:,} ids, so it is not the one this model was trained with",
-            "name the tokenizer that lies beside the checkpoint",
+            where=f"tokenizer swap: {name}",
+            found=f"{len(weight):,} rows",
+            why=f"the old tokenizer has {plan.old_size:,} ids, so it is not the one this model was trained with",
+            do="name the tokenizer that lies beside the checkpoint",
         )
     exact = torch.promote_types(weight.dtype, torch.float32)
     mean = weight[: plan.old_size].to(exact).mean(0)

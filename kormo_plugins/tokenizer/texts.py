@@ -66,8 +66,8 @@ def _read(path: Path) -> Iterator[Document]:
             yield Document(source, path.read_text(encoding="utf-8"), source)
     except (OSError, ValueError, KeyError, TypeError, ZstdError) as error:
         raise KormoError(
-            str(path),
-            f"{type(error).__name__}: {error}",
-            "it cannot be read as UTF-8 text, or as JSONL with a `text` in each line",
-            "repair the file, or leave it out",
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be read as UTF-8 text, or as JSONL with a `text` in each line",
+            do="repair the file, or leave it out",
         ) from None

@@ -67,10 +67,10 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
         raise KormoError(
-            "tokenizer: vocab_size",
-            f"{params.vocab_size:,}, of which this text yields {learned:,}",
-            f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
-            f"give more text, or set vocab_size to at most {learned:,}",
+            where="tokenizer: vocab_size",
+            found=f"{params.vocab_size:,}, of which this text yields {learned:,}",
+            why=f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
+            do=f"give more text, or set vocab_size to at most {learned:,}",
         )
     _complete(tokenizer)
     out.mkdir(parents=True, exist_ok=True)

@@ -35,30 +35,42 @@ def axolotl_switches(precision: Precision, deepspeed: bool) -> dict[str, Any]:
     """
     p = precision
     if p.weights == "bfloat16" and p.compute == "float32":
-        raise KormoError("kormo.precision", "weights bfloat16 with compute float32",
-                         "products of bfloat16 weights are computed in bfloat16", "set compute: bfloat16")  # fmt: skip
+        raise KormoError(
+            where="kormo.precision",
+            found="weights bfloat16 with compute float32",
+            why="products of bfloat16 weights are computed in bfloat16",
+            do="set compute: bfloat16",
+        )
     if deepspeed:
         if p.compute == "bfloat16" and (p.weights, p.master, p.optimizer) != ("bfloat16", "float32", "float32"):
             raise KormoError(
-                "kormo.precision", f"weights {p.weights}, master {p.master}, optimizer {p.optimizer}",
-                "DeepSpeed in bfloat16 holds bfloat16 weights with float32 master weights and moments",
-                "set weights: bfloat16, compute: bfloat16, master: float32, optimizer: float32",
-            )  # fmt: skip
+                where="kormo.precision",
+                found=f"weights {p.weights}, master {p.master}, optimizer {p.optimizer}",
+                why="DeepSpeed in bfloat16 holds bfloat16 weights with float32 master weights and moments",
+                do="set weights: bfloat16, compute: bfloat16, master: float32, optimizer: float32",
+            )
         if p.compute == "float32" and p.master is not None:
-            raise KormoError("kormo.precision", f"master {p.master} with compute float32",
-                             "float32 weights need no copy", "set master: null")  # fmt: skip
+            raise KormoError(
+                where="kormo.precision",
+                found=f"master {p.master} with compute float32",
+                why="float32 weights need no copy",
+                do="set master: null",
+            )
     else:
         if p.master is not None:
             raise KormoError(
-                "kormo.precision", f"master {p.master} without DeepSpeed",
-                "only DeepSpeed keeps a second, more precise copy of the weights",
-                "set weights: float32, compute: bfloat16, master: null: the same arithmetic without a copy",
-            )  # fmt: skip
+                where="kormo.precision",
+                found=f"master {p.master} without DeepSpeed",
+                why="only DeepSpeed keeps a second, more precise copy of the weights",
+                do="set weights: float32, compute: bfloat16, master: null: the same arithmetic without a copy",
+            )
         if p.optimizer != p.weights:
             raise KormoError(
-                "kormo.precision", f"optimizer {p.optimizer} with weights {p.weights}",
-                "torch's AdamW keeps its moments in the dtype of the weights", f"set optimizer: {p.weights}",
-            )  # fmt: skip
+                where="kormo.precision",
+                found=f"optimizer {p.optimizer} with weights {p.weights}",
+                why="torch's AdamW keeps its moments in the dtype of the weights",
+                do=f"set optimizer: {p.weights}",
+            )
     return {"bf16": p.compute == "bfloat16", "fp16": False, "tf32": False}
 
 
@@ -126,8 +138,8 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
         found = set(seen[key])
         if wanted is not None and found - {wanted}:
             raise KormoError(
-                f"kormo.precision.{key}",
-                f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
-                "the run would not have the precision that the recipe states",
-                "change the recipe to what runs here, or remove what changes it (deepspeed, optimizer, adapter)",
+                where=f"kormo.precision.{key}",
+                found=f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",
+                why="the run would not have the precision that the recipe states",
+                do="change the recipe to what runs here, or remove what changes it (deepspeed, optimizer, adapter)",
             )

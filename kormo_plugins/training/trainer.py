@@ -34,10 +34,10 @@ from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, ste
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
 from kormo_plugins.training.checkpoints.saving import save_whole
 from kormo_plugins.training.compat import upstream
-from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards import loss_guard
 from kormo_plugins.training.guards.preemption import Preemption
-from kormo_plugins.training.guards.row_losses import row_means
+from kormo_plugins.training.guards.row_losses import per_row_loss
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
 from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.settings import Settings
@@ -78,10 +78,10 @@ class RunMixin(Trainer):
     objective: Objective | None = None
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
-    _ranks: Ranks | None = None
+    _ranks: ControlChannel | None = None
     _step_loss: Any = None
     _step_batches: tuple[dict[str, Any], ...] = ()
-    _watch: loss_guard.Watch | None = None
+    _watch: loss_guard.LossSpikeGuard | None = None
     meter: Meter | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
@@ -91,7 +91,7 @@ class RunMixin(Trainer):
             stop: ends the process with a KormoError's message.
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
-        self._watch = loss_guard.Watch(settings.stop_on)
+        self._watch = loss_guard.LossSpikeGuard(settings.stop_on)
         if int(os.environ.get("RANK", "0")) != 0:
             # Local rank 0 of every node would write the final model into the same folder, and every rank the tokenizer,
             # while rank 0 hashes what is there.
@@ -123,7 +123,7 @@ class RunMixin(Trainer):
         if self.is_world_process_zero():
             for name in (MARKER, loss_guard.FILE):  # the final model will be written anew
                 (self.kormo.output_dir / name).unlink(missing_ok=True)
-        self._ranks = Ranks()
+        self._ranks = ControlChannel()
         # Another rank may have looked into the folder before rank 0 had set a broken checkpoint aside.
         resume_from_checkpoint = self._ranks.from_main(resume_from_checkpoint)
         preemption = Preemption(self._ranks)
@@ -174,9 +174,13 @@ class RunMixin(Trainer):
         if self.args.embedding_lr_scale:
             embedding = rate * self.args.embedding_lr_scale
         return parameter_groups(
-            opt_model.named_parameters(), self.get_decay_parameter_names(opt_model), self.args.weight_decay,
-            rate, embedding, self.args.lr_groups or (),
-        )  # fmt: skip
+            opt_model.named_parameters(),
+            self.get_decay_parameter_names(opt_model),
+            self.args.weight_decay,
+            rate,
+            embedding,
+            self.args.lr_groups or (),
+        )
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """One micro-batch; the first one after an optimizer step looks at the dtypes that training uses."""
@@ -201,7 +205,7 @@ class RunMixin(Trainer):
         self._step_loss, self._step_batches = None, ()
         return norm
 
-    def _judge(self, judge: loss_guard.Watch, settings: Settings, norm: Any) -> None:
+    def _judge(self, judge: loss_guard.LossSpikeGuard, settings: Settings, norm: Any) -> None:
         known = 0.0 if norm is None else norm  # DeepSpeed may have none
         mine = torch.stack([self._step_loss.float(), torch.as_tensor(known, device=self._step_loss.device).float()])
         loss, grad_norm = self.accelerator.reduce(mine, "mean").tolist()
@@ -209,13 +213,18 @@ class RunMixin(Trainer):
         if reason is None:
             return
         step, batch = self.state.global_step, None
-        rows = row_means(self, self.meter.losses, self._step_batches) if self.meter and settings.batch else None
+        rows = per_row_loss(self, self.meter.losses, self._step_batches) if self.meter and settings.batch else None
         if self.is_world_process_zero():
             batch = loss_guard.with_losses(settings.batch(step), rows) if settings.batch else None
             loss_guard.write_report(
-                settings.output_dir, step=step, reason=reason, loss=loss, grad_norm=grad_norm,
-                losses_before=list(judge.losses), batch=batch,
-            )  # fmt: skip
+                settings.output_dir,
+                step=step,
+                reason=reason,
+                loss=loss,
+                grad_norm=grad_norm,
+                losses_before=list(judge.losses),
+                batch=batch,
+            )
         last = max(checkpoints(settings.output_dir), key=step_of, default=None)
         raise loss_guard.stopped(settings.output_dir, step, settings.steps, reason, batch, last.name if last else None)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kormo_plugins.architecture.shape import KormoArchitecture, model_rows, parameters
+from kormo_plugins.architecture.shape import KormoArchitecture, padded_vocab_size, parameters
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import checked, registry
 
@@ -79,8 +79,8 @@ def test_nano_keeps_the_proportions_of_the_10b() -> None:
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 125_041])
 def test_rows_are_the_next_multiple_and_rounding_twice_changes_nothing(length: int) -> None:
-    rows = model_rows(length, 128)
-    assert rows % 128 == 0 and 0 <= rows - length < 128 and model_rows(rows, 128) == rows
+    rows = padded_vocab_size(length, 128)
+    assert rows % 128 == 0 and 0 <= rows - length < 128 and padded_vocab_size(rows, 128) == rows
 
 
 def test_every_value_is_required_and_described(values: dict[str, Any]) -> None:

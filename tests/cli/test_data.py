@@ -23,12 +23,12 @@ STEPS, GLOBAL, MICRO = 60, 8, 2
 def dataset(made: Made) -> Any:
     """The rows that a trainer would be given."""
     from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import found_only
+    from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.pipeline.open import open_dataset
     from kormo_plugins.recipe.load import load_recipe
 
     recipe = load_recipe(Path("recipe.yml"))
-    return open_dataset(recipe, build_data(recipe, found_only(recipe.path)))
+    return open_dataset(recipe, build_data(recipe, lookup_only(recipe.path)))
 
 
 def _json(result: Result) -> Any:

@@ -74,10 +74,10 @@ def test_a_source_of_nothing_but_broken_conversations_names_one(build: Build, tm
     reader = rows(tmp_path / "in.jsonl", {"talk": TURNS[:1]}, {"talk": TURNS[:1]})
     with pytest.raises(KormoError) as caught:
         build({"reader": reader | {"columns": {"messages": "talk"}}})
-    assert "the last turn is of the user (2)" in caught.value.what and "in.jsonl:1" in caught.value.why
+    assert "the last turn is of the user (2)" in caught.value.found and "in.jsonl:1" in caught.value.why
     with pytest.raises(KormoError) as caught:
         build({"reader": reader | {"columns": {"messages": "conversation"}}}, out="other")
-    assert "no column 'conversation' (2)" in caught.value.what and '"talk"' in caught.value.why
+    assert "no column 'conversation' (2)" in caught.value.found and '"talk"' in caught.value.why
 
 
 def test_steps_that_rewrite_reach_every_message(build: Build, tmp_path: Path) -> None:

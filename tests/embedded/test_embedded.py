@@ -300,8 +300,8 @@ def test_code_runs_and_prints_what_the_text_says(language: str, style: int) -> N
 
 def test_every_phrase_fills_in_every_level() -> None:
     """All pairs of all banks, filled from a full world: no form is unknown and no slot is left."""
-    from kormo_plugins.embedded.dice import Dice
     from kormo_plugins.embedded.morphology import REGISTERS
+    from kormo_plugins.store.keyed_random import KeyedRandom
 
     for templates in lexicons.all_phrases().values():
         for template in templates:
@@ -311,4 +311,4 @@ def test_every_phrase_fills_in_every_level() -> None:
             keys = [set(re.findall(r"\{(@?[a-z_.]+\d*)", text)) for text in (template.ko, template.en)]
             drawn = [{key for key in side if key[0] == "@"} for side in keys]
             assert drawn[0] == drawn[1], (template.ko, template.en)
-    assert Dice("a").uniform() == Dice("a").uniform() != Dice("b").uniform()
+    assert KeyedRandom("a").uniform() == KeyedRandom("a").uniform() != KeyedRandom("b").uniform()

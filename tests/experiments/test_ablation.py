@@ -20,7 +20,7 @@ from kormo_plugins.experiments.ablation.runner import STATE, Ablation, run
 from kormo_plugins.experiments.ablation.spec import cells, read_spec
 from kormo_plugins.experiments.ablation.statistics import compare, holm, paired
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.runs.identity import own_parts
+from kormo_plugins.runs.identity import identity_inputs
 from kormo_plugins.store.lease import Lease
 from kormo_plugins.training.checkpoints.complete import mark_complete
 
@@ -118,7 +118,7 @@ def test_a_cell_of_other_documents_is_not_reused(files: Any, tmp_path: Path, mon
     class Recording(Trainer):
         def __call__(self, recipe: Path, log: Path, env: Mapping[str, str]) -> int:
             folder = Path(yaml.safe_load(recipe.read_text())["output_dir"])
-            (folder / "run.json").write_text(json.dumps({"stage": own_parts(load_recipe(recipe))}))
+            (folder / "run.json").write_text(json.dumps({"stage": identity_inputs(load_recipe(recipe))}))
             return super().__call__(recipe, log, env)
 
     def trained() -> tuple[int, list[str]]:

@@ -46,7 +46,7 @@ def load(self):
 
 ModelLoader.load = load
 
-class Watch(TrainerCallback):
+class LossSpikeGuard(TrainerCallback):
     """Counts models that were loaded and that live, and keeps the ids of the first batch."""
 
     def on_step_begin(self, args, state, control, train_dataloader=None, **kwargs):
@@ -64,7 +64,7 @@ class Watch(TrainerCallback):
 
 @hookimpl
 def kormo_run_callbacks():
-    yield Component("watch", load=lambda params: Watch(), summary="counts models")
+    yield Component("watch", load=lambda params: LossSpikeGuard(), summary="counts models")
 '''
 
 

@@ -150,7 +150,7 @@ def test_thought_is_a_token_of_every_source_and_out_of_the_loss(size: str, monke
 
 @pytest.mark.parametrize("size", ["", "1b/", "10b/"])
 def test_the_rate_comes_down_within_the_run(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warm-up and decay fit into the steps, and only the stages that end something decay."""
+    """ForkServer-up and decay fit into the steps, and only the stages that end something decay."""
     monkeypatch.chdir(ROOT)
     for name in STAGES:
         recipe = load_recipe(Path(f"recipes/{size}{name}.yml"))
@@ -164,7 +164,7 @@ def test_the_chains_are_sound(size: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """From random weights to a chat model, each stage from the one before (the hub is not asked for its documents)."""
     monkeypatch.chdir(ROOT)
     if size != "nano":
-        monkeypatch.setattr("kormo_plugins.experiments.chain.spec.own_parts", lambda recipe: {})
+        monkeypatch.setattr("kormo_plugins.experiments.chain.spec.identity_inputs", lambda recipe: {})
     chain = load_chain(Path(f"recipes/chains/{size}.yml"))
     names = [stage.name for stage in chain.stages]
     assert names == [*STAGES, "sft", "dpo"]

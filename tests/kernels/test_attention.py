@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.isolation import check_dense_masks
+from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.recipe.load import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def test_no_dense_mask_no_word(attention: str, collator: str) -> None:
 def test_long_rows_are_refused_and_short_ones_told(change: dict[str, Any]) -> None:
     with pytest.raises(KormoError, match=r"dense masks \(34 MB\)") as caught:
         check(**change)
-    assert ("compute: bfloat16, which" in caught.value.fix) == (change == {"compute": "float32"})
+    assert ("compute: bfloat16, which" in caught.value.do) == (change == {"compute": "float32"})
     line = check(**change, row_length=512, micro_batch=8)
     assert line is not None and "2.1 MB" in line
 

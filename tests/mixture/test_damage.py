@@ -44,7 +44,7 @@ def test_one_flipped_bit_in_any_file_is_found(built: tuple[Path, Path]) -> None:
         path.write_bytes(damaged)
         with pytest.raises(KormoError, match=path.name) as error:
             verify(path.parent)
-        assert error.value.where == str(path) and "checksum" in error.value.what
+        assert error.value.where == str(path) and "checksum" in error.value.found
         path.write_bytes(whole)
 
 

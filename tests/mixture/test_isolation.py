@@ -219,7 +219,7 @@ def test_several_devices_share_a_row_only_if_it_is_one_document(change: dict[str
         return check_isolation(**given)
     with pytest.raises(KormoError) as error:
         check_isolation(**given)
-    assert named in error.value.what
+    assert named in error.value.found
 
 
 def expected_labels(rows: SampleRows, predict_first: bool, ignore: tuple[int, ...]) -> np.ndarray:

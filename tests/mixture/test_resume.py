@@ -34,7 +34,7 @@ def test_an_edit_of_the_past_is_refused_with_the_first_step_it_changes(mixture: 
     old, new = mixture(BASE), mixture(ANNEAL)
     with pytest.raises(KormoError, match="step 10, already trained") as error:
         check_resume(old.parts(), new.parts(), 11)
-    assert "add a stage from step 11" in error.value.fix
+    assert "add a stage from step 11" in error.value.do
     assert check_resume(old.parts(), new.parts(), 11, allow=True)
     with pytest.raises(KormoError, match="step 0, already trained"):
         check_resume(old.parts(), mixture({"weights": {"ko": 2, "en": 1, "web": 2}}).parts(), 1)

@@ -20,7 +20,7 @@ from kormo_plugins.documents.preference_pair import Pair, with_pair
 from kormo_plugins.errors import KormoError
 from kormo_plugins.monitoring import held_out
 from kormo_plugins.monitoring.held_out import Text, Window, batched, by_group, groups_of, score, smallest, windows
-from kormo_plugins.monitoring.monitor import dealt, undisturbed
+from kormo_plugins.monitoring.monitor import shard_batches, undisturbed
 from kormo_plugins.recipe.load import load_recipe
 from tests.training.harness import VOCAB, model
 
@@ -54,7 +54,7 @@ def test_every_token_is_predicted_once_with_half_a_window_before_it(lengths: lis
 
 @given(st.integers(1, 40), st.integers(1, 7))
 def test_every_batch_counts_once_and_every_rank_runs_equally_often(batches: int, world: int) -> None:
-    shares = [dealt(range(batches), rank, world) for rank in range(world)]
+    shares = [shard_batches(range(batches), rank, world) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     assert sorted(batch for share in shares for batch, counts in share if counts) == list(range(batches))
 

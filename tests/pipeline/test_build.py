@@ -14,7 +14,7 @@ import yaml
 from kormo_plugins.console import worker_pool
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.build import build_data
-from kormo_plugins.pipeline.built import found_only
+from kormo_plugins.pipeline.built import lookup_only
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec, build
@@ -94,12 +94,12 @@ def test_workers_clean_and_tokenize_the_same(tmp_path: Path, monkeypatch: pytest
 def test_what_only_looks_builds_nothing(room: Path, tmp_path: Path) -> None:
     _hashes(room, {})
     recipe = load_recipe(room / "recipe.yml")
-    assert build_data(recipe, found_only(recipe.path)).rows.keys() == {"korean", "english"}
+    assert build_data(recipe, lookup_only(recipe.path)).rows.keys() == {"korean", "english"}
     values = yaml.safe_load(recipe.path.read_text())
     values["kormo"]["workspace"] = str(tmp_path / "none")
     (tmp_path / "recipe.yml").write_text(yaml.safe_dump(values))
     with pytest.raises(KormoError, match="kormo data build"):
-        build_data(load_recipe(tmp_path / "recipe.yml"), found_only(tmp_path / "recipe.yml"))
+        build_data(load_recipe(tmp_path / "recipe.yml"), lookup_only(tmp_path / "recipe.yml"))
     assert not (tmp_path / "none").exists()
 
 

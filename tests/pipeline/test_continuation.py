@@ -142,4 +142,4 @@ def test_a_run_that_is_not_finished_is_refused(room: Path, finished: Path) -> No
 def test_a_model_of_another_shape_is_refused(room: Path, finished: Path) -> None:
     with pytest.raises(KormoError) as error:
         _build(room, "shape", from_run=str(finished), architecture={"num_hidden_layers": 3})
-    assert "num_hidden_layers 2" in error.value.what and "3" in error.value.why
+    assert "num_hidden_layers 2" in error.value.found and "3" in error.value.why

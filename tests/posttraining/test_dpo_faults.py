@@ -122,7 +122,7 @@ def test_a_tokenizer_without_the_end_of_a_turn(bench: Bench, tmp_path: Path) -> 
     bench.tokenizer = folder
     with pytest.raises(KormoError) as told:
         bench.build()
-    assert "no token '<|EOT|>'" in told.value.what
+    assert "no token '<|EOT|>'" in told.value.found
 
 
 def test_a_tokenizer_without_a_chat_template(bench: Bench, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_tokenizer_without_a_chat_template(bench: Bench, tmp_path: Path) -> No
     bench.tokenizer = folder
     with pytest.raises(KormoError) as told:
         bench.build()
-    assert "without a chat template" in told.value.what
+    assert "without a chat template" in told.value.found
 
 
 def test_the_losses_are_those_of_trl() -> None:

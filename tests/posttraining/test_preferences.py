@@ -113,7 +113,7 @@ def test_a_dataset_without_rejected_is_told_by_name(tmp_path: Path) -> None:
     rows = [{"prompt": "a", "chosen": f"{n}"} for n in range(3)]
     with pytest.raises(KormoError) as told:
         _build(tmp_path, rows)
-    assert "no column 'rejected'" in told.value.what and "a.jsonl:1" in told.value.why
+    assert "no column 'rejected'" in told.value.found and "a.jsonl:1" in told.value.why
 
 
 def _build(folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:

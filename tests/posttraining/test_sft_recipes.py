@@ -10,7 +10,7 @@ import yaml
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.build import build_all, build_data
-from kormo_plugins.pipeline.built import found_only
+from kormo_plugins.pipeline.built import lookup_only
 from kormo_plugins.recipe.load import load_recipe
 
 from ..integration.conftest import RECIPE, merged
@@ -71,7 +71,7 @@ def test_built_rows_are_conversations_and_too_long_ones_are_told(
     assert told in capsys.readouterr().err
     rows = open_dataset(recipe, built).__getitems__([0, 1])
     assert rows.trained is not None and 0 < rows.trained.sum() < rows.filled.sum()
-    again = build_data(recipe, found_only(recipe.path))
+    again = build_data(recipe, lookup_only(recipe.path))
     assert again.rows["chat"].hash == built.rows["chat"].hash
     with pytest.raises(KormoError, match="all are longer than a row of 16 tokens"):
         build_all(load_recipe(written(tmp_path, sequence_len=16)), log=lambda line: None)

@@ -69,7 +69,7 @@ def test_what_would_be_ignored_or_contradict_is_refused(
     config = {"zero_optimization": {"stage": 2}, **change}
     with pytest.raises(KormoError) as error:
         deepspeed_config(_resolved(tmp_path, config))
-    assert where in error.value.where and fix in error.value.fix
+    assert where in error.value.where and fix in error.value.do
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_the_message_shows_the_circle(tmp_path: Path, length: int) -> None:
     _write(tmp_path, start={"extends": "c0.yml"})
     with pytest.raises(KormoError) as caught:
         resolve(tmp_path / "start.yml")
-    names = [Path(part).name for part in caught.value.what.split(" → ")]
+    names = [Path(part).name for part in caught.value.found.split(" → ")]
     assert names == [f"c{index % length}.yml" for index in range(length + 1)]
 
 

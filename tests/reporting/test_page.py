@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
-from kormo_plugins.reporting.charts import curves, legend, safe_json, thinned
+from kormo_plugins.reporting.charts import curves, downsample, legend, safe_json
 from kormo_plugins.reporting.markup import duration, number, short
 from kormo_plugins.reporting.needle import needles
 from kormo_plugins.reporting.page import write_report
@@ -149,9 +149,9 @@ def test_a_chain_is_one_line_from_stage_to_stage(tmp_path: Path) -> None:
 
 def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     points = [(float(n), float(n)) for n in range(100_001)]
-    kept = thinned(points)
+    kept = downsample(points)
     assert 1000 < len(kept) <= 1502 and kept[0] == points[0] and kept[-1] == points[-1]
-    assert thinned(points[:10]) == points[:10]
+    assert downsample(points[:10]) == points[:10]
 
 
 def test_names_tell_folders_apart(tmp_path: Path) -> None:

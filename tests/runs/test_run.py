@@ -66,7 +66,7 @@ def test_another_past_is_refused_with_what_differs(room: Path, change: dict[str,
     _started(room, out)
     with pytest.raises(KormoError) as error:
         run.prepare(*_recipe(room, out, **change), main=True)
-    assert named in error.value.what and "allow_changed" in error.value.fix
+    assert named in error.value.found and "allow_changed" in error.value.do
 
 
 def test_what_is_asked_for_is_allowed(room: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_backend_that_cannot_isolate_is_refused(room: Path) -> None:
     recipe, _ = _recipe(room, "leaks", attn_implementation="flash_attention_2")
     with pytest.raises(KormoError) as error:
         refusals.refuse_leaking_attention(recipe)
-    assert error.value.where == "attn_implementation" and "cu_seqlens" in error.value.fix
+    assert error.value.where == "attn_implementation" and "cu_seqlens" in error.value.do
 
 
 def test_a_large_job_does_not_build(room: Path) -> None:

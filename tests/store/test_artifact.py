@@ -75,7 +75,7 @@ def test_a_folder_that_is_not_what_its_name_says(tmp_path: Path, content: str | 
     manifest.unlink() if content is None else manifest.write_text(content)
     with pytest.raises(KormoError) as error:
         find(tmp_path, SPEC)
-    assert "manifest.json" in error.value.where and "remove" in error.value.fix
+    assert "manifest.json" in error.value.where and "remove" in error.value.do
 
 
 def test_a_manifest_that_was_edited_or_moved_is_not_trusted(tmp_path: Path) -> None:
@@ -104,6 +104,6 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
 
     with pytest.raises(KormoError) as error:
         build(tmp_path, SPEC, full)
-    assert "no space left" in error.value.what
+    assert "no space left" in error.value.found
     assert find(tmp_path, SPEC) is None
     assert build(tmp_path, SPEC, lambda out: {}).path.is_dir()

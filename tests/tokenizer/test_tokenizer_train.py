@@ -164,7 +164,7 @@ def refused(pattern: str, texts, tmp_path: Path, **changes) -> KormoError:
 
 
 def test_empty_corpus(tmp_path: Path) -> None:
-    assert "no document" in refused("there is no text", lambda: iter(()), tmp_path).what
+    assert "no document" in refused("there is no text", lambda: iter(()), tmp_path).found
 
 
 def test_corpus_of_unusable_documents_says_why(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_corpus_of_unusable_documents_says_why(tmp_path: Path) -> None:
         Document("2", "\ud800", language="ko"),
         Document("3", "x", language="ja"),
     ]
-    what = refused("there is no text", lambda: iter(bad), tmp_path).what
+    what = refused("there is no text", lambda: iter(bad), tmp_path).found
     assert "1 documents rejected (empty)" in what
     assert "1 documents rejected (lone surrogate)" in what
     assert "1 bytes of ja" in what
@@ -193,7 +193,7 @@ def test_text_without_language(tmp_path: Path, texts) -> None:
 
 def test_too_little_text_for_the_vocabulary(tmp_path: Path, texts) -> None:
     error = refused("of which this text yields", texts(3), tmp_path, vocab_size=100_000)
-    reachable = int(error.fix.rsplit(" ", 1)[1].replace(",", ""))
+    reachable = int(error.do.rsplit(" ", 1)[1].replace(",", ""))
     assert train(texts(3), TokenizerParams(vocab_size=reachable, megabytes=0.1), tmp_path)["vocab_size"] == reachable
 
 
@@ -250,7 +250,7 @@ def test_recipes_are_valid(name: str) -> None:
 
 def test_memory_budget_names_the_largest_that_fits(tmp_path: Path, texts) -> None:
     error = refused("GB are allowed", texts(500), tmp_path, megabytes=0.4, memory_gigabytes=0.154)
-    fits = float(error.fix.rsplit(" ", 1)[1])
+    fits = float(error.do.rsplit(" ", 1)[1])
     assert 0 < fits < 0.4
     assert train(texts(500), TokenizerParams(vocab_size=300, megabytes=fits, memory_gigabytes=0.154), tmp_path)
 
@@ -283,7 +283,7 @@ def test_pair_bound_covers_every_count_of_training(texts) -> None:
 def test_counts_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, texts) -> None:
     monkeypatch.setattr(budget, "LARGEST_COUNT", 3000)
     error = refused("32-bit counts", texts(500), tmp_path, megabytes=0.4)
-    fits = float(error.fix.rsplit(" ", 1)[1])
+    fits = float(error.do.rsplit(" ", 1)[1])
     assert 0 < fits < 0.4
     census = sample.take_census(texts(500), TokenizerParams(vocab_size=300, megabytes=fits))
     quotas = sample.plan_quotas(census, TokenizerParams(vocab_size=300, megabytes=fits))

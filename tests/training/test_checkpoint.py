@@ -128,7 +128,7 @@ def test_a_full_disk_while_saving_is_named_and_the_last_whole_one_is_kept(tmp_pa
     (tmp_path / "checkpoint-4" / file).symlink_to("/dev/full")  # a real device without space
     with pytest.raises(KormoError) as error:
         made.train()
-    assert "no space left" in error.value.what
+    assert "no space left" in error.value.found
     assert set_aside_incomplete(tmp_path, lambda line: None) == tmp_path / "checkpoint-2"
 
 

@@ -34,7 +34,7 @@ def test_another_dtype_stops_the_run() -> None:
     made.model.to(torch.bfloat16)
     with pytest.raises(KormoError) as error:
         made.train()
-    assert "kormo.precision.weights" in error.value.where and "bfloat16" in error.value.what
+    assert "kormo.precision.weights" in error.value.where and "bfloat16" in error.value.found
 
 
 def test_casting_is_exact_there_and_back() -> None:
@@ -59,7 +59,7 @@ def test_casting_is_exact_there_and_back() -> None:
 def test_what_no_backend_can_hold_is_refused(precision: Precision, deepspeed: bool) -> None:
     with pytest.raises(KormoError) as error:
         axolotl_switches(precision, deepspeed)
-    assert error.value.where == "kormo.precision" and "set" in error.value.fix
+    assert error.value.where == "kormo.precision" and "set" in error.value.do
 
 
 def test_switches() -> None:

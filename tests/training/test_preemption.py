@@ -44,7 +44,7 @@ def test_a_signal_then_the_same_command_is_bit_equal(tmp_path: Path, name: str) 
 
 
 def test_a_trainer_that_is_not_ours_keeps_the_same_promises(tmp_path: Path) -> None:
-    from kormo_plugins.training.guards.callback import Guest
+    from kormo_plugins.training.guards.callback import RunCallback
 
     settings = trainer(4, 2).kormo
 
@@ -53,7 +53,7 @@ def test_a_trainer_that_is_not_ours_keeps_the_same_promises(tmp_path: Path) -> N
             4, 2, steps=6, ours=False, out=str(tmp_path), save_strategy="steps", save_steps=2, save_total_limit=1,
             **arguments,
         )  # fmt: skip
-        made.add_callback(Guest(dataclasses.replace(settings, output_dir=tmp_path), pytest.fail))
+        made.add_callback(RunCallback(dataclasses.replace(settings, output_dir=tmp_path), pytest.fail))
         return made
 
     first = guest()
@@ -84,9 +84,9 @@ def test_a_signal_in_the_last_step_changes_nothing(tmp_path: Path) -> None:
 SECOND = """
 import os, signal, time
 from kormo_plugins.training import preemption
-from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.compat.side_channel import ControlChannel
 preemption.SECOND_AFTER = 0.3
-watch = preemption.Preemption(Ranks())
+watch = preemption.Preemption(ControlChannel())
 watch.start()
 os.kill(os.getpid(), signal.SIGINT)
 os.kill(os.getpid(), signal.SIGINT)  # the launcher's copy of the same Ctrl-C

@@ -56,7 +56,7 @@ def test_who_can_go_on(
         return check_resume(folder, stage, world)
     with pytest.raises(KormoError) as error:
         check_resume(folder, stage, world)
-    assert told in error.value.fix
+    assert told in error.value.do
 
 
 def test_groups_get_their_own_settings_back() -> None:

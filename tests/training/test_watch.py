@@ -14,8 +14,8 @@ import torch
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoints.complete import fault
-from kormo_plugins.training.guards.loss_guard import Watch, with_losses
-from kormo_plugins.training.guards.row_losses import row_means
+from kormo_plugins.training.guards.loss_guard import LossSpikeGuard, with_losses
+from kormo_plugins.training.guards.row_losses import per_row_loss
 from kormo_plugins.training.objective import next_token
 from kormo_plugins.training.settings import Spike, StopOn
 
@@ -61,11 +61,11 @@ def test_nan_stops_before_the_update_and_names_the_batch(tmp_path: Path) -> None
         made.train()
     error = caught.value
     assert error.where == f"{tmp_path}: step 7 of 12"
-    assert error.what.startswith("loss nan, gradient norm nan; its batch has 4 rows of ")
-    assert "4 rows of ko (doc-6-" in error.what and "4 rows of en (doc-6-" in error.what
-    assert error.what.endswith("and 5 more), those of the highest loss first")
+    assert error.found.startswith("loss nan, gradient norm nan; its batch has 4 rows of ")
+    assert "4 rows of ko (doc-6-" in error.found and "4 rows of en (doc-6-" in error.found
+    assert error.found.endswith("and 5 more), those of the highest loss first")
     assert "the last good one is checkpoint-4" in error.why
-    assert f"kormo data batch {tmp_path}/recipe.yml --step 6 --text" in error.fix
+    assert f"kormo data batch {tmp_path}/recipe.yml --step 6 --text" in error.do
     report = json.loads((tmp_path / "stopped.json").read_text())
     assert report["step"] == 6 and report["loss"] == "nan"
     rows = {sample["index"]: sample.pop("loss") for sample in report["batch"]["samples"]}
@@ -120,16 +120,16 @@ def test_weights_that_are_no_numbers_tell_no_row_from_another(tmp_path: Path) ->
     """DeepSpeed has made the update when a NaN is seen; the rows are then named without an order."""
     made = watched(tmp_path, lambda loss, step: loss)
     batches = [made.data_collator([made.train_dataset[i] for i in range(4)])]
-    found = row_means(made, made.meter.losses, batches)
+    found = per_row_loss(made, made.meter.losses, batches)
     assert found == pytest.approx([alone(made, i) for i in range(4)], rel=1e-5)
     with torch.no_grad():
         made.model.lm_head.weight.fill_(math.nan)
-    assert row_means(made, made.meter.losses, batches) is None
+    assert per_row_loss(made, made.meter.losses, batches) is None
 
 
 def judged(losses: list[float], **spike: Any) -> list[int]:
     """Steps at which a watch would have stopped."""
-    watch = Watch(StopOn(spike=Spike(**spike)))
+    watch = LossSpikeGuard(StopOn(spike=Spike(**spike)))
     return [step for step, loss in enumerate(losses) if watch.judge(loss, 1.0) is not None]
 
 
@@ -153,7 +153,7 @@ def test_both_conditions_are_needed() -> None:
 
 
 def test_a_spike_is_not_remembered_as_ordinary() -> None:
-    watch = Watch(StopOn(spike=Spike(window=16)))
+    watch = LossSpikeGuard(StopOn(spike=Spike(window=16)))
     for _ in range(16):
         watch.judge(2.0, 1.0)
     assert all(watch.judge(9.0, 1.0) is not None for _ in range(40))
@@ -167,5 +167,5 @@ def test_a_resumed_run_knows_what_was_ordinary(tmp_path: Path) -> None:
 
 
 def test_infinity_counts_as_nan_and_can_be_allowed() -> None:
-    assert Watch(StopOn()).judge(math.inf, 1.0) == "loss inf, gradient norm 1"
-    assert Watch(StopOn(nan=False)).judge(math.inf, math.nan) is None
+    assert LossSpikeGuard(StopOn()).judge(math.inf, 1.0) == "loss inf, gradient norm 1"
+    assert LossSpikeGuard(StopOn(nan=False)).judge(math.inf, math.nan) is None

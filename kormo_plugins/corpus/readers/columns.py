@@ -28,9 +28,10 @@ class Text(Strict):
         default=None, description="text with column names in braces: '{question}\\n\\n{answer}' (braces are doubled)"
     )
     conversation: str | None = Field(
-        default=None, description="column with a list of turns {role, content, reasoning_content}, written one after "
+        default=None,
+        description="column with a list of turns {role, content, reasoning_content}, written one after "
         "the other with a blank line between them, reasoning between <think> marks",
-    )  # fmt: skip
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Text:
@@ -58,9 +59,10 @@ class Columns(Strict):
 
     text: str | Text = Field(default="text", description="the text's column, or a mapping that makes it of several")
     messages: Turns | None = Field(
-        default=None, description="the document is a conversation: the column with its list of turns, or a mapping "
+        default=None,
+        description="the document is a conversation: the column with its list of turns, or a mapping "
         "that says how turns are written; its text is made of the turns",
-    )  # fmt: skip
+    )
     id: str = Field(default="id", description="column of the document's id; where it is missing: file and line")
     language: str | None = Field(default=None, description="column of the language, before the source's own")
     license: str | None = Field(default=None, description="column of the licence, before the source's own")

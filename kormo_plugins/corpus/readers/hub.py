@@ -92,10 +92,11 @@ def _newest(dataset: str, revision: str | None) -> str:
 def _unreachable(params: HubParams, error: Exception) -> KormoError:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return KormoError(
-        "reader hub: dataset", f"{params.dataset} at {params.revision or 'its newest commit'}",
-        f"the hub did not give it: {first}",
-        "check the id and the network, log in if it is gated, or download it and use the reader `folder`",
-    )  # fmt: skip
+        where="reader hub: dataset",
+        found=f"{params.dataset} at {params.revision or 'its newest commit'}",
+        why=f"the hub did not give it: {first}",
+        do="check the id and the network, log in if it is gated, or download it and use the reader `folder`",
+    )
 
 
 hub = Hub()

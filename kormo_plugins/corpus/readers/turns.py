@@ -51,8 +51,10 @@ class Turns(Strict):
 def turns(row: Mapping[str, Any], how: Turns) -> Any:
     """The turns of a row as `conversations.checked` takes them; what is not of that form is handed on as it is."""
     if how.column is None:
-        return [{"role": "user", "content": row[how.question or ""]},
-                {"role": "assistant", "content": row[how.answer or ""]}]  # fmt: skip
+        return [
+            {"role": "user", "content": row[how.question or ""]},
+            {"role": "assistant", "content": row[how.answer or ""]},
+        ]
     found = row[how.column]
     return [_turn(turn, how) for turn in found] if isinstance(found, list | tuple) else found
 

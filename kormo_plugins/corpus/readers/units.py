@@ -59,12 +59,20 @@ def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: st
     """
     if not path.exists():
         near = closest(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else ""
-        raise KormoError(where, f"{path}", "there is no such file or folder",
-                         near or "correct the path; it is relative to the current directory")  # fmt: skip
+        raise KormoError(
+            where=where,
+            found=f"{path}",
+            why="there is no such file or folder",
+            do=near or "correct the path; it is relative to the current directory",
+        )
     if path.is_file():
         if kind_of(path) not in kinds:
-            raise KormoError(where, f"the file {path}", f"its suffix is not one of {', '.join(_suffixes(kinds))}",
-                             "name another reader, or rename the file")  # fmt: skip
+            raise KormoError(
+                where=where,
+                found=f"the file {path}",
+                why=f"its suffix is not one of {', '.join(_suffixes(kinds))}",
+                do="name another reader, or rename the file",
+            )
         return [(path, path.name, kind_of(path))]
     found = []
     root = path.resolve()
@@ -82,10 +90,16 @@ def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: st
     if not any(kind in kinds for _, _, kind in found):
         seen = ", ".join(name for _, name, _ in found[:5]) or "no file at all"
         raise KormoError(
-            where, f"the folder {path} with {seen}", f"no file in it can be read ({', '.join(_suffixes(kinds))})",
-            "name another folder or reader" + ("; links that leave the folder need follow_links: true" if any(
-                kind == "link" for _, _, kind in found) else ""),
-        )  # fmt: skip
+            where=where,
+            found=f"the folder {path} with {seen}",
+            why=f"no file in it can be read ({', '.join(_suffixes(kinds))})",
+            do="name another folder or reader"
+            + (
+                "; links that leave the folder need follow_links: true"
+                if any(kind == "link" for _, _, kind in found)
+                else ""
+            ),
+        )
     return sorted(found, key=lambda item: item[1])
 
 

@@ -122,8 +122,12 @@ def train(params: ClassifierParams, path: Path) -> None:
                 found.append(kernel.features(data, params.word_ngrams, params.buckets))
                 labels.append(label)
         if label not in labels:
-            raise KormoError("step classifier", f"no document in {side.path}", "both sides need examples",
-                             "name a file with documents, and its text column")  # fmt: skip
+            raise KormoError(
+                where="step classifier",
+                found=f"no document in {side.path}",
+                why="both sides need examples",
+                do="name a file with documents, and its text column",
+            )
     bounds = np.cumsum([0, *map(len, found)])
     dice = np.random.Generator(np.random.PCG64(params.seed))
     order = np.stack([dice.permutation(len(labels)) for _ in range(params.epochs)])
@@ -140,8 +144,12 @@ def train(params: ClassifierParams, path: Path) -> None:
 
 def _existing(path: Path | None) -> Path:
     if path is None or not path.is_file():
-        raise KormoError("step classifier: model", str(path), "there is no such file",
-                         "name a trained model, or positive and negative examples")  # fmt: skip
+        raise KormoError(
+            where="step classifier: model",
+            found=str(path),
+            why="there is no such file",
+            do="name a trained model, or positive and negative examples",
+        )
     return path
 
 

@@ -66,8 +66,12 @@ class Decontaminate:
 def _files(path: Path) -> list[Path]:
     files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise KormoError("step decontaminate: against", str(path), "no JSONL file is there",
-                         "name the file, or the folder, of the evaluation items")  # fmt: skip
+        raise KormoError(
+            where="step decontaminate: against",
+            found=str(path),
+            why="no JSONL file is there",
+            do="name the file, or the folder, of the evaluation items",
+        )
     return files
 
 
@@ -88,8 +92,12 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
                 row = orjson.loads(line)
                 texts = [row[key] for key in params.fields if isinstance(row.get(key), str)]
             except (orjson.JSONDecodeError, AttributeError):
-                raise KormoError(f"{path}:{number}", "no JSON object", "an item that cannot be read is not looked for",
-                                 "correct the line") from None  # fmt: skip
+                raise KormoError(
+                    where=f"{path}:{number}",
+                    found="no JSON object",
+                    why="an item that cannot be read is not looked for",
+                    do="correct the line",
+                ) from None
             for text in texts:
                 items += 1
                 data = np.frombuffer(text.encode(), dtype=np.uint8)
@@ -98,6 +106,10 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
                 if size >= params.fewest:
                     tables.setdefault(size, []).append(runs(data, size))
     if not items:
-        raise KormoError("step decontaminate: fields", ", ".join(params.fields), f"no item of {params.against} has one",
-                         "name the columns that hold the items' text")  # fmt: skip
+        raise KormoError(
+            where="step decontaminate: fields",
+            found=", ".join(params.fields),
+            why=f"no item of {params.against} has one",
+            do="name the columns that hold the items' text",
+        )
     return {size: np.unique(np.concatenate(found)) for size, found in sorted(tables.items())}

@@ -24,9 +24,10 @@ class ExactDedupParams(Strict):
     """What counts as the same."""
 
     ignore: str = Field(
-        default="space", pattern="^(nothing|space|punctuation)$",
+        default="space",
+        pattern="^(nothing|space|punctuation)$",
         description="differences that do not count: nothing; white space; or white space, punctuation and case",
-    )  # fmt: skip
+    )
 
 
 class ExactDedup:

@@ -40,9 +40,12 @@ class KoreanParams(Strict):
         default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)"
     )
     fewest_particles: float = Field(
-        default=0.35, ge=0, le=1, description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
+        default=0.35,
+        ge=0,
+        le=1,
+        description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
         "0.8, lists of nouns 0.1 to 0.3 (ours)",
-    )  # fmt: skip
+    )
     fewest_sentences: float = Field(
         default=0.2,
         ge=0,
@@ -53,9 +56,12 @@ class KoreanParams(Strict):
         default=0.6, ge=0, le=1, description="share of dependent words behind their ending (ours)"
     )
     chance: float = Field(
-        default=0.03, gt=0, lt=1, description="so unlikely must that share be in prose, where nine in ten agree "
+        default=0.03,
+        gt=0,
+        lt=1,
+        description="so unlikely must that share be in prose, where nine in ten agree "
         "(one-sided binomial test; two dependent words that both fail are 0.01; ours)",
-    )  # fmt: skip
+    )
     most_symbols: float = Field(
         default=0.3, ge=0, le=1, description="share of signs that are no letter, digit or space (ours)"
     )

@@ -58,9 +58,12 @@ class LanguageParams(Strict):
     )
     label: bool = Field(default=True, description="write the language that was found on the document")
     minority: float = Field(
-        default=0.25, gt=0, lt=0.5, description="a document is Korean from this share of Hangul on, so that English "
+        default=0.25,
+        gt=0,
+        lt=0.5,
+        description="a document is Korean from this share of Hangul on, so that English "
         "terms may be many (ours; measured on Korean documentation); `mul` down to a third of it",
-    )  # fmt: skip
+    )
     model: Path | None = Field(
         default=None, description="a fastText language model (lid.176.bin); null: built-in rules"
     )
@@ -123,8 +126,12 @@ def _latin(found: Sequence[str]) -> str:
 
 def _model_path(path: Path | None) -> Path:
     if path is None or not path.is_file():
-        raise KormoError("step language: model", str(path), "there is no such file",
-                         "name a fastText model, or leave `model` out to use the built-in rules")  # fmt: skip
+        raise KormoError(
+            where="step language: model",
+            found=str(path),
+            why="there is no such file",
+            do="name a fastText model, or leave `model` out to use the built-in rules",
+        )
     return path
 
 

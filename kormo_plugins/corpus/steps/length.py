@@ -12,9 +12,11 @@ class LengthParams(Strict):
     """Bounds, in characters (a Hangul syllable is one)."""
 
     minimum: int = Field(
-        default=50, ge=0, description="fewest characters; CulturaX cuts Korean at about this (arXiv 2309.09400), and a "
+        default=50,
+        ge=0,
+        description="fewest characters; CulturaX cuts Korean at about this (arXiv 2309.09400), and a "
         "50-character Korean text says what 100 English ones do",
-    )  # fmt: skip
+    )
     maximum: int | None = Field(
         default=5_000_000, ge=1, description="most characters (our choice: longer files are dumps and logs); null: none"
     )

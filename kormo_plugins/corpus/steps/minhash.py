@@ -30,9 +30,12 @@ class MinhashDedupParams(Strict):
     bands: int = Field(default=28, ge=1, le=256, description="bands; more let more documents meet (ours; FineWeb: 14)")
     rows: int = Field(default=4, ge=1, le=32, description="hashes per band; more let fewer meet (ours; FineWeb: 8)")
     similarity: float = Field(
-        default=0.55, ge=0, le=1, description="share of equal hashes from which documents that met are duplicates; 0: "
+        default=0.55,
+        ge=0,
+        le=1,
+        description="share of equal hashes from which documents that met are duplicates; 0: "
         "meeting is enough, as in datatrove (ours)",
-    )  # fmt: skip
+    )
     fewest_words: int = Field(default=10, ge=1, description="shorter documents are never near duplicates (ours)")
     seed: int = Field(default=1, ge=0, description="of the hash functions (datatrove: 1)")
 

@@ -36,17 +36,26 @@ class MojibakeParams(Strict):
 
     repair: bool = Field(default=True, description="put right what can be put right exactly")
     most_lost: float = Field(
-        default=0.002, ge=0, le=1, description="replacement characters (U+FFFD) per character; ours: clean pages of "
+        default=0.002,
+        ge=0,
+        le=1,
+        description="replacement characters (U+FFFD) per character; ours: clean pages of "
         "the web have none, a wrong table has one in three",
-    )  # fmt: skip
+    )
     most_latin: float = Field(
-        default=0.3, ge=0, le=1, description="share of the non-ASCII characters that stand in runs of three or more "
+        default=0.3,
+        ge=0,
+        le=1,
+        description="share of the non-ASCII characters that stand in runs of three or more "
         "Latin-1 signs (ours; accented letters of other languages seldom stand together)",
-    )  # fmt: skip
+    )
     most_rare: float = Field(
-        default=0.05, ge=0, le=1, description="share of Hangul syllables outside KS X 1001 (ours; Korean prose "
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of Hangul syllables outside KS X 1001 (ours; Korean prose "
         "and technical pages stay far below)",
-    )  # fmt: skip
+    )
 
 
 class Mojibake:

@@ -48,8 +48,12 @@ class PersonalData:
         if unknown:
             from kormo_plugins.errors import KormoError, closest
 
-            raise KormoError("step personal_data: kinds", repr(sorted(unknown)[0]), "it is not a known kind",
-                             closest(sorted(unknown)[0], KINDS) or f"use of {', '.join(KINDS)}")  # fmt: skip
+            raise KormoError(
+                where="step personal_data: kinds",
+                found=repr(sorted(unknown)[0]),
+                why="it is not a known kind",
+                do=closest(sorted(unknown)[0], KINDS) or f"use of {', '.join(KINDS)}",
+            )
         self.params = params
 
     def __call__(self, document: Document) -> Document:

@@ -40,10 +40,19 @@ class Trove:
 
             package = importlib.import_module(PACKAGE)
             modules = [info.name for info in pkgutil.iter_modules(package.__path__)]
-            raise KormoError("step datatrove: filter", params.filter, f"datatrove has no such filter: {error}",
-                             closest(module, modules) or f"its modules are {', '.join(modules)}") from None  # fmt: skip
+            raise KormoError(
+                where="step datatrove: filter",
+                found=params.filter,
+                why=f"datatrove has no such filter: {error}",
+                do=closest(module, modules) or f"its modules are {', '.join(modules)}",
+            ) from None
         if not isinstance(made, BaseFilter):
-            raise KormoError("step datatrove: filter", params.filter, "it is not a filter", "name a filter's class")
+            raise KormoError(
+                where="step datatrove: filter",
+                found=params.filter,
+                why="it is not a filter",
+                do="name a filter's class",
+            )
         self.filter, self.name = made, name
 
     def __call__(self, document: Document) -> Document | Reject:
@@ -53,6 +62,8 @@ class Trove:
         try:
             result = self.filter.filter(item)
         except ImportError as error:  # datatrove looks for its word tokenizers when it first needs them
-            raise KormoError("step datatrove: filter", self.name, str(error), "install what it names") from None
+            raise KormoError(
+                where="step datatrove: filter", found=self.name, why=str(error), do="install what it names"
+            ) from None
         keep, reason = result if isinstance(result, tuple) else (result, None)
         return document if keep else Reject(str(reason or self.name))

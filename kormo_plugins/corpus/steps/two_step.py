@@ -43,9 +43,12 @@ class TwoStepParams(Strict):
         default="source", description="language of the answer (ko, en); `source`: the document's own; null: any"
     )
     fewest_hangul: float = Field(
-        default=0.3, ge=0, le=1, description="a Korean answer has at least this share of Hangul among its letters, "
+        default=0.3,
+        ge=0,
+        le=1,
+        description="a Korean answer has at least this share of Hangul among its letters, "
         "code apart; below it was left untranslated (ours)",
-    )  # fmt: skip
+    )
     check_end: bool = Field(default=True, description="drop what stops in the middle of a sentence")
     check_numbers: bool = Field(default=True, description="drop when reasoning and answer end in different numbers")
     check_loops: bool = Field(default=True, description="drop when the end is one phrase over and over")

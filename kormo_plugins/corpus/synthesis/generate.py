@@ -79,8 +79,9 @@ class Endpoint:
         pace = {"url", "concurrency", "per_minute", "timeout", "retries", "backoff", "cache", "key_variable", "seeds"}
         seeds = read.inputs(values) if hasattr(read, "inputs") else values.model_dump(mode="json")
         return params.model_dump(mode="json", exclude=pace) | {
-            "seeds": seeds, "prompts": [SYSTEM[params.style], *FORMS[params.style]],
-        }  # fmt: skip
+            "seeds": seeds,
+            "prompts": [SYSTEM[params.style], *FORMS[params.style]],
+        }
 
     def parts(self, params: EndpointParams) -> int:
         """As many as the seeds are read in."""
@@ -102,16 +103,25 @@ class Endpoint:
             KormoError: the endpoint cannot be reached, or refuses the key.
         """
         read, values = self._seeds(params)
-        client = Client(params.url, params.cache, os.environ.get(params.key_variable, ""), params.timeout,
-                        params.retries, params.per_minute, params.backoff)  # fmt: skip
+        client = Client(
+            params.url,
+            params.cache,
+            os.environ.get(params.key_variable, ""),
+            params.timeout,
+            params.retries,
+            params.per_minute,
+            params.backoff,
+        )
         try:
             for seed, answer in _answers(client, params, read(values, shard, shards)):
                 yield seed if isinstance(seed, Rejected) else _document(params, seed, answer)
         except Unreachable as error:
             raise KormoError(
-                "generator openai_endpoint: url", str(error), "no answer can be had from there",
-                "start the server (`transformers serve`, vLLM, …), or correct url and key; what was answered is kept",
-            ) from None  # fmt: skip
+                where="generator openai_endpoint: url",
+                found=str(error),
+                why="no answer can be had from there",
+                do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",
+            ) from None
 
 
 def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tuple[Any, str | Reject]]:
@@ -136,19 +146,27 @@ def _request(params: EndpointParams, seed: Document) -> dict[str, Any]:
     text = seed.text[: params.longest_seed]
     choice = int(identity([seed.id, params.seed])[:8], 16)
     return {
-        "model": params.model, "messages": messages(params.style, text, choice), "temperature": params.temperature,
-        "top_p": params.top_p, "max_tokens": params.max_tokens, "seed": params.seed,
-    }  # fmt: skip
+        "model": params.model,
+        "messages": messages(params.style, text, choice),
+        "temperature": params.temperature,
+        "top_p": params.top_p,
+        "max_tokens": params.max_tokens,
+        "seed": params.seed,
+    }
 
 
 def _document(params: EndpointParams, seed: Document, answer: str | Reject) -> Document | Rejected:
     if isinstance(answer, Reject):
         return Rejected(seed, answer.reason, "generate")
     return Document(
-        id=f"{params.style}-{seed.id}", text=answer, language=params.language, license=params.license, synthetic=True,
+        id=f"{params.style}-{seed.id}",
+        text=answer,
+        language=params.language,
+        license=params.license,
+        synthetic=True,
         generator=params.model,
         meta={"seed_id": seed.id, "style": params.style, "seed": seed.text[: params.longest_seed]},
-    )  # fmt: skip
+    )
 
 
 endpoint = Endpoint()

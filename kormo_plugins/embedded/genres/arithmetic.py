@@ -108,8 +108,16 @@ def clock(w: Writer) -> None:
     """Minutes added to a time of day, within the same half of it."""
     hour, minute, lasting = w.dice.between(1, 8), w.dice.between(1, 59), w.dice.between(15, 150)
     total = minute + lasting
-    _numbers(w, hour=hour, minute=minute, lasting=lasting, total=total, carry=total // 60, rest=total % 60,
-             end=hour + total // 60)  # fmt: skip
+    _numbers(
+        w,
+        hour=hour,
+        minute=minute,
+        lasting=lasting,
+        total=total,
+        carry=total // 60,
+        rest=total % 60,
+        end=hour + total // 60,
+    )
     w.say("arithmetic.clock")
 
 
@@ -119,14 +127,37 @@ def fraction(w: Writer) -> None:
     a, c = w.dice.between(1, b - 1), w.dice.between(1, d - 1)
     r = Fraction(a, b) + Fraction(c, d)
     # both denominators are divisors of b * d, so that common denominator always serves
-    _numbers(w, a=a, b=b, c=c, d=d, bd=b * d, ad=a * d, cb=c * b, top=a * d + c * b, r=str(r),
-             a1b=f"{a}/{b}", cd=f"{c}/{d}", topbd=f"{a * d + c * b}/{b * d}")  # fmt: skip
+    _numbers(
+        w,
+        a=a,
+        b=b,
+        c=c,
+        d=d,
+        bd=b * d,
+        ad=a * d,
+        cb=c * b,
+        top=a * d + c * b,
+        r=str(r),
+        a1b=f"{a}/{b}",
+        cd=f"{c}/{d}",
+        topbd=f"{a * d + c * b}/{b * d}",
+    )
     w.say("arithmetic.fraction")
 
 
 KINDS: tuple[Callable[[Writer], None], ...] = (
-    sum_and_rest, price, share, speed, percent, average, area, equation, product, clock, fraction,
-)  # fmt: skip
+    sum_and_rest,
+    price,
+    share,
+    speed,
+    percent,
+    average,
+    area,
+    equation,
+    product,
+    clock,
+    fraction,
+)
 
 
 def write(w: Writer) -> None:

@@ -6,8 +6,12 @@ from kormo_plugins.embedded.template import Word, both
 from kormo_plugins.embedded.writer import Writer
 
 LEVELS = (
-    ("hae", "hae"), ("haeyo", "haeyo"), ("hapsyo", "hapsyo"), ("hae", "haeyo"), ("haeyo", "hapsyo"),
-)  # fmt: skip
+    ("hae", "hae"),
+    ("haeyo", "haeyo"),
+    ("hapsyo", "hapsyo"),
+    ("hae", "haeyo"),
+    ("haeyo", "hapsyo"),
+)
 """Levels of the two speakers: friends, acquaintances, colleagues, elder and younger, customer and clerk."""
 TOPICS = ("thing", "plan", "event", "food", "way", "job", "yesterday")
 """What is asked about; each has its questions and its answers."""

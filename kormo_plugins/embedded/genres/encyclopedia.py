@@ -14,11 +14,17 @@ def _facts(w: Writer) -> None:
     first = dice.between(1100, 1700)
     second = first + dice.between(80, 200)
     numbers = {
-        "area": dice.between(12, 980), "height": dice.between(80, 1890), "length": dice.between(4, 90),
-        "rain": 10 * dice.between(60, 190), "temperature": _DEGREES[w.slots["season"].en] + dice.between(0,
-        6), "share": dice.between(20, 80), "n": dice.between(2, 48), "weight": 10 * dice.between(5, 300),
-        "part": dice.between(10, 70), "population": dice.between(900, 98_000),
-    }  # fmt: skip
+        "area": dice.between(12, 980),
+        "height": dice.between(80, 1890),
+        "length": dice.between(4, 90),
+        "rain": 10 * dice.between(60, 190),
+        "temperature": _DEGREES[w.slots["season"].en] + dice.between(0, 6),
+        "share": dice.between(20, 80),
+        "n": dice.between(2, 48),
+        "weight": 10 * dice.between(5, 300),
+        "part": dice.between(10, 70),
+        "population": dice.between(900, 98_000),
+    }
     w.slots.update({name: both(value) for name, value in numbers.items()})
     years = zip(("year1", "year2", "year3"), (first, second, second + dice.between(20, 120)), strict=True)
     w.slots.update({name: both(str(value)) for name, value in years})

@@ -12,11 +12,16 @@ KINDS = (("dish", "cook"), ("care", "work"), ("plant", "grow"))
 def _amounts(w: Writer) -> None:
     dice = w.dice
     values = {
-        "n1": dice.between(2, 60), "n2": 10 * dice.between(2, 90), "cm": dice.between(2, 60),
-        "ml": 50 * dice.between(2, 40), "minutes": dice.between(2, 55), "degrees": dice.between(26, 40),
-        "small": dice.between(1, 6), "heat": 10 * dice.between(9, 22),
+        "n1": dice.between(2, 60),
+        "n2": 10 * dice.between(2, 90),
+        "cm": dice.between(2, 60),
+        "ml": 50 * dice.between(2, 40),
+        "minutes": dice.between(2, 55),
+        "degrees": dice.between(26, 40),
+        "small": dice.between(1, 6),
+        "heat": 10 * dice.between(9, 22),
         "degrees2": dice.between(2, 18),
-    }  # fmt: skip
+    }
     w.slots.update({name: both(value) for name, value in values.items()})
 
 

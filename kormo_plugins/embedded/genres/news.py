@@ -14,10 +14,16 @@ MOST_TURNS = 4
 def _facts(w: Writer) -> None:
     dice, words = w.dice, w.lexicon.words
     numbers = {
-        "n": dice.between(2, 90), "part": dice.between(3, 88), "age": dice.between(19, 92), "days":
-        dice.between(2, 9), "age2": dice.between(19, 92), "money": dice.between(30, 990), "count":
-        dice.between(40, 4800), "count2": dice.between(10, 600), "hour2": dice.between(3, 12),
-    }  # fmt: skip
+        "n": dice.between(2, 90),
+        "part": dice.between(3, 88),
+        "age": dice.between(19, 92),
+        "days": dice.between(2, 9),
+        "age2": dice.between(19, 92),
+        "money": dice.between(30, 990),
+        "count": dice.between(40, 4800),
+        "count2": dice.between(10, 600),
+        "hour2": dice.between(3, 12),
+    }
     w.slots.update({name: both(value) for name, value in numbers.items()})
     w.slots["won"] = both(10_000 * numbers["money"])  # Korean counts in units of ten thousand
     w.slots["hour"] = both(dice.between(1, numbers["hour2"] - 1))

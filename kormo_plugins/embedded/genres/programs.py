@@ -12,7 +12,7 @@ from itertools import accumulate
 from math import gcd
 from textwrap import dedent
 
-from kormo_plugins.embedded.dice import Dice
+from kormo_plugins.store.keyed_random import KeyedRandom
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Program:
     value: object
 
 
-def _ints(dice: Dice, low: int, high: int) -> list[int]:
+def _ints(dice: KeyedRandom, low: int, high: int) -> list[int]:
     return [dice.between(low, high) for _ in range(dice.between(4, 9))]
 
 
-def _name(dice: Dice, *choices: str) -> str:
+def _name(dice: KeyedRandom, *choices: str) -> str:
     suffix = dice.pick(("", "", "_of", "_for", "_in", "_from"))
     return dice.pick(choices) + (f"{suffix}_{dice.pick(_NOUNS)}" if suffix else "")
 
@@ -49,10 +49,29 @@ def _source(text: str) -> str:
 
 
 _NOUNS = (
-    "rows", "prices", "scores", "visits", "parcels", "letters", "tickets", "readings", "orders", "boxes",
-    "days", "trips", "stock", "marks", "lamps", "boats", "seeds", "rooms", "shelves", "wells", "fields",
+    "rows",
+    "prices",
+    "scores",
+    "visits",
+    "parcels",
+    "letters",
+    "tickets",
+    "readings",
+    "orders",
+    "boxes",
+    "days",
+    "trips",
+    "stock",
+    "marks",
+    "lamps",
+    "boats",
+    "seeds",
+    "rooms",
+    "shelves",
+    "wells",
+    "fields",
     "trains",
-)  # fmt: skip
+)
 _ITEMS = (
     "values",
     "numbers",
@@ -67,7 +86,7 @@ _ITEMS = (
 )
 
 
-def above(dice: Dice, words: list[str]) -> Program:
+def above(dice: KeyedRandom, words: list[str]) -> Program:
     """Filtering by a threshold."""
     xs, name, values = (
         _ints(dice, 1, 99),
@@ -84,7 +103,7 @@ def above(dice: Dice, words: list[str]) -> Program:
     return Program("above", name, source, f"{name}({xs}, {limit})", [x for x in xs if x > limit])
 
 
-def running(dice: Dice, words: list[str]) -> Program:
+def running(dice: KeyedRandom, words: list[str]) -> Program:
     """Running totals."""
     xs, name, values = (
         _ints(dice, 1, 60),
@@ -103,7 +122,7 @@ def running(dice: Dice, words: list[str]) -> Program:
     return Program("running", name, source, f"{name}({xs})", list(accumulate(xs)))
 
 
-def divisor(dice: Dice, words: list[str]) -> Program:
+def divisor(dice: KeyedRandom, words: list[str]) -> Program:
     """Euclid's algorithm."""
     common = dice.between(2, 24)
     a, b = common * dice.between(2, 40), common * dice.between(2, 40)
@@ -118,7 +137,7 @@ def divisor(dice: Dice, words: list[str]) -> Program:
     return Program("divisor", name, source, f"{name}({a}, {b})", gcd(a, b))
 
 
-def primes(dice: Dice, words: list[str]) -> Program:
+def primes(dice: KeyedRandom, words: list[str]) -> Program:
     """Primes below a bound, by trial division."""
     bound, name = dice.between(10, 60), _name(dice, "primes_below", "list_primes", "small_primes")
     source = _source(f"""
@@ -134,7 +153,7 @@ def primes(dice: Dice, words: list[str]) -> Program:
     return Program("primes", name, source, f"{name}({bound})", value)
 
 
-def count(dice: Dice, words: list[str]) -> Program:
+def count(dice: KeyedRandom, words: list[str]) -> Program:
     """Counting with a dictionary."""
     chosen = [dice.pick(words[:4]) for _ in range(dice.between(5, 10))]
     name, table = _name(dice, "count_each", "tally", "frequency"), dice.pick(("counts", "table", "seen"))
@@ -152,7 +171,7 @@ def count(dice: Dice, words: list[str]) -> Program:
     return Program("count", name, source, f"{name}({chosen})", tally)
 
 
-def longest(dice: Dice, words: list[str]) -> Program:
+def longest(dice: KeyedRandom, words: list[str]) -> Program:
     """The longest of some words, the first one of equals."""
     name = _name(dice, "longest", "longest_word", "find_longest")
     source = _source(f"""
@@ -167,7 +186,7 @@ def longest(dice: Dice, words: list[str]) -> Program:
     return Program("longest", name, source, f"{name}({words})", sorted(words, key=len, reverse=True)[0])
 
 
-def fahrenheit(dice: Dice, words: list[str]) -> Program:
+def fahrenheit(dice: KeyedRandom, words: list[str]) -> Program:
     """Degrees Celsius to Fahrenheit, exact on multiples of five."""
     xs = [5 * dice.between(-6, 20) for _ in range(dice.between(3, 7))]
     name = _name(dice, "to_fahrenheit", "convert", "celsius_to_fahrenheit")
@@ -180,7 +199,7 @@ def fahrenheit(dice: Dice, words: list[str]) -> Program:
     return Program("fahrenheit", name, source, f"{name}({xs})", [c // 5 * 9 + 32 for c in xs])
 
 
-def bill(dice: Dice, words: list[str]) -> Program:
+def bill(dice: KeyedRandom, words: list[str]) -> Program:
     """A total over a dictionary of prices and counts."""
     prices = {word: 50 * dice.between(4, 90) for word in words[:4]}
     bought = {word: dice.between(1, 9) for word in words[: dice.between(2, 4)]}
@@ -197,7 +216,7 @@ def bill(dice: Dice, words: list[str]) -> Program:
     return Program("bill", name, source, f"{name}({prices}, {bought})", value)
 
 
-def window(dice: Dice, words: list[str]) -> Program:
+def window(dice: KeyedRandom, words: list[str]) -> Program:
     """Sums over a sliding window."""
     xs, width = _ints(dice, 0, 40), dice.between(2, 3)
     name, values = _name(dice, "window_sums", "sliding_sums"), dice.pick(_ITEMS)
@@ -208,11 +227,12 @@ def window(dice: Dice, words: list[str]) -> Program:
             return [sum({values}[i : i + width]) for i in range(last)]
     """)
     totals = [0, *accumulate(xs)]
-    return Program("window", name, source, f"{name}({xs}, {width})",
-                   [b - a for a, b in zip(totals, totals[width:], strict=False)])  # fmt: skip
+    return Program(
+        "window", name, source, f"{name}({xs}, {width})", [b - a for a, b in zip(totals, totals[width:], strict=False)]
+    )
 
 
-def steps(dice: Dice, words: list[str]) -> Program:
+def steps(dice: KeyedRandom, words: list[str]) -> Program:
     """Steps of the 3n + 1 rule down to one."""
     start, name = dice.between(3, 400), _name(dice, "steps_to_one", "collatz_steps", "count_steps")
     source = _source(f"""
@@ -230,7 +250,7 @@ def steps(dice: Dice, words: list[str]) -> Program:
     return Program("steps", name, source, f"{name}({start})", value)
 
 
-def shift(dice: Dice, words: list[str]) -> Program:
+def shift(dice: KeyedRandom, words: list[str]) -> Program:
     """Caesar's cipher on one lower-case word."""
     word, by = dice.pick(words), dice.between(1, 25)
     name = _name(dice, "shift_letters", "encode", "caesar")
@@ -245,7 +265,7 @@ def shift(dice: Dice, words: list[str]) -> Program:
     return Program("shift", name, source, f'{name}("{word}", {by})', value)
 
 
-def group(dice: Dice, words: list[str]) -> Program:
+def group(dice: KeyedRandom, words: list[str]) -> Program:
     """Grouping words by their first letter."""
     name, table = _name(dice, "group_by_letter", "by_initial"), dice.pick(("groups", "index", "table"))
     source = _source(f"""
@@ -261,7 +281,7 @@ def group(dice: Dice, words: list[str]) -> Program:
     return Program("group", name, source, f"{name}({words})", value)
 
 
-def binary(dice: Dice, words: list[str]) -> Program:
+def binary(dice: KeyedRandom, words: list[str]) -> Program:
     """Binary search in a sorted list."""
     xs = sorted(set(_ints(dice, 1, 90)))
     place = dice.below(len(xs))
@@ -283,7 +303,7 @@ def binary(dice: Dice, words: list[str]) -> Program:
     return Program("binary", name, source, f"{name}({xs}, {xs[place]})", place)
 
 
-def account(dice: Dice, words: list[str]) -> Program:
+def account(dice: KeyedRandom, words: list[str]) -> Program:
     """A class with state: a balance that never goes below zero."""
     start, moves = 100 * dice.between(1, 50), [dice.between(-900, 900) for _ in range(dice.between(3, 6))]
     name = dice.pick(("Account", "Wallet", "Till", "Ledger", "Purse"))
@@ -306,7 +326,19 @@ def account(dice: Dice, words: list[str]) -> Program:
     return Program("account", name, source, f"{name}({start}).apply({moves})", value)
 
 
-PROGRAMS: tuple[Callable[[Dice, list[str]], Program], ...] = (
-    above, running, divisor, primes, count, longest, fahrenheit, bill, window, steps, shift, group, binary,
+PROGRAMS: tuple[Callable[[KeyedRandom, list[str]], Program], ...] = (
+    above,
+    running,
+    divisor,
+    primes,
+    count,
+    longest,
+    fahrenheit,
+    bill,
+    window,
+    steps,
+    shift,
+    group,
+    binary,
     account,
-)  # fmt: skip
+)

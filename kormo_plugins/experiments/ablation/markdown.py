@@ -27,10 +27,14 @@ def markdown(record: Mapping[str, Any]) -> str:
         ]
         lines += [f"| {variant} | {_row(row)} |" for variant, row in table.items()]
     lines += [
-        "", HOW, "", "## Cells", "",
+        "",
+        HOW,
+        "",
+        "## Cells",
+        "",
         "| variant | seed | state | seconds | " + " | ".join(record["measures"]) + " |",
         "|---" * (4 + len(record["measures"])) + "|",
-    ]  # fmt: skip
+    ]
     for cell in record["cells"]:
         numbers = " | ".join(number(cell["measures"].get(name)) for name in record["measures"])
         lines.append(f"| {cell['variant']} | {cell['seed']} | {cell['state']} | {cell['seconds']:.0f} | {numbers} |")

@@ -24,13 +24,13 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
 from kormo_plugins.experiments.ablation.statistics import compare
 from kormo_plugins.experiments.chain.status import set_aside
-from kormo_plugins.experiments.launch.fork_server import Warm, wait_for
+from kormo_plugins.experiments.launch.fork_server import ForkServer, wait_for
 from kormo_plugins.experiments.launch.processes import ends_with_us
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.runs.identity import own_parts, recorded
+from kormo_plugins.runs.identity import identity_inputs, recorded
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.store.lease import Lease
@@ -98,12 +98,17 @@ class Ablation:
             "measures": {name: measure.model_dump() for name, measure in self.spec.measure.items()},
             "variants": {variant: {**self.spec.changes, **own} for variant, own in self.spec.variants.items()},
             "cells": [
-                {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "folder": str(cell.folder(self.runs)),
-                 **vars(self.outcomes.get(cell.hash, waiting))}
+                {
+                    "variant": cell.variant,
+                    "seed": cell.seed,
+                    "hash": cell.hash,
+                    "folder": str(cell.folder(self.runs)),
+                    **vars(self.outcomes.get(cell.hash, waiting)),
+                }
                 for cell in self.cells
             ],
             "table": self.table(),
-        }  # fmt: skip
+        }
 
 
 def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = None) -> int:
@@ -120,9 +125,13 @@ def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = No
     ablation.out.mkdir(parents=True, exist_ok=True)
     lease = Lease(ablation.out / ".lease")
     if not lease.acquire():
-        raise KormoError(str(ablation.out), "another process at work", "two would train the same cells",
-                         "wait for it; this command then finds its results")  # fmt: skip
-    with lease.held(), Warm() as warm:
+        raise KormoError(
+            where=str(ablation.out),
+            found="another process at work",
+            why="two would train the same cells",
+            do="wait for it; this command then finds its results",
+        )
+    with lease.held(), ForkServer() as warm:
         return _run(ablation, log, train or _trainer(ablation.spec, warm))
 
 
@@ -178,7 +187,7 @@ def _documents_of(recipe: Recipe) -> dict[str, str]:
     data = recipe.resolved.get("kormo.data") or {}
     key = identity({name: value for name, value in data.items() if name not in ("mixture", "packing")})
     if key not in _known:
-        _known[key] = own_parts(recipe)["documents"]
+        _known[key] = identity_inputs(recipe)["documents"]
     return _known[key]
 
 
@@ -195,10 +204,13 @@ def save(ablation: Ablation) -> None:
 
 def _told(outcome: Outcome) -> str:
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in outcome.measures.items())
-    return "".join((
-        f" in {outcome.seconds:.0f} s" if outcome.seconds else "", f": {numbers}" if numbers else "",
-        f": {outcome.reason}" if outcome.reason else "",
-    ))  # fmt: skip
+    return "".join(
+        (
+            f" in {outcome.seconds:.0f} s" if outcome.seconds else "",
+            f": {numbers}" if numbers else "",
+            f": {outcome.reason}" if outcome.reason else "",
+        )
+    )
 
 
 def _finished(folder: Path) -> bool:
@@ -245,16 +257,17 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
 
             known = sorted({key for line in lines for key in line})
             raise KormoError(
-                f"measure.{name}.metric", repr(measure.metric),
-                f"{folder / METRICS} has no such key; it has: {', '.join(known)}",
-                closest(measure.metric, known, "name one of them, or switch on what would log it"),
-            )  # fmt: skip
+                where=f"measure.{name}.metric",
+                found=repr(measure.metric),
+                why=f"{folder / METRICS} has no such key; it has: {', '.join(known)}",
+                do=closest(measure.metric, known, "name one of them, or switch on what would log it"),
+            )
         tail = values[-measure.last :]
         found[name] = sum(tail) / len(tail)
     return found
 
 
-def _trainer(spec: AblationSpec, warm: Warm) -> Train:
+def _trainer(spec: AblationSpec, warm: ForkServer) -> Train:
     """How the file wants its cells trained."""
     if spec.launcher is None:
         return warm.train

@@ -34,9 +34,15 @@ from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.fingerprint import identity
 
 DECIDES_NOTHING = (
-    "output_dir", "logging_steps", "logging_dir", "save_steps", "save_total_limit", "save_strategy", "report_to",
+    "output_dir",
+    "logging_steps",
+    "logging_dir",
+    "save_steps",
+    "save_total_limit",
+    "save_strategy",
+    "report_to",
     "auto_resume_from_checkpoints",
-)  # fmt: skip
+)
 """Keys of Axolotl that say where and how often something is written, not what is trained."""
 
 
@@ -103,8 +109,12 @@ def read_spec(path: Path) -> AblationSpec:
     """
     spec: AblationSpec = checked(AblationSpec, read_yaml(path), str(path))
     if spec.reference not in spec.variants:
-        raise KormoError(f"{path}: baseline", repr(spec.baseline), f"the variants are: {', '.join(spec.variants)}",
-                         closest(spec.reference, spec.variants, "name one of them"))  # fmt: skip
+        raise KormoError(
+            where=f"{path}: baseline",
+            found=repr(spec.baseline),
+            why=f"the variants are: {', '.join(spec.variants)}",
+            do=closest(spec.reference, spec.variants, "name one of them"),
+        )
     return spec
 
 
@@ -122,7 +132,7 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
                 recipe = changed(path.parent / spec.base, changes)
             except KormoError as error:
                 raise KormoError(
-                    f"{path}: variants.{variant}: {error.where}", error.what, error.why, error.fix
+                    where=f"{path}: variants.{variant}: {error.where}", found=error.found, why=error.why, do=error.do
                 ) from None
             made.append(Cell(variant, seed, changes, recipe, cell_hash(recipe)))
     return made

@@ -121,8 +121,12 @@ def select(chain: Chain, first: str | None, only: str | None) -> list[Stage]:
         KormoError: no such stage, or a stage left out whose model is not finished.
     """
     if first and only:
-        raise KormoError("kormo run", f"--from {first} beside --only {only}", "the two contradict each other",
-                         "give one of them")  # fmt: skip
+        raise KormoError(
+            where="kormo run",
+            found=f"--from {first} beside --only {only}",
+            why="the two contradict each other",
+            do="give one of them",
+        )
     start = chain.stages.index(chain.stage(first or only or chain.stages[0].name))
     chosen = list(chain.stages[start : start + 1 if only else None])
     names = {stage.name for stage in chosen}
@@ -132,16 +136,23 @@ def select(chain: Chain, first: str | None, only: str | None) -> list[Stage]:
             reason = chain_state.unfinished(before.recipe)
             if reason is not None:
                 raise KormoError(
-                    str(before.out), f"no finished model of {before.name}, from which {stage.name} starts",
-                    reason, f"run the chain from {before.name}: `kormo run {chain.path} --from {before.name}`",
-                )  # fmt: skip
+                    where=str(before.out),
+                    found=f"no finished model of {before.name}, from which {stage.name} starts",
+                    why=reason,
+                    do=f"run the chain from {before.name}: `kormo run {chain.path} --from {before.name}`",
+                )
     return chosen
 
 
 def _run_stage(
-    chain: Chain, stage: Stage, command: Command, entry: Entry, record: Record, signals: Signals,
+    chain: Chain,
+    stage: Stage,
+    command: Command,
+    entry: Entry,
+    record: Record,
+    signals: Signals,
     log: Callable[[str], None],
-) -> None:  # fmt: skip
+) -> None:
     now = stage_identity.stage_identity(stage.recipe)
     found = chain_state.verdict(stage.recipe, now)
     entry.why, entry.identity = found.why, now["hash"]
@@ -267,9 +278,11 @@ def _held(path: Path, what: str) -> Iterator[None]:
     if not lease.acquire():
         holder = path.read_text(encoding="utf-8") if path.is_file() else ""
         raise KormoError(
-            str(path), f"another process holds {what}: {holder.strip() or 'just now'}",
-            "two of them would write into the same folder", "wait for it, or stop it",
-        )  # fmt: skip
+            where=str(path),
+            found=f"another process holds {what}: {holder.strip() or 'just now'}",
+            why="two of them would write into the same folder",
+            do="wait for it, or stop it",
+        )
     with lease.held():
         yield
 

@@ -29,7 +29,7 @@ from kormo_plugins.plugins.registry import checked
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.runs.identity import own_parts
+from kormo_plugins.runs.identity import identity_inputs
 
 FROM_RUN = "kormo.from_run"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -112,8 +112,12 @@ class Chain:
             if stage.name == name:
                 return stage
         names = [stage.name for stage in self.stages]
-        raise KormoError(str(self.path), f"the stage {name!r}", "the chain has none of that name",
-                         closest(name, names) or f"its stages are: {', '.join(names)}")  # fmt: skip
+        raise KormoError(
+            where=str(self.path),
+            found=f"the stage {name!r}",
+            why="the chain has none of that name",
+            do=closest(name, names) or f"its stages are: {', '.join(names)}",
+        )
 
 
 def load_chain(path: Path) -> Chain:
@@ -125,8 +129,12 @@ def load_chain(path: Path) -> Chain:
     file: ChainFile = checked(ChainFile, read_yaml(path), str(path))
     _unique(path, [stage.name for stage in file.stages], "name")
     if file.nproc_per_node > 1 and file.launcher == "python":
-        raise KormoError(f"{path}: nproc_per_node", str(file.nproc_per_node), "the launcher python starts one process",
-                         "set launcher: torchrun")  # fmt: skip
+        raise KormoError(
+            where=f"{path}: nproc_per_node",
+            found=str(file.nproc_per_node),
+            why="the launcher python starts one process",
+            do="set launcher: torchrun",
+        )
     stages: list[Stage] = []
     for entry in file.stages:
         stages.append(_stage(path, file, entry, stages))
@@ -145,10 +153,16 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
         if source is None:
             names = [stage.name for stage in earlier]
             fix = closest(entry.from_, names) or f"before it come: {', '.join(names) or 'none'}"
-            raise KormoError(f"{where}.from", repr(entry.from_), "no stage before this one has that name", fix)
+            raise KormoError(
+                where=f"{where}.from", found=repr(entry.from_), why="no stage before this one has that name", do=fix
+            )
         if FROM_RUN in changes:
-            raise KormoError(f"{where}.from", f"{entry.from_} beside set: {FROM_RUN}", "the model would come from two "
-                             "places", "remove one of the two")  # fmt: skip
+            raise KormoError(
+                where=f"{where}.from",
+                found=f"{entry.from_} beside set: {FROM_RUN}",
+                why="the model would come from two places",
+                do="remove one of the two",
+            )
         changes[FROM_RUN] = str(source.out)
     recipe = changed(Path(os.path.normpath(path.parent / entry.recipe)), changes)
     given = recipe.block.from_run
@@ -163,15 +177,17 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
         later = next((other for other in chain.stages if _same(other.out, given)), None)
         if later is not None:
             raise KormoError(
-                recipe.resolved.where(FROM_RUN), str(given), f"the stage {later.name!r} makes it, and comes later",
-                f"put {later.name} before {stage.name} in {chain.path}",
-            )  # fmt: skip
+                where=recipe.resolved.where(FROM_RUN),
+                found=str(given),
+                why=f"the stage {later.name!r} makes it, and comes later",
+                do=f"put {later.name} before {stage.name} in {chain.path}",
+            )
         initial_model.finished_model(recipe)
     elif stage.before is not None:
         _same_shape(stage, chain.stage(stage.before))
     axolotl_values(recipe, None, chain.file.nproc_per_node)
     refuse_leaking_attention(recipe)
-    own_parts(recipe)
+    identity_inputs(recipe)
 
 
 def _same_shape(stage: Stage, before: Stage) -> None:
@@ -183,16 +199,22 @@ def _same_shape(stage: Stage, before: Stage) -> None:
         mine, theirs = own.values.get(key), other.values.get(key)
         if mine is not None and theirs is not None and mine != theirs:
             raise KormoError(
-                stage.recipe.resolved.where(f"kormo.architecture.{key}"), f"{key} {mine} in stage {stage.name}",
-                f"it takes the model of {before.name}, whose {key} is {theirs}", "extend the same size file in both",
-            )  # fmt: skip
+                where=stage.recipe.resolved.where(f"kormo.architecture.{key}"),
+                found=f"{key} {mine} in stage {stage.name}",
+                why=f"it takes the model of {before.name}, whose {key} is {theirs}",
+                do="extend the same size file in both",
+            )
 
 
 def _unique(path: Path, names: list[str], what: str) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise KormoError(f"{path}: stages", f"the {what} {twice!r} twice", "one stage would overwrite the other",
-                         f"give each stage a {what} of its own")  # fmt: skip
+        raise KormoError(
+            where=f"{path}: stages",
+            found=f"the {what} {twice!r} twice",
+            why="one stage would overwrite the other",
+            do=f"give each stage a {what} of its own",
+        )
 
 
 def _same(one: Path, other: Path) -> bool:

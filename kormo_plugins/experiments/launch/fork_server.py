@@ -29,20 +29,26 @@ from typing import Any
 from kormo_plugins.experiments.launch.processes import ends_with_us
 
 IMPORTS = (
-    "axolotl.cli.train", "axolotl.cli.config", "axolotl.train", "axolotl.common.datasets", "axolotl.core.builders",
-    "axolotl.utils.trainer", "kormo_plugins.training.trainer", "kormo_plugins.mixture.gather",
+    "axolotl.cli.train",
+    "axolotl.cli.config",
+    "axolotl.train",
+    "axolotl.common.datasets",
+    "axolotl.core.builders",
+    "axolotl.utils.trainer",
+    "kormo_plugins.training.trainer",
+    "kormo_plugins.mixture.gather",
     "transformers.models.llama.modeling_llama",
-)  # fmt: skip
+)
 """What a training imports anyway; none of it may start a thread or touch a device while it is imported."""
 
 
-class Warm:
-    """The parent's side, as seen by who orders trainings: `with Warm() as warm: warm.train(recipe, log)`."""
+class ForkServer:
+    """The parent's side, as seen by who orders trainings: `with ForkServer() as warm: warm.train(recipe, log)`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Warm:
+    def __enter__(self) -> ForkServer:
         return self
 
     def train(self, recipe: Path, log: Path, env: Mapping[str, str] | None = None) -> int:
@@ -55,9 +61,12 @@ class Warm:
         """
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
                 preexec_fn=ends_with_us(),
-            )  # fmt: skip
+            )
         assert self._process.stdin is not None and self._process.stdout is not None
         order = {"recipe": str(recipe), "log": str(log), "env": dict(env or {})}
         self._process.stdin.write(json.dumps(order) + "\n")

@@ -19,8 +19,11 @@ from kormo_plugins.recipe.files.resolve import Resolved
 
 KEY = "deepspeed"
 AUTO = (
-    "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping",
-)  # fmt: skip
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "gradient_clipping",
+)
 """What the recipe decides: `auto`, or absent."""
 
 OURS = {
@@ -33,35 +36,109 @@ OURS = {
 """Blocks of DeepSpeed that the recipe says in other words -> why they are refused."""
 
 TOP = frozenset(
-    (*AUTO, "activation_checkpointing", "aio", "autotuning", "bf16", "checkpoint",
-     "comms_logger", "communication_data_type", "compile", "compression_training", "csv_monitor", "data_efficiency",
-     "data_types", "dataloader_drop_last", "disable_allgather", "dump_state", "elasticity", "flops_profiler",
-     "gradient_predivide_factor", "graph_harvesting", "hybrid_engine", "memory_breakdown", "pipeline",
-     "prescale_gradients", "seq_parallel_communication_data_type", "sparse_gradients", "steps_per_print",
-     "tensor_parallel", "tensorboard", "timers", "use_data_before_expert_parallelism", "wall_clock_breakdown", "wandb",
-     "zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer", "zero_optimization")
-)  # fmt: skip
+    (
+        *AUTO,
+        "activation_checkpointing",
+        "aio",
+        "autotuning",
+        "bf16",
+        "checkpoint",
+        "comms_logger",
+        "communication_data_type",
+        "compile",
+        "compression_training",
+        "csv_monitor",
+        "data_efficiency",
+        "data_types",
+        "dataloader_drop_last",
+        "disable_allgather",
+        "dump_state",
+        "elasticity",
+        "flops_profiler",
+        "gradient_predivide_factor",
+        "graph_harvesting",
+        "hybrid_engine",
+        "memory_breakdown",
+        "pipeline",
+        "prescale_gradients",
+        "seq_parallel_communication_data_type",
+        "sparse_gradients",
+        "steps_per_print",
+        "tensor_parallel",
+        "tensorboard",
+        "timers",
+        "use_data_before_expert_parallelism",
+        "wall_clock_breakdown",
+        "wandb",
+        "zero_allow_untested_optimizer",
+        "zero_force_ds_cpu_optimizer",
+        "zero_optimization",
+    )
+)
 """Keys of DeepSpeed 0.18 at the top of its configuration, those of `OURS` left out."""
 
 ZERO = frozenset(
-    ("allgather_bucket_size", "allgather_partitions", "contiguous_gradients", "elastic_checkpoint",
-     "enable_sanity_checks", "ignore_unused_parameters", "leaf_module", "load_from_fp32_weights",
-     "log_trace_cache_warnings", "memory_efficient_linear", "mics_hierarchical_params_gather", "mics_shard_size",
-     "offload_optimizer", "offload_param", "overlap_comm", "override_module_apply", "pipeline_loading_checkpoint",
-     "reduce_bucket_size", "reduce_scatter", "round_robin_gradients", "stage", "stage3_allgather_sequential",
-     "stage3_gather_16bit_weights_on_model_save", "stage3_max_live_parameters", "stage3_max_reuse_distance",
-     "stage3_model_persistence_threshold", "stage3_module_granularity_threshold", "stage3_param_persistence_threshold",
-     "stage3_prefetch_bucket_size", "stage3_use_all_reduce_for_fetch_params", "sub_group_size",
-     "use_multi_rank_bucket_allreduce", "zero_hpz_partition_size", "zero_quantized_gradients",
-     "zero_quantized_nontrainable_weights", "zero_quantized_weights", "zeropp_loco_param", "zenflow",
-     "save_muon_momentum_buffer_in_memory", "legacy_stage1")
-)  # fmt: skip
+    (
+        "allgather_bucket_size",
+        "allgather_partitions",
+        "contiguous_gradients",
+        "elastic_checkpoint",
+        "enable_sanity_checks",
+        "ignore_unused_parameters",
+        "leaf_module",
+        "load_from_fp32_weights",
+        "log_trace_cache_warnings",
+        "memory_efficient_linear",
+        "mics_hierarchical_params_gather",
+        "mics_shard_size",
+        "offload_optimizer",
+        "offload_param",
+        "overlap_comm",
+        "override_module_apply",
+        "pipeline_loading_checkpoint",
+        "reduce_bucket_size",
+        "reduce_scatter",
+        "round_robin_gradients",
+        "stage",
+        "stage3_allgather_sequential",
+        "stage3_gather_16bit_weights_on_model_save",
+        "stage3_max_live_parameters",
+        "stage3_max_reuse_distance",
+        "stage3_model_persistence_threshold",
+        "stage3_module_granularity_threshold",
+        "stage3_param_persistence_threshold",
+        "stage3_prefetch_bucket_size",
+        "stage3_use_all_reduce_for_fetch_params",
+        "sub_group_size",
+        "use_multi_rank_bucket_allreduce",
+        "zero_hpz_partition_size",
+        "zero_quantized_gradients",
+        "zero_quantized_nontrainable_weights",
+        "zero_quantized_weights",
+        "zeropp_loco_param",
+        "zenflow",
+        "save_muon_momentum_buffer_in_memory",
+        "legacy_stage1",
+    )
+)
 """Keys of DeepSpeed 0.18 below `zero_optimization`, deprecated ones left out."""
 
 OFFLOAD = frozenset(
-    ("device", "nvme_path", "buffer_count", "buffer_size", "max_in_cpu", "pin_memory", "pipeline_read",
-     "pipeline_write", "fast_init", "ratio", "super_offload", "cpuadam_cores_perc")
-)  # fmt: skip
+    (
+        "device",
+        "nvme_path",
+        "buffer_count",
+        "buffer_size",
+        "max_in_cpu",
+        "pin_memory",
+        "pipeline_read",
+        "pipeline_write",
+        "fast_init",
+        "ratio",
+        "super_offload",
+        "cpuadam_cores_perc",
+    )
+)
 
 
 def deepspeed_config(recipe: Resolved) -> dict[str, Any] | None:
@@ -83,19 +160,22 @@ def deepspeed_config(recipe: Resolved) -> dict[str, Any] | None:
     zero = config.get("zero_optimization")
     if not isinstance(zero, Mapping) or zero.get("stage") not in (1, 2, 3):
         raise KormoError(
-            f"{where}: zero_optimization.stage", repr(zero.get("stage") if isinstance(zero, Mapping) else zero),
-            "without a ZeRO stage DeepSpeed partitions nothing", "set it to 1, 2 or 3, or remove deepspeed",
-        )  # fmt: skip
+            where=f"{where}: zero_optimization.stage",
+            found=repr(zero.get("stage") if isinstance(zero, Mapping) else zero),
+            why="without a ZeRO stage DeepSpeed partitions nothing",
+            do="set it to 1, 2 or 3, or remove deepspeed",
+        )
     _refuse_unknown(where, "zero_optimization.", zero, ZERO)
     for name in ("offload_optimizer", "offload_param"):
         if isinstance(zero.get(name), Mapping):
             _refuse_unknown(where, f"zero_optimization.{name}.", zero[name], OFFLOAD)
     if zero["stage"] == 3 and zero.get("stage3_gather_16bit_weights_on_model_save") is not True:
         raise KormoError(
-            f"{where}: zero_optimization.stage3_gather_16bit_weights_on_model_save", "not true",
-            "every rank holds a part of each weight, and the finished model would be saved without its weights",
-            "set it to true",
-        )  # fmt: skip
+            where=f"{where}: zero_optimization.stage3_gather_16bit_weights_on_model_save",
+            found="not true",
+            why="every rank holds a part of each weight, and the finished model would be saved without its weights",
+            do="set it to true",
+        )
     return config
 
 
@@ -108,9 +188,11 @@ def deepspeed_path(recipe: Resolved) -> Path:
     path = located(recipe, KEY)
     if not path.is_file():
         raise KormoError(
-            recipe.where(KEY), str(recipe.get(KEY)), "there is no such file, beside the recipe that says it or here",
-            "name one of recipes/deepspeed/, relative to this recipe",
-        )  # fmt: skip
+            where=recipe.where(KEY),
+            found=str(recipe.get(KEY)),
+            why="there is no such file, beside the recipe that says it or here",
+            do="name one of recipes/deepspeed/, relative to this recipe",
+        )
     return path
 
 
@@ -123,9 +205,16 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise KormoError(str(path), str(error), "it is not JSON", "correct the file (JSON has no comments)") from None
+        raise KormoError(
+            where=str(path), found=str(error), why="it is not JSON", do="correct the file (JSON has no comments)"
+        ) from None
     if not isinstance(config, dict):
-        raise KormoError(str(path), type(config).__name__, "a DeepSpeed configuration is a JSON object", "write {…}")
+        raise KormoError(
+            where=str(path),
+            found=type(config).__name__,
+            why="a DeepSpeed configuration is a JSON object",
+            do="write {…}",
+        )
     return config
 
 
@@ -133,26 +222,36 @@ def _refuse_unknown(where: str, prefix: str, config: Mapping[str, Any], known: I
     unknown = sorted(set(config) - set(known))
     if unknown:
         raise KormoError(
-            f"{where}: {prefix}{unknown[0]}", f"the key {unknown[0]!r}", "DeepSpeed does not know it",
-            closest(unknown[0], known, "remove it; the keys are at https://www.deepspeed.ai/docs/config-json/"),
-        )  # fmt: skip
+            where=f"{where}: {prefix}{unknown[0]}",
+            found=f"the key {unknown[0]!r}",
+            why="DeepSpeed does not know it",
+            do=closest(unknown[0], known, "remove it; the keys are at https://www.deepspeed.ai/docs/config-json/"),
+        )
 
 
 def _refuse_ours(where: str, config: Mapping[str, Any]) -> None:
     for key in AUTO:
         if config.get(key, "auto") != "auto":
             raise KormoError(
-                f"{where}: {key}", repr(config[key]), "the recipe decides it (kormo.global_batch, micro_batch_size, "
-                "max_grad_norm)", 'write "auto", or remove it',
-            )  # fmt: skip
+                where=f"{where}: {key}",
+                found=repr(config[key]),
+                why="the recipe decides it (kormo.global_batch, micro_batch_size, max_grad_norm)",
+                do='write "auto", or remove it',
+            )
     for key, why in OURS.items():
         if key in config:
-            raise KormoError(f"{where}: {key}", f"the block {key!r}", why, "remove it")
+            raise KormoError(where=f"{where}: {key}", found=f"the block {key!r}", why=why, do="remove it")
     if config.get("bf16", {"enabled": "auto"}) != {"enabled": "auto"}:
-        raise KormoError(f"{where}: bf16.enabled", repr(config["bf16"]), "kormo.precision decides it",
-                         'write {"enabled": "auto"}')  # fmt: skip
+        raise KormoError(
+            where=f"{where}: bf16.enabled",
+            found=repr(config["bf16"]),
+            why="kormo.precision decides it",
+            do='write {"enabled": "auto"}',
+        )
     if isinstance(config.get("checkpoint"), Mapping) and config["checkpoint"].get("load_universal"):
         raise KormoError(
-            f"{where}: checkpoint.load_universal", "true",
-            "it is switched on by itself where the number of ranks has changed, and only there", "remove it",
-        )  # fmt: skip
+            where=f"{where}: checkpoint.load_universal",
+            found="true",
+            why="it is switched on by itself where the number of ranks has changed, and only there",
+            do="remove it",
+        )

@@ -44,10 +44,10 @@ def check_axolotl_keys(resolved: Resolved) -> None:
     names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
     if not set(names) & set(OURS):
         raise KormoError(
-            resolved.where("plugins"),
-            f"plugins: {plugins!r}" if plugins else "nothing",
-            "Axolotl would not load us and would drop the `kormo:` block in silence",
-            f"add {OURS[0]} to plugins",
+            where=resolved.where("plugins"),
+            found=f"plugins: {plugins!r}" if plugins else "nothing",
+            why="Axolotl would not load us and would drop the `kormo:` block in silence",
+            do=f"add {OURS[0]} to plugins",
         )
     check_keys(resolved.values, axolotl_keys(names), resolved)
 
@@ -69,12 +69,14 @@ def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved |
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
             fix = closest(str(fault.value), fault.known, "give a value of that kind")
-            raise KormoError(where, shown(fault.value), f"it should be {fault.expected}", fix)
+            raise KormoError(where=where, found=shown(fault.value), why=f"it should be {fault.expected}", do=fix)
         name = fault.key.rsplit(".", 1)[-1]
         raise KormoError(
-            where, f"the key {name!r}", "Axolotl does not know it and would drop it in silence",
-            _meant(name, fault, view),
-        )  # fmt: skip
+            where=where,
+            found=f"the key {name!r}",
+            why="Axolotl does not know it and would drop it in silence",
+            do=_meant(name, fault, view),
+        )
 
 
 def _meant(name: str, fault: Fault, view: SchemaView) -> str:

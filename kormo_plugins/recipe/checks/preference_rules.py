@@ -13,9 +13,22 @@ from kormo_plugins.recipe.files.resolve import Resolved
 
 KINDS = ("dpo", "ipo")
 LOSSES = (
-    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
-    "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
-)  # fmt: skip
+    "sigmoid",
+    "hinge",
+    "ipo",
+    "exo_pair",
+    "nca_pair",
+    "robust",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+    "sft",
+    "sigmoid_norm",
+)
 """What TRL 1.9's DPOTrainer computes."""
 
 
@@ -27,7 +40,7 @@ def preference_runs(recipe: Resolved) -> None:
         if bad:
             value = recipe.get(key)
             told = "nothing" if value is None else f"{key.rpartition('.')[2]}: {_yaml(value)}"
-            raise KormoError(recipe.where(key), told, why, fix)
+            raise KormoError(where=recipe.where(key), found=told, why=why, do=fix)
 
 
 def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:
@@ -35,23 +48,50 @@ def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:
     losses = get("dpo_loss_type") or []
     unknown = [name for name in losses if name not in LOSSES] if isinstance(losses, list) else []
     return [
-        ("rl", get("rl") not in KINDS, "kormo.data gives preference pairs, which dpo and ipo learn from",
-         f"set rl to one of: {', '.join(KINDS)}, or name Axolotl's own datasets"),
-        ("kormo.role", get("kormo.role") != "chat",
-         "preferences are between answers of a chat model, which end with <|EOT|>", "set kormo.role: chat"),
-        ("kormo.tokens", get("kormo.tokens") is not None, "pairs are counted, not tokens",
-         "set kormo.tokens: null, and max_steps: pairs to see / global_batch"),
-        ("kormo.objective.name", get("kormo.objective.name") not in (None, "next_token"),
-         "the loss of a preference run is said by dpo_loss_type; this would be ignored", "remove kormo.objective"),
-        ("dpo_loss_type", unknown, "TRL has no such loss",
-         closest(unknown[0], LOSSES) or f"the losses are: {', '.join(LOSSES)}" if unknown else ""),
+        (
+            "rl",
+            get("rl") not in KINDS,
+            "kormo.data gives preference pairs, which dpo and ipo learn from",
+            f"set rl to one of: {', '.join(KINDS)}, or name Axolotl's own datasets",
+        ),
+        (
+            "kormo.role",
+            get("kormo.role") != "chat",
+            "preferences are between answers of a chat model, which end with <|EOT|>",
+            "set kormo.role: chat",
+        ),
+        (
+            "kormo.tokens",
+            get("kormo.tokens") is not None,
+            "pairs are counted, not tokens",
+            "set kormo.tokens: null, and max_steps: pairs to see / global_batch",
+        ),
+        (
+            "kormo.objective.name",
+            get("kormo.objective.name") not in (None, "next_token"),
+            "the loss of a preference run is said by dpo_loss_type; this would be ignored",
+            "remove kormo.objective",
+        ),
+        (
+            "dpo_loss_type",
+            unknown,
+            "TRL has no such loss",
+            closest(unknown[0], LOSSES) or f"the losses are: {', '.join(LOSSES)}" if unknown else "",
+        ),
         ("dpo_padding_free", get("dpo_padding_free"), "TRL 1.9 warns and goes on without it", "remove it"),
-        ("pad_to_multiple_of", get("pad_to_multiple_of"),
-         "Axolotl's collator for it expects the columns of an older TRL", "remove it"),
-        ("dpo_use_liger_kernel", get("dpo_use_liger_kernel") and get("precompute_ref_log_probs"),
-         "the fused loss cannot use log-probabilities that were computed beforehand",
-         "remove one of the two: precompute_ref_log_probs saves the second model, the kernel the logits"),
-    ]  # fmt: skip
+        (
+            "pad_to_multiple_of",
+            get("pad_to_multiple_of"),
+            "Axolotl's collator for it expects the columns of an older TRL",
+            "remove it",
+        ),
+        (
+            "dpo_use_liger_kernel",
+            get("dpo_use_liger_kernel") and get("precompute_ref_log_probs"),
+            "the fused loss cannot use log-probabilities that were computed beforehand",
+            "remove one of the two: precompute_ref_log_probs saves the second model, the kernel the logits",
+        ),
+    ]
 
 
 def _yaml(value: Any) -> str:

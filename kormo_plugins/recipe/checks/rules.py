@@ -17,9 +17,9 @@ from kormo_plugins.recipe.files.resolve import Resolved
 Rule = Callable[[Resolved], None]
 
 
-def _error(recipe: Resolved, key: str, what: str, why: str, fix: str) -> KormoError:
+def _error(recipe: Resolved, key: str, *, found: str, why: str, do: str) -> KormoError:
     """A KormoError about `key`, with the file that set it."""
-    return KormoError(recipe.where(key), what, why, fix)
+    return KormoError(where=recipe.where(key), found=found, why=why, do=do)
 
 
 def one_precision(recipe: Resolved) -> None:
@@ -38,9 +38,9 @@ def one_precision(recipe: Resolved) -> None:
             raise _error(
                 recipe,
                 key,
-                f"{key}: {str(value).lower()} beside kormo.precision.compute: {compute}",
-                "the two disagree, and which one wins would depend on the device",
-                f"remove {key}",
+                found=f"{key}: {str(value).lower()} beside kormo.precision.compute: {compute}",
+                why="the two disagree, and which one wins would depend on the device",
+                do=f"remove {key}",
             )
 
 
@@ -51,9 +51,9 @@ def packing_is_ours(recipe: Resolved) -> None:
             raise _error(
                 recipe,
                 key,
-                f"{key}: {recipe.get(key)!r}".replace("True", "true"),
-                "kormo.data packs documents into rows itself, and Axolotl would pack and shuffle those again",
-                f"remove {key}; how rows are packed is said under kormo.data.packing",
+                found=f"{key}: {recipe.get(key)!r}".replace("True", "true"),
+                why="kormo.data packs documents into rows itself, and Axolotl would pack and shuffle those again",
+                do=f"remove {key}; how rows are packed is said under kormo.data.packing",
             )
 
 
@@ -64,17 +64,17 @@ def one_source_of_data(recipe: Resolved) -> None:
             raise _error(
                 recipe,
                 key,
-                f"{key} beside kormo.data",
-                "one of the two would be ignored",
-                f"remove {key}: the documents are named under kormo.data.sources",
+                found=f"{key} beside kormo.data",
+                why="one of the two would be ignored",
+                do=f"remove {key}: the documents are named under kormo.data.sources",
             )
     if recipe.get("kormo.data") is not None and recipe.get("streaming"):
         raise _error(
             recipe,
             "streaming",
-            "streaming: true",
-            "rows are read by index from disk, so nothing streams",
-            "remove streaming",
+            found="streaming: true",
+            why="rows are read by index from disk, so nothing streams",
+            do="remove streaming",
         )
 
 
@@ -87,25 +87,25 @@ def one_length(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "max_steps",
-            f"max_steps: {steps} beside kormo.tokens: {tokens}",
-            "both say how long the run is",
-            "remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
+            found=f"max_steps: {steps} beside kormo.tokens: {tokens}",
+            why="both say how long the run is",
+            do="remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
         )
     if tokens is None and steps is None:
         raise _error(
             recipe,
             "kormo.tokens",
-            "neither kormo.tokens nor max_steps",
-            "the run has no length",
-            "set kormo.tokens, the number of tokens to train on",
+            found="neither kormo.tokens nor max_steps",
+            why="the run has no length",
+            do="set kormo.tokens, the number of tokens to train on",
         )
     if recipe.get("num_epochs") is not None:
         raise _error(
             recipe,
             "num_epochs",
-            f"num_epochs: {recipe.get('num_epochs')}",
-            "a mixture has no epochs: each source is repeated as its share needs",
-            "remove num_epochs, set kormo.tokens, and limit repetition with max_epochs of the mixture",
+            found=f"num_epochs: {recipe.get('num_epochs')}",
+            why="a mixture has no epochs: each source is repeated as its share needs",
+            do="remove num_epochs, set kormo.tokens, and limit repetition with max_epochs of the mixture",
         )
 
 
@@ -115,9 +115,9 @@ def row_length_is_said(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "sequence_len",
-            "nothing",
-            "the length of a row in tokens is needed to pack documents",
-            "set sequence_len",
+            found="nothing",
+            why="the length of a row in tokens is needed to pack documents",
+            do="set sequence_len",
         )
 
 
@@ -127,9 +127,9 @@ def global_batch_is_primary(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "kormo.global_batch",
-            "nothing",
-            "the number of rows per optimizer step is not said",
-            "set kormo.global_batch, in rows over all ranks",
+            found="nothing",
+            why="the number of rows per optimizer step is not said",
+            do="set kormo.global_batch, in rows over all ranks",
         )
     if recipe.get("kormo.global_batch") is None:
         return
@@ -138,18 +138,18 @@ def global_batch_is_primary(recipe: Resolved) -> None:
             raise _error(
                 recipe,
                 key,
-                f"{key}: {recipe.get(key)} beside kormo.global_batch: {recipe.get('kormo.global_batch')}",
-                "accumulation is derived: global_batch / (micro_batch_size × number of ranks)",
-                f"remove {key}",
+                found=f"{key}: {recipe.get(key)} beside kormo.global_batch: {recipe.get('kormo.global_batch')}",
+                why="accumulation is derived: global_batch / (micro_batch_size × number of ranks)",
+                do=f"remove {key}",
             )
     whole, part = recipe.get("kormo.global_batch"), recipe.get("micro_batch_size")
     if isinstance(whole, int) and isinstance(part, int) and part > 0 and whole % part:
         raise _error(
             recipe,
             "kormo.global_batch",
-            f"global_batch: {whole} with micro_batch_size: {part}",
-            "a global batch is a whole number of micro-batches",
-            f"take a multiple of {part}",
+            found=f"global_batch: {whole} with micro_batch_size: {part}",
+            why="a global batch is a whole number of micro-batches",
+            do=f"take a multiple of {part}",
         )
 
 
@@ -160,9 +160,9 @@ def decay_has_a_length(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "lr_scheduler_kwargs.num_decay_steps",
-            "nothing",
-            "warmup_stable_decay must know over how many steps it decays",
-            "set lr_scheduler_kwargs: {num_decay_steps: …}",
+            found="nothing",
+            why="warmup_stable_decay must know over how many steps it decays",
+            do="set lr_scheduler_kwargs: {num_decay_steps: …}",
         )
 
 
@@ -173,27 +173,27 @@ def one_beginning(recipe: Resolved) -> None:
             raise _error(
                 recipe,
                 "kormo.architecture",
-                "none of kormo.architecture, kormo.from_run and base_model",
-                "there is no model to train",
-                "set kormo.architecture for random weights, kormo.from_run for an earlier stage's, or base_model",
+                found="none of kormo.architecture, kormo.from_run and base_model",
+                why="there is no model to train",
+                do="set kormo.architecture for random weights, kormo.from_run for an earlier stage's, or base_model",
             )
         return
     if recipe.get("base_model") is not None:
         raise _error(
             recipe,
             "base_model",
-            "base_model beside kormo.architecture",
-            "the model would come from two places",
-            "remove one of the two",
+            found="base_model beside kormo.architecture",
+            why="the model would come from two places",
+            do="remove one of the two",
         )
     if recipe.get("reinit_weights") is not None:
         raise _error(
             recipe,
             "reinit_weights",
-            "reinit_weights beside kormo.architecture",
-            "the initial weights are written once, from the seed, and every rank reads them; "
+            found="reinit_weights beside kormo.architecture",
+            why="the initial weights are written once, from the seed, and every rank reads them; "
             "reinit_weights would draw others, without the seed",
-            "remove reinit_weights",
+            do="remove reinit_weights",
         )
 
 
@@ -204,9 +204,9 @@ def row_fits_the_positions(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "sequence_len",
-            f"sequence_len: {length} with kormo.architecture.max_position_embeddings: {positions}",
-            "the model would be trained on longer rows than its config declares, and servers would cut them",
-            f"set kormo.architecture.max_position_embeddings to {length} or more, or shorten the rows",
+            found=f"sequence_len: {length} with kormo.architecture.max_position_embeddings: {positions}",
+            why="the model would be trained on longer rows than its config declares, and servers would cut them",
+            do=f"set kormo.architecture.max_position_embeddings to {length} or more, or shorten the rows",
         )
 
 
@@ -220,10 +220,10 @@ def context_parallel_wants_one_document(recipe: Resolved) -> None:
         raise _error(
             recipe,
             key,
-            f"{key}: {recipe.get(key)} with the packing {packing}",
-            "a row shared by several devices goes through ring attention, which knows rows and no documents: the "
+            found=f"{key}: {recipe.get(key)} with the packing {packing}",
+            why="a row shared by several devices goes through ring attention, which knows rows and no documents: the "
             "documents of a row would see each other",
-            f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
+            do=f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
         )
 
 
@@ -241,9 +241,9 @@ def refuse_base(recipe: Resolved, source: str) -> None:
         raise _error(
             recipe,
             "kormo.role",
-            f"base, with the conversations of {source}",
-            "their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
-            "set kormo.role: chat; to train on turns as plain text, read them with columns: {text: {conversation: …}}",
+            found=f"base, with the conversations of {source}",
+            why="their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
+            do="set kormo.role: chat; to train on turns as text, read them with columns: {text: {conversation: …}}",
         )
 
 
@@ -253,9 +253,9 @@ def no_foreign_code(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "trust_remote_code",
-            "trust_remote_code: true",
-            "our model classes need no code of others",
-            "remove trust_remote_code",
+            found="trust_remote_code: true",
+            why="our model classes need no code of others",
+            do="remove trust_remote_code",
         )
 
 
@@ -267,9 +267,9 @@ def kernels_are_named_once(recipe: Resolved) -> None:
         raise _error(
             recipe,
             key,
-            plugin if key == "plugins" else f"{key}: {str(recipe.get(key)).lower()}",
-            "Axolotl's plugin would pass a kormo over with a warning, and would fail where there is no GPU",
-            "remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`",
+            found=plugin if key == "plugins" else f"{key}: {str(recipe.get(key)).lower()}",
+            why="Axolotl's plugin would pass a kormo over with a warning, and would fail where there is no GPU",
+            do="remove it, and name the kernels once: `kormo: {kernels: [{name: liger}]}`",
         )
 
 
@@ -279,9 +279,9 @@ def milestones_count_tokens(recipe: Resolved) -> None:
         raise _error(
             recipe,
             "kormo.milestones",
-            f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
-            "milestones are counted in tokens, and only rows of kormo.data have a known number of them",
-            "remove it, and keep more checkpoints with save_total_limit",
+            found=f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
+            why="milestones are counted in tokens, and only rows of kormo.data have a known number of them",
+            do="remove it, and keep more checkpoints with save_total_limit",
         )
 
 
@@ -310,8 +310,13 @@ def evaluation_can_be_done(recipe: Resolved) -> None:
             catalogue.find(task, recipe.where(key))
     data = recipe.get("kormo.evaluate.data")
     if data is not None and not Path(str(data)).is_dir():
-        raise _error(recipe, "kormo.evaluate.data", str(data), "there is no such folder (paths are relative to the "
-                     "working directory)", "name the folder of the datasets")  # fmt: skip
+        raise _error(
+            recipe,
+            "kormo.evaluate.data",
+            found=str(data),
+            why="there is no such folder (paths are relative to the working directory)",
+            do="name the folder of the datasets",
+        )
 
 
 RULES: list[Rule] = [

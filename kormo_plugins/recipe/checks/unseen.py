@@ -32,16 +32,19 @@ def unseen_data(
         return None
     if asked.every_tokens is not None and data is None:
         raise KormoError(
-            resolved.where(f"{KEY}.every_tokens"), f"every_tokens: {asked.every_tokens} without kormo.data",
-            "Axolotl reads the data of this recipe, and how many tokens a step has is not known before",
-            "set every_steps instead, and every_tokens: null",
-        )  # fmt: skip
+            where=resolved.where(f"{KEY}.every_tokens"),
+            found=f"every_tokens: {asked.every_tokens} without kormo.data",
+            why="Axolotl reads the data of this recipe, and how many tokens a step has is not known before",
+            do="set every_steps instead, and every_tokens: null",
+        )
     if asked.unseen is None:
         if asked.held_out is not None and data is None:
             raise KormoError(
-                resolved.where(f"{KEY}.held_out"), "no kormo.data and no unseen texts", "there is nothing to measure",
-                f"name texts under {KEY}.unseen, or set {KEY}.held_out: null",
-            )  # fmt: skip
+                where=resolved.where(f"{KEY}.held_out"),
+                found="no kormo.data and no unseen texts",
+                why="there is nothing to measure",
+                do=f"name texts under {KEY}.unseen, or set {KEY}.held_out: null",
+            )
         return None
     unseen = parse_data(asked.unseen, components, lambda key: resolved.where(f"{KEY}.unseen{'.' * bool(key)}{key}"))
     trained = _writers(data)
@@ -49,11 +52,12 @@ def unseen_data(
         writer = _writer(source)
         if writer in trained:
             raise KormoError(
-                resolved.where(f"{KEY}.unseen.sources.{name}"), f"text written by {' '.join(writer)}",
-                f"the model is trained on text of that generator (source {trained[writer]}), so this is not unseen; "
+                where=resolved.where(f"{KEY}.unseen.sources.{name}"),
+                found=f"text written by {' '.join(writer)}",
+                why=f"the model trains on text of that generator (source {trained[writer]}), so this is not unseen; "
                 "what it writes with another seed is measured as held_out already",
-                "name another generator or people's text, or remove the source",
-            )  # fmt: skip
+                do="name another generator or people's text, or remove the source",
+            )
     return unseen
 
 

@@ -58,11 +58,19 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
     path = Path(path)
     own = read_yaml(path)
     if "stages" in own and "kormo" not in own:
-        raise KormoError(str(path), "a chain of stages", "its recipes are checked together, each with what it starts "
-                         "from", f"run `kormo run {path} --dry-run`")  # fmt: skip
+        raise KormoError(
+            where=str(path),
+            found="a chain of stages",
+            why="its recipes are checked together, each with what it starts from",
+            do=f"run `kormo run {path} --dry-run`",
+        )
     if "variants" in own and "kormo" not in own:
-        raise KormoError(str(path), "an ablation", "its cells are checked together, each a recipe of its own",
-                         f"run `kormo ablate {path} --dry-run`")  # fmt: skip
+        raise KormoError(
+            where=str(path),
+            found="an ablation",
+            why="its cells are checked together, each a recipe of its own",
+            do=f"run `kormo ablate {path} --dry-run`",
+        )
     kind = kind_of(own)
     if kind != "recipe":
         alone = resolve_data(path, overrides)
@@ -107,10 +115,11 @@ def named_in_file(own: Mapping[str, Any], path: Path) -> None:
     named = {plugins} if isinstance(plugins, str) else {p for p in plugins or () if isinstance(p, str)}
     if EXTENDS in own and not named & set(OURS):
         raise KormoError(
-            f"{path}: {EXTENDS}", f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
-            f"Axolotl would not load us, drop {EXTENDS} in silence and train from what is left",
-            f"add `plugins: [{OURS[0]}]` to this file (those of the files it extends are kept)",
-        )  # fmt: skip
+            where=f"{path}: {EXTENDS}",
+            found=f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
+            why=f"Axolotl would not load us, drop {EXTENDS} in silence and train from what is left",
+            do=f"add `plugins: [{OURS[0]}]` to this file (those of the files it extends are kept)",
+        )
 
 
 def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
@@ -135,13 +144,18 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise KormoError(
-            resolved.where(key) if key else str(resolved.path),
-            shown(first["input"]) if key else "a combination of keys that Axolotl refuses",
-            first["msg"].removeprefix("Value error, "), "change what the message names",
-        ) from None  # fmt: skip
+            where=resolved.where(key) if key else str(resolved.path),
+            found=shown(first["input"]) if key else "a combination of keys that Axolotl refuses",
+            why=first["msg"].removeprefix("Value error, "),
+            do="change what the message names",
+        ) from None
     except (ValueError, DeprecationWarning, ImportError) as error:
-        raise KormoError(str(resolved.path), "a combination of keys that Axolotl refuses", str(error),
-                         "change what the message names") from None  # fmt: skip
+        raise KormoError(
+            where=str(resolved.path),
+            found="a combination of keys that Axolotl refuses",
+            why=str(error),
+            do="change what the message names",
+        ) from None
 
 
 def _count(value: Any) -> int:

@@ -75,20 +75,22 @@ def _factor(name: str, options: Mapping[str, Any], peak: float, warmup: int, ste
 
 
 def _stable(options: Mapping[str, Any], warmup: int, steps: int) -> Rate | None:
-    """Warm-up, full rate, decay over the last `num_decay_steps`."""
+    """ForkServer-up, full rate, decay over the last `num_decay_steps`."""
     low = float(options.get("min_lr_ratio", 0.0))
     decay = int(options.get("num_decay_steps", 0))
     start = warmup + int(options.get("num_stable_steps") or steps - warmup - decay)
     rise, fall = str(options.get("warmup_type", "linear")), str(options.get("decay_type", "cosine"))
     cycles = float(options.get("num_cycles", 0.5))
     ups: dict[str, Callable[[float], float]] = {
-        "linear": lambda p: p, "cosine": lambda p: 0.5 * (1 - math.cos(math.pi * p)),
+        "linear": lambda p: p,
+        "cosine": lambda p: 0.5 * (1 - math.cos(math.pi * p)),
         "1-sqrt": lambda p: 1 - math.sqrt(1 - p),
-    }  # fmt: skip
+    }
     downs: dict[str, Callable[[float], float]] = {
-        "linear": lambda p: 1 - p, "cosine": lambda p: 0.5 * (1 + math.cos(2 * math.pi * cycles * p)),
+        "linear": lambda p: 1 - p,
+        "cosine": lambda p: 0.5 * (1 + math.cos(2 * math.pi * cycles * p)),
         "1-sqrt": lambda p: 1 - math.sqrt(p),
-    }  # fmt: skip
+    }
     if rise not in ups or fall not in downs:
         return None
 
@@ -109,9 +111,13 @@ def landmarks(recipe: Recipe) -> dict[str, float] | None:
         return None
     last = steps - 1
     places = {
-        "start": 0, "warmup_end": min(warmup_steps(recipe, steps), last), "25%": steps // 4, "50%": steps // 2,
-        "75%": 3 * steps // 4, "end": last,
-    }  # fmt: skip
+        "start": 0,
+        "warmup_end": min(warmup_steps(recipe, steps), last),
+        "25%": steps // 4,
+        "50%": steps // 2,
+        "75%": 3 * steps // 4,
+        "end": last,
+    }
     return {name: rate(min(step, last)) for name, step in places.items()}
 
 

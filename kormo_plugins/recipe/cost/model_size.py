@@ -60,9 +60,11 @@ def _model(values: Mapping[str, Any], rows: int, where: str) -> Model:
         return Model(Shape.of(values, rows), bool(values.get("tie_word_embeddings")))
     except (KeyError, TypeError) as error:
         raise KormoError(
-            where, f"no {error}", "memory and FLOPs are counted from the sizes of a Llama-like decoder",
-            "name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
-        ) from None  # fmt: skip
+            where=where,
+            found=f"no {error}",
+            why="memory and FLOPs are counted from the sizes of a Llama-like decoder",
+            do="name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
+        ) from None
 
 
 def vocabulary(recipe: Recipe) -> int:
@@ -82,7 +84,9 @@ def vocabulary(recipe: Recipe) -> int:
         params = recipe.registry.params("tokenizer", name, values, where)
         size = getattr(params, "vocab_size", None)
         if size is None:
-            raise KormoError(where, name, "its parameters have no vocab_size", "build it, and name it as path")
+            raise KormoError(
+                where=where, found=name, why="its parameters have no vocab_size", do="build it, and name it as path"
+            )
         return int(size) + ADDED_TOKENS
     if choice.path is not None:
         return _ids(choice.path, where)
@@ -90,8 +94,12 @@ def vocabulary(recipe: Recipe) -> int:
         inputs = _json(manifest).get("inputs", {})
         if (inputs.get("hub"), inputs.get("revision")) == (choice.hub, choice.revision):
             return _ids(manifest.parent, where)
-    raise KormoError(where, f"hub: {choice.hub}", "the size of its vocabulary is not known before it is fetched",
-                     f"run `axolotl preprocess {recipe.path}`")  # fmt: skip
+    raise KormoError(
+        where=where,
+        found=f"hub: {choice.hub}",
+        why="the size of its vocabulary is not known before it is fetched",
+        do=f"run `axolotl preprocess {recipe.path}`",
+    )
 
 
 def _ids(folder: Path, where: str) -> int:
@@ -99,7 +107,12 @@ def _ids(folder: Path, where: str) -> int:
     added = [token["id"] for token in found.get("added_tokens", ())]
     words = (found.get("model") or {}).get("vocab") or {}
     if not words:
-        raise KormoError(where, str(folder), "there is no tokenizer.json with a vocabulary in it", "correct the path")
+        raise KormoError(
+            where=where,
+            found=str(folder),
+            why="there is no tokenizer.json with a vocabulary in it",
+            do="correct the path",
+        )
     return max([*(words.values() if isinstance(words, dict) else range(len(words))), *added]) + 1
 
 
@@ -113,9 +126,11 @@ def _config_before(recipe: Recipe) -> dict[str, Any]:
     before = recipe_of(folder, recipe.path)
     if before is None:
         raise KormoError(
-            where, str(folder), "there is no such model yet, and no recipe in this folder has it as its output_dir",
-            "train the stage before, or copy its recipe beside this one",
-        )  # fmt: skip
+            where=where,
+            found=str(folder),
+            why="there is no such model yet, and no recipe in this folder has it as its output_dir",
+            do="train the stage before, or copy its recipe beside this one",
+        )
     model = model_of(before)
     sizes = {key: getattr(model.shape, key) for key in Shape.__slots__ if key != "vocab_rows"}
     return {**sizes, "vocab_size": model.shape.vocab_rows, "tie_word_embeddings": model.tied}

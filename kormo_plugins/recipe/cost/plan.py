@@ -27,23 +27,50 @@ BYTES = {"float32": 4, "bfloat16": 2}
 
 
 CAPACITY: dict[str, float] = {
-    "h100": 85.5e9, "h100_pcie": 85.5e9, "h100_nvl": 100.5e9, "h200": 150.7e9, "h200_nvl": 150.7e9, "a100": 85.9e9,
-    "a100_40": 42.9e9, "b200": 192.3e9, "l40s": 48.3e9, "rtx4090": 25.7e9,
-}  # fmt: skip
+    "h100": 85.5e9,
+    "h100_pcie": 85.5e9,
+    "h100_nvl": 100.5e9,
+    "h200": 150.7e9,
+    "h200_nvl": 150.7e9,
+    "a100": 85.9e9,
+    "a100_40": 42.9e9,
+    "b200": 192.3e9,
+    "l40s": 48.3e9,
+    "rtx4090": 25.7e9,
+}
 """Bytes that the driver reports for one device; `cpu` is this machine's memory."""
 
 MOMENTS: dict[str, float] = {
-    "adamw_torch": 2, "adamw_torch_fused": 2, "adamw_hf": 2, "adamw_anyprecision": 2, "optimi_adamw": 2,
-    "ao_adamw_fp8": 2, "stable_adamw": 2, "adopt_adamw": 2, "ademamix": 3, "sgd": 0, "adafactor": 0.01, "muon": 1,
-    "lion_32bit": 1, "rmsprop": 1, "adagrad": 1,
-}  # fmt: skip
+    "adamw_torch": 2,
+    "adamw_torch_fused": 2,
+    "adamw_hf": 2,
+    "adamw_anyprecision": 2,
+    "optimi_adamw": 2,
+    "ao_adamw_fp8": 2,
+    "stable_adamw": 2,
+    "adopt_adamw": 2,
+    "ademamix": 3,
+    "sgd": 0,
+    "adafactor": 0.01,
+    "muon": 1,
+    "lion_32bit": 1,
+    "rmsprop": 1,
+    "adagrad": 1,
+}
 """Values of the moments' dtype that an optimizer keeps per parameter."""
 
 SMALL_MOMENTS: dict[str, float] = {
-    "adamw_bnb_8bit": 2.03, "adamw_8bit": 2.03, "adamw_torch_8bit": 2.03, "ao_adamw_8bit": 2.03, "lion_8bit": 1.02,
-    "adamw_torch_4bit": 1.03, "ao_adamw_4bit": 1.03, "paged_adamw_8bit": 0, "paged_adamw_32bit": 0,
+    "adamw_bnb_8bit": 2.03,
+    "adamw_8bit": 2.03,
+    "adamw_torch_8bit": 2.03,
+    "ao_adamw_8bit": 2.03,
+    "lion_8bit": 1.02,
+    "adamw_torch_4bit": 1.03,
+    "ao_adamw_4bit": 1.03,
+    "paged_adamw_8bit": 0,
+    "paged_adamw_32bit": 0,
     "paged_lion_8bit": 0,
-}  # fmt: skip
+}
 """Bytes per parameter of those with a dtype of their own: quantized with a scale per block, or paged to the host."""
 
 FOREACH = frozenset({"adamw_torch", "sgd", "adagrad", "rmsprop"})
@@ -74,12 +101,19 @@ class Machine:
     def __post_init__(self) -> None:
         names = [*PEAK_FLOPS, "a100_40"]
         if self.gpu not in names:
-            raise KormoError("kormo recipe plan: --gpu", repr(self.gpu), f"the devices are: {', '.join(names)}",
-                             closest(self.gpu, names, "name one of them"))  # fmt: skip
+            raise KormoError(
+                where="kormo recipe plan: --gpu",
+                found=repr(self.gpu),
+                why=f"the devices are: {', '.join(names)}",
+                do=closest(self.gpu, names, "name one of them"),
+            )
         if self.gpus < 1 or not 0 < self.mfu <= 1:
-            raise KormoError("kormo recipe plan", f"--gpus {self.gpus} --mfu {self.mfu}",
-                             "at least one GPU computes, with a share of its peak above 0 and at most 1",
-                             "correct the number")  # fmt: skip
+            raise KormoError(
+                where="kormo recipe plan",
+                found=f"--gpus {self.gpus} --mfu {self.mfu}",
+                why="at least one GPU computes, with a share of its peak above 0 and at most 1",
+                do="correct the number",
+            )
 
     @property
     def cuda(self) -> bool:
@@ -186,10 +220,23 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     rate = machine.gpus * machine.peak(block.precision.compute) * machine.mfu
     found, kernels = memory(setup), recipe.registry.names("kernel")
     return Plan(
-        machine, model, setup, found, block.global_batch, micro, per_step, accumulation, steps, tokens, per_token,
-        flops, None if flops is None else flops / rate / 3600, _checkpoints(recipe, setup), tuple(notes),
+        machine,
+        model,
+        setup,
+        found,
+        block.global_batch,
+        micro,
+        per_step,
+        accumulation,
+        steps,
+        tokens,
+        per_token,
+        flops,
+        None if flops is None else flops / rate / 3600,
+        _checkpoints(recipe, setup),
+        tuple(notes),
         tuple(advise(setup, micro, machine.capacity, "liger" in kernels)),
-    )  # fmt: skip
+    )
 
 
 def _accumulation(recipe: Recipe, micro: int, ranks: int) -> int | None:
@@ -200,11 +247,11 @@ def _accumulation(recipe: Recipe, micro: int, ranks: int) -> int | None:
     if whole % (micro * ranks):
         units = "pairs" if recipe.get("rl") else "rows"
         raise KormoError(
-            recipe.resolved.where("kormo.global_batch"),
-            f"{whole} {units}, with micro_batch_size {micro} on {ranks} ranks",
-            f"{whole} is not a multiple of {micro} × {ranks} = {micro * ranks}; training would refuse it too",
-            "change micro_batch_size or --gpus so that their product divides global_batch",
-        )  # fmt: skip
+            where=recipe.resolved.where("kormo.global_batch"),
+            found=f"{whole} {units}, with micro_batch_size {micro} on {ranks} ranks",
+            why=f"{whole} is not a multiple of {micro} × {ranks} = {micro * ranks}; training would refuse it too",
+            do="change micro_batch_size or --gpus so that their product divides global_batch",
+        )
     return whole // (micro * ranks)
 
 
@@ -214,8 +261,10 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     zero = read_zero(recipe)
     rows = int(recipe.get("micro_batch_size", 1)) * (ANSWERS if recipe.get("rl") else 1)
     if recipe.get("rl"):
-        notes.append("preference learning: each pair counted as two whole rows, an upper bound; the reference's "
-                     "log-probabilities are computed beforehand and not counted")  # fmt: skip
+        notes.append(
+            "preference learning: each pair counted as two whole rows, an upper bound; the reference's "
+            "log-probabilities are computed beforehand and not counted"
+        )
     optimizer = str(recipe.get("optimizer", "adamw_torch"))
     moments = SMALL_MOMENTS.get(optimizer, MOMENTS.get(optimizer, -1) * BYTES[precision.optimizer])
     if moments < 0:
@@ -235,13 +284,25 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
     isolated = recipe.data is None or recipe.block.collator.name == "document_mask"
     dense = isolated and not flash and not varlen
     setup = Setup(
-        model.shape, model.parameters, trainable, machine.gpus, rows, recipe.sequence_len, weights,
-        BYTES[precision.compute], BYTES[precision.master] if precision.master else 0, moments,
-        autocast=zero is None and precision.weights != precision.compute, zero=zero,
-        checkpointing=bool(recipe.get("gradient_checkpointing")), keys_repeated=dense or varlen, dense_mask=dense,
+        model.shape,
+        model.parameters,
+        trainable,
+        machine.gpus,
+        rows,
+        recipe.sequence_len,
+        weights,
+        BYTES[precision.compute],
+        BYTES[precision.master] if precision.master else 0,
+        moments,
+        autocast=zero is None and precision.weights != precision.compute,
+        zero=zero,
+        checkpointing=bool(recipe.get("gradient_checkpointing")),
+        keys_repeated=dense or varlen,
+        dense_mask=dense,
         kernels=fused(recipe) if machine.cuda else frozenset(),
-        foreach_bytes=4 if machine.cuda and optimizer in FOREACH else 0, cuda=machine.cuda,
-    )  # fmt: skip
+        foreach_bytes=4 if machine.cuda and optimizer in FOREACH else 0,
+        cuda=machine.cuda,
+    )
     return setup, notes
 
 
@@ -263,8 +324,15 @@ def _adapter(recipe: Recipe, model: Model) -> int:
     shape = model.shape
     d, f = shape.hidden_size, shape.intermediate_size
     q, kv = shape.num_attention_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
-    ends = {"q_proj": d + q, "k_proj": d + kv, "v_proj": d + kv, "o_proj": q + d,
-            "gate_proj": d + f, "up_proj": d + f, "down_proj": f + d}  # fmt: skip
+    ends = {
+        "q_proj": d + q,
+        "k_proj": d + kv,
+        "v_proj": d + kv,
+        "o_proj": q + d,
+        "gate_proj": d + f,
+        "up_proj": d + f,
+        "down_proj": f + d,
+    }
     named = ends if recipe.get("lora_target_linear") else recipe.get("lora_target_modules", [])
     rank = int(recipe.get("lora_r", ADAPTER_RANK))
     whole = {"embed_tokens", "lm_head"} & set(recipe.get("lora_modules_to_save", []))
@@ -286,8 +354,12 @@ def read_zero(recipe: Recipe) -> Zero | None:
         try:
             config = json.loads(located(recipe.resolved, "deepspeed").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise KormoError(recipe.resolved.where("deepspeed"), named, f"it cannot be read: {error}",
-                             "name a DeepSpeed configuration in JSON") from None  # fmt: skip
+            raise KormoError(
+                where=recipe.resolved.where("deepspeed"),
+                found=named,
+                why=f"it cannot be read: {error}",
+                do="name a DeepSpeed configuration in JSON",
+            ) from None
     return zero_of(config)
 
 

@@ -15,20 +15,24 @@ def text(found: Plan) -> list[str]:
         f"parameters      {found.model.parameters:,}"
         + (f", of which {setup.trainable:,} are trained" if setup.trainable < setup.parameters else ""),
         f"global batch    {_known(found.rows_per_step)} {found.units} of {setup.sequence_len:,} tokens"
-        + (f" = micro-batch {found.micro_batch_size} × accumulation {found.accumulation} × {machine.gpus}"
-           if found.accumulation else ""),
+        + (
+            f" = micro-batch {found.micro_batch_size} × accumulation {found.accumulation} × {machine.gpus}"
+            if found.accumulation
+            else ""
+        ),
         f"length          {_known(found.steps)} steps, {_known(found.tokens)} tokens",
         f"compute         {_known(found.flops and float(found.flops))} FLOPs, {found.flops_per_token:.3g} per token",
         f"time            {_hours(found)} on {machine.gpus} × {machine.gpu} at {machine.mfu:.0%} MFU",
         "",
         f"memory per GPU, {machine.gpu} with {machine.capacity / GB:.1f} GB" if machine.cuda else "memory",
-    ]  # fmt: skip
+    ]
     zero = setup.zero.stage if setup.zero else 0
     about = {
-        "gradients": f"ZeRO-{zero}" if zero else "", "activations": "checkpointed" if setup.checkpointing else "",
+        "gradients": f"ZeRO-{zero}" if zero else "",
+        "activations": "checkpointed" if setup.checkpointing else "",
         "logits": "fused cross entropy" if "fused_linear_cross_entropy" in setup.kernels else "",
         "buffers": "what is sent, the step, the context" if machine.cuda else "",
-    }  # fmt: skip
+    }
     for part in ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total"):
         lines.append(f"  {part:<12}{getattr(memory_, part) / GB:10.2f} GB  {about.get(part, '')}".rstrip())
     if memory_.host:

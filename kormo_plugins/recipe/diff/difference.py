@@ -23,21 +23,67 @@ from kormo_plugins.recipe.diff.normal import LENGTH, normal
 from kormo_plugins.recipe.load import Recipe
 
 APART = (
-    "output_dir", "logging_*", "save_*", "include_tokens_per_second", "dataset_prepared_path", "hub_*",
-    "*resume_from_checkpoint*", "wandb_*", "use_*board", "use_wandb", "use_mlflow", "mlflow_*", "use_comet", "comet_*",
-    "use_trackio", "trackio_*", "use_swanlab", "swanlab_*", "profiler_*", "kormo.workspace", "kormo.samples.*",
-    "kormo.export", "kormo.allow_changed", "kormo.callbacks", "kormo.generation", "kormo.generation.*",
-    "kormo.data.name", "kormo.data.executor.*", "kormo.data.workers",
-    "kormo.data.sources.*.license", "kormo.data.sources.*.written_by",
-    "kormo.evaluate*", "kormo.monitor*", "kormo.report*", "kormo.stop_on*", "kormo.milestones",
-)  # fmt: skip
+    "output_dir",
+    "logging_*",
+    "save_*",
+    "include_tokens_per_second",
+    "dataset_prepared_path",
+    "hub_*",
+    "*resume_from_checkpoint*",
+    "wandb_*",
+    "use_*board",
+    "use_wandb",
+    "use_mlflow",
+    "mlflow_*",
+    "use_comet",
+    "comet_*",
+    "use_trackio",
+    "trackio_*",
+    "use_swanlab",
+    "swanlab_*",
+    "profiler_*",
+    "kormo.workspace",
+    "kormo.samples.*",
+    "kormo.export",
+    "kormo.allow_changed",
+    "kormo.callbacks",
+    "kormo.generation",
+    "kormo.generation.*",
+    "kormo.data.name",
+    "kormo.data.executor.*",
+    "kormo.data.workers",
+    "kormo.data.sources.*.license",
+    "kormo.data.sources.*.written_by",
+    "kormo.evaluate*",
+    "kormo.monitor*",
+    "kormo.report*",
+    "kormo.stop_on*",
+    "kormo.milestones",
+)
 """Keys that change what is written, watched or called, and not what is trained."""
 
 RUNS = (
-    "micro_batch_size", "eval_batch_size", "deepspeed", "deepspeed.*", "fsdp*", "gradient_checkpointing*",
-    "activation_offloading", "attn_implementation", "sdpa_*", "flash_*", "xformers_*", "kormo.kernels", "liger_*",
-    "cut_cross_entropy", "torch_compile*", "dataloader_*", "ddp_*", "plugins", "tf32", "*_parallel_*",
-)  # fmt: skip
+    "micro_batch_size",
+    "eval_batch_size",
+    "deepspeed",
+    "deepspeed.*",
+    "fsdp*",
+    "gradient_checkpointing*",
+    "activation_offloading",
+    "attn_implementation",
+    "sdpa_*",
+    "flash_*",
+    "xformers_*",
+    "kormo.kernels",
+    "liger_*",
+    "cut_cross_entropy",
+    "torch_compile*",
+    "dataloader_*",
+    "ddp_*",
+    "plugins",
+    "tf32",
+    "*_parallel_*",
+)
 """Keys that change how the same training is run."""
 
 Count = Callable[[Recipe], Mapping[str, Counted] | None]
@@ -60,9 +106,12 @@ class Difference:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "same_training": self.trains_the_same, "changed": self.changed, "set_apart": self.apart,
-            "consequences": self.consequences, "notes": list(self.notes),
-        }  # fmt: skip
+            "same_training": self.trains_the_same,
+            "changed": self.changed,
+            "set_apart": self.apart,
+            "consequences": self.consequences,
+            "notes": list(self.notes),
+        }
 
 
 def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda recipe: None) -> Difference:
@@ -109,18 +158,24 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
     except KormoError as error:
         cost = _of_any_machine(recipe, machine)
         missing = "memory and hours" if cost else "size, memory and hours"
-        notes.append(f"{recipe.path}: no {missing}: {error.what}: {error.why}")
+        notes.append(f"{recipe.path}: no {missing}: {error.found}: {error.why}")
     rows = recipe.block.global_batch
     tokens = None if recipe.steps is None or rows is None else recipe.steps * rows * recipe.sequence_len
     read = as_json(shares(recipe, count(recipe)), tokens)
     if recipe.data is not None and read["share_korean"] is None:
         notes.append(f"{recipe.path}: the shares of its sources follow from their sizes, known once they are built")
     found = {
-        "parameters": cost.get("parameters"), "trainable_parameters": cost.get("trainable_parameters"),
-        "steps": recipe.steps, "tokens": tokens, **read,
-        "learning_rate": landmarks(recipe), "flops": cost.get("flops"), "hours": cost.get("hours"),
-        "memory_per_gpu_gb": cost.get("memory_per_gpu_gb"), "fits": cost.get("fits"),
-    }  # fmt: skip
+        "parameters": cost.get("parameters"),
+        "trainable_parameters": cost.get("trainable_parameters"),
+        "steps": recipe.steps,
+        "tokens": tokens,
+        **read,
+        "learning_rate": landmarks(recipe),
+        "flops": cost.get("flops"),
+        "hours": cost.get("hours"),
+        "memory_per_gpu_gb": cost.get("memory_per_gpu_gb"),
+        "fits": cost.get("fits"),
+    }
     return found, notes
 
 

@@ -45,10 +45,10 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
     parts = _NAME.fullmatch(match["body"])
     if parts is None:
         raise KormoError(
-            where,
-            f"{match[0]!r}",
-            "it is neither ${NAME} nor ${NAME:-default}",
-            "write one of the two, or $${ for a literal ${",
+            where=where,
+            found=f"{match[0]!r}",
+            why="it is neither ${NAME} nor ${NAME:-default}",
+            do="write one of the two, or $${ for a literal ${",
         )
     found = variables.get(parts["name"], "")
     if found:
@@ -57,8 +57,8 @@ def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> 
         return parts["value"]
     state = "is set to nothing" if parts["name"] in variables else "is not set"
     raise KormoError(
-        where,
-        f"{match[0]!r}",
-        f"the environment variable {parts['name']} {state}, and there is no default",
-        closest(parts["name"], variables) or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
+        where=where,
+        found=f"{match[0]!r}",
+        why=f"the environment variable {parts['name']} {state}, and there is no default",
+        do=closest(parts["name"], variables) or f"export {parts['name']}=…, or write ${{{parts['name']}:-default}}",
     )

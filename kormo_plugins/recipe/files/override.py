@@ -32,12 +32,19 @@ _FIRST_LINE = "# Written by kormo: a recipe with everything that it extends, and
 _RECORD = "# kormo: "
 _KEY = re.compile(r"[^\s.\[\]=]+(\[\d+\]|\.[^\s.\[\]=]+)*")
 _CHOICES = {
-    "kormo.architecture": "architecture", "kormo.collator": "collator", "kormo.objective": "objective",
-    "kormo.kernels.#": "kernel", "kormo.callbacks.#": "run_callback", "kormo.tokenizer.train": "tokenizer",
-    "kormo.data.packing": "packing", "kormo.data.mixture": "mixing", "kormo.data.steps.#": "corpus_step",
-    "kormo.data.sources.*.reader": "reader", "kormo.data.sources.*.generator": "generator",
+    "kormo.architecture": "architecture",
+    "kormo.collator": "collator",
+    "kormo.objective": "objective",
+    "kormo.kernels.#": "kernel",
+    "kormo.callbacks.#": "run_callback",
+    "kormo.tokenizer.train": "tokenizer",
+    "kormo.data.packing": "packing",
+    "kormo.data.mixture": "mixing",
+    "kormo.data.steps.#": "corpus_step",
+    "kormo.data.sources.*.reader": "reader",
+    "kormo.data.sources.*.generator": "generator",
     "kormo.data.sources.*.steps.#": "corpus_step",
-}  # fmt: skip
+}
 """Where a component is chosen by name, and of which kind; `*` stands for any key, `#` for any index."""
 
 
@@ -147,11 +154,15 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
         key, sign, text = word.partition("=")
         if not sign or not _KEY.fullmatch(key):
             raise KormoError(
-                "kormo train", repr(word), "a change is written key=value, the key as a dotted path",
-                "write for example learning_rate=1e-3 or kormo.global_batch=16; launcher options come after `--`",
-            )  # fmt: skip
+                where="kormo train",
+                found=repr(word),
+                why="a change is written key=value, the key as a dotted path",
+                do="write for example learning_rate=1e-3 or kormo.global_batch=16; launcher options come after `--`",
+            )
         if key in changes:
-            raise KormoError(f"{COMMAND_LINE}: {key}", "a key given twice", "only one can hold", "remove one")
+            raise KormoError(
+                where=f"{COMMAND_LINE}: {key}", found="a key given twice", why="only one can hold", do="remove one"
+            )
         changes[key] = _typed(key, text, resolved)
     return changes
 
@@ -166,8 +177,12 @@ def _typed(key: str, text: str, resolved: Resolved) -> Any:
         return text
     if found[0].key:  # inside a mapping or list: the recipe's own checks say it better
         return value
-    raise KormoError(f"{COMMAND_LINE}: {key}", shown(value), f"it should be {name_of(schema, definitions)}",
-                     closest(text, found[0].known, "give a value of that kind"))  # fmt: skip
+    raise KormoError(
+        where=f"{COMMAND_LINE}: {key}",
+        found=shown(value),
+        why=f"it should be {name_of(schema, definitions)}",
+        do=closest(text, found[0].known, "give a value of that kind"),
+    )
 
 
 def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[str, Schema]]:
@@ -261,8 +276,12 @@ def nested(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     for key, value in changes.items():
         names = split(key)
         if names[0] in UNITED and len(names) > 1:
-            raise KormoError(f"{COMMAND_LINE}: {key}", "an element of a list that is united, not replaced",
-                             "plugins can only be added", f"write {names[0]}=[…]: those are added")  # fmt: skip
+            raise KormoError(
+                where=f"{COMMAND_LINE}: {key}",
+                found="an element of a list that is united, not replaced",
+                why="plugins can only be added",
+                do=f"write {names[0]}=[…]: those are added",
+            )
         depth = _put(working, names, value, key)
         target: dict[Any, Any] = result
         for name in names[: depth - 1]:
@@ -277,9 +296,11 @@ def _refuse_overlap(changes: Mapping[str, Any]) -> None:
         for end in range(1, len(path)):
             if path[:end] in paths:
                 raise KormoError(
-                    f"{COMMAND_LINE}: {key}", f"a change inside {paths[path[:end]]}, which is changed as well",
-                    "which of the two holds would depend on their order", "put both into one value",
-                )  # fmt: skip
+                    where=f"{COMMAND_LINE}: {key}",
+                    found=f"a change inside {paths[path[:end]]}, which is changed as well",
+                    why="which of the two holds would depend on their order",
+                    do="put both into one value",
+                )
 
 
 def _put(working: Any, names: list[str | int], value: Any, key: str) -> int:
@@ -289,19 +310,31 @@ def _put(working: Any, names: list[str | int], value: Any, key: str) -> int:
         if isinstance(working, list):
             depth = min(depth, index)
             if not isinstance(name, int) or name >= len(working):
-                raise KormoError(f"{COMMAND_LINE}: {key}", f"the element {name!r}", f"the list has {len(working)}: "
-                                 "they are counted from 0", "give the whole list to add one")  # fmt: skip
+                raise KormoError(
+                    where=f"{COMMAND_LINE}: {key}",
+                    found=f"the element {name!r}",
+                    why=f"the list has {len(working)}: they are counted from 0",
+                    do="give the whole list to add one",
+                )
         elif not isinstance(working, dict):
             way = ".".join(map(str, names[:index]))
-            raise KormoError(f"{COMMAND_LINE}: {key}", f"{way}: {shown(working)}", "it has nothing inside",
-                             f"set {way} itself")  # fmt: skip
+            raise KormoError(
+                where=f"{COMMAND_LINE}: {key}",
+                found=f"{way}: {shown(working)}",
+                why="it has nothing inside",
+                do=f"set {way} itself",
+            )
         if index == len(names) - 1:
             working[name] = value
             continue
         if isinstance(working, dict) and working.get(name) is None:
             if isinstance(names[index + 1], int):
-                raise KormoError(f"{COMMAND_LINE}: {key}", f"an element of {name}", "the recipe has no such list",
-                                 f"give the whole list: {name}=[…]")  # fmt: skip
+                raise KormoError(
+                    where=f"{COMMAND_LINE}: {key}",
+                    found=f"an element of {name}",
+                    why="the recipe has no such list",
+                    do=f"give the whole list: {name}=[…]",
+                )
             working[name] = {}
         working = working[name]
     return depth

@@ -234,9 +234,11 @@ class _Reader:
         if real in names:
             circle = [str(other) for other in self._chain[names.index(real) :]]
             raise KormoError(
-                named_by, " → ".join([*circle, str(path)]), "a file cannot inherit from itself",
-                f"remove one `extends` of this circle ({len(circle)} file{'s' * (len(circle) > 1)})",
-            )  # fmt: skip
+                where=named_by,
+                found=" → ".join([*circle, str(path)]),
+                why="a file cannot inherit from itself",
+                do=f"remove one `extends` of this circle ({len(circle)} file{'s' * (len(circle) > 1)})",
+            )
         values = read_yaml(path, named_by)
         self._chain.append(path)
         tree = self.block(values, str(path), path.parent, at)
@@ -273,11 +275,18 @@ class _Reader:
 def _parents(value: Any, where: str) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise KormoError(where, repr(value), "`extends` is one path or a list of paths", "write `extends: other.yml`")
+        raise KormoError(
+            where=where,
+            found=repr(value),
+            why="`extends` is one path or a list of paths",
+            do="write `extends: other.yml`",
+        )
     for name in names:
         if "://" in name:
             raise KormoError(
-                where, repr(name), "only files can be extended, so that a run does not depend on a server",
-                "download it next to the recipe and name the file",
-            )  # fmt: skip
+                where=where,
+                found=repr(name),
+                why="only files can be extended, so that a run does not depend on a server",
+                do="download it next to the recipe and name the file",
+            )
     return names

@@ -62,9 +62,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 
 
 class _Refused(Exception):
-    def __init__(self, line: int, what: str, why: str, fix: str) -> None:
-        super().__init__(what)
-        self.line, self.what, self.why, self.fix = line, what, why, fix
+    def __init__(self, line: int, found: str, why: str, do: str) -> None:
+        super().__init__(found)
+        self.line, self.found, self.why, self.do = line, found, why, do
 
 
 def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
@@ -82,26 +82,28 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         value = yaml.load(text, Loader=_Loader)  # a subclass of the safe loader: makes plain values only
         _measure(value)
     except _Refused as error:
-        raise KormoError(f"{path}, line {error.line}", error.what, error.why, error.fix) from None
+        raise KormoError(where=f"{path}, line {error.line}", found=error.found, why=error.why, do=error.do) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise KormoError(
-            f"{path}, line {mark.line + 1}" if mark else str(path),
-            problem,
-            "the file is not valid YAML",
-            "correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
+            where=f"{path}, line {mark.line + 1}" if mark else str(path),
+            found=problem,
+            why="the file is not valid YAML",
+            do="correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
         ) from None
     except (RecursionError, ValueError, OverflowError) as error:
         raise KormoError(
-            str(path),
-            str(error) or "values nested without end",
-            "it cannot be read as a recipe",
-            "write plain mappings, lists and values",
+            where=str(path),
+            found=str(error) or "values nested without end",
+            why="it cannot be read as a recipe",
+            do="write plain mappings, lists and values",
         ) from None
     if not isinstance(value, dict):
         found = "an empty file" if value is None else f"a {type(value).__name__}"
-        raise KormoError(str(path), found, "a recipe is a mapping of keys to values", "write `key: value` lines")
+        raise KormoError(
+            where=str(path), found=found, why="a recipe is a mapping of keys to values", do="write `key: value` lines"
+        )
     return value
 
 
@@ -115,10 +117,12 @@ def read_value(text: str, where: str) -> Any:
         value = yaml.load(text, Loader=_Loader)
         _measure(value)
     except _Refused as error:
-        raise KormoError(where, error.what, error.why, error.fix) from None
+        raise KormoError(where=where, found=error.found, why=error.why, do=error.do) from None
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise KormoError(where, repr(text), f"it is not valid YAML: {problem}", "put text in quotes") from None
+        raise KormoError(
+            where=where, found=repr(text), why=f"it is not valid YAML: {problem}", do="put text in quotes"
+        ) from None
     return value
 
 
@@ -127,18 +131,24 @@ def _text(path: Path, named_by: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise KormoError(where, f"the path {str(path)!r}", "there is no such file", nearest_file(path)) from None
+        raise KormoError(
+            where=where, found=f"the path {str(path)!r}", why="there is no such file", do=nearest_file(path)
+        ) from None
     except IsADirectoryError:
-        raise KormoError(where, f"the folder {str(path)!r}", "a recipe is a file", "name a .yml file in it") from None
+        raise KormoError(
+            where=where, found=f"the folder {str(path)!r}", why="a recipe is a file", do="name a .yml file in it"
+        ) from None
     except UnicodeDecodeError as error:
         raise KormoError(
-            str(path),
-            f"the byte 0x{error.object[error.start]:02x} at position {error.start}",
-            "the file is not UTF-8 text",
-            "save it as UTF-8",
+            where=str(path),
+            found=f"the byte 0x{error.object[error.start]:02x} at position {error.start}",
+            why="the file is not UTF-8 text",
+            do="save it as UTF-8",
         ) from None
     except OSError as error:
-        raise KormoError(where, f"the path {str(path)!r}", f"it cannot be read: {error.strerror}", "check it") from None
+        raise KormoError(
+            where=where, found=f"the path {str(path)!r}", why=f"it cannot be read: {error.strerror}", do="check it"
+        ) from None
 
 
 def nearest_file(path: Path) -> str:

@@ -93,10 +93,10 @@ def _key(plugins: list[str]) -> dict[str, Any]:
             versions[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             raise KormoError(
-                f"the package {distribution}",
-                "not installed",
-                "a recipe is a configuration of Axolotl's",
-                "pip install kormo-plugins brings it",
+                where=f"the package {distribution}",
+                found="not installed",
+                why="a recipe is a configuration of Axolotl's",
+                do="pip install kormo-plugins brings it",
             ) from None
     return {"format": FORMAT, "versions": versions, "plugins": plugins}
 
@@ -148,13 +148,14 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
     if content is None:
         last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
         raise KormoError(
-            "the installed Axolotl",
-            last,
-            "its configuration model could not be imported",
-            f"try `{sys.executable} -c 'import {MODEL_MODULE}'`; this version of kormo-plugins is for axolotl 0.19",
+            where="the installed Axolotl",
+            found=last,
+            why="its configuration model could not be imported",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`; this version of kormo-plugins is for axolotl 0.19",
         )
     if "error" in content:
-        raise KormoError(*content["error"])
+        where, found, why, do = content["error"]
+        raise KormoError(where=where, found=found, why=why, do=do)
     return dict(content)
 
 
@@ -209,10 +210,10 @@ def _arguments(plugin: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
         raise KormoError(
-            f"plugins: {plugin}",
-            f"{type(error).__name__}: {error}",
-            "it cannot be imported; Axolotl would print this and train without it",
-            "install what it needs, or remove it from `plugins`",
+            where=f"plugins: {plugin}",
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be imported; Axolotl would print this and train without it",
+            do="install what it needs, or remove it from `plugins`",
         ) from error
 
 
@@ -222,7 +223,10 @@ def _look_up(plugin: str) -> None:
     package, _, name = plugin.rpartition(".")
     if not package:
         raise KormoError(
-            where, repr(plugin), "a plugin is named by its module and its class", "write package.module.Class"
+            where=where,
+            found=repr(plugin),
+            why="a plugin is named by its module and its class",
+            do="write package.module.Class",
         )
     if not package.startswith(SHIPPED + "."):
         return
@@ -233,10 +237,10 @@ def _look_up(plugin: str) -> None:
     if module or re.search(rf"\b{re.escape(name)}\b", texts.get(folder_name, "")):
         return  # a module inside, or a class that is at least mentioned: importing it will tell
     raise KormoError(
-        where,
-        f"the class {name} of {package}",
-        "Axolotl ships no such plugin; it would print an error and train without it",
-        closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
+        where=where,
+        found=f"the class {name} of {package}",
+        why="Axolotl ships no such plugin; it would print an error and train without it",
+        do=closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
     )
 
 
@@ -283,7 +287,7 @@ def _main(out: str, *plugins: str) -> None:
     try:
         content = build(plugins)
     except KormoError as error:
-        content = {"error": [error.where, error.what, error.why, error.fix]}
+        content = {"error": [error.where, error.found, error.why, error.do]}
     Path(out).write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -57,10 +57,10 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
     for key in values:
         if key not in known:
             raise KormoError(
-                place(str(key)),
-                f"the key {key!r}",
-                "a dataset recipe has no such key",
-                closest(str(key), known, f"the keys are: {', '.join(known)}"),
+                where=place(str(key)),
+                found=f"the key {key!r}",
+                why="a dataset recipe has no such key",
+                do=closest(str(key), known, f"the keys are: {', '.join(known)}"),
             )
     corpus, mixture = (
         _checked(model, part, place) for model, part in zip((CorpusRecipe, MixtureRecipe), parts, strict=True)
@@ -71,7 +71,7 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
     try:
         corpus.in_order()
     except KormoError as error:
-        raise KormoError(place(error.where), error.what, error.why, error.fix) from None
+        raise KormoError(where=place(error.where), found=error.found, why=error.why, do=error.do) from None
     return DataRecipe(corpus, mixture)
 
 
@@ -111,7 +111,7 @@ def _checked(model: Any, part: dict[str, Any], place: Where) -> Any:
         return checked(model, part, mark)
     except KormoError as error:
         key = error.where.removeprefix(mark).lstrip(".: ")
-        raise KormoError(place(key), error.what, error.why, error.fix) from None
+        raise KormoError(where=place(key), found=error.found, why=error.why, do=error.do) from None
 
 
 def _component(components: Registry, kind: str, choice: Any, where: str) -> None:
@@ -120,10 +120,10 @@ def _component(components: Registry, kind: str, choice: Any, where: str) -> None
     name = choice.get("name") if isinstance(choice, Mapping) else None
     if not isinstance(name, str):
         raise KormoError(
-            where,
-            repr(choice),
-            f"a {kind.replace('_', ' ')} is chosen by name",
-            f"write {{name: …}} with one of: {', '.join(components.names(kind)) or 'none is installed'}",
+            where=where,
+            found=repr(choice),
+            why=f"a {kind.replace('_', ' ')} is chosen by name",
+            do=f"write {{name: …}} with one of: {', '.join(components.names(kind)) or 'none is installed'}",
         )
     components.params(kind, name, {key: value for key, value in choice.items() if key != "name"}, where)
 
@@ -140,17 +140,17 @@ def _weighed(values: Mapping[str, Any], place: Where) -> None:
         for name in weighed_sources(weights):
             if name not in sources:
                 raise KormoError(
-                    place(key),
-                    f"a weight for {name!r}",
-                    "there is no source of that name",
-                    closest(name, sources) or f"the sources are: {', '.join(map(str, sources)) or 'none'}",
+                    where=place(key),
+                    found=f"a weight for {name!r}",
+                    why="there is no source of that name",
+                    do=closest(name, sources) or f"the sources are: {', '.join(map(str, sources)) or 'none'}",
                 )
     named = {name for weights in trees.values() for name in weighed_sources(weights)}
     for name in sources:
         if all(trees.values()) and name not in named:
             raise KormoError(
-                place("mixture.weights"),
-                f"no weight for the source {name!r}",
-                "its documents would be read, cleaned and packed, and then never be trained on",
-                f"give {name} a weight (0 says that it is left out on purpose), or remove the source",
+                where=place("mixture.weights"),
+                found=f"no weight for the source {name!r}",
+                why="its documents would be read, cleaned and packed, and then never be trained on",
+                do=f"give {name} a weight (0 says that it is left out on purpose), or remove the source",
             )

@@ -69,7 +69,7 @@ def marked(path: Path) -> str | None:
     return first if first.startswith(MARK) else None
 
 
-def mark(path: Path) -> bool:
+def link_schema(path: Path) -> bool:
     """Writes the right line into the file; False if it was there already."""
     kind = kind_in(path)
     if marked(path) == line(path, kind):

@@ -24,13 +24,19 @@ KINDS = ("recipe", "data", "tokenizer")
 """What a file can be: an Axolotl recipe, a dataset recipe, a tokenizer recipe."""
 
 CHOICES = {
-    ("KormoBlock", "architecture"): "architecture", ("KormoBlock", "collator"): "collator",
-    ("KormoBlock", "objective"): "objective", ("KormoBlock", "kernels"): "kernel",
-    ("KormoBlock", "callbacks"): "run_callback", ("Source", "reader"): "reader", ("Source", "generator"): "generator",
-    ("Source", "steps"): "corpus_step", ("CorpusRecipe", "steps"): "corpus_step",
-    ("MixtureRecipe", "packing"): "packing", ("MixtureRecipe", "mixture"): "mixing",
+    ("KormoBlock", "architecture"): "architecture",
+    ("KormoBlock", "collator"): "collator",
+    ("KormoBlock", "objective"): "objective",
+    ("KormoBlock", "kernels"): "kernel",
+    ("KormoBlock", "callbacks"): "run_callback",
+    ("Source", "reader"): "reader",
+    ("Source", "generator"): "generator",
+    ("Source", "steps"): "corpus_step",
+    ("CorpusRecipe", "steps"): "corpus_step",
+    ("MixtureRecipe", "packing"): "packing",
+    ("MixtureRecipe", "mixture"): "mixing",
     ("TokenizerChoice", "train"): "tokenizer",
-}  # fmt: skip
+}
 """Model and field -> the kind of component that is chosen there by name."""
 
 DATA = (("KormoBlock", "data"), ("Monitor", "unseen"))
@@ -154,10 +160,12 @@ def _component(kind: str, components: Registry, definitions: dict[str, Schema]) 
     keys = {key for schema in closed.values() for key in schema["properties"] if key != "name"}
     unnamed = {key: _any_of(kind, key, closed) for key in sorted(keys)}
     rules: list[Schema] = [
-        {"if": {"properties": {"name": {"const": name}}, "required": ["name"]},
-         "then": {"$ref": f"#/$defs/{kind}.{name}"}}
+        {
+            "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
+            "then": {"$ref": f"#/$defs/{kind}.{name}"},
+        }
         for name in names
-    ]  # fmt: skip
+    ]
     inherits = {"properties": {"name": True, **unnamed}, "additionalProperties": False}
     rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child, whose parent names it
     listed = ", ".join(f"{name}: {components.get(kind, name).summary}" for name in names)
@@ -187,9 +195,12 @@ def _parameters(kind: str, name: str, components: Registry, definitions: dict[st
         properties = _of_model(components.model(kind, name), key, definitions)
     about = component.summary + (f" (source: {component.source})" if component.source else "")
     definitions[key] = {
-        "title": name, "description": about, "type": "object",
-        "properties": {"name": {"const": name}, **properties}, "additionalProperties": False,
-    }  # fmt: skip
+        "title": name,
+        "description": about,
+        "type": "object",
+        "properties": {"name": {"const": name}, **properties},
+        "additionalProperties": False,
+    }
     return definitions[key]
 
 

@@ -200,7 +200,10 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
     """
     if not isinstance(block, dict):
         raise KormoError(
-            f"{where}: kormo", repr(block), "the kormo block is a mapping", "write `kormo:` with keys below it"
+            where=f"{where}: kormo",
+            found=repr(block),
+            why="the kormo block is a mapping",
+            do="write `kormo:` with keys below it",
         )
     parsed: KormoBlock = checked(KormoBlock, block, f"{where}: kormo")
     for key, kind in (("architecture", "architecture"), ("collator", "collator"), ("objective", "objective")):

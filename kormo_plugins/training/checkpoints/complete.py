@@ -118,8 +118,12 @@ def step_of(folder: Path) -> int:
     """The N of `checkpoint-N`."""
     match = _NAME.search(folder.name)
     if match is None:
-        raise KormoError(str(folder), "a folder of that name", "a checkpoint is called checkpoint-N",
-                         "give the path of a checkpoint folder")  # fmt: skip
+        raise KormoError(
+            where=str(folder),
+            found="a folder of that name",
+            why="a checkpoint is called checkpoint-N",
+            do="give the path of a checkpoint folder",
+        )
     return int(match.group(1))
 
 

@@ -43,10 +43,16 @@ def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tu
     """
     reason = fault(checkpoint)
     if reason is not None:
-        raise KormoError(str(checkpoint), "not a whole checkpoint", reason,
-                         "name one that `kormo checkpoint list` calls whole")  # fmt: skip
+        raise KormoError(
+            where=str(checkpoint),
+            found="not a whole checkpoint",
+            why=reason,
+            do="name one that `kormo checkpoint list` calls whole",
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise KormoError(str(out), "something is there already", "nothing is overwritten", "name a new folder")
+        raise KormoError(
+            where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
+        )
     weights = _together(checkpoint)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -70,8 +76,13 @@ def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tu
         out.rmdir()
     partial.rename(out)
     size = sum((out / path.name).stat().st_size for path in written)
-    return {"files": [path.name for path in written], "bytes": size, "weights": len(weights), "step": step,
-            "compared": compared}  # fmt: skip
+    return {
+        "files": [path.name for path in written],
+        "bytes": size,
+        "weights": len(weights),
+        "step": step,
+        "compared": compared,
+    }
 
 
 def _together(checkpoint: Path) -> Mapping[str, Any]:
@@ -91,9 +102,11 @@ def _together(checkpoint: Path) -> Mapping[str, Any]:
             found: Mapping[str, Any] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(
-            str(checkpoint), str(error), "DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
-            "take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
-        ) from None  # fmt: skip
+            where=str(checkpoint),
+            found=str(error),
+            why="DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
+            do="take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
+        ) from None
     return found
 
 
@@ -110,14 +123,17 @@ def _opens(folder: Path, weights: Mapping[str, Any], dtype: torch.dtype, modules
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     state = model.state_dict()
     wrong += [
-        name for name, value in weights.items()
+        name
+        for name, value in weights.items()
         if name not in state or not torch.equal(state[name], value.contiguous().to(dtype))
-    ]  # fmt: skip
+    ]
     if wrong:
         raise KormoError(
-            str(folder), f"weights that do not load as they were written: {', '.join(sorted(set(wrong))[:4])}",
-            "the folder would be another model", "report this with the versions that `kormo --version` prints",
-        )  # fmt: skip
+            where=str(folder),
+            found=f"weights that do not load as they were written: {', '.join(sorted(set(wrong))[:4])}",
+            why="the folder would be another model",
+            do="report this with the versions that `kormo --version` prints",
+        )
 
 
 def _agrees(checkpoint: Path, weights: Mapping[str, Any]) -> int:
@@ -135,8 +151,10 @@ def _agrees(checkpoint: Path, weights: Mapping[str, Any]) -> int:
         for name, own in files.read_weights(file).items():
             if name in weights and not torch.equal(weights[name].contiguous().to(own.dtype), own):
                 raise KormoError(
-                    str(file), f"{name} is not what the ranks' files hold",
-                    "the checkpoint's two copies of the model disagree", "use an earlier checkpoint",
-                )  # fmt: skip
+                    where=str(file),
+                    found=f"{name} is not what the ranks' files hold",
+                    why="the checkpoint's two copies of the model disagree",
+                    do="use an earlier checkpoint",
+                )
             compared += name in weights
     return compared

@@ -18,11 +18,11 @@ from kormo_plugins.training.checkpoints import complete as checkpoint
 from kormo_plugins.training.checkpoints import milestones
 from kormo_plugins.training.checkpoints.saved_config import restore
 from kormo_plugins.training.compat import upstream
-from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.settings import Settings
 
 
-def save_whole(trainer: Any, settings: Settings, ranks: Ranks, folder: Path, save: Callable[[], None]) -> None:
+def save_whole(trainer: Any, settings: Settings, ranks: ControlChannel, folder: Path, save: Callable[[], None]) -> None:
     """Writes a checkpoint with `save`, marks it and removes older ones; called by every rank.
 
     Args:
@@ -52,7 +52,7 @@ def save_whole(trainer: Any, settings: Settings, ranks: Ranks, folder: Path, sav
 
 
 def complete(
-    settings: Settings, ranks: Ranks, folder: Path, step: int, limit: int | None, keep: Collection[Path] = ()
+    settings: Settings, ranks: ControlChannel, folder: Path, step: int, limit: int | None, keep: Collection[Path] = ()
 ) -> None:
     """Marks what all ranks have written and removes what is too old; called by every rank.
 
@@ -72,7 +72,7 @@ def complete(
     ranks.gather(None)
 
 
-def _mark(folder: Path, step: int, ranks: Ranks, milestone: bool) -> None:
+def _mark(folder: Path, step: int, ranks: ControlChannel, milestone: bool) -> None:
     """The marker over every rank's files, hashed by all ranks together."""
     names = ranks.from_main(checkpoint.file_names(folder) if ranks.main else [])
     try:
@@ -98,12 +98,14 @@ def _refuse_missing_ranks(folder: Path, world: int) -> None:
 
 def _not_shared(folder: Path, what: str) -> KormoError:
     return KormoError(
-        str(folder), what, "all ranks write into one checkpoint, so output_dir must be on a disk that all nodes share",
-        "set output_dir to a folder on a shared file system",
-    )  # fmt: skip
+        where=str(folder),
+        found=what,
+        why="all ranks write into one checkpoint, so output_dir must be on a disk that all nodes share",
+        do="set output_dir to a folder on a shared file system",
+    )
 
 
-def _told(error: KormoError, ranks: Ranks) -> KormoError:
+def _told(error: KormoError, ranks: ControlChannel) -> KormoError:
     """A fault of one rank is told by that rank: rank 0, which speaks for all, may know nothing of it."""
     if not ranks.main:
         print(f"rank {ranks.rank}: {error.render()}", file=sys.stderr, flush=True)

@@ -65,26 +65,29 @@ def check_resume(checkpoint: Path, stage: int | None, world: int) -> None:
     if (shards is None) != (not stage):
         wrote = "DeepSpeed" if shards else "a job without DeepSpeed"
         raise KormoError(
-            str(checkpoint), f"a checkpoint of {wrote}; this job uses {'DeepSpeed' if stage else 'none'}",
-            "the optimizer's state is laid out otherwise",
-            "go on with the same `deepspeed:` as before, or start a new run from its weights (kormo.from_run, after "
+            where=str(checkpoint),
+            found=f"a checkpoint of {wrote}; this job uses {'DeepSpeed' if stage else 'none'}",
+            why="the optimizer's state is laid out otherwise",
+            do="go on with the same `deepspeed:` as before, or start a new run from its weights (kormo.from_run, after "
             "`kormo checkpoint consolidate`)",
-        )  # fmt: skip
+        )
     if shards is None:
         return
     if shards.partitioned_weights != (stage == 3):
         raise KormoError(
-            str(checkpoint), f"a checkpoint of {_kind(shards.partitioned_weights)}; this job uses ZeRO-{stage}",
-            "their partitions cannot be read by each other",
-            f"go on with a configuration of {_kind(shards.partitioned_weights)}",
-        )  # fmt: skip
+            where=str(checkpoint),
+            found=f"a checkpoint of {_kind(shards.partitioned_weights)}; this job uses ZeRO-{stage}",
+            why="their partitions cannot be read by each other",
+            do=f"go on with a configuration of {_kind(shards.partitioned_weights)}",
+        )
     if shards.ranks != world and not shards.universal:
         raise KormoError(
-            str(checkpoint), f"written by {shards.ranks} rank(s); this job has {world}",
-            "each rank reads the part of the optimizer's state that it wrote",
-            f"run `kormo checkpoint universal {checkpoint}` once, which makes it readable for any number of ranks, "
+            where=str(checkpoint),
+            found=f"written by {shards.ranks} rank(s); this job has {world}",
+            why="each rank reads the part of the optimizer's state that it wrote",
+            do=f"run `kormo checkpoint universal {checkpoint}` once, which makes it readable for any number of ranks, "
             f"and then the same command again; or use {shards.ranks} rank(s)",
-        )  # fmt: skip
+        )
 
 
 def _kind(partitioned_weights: bool) -> str:

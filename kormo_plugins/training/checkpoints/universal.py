@@ -34,14 +34,20 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     """
     reason = whole.fault(checkpoint)
     if reason is not None:
-        raise KormoError(str(checkpoint), "not a whole checkpoint", reason,
-                         "name one that `kormo checkpoint list` calls whole")  # fmt: skip
+        raise KormoError(
+            where=str(checkpoint),
+            found="not a whole checkpoint",
+            why=reason,
+            do="name one that `kormo checkpoint list` calls whole",
+        )
     shards = shards_of(checkpoint)
     if shards is None:
         raise KormoError(
-            str(checkpoint), "no files of DeepSpeed", "a checkpoint without DeepSpeed is read by any number of ranks",
-            "just resume from it",
-        )  # fmt: skip
+            where=str(checkpoint),
+            found="no files of DeepSpeed",
+            why="a checkpoint without DeepSpeed is read by any number of ranks",
+            do="just resume from it",
+        )
     if shards.universal:
         return shards
     out = checkpoint / f"{shards.folder.name}_universal"
@@ -67,10 +73,15 @@ def _run_deepspeed(source: Path, out: Path, workers: int) -> None:
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         ds_to_universal.main(
             argparse.Namespace(
-                input_folder=str(source), output_folder=str(out), num_extract_workers=workers,
-                num_merge_workers=workers, keep_temp_folder=False, strict=True, inject_missing_state=True,
+                input_folder=str(source),
+                output_folder=str(out),
+                num_extract_workers=workers,
+                num_merge_workers=workers,
+                keep_temp_folder=False,
+                strict=True,
+                inject_missing_state=True,
             )
-        )  # fmt: skip
+        )
     (out.parent / LATEST_UNIVERSAL).unlink()  # it names the partial folder; ours comes when that has its name
 
 

@@ -16,7 +16,7 @@ PATIENCE = timedelta(hours=2)
 """How long one rank waits for another: rank 0 may be hashing a checkpoint of hundreds of gigabytes."""
 
 
-class Ranks:
+class ControlChannel:
     """The ranks of this job; made once, when the process group exists.
 
     Attributes:

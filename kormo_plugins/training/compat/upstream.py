@@ -128,10 +128,11 @@ def refuse_other_engine(trainer: Any, stage: int | None) -> None:
     running = int(plugin.hf_ds_config.get_value("zero_optimization.stage", 0)) if plugin else None
     if running != stage:
         raise KormoError(
-            "deepspeed", f"{_engine(running)} in the running trainer; the recipe says {_engine(stage)}",
-            "the run would not be laid out over the ranks as the recipe states",
-            "start it with `axolotl train`, which sets DeepSpeed up, and no ACCELERATE_ variables of your own",
-        )  # fmt: skip
+            where="deepspeed",
+            found=f"{_engine(running)} in the running trainer; the recipe says {_engine(stage)}",
+            why="the run would not be laid out over the ranks as the recipe states",
+            do="start it with `axolotl train`, which sets DeepSpeed up, and no ACCELERATE_ variables of your own",
+        )
 
 
 def _engine(stage: int | None) -> str:
@@ -154,8 +155,13 @@ def gathered(parameters: list[Any]) -> contextlib.AbstractContextManager[Any]:
 
 
 FAILED_WRITES = (
-    "no space left", "errno 28", "file write failed", "iostream error", "unexpected pos", "failed writing file",
-)  # fmt: skip
+    "no space left",
+    "errno 28",
+    "file write failed",
+    "iostream error",
+    "unexpected pos",
+    "failed writing file",
+)
 """What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
 
 
@@ -236,9 +242,11 @@ def trackio_as_installed() -> None:
         unknown = sorted(key for key, value in given.items() if key not in known and value is not None)
         if unknown:
             raise KormoError(
-                "use_trackio", f"trackio {trackio.__version__} knows no {', '.join(unknown)}",
-                "the run would not be tracked as asked", "install a later trackio, or leave it out",
-            )  # fmt: skip
+                where="use_trackio",
+                found=f"trackio {trackio.__version__} knows no {', '.join(unknown)}",
+                why="the run would not be tracked as asked",
+                do="install a later trackio, or leave it out",
+            )
         return original(**{key: value for key, value in given.items() if key in known})
 
     init.kormo = True  # type: ignore[attr-defined]

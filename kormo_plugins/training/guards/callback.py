@@ -14,12 +14,12 @@ from transformers import TrainerCallback
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training.checkpoints.complete import MARKER
 from kormo_plugins.training.checkpoints.saving import complete
-from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.preemption import Preemption
 from kormo_plugins.training.settings import Settings
 
 
-class Guest(TrainerCallback):
+class RunCallback(TrainerCallback):
     """Watches over another trainer's run.
 
     Args:
@@ -33,7 +33,7 @@ class Guest(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Takes over signals, and the removal of older checkpoints, which Trainer does too early."""
-        self._ranks = Ranks()
+        self._ranks = ControlChannel()
         self._watch = Preemption(self._ranks)
         self._watch.start()
         self._limit, args.save_total_limit = args.save_total_limit, None

@@ -30,7 +30,7 @@ NAMED = 3
 """Documents of each source that the message names; the file names all."""
 
 
-class Watch:
+class LossSpikeGuard:
     """Remembers the loss of the last steps and judges the next.
 
     Args:
@@ -100,7 +100,7 @@ def stopped(
 
     Args:
         step: number of the step from 0, as `kormo data batch --step` counts.
-        reason: what `Watch.judge` said.
+        reason: what `LossSpikeGuard.judge` said.
         batch: description of the global batch; None if the rows are not ours.
         last: name of the last complete checkpoint.
     """
@@ -116,10 +116,10 @@ def stopped(
     kept = f"the last good one is {last}" if last else "there is none yet"
     hint = f"`kormo data batch {output_dir}/recipe.yml --step {step} --text` shows the batch; " if batch else ""
     return KormoError(
-        f"{output_dir}: step {step + 1:,}" + (f" of {steps:,}" if steps else ""),
-        what,
-        f"training on from here would spoil the model; no checkpoint was written, {kept}",
-        f"{hint}all of it is in {FILE}. Lower learning_rate, change the mixture from here on, or set "
+        where=f"{output_dir}: step {step + 1:,}" + (f" of {steps:,}" if steps else ""),
+        found=what,
+        why=f"training on from here would spoil the model; no checkpoint was written, {kept}",
+        do=f"{hint}all of it is in {FILE}. Lower learning_rate, change the mixture from here on, or set "
         "kormo.stop_on; the same command goes on from the last good checkpoint",
     )
 

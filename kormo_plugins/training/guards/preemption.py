@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from transformers import TrainerCallback
 
-from kormo_plugins.training.compat.side_channel import Ranks
+from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED, write
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -35,7 +35,7 @@ class Preemption(TrainerCallback):
         signal: number of the signal that the ranks agreed on; 0 while there is none.
     """
 
-    def __init__(self, ranks: Ranks) -> None:
+    def __init__(self, ranks: ControlChannel) -> None:
         self.signal = 0
         self._ranks = ranks
         self._received, self._at = 0, 0.0

@@ -22,8 +22,12 @@ FILE = "preempted.json"
 
 def write(output_dir: Path, step: int, number: int) -> None:
     """Writes `preempted.json`, atomically."""
-    record = {"step": step, "checkpoint": f"checkpoint-{step}", "signal": signal.Signals(number).name,
-              "time": time.time()}  # fmt: skip
+    record = {
+        "step": step,
+        "checkpoint": f"checkpoint-{step}",
+        "signal": signal.Signals(number).name,
+        "time": time.time(),
+    }
     write_json(output_dir / FILE, record)
 
 

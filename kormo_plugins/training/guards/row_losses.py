@@ -15,7 +15,7 @@ import torch
 from kormo_plugins.training.telemetry.loss_by_source import LossBySource
 
 
-def row_means(trainer: Any, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
+def per_row_loss(trainer: Any, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
     """Mean loss of each row of the global batch, in the order of the data; called on every rank.
 
     Args:

@@ -90,8 +90,10 @@ class Meter:
         logs: dict[str, float] = {"tokens": self._seen}
         settings = self.settings
         if settings.steps is not None and settings.global_batch is not None:
-            logs = {"tokens": step * settings.global_batch * settings.sequence_len,
-                    "sample": step * settings.global_batch}  # fmt: skip
+            logs = {
+                "tokens": step * settings.global_batch * settings.sequence_len,
+                "sample": step * settings.global_batch,
+            }
         logs |= self.speed.mark(int(tokens), positions / count if count else None)
         if settings.sources:
             logs |= self.losses.collect(reduce, self.device)

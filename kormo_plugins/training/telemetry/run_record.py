@@ -49,11 +49,12 @@ def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Colle
         was = ", ".join(f"{key}: {before.get(key)}" for key in changed)
         now = ", ".join(f"{key}: {identity.get(key)}" for key in changed)
         raise KormoError(
-            str(output_dir), f"a run with {was}; this recipe has {now}",
-            f"the run in this folder was started with other {', '.join(changed)}, and going on would mix two runs",
-            "set another output_dir, or remove the folder, or accept the change with "
+            where=str(output_dir),
+            found=f"a run with {was}; this recipe has {now}",
+            why=f"the run in this folder was started with other {', '.join(changed)}, and going on would mix two runs",
+            do="set another output_dir, or remove the folder, or accept the change with "
             f"kormo.allow_changed: [{', '.join(changed)}]",
-        )  # fmt: skip
+        )
 
 
 def read_record(output_dir: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def key(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest(), "big")
 
 
-class Dice:
+class KeyedRandom:
     """Random draws that depend on nothing but the name they were made with."""
 
     __slots__ = ("uniform",)
@@ -52,3 +52,11 @@ class Dice:
             j = i + self.below(len(pool) - i)
             pool[i], pool[j] = pool[j], pool[i]
         return pool[:count]
+
+    def take(self, items: Sequence[T], count: int) -> list[T]:
+        """`count` different items, each drawn from those that are left, whose order is kept; fewer are an error.
+
+        Other items than `some` draws from the same name: those of the mini suite are fixed by it.
+        """
+        pool = list(items)
+        return [pool.pop(self.below(len(pool))) for _ in range(count)]
