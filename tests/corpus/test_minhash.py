@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from kormo_plugins.corpus.steps.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.exact_dedup import ExactDedup, ExactDedupParams
 from kormo_plugins.corpus.steps.minhash import MinhashDedup, MinhashDedupParams
 from kormo_plugins.documents.document import Document
@@ -49,7 +52,7 @@ def test_signatures_estimate_the_exact_similarity(share: float) -> None:
         text = " ".join(words(200, dice) * 2)
         other = change(text, share, dice)
         a, b = signatures([text, other], params)
-        errors.append(float((a == b).mean()) - jaccard(text, other, params.ngram))
+        errors.append(float((a == b)[: params.bands * params.rows].mean()) - jaccard(text, other, params.ngram))
     # 1,024 places: a standard error of at most 0.016 each, so 0.0045 for the mean of 12
     assert abs(sum(errors) / len(errors)) < 0.02 and max(map(abs, errors)) < 0.08
 
@@ -83,6 +86,89 @@ def test_short_documents_and_signs_do_not_matter() -> None:
     text = " ".join(words(40, random.Random(1)))
     same = signatures([text, text.replace(" ", ",  "), f"“{text}”…"], step.params)
     assert (same[0] == same[1]).all() and (same[0] == same[2]).all()
+
+
+def kept(texts: list[str], **values: Any) -> int:
+    step = MinhashDedup(MinhashDedupParams(**values))
+    return int((step.decide(signatures(texts, step.params))[0] == -1).sum())
+
+
+def sums() -> list[str]:
+    return [
+        f"철수는 사과를 {a}개 가지고 있고 영희는 배를 {b}개 가지고 있습니다. 두 사람이 가진 과일은 모두 몇 개입니까? "
+        f"풀이: {a}+{b}={a + b} 이므로 답은 {a + b}개입니다."
+        for a in range(3, 13)
+        for b in range(3, 9)
+    ]
+
+
+def weather() -> list[str]:
+    dice = random.Random(1)
+    return [
+        f"{month}월 {day}일 서울의 최고 기온은 {dice.randint(10, 35)}도, 최저 기온은 {dice.randint(-15, 9)}도이고 강수 "
+        f"확률은 {dice.randint(0, 10)}0%로 예상됩니다. 외출할 때 참고하시기 바랍니다."
+        for month in (1, 4, 7)
+        for day in range(1, 21)
+    ]
+
+
+def capitals() -> list[str]:
+    return [
+        f"{a}의 수도는 {b}입니다. {a}에 대한 자세한 내용은 아래 문서를 참고하시기 바랍니다. 이 문서는 여러 나라의 "
+        "수도를 정리한 것입니다."
+        for a, b in zip(words(60, random.Random(2)), words(60, random.Random(3)), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("make", "least"), [(sums, 58), (weather, 58), (capitals, 54)])
+def test_texts_of_one_template_that_say_different_things_stay(make: Callable[[], list[str]], least: int) -> None:
+    texts = make()
+    assert len(texts) == 60 and kept(texts) >= least
+    assert kept([*texts, *(f"  {text}\n" for text in texts)]) <= 60  # their copies go all the same
+
+
+LICENCE = """# Copyright 2020 The Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+# the License. You may obtain a copy of the License at
+#
+# Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on
+# an "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+
+"""
+MENU = "\n".join(f"{word} 보기" for word in words(24, random.Random(4))) + "\n\n"
+
+
+@pytest.mark.parametrize("shared", [LICENCE, MENU])
+def test_what_thousands_share_does_not_decide(shared: str) -> None:
+    dice = random.Random(6)
+    texts = [f"{shared}{' '.join(words(18, dice))}이다." for _ in range(8)]
+    assert kept(texts) == 8
+    assert kept(texts, whole=True) < 8
+    assert kept([texts[0], texts[0].removeprefix(shared)]) == 1  # the same text without it is a copy
+
+
+def test_a_song_of_short_lines_is_no_menu() -> None:
+    verse = "\n".join(words(60, random.Random(8)))
+    assert without_boilerplate(verse, 10) == verse
+
+
+@pytest.mark.parametrize(
+    ("prefer", "stays"), [((), 0), (("human",), 1), (("newest",), 2), (("human", "newest"), 3), (("longest",), 4)]
+)
+def test_the_preferred_copy_stays(prefer: tuple[str, ...], stays: int) -> None:
+    text = " ".join(words(80, random.Random(9)))
+    copies = [
+        Document("a", text, synthetic=True, meta={"date": "2020-01-01"}),
+        Document("b", text, meta={"date": "no date"}),
+        Document("c", text, synthetic=True, meta={"date": "2023-05-01T10:00:00Z"}),
+        Document("d", text, meta={"date": "2021-03-04"}),
+        Document("e", f"{text} 끝이다", synthetic=True),
+        Document("f", " ".join(words(80, random.Random(10)))),
+    ]
+    step = MinhashDedup(MinhashDedupParams(prefer=prefer))
+    fate, _ = step.decide(np.asarray([step.sign(document) for document in copies]))
+    assert [i for i in range(6) if fate[i] == -1] == [stays, 5]
 
 
 @pytest.mark.parametrize(("ignore", "left"), [("nothing", 4), ("space", 3), ("punctuation", 2)])
