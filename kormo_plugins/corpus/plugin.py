@@ -21,6 +21,13 @@ def kormo_readers() -> Iterator[Component]:
     ):
         yield Component(name, load=f"{_FILES}:{name}", summary=summary, params=f"{_FILES}:FilesParams")
     yield Component(
+        "warc",
+        load="kormo_plugins.corpus.readers.warc:warc",
+        summary="pages of web archives (WARC) and their texts (WET), local or by a list of URLs",
+        params="kormo_plugins.corpus.readers.warc:WarcParams",
+        source="warcio; ISO 28500",
+    )
+    yield Component(
         "hub",
         load="kormo_plugins.corpus.readers.hub:hub",
         summary="a dataset of the hub by id, streamed",
@@ -41,6 +48,7 @@ def kormo_corpus_steps() -> Iterator[Component]:
 _ALL_STEPS = (
     ("normalize", "normalize:Normalize", "one Unicode form, line end and space; invisible characters go", "UAX 15"),
     ("mojibake", "mojibake:Mojibake", "repairs wrongly decoded text, drops what cannot be repaired", "KS X 1001"),
+    ("extract", "extract:Extract", "the main text of web pages, by resiliparse or trafilatura", "DCLM; FineWeb"),
     ("html", "html:Html", "removes tags, entities and scripts outside of code", ""),
     ("errors", "errors:Errors", "removes error messages and boilerplate lines", "KORMo 4.1.3; patterns ours"),
     ("length", "length:Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),
@@ -48,17 +56,22 @@ _ALL_STEPS = (
     ("repetition", "repetition:Repetition", "drops documents that repeat themselves", "Gopher, arXiv 2112.11446"),
     ("korean", "korean:Korean", "drops lists, menus, word salad: particles, endings, word order", ""),
     ("personal_data", "personal_data:PersonalData", "masks Korean resident numbers, phones, addresses, accounts", ""),
-    ("exact_dedup", "exact_dedup:ExactDedup", "drops documents that came before, word for word", ""),
-    ("minhash_dedup", "minhash:MinhashDedup", "drops documents near to one before", "Broder 1997; FineWeb, 2406.17557"),
+    ("exact_dedup", "duplicates.exact_dedup:ExactDedup", "drops documents that came before, word for word", ""),
+    (
+        "minhash_dedup",
+        "duplicates.minhash:MinhashDedup",
+        "drops documents near to one before",
+        "Broder 1997; FineWeb, 2406.17557",
+    ),
     (
         "classifier",
-        "classifier:Classifier",
+        "models.classifier:Classifier",
         "a fastText quality classifier, trained or applied",
         "DCLM, arXiv 2406.11794",
     ),
     (
         "decontaminate",
-        "decontaminate:Decontaminate",
+        "duplicates.decontaminate:Decontaminate",
         "drops documents that hold an evaluation item",
         "GPT-3, 2005.14165",
     ),

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kormo_plugins.corpus.steps.boilerplate import without_boilerplate
-from kormo_plugins.corpus.steps.exact_dedup import ExactDedup, ExactDedupParams
-from kormo_plugins.corpus.steps.minhash import MinhashDedup, MinhashDedupParams
+from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
+from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactDedupParams
+from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
 from kormo_plugins.documents.document import Document
 
 

@@ -1,8 +1,8 @@
 """Masks personal data of Korean formats: numbers of persons and firms, phones, accounts, cards, mail and IP addresses.
 
 A masked value keeps its shape (`010-0000-0000`), so that a model still learns what a phone number looks like, as in
-datatrove's PIIFormatter. What is personal is said by form, check digits and the words around it: `personal_numbers.py`,
-`addresses.py`. Recall and precision on a set marked by hand are in docs/cleaning.md, and a test holds them.
+datatrove's PIIFormatter. What is personal is said by form, check digits and the words around it: `personal/numbers.py`,
+`personal/addresses.py`. Recall and precision on a set marked by hand are in docs/cleaning.md, and a test holds them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.steps.addresses import EMAIL_PLACEHOLDER, IP_PLACEHOLDER, email_spans, ip_spans
-from kormo_plugins.corpus.steps.personal_numbers import NUMBER_KINDS, PLAIN, Span, number_spans
+from kormo_plugins.corpus.steps.personal.addresses import EMAIL_PLACEHOLDER, IP_PLACEHOLDER, email_spans, ip_spans
+from kormo_plugins.corpus.steps.personal.numbers import NUMBER_KINDS, PLAIN, Span, number_spans
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError, closest
 

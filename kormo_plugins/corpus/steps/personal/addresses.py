@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from kormo_plugins.corpus.steps.personal_numbers import Span
+from kormo_plugins.corpus.steps.personal.numbers import Span
 
 EMAIL_PLACEHOLDER = "email@example.com"
 IP_PLACEHOLDER = "192.0.2.1"

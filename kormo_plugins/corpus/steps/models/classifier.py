@@ -94,7 +94,7 @@ class Classifier:
             # The pybind object below fasttext's wrapper: the wrapper's own predict fails on numpy 2.
             found = self.model.f.predict(" ".join(words(text)) + "\n", -1, 0.0, "strict")
             return min(1.0, float({label: p for p, label in found}.get(f"__label__{self.params.label}", 0.0)))
-        from kormo_plugins.corpus.steps.classifier_kernel import features, predict
+        from kormo_plugins.corpus.steps.models.classifier_kernel import features, predict
 
         data = np.frombuffer(text.encode(), dtype=np.uint8)
         found = features(data, int(self.model["ngrams"]), len(self.model["weights"]))
@@ -110,7 +110,7 @@ def train(params: ClassifierParams, path: Path) -> None:
     Raises:
         KormoError: a side without examples.
     """
-    from kormo_plugins.corpus.steps import classifier_kernel as kernel
+    from kormo_plugins.corpus.steps.models import classifier_kernel as kernel
 
     found: list[np.ndarray] = []
     labels: list[int] = []

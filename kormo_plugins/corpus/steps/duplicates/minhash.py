@@ -25,8 +25,8 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.steps.boilerplate import without_boilerplate
-from kormo_plugins.corpus.steps.preferred import Preference, keep_one, rank
+from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
+from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
 from kormo_plugins.documents.document import Document
 
 
@@ -73,7 +73,7 @@ class MinhashDedup:
     VERSION = 2
 
     def __init__(self, params: MinhashDedupParams) -> None:
-        from kormo_plugins.corpus.steps.minhash_kernel import NUMBER_PLACES, keys
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import NUMBER_PLACES, keys
 
         self.params = params
         self.keys = keys(params.bands * params.rows, params.seed)
@@ -82,7 +82,7 @@ class MinhashDedup:
     def sign(self, document: Document) -> np.ndarray:
         """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: places of the runs, all ones for a
         document that is too short; places of the numbers; numbers per thousand words; words; the document's rank."""
-        from kormo_plugins.corpus.steps.minhash_kernel import count_words, numbers, signature
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import count_words, numbers, signature
 
         text = document.text if self.params.whole else without_boilerplate(document.text, self.params.fewest_words)
         data = np.frombuffer(text.encode(), dtype=np.uint8)
@@ -95,7 +95,7 @@ class MinhashDedup:
 
     def clusters(self, signatures: np.ndarray) -> np.ndarray:
         """For each document the index of the one of its cluster that stays; int64, shape [documents]."""
-        from kormo_plugins.corpus.steps.minhash_kernel import NUMBER_PLACES, clusters
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import NUMBER_PLACES, clusters
 
         share = 1001 if self.params.numbers_from == 1 else round(1000 * self.params.numbers_from)
         short = max(self.params.similarity, self.params.short_similarity)
