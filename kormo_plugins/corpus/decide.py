@@ -17,6 +17,7 @@ import numpy as np
 from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
+from kormo_plugins.corpus.step import Ranking
 from kormo_plugins.documents.document import Document, read_corpus
 from kormo_plugins.store.array_file import save_array
 
@@ -38,7 +39,7 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
         step = ends.make(ends.params)
         table = _signatures(job, stage)
         fate, reasons = step.decide(table)
-        if job.against:
+        if job.against and not isinstance(step, Ranking):
             fate, reasons = _against(step, table, fate, list(reasons), job.against)
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
     for part in range(job.parts):

@@ -69,6 +69,12 @@ _ALL_STEPS = (
         "a fastText quality classifier, trained or applied",
         "DCLM, arXiv 2406.11794",
     ),
+    ("educational", "models.educational:Educational", "how much a text teaches, by a classifier", "2406.17557"),
+    ("toxicity", "models.toxicity:Toxicity", "drops toxic text, by words and by a classifier", "C4, 1910.10683"),
+    ("perplexity", "models.perplexity:Perplexity", "KenLM's perplexity, one model a language", "CCNet, 1911.00359"),
+    ("keep_top", "keep_top:KeepTop", "the best share of a source by a score of an earlier step", "CCNet, 1911.00359"),
+    ("template_lines", "template_lines:TemplateLines", "removes menus and lines of site templates", "2306.01116"),
+    ("per_domain", "per_domain:PerDomain", "a step with other parameters, or none, for some domains", "ours"),
     (
         "decontaminate",
         "duplicates.decontaminate:Decontaminate",

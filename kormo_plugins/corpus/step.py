@@ -59,6 +59,16 @@ class SourceStep(Protocol):
         """
 
 
+class Ranking:
+    """Base of source steps that rank or sample the documents of their own source: they compare none with another, so
+    that what other sources have (`deduplicate_against`) is nothing to them."""
+
+
+def is_ranking(make: object) -> bool:
+    """Whether a step's class is a `Ranking`."""
+    return isinstance(make, type) and issubclass(make, Ranking)
+
+
 def is_source_step(make: Any) -> bool:
     """Whether a step's class is one that must see the whole source."""
     return hasattr(make, "sign") and hasattr(make, "decide")

@@ -58,6 +58,10 @@ class Classifier:
     """Keeps documents that score high, and writes the score on each (`meta.quality`)."""
 
     VERSION = 1
+    SCORE = "quality"
+    """Key of `meta` with the score."""
+    LOW = "low quality score"
+    """Why a document is dropped."""
 
     def __init__(self, params: ClassifierParams) -> None:
         self.params, self.model = params, _load(_existing(params.model))
@@ -84,8 +88,8 @@ class Classifier:
     def __call__(self, document: Document) -> Document | Reject:
         quality = self.score(document.text)
         if quality < self.params.threshold:
-            return Reject("low quality score")
-        document.meta["quality"] = round(quality, 4)
+            return Reject(self.LOW)
+        document.meta[self.SCORE] = round(quality, 4)
         return document
 
     def score(self, text: str) -> float:
