@@ -1,4 +1,4 @@
-"""Every command of README, docs/ and CONTRIBUTING that needs neither GPU nor network nor cluster, in order, as it stands.
+"""Every command of README, docs/ and CONTRIBUTING that needs no GPU, network or cluster, in order, as it stands.
 
 They are run in a copy of the recipes that trains for a few steps, so that what one leaves behind (a corpus, a run, a
 tokenizer) is what the next one finds, as it is for a reader.
