@@ -16,7 +16,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def code(text: str) -> str:
     return f"`{' '.join(text.split())}`".replace("|", "\\|") if text else ""
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table and the empty line behind it; nothing without rows."""
     if not rows:
         return ""
@@ -122,15 +122,16 @@ def keys_page() -> str:
     parts = [NOTE, "# Recipe keys\n\n", KEYS_INTRODUCTION, "## The `kormo` block\n\n"]
     parts += [_model_table(path, model, marked) for path, model in models("kormo", KormoBlock)]
     parts.append("## Dataset recipes\n\nA file of `datasets_recipes/`, or the mapping under `kormo.data`.\n\n")
-    for root in (CorpusRecipe, MixtureRecipe):
-        parts += [_model_table(path, model, marked) for path, model in models("data", root)]
+    for root, about in ((CorpusRecipe, "documents"), (MixtureRecipe, "rows and mixture")):
+        for path, model in models("data", root):
+            parts.append(_model_table(path, model, marked, f" ({about})" if model is root else ""))
     parts.append(_components())
     parts.append(_marked_values(marked))
     return "".join(parts).rstrip() + "\n"
 
 
-KEYS_INTRODUCTION = """Keys of Axolotl are Axolotl's; those that our recipes set are under
-[Values in the recipes](#values-in-the-recipes). `kormo recipe schema` writes all of them, Axolotl's included, for an
+KEYS_INTRODUCTION = """This page lists the keys that we add to Axolotl's. Those of Axolotl that our recipes set are
+under [Values in the recipes](#values-in-the-recipes); `kormo recipe schema` writes the schema of all of them for an
 editor. The source of a value is what its recipe says: `[paper]` was published by KORMo (arXiv 2510.09426 and its
 code), `[ours]` is our choice. A default without a source is our choice too.
 
@@ -215,7 +216,7 @@ def _limits(field: FieldInfo) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-def _model_table(path: str, model: Model, marked: Mapping[str, list[Provenance]]) -> str:
+def _model_table(path: str, model: Model, marked: Mapping[str, list[Provenance]], part: str = "") -> str:
     rows = [
         (
             code(name),
@@ -227,7 +228,7 @@ def _model_table(path: str, model: Model, marked: Mapping[str, list[Provenance]]
         for name, field in model.model_fields.items()
     ]
     about = inspect.cleandoc(model.__doc__ or "").split("\n\n")[0].replace("<", "&lt;")
-    return f"### {path}\n\n{about}\n\n" + table(("key", "value", "default", "what it is", "source"), rows)
+    return f"### {path}{part}\n\n{about}\n\n" + table(("key", "value", "default", "what it is", "source"), rows)
 
 
 def _source(path: str, marked: Mapping[str, list[Provenance]]) -> str:
