@@ -353,9 +353,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a page is not current")
     if parser.parse_args().check:
         old = stale()
-        print(
-            *(f"docs/reference/{name} is not current: run python docs/generate_reference.py" for name in old), sep="\n"
-        )
+        for name in old:
+            print(f"docs/reference/{name} is not current: run python docs/generate_reference.py")
         return 1 if old else 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
