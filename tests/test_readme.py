@@ -212,6 +212,12 @@ def test_every_kormo_command_parses_and_the_cheap_ones_run(
     assert result.stdout or "schema" in line
 
 
+def test_no_two_commands_train_into_one_folder() -> None:
+    """A reader who follows the pages would be refused: the folder holds another run."""
+    folders = [folder for line in COMMANDS for folder in re.findall(r"output_dir=(\S+)", line)]
+    assert len(folders) == len(set(folders)) >= 2
+
+
 @pytest.mark.parametrize("line", [line for line in mentioned() if line.startswith("kormo ")])
 def test_every_kormo_command_in_a_sentence_parses(line: str, copy: Path) -> None:
     parsed(shlex.split(line)[1:])
