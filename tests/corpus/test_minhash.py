@@ -6,15 +6,22 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from kormo_plugins.corpus.build import build_source
+from kormo_plugins.corpus.clusters import read_clusters
+from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactDedupParams
 from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
-from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.plugins.registry import Registry
+
+from .conftest import Build, write_rows
 
 
 def words(count: int, dice: random.Random) -> list[str]:
@@ -178,3 +185,37 @@ def test_exact_duplicates(ignore: str, left: int) -> None:
     fate, _ = step.decide(np.asarray([step.sign(Document("", text)) for text in texts]))
     assert (fate == -1).sum() == left
     assert fate[0] == -1
+
+
+def test_the_largest_clusters_are_shown_with_samples(tmp_path: Path, build: Build, components: Registry) -> None:
+    dice = random.Random(12)
+    copied = " ".join(words(80, dice))
+    texts = [copied, *(" ".join(words(80, dice)) for _ in range(5)), copied + " 끝", copied + " 끝끝"]
+    reader = {"name": "jsonl", "path": str(write_rows(tmp_path / "x.jsonl", texts))}
+    build({"reader": reader}, steps=({"name": "minhash_dedup"},), held_out={"documents": 0})
+    found = read_clusters(tmp_path / "out")["minhash_dedup"]
+    assert (found["clusters"], found["dropped"]) == (1, 2)
+    assert [sample["id"] for sample in found["largest"][0]["samples"]] == ["d0", "d6", "d7"]
+    assert found["largest"][0]["samples"][1]["text"].startswith(copied[:100])
+
+
+def test_what_another_source_has_stays_there_whatever_is_preferred(tmp_path: Path, components: Registry) -> None:
+    """`prefer: [human]` must not let a human copy stay here when the synthetic one was kept there: both would stay."""
+    text = " ".join(words(80, random.Random(13)))
+    folders = {}
+    step = {"name": "minhash_dedup", "prefer": ["human"]}
+    sources = {
+        "made": {"reader": {"name": "jsonl", "path": str(write_rows(tmp_path / "a.jsonl", [text]))}, "synthetic": True},
+        "human": {
+            "reader": {"name": "jsonl", "path": str(write_rows(tmp_path / "b.jsonl", [text, "다른 글 " * 20]))},
+            "deduplicate_against": ["made"],
+        },
+    }
+    recipe = CorpusRecipe.model_validate({"sources": sources, "steps": [step], "held_out": {"documents": 0}})
+    for name in recipe.in_order():
+        folders[name] = tmp_path / f"out-{name}"
+        folders[name].mkdir()
+        against = [folders[other] for other in recipe.sources[name].deduplicate_against]
+        build_source(name, recipe.sources[name], recipe, components, folders[name], against=against)
+    assert [d.id for d in read_corpus(folders["made"])] == ["d0"]
+    assert [d.id for d in read_corpus(folders["human"])] == ["d1"]

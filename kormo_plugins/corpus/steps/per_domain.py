@@ -22,6 +22,7 @@ from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.step import DocumentStep, is_source_step
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import HasInputs
 from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.registry import registry
 
@@ -63,11 +64,10 @@ class PerDomain:
         make = _class(params.step.name)
         values = [params.step.values]
         values += [{**params.step.values, **given} for given in params.domains.values() if given != "off"]
-        found = getattr(make, "inputs", None)
-        return {
-            "version": make.VERSION,
-            "inputs": [found(_params(params.step.name, given)) for given in values] if found else None,
-        }
+        asked = (
+            [make.inputs(_params(params.step.name, given)) for given in values] if isinstance(make, HasInputs) else []
+        )
+        return {"version": make.VERSION, "inputs": asked}
 
     def __call__(self, document: Document) -> Document | Reject:
         domain = _domain(str(document.meta.get(self.params.key, "")))

@@ -25,6 +25,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.step import Clustering
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
 from kormo_plugins.documents.document import Document
@@ -67,7 +68,7 @@ class MinhashDedupParams(Strict):
     seed: int = Field(default=1, ge=0, description="of the hash functions (datatrove: 1)")
 
 
-class MinhashDedup:
+class MinhashDedup(Clustering):
     """Drops every document that is near to another, but one of each cluster."""
 
     VERSION = 2
@@ -93,6 +94,12 @@ class MinhashDedup:
         facts = np.array([share, words, *rank(document, self.params.prefer)], np.uint32)
         return np.concatenate((places, smallest, facts))
 
+    def first(self, signature: np.ndarray) -> np.ndarray:
+        """The signature with the best rank there is."""
+        best = signature.copy()
+        best[len(best) - len(self.params.prefer) :] = 0
+        return best
+
     def clusters(self, signatures: np.ndarray) -> np.ndarray:
         """For each document the index of the one of its cluster that stays; int64, shape [documents]."""
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import NUMBER_PLACES, clusters
@@ -105,7 +112,7 @@ class MinhashDedup:
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Everything but one of each cluster goes. Memory: the signatures and 24 bytes per document."""
-        stays = self.clusters(signatures)
+        self.stays = stays = self.clusters(signatures)
         fate = np.full(len(signatures), -1, dtype=np.int8)
         fate[stays != np.arange(len(stays))] = 0
         return fate, ["near duplicate"]
