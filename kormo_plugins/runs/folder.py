@@ -21,6 +21,8 @@ from kormo_plugins.recipe.files.override import provenance
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import identity as stage_identity
 from kormo_plugins.runs.resume import resume_point
+from kormo_plugins.runs.resume_keys import check_changed_keys
+from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import canonical_json
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.training.checkpoints.complete import step_of
@@ -73,15 +75,15 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     who = run_identity(recipe, built)
     run_record.check_same_run(out, who, recipe.block.allow_changed)
     last = resume_point(recipe, world_size, say)
+    for line in check_changed_keys(recipe, resolved_path(recipe), step_of(last)) if last else ():
+        say(line)
     _verify(built)
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
     preemption_file.clear(out)
     values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
     text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    temporary = resolved_path(recipe).with_name(run_record.RESOLVED + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(resolved_path(recipe))
+    write_text(resolved_path(recipe), text)
     run_record.write_record(
         out,
         {

@@ -155,9 +155,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["checksum"] == _checksum(manifest) and set(_SHAPE) <= manifest.keys():
-            if all(isinstance(manifest[key], kind) for key, kind in _SHAPE.items()):
-                return manifest
+        shaped = all(isinstance(manifest[key], kind) for key, kind in _SHAPE.items())
+        if shaped and manifest["checksum"] == _checksum(manifest):
+            return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise _not_ours(folder)

@@ -117,7 +117,8 @@ class Generations:
     def numbers(self) -> list[int]:
         """All generations that are there, in no order."""
         prefix = self.path.name + "."
-        ends = (name.removeprefix(prefix) for name in os.listdir(self.path.parent) if name.startswith(prefix))
+        names = (file.name for file in self.path.parent.iterdir())
+        ends = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
         return [int(end) for end in ends if _NUMBER.fullmatch(end)]
 
     def newest(self) -> int:
@@ -307,9 +308,9 @@ class LeaseLost(KormoError):
         super().__init__(
             where=str(path),
             found="another process has taken over",
-            why=f"this one gave no sign of life for {STALE_AFTER:.0f} seconds (suspended, or the disk did not answer), "
+            why=f"this one gave no sign of life for {STALE_AFTER:.0f} seconds (suspended, or the disk hung), "
             "and two would write the same files",
-            do="nothing of this process's work was published; run the command again: it waits for the other, or goes on",
+            do="run the command again: it waits for the other, or goes on; nothing of this one was published",
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -349,7 +350,7 @@ def _machine() -> str:
     """Boot id and process namespace: together they say that a process number means the same to both sides."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except (OSError, ValueError):
         return ""
 

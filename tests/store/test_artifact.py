@@ -132,7 +132,8 @@ def make(out):
     assert (out / "done").read_text()
     (out / "half.tmp").rename(out / "whole")
     return {"by": sys.argv[2]}
-print(artifact.build(root / "w", artifact.Spec("corpus", "a", {"v": 1}), make, lambda line: print(line, file=sys.stderr)).stats["by"])
+spec = artifact.Spec("corpus", "a", {"v": 1})
+print(artifact.build(root / "w", spec, make, lambda line: print(line, file=sys.stderr)).stats["by"])
 """
 
 

@@ -1,8 +1,8 @@
 """Every interleaving of a few processes on one lease, with deaths and pauses: never two holders.
 
-The real `Lease` runs against files in memory. Each look at the files and each change of them is one step; after a step
-any process may go on, die, or be stopped for so long that it is taken for dead. The search walks through all states that
-can be reached: a state is the files and what each process has seen so far, from which its next step follows.
+The real `Lease` runs against files in memory. Each look at the files and each change of them is one step; after a
+step any process may go on, die, or be stopped for so long that it is taken for dead. The search walks through all
+states that can be reached: a state is the files and what each process has seen so far, which decides its next step.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ class RunCallback(TrainerCallback):
         self._ranks = ControlChannel()
         self._watch = Preemption(self._ranks)
         self._watch.start()
+        self._watch.on_train_begin(args, state, control, **kwargs)
         self._limit, args.save_total_limit = args.save_total_limit, None
         if self._ranks.main:
             (self._settings.output_dir / MARKER).unlink(missing_ok=True)
