@@ -28,9 +28,10 @@ from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training import precision
 from kormo_plugins.training.checkpoints import universal
-from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, step_of
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
 from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, reading
 from kormo_plugins.training.checkpoints.saving import save_whole

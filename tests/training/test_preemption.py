@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kormo_plugins.training.checkpoints.complete import checkpoints, fault
+from kormo_plugins.store.complete import fault
+from kormo_plugins.training.checkpoints.complete import checkpoints
 from kormo_plugins.training.guards import preemption_file
 from tests.forked import Server
 

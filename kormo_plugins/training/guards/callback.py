@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from transformers import TrainerCallback
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoints.complete import MARKER
+from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.checkpoints.saving import complete
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.preemption import Preemption
