@@ -21,7 +21,7 @@ from typing import Any
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.store.atomic import SUFFIX, publish
-from kormo_plugins.store.files import FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
+from kormo_plugins.store.files import FORMATS, FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.store.lease import Lease, LeaseLost
@@ -38,6 +38,9 @@ Make = Callable[[Path], Mapping[str, Any]]
 SMALL = 1 << 20
 """Bytes up to which a file is compared with its checksum whenever its artifact is looked up; larger ones are compared
 by size then, and by checksum by whoever reads them."""
+
+READ_WHOLE = ("tokenizer",)
+"""Kinds of artifacts whose readers (transformers, tokenizers) open them by name: they are compared before that."""
 
 POLL = 0.5
 """Seconds between two looks of a waiting process."""
@@ -134,17 +137,20 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     try:
         records = manifest_records(folder, manifest)
-        _check(folder, records)
+        _check(folder, records, manifest["kind"] in READ_WHOLE)
         if has_own_manifest(folder):
-            _check(folder, manifest_files(folder))
+            _check(folder, manifest_files(folder), False)
     except KormoError as error:
         again = f"remove {folder} and run again: it is built anew"
         raise KormoError(where=error.where, found=error.found, why=error.why, do=again) from None
 
 
-def _check(folder: Path, records: Mapping[str, FileRecord]) -> None:
+def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None:
+    left = 64 * SMALL  # so that a look at many small files costs little
     for name, record in records.items():
-        record.check(folder / name, contents=record.bytes <= SMALL)
+        contents = whole or name in FORMATS or record.bytes <= min(SMALL, left)
+        left -= record.bytes if contents else 0
+        record.check(folder / name, contents)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
