@@ -20,6 +20,7 @@ from kormo_plugins.recipe.checks.places import bad_places
 from kormo_plugins.recipe.checks.preference_rules import preference_runs
 from kormo_plugins.recipe.checks.ranges import out_of_range
 from kormo_plugins.recipe.checks.schedule import generation, loader, saving, schedule_without_evaluation, warm_up
+from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
 
 Rule = Callable[[Resolved], Iterable[KormoError]]
@@ -337,5 +338,7 @@ RULES: list[Rule] = [
     generation,
     bad_places,
     references_where_they_work,
+    shares_have_sources,
+    ignored_tokens_exist,
 ]
 """Each looks at the recipe by itself; a report has the faults of all of them."""

@@ -148,6 +148,8 @@ def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoErro
     known = view.schedules[schedule]
     for name, value in asked.items():
         where, found = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
+        if value is None:  # takes an inherited one away
+            continue
         if name not in known:
             yield KormoError(
                 where=where,
@@ -155,7 +157,7 @@ def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoErro
                 why=f"the schedule {schedule} takes no such argument",
                 do=closest(str(name), known, f"it takes: {', '.join(known)}" if known else "remove it"),
             )
-        elif known[name] in ("integer", "number") and value is not None:
+        elif known[name] in ("integer", "number"):
             yield from _schedule_number(where, found, value, known[name])
 
 

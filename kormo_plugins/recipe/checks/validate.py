@@ -153,7 +153,8 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
 
     manager = PluginManager.get_instance()
     for name in values.get("plugins") or ():
-        manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
+        if name not in manager.plugins:
+            manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
     try:
         validate_config(DictDefault(values))
     except ValidationError as error:

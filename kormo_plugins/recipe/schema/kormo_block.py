@@ -177,7 +177,7 @@ class KormoBlock(Strict):
     generation: dict[str, Any] = Field(
         default_factory=dict, description="generation settings saved with every checkpoint"
     )
-    samples: Samples = Field(default=Samples(), description="continuations printed at the end")
+    samples: Samples | None = Field(default=Samples(), description="continuations printed at the end; null: none")
     evaluate: Evaluate | None = Field(default=None, description="what the finished model is scored on; null: nothing")
     workspace: Path = Field(default=Path("artifacts"), description="folder of all artifacts")
     report: bool = Field(default=True, description="write `report.html` into the run's folder at the end")
