@@ -97,8 +97,15 @@ def _asked(resolved: Resolved, table: Table) -> Iterator[tuple[str, Fate]]:
         return
     for key, value in resolved.values.items():
         fate = table.get(key)
-        if fate is not None and _is_set(value) and not any(_same(value, other) for other in fate.inert):
+        if fate is not None and _asks(value, fate):
             yield key, fate
+
+
+def _asks(value: object, fate: Fate) -> bool:
+    """Whether a value asks for something; false does where true is what happens anyhow."""
+    if any(_same(value, other) for other in fate.inert):
+        return False
+    return _is_set(value) or (value is False and True in fate.inert)
 
 
 def _is_set(value: object) -> bool:

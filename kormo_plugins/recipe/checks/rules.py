@@ -19,7 +19,14 @@ from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.checks.places import bad_places
 from kormo_plugins.recipe.checks.preference_rules import preference_runs
 from kormo_plugins.recipe.checks.ranges import out_of_range
-from kormo_plugins.recipe.checks.schedule import generation, loader, saving, schedule_without_evaluation, warm_up
+from kormo_plugins.recipe.checks.schedule import (
+    generation,
+    loader,
+    saving,
+    saving_steps,
+    schedule_without_evaluation,
+    warm_up,
+)
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
 
@@ -334,6 +341,7 @@ RULES: list[Rule] = [
     warm_up,
     schedule_without_evaluation,
     saving,
+    saving_steps,
     loader,
     generation,
     bad_places,

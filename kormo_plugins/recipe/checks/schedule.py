@@ -79,8 +79,13 @@ def saving(recipe: Resolved) -> Iterator[KormoError]:
             why="it is not said after how many steps",
             do="set save_steps",
         )
+
+
+def saving_steps(recipe: Resolved) -> Iterator[KormoError]:
+    """`save_steps` is a number of steps, or a share of the run."""
+    steps = recipe.get("save_steps")
     part = number_of(steps)
-    if part is not None and part > 1 and not part.is_integer():
+    if part is not None and part > 1 and math.isfinite(part) and not part.is_integer():
         yield KormoError(
             where=recipe.where("save_steps"),
             found=str(steps),
