@@ -1,4 +1,4 @@
-"""The one error a user sees: where, what was found, why it is wrong, what to do.
+"""The errors that a user sees: where, what was found, why it is wrong, what to do.
 
 Everything that a user can cause (a misspelt key, a missing file, a shard that was tampered with) is raised
 as a `KormoError` and rendered once, without a traceback, at the outermost door (`cli/`, `bridge.py`).
@@ -12,7 +12,9 @@ import errno
 import re
 import shutil
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 EXIT_BAD_INPUT = 2
@@ -39,15 +41,117 @@ class KormoError(Exception):
 
     def render(self) -> str:
         """The message as printed: four short lines, harmless in a terminal whatever names are in it."""
-        return printable(
-            "\n".join(
-                (f"kormo: {self.where}", f"  found:  {self.found}", f"  why:    {self.why}", f"  do:     {self.do}")
-            )
-        )
+        return _four_lines("kormo: ", self.where, self.found, self.why, self.do)
+
+
+def _four_lines(start: str, where: str, found: str, why: str, do: str) -> str:
+    return printable("
+".join((f"{start}{where}", f"  found:  {found}", f"  why:    {why}", f"  do:     {do}")))
 
 
 def _again(kind: type[KormoError], where: str, found: str, why: str, do: str) -> KormoError:
     return kind(where=where, found=found, why=why, do=do)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is allowed and probably not meant, in the same four parts as an error."""
+
+    where: str
+    found: str
+    why: str
+    do: str
+
+    def render(self) -> str:
+        """The message as printed."""
+        return _four_lines("kormo: warning: ", self.where, self.found, self.why, self.do)
+
+
+class KormoErrors(KormoError):
+    """Several faults of one input, sorted by place, to be mended in one go.
+
+    `where`, `found`, `why` and `do` are those of the first, so that it can be handled as one error.
+
+    Args:
+        faults: at least two errors; errors that hold several are taken apart, and repeated ones left out.
+    """
+
+    def __init__(self, faults: Iterable[KormoError]) -> None:
+        self.faults: tuple[KormoError, ...] = tuple(sorted(_single(faults), key=_place))
+        first = self.faults[0]
+        super().__init__(where=first.where, found=first.found, why=first.why, do=first.do)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.faults,)
+
+    def render(self) -> str:
+        """All messages, and how many they are."""
+        return "\n".join([*(fault.render() for fault in self.faults), f"kormo: {len(self.faults)} faults"])
+
+
+def each(error: KormoError) -> tuple[KormoError, ...]:
+    """The errors that an error is made of: those of `KormoErrors`, or itself."""
+    return error.faults if isinstance(error, KormoErrors) else (error,)
+
+
+def moved(error: KormoError, place: Callable[[str], str]) -> KormoError:
+    """The error, and each of several, with another place: `place` makes it of the one that was said."""
+    if isinstance(error, KormoErrors):
+        return KormoErrors(moved(fault, place) for fault in error.faults)
+    return _again(type(error), place(error.where), error.found, error.why, error.do)
+
+
+class Faults:
+    """Collects errors, so that all that is wrong with an input is told at once.
+
+    faults = Faults()
+    with faults.catch():
+        check(this)
+    with faults.catch():
+        check(that)
+    faults.raise_any()
+    """
+
+    def __init__(self, found: Iterable[KormoError] = ()) -> None:
+        self._found: list[KormoError] = list(found)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def __iter__(self) -> Iterator[KormoError]:
+        return iter(_single(self._found))
+
+    def add(self, *errors: KormoError) -> None:
+        """Remembers errors."""
+        self._found.extend(errors)
+
+    @contextmanager
+    def catch(self) -> Iterator[None]:
+        """Remembers a KormoError that is raised inside, and goes on behind."""
+        try:
+            yield
+        except KormoError as error:
+            self._found.append(error)
+
+    def raise_any(self) -> None:
+        """Raises what was found: one error as it is, several as `KormoErrors`; nothing for none."""
+        found = _single(self._found)
+        if len(found) == 1:
+            raise found[0] from found[0].__cause__
+        if found:
+            raise KormoErrors(found)
+
+
+def _single(errors: Iterable[KormoError]) -> list[KormoError]:
+    """Errors that each say one thing, none twice."""
+    flat = (part for error in errors for part in (error.faults if isinstance(error, KormoErrors) else (error,)))
+    return list({(error.where, error.found, error.why): error for error in flat}.values())
+
+
+def _place(error: KormoError) -> list[tuple[bool, int, str]]:
+    """A sort key by file and key in which `line 9` comes before `line 10`."""
+    parts = re.split(r"(\d+)", error.where)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def closest(name: str, known: Iterable[str], default: str = "") -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.progress import Progress
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.pipeline.rejects import READ, log_rejects
-from kormo_plugins.recipe.checks.rules import refuse_base
+from kormo_plugins.recipe.checks.rules import base_with_turns
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec
 from kormo_plugins.store.corpus_files import part_files
@@ -31,7 +31,7 @@ def chat_shards(
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.conversations import ChatEncoder
 
-    refuse_base(recipe.resolved, name)
+    Faults(base_with_turns(recipe.resolved, name)).raise_any()
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(

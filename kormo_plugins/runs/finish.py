@@ -83,7 +83,12 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
-    if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
+    if (
+        samples is not None
+        and samples.prompts
+        and os.environ.get("KORMO_SAMPLES", "on") != "off"
+        and (out / "config.json").is_file()
+    ):
         chat = recipe.block.role == "chat"
         written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat)
         write_samples(out, written)
