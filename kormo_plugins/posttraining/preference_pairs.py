@@ -41,7 +41,7 @@ def render(chat: ChatTokenizer, pair: Pair, tools: list[dict[str, JsonValue]] | 
         text = chat.tokenizer.apply_chat_template(
             messages,
             tokenize=False,
-            tools=tools,  # type: ignore[arg-type]  # a list of dicts, invariant
+            tools=tools,  # type: ignore[arg-type]
             add_generation_prompt=generate,
             enable_thinking=pair.thinking,
         )
