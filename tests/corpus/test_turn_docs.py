@@ -1,4 +1,4 @@
-"""The page of conversation formats: every `columns` in its table reads its row, its blocks work, its message is ours."""
+"""The page of conversation formats: its table, its blocks and its message are what it says."""
 
 from __future__ import annotations
 
