@@ -45,8 +45,7 @@ class KormoError(Exception):
 
 
 def _four_lines(start: str, where: str, found: str, why: str, do: str) -> str:
-    return printable("
-".join((f"{start}{where}", f"  found:  {found}", f"  why:    {why}", f"  do:     {do}")))
+    return printable("\n".join((f"{start}{where}", f"  found:  {found}", f"  why:    {why}", f"  do:     {do}")))
 
 
 def _again(kind: type[KormoError], where: str, found: str, why: str, do: str) -> KormoError:
