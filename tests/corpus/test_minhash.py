@@ -18,8 +18,9 @@ from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactDedupParams
 from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build, write_rows
 

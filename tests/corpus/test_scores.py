@@ -17,9 +17,10 @@ from kormo_plugins.corpus.steps.models.perplexity import Perplexity, PerplexityP
 from kormo_plugins.corpus.steps.models.toxicity import Toxicity, ToxicityParams
 from kormo_plugins.corpus.steps.per_domain import PerDomain, PerDomainParams
 from kormo_plugins.corpus.steps.template_lines import TemplateLines, TemplateLinesParams
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import write_rows
 
