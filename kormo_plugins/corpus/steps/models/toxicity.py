@@ -44,7 +44,16 @@ _ENGLISH = (
     r"\bn[i1*]gg(?:er|a)s?\b",
     r"\bretards?\b",
 )
-BUILT_IN = re.compile("|".join((*_KOREAN, *_ENGLISH)), re.IGNORECASE)
+_BUILT_IN = {"ko": re.compile("|".join(_KOREAN)), "en": re.compile("|".join(_ENGLISH), re.IGNORECASE)}
+# Cheap looks before the patterns: these begin with sets of letters, which a search skips to, and plain strings.
+_KOREAN_KEYS = re.compile(
+    r"[씨시쓰][0-9.~*!_]{0,3}[발팔벌]|ㅅ[0-9.~*!_]{0,3}ㅂ|[병븅빙][0-9.~*!_]{0,3}[신싄]|[개걔][새색]|좆|졷|지랄|미친|걸레|창녀|썅|쌍[년놈]|"
+    r"엠창|느금|니애미|니미럴|한남충|김치녀|된장녀|틀딱|맘충|급식충|홍어새|짱깨|쪽바리"
+)
+_ENGLISH_KEYS = (
+    "uck", "u*ck", "f*ck", "shit", "sh1t", "sh*t", "tch", "cunt", "c*nt", "hole", "whore", "wh0re", "fag", "f@g",
+    "f*g", "nigg", "n1gg", "n*gg", "retard",
+)  # fmt: skip
 
 
 class ToxicityParams(Strict):
@@ -69,9 +78,7 @@ class Toxicity:
 
     def __init__(self, params: ToxicityParams) -> None:
         self.params = params
-        patterns = [BUILT_IN.pattern] if params.built_in else []
-        patterns += [_listed(_existing(params.words))] if params.words else []
-        self.pattern = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+        self.listed = re.compile(_listed(_existing(params.words)), re.IGNORECASE) if params.words else None
         self.classifier = (
             Classifier(ClassifierParams(model=_existing(params.classifier), label=params.label))
             if params.classifier
@@ -85,7 +92,8 @@ class Toxicity:
 
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
-        found = sum(1 for _ in self.pattern.finditer(text)) if self.pattern else 0
+        found = len(self.listed.findall(text)) if self.listed else 0
+        found += built_in(text) if self.params.built_in else 0
         share = found / max(1, len(words(text))) if found else 0.0
         if found > self.params.allowed and share > self.params.at_most:
             return Reject("toxic words")
@@ -94,6 +102,13 @@ class Toxicity:
             return Reject("toxic (classifier)")
         document.meta["toxicity"] = round(score, 4)
         return document
+
+
+def built_in(text: str) -> int:
+    """How many words of the built-in list `text` holds."""
+    found = len(_BUILT_IN["ko"].findall(text)) if _KOREAN_KEYS.search(text) else 0
+    lowered = text.lower()
+    return found + (len(_BUILT_IN["en"].findall(text)) if any(key in lowered for key in _ENGLISH_KEYS) else 0)
 
 
 @lru_cache(maxsize=4)
