@@ -1,4 +1,4 @@
-"""What says nothing about which document a document is: licence headers, and menus in runs of short lines.
+"""What says nothing about which document a document is: licence headers, and menus at its head and foot.
 
 Only a signature leaves it out: two source files are no copies because their first 200 words are Apache's, two pages
 not because their menus are the same. No text is changed. Patterns and bounds are ours.
@@ -7,6 +7,7 @@ not because their menus are the same. No text is changed. Patterns and bounds ar
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PHRASES = (
     "licensed under|license under|apache license|mit license|bsd license|general public license|permission is hereby "
@@ -17,10 +18,11 @@ _PHRASES = (
 _NOTICES = tuple(_PHRASES.split("|"))
 """Plain strings, in lower case: to look for one takes a hundredth of what a pattern takes."""
 _BLANK = re.compile(r"\n[ \t#/*;%>-]*(?=\n)")
-_SHORT_RUN = re.compile(b"\x01{6,}")
-_SENTENCE = re.compile(r"[.!?…。;{}()=]|[다요죠까네]$")
+_SENTENCE = re.compile(r"[.!?…。;{}()=]|[다요죠까네오]$")
 LONGEST_ENTRY = 40
 """Characters of a line of a menu."""
+EDGE = 3000
+"""Characters at head and foot of a long document in which notices are looked for."""
 LONGEST_NOTICE = 2500
 """Characters of a paragraph that can be a notice."""
 SHORTEST_MENU = 6
@@ -43,6 +45,16 @@ def without_boilerplate(text: str, fewest: int = 1) -> str:
 
 
 def _without_notices(text: str) -> str:
+    """Less the notices at head and foot; what stands in the middle of a long document is looked at by nobody."""
+    if len(text) <= 4 * EDGE:
+        return _less_notices(text)
+    head, foot = text.find("\n", EDGE), text.rfind("\n", 0, -EDGE)
+    if not 0 <= head < foot:  # one line
+        return text
+    return _less_notices(text[:head]) + text[head:foot] + _less_notices(text[foot:])
+
+
+def _less_notices(text: str) -> str:
     lowered = text.lower()
     phrases = [phrase for phrase in _NOTICES if phrase in lowered]
     if not phrases or len(lowered) != len(text):  # a letter whose lower case is two would move what follows
@@ -57,27 +69,31 @@ def _without_notices(text: str) -> str:
 
 
 def _without_menus(text: str) -> str:
+    if text.count("\n") < SHORTEST_MENU:
+        return text
     lines = text.split("\n")
-    short = bytes(len(line) <= LONGEST_ENTRY for line in lines)  # a cheap look first
-    kept, at = [], 0
-    for run in _SHORT_RUN.finditer(short):
-        kept += lines[at : run.start()]
-        kept += _not_entries(lines[run.start() : run.end()])
-        at = run.end()
-    return "\n".join([*kept, *lines[at:]]) if at else text
+    start, end = body(lines)
+    return text if end - start == len(lines) else "\n".join(lines[start:end])
 
 
-def _not_entries(lines: list[str]) -> list[str]:
-    """Short lines less the runs of at least `SHORTEST_MENU` entries of a menu, empty lines among them apart."""
-    kept: list[str] = []
-    run: list[str] = []
-    for line in [*lines, "."]:
+def body(lines: Sequence[str]) -> tuple[int, int]:
+    """Where the lines between the menus at head and foot begin and end; all of them where nothing would be left.
+
+    A menu is a run of at least `SHORTEST_MENU` short lines without a sentence, empty lines among them apart. In the
+    middle of a document such a run may be verse or a list of it.
+    """
+    head, foot = _entries(lines), _entries(lines[::-1])
+    return (0, len(lines)) if head + foot >= len(lines) else (head, len(lines) - foot)
+
+
+def _entries(lines: Sequence[str]) -> int:
+    """How many lines from the first on are a menu."""
+    entries = end = 0
+    for index, line in enumerate(lines):
         bare = line.strip()
-        if bare.count(" ") < MENU_WORDS and not _SENTENCE.search(bare):
-            run.append(line)
+        if not bare:
             continue
-        if sum(bool(entry.strip()) for entry in run) < SHORTEST_MENU:
-            kept += run
-        run = []
-        kept.append(line)
-    return kept[:-1]
+        if len(bare) > LONGEST_ENTRY or len(bare.split()) > MENU_WORDS or _SENTENCE.search(bare):
+            break
+        entries, end = entries + 1, index + 1
+    return end if entries >= SHORTEST_MENU else 0
