@@ -11,7 +11,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.preferences import of_pairs, preference_values
+from kormo_plugins.pipeline.preferences import preference_values
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.cost.learning_rate import schedule_options
 from kormo_plugins.recipe.load import Recipe
@@ -108,6 +108,6 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
             curriculum_sampling=True,  # in the order of the mixture
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
-    if of_pairs(recipe):
-        values.update(preference_values(recipe))
+    if recipe.of_pairs:
+        values.update(preference_values())
     return values
