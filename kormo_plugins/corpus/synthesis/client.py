@@ -103,7 +103,9 @@ class Client:
                     raise Unreachable(reason) from None
                 if error.code in REDIRECTS:
                     elsewhere = redact(str(error.headers.get("Location", "nowhere")))
-                    raise Unreachable(f"{reason}: it sends to {elsewhere}, where neither key nor text is sent") from None
+                    raise Unreachable(
+                        f"{reason}: it sends to {elsewhere}, where neither key nor text is sent"
+                    ) from None
                 if error.code not in AGAIN:
                     return Reject(reason)
                 wait = _retry_after(error) or wait
