@@ -119,7 +119,8 @@ def test_one_name_in_two_kinds_is_no_clash() -> None:
 def test_a_plugin_that_cannot_be_imported_stops_the_run(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "third_broken.py").write_text("from kormo_plugins import hookimpl\nraise RuntimeError('its own reason')\n")
+    text = "from kormo_plugins import hookimpl\nraise RuntimeError('its own reason')\n"
+    (tmp_path / "third_broken.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(KormoError) as error:
         Registry([missing])

@@ -79,7 +79,8 @@ def test_a_module_of_the_current_folder_wants_a_word(
     paths = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "kormo_plugins.cli.main", "plugins", "list", "--plugin", "local_plugin"],
-        cwd=tmp_path, env={**os.environ, **environment, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, env={**os.environ, **environment, "PYTHONPATH": paths}, capture_output=True, text=True,
+        timeout=60,
     )  # fmt: skip
     assert (done.returncode == 0, mark.exists(), "found_here" in done.stdout) == (allowed, allowed, allowed), (
         done.stderr
