@@ -1,8 +1,8 @@
 """A fuzzer over all that a recipe may say: `validate` answers with a verdict, at once, and what it calls sound builds.
 
 A tiny recipe is resolved, and some of its values, or further keys of the schema, are retyped, deleted, negated,
-emptied, blown up or nested. The quick half asks `validate`; the soak builds the data of what was called sound, where a refusal
-would be a late one.
+emptied, blown up or nested. The quick half asks `validate`; the soak builds the data of what was called sound, where a
+refusal would be a late one.
 """
 
 from __future__ import annotations
