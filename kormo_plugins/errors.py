@@ -11,6 +11,7 @@ import difflib
 import errno
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,12 +40,12 @@ class KormoError(Exception):
         return _again, (type(self), self.where, self.found, self.why, self.do)
 
     def render(self) -> str:
-        """The message as printed: four short lines."""
+        """The message as printed: four short lines, harmless in a terminal whatever names are in it."""
         return _four_lines("kormo: ", self.where, self.found, self.why, self.do)
 
 
 def _four_lines(start: str, where: str, found: str, why: str, do: str) -> str:
-    return "\n".join((f"{start}{where}", f"  found:  {found}", f"  why:    {why}", f"  do:     {do}"))
+    return printable("\n".join((f"{start}{where}", f"  found:  {found}", f"  why:    {why}", f"  do:     {do}")))
 
 
 def _again(kind: type[KormoError], where: str, found: str, why: str, do: str) -> KormoError:
@@ -165,12 +166,15 @@ def closest(name: str, known: Iterable[str], default: str = "") -> str:
 
 
 def disk_error(error: OSError, where: Path) -> Exception:
-    """A full disk or a missing right as a KormoError; any other OSError as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(where).free / 1e9
+    """What the system says of a file or disk as a KormoError: full, no right, no file handle, a name that is too long.
+
+    Anything else comes back as it is: whoever caught it may know better, and the outermost door names the rest
+    (`system_error`).
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _SHORT_WRITE.search(str(error))):
         return KormoError(
             where=str(where),
-            found=f"no space left on the device ({free:.2f} GB free)",
+            found=f"no space left on the device ({_free_bytes(where) / 1e9:.2f} GB free)",
             why="what was being written could not be finished; it is kept under a temporary name and is not used",
             do="free some space or choose a folder on another disk, and run the same command again: it goes on",
         )
@@ -178,7 +182,79 @@ def disk_error(error: OSError, where: Path) -> Exception:
         return KormoError(
             where=str(error.filename or where),
             found=str(error.strerror),
-            why="it cannot be written",
+            why="it cannot be written" if error.errno == errno.EROFS else "this user may not do that",
             do="change its rights, or choose a folder that is yours",
         )
+    if error.errno in _TOLD:
+        return KormoError(
+            where=str(error.filename or where),
+            found=str(error.strerror),
+            why="the system refuses it",
+            do=_TOLD[error.errno],
+        )
     return error
+
+
+_SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
+"""What numpy says of a full disk, without a number of the system's."""
+
+_TOLD = {
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), or use fewer workers",
+    errno.ENFILE: "close other programs: all file handles of the machine are in use",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "remove the link that leads to itself",
+    errno.EIO: "the disk or its network does not answer as it should: check it, then run the same command again",
+    errno.ESTALE: "the file server has lost it: mount the disk again, then run the same command again",
+    errno.ENOTDIR: "a part of the path is a file: choose another folder",
+}
+"""Error of the system -> what to do."""
+
+
+def system_error(error: OSError, where: str) -> KormoError:
+    """Any error of the system as a message; for the outermost door.
+
+    Args:
+        where: the command, for errors that name no file.
+    """
+    named = disk_error(error, Path(error.filename if isinstance(error.filename, str) else "."))
+    if isinstance(named, KormoError):
+        return named
+    if isinstance(error, socket.gaierror):
+        return KormoError(
+            where=where,
+            found=str(error.strerror or error),
+            why="the name of a host cannot be resolved",
+            do="check the address and the network",
+        )
+    return KormoError(
+        where=str(error.filename or where),
+        found=str(error.strerror or error) or type(error).__name__,
+        why="the system refuses it",
+        do="check the path and the disk; with --traceback the place in the code is shown",
+    )
+
+
+def _free_bytes(where: Path) -> int:
+    for folder in (where, *where.absolute().parents):
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            continue
+    return 0
+
+
+def printable(text: str) -> str:
+    """Text whose control characters cannot move a terminal's cursor, colour it, or turn its direction.
+
+    C0 and C1 controls (but tab and line feed), the bidirectional controls of Unicode (UAX 9) and lone surrogates become
+    escapes that can be read.
+    """
+    return _CONTROLS.sub(lambda found: _escape(found.group()), text)
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

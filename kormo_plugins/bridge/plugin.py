@@ -30,6 +30,7 @@ from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys, plugin_class
 from kormo_plugins.runs import finish, folder, settings
+from kormo_plugins.runs.occupancy import occupy
 from kormo_plugins.training.compat import cpu_ranks
 
 SELF = "kormo_plugins.KormoPlugin"
@@ -91,6 +92,8 @@ class KormoPlugin(BasePlugin):
         refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
         if not preprocess:
             refusals.refuse_long_build(recipe, world_size)
+            if rank() == 0 and not driver and not cfg.merge_lora:
+                occupy(recipe.output_dir, say)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
         if not preprocess and not cfg.merge_lora:
