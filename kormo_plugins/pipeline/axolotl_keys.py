@@ -77,7 +77,9 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     """
     block = recipe.block
     deepspeed = deepspeed_config(recipe.resolved)
-    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), deepspeed is not None))
+    adapters = bool(recipe.get("adapter"))
+    switches = precision.axolotl_switches(training_precision(recipe), deepspeed is not None, adapters)
+    values: dict[str, Any] = dict(switches)
     if deepspeed is not None:
         # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
         # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.

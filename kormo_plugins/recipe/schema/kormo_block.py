@@ -207,7 +207,8 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
             why="the kormo block is a mapping",
             do="write `kormo:` with keys below it",
         )
-    faults, parsed = Faults(), None
+    faults = Faults()
+    parsed: KormoBlock | None = None
     with faults.catch():
         parsed = checked(KormoBlock, block, f"{where}: kormo")
     for key, kind, choice in _choices(block):
