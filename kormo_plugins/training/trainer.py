@@ -17,7 +17,6 @@ This module imports Axolotl and is imported only by a running training.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
+from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.training import precision
 from kormo_plugins.training.checkpoints import universal
@@ -92,7 +92,7 @@ class RunMixin(Trainer):
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
         self._watch = loss_guard.LossSpikeGuard(settings.stop_on)
-        if int(os.environ.get("RANK", "0")) != 0:
+        if launched_rank() != 0:
             # Local rank 0 of every node would write the final model into the same folder, and every rank the tokenizer,
             # while rank 0 hashes what is there.
             for part in (self.model, self.processing_class):

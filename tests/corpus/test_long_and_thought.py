@@ -56,7 +56,14 @@ def test_what_is_wrapped_and_what_is_refused() -> None:
     assert isinstance(opened, Document) and opened.text == kept.text
     apart = _wrapped("일곱\n", "why", why=" 셋에 넷 ")
     assert isinstance(apart, Document) and apart.text == "<think>\n셋에 넷\n</think>\n\n일곱"
-    for text in ("<think> open", "</think>", "\n</think>a", "a</think>b</think>", "</think><think>", "<think><think></think></think>"):
+    for text in (
+        "<think> open",
+        "</think>",
+        "\n</think>a",
+        "a</think>b</think>",
+        "</think><think>",
+        "<think><think></think></think>",
+    ):
         assert _wrapped(text) == Reject("marks of thought that do not match")
     assert _wrapped("일곱", "why") == Reject("no reasoning in the column 'why'")
     assert _wrapped("일곱", "why", why="a </think> b") == Reject("marks of thought inside the reasoning")

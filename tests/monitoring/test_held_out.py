@@ -186,7 +186,7 @@ def test_the_parts_of_the_ranks_add_up_to_the_whole(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(held_out, "summed", lambda values: values)
         parts = []
         for rank in range(3):
-            monkeypatch.setattr(held_out, "ranks", lambda rank=rank: (rank, 3))
+            monkeypatch.setattr(held_out, "group_rank", lambda rank=rank: (rank, 3))
             parts.append(score(net, given_texts, 32, 2, pad=0))
     np.testing.assert_allclose(sum(parts), one, rtol=1e-12)
     assert all((part != one).any() for part in parts)
