@@ -129,9 +129,8 @@ def test_a_large_crawl_killed_at_random(tmp_path: Path) -> None:
         for one, other in zip(*parts, strict=True):
             assert one.read_bytes() == other.read_bytes(), one
     kept = sum(len(document.text.encode()) for document in read_corpus(corpus(tmp_path / "whole"))) / 1e6
-    print(
-        f"\n{size:,.0f} MB, {kept:,.0f} MB kept: {size / whole.processor:.2f} MB/s per core, peak {whole.memory:,.0f} MB"
-        f" (a quarter of it: {quarter.memory:,.0f} MB), killed {killed} times: the same bytes"
-    )
+    speed = f"{size / whole.processor:.2f} MB/s per core"
+    peak = f"peak {whole.memory:,.0f} MB (a quarter of it: {quarter.memory:,.0f} MB)"
+    print(f"\n{size:,.0f} MB, {kept:,.0f} MB kept: {speed}, {peak}, killed {killed} times: the same bytes")
     assert kept > 0.3 * size, "the crawl was eaten"
     assert whole.memory < 1.2 * quarter.memory + 0.3 * size * 0.75, "memory grows with the crawl"
