@@ -11,7 +11,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
-from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_registered
 from kormo_plugins.recipe.schema.json_types import Fault, faults
 
 MEANT = {
@@ -38,11 +38,12 @@ def check_axolotl_keys(resolved: Resolved) -> None:
     """Axolotl's part of a recipe against the installed Axolotl and the plugins that the recipe lists.
 
     Raises:
-        KormoError: our plugin is not listed, another cannot be imported, or a key or value is wrong.
+        KormoError: our plugin is neither listed nor found by Axolotl itself, another cannot be imported, or a key or
+            value is wrong.
     """
     plugins = resolved.get("plugins")
     names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
-    if not set(names) & set(OURS):
+    if not is_registered(names):
         raise KormoError(
             where=resolved.where("plugins"),
             found=f"plugins: {plugins!r}" if plugins else "nothing",

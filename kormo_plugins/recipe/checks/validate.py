@@ -17,7 +17,7 @@ from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.files.resolve import EXTENDS, Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe, load_recipe
-from kormo_plugins.recipe.schema.axolotl import OURS
+from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
@@ -106,14 +106,14 @@ def _check_alone(kind: str, alone: Resolved) -> None:
 
 
 def named_in_file(own: Mapping[str, Any], path: Path) -> None:
-    """A file that says `extends` must itself name our plugin: Axolotl reads this file only.
+    """A file that says `extends` must itself name our plugin, where Axolotl does not find it: it reads this file only.
 
     Raises:
         KormoError: it does not.
     """
     plugins = own.get("plugins")
-    named = {plugins} if isinstance(plugins, str) else {p for p in plugins or () if isinstance(p, str)}
-    if EXTENDS in own and not named & set(OURS):
+    named = [plugins] if isinstance(plugins, str) else [p for p in plugins or () if isinstance(p, str)]
+    if EXTENDS in own and not is_registered(named):
         raise KormoError(
             where=f"{path}: {EXTENDS}",
             found=f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
@@ -136,7 +136,7 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
     from pydantic import ValidationError
 
     manager = PluginManager.get_instance()
-    for name in values.get("plugins") or ():
+    for name in set(values.get("plugins") or ()) - set(manager.plugins):
         manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
     try:
         validate_config(DictDefault(values))
