@@ -5,9 +5,9 @@
     from 0.20    context_parallel: {size: 2, backend: ulysses}     whole rows, a part of the heads     kept apart
                  context_parallel: {size: 2, backend: ring, usp}   a part of each row, ring attention  not measured
 
-Measured on two CPU ranks (`tests/training/test_context_parallel.py`): with Ulysses, loss and gradients of packed rows are
-those of one device, up to the rounding of float32 (below 1e-6). Where a row counts as one document, as in ring attention,
-a gradient is off by up to 93% of its largest value.
+Measured on two CPU ranks (`tests/training/test_context_parallel.py`): with Ulysses, loss and gradients of packed rows
+are those of one device up to float32 rounding (below 1e-6). Where a row counts as one document, as in ring attention, a
+gradient is off by up to 93% of its largest value.
 """
 
 from __future__ import annotations
