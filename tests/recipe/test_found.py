@@ -37,7 +37,7 @@ def test_the_resolved_recipe_names_us(change: dict[str, Any], found: bool, tmp_p
     """So that it means the same on every Axolotl, and has the identity of the recipe that named us."""
     path = written(tmp_path, **change)
     if not found:
-        with pytest.raises(KormoError, match="add kormo_plugins.KormoPlugin to plugins"):
+        with pytest.raises(KormoError, match=r"add kormo_plugins\.KormoPlugin to plugins"):
             load_recipe(path)
         return
     recipe = load_recipe(path, {"seed": 9})
