@@ -13,6 +13,7 @@ gradient is off by up to 93% of its largest value.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kormo_plugins.errors import KormoError
@@ -43,72 +44,54 @@ def shared_rows(recipe: Resolved) -> SharedRows:
     return SharedRows(key, devices, devices > 1 and recipe.get("context_parallel.backend") == "ulysses")
 
 
-def check_shared_rows(recipe: Resolved) -> None:
-    """Refuses every way of sharing the rows of `kormo.data` that was not found to be right.
-
-    Raises:
-        KormoError: names the key to change.
-    """
+def check_shared_rows(recipe: Resolved) -> Iterator[KormoError]:
+    """Refuses every way of sharing the rows of `kormo.data` that was not found to be right."""
     shared = shared_rows(recipe)
     if shared.devices == 1 or recipe.get("kormo.data") is None:
         return
-    if not variants.shares_rows_by_ulysses():
-        return _one_document_a_row(recipe, shared)
-    _as_ulysses(recipe, shared)
+    faults = _of_ulysses(recipe, shared) if variants.shares_rows_by_ulysses() else _of_a_ring(recipe, shared)
+    for found, why, do in faults:
+        yield KormoError(where=recipe.where(shared.key), found=found, why=why, do=do)
 
 
-def _one_document_a_row(recipe: Resolved, shared: SharedRows) -> None:
+def _of_a_ring(recipe: Resolved, shared: SharedRows) -> Iterator[tuple[str, str, str]]:
     packing = recipe.get("kormo.data.packing.name") or "best_fit"
     if packing != "pad":
-        raise _refused(
-            recipe,
-            shared,
-            found=f"{shared.key}: {shared.devices} with the packing {packing}",
-            why="a row shared by several devices goes through ring attention, which knows rows and no documents: the "
+        yield (
+            f"{shared.key}: {shared.devices} with the packing {packing}",
+            "a row shared by several devices goes through ring attention, which knows rows and no documents: the "
             "documents of a row would see each other",
-            do=f"set {shared.key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}; "
+            f"set {shared.key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}; "
             "Axolotl 0.20 and later keep documents apart with context_parallel: {backend: ulysses}",
         )
 
 
-def _as_ulysses(recipe: Resolved, shared: SharedRows) -> None:
+def _of_ulysses(recipe: Resolved, shared: SharedRows) -> Iterator[tuple[str, str, str]]:
     ulysses = f"context_parallel: {{size: {shared.devices}, backend: ulysses}}"
     other = next((key for key in ("deepspeed", "rl") if recipe.get(key)), None)
     if other is not None:
-        raise _refused(
-            recipe,
-            shared,
-            found=f"{shared.key}: {shared.devices} with {other}: {recipe.get(other)}",
-            why="loss and gradients of shared rows are known to be right for next-token prediction without DeepSpeed",
-            do=f"set {shared.key}: 1, or leave {other} out (FSDP: fsdp_config)",
+        yield (
+            f"{shared.key}: {shared.devices} with {other}: {recipe.get(other)}",
+            "loss and gradients of shared rows are known to be right for next-token prediction without DeepSpeed",
+            f"set {shared.key}: 1, or leave {other} out (FSDP: fsdp_config)",
         )
     if not shared.ulysses:
-        raise _refused(
-            recipe,
-            shared,
-            found=f"{shared.key}: {shared.devices} with the backend {recipe.get('context_parallel.backend') or 'auto'}",
-            why="only Ulysses was found to give the loss and gradients of one device for packed documents; auto may "
-            "choose a ring",
-            do=f"write {ulysses}",
+        yield (
+            f"{shared.key}: {shared.devices} with the backend {recipe.get('context_parallel.backend') or 'auto'}",
+            "only Ulysses was found to give the loss and gradients of one device for packed documents; auto may choose "
+            "a ring",
+            f"write {ulysses}",
         )
     heads = recipe.get("kormo.architecture.num_key_value_heads")
     if isinstance(heads, int) and heads % shared.devices:
-        raise _refused(
-            recipe,
-            shared,
-            found=f"{shared.devices} devices for {heads} key-value heads",
-            why="Ulysses deals the heads out evenly",
-            do=f"take a divisor of {heads}",
+        yield (
+            f"{shared.devices} devices for {heads} key-value heads",
+            "Ulysses deals the heads out evenly",
+            f"take a divisor of {heads}",
         )
     if importlib.util.find_spec("ringmaster") is None:
-        raise _refused(
-            recipe,
-            shared,
-            found=f"{ulysses}, and no ringmaster",
-            why="Axolotl shares rows with that package and does not bring it",
-            do=INSTALL,
+        yield (
+            f"{ulysses}, and no ringmaster",
+            "Axolotl shares rows with that package and does not bring it",
+            INSTALL,
         )
-
-
-def _refused(recipe: Resolved, shared: SharedRows, *, found: str, why: str, do: str) -> KormoError:
-    return KormoError(where=recipe.where(shared.key), found=found, why=why, do=do)
