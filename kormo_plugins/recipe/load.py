@@ -20,7 +20,7 @@ from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedu
 from kormo_plugins.recipe.checks.unseen import unseen_data
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
 from kormo_plugins.recipe.projections import EarlierRun, ModelPlan, PairPlan, RowPlan, StreamPlan, TokenizerPlan
-from kormo_plugins.recipe.schema.axolotl import SchemaView, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
 from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
 
@@ -142,6 +142,11 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     """
     given = dict(overrides or {})
     resolved = resolve(path, given)
+    listed = resolved.get("plugins") or []
+    if isinstance(listed, list) and not any(is_ours(str(name)) for name in listed) and is_registered(()):
+        # Found by Axolotl without being named: the resolved recipe names it, for every Axolotl and for its identity.
+        given["plugins"] = [*(given.get("plugins") or ()), OURS[0]]
+        resolved = resolve(path, given)
     if given.get("max_steps") is not None and resolved.get("kormo.tokens") is not None:
         # `--max-steps 10` on the command line shortens a recipe whose length is said in tokens.
         resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})

@@ -73,6 +73,7 @@ IGNORED_KEYS = frozenset(
         "sdpa_varlen",
         "torch_compile",
         "torch_compile_backend",
+        "context_parallel",
         "context_parallel_size",
         "sequence_parallel_degree",
         "tensor_parallel_size",
