@@ -8,6 +8,7 @@ folder, which the next build of the same artifact continues; nothing ever takes 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def build(
     Raises:
         KormoError: the disk is full, or whatever `make` raises.
     """
+    _require_folder(workspace)
     lease = Lease(workspace / f".{spec.folder}.lease")
     waiting = False
     while True:
@@ -154,6 +156,26 @@ def build(
         time.sleep(POLL)
     with lease.held():
         return find(workspace, spec) or _build(workspace, spec, make, log)
+
+
+def _require_folder(workspace: Path) -> None:
+    """Makes the workspace.
+
+    Raises:
+        KormoError: a file has its name, or it may not be made.
+    """
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        taken = next(path for path in (workspace, *workspace.parents) if os.path.lexists(path))
+        raise KormoError(
+            where=f"workspace {workspace}",
+            found=f"{taken}, which is no folder",
+            why="all artifacts are written into a folder of that name",
+            do=f"name another workspace, or move {taken} away",
+        ) from error
+    except OSError as error:
+        raise disk_error(error, workspace) from error
 
 
 def _build(workspace: Path, spec: Spec, make: Make, log: Callable[[str], None]) -> Artifact:

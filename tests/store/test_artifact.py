@@ -107,3 +107,11 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
     assert "no space left" in error.value.found
     assert find(tmp_path, SPEC) is None
     assert build(tmp_path, SPEC, lambda out: {}).path.is_dir()
+
+
+@pytest.mark.parametrize("name", ["taken", "taken/below", "dangling"])
+def test_a_workspace_that_cannot_be_a_folder_is_one_message(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    (tmp_path / "dangling").symlink_to("nowhere/at/all")
+    with pytest.raises(KormoError, match="which is no folder"):
+        build(tmp_path / name, Spec("corpus", "c", {}), lambda out: {})
