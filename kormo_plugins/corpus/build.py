@@ -25,6 +25,7 @@ from kormo_plugins.corpus.decide import decide
 from kormo_plugins.corpus.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
 from kormo_plugins.documents.document import read_corpus
@@ -74,6 +75,7 @@ def build_source(
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
+    refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
     for stage in range(len(job.segments) + 1):
         with watch(f"{name}, {_label(job, stage)}") as progress:
@@ -202,6 +204,7 @@ def funnel(name: str, stats: Mapping[str, Any]) -> str:
     """What `build_source` returned, in one line: how many documents were read, which steps dropped how many and why."""
     told = [f"{stats['read']['documents']:,} documents read"]
     for step in stats["steps"]:
+        told += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
         if step["rejects"]:
             most = sorted(step["rejects"].items(), key=lambda item: -item[1])
             why = ", ".join(f"{reason} {count:,}" for reason, count in most[:3]) + (", …" if len(most) > 3 else "")
@@ -300,7 +303,8 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
     told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
     first = next(iter(read_corpus(job.out / "rejects")), None)
-    example = f"; the first is {first.id}: {first.text[:160]!r}" if first else ""
+    place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
+    example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
     return KormoError(
         where=f"sources.{job.name}",
         found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",

@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.documents.conversation import messages_of, with_messages
+from kormo_plugins.documents.conversation import is_trained, messages_of, with_messages
 from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.message import message_text
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
@@ -189,10 +190,16 @@ def conversation_of(document: Document) -> Document | None:
 
 
 def answer_bytes(document: Document) -> int:
-    """UTF-8 bytes of what is trained of a conversation: every answer, and the thought before the last one."""
-    answers = [message for message in messages_of(document) or () if message["role"] == "assistant"]
-    thought = answers[-1].get("reasoning_content", "") if answers else ""
-    return sum(text_bytes(message["content"]) for message in answers) + text_bytes(thought)
+    """UTF-8 bytes of what is trained of a conversation: every answer and call of weight 1, and the thoughts behind the
+    last question."""
+    messages = messages_of(document) or []
+    asked = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    total = 0
+    for place, message in enumerate(messages):
+        if is_trained(message):
+            thought = message.get("reasoning_content", "") if place > asked else ""
+            total += text_bytes(message_text({**message, "reasoning_content": ""})) + text_bytes(thought)
+    return total
 
 
 def windows(lengths: Sequence[int], longest: int) -> list[Window]:

@@ -15,7 +15,7 @@ from kormo_plugins.store.artifact import Artifact, Make, Spec
 
 ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
 """As in `build.py`."""
-VERSION = 2
+VERSION = 3
 """Raised when the same inputs would give other bytes."""
 
 

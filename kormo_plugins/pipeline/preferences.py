@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAIR_STEP = "preference_pair"
 """The corpus step that makes pairs of columns."""
-VERSION = 1
+VERSION = 2
 """Raised when the same inputs would give other bytes."""
 TRAINER = "kormo_plugins.posttraining.preference_trainer.PreferenceTrainer"
 

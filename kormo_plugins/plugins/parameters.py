@@ -61,13 +61,13 @@ def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
     """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
     for name in way:
         if name in model.model_fields:
-            model = next(_models(model.model_fields[name].annotation), model)
+            model = next(models_in(model.model_fields[name].annotation), model)
     return list(model.model_fields)
 
 
-def _models(hint: Any) -> Iterator[Any]:
+def models_in(hint: Any) -> Iterator[Any]:
     """The pydantic models inside a type hint."""
     if hasattr(hint, "model_fields"):
         yield hint
     for argument in typing.get_args(hint):
-        yield from _models(argument)
+        yield from models_in(argument)

@@ -218,6 +218,14 @@ def test_only_the_named_columns_of_a_parquet_file_are_read(tmp_path: Path, monke
     assert asked == [["id", "data"]]
 
 
+def test_columns_of_a_table_that_nothing_maps_are_told_by_its_schema(tmp_path: Path) -> None:
+    rows = [{"question": "물음", "answer": "답", "input": None}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    messages = {"question": "question", "answer": "answer"}
+    assert outcome(tmp_path, columns={"messages": messages})[1] == {"a.parquet:1": "neither mapped nor ignored: input"}
+    assert outcome(tmp_path, columns={"messages": messages, "ignore": "others"}) == (["물음\n\n답"], {})
+
+
 def test_every_row_of_a_damaged_parquet_file_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     rows = [f"{number * 7919 % 100003} 글" for number in range(5000)]

@@ -178,7 +178,11 @@ def test_every_column_key_takes_a_path(tmp_path: Path) -> None:
     [document] = read(tmp_path, columns={"text": template, **keys})
     assert isinstance(document, Document) and document.text == "물음 {} 답"
     [conversation] = read(
-        tmp_path, columns={"messages": {"question": "instances[0].input", "answer": "instances[0].output"}}
+        tmp_path,
+        columns={
+            "messages": {"question": "instances[0].input", "answer": "instances[0].output"},
+            "ignore": "others",
+        },
     )
     assert isinstance(conversation, Document) and [m["content"] for m in conversation.meta["messages"]] == [
         "물음",

@@ -7,17 +7,16 @@ each row that its metadata promised is told as lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from kormo_plugins.corpus.readers.paths import root
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Refused = Callable[[list[str]], str]
 BATCH_ROWS = 1024
 """Rows held at a time."""
 ARROW_MAGIC = b"ARROW1"
@@ -34,12 +33,15 @@ class Row:
     name: str = ""
 
 
-def parquet_rows(path: Path, wanted: Iterable[str], name: str, start: int, end: int | None) -> Iterator[Row]:
+def parquet_rows(
+    path: Path, wanted: set[str] | None, name: str, refused: Refused, start: int = 0, end: int | None = None
+) -> Iterator[Row]:
     """The rows of some row groups of a Parquet file.
 
     Args:
-        wanted: columns that are read (paths into them count for them).
+        wanted: columns that are read, those that paths begin at; None: all.
         name: column of the row's id.
+        refused: says of the names of all columns why no row can be used, or "".
         start, end: the row groups; None: to the last.
     """
     import pyarrow as pa
@@ -51,28 +53,31 @@ def parquet_rows(path: Path, wanted: Iterable[str], name: str, start: int, end: 
             groups = list(range(start, file.num_row_groups if end is None else end))
             number = sum(file.metadata.row_group(i).num_rows for i in range(start))
             total = number + sum(file.metadata.row_group(i).num_rows for i in groups)
-            columns = _present(file.schema_arrow.names, wanted)
+            names = file.schema_arrow.names
+            columns = _present(names, wanted)
+            fault = refused(names)
             for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if columns else ():
-                for row in rows_of(batch, number, name):
+                for row in rows_of(batch, number, name, fault):
                     number = row.number
                     yield row
             for bare in range(number + 1, total + 1):  # of none of the columns: `to_document` says so
-                yield Row(bare, {})
+                yield Row(bare, {}, fault)
     except (OSError, ValueError, pa.ArrowException) as error:
         yield from _lost(number, total, error)
 
 
-def arrow_rows(path: Path, wanted: Iterable[str], name: str) -> Iterator[Row]:
-    """The rows of an Arrow file or stream, memory-mapped."""
+def arrow_rows(path: Path, wanted: set[str] | None, name: str, refused: Refused) -> Iterator[Row]:
+    """The rows of an Arrow file or stream, memory-mapped; arguments as of `parquet_rows`."""
     import pyarrow as pa
 
     number = 0
     try:
         with _batches(path) as (names, batches):
             columns = _present(names, wanted)
+            fault = refused(names)
             for batch in batches:
                 for begin in range(0, batch.num_rows, BATCH_ROWS):
-                    for row in rows_of(batch.select(columns).slice(begin, BATCH_ROWS), number, name):
+                    for row in rows_of(batch.select(columns).slice(begin, BATCH_ROWS), number, name, fault):
                         number = row.number
                         yield row
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -94,22 +99,23 @@ def _batches(path: Path) -> Iterator[tuple[list[str], Iterator[pa.RecordBatch]]]
             yield stream.schema.names, iter(stream)
 
 
-def _present(names: list[str], wanted: Iterable[str]) -> list[str]:
-    """The columns of a file that hold what is wanted, each once, in the file's order."""
-    asked = {column for path in wanted for column in (path, root(path))}
-    return [name for name in names if name in asked]
+def _present(names: list[str], wanted: set[str] | None) -> list[str]:
+    """The columns of a file that are read, each once, in the file's order."""
+    return [name for name in names if wanted is None or name in wanted]
 
 
-def rows_of(batch: pa.RecordBatch, before: int, name: str) -> Iterator[Row]:
-    """The rows of a batch, numbered from `before + 1`."""
+def rows_of(batch: pa.RecordBatch, before: int, name: str, fault: str) -> Iterator[Row]:
+    """The rows of a batch, numbered from `before + 1`; with `fault`, none of them can be used."""
     try:
         values = batch.to_pylist()
     except (ValueError, OverflowError, UnicodeDecodeError, batch_errors()):
         for index in range(batch.num_rows):
-            yield _row(batch.slice(index, 1), before + index + 1, name)
+            row = _row(batch.slice(index, 1), before + index + 1, name)
+            yield replace(row, fault=fault or row.fault)
     else:
         for number, row in enumerate(values, before + 1):
-            yield Row(number, row)
+            own = row.get(name) if fault else None
+            yield Row(number, row, fault, "" if own is None else str(own))
 
 
 def batch_errors() -> type[Exception]:

@@ -13,16 +13,19 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.json_values import Repeated, repeated_in
+from kormo_plugins.corpus.readers.mapped import OTHERS, top, unmapped
+from kormo_plugins.corpus.readers.pairs import PairColumns, as_pair
 from kormo_plugins.corpus.readers.paths import lookup, root, steps
 from kormo_plugins.corpus.readers.turns import Turns, turns
-from kormo_plugins.documents.conversation import checked, with_messages
+from kormo_plugins.documents.conversation import NOTES, TOOLS, conversation, with_messages
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.tool_calls import signatures
 
 MAX_DEPTH = 100
 """Lists and mappings within one another in a column that is kept."""
@@ -71,16 +74,48 @@ class Columns(Strict):
         description="the document is a conversation: the column with its list of turns, or a mapping "
         "that says how turns are written; its text is made of the turns",
     )
+    pair: PairColumns | None = Field(
+        default=None,
+        description="the document is a preference pair: which columns hold prompt, chosen and rejected, "
+        "and how turns are written; its text is made of them",
+    )
     id: str = Field(default="id", description="column of the document's id; where it is missing: file and line")
     language: str | None = Field(default=None, description="column of the language, before the source's own")
     license: str | None = Field(default=None, description="column of the licence, before the source's own")
     keep: tuple[str, ...] = Field(default=(), description="further columns to keep on the document")
+    ignore: tuple[str, ...] | Literal["others"] | None = Field(
+        default=None,
+        description="columns that are left out on purpose: a list, or `others`, all that are not mapped; "
+        "null: of a text all others, of conversations and pairs none",
+    )
 
     @model_validator(mode="after")
     def _text_or_messages(self) -> Columns:
         if self.messages is not None and "text" in self.model_fields_set:
             raise ValueError("give text or messages: a conversation's text is made of its turns")
+        if self.pair is not None and (self.messages is not None or "text" in self.model_fields_set):
+            raise ValueError("give pair, or messages, or text: a pair's text is made of its turns")
         return self
+
+    @model_serializer(mode="wrap")
+    def _serialized(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without the keys that came later where they are not set: the identity of what was built before stays."""
+        values: dict[str, object] = handler(self)
+        return {key: value for key, value in values.items() if value is not None or key not in ("pair", "ignore")}
+
+    @property
+    def mapped(self) -> frozenset[str]:
+        """The columns that something is made of."""
+        talk = self.messages or self.pair
+        optional = talk.optional if talk is not None else []
+        return frozenset(map(top, [*needed(self), *optional, self.id]))
+
+    @property
+    def ignored(self) -> frozenset[str] | None:
+        """The columns that are left out on purpose; None: all that are not mapped."""
+        if self.ignore == OTHERS or (self.ignore is None and self.messages is None and self.pair is None):
+            return None
+        return frozenset(self.ignore or ())
 
 
 def to_document(row: Any, columns: Columns, place: str, *, strange: bool = False) -> Document | Reject:
@@ -96,20 +131,16 @@ def to_document(row: Any, columns: Columns, place: str, *, strange: bool = False
     """
     if not isinstance(row, Mapping):
         return Reject("not an object")
-    names = needed(columns)
-    values = {name: _present(lookup(row, name)) for name in names}
-    if strange and (fault := _twice(row, values, columns)):
+    values = {name: _present(lookup(row, name)) for name in needed(columns)}
+    if fault := _fault(row, values, columns, strange):
         return Reject(fault)
-    for name in names:
-        if values[name] is None and not (name in columns.keep and root(name) in row):
-            return Reject(f"no column {name!r}")
     document = Document(id=own_id(row, columns) or place, text="")
     document.meta = {name: _plain(values[name]) for name in columns.keep}
-    if columns.messages is not None:
-        messages = checked(turns(_with_paths(row, values), columns.messages))
-        if isinstance(messages, Reject):
-            return messages
-        document = with_messages(document, messages)
+    if columns.messages is not None or columns.pair is not None:
+        talk = _turns(document, row, columns)
+        if isinstance(talk, Reject):
+            return talk
+        document = talk
     else:
         text = _text(values, columns.text)
         if isinstance(text, Reject):
@@ -124,17 +155,47 @@ def to_document(row: Any, columns: Columns, place: str, *, strange: bool = False
     return document
 
 
+def _fault(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns, strange: bool) -> str:
+    """Why a row is no document whatever its columns hold, if so: one is missing, there twice, or not mapped."""
+    if strange and (fault := _twice(row, values, columns)):
+        return fault
+    for name, value in values.items():
+        if value is None and not (name in columns.keep and root(name) in row):
+            return f"no column {name!r}"
+    return unmapped(row, columns)
+
+
 def own_id(row: Mapping[str, Any], columns: Columns) -> str:
     """The row's own id; nothing where it has none."""
     name = _present(lookup(row, columns.id))
     return "" if name is None else str(name).encode("utf-8", "backslashreplace").decode()
 
 
+def _turns(document: Document, row: Mapping[str, Any], columns: Columns) -> Document | Reject:
+    """The document as the conversation or the pair of a row."""
+    if columns.pair is not None:
+        names = [*columns.pair.columns, *columns.pair.optional]
+        return as_pair(document, {**row, **{name: lookup(row, name) for name in names}}, columns.pair)
+    assert columns.messages is not None
+    how = columns.messages
+    given = turns(row, how, lookup)
+    found = given if isinstance(given, Reject) else conversation(given)
+    tools = signatures(lookup(row, how.tools) if how.tools else None)
+    if isinstance(found, Reject):
+        return found
+    if isinstance(tools, Reject):
+        return tools
+    document = with_messages(document, found.messages)
+    document.meta |= ({TOOLS: _plain(tools)} if tools else {}) | ({NOTES: list(found.notes)} if found.notes else {})
+    return document
+
+
 def needed(columns: Columns) -> list[str]:
     """The columns that a row must have, or paths into them; the id's, which may be missing, is not among them."""
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
-    names = columns.messages.columns if columns.messages is not None else names
+    talk = columns.messages or columns.pair
+    names = talk.columns if talk is not None else names
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 
@@ -146,14 +207,9 @@ def _present(value: Any) -> Any:
 def _twice(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns) -> str:
     """What is said of a row in which a key that is read was written twice with different values, if one was."""
     repeated = set(row.keys_twice) if isinstance(row, Repeated) else set()
-    twice = next((name for name in (*values, columns.id) if root(name) in repeated), None)
+    twice = next(iter(sorted(repeated & columns.mapped)), None)
     twice = twice or next((key for value in values.values() if (key := repeated_in(value)) is not None), None)
     return "" if twice is None else f"the key {twice!r} is there twice"
-
-
-def _with_paths(row: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with what paths lead to as columns of its own."""
-    return row if all(name in row for name in values) else {**row, **values}
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import codecs
 import importlib.util
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+
+from kormo_plugins.corpus.readers.streams import Damaged
 
 UTF8, AUTO = "utf-8", "auto"
 LINE_SAFE = frozenset(
@@ -141,7 +144,7 @@ def _sample(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
     stream ended there."""
     searched = 0
     sample = b""
-    for piece in pieces:
+    for piece in _readable(pieces):
         searched += len(piece)
         if not sample and searched < SEARCHED and piece.isascii() and b"\0" not in piece:
             continue
@@ -149,6 +152,12 @@ def _sample(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
         if len(sample) >= 4 * SAMPLE:
             return sample, False
     return sample, True
+
+
+def _readable(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces up to where a damaged file ends, which is told when it is read."""
+    with suppress(Damaged):
+        yield from pieces
 
 
 def _is_utf8(sample: bytes, ended: bool) -> bool:

@@ -11,7 +11,7 @@ from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.columns import Columns
 from kormo_plugins.corpus.readers.encodings import UTF8, canonical
 from kormo_plugins.corpus.readers.find import Found, find_files
-from kormo_plugins.corpus.readers.formats import FORMATS, Options
+from kormo_plugins.corpus.readers.formats import Options, documents_of
 from kormo_plugins.corpus.readers.rows import rejected
 from kormo_plugins.corpus.readers.tables import Table
 from kormo_plugins.corpus.readers.units import Unit, parts_for, share, units
@@ -81,12 +81,13 @@ class Files:
         """
         return find_files(params.path, self.kinds, params.follow_links, f"reader {self.name}: path")
 
-    def _units(self, params: FilesParams) -> list[Unit]:
+    def units(self, params: FilesParams) -> list[Unit]:
+        """The input divided into what is read in one go."""
         return units(self.find(params), encoding=params.encoding, text_per_line=params.text_per == "line")
 
     def parts(self, params: FilesParams) -> int:
         """In how many parts this input should be read: one for about 16 MB."""
-        return parts_for(self._units(params))
+        return parts_for(self.units(params))
 
     def inputs(self, params: FilesParams) -> dict[str, Any]:
         """What the documents depend on: names, sizes and checksums of the files, and how they are read."""
@@ -103,9 +104,9 @@ class Files:
     def __call__(self, params: FilesParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard` of `shards`, and a `Rejected` for whatever could not become one."""
         options = params.options
-        for unit in share(self._units(params), shard, shards):
+        for unit in share(self.units(params), shard, shards):
             if unit.file.kind:
-                yield from FORMATS[unit.file.kind](unit, options)
+                yield from documents_of(unit, options)
             else:
                 yield rejected(unit.file.name, unit.file.fault)
 

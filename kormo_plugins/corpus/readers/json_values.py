@@ -27,6 +27,7 @@ _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*(["\n])?|[\[\]{},]', re.DOTALL
 """A string (of which the end is missing where the group is empty), a bracket or a comma. A line end ends a string: JSON
 has none in strings, and one missing quotation mark must not turn the rest of the file inside out."""
 _SPACE = b" \t\r\n"
+NOT_UTF8 = "not UTF-8"
 _CLOSES = {b"[": b"]", b"{": b"}"}
 
 
@@ -83,7 +84,7 @@ def _by_python(line: bytes) -> Json:
     try:
         value: Json = json.loads(line.decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError:
-        raise NotJson("not UTF-8") from None
+        raise NotJson(NOT_UTF8) from None
     except RecursionError:
         raise NotJson("nested too deeply") from None
     except ValueError:

@@ -26,6 +26,7 @@ MAX_RECORD = 1 << 24
 """Characters after which an open quotation mark is taken for a wrong one."""
 QUOTES_FAIL = 0.25
 AUTO = "auto"
+NOT_TEXT = "not UTF-8"
 
 
 class Table(Strict):
@@ -85,7 +86,7 @@ def sniff(head: list[str], table: Table, wanted: Iterable[str], name: str) -> Di
     """The dialect of a file by its first lines.
 
     Args:
-        wanted: the columns that the recipe asks for.
+        wanted: the columns that the recipe asks for; none: a first row of numbers alone is no header.
         name: of the file; where its lines leave a choice, `.tsv` and `.tab` have tabs.
     """
     quotes = ('"', "") if table.quote == AUTO else (table.quote,)
@@ -96,7 +97,8 @@ def sniff(head: list[str], table: Table, wanted: Iterable[str], name: str) -> Di
     delimiter, quote = max(choices, key=lambda choice: _fit(head, *choice))  # the first of equals
     first = next((record.fields for record in records(head, delimiter, quote) if not record.fault), ())
     numbers = tuple(str(number) for number in range(len(first)))
-    by_number = set(wanted) <= set(numbers) and first != numbers  # pandas writes 0, 1, 2, … above nameless columns
+    named = set(wanted) or {name for name in first if not _is_number(name)}
+    by_number = named <= set(numbers) and first != numbers  # pandas writes 0, 1, 2, … above nameless columns
     header = bool(table.header) if table.header != AUTO else not by_number
     return Dialect(delimiter, quote, first if header else numbers, header)
 
@@ -110,6 +112,10 @@ def _fit(head: list[str], delimiter: str, quote: str) -> float:
     widths = Counter(0 if record.fault else len(record.fields) for record in records(head, delimiter, quote))
     width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
     return count / widths.total() - QUOTES_FAIL * (not quote and delimiter != "\t") if width > 1 else 0.0
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).removeprefix("-").isdecimal()
 
 
 def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
@@ -149,7 +155,7 @@ def records(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[Record
             continue
         if fields:
             raw = source.text()
-            fault = "not UTF-8" if not raw.isascii() and _is_broken(raw) else ""
+            fault = NOT_TEXT if not raw.isascii() and _is_broken(raw) else ""
             yield Record(source.line, tuple(fields), fault, raw)
 
 
