@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.peek import peek
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ workspace_option = click.option(
 @click.group()
 def data() -> None:
     """Build, look at and check the data of a recipe."""
+
+
+data.add_command(peek)
 
 
 @data.command()
