@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kormo_plugins.cli.convert import convert
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.cli.peek import peek
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
@@ -45,6 +46,7 @@ def data() -> None:
 
 
 data.add_command(peek)
+data.add_command(convert)
 
 
 @data.command()
