@@ -73,7 +73,8 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
             why=f"{model_type!r} is what is converted here",
             do=f"name the folder of a {model_type} checkpoint",
         )
-    return AutoConfig.from_pretrained(folder)
+    config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    return config
 
 
 def _readable_by_all(config: PretrainedConfig) -> dict[str, Any]:
@@ -194,7 +195,8 @@ def _logits(folder: Path) -> torch.Tensor:
             )
     ids = torch.randint(model.config.vocab_size, PROBE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        return model.eval()(input_ids=ids, use_cache=False).logits
+        logits: torch.Tensor = model.eval()(input_ids=ids, use_cache=False).logits
+    return logits
 
 
 def _take_place(partial: Path, out: Path) -> None:

@@ -9,6 +9,7 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import ImportsLlama
 
 PLAIN = "llama"
 """The layout that opens anywhere; every other layout is the name of a model family."""
@@ -31,7 +32,7 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
     """
     from kormo_plugins.plugins.registry import registry
     from kormo_plugins.runs.model_card import export_card
-    from kormo_plugins.training.checkpoints.complete import MARKER, fault
+    from kormo_plugins.store.complete import MARKER, fault
 
     components = registry(modules)
     here = _model_type(checkpoint)
@@ -54,7 +55,7 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
         convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
         family = components.load("architecture", layout, "kormo export: --to")
-        if here != PLAIN or not hasattr(family, "import_llama"):
+        if here != PLAIN or not isinstance(family, ImportsLlama):
             raise KormoError(
                 where="kormo export",
                 found=f"from {here!r} to {layout!r}",

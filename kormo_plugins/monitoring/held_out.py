@@ -27,14 +27,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kormo_plugins.console.rank import group_rank
 from kormo_plugins.documents.conversation import is_trained, messages_of, with_messages
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.documents.message import message_text
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
-from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, ranks, shard_batches, summed
+from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
+from kormo_plugins.store.corpus_files import read_corpus
 
 log = logging.getLogger(__name__)
 MOST_DOMAINS = 40
@@ -234,7 +236,7 @@ def score(model: Any, texts: Sequence[Text], window: int, rows: int, pad: int) -
     device = next(model.parameters()).device
     total = torch.zeros(len(texts), dtype=torch.float64, device=device)
     pieces = sorted(windows([len(t.ids) for t in texts], window), key=lambda w: (w.end - w.start, w.text, w.start))
-    for batch, counts in shard_batches(batched(pieces, rows * window), *ranks()):
+    for batch, counts in shard_batches(batched(pieces, rows * window), *group_rank()):
         losses = _losses(model, batch, texts, pad, device)
         if counts:
             total.index_add_(0, torch.tensor([w.text for w in batch], device=device), losses)

@@ -11,17 +11,34 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import pluggy
 
 from kormo_plugins import hookspecs
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.hookspecs import KINDS, Component
+from kormo_plugins.hookspecs import (
+    KINDS,
+    Architecture,
+    Collator,
+    Component,
+    DocumentStep,
+    EvaluationTasks,
+    Kernel,
+    Mixing,
+    Objective,
+    Packing,
+    Params,
+    Reader,
+    RunCallbacks,
+    SourceStep,
+    TokenizerTrainer,
+)
+from kormo_plugins.plugins.lookup import refuse_foreign, refuse_without_hooks
 from kormo_plugins.plugins.parameters import checked as checked
 from kormo_plugins.plugins.switches import OFF, blocked_names, is_blocked, traced
 
@@ -68,6 +85,10 @@ class Blocked(NamedTuple):
     origin: str
 
 
+class UnknownComponent(KormoError):
+    """No installed plugin provides a component of that kind and name."""
+
+
 class Registry:
     """All components that the installed and named plugins yield.
 
@@ -102,9 +123,20 @@ class Registry:
                     why="the recipe names a plugin that the environment blocks; a run without it would be another run",
                     do="unset KORMO_PLUGINS, or remove the plugin from the recipe",
                 )
-            self._add(_import(module, "kormo.plugins"), *_distribution(module), "recipe")
+            self._add_named(module)
         self._refuse_idle_block()
         self._collect()
+
+    def _add_named(self, module: str) -> None:
+        """A module that a recipe names: imported only if it is a plugin and may be (`lookup.py`)."""
+        where = f"kormo.plugins: {module}"
+        if module not in self._from:
+            refuse_without_hooks(module, where)
+            refuse_foreign(module, where)
+        imported = _import(module, "kormo.plugins")
+        self._add(imported, *_distribution(module), "recipe")
+        if not self.manager.get_hookcallers(imported):
+            refuse_without_hooks(module, where, imported=True)
 
     def _blocks(self, module: str, distribution: str, version: str, origin: str) -> bool:
         """Whether the environment blocks the plugin; remembers it if so."""
@@ -217,14 +249,14 @@ class Registry:
         """The component of that kind and name.
 
         Raises:
-            KormoError: there is none; the message lists those that exist and the nearest.
+            UnknownComponent: there is none; the message lists those that exist and the nearest.
         """
         entry = self._entries.get((kind, name)) if isinstance(name, str) else None
         if entry is None:
             names = self.names(kind)
             blocked = ", ".join(entry.module for entry in self.blocked)
             hidden = f" (KORMO_PLUGINS blocks {blocked})" if blocked else ""
-            raise KormoError(
+            raise UnknownComponent(
                 where=where or f"the {kind} {name!r}",
                 found=f"the name {name!r}",
                 why=f"no installed plugin provides such a {kind}; there are: {', '.join(names) or 'none'}{hidden}",
@@ -237,6 +269,34 @@ class Registry:
             )
         return entry.component
 
+    @overload
+    def load(self, kind: Literal["architecture"], name: str, where: str = "") -> Architecture: ...
+    @overload
+    def load(self, kind: Literal["tokenizer"], name: str, where: str = "") -> TokenizerTrainer: ...
+    @overload
+    def load(self, kind: Literal["reader"], name: str, where: str = "") -> Reader: ...
+    @overload
+    def load(self, kind: Literal["generator"], name: str, where: str = "") -> Reader: ...
+    @overload
+    def load(
+        self, kind: Literal["corpus_step"], name: str, where: str = ""
+    ) -> Callable[[Params], DocumentStep | SourceStep]: ...
+    @overload
+    def load(self, kind: Literal["packing"], name: str, where: str = "") -> Packing: ...
+    @overload
+    def load(self, kind: Literal["mixing"], name: str, where: str = "") -> Mixing: ...
+    @overload
+    def load(self, kind: Literal["collator"], name: str, where: str = "") -> Callable[[Params], Collator]: ...
+    @overload
+    def load(self, kind: Literal["kernel"], name: str, where: str = "") -> Kernel: ...
+    @overload
+    def load(self, kind: Literal["objective"], name: str, where: str = "") -> Objective: ...
+    @overload
+    def load(self, kind: Literal["evaluation_task"], name: str, where: str = "") -> EvaluationTasks: ...
+    @overload
+    def load(self, kind: Literal["run_callback"], name: str, where: str = "") -> RunCallbacks: ...
+    @overload
+    def load(self, kind: str, name: str, where: str = "") -> Any: ...
     def load(self, kind: str, name: str, where: str = "") -> Any:
         """The object that the component's `load` names."""
         component = self.get(kind, name, where)

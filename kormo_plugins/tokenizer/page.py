@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from kormo_plugins.console.table import aligned
+from kormo_plugins.reporting.charts import drawn
+from kormo_plugins.reporting.document import write_page as write_html
 
 MEASURES = {
     "bytes_per_token": "bytes per token",
@@ -18,7 +23,7 @@ MEASURES = {
 def table(result: dict[str, Any]) -> str:
     """The measures by tokenizer and language, as aligned text."""
     head = ["tokenizer", "ids", "text", "byte/tok", "char/tok", "tok/eojeol", "1-byte %", "bits", "unused %"]
-    rows = [head]
+    rows: list[list[str]] = []
     for name, one in result["tokenizers"].items():
         for group, measures in {**one["languages"], "all": one["all"]}.items():
             rows.append(
@@ -34,14 +39,7 @@ def table(result: dict[str, Any]) -> str:
                     f"{100 * one['unused_share']:.1f}" if group == "all" else "",
                 ]
             )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = []
-    for row in rows:
-        cells = [
-            text.ljust(w) if i in (0, 2) else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return aligned(head, rows, numbers=[column for column in range(len(head)) if column not in (0, 2)])
 
 
 def write_page(result: dict[str, Any], path: Path) -> None:
@@ -70,18 +68,9 @@ def write_page(result: dict[str, Any], path: Path) -> None:
                     col=column,
                 )
     figure.update_layout(height=340 * len(MEASURES), barmode="group", legend={"orientation": "h", "y": 1.06})
-    plots = figure.to_html(full_html=False, include_plotlyjs=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Tokenizers</title>"
-        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
-        "pre{overflow-x:auto}</style>"
-        f"<h1>Tokenizers on {result['documents']:,} documents, {result['bytes'] / 1e6:,.1f} MB</h1>"
-        f"<pre>{escape(table(result))}</pre>{plots}"
-        f"{''.join(map(_lists, result['tokenizers'].items()))}</html>\n",
-        encoding="utf-8",
-    )
-    partial.replace(path)
+    plots = drawn("measures", "Measures by language and source", "", json.loads(figure.to_json()))
+    body = f"<pre>{escape(table(result))}</pre>{plots}{''.join(map(_lists, result['tokenizers'].items()))}"
+    write_html(f"Tokenizers on {result['documents']:,} documents, {result['bytes'] / 1e6:,.1f} MB", body, path)
 
 
 def _lists(item: tuple[str, dict[str, Any]]) -> str:

@@ -103,7 +103,7 @@ def from_ends(ends: NDArray[Any], path: Path, tokens: int) -> NDArray[np.int64]:
     Raises:
         KormoError: they are not in order, or do not end where the file does.
     """
-    offsets = np.concatenate([np.zeros(1, np.int64), np.asarray(ends).astype(np.int64)])
+    offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.asarray(ends).astype(np.int64)])
     if (np.diff(offsets) < 0).any() or offsets[-1] != tokens:
         raise damaged(path, f"documents that end at token {int(offsets[-1]):,}", f"the file has {tokens:,} tokens")
     return offsets
