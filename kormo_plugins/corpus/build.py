@@ -179,7 +179,7 @@ def source_inputs(
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
         "provenance": source.model_dump(
             mode="json",
-            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against"},
+            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against", "tokens"},
         ),
         "parts": job.parts,
         "steps": [

@@ -23,6 +23,7 @@ from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline import preferences as preference
 from kormo_plugins.pipeline.built import ArtifactProvider, Built, say
 from kormo_plugins.pipeline.conversations import chat_shards, tell_too_long
+from kormo_plugins.pipeline.token_source import refuse_tokens, token_shards
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.schema.dataset import DataRecipe
@@ -60,6 +61,7 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
     if recipe.data is not None:
         built.corpora = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, get)
     if recipe.unseen is not None:
+        refuse_tokens(recipe.unseen.corpus.tokens_of, f"{recipe.path}: kormo.unseen", "held-out text is read as text")
         built.unseen = build_corpora(recipe.unseen, recipe.registry, recipe.block.workspace, recipe.path, get)
     _tokenizer(recipe, built, get)
     if recipe.data is not None:
@@ -71,6 +73,7 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
                 do="set kormo.tokenizer (train, path or hub) or kormo.from_run",
             )
         if preference.of_pairs(recipe):
+            refuse_tokens(recipe.data.corpus.tokens_of, str(recipe.path), "a preference pair is made of its texts")
             built.preferences = preference.build_preferences(recipe, built, get)
             return built
         for name in recipe.data.corpus.sources:
@@ -86,7 +89,7 @@ def build_corpora(
     corpora: dict[str, Artifact] = {}
     for name in data.corpus.in_order():
         corpora[name] = _corpus(data, components, name, workspace, get, corpora)
-    corpora = {name: corpora[name] for name in data.corpus.sources}
+    corpora = {name: corpora[name] for name in data.corpus.documents_of}
     _refuse_empty(path, corpora)
     return corpora
 
@@ -236,6 +239,9 @@ def _shards(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> A
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.layout import read_layout
 
+    tokens = recipe.data.corpus.sources[name].tokens if recipe.data else None
+    if tokens is not None:
+        return token_shards(recipe, built, name, tokens, get)
     corpus, tokenizer = built.corpora[name], built.tokenizer
     assert tokenizer is not None
     if corpus.stats.get("conversations"):
@@ -277,7 +283,7 @@ def _rows(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Art
 
     assert recipe.data is not None
     shards, row_length = built.shards[name], recipe.sequence_len
-    chat = bool(built.corpora[name].stats.get("conversations"))
+    chat = name in built.corpora and bool(built.corpora[name].stats.get("conversations"))
     policy, params = packing_of(recipe.data.mixture, recipe.registry, name, conversations=chat)
     inputs = {
         "version": ROWS_VERSION,

@@ -22,6 +22,7 @@ from kormo_plugins.plugins.registry import Registry
 PAGE = Path(__file__).parents[2] / "docs" / "file-formats.md"
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 SOURCES = {name: source for block in BLOCKS for name, source in yaml.safe_load(block)["sources"].items()}
+READ = [name for name, source in SOURCES.items() if "reader" in source]
 TEXT = "옛날 옛적에 호랑이가 담배 피우던 시절, 산골 마을에 한 사람이 살고 있었습니다."
 
 
@@ -64,7 +65,7 @@ WRITE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", READ)
 def test_the_block_reads_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, components: Registry, name: str
 ) -> None:
@@ -77,3 +78,8 @@ def test_the_block_reads_such_a_file(
     documents = list(read_corpus(tmp_path / "out"))
     assert len(documents) == (2 if name == "comments" else 1) and all(TEXT in d.text for d in documents)
     assert stats["rejected"] == 0
+
+
+def test_every_block_is_of_the_schema() -> None:
+    recipe = CorpusRecipe.model_validate({"sources": SOURCES})
+    assert len(READ) > 10 and list(recipe.tokens_of) == ["made"]  # tests/cli/test_token_sources.py trains on such

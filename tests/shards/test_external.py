@@ -40,6 +40,18 @@ def made(tokenizer: Path, folder: Path, count: int = 90) -> Shards:
     return Shards(folder)
 
 
+def test_files_without_a_token_are_files(tokenizer: Path, tmp_path: Path) -> None:
+    shards = made(tokenizer, tmp_path / "ours", 4)
+    export(shards.folder, "datatrove", tmp_path / "theirs", lambda tokens: None)
+    for name in ("empty.ds", "empty.ds.index"):
+        (tmp_path / "theirs" / name).write_bytes(b"")
+    (tmp_path / "theirs" / "nothing.ds").write_bytes(b"")
+    (tmp_path / "theirs" / "nothing.ds.index").write_bytes(np.zeros(2, "<u8").tobytes())
+    found = token_files(tmp_path / "theirs", "datatrove", ReadOptions(), "test")
+    manifest = adopt(found, tokenizer, tmp_path / "again", ORIGIN, lambda tokens: None)
+    assert manifest["documents"] == shards.documents + 2 and manifest["tokens"] == shards.tokens
+
+
 def same(one: Shards, other: Shards) -> bool:
     documents = range(one.documents)
     return one.documents == other.documents and all(

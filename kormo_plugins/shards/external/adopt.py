@@ -83,7 +83,8 @@ def adopt(files: Sequence[TokenFile], tokenizer: Path, out: Path, origin: Origin
 
 
 def _one_dtype(files: Sequence[TokenFile]) -> np.dtype[Any]:
-    kinds = {(_ours(file.dtype), file.trained is not None) for file in files}
+    filled = [file for file in files if file.tokens] or files
+    kinds = {(_ours(file.dtype), file.trained is not None) for file in filled}
     if len(kinds) > 1:
         raise KormoError(
             where=str(files[0].path.parent),

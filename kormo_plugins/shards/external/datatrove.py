@@ -37,9 +37,10 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
     ends = np.fromfile(index, "<u8")
     tokens = int(ends[-1]) if len(ends) else 0
     size = path.stat().st_size
-    if not tokens or size % tokens or size // tokens not in DTYPES:
+    width = size / tokens if tokens else 2.0 if not size else 0.0  # an empty file is of any type
+    if width not in DTYPES:
         raise damaged(path, f"{size:,} bytes for {tokens:,} tokens", "an id has 2 or 4 bytes")
-    dtype = DTYPES[size // tokens]
+    dtype = DTYPES[int(width)]
     trained = _beside(path, ".loss")
     if trained.is_file() and trained.stat().st_size != tokens:
         raise damaged(trained, f"{trained.stat().st_size:,} bytes", f"{path.name} has {tokens:,} tokens")
