@@ -150,6 +150,7 @@ class RunMixin(Trainer):
 
     def _load_deepspeed(self, original: Callable[..., None], engine: Any, path: str, **kwargs: Any) -> None:
         """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
+        assert self.optimizer is not None and self.lr_scheduler is not None
         self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
         universal.load(original, engine, path, **kwargs)
 
@@ -157,6 +158,7 @@ class RunMixin(Trainer):
         """Reads the state; every setting stays the recipe's (`checkpoints/recipe_wins.py`)."""
         if self.kormo is None or checkpoint is None:
             return super()._load_optimizer_and_scheduler(checkpoint)
+        assert self.optimizer is not None and self.lr_scheduler is not None
         settings = self._recipe_settings or RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
         with reading(Path(checkpoint)):
             super()._load_optimizer_and_scheduler(checkpoint)

@@ -395,7 +395,7 @@ def checkpoint_bytes(recipe: Recipe) -> float | None:
         sizes = _checkpoints(recipe, setup_of(recipe, model, Machine(gpu="cpu"))[0])
     except (KormoError, OSError):
         return None
-    return GB * (sizes["rolling"] + 2 * sizes["export"])
+    return float(GB * (sizes["rolling"] + 2 * sizes["export"]))
 
 
 def _checkpoints(recipe: Recipe, setup: Setup) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
             with faults.catch():
                 registry.params("run_callback", name, values, f"{where}: kormo.monitor.{name}")
     faults.raise_any()
-    assert parsed is not None
+    assert isinstance(parsed, KormoBlock)
     return parsed
 
 
