@@ -16,8 +16,8 @@ import yaml
 
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 PAGE = Path(__file__).parents[2] / "docs" / "file-formats.md"
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
