@@ -40,6 +40,24 @@ def convert(
 
     Shards made of others' files link to their ids, which must stay where they are. OUT must be new or empty.
     """
+    _refuse(target, origin, tokenizer, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with Progress(f"tokens of {source.name}", unit="tokens") as progress:
+            if target is not None:
+                found = _to(source, target, out, progress)
+            else:
+                assert origin is not None and tokenizer is not None
+                found = _from(source, origin, tokenizer, out, (dtype, end_id), progress)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    if as_json:
+        return print_json(found)
+    click.echo(f"{out}: {found['documents']:,} documents, {found['tokens']:,} tokens in {found['files']:,} files")
+
+
+def _refuse(target: str | None, origin: str | None, tokenizer: Path | None, out: Path) -> None:
+    """Raises KormoError for options that say no one way, and for a folder that holds something."""
     if (target is None) == (origin is None) or (origin is not None and tokenizer is None):
         raise KormoError(
             where=WHERE,
@@ -54,19 +72,6 @@ def convert(
             why="files would be mixed up",
             do="name a new folder",
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with Progress(f"tokens of {source.name}", unit="tokens") as progress:
-            if target is not None:
-                found = _to(source, target, out, progress)
-            else:
-                assert origin is not None and tokenizer is not None
-                found = _from(source, origin, tokenizer, out, (dtype, end_id), progress)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    if as_json:
-        return print_json(found)
-    click.echo(f"{out}: {found['documents']:,} documents, {found['tokens']:,} tokens in {found['files']:,} files")
 
 
 def _to(source: Path, name: str, out: Path, progress: Progress) -> dict[str, object]:

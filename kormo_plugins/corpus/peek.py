@@ -76,22 +76,7 @@ def look(path: Path, rows: int = 200) -> Look:
     kinds = Counter(file.kind for file in found if file.kind)
     reader: dict[str, Any] = {"name": first.kind if len(kinds) == 1 else "folder", "path": str(path)}
     notes: list[str] = []
-    if (encoding := _encoding(first, notes)) != encodings.UTF8:
-        reader["encoding"] = encoding
-    raw = list(islice(_rows(first, reader), rows))
-    if first.kind in ("json", "jsonl") and len(raw) == 1 and (inner := _inner(raw[0])):
-        reader["rows"] = inner
-        notes.append(f"the rows are the list {inner!r} of an object")
-        raw = list(islice(_rows(first, reader), rows))
-    values = [one.value for one in raw if isinstance(one.value, Mapping)]
-    if first.kind == "text":
-        notes += _by_line(raw)
-    elif values and (columns := guess.guess(values)):
-        reader["columns"] = columns
-    elif values:
-        notes.append("no column looks like a text: say which it is (columns: {text: …})")
-    if first.kind == "csv":
-        notes.append(_dialect(first, reader))
+    raw = _described(first, reader, notes, rows)
     documents, rejects = _tried(first, reader, rows)
     return Look(
         kinds=dict(kinds),
@@ -99,11 +84,36 @@ def look(path: Path, rows: int = 200) -> Look:
         file=first.name,
         notes=tuple(notes),
         rows=len(raw),
-        columns=tuple(_columns(values)),
+        columns=tuple(_columns(_objects(raw))),
         reader=reader,
         documents=tuple(documents),
         rejects=rejects,
     )
+
+
+def _described(file: Found, reader: dict[str, Any], notes: list[str], rows: int) -> list[Raw]:
+    """The first rows of a file; adds to `reader` and `notes` what they say of how it is to be read."""
+    if (encoding := _encoding(file, notes)) != encodings.UTF8:
+        reader["encoding"] = encoding
+    raw = list(islice(_rows(file, reader), rows))
+    if file.kind in ("json", "jsonl") and len(raw) == 1 and (inner := _inner(raw[0])):
+        reader["rows"] = inner
+        notes.append(f"the rows are the list {inner!r} of an object")
+        raw = list(islice(_rows(file, reader), rows))
+    if file.kind == "text":
+        notes += _by_line(raw)
+    elif values := _objects(raw):
+        if columns := guess.guess(values):
+            reader["columns"] = columns
+        else:
+            notes.append("no column looks like a text: say which it is (columns: {text: …})")
+    if file.kind == "csv":
+        notes.append(_dialect(file, reader))
+    return raw
+
+
+def _objects(raw: list[Raw]) -> list[Mapping[str, object]]:
+    return [one.value for one in raw if isinstance(one.value, Mapping)]
 
 
 def _params(reader: Mapping[str, Any]) -> FilesParams:

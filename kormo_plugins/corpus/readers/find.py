@@ -28,6 +28,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 LFS = "a Git LFS pointer: the file itself was not downloaded (git lfs pull)"
 LINK = "link that leaves the folder (follow_links is false)"
 FOLDER_LINK = "link to a folder (follow_links is false)"
+NOT_OF_DATASET = "not among the files of the saved dataset beside it (state.json)"
 SAVED_DATASET = ("state.json", "dataset_info.json")
 """Both in a folder: `datasets.save_to_disk` wrote it. They and `dataset_dict.json` describe its files."""
 
@@ -146,13 +147,9 @@ def _walk(root: Path, kinds: tuple[str, ...], follow_links: bool) -> Iterator[Fo
                 yield Found(path, name, "", FOLDER_LINK)
             elif _is_folder(entry):
                 waiting.append((path, f"{name}/", (*above, own)))
-            elif data_files is None:
-                if not (entry.name == "dataset_dict.json" and _holds_saved(folder)):
-                    yield from _file(path, name, kinds)
-            elif entry.name in data_files:
-                yield from _file(path, name, kinds)
-            elif entry.name not in SAVED_DATASET:
-                yield Found(path, name, "", "not among the files of the saved dataset beside it (state.json)")
+            elif not _describes(entry.name, folder, data_files):
+                beside = data_files is not None and entry.name not in data_files
+                yield from [Found(path, name, "", NOT_OF_DATASET)] if beside else _file(path, name, kinds)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -175,8 +172,11 @@ def _saved_dataset(folder: Path, names: set[str]) -> set[str] | None:
         return None
 
 
-def _holds_saved(folder: Path) -> bool:
-    return any((child / "state.json").is_file() for child in folder.iterdir())
+def _describes(name: str, folder: Path, data_files: set[str] | None) -> bool:
+    """Whether a file only describes a saved dataset, or several in the folders beside it."""
+    if data_files is not None:
+        return name in SAVED_DATASET
+    return name == "dataset_dict.json" and any((child / "state.json").is_file() for child in folder.iterdir())
 
 
 def _file(path: Path, name: str, kinds: tuple[str, ...]) -> Iterator[Found]:
