@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kormo_plugins.cli.convert import convert
 from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.peek import peek
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ workspace_option = click.option(
 @click.group()
 def data() -> None:
     """Build, look at and check the data of a recipe."""
+
+
+data.add_command(peek)
+data.add_command(convert)
 
 
 @data.command()
@@ -198,23 +204,24 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     try:
         _have(recipe, workspace, get)
     except NotBuilt as error:
-        if set(had["corpus"]) != set(described.corpus.sources):
+        if set(had["corpus"]) != set(described.corpus.documents_of):
             raise
         click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
     out = out or Path("reports") / safe
+    documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
     page = write_report(
-        described.corpus,
+        documents,
         {name: artifact.path for name, artifact in corpora.items()},
         counted,
         out,
-        tokens={name: artifact.stats["tokens"] for name, artifact in had["shards"].items()},
+        tokens={name: artifact.stats["tokens"] for name, artifact in had["shards"].items() if name in corpora},
         weights=described.mixture.mixture.get("weights"),
     )
     card = out / "README.md"
-    card.write_text(dataset_card(described.corpus, counted), encoding="utf-8")
+    card.write_text(dataset_card(documents, counted), encoding="utf-8")
     if as_json:
         return print_json({"page": page, "card": card, "sources": counted})
     click.echo(f"{page}: the report\n{card}: the dataset card")

@@ -19,6 +19,7 @@ from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.pipeline.model import build_model
 from kormo_plugins.pipeline.preferences import build_preferences
 from kormo_plugins.pipeline.rows import build_row_plan, build_shards
+from kormo_plugins.pipeline.token_source import refuse_tokens
 from kormo_plugins.pipeline.tokenizers import build_tokenizer
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import build
@@ -49,16 +50,19 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
     if recipe.data is not None:
         built.corpora = build_corpora(recipe.data, recipe.registry, workspace, recipe.path, get)
     if recipe.unseen is not None:
+        refuse_tokens(recipe.unseen.corpus.tokens_of, f"{recipe.path}: kormo.unseen", "held-out text is read as text")
         built.unseen = build_corpora(recipe.unseen, recipe.registry, workspace, recipe.path, get)
     built.made_tokenizer = build_tokenizer(recipe.tokenizer_plan(), built.corpora, get)
     if recipe.data is None:
         return built
     tokenizer = _needed(built.made_tokenizer, recipe)
     if recipe.of_pairs:
+        refuse_tokens(recipe.data.corpus.tokens_of, str(recipe.path), "a preference pair is made of its texts")
         built.preferences = build_preferences(recipe.pair_plan(), built.corpora, tokenizer, get)
         return built
     plan = recipe.row_plan()
-    for name, corpus in built.corpora.items():
+    for name in recipe.data.corpus.sources:
+        corpus = built.corpora.get(name)  # none where its tokens exist already
         built.shards[name] = build_shards(plan, name, corpus, tokenizer, get)
         built.rows[name] = build_row_plan(plan, name, corpus, built.shards[name], get)
     return built

@@ -24,7 +24,7 @@ def build_corpora(
     corpora: dict[str, Artifact] = {}
     for name in data.corpus.in_order():
         corpora[name] = _corpus(data, components, name, workspace, get, corpora)
-    corpora = {name: corpora[name] for name in data.corpus.sources}
+    corpora = {name: corpora[name] for name in data.corpus.documents_of}
     _refuse_empty(path, corpora)
     return corpora
 

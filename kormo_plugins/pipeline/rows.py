@@ -9,6 +9,7 @@ from typing import Any
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, say
 from kormo_plugins.pipeline.conversations import chat_shards, tell_too_long
+from kormo_plugins.pipeline.token_source import token_shards
 from kormo_plugins.recipe.projections import RowPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
@@ -19,12 +20,16 @@ ROWS_VERSION = 2
 
 
 def build_shards(
-    plan: RowPlan, name: str, corpus: Artifact, tokenizer: BuiltTokenizer, get: ArtifactProvider
+    plan: RowPlan, name: str, corpus: Artifact | None, tokenizer: BuiltTokenizer, get: ArtifactProvider
 ) -> Artifact:
-    """The tokens of a source."""
+    """The tokens of a source; `corpus` is None where they exist already, in another stack's files."""
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.layout import read_layout
 
+    tokens = plan.corpus.sources[name].tokens
+    if tokens is not None:
+        return token_shards(plan, name, tokens, tokenizer, get)
+    assert corpus is not None
     if corpus.stats.get("conversations"):
         return chat_shards(plan, corpus, tokenizer.path, name, get, say)
     layout = read_layout(tokenizer.path)
@@ -64,7 +69,7 @@ def build_row_plan(plan: RowPlan, name: str, corpus: Artifact, shards: Artifact,
     from kormo_plugins.shards.verify import verify_lengths
 
     row_length = plan.row_length
-    chat = bool(corpus.stats.get("conversations"))
+    chat = corpus is not None and bool(corpus.stats.get("conversations"))
     policy, params = packing_of(plan.mixture, plan.components, name, conversations=chat)
     inputs = {
         "version": ROWS_VERSION,
