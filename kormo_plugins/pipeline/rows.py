@@ -63,7 +63,9 @@ def build_shards(
     return get(plan.workspace, Spec("shards", name, inputs), make)
 
 
-def build_row_plan(plan: RowPlan, name: str, corpus: Artifact, shards: Artifact, get: ArtifactProvider) -> Artifact:
+def build_row_plan(
+    plan: RowPlan, name: str, corpus: Artifact | None, shards: Artifact, get: ArtifactProvider
+) -> Artifact:
     """Which stretch of which document lies in which row of a source."""
     from kormo_plugins.mixture.rows import build_rows, packing_of
     from kormo_plugins.shards.verify import verify_lengths
