@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.architecture.files import read_json, weight_files
+from kormo_plugins.architecture.registration import MODEL_TYPE
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
@@ -115,6 +116,10 @@ def card(recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder
     yield from _front(config, sources)
     yield f"# {run.name}"
     yield ""
+    if config.get("model_type") == MODEL_TYPE:
+        yield "> transformers, vLLM and llama.cpp open the folder `export/`, which holds this model as a plain Llama; the"
+        yield "> weights beside this card are in KORMo's own layout, which the package kormo-plugins reads."
+        yield ""
     kind = config.get("model_type")
     yield f"A causal language model of {number:,} parameters ({', '.join(dtypes)}) in the layout `{kind}`, trained with"
     yield f"kormo-plugins by the recipe `{record.get('recipe', recipe.path)}`."
@@ -162,8 +167,6 @@ def _front(config: Mapping[str, Any], sources: Mapping[str, Any] | None) -> Iter
 
 
 def _use(folder: Path, role: str) -> Iterator[str]:
-    from kormo_plugins.architecture.registration import MODEL_TYPE
-
     ours = read_json(folder / "config.json").get("model_type") == MODEL_TYPE
     yield "```python"
     if ours:

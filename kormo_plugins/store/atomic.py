@@ -19,6 +19,7 @@ def replace(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         write(temporary)
+        by_umask(temporary)
         flush(temporary)
         temporary.replace(path)
     except Exception:
@@ -29,6 +30,23 @@ def replace(path: Path, write: Callable[[Path], Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8."""
     replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def by_umask(path: Path) -> None:
+    """Gives a file the rights of any new file of this process.
+
+    safetensors writes through a temporary file that only its owner may read, and the rights stay when it is renamed: a
+    model on a shared disk could then be used by the one who trained it and by nobody else.
+    """
+    path.chmod(0o666 & ~_umask())
+
+
+def _umask() -> int:
+    """The process's mask, read from the kernel: `os.umask` can only tell it by changing it, for every thread."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
 
 
 def flush(path: Path) -> None:
