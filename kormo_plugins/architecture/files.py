@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 TOKENIZER_SETTINGS = "tokenizer_config.json"
 NOTE = {
-    "how_to_open": "model_type kormo is of the package kormo-plugins; a finished run has the same model as a plain Llama "
-    "in its folder export/, and `kormo export FOLDER --to llama OUT` makes one of any checkpoint"
+    "how_to_open": "model_type kormo is of the package kormo-plugins; a finished run has the same model as a plain "
+    "Llama in its folder export/, and `kormo export FOLDER --to llama OUT` makes one of any checkpoint"
 }
 """Stands in every config.json of the type `kormo`, for whoever opens the folder without this package."""
 

@@ -23,10 +23,15 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
+    "chat": ("kormo_plugins.cli.chat:chat", "Talk to the model of RUN: a finished run, a checkpoint or an export."),
     "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
     "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
+    "init": (
+        "kormo_plugins.cli.init:init",
+        "Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.",
+    ),
     "plugins": (
         "kormo_plugins.cli.plugins:plugins",
         "What is installed, what a recipe can name, and how to add to it.",

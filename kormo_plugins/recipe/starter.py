@@ -46,15 +46,14 @@ def files(start: Start) -> Mapping[str, str]:
 
 
 def _recipe(start: Start) -> str:
-    tokens = (
-        "  tokens: 655360               # 160 steps of 4,096; more text, more tokens\n" if start.size == "nano" else ""
-    )
+    nano = start.size == "nano"
+    tokens = "  tokens: 655360               # 160 steps of 4,096; more text, more tokens\n" if nano else ""
     return (
         MODELINE.format(kind="recipe") + f"# {start.name}: pretraining from random weights.\n#\n"
         "#     axolotl train recipe.yml\n\n"
         f"extends: {start.prefix}pretrain.yml    # `kormo recipe show recipe.yml` prints all that it inherits\n"
         "plugins:\n  - kormo_plugins.KormoPlugin\n\n"
-        "kormo:\n  data: dataset.yml\n" + tokens + f"\noutput_dir: outputs/{start.name}\n"
+        f"kormo:\n  data: dataset.yml\n{tokens}\noutput_dir: outputs/{start.name}\n"
     )
 
 
@@ -64,7 +63,8 @@ def _dataset(start: Start) -> str:
         return head + (
             "# The embedded corpus, generated Korean and English. For your own text: `kormo init --text FOLDER`, or\n"
             "# name sources here as in kormo:datasets_recipes/local.yml.\n\n"
-            f"extends: kormo:datasets_recipes/embedded.yml\nname: {start.name}\n"
+            f"extends: kormo:datasets_recipes/embedded.yml\nname: {start.name}\n\n"
+            "steps:\n  - name: normalize\n  - {name: length, minimum: 20}\n  - name: exact_dedup\n"
         )
     keep = ", ".join([*start.languages, "mul"])
     return head + (
@@ -78,10 +78,11 @@ def _dataset(start: Start) -> str:
 
 
 def _chain(start: Start) -> str:
-    stages = f"  - {{name: pretrain, recipe: recipe.yml}}\n  - {{name: sft, recipe: '{start.prefix}sft.yml', from: pretrain, set: {{output_dir: outputs/{start.name}-sft}}}}\n"
+    out = f"outputs/{start.name}-sft"
+    answers = f"{{name: sft, recipe: '{start.prefix}sft.yml', from: pretrain, set: {{output_dir: {out}}}}}"
     return MODELINE.format(kind="chain") + (
         f"# {start.name}, from random weights to a chat model.\n#\n#     kormo run chain.yml --dry-run\n\n"
-        f"name: {start.name}\nstages:\n{stages}"
+        f"name: {start.name}\nstages:\n  - {{name: pretrain, recipe: recipe.yml}}\n  - {answers}\n"
     )
 
 

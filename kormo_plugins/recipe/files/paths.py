@@ -1,12 +1,14 @@
-"""Files that a recipe names: beside the recipe that says it, or, as Axolotl has it, in the current folder."""
+"""Files that a recipe names: beside the recipe that says it, with the package (`kormo:…`), or, as Axolotl has it,
+in the current folder.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
+from kormo_plugins.recipe.files.shipped import beside
 
 NAMED_FILES = ("deepspeed",)
 """Keys of Axolotl's that name a file which travels with the recipes."""
@@ -15,8 +17,9 @@ NAMED_FILES = ("deepspeed",)
 def located(resolved: Resolved, key: str) -> Path:
     """Where the file that a key names is, as seen from the current folder; the path as written if it is nowhere."""
     value, origin = str(resolved.get(key)), resolved.origin(key)
-    beside = Path(value) if origin == COMMAND_LINE else Path(os.path.normpath(Path(origin).parent / value))
-    return beside if beside.is_file() else Path(value)
+    folder = Path() if origin == COMMAND_LINE else Path(origin).parent
+    named = beside(folder, value, resolved.where(key))
+    return named if named.is_file() else Path(value)
 
 
 def from_here(resolved: Resolved) -> dict[str, Any]:

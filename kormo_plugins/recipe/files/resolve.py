@@ -9,7 +9,8 @@ associative, so a chain of recipes means the same however it is cut into files. 
   statement of its own and replaces the inherited block. One without merges into it.
 - `plugins` is united, parents first: Axolotl loads us only if the child lists us, so every child has this
   key, and replacing would silently switch off what a parent switched on.
-- `extends` is relative to the file that says it. Every other path is relative to the current folder, as in
+- `extends` is relative to the file that says it, or names a file that comes with the package (`kormo:pretrain.yml`,
+  see `shipped.py`). Every other path is relative to the current folder, as in
   Axolotl.
 
 Inside, a recipe is a tree of `Block` (a mapping) and `Leaf` (anything else), both with their file.
@@ -17,7 +18,6 @@ Inside, a recipe is a tree of `Block` (a mapping) and `Leaf` (anything else), bo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.environment import expand
+from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
@@ -197,7 +198,7 @@ def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
 def _resolve(
     path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
 ) -> Resolved:
-    reader = _Reader(shorthand)
+    path, reader = located(path), _Reader(shorthand)
     tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, Path(), ()))
@@ -257,7 +258,7 @@ class _Reader:
         dotted = ".".join(map(str, at if short else (*at, EXTENDS)))
         base: Block | Leaf = Block({}, file)
         for name in _parents(values[EXTENDS], f"{file}: {dotted}"):
-            base = merge(base, self.file(Path(os.path.normpath(folder / name)), f"{file}: {dotted}", at), at)
+            base = merge(base, self.file(beside(folder, name, f"{file}: {dotted}"), f"{file}: {dotted}", at), at)
         tree = merge(base, own, at)
         assert isinstance(tree, Block)
         return Block(tree.children, file, replaces=True)

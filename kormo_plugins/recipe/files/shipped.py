@@ -11,6 +11,7 @@ relation to each other is the same, so a recipe that names a dataset recipe by a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import kormo_plugins
@@ -45,15 +46,28 @@ def located(path: Path | str, where: str = "the command line") -> Path:
         return Path(path)
     name, root = str(path).removeprefix(SCHEME), shipped_root()
     candidates = [root / name] if name.split("/")[0] in FOLDERS else [root / FOLDERS[0] / name]
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts
     for candidate in candidates:
-        if ".." not in Path(name).parts and candidate.is_file():
+        if inside and candidate.is_file():
             return candidate
     raise KormoError(
         where=where,
         found=repr(str(path)),
         why="no such file comes with this version of kormo-plugins",
-        do=closest(name, shipped_names()) or "name one of `kormo recipe list`",
+        do=closest(name, shipped_names()) or "`kormo init --list` prints the names",
     )
+
+
+def beside(folder: Path, name: str, where: str) -> Path:
+    """The file that another one names: relative to its folder, or a shipped one.
+
+    Args:
+        folder: of the file that says the name.
+        where: key that says it, for messages.
+    Raises:
+        KormoError: nothing is shipped under that name.
+    """
+    return located(name, where) if is_shipped(name) else Path(os.path.normpath(folder / name))
 
 
 def shipped_names() -> list[str]:

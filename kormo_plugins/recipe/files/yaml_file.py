@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.shipped import located
 
 MAX_DEPTH = 64
 """Levels of nesting; beyond it a file is an accident or an attack."""
@@ -77,6 +78,7 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else
             than it seems; the message names the line.
     """
+    path = located(path)
     text = _text(path, named_by)
     try:
         value = yaml.load(text, Loader=_Loader)  # a subclass of the safe loader: makes plain values only
