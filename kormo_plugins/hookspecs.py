@@ -13,16 +13,36 @@ features come through the same door, from each room's `plugin.py`.
 
 What `load` names is imported on first use, so that listing a hundred plugins costs nothing. `params` is a pydantic
 model: the recipe's keys are checked against it, documented from it and completed from it.
+
+For each kind of component there is a protocol, which says what `load` must give, and the hook that yields components
+of that kind. What a component may have beside that has a protocol of its own (`Divisible`, `Prepares`, …): an
+implementation has it or not, and is asked with `isinstance`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import pluggy
 
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from transformers import TrainerCallback
+
+    from kormo_plugins.corpus.step import Rejected
+    from kormo_plugins.documents.document import Document, Reject
+    from kormo_plugins.mixture.packing import Packing as Rows
+    from kormo_plugins.mixture.schedule import Mixing as Schedule
+    from kormo_plugins.mixture.schedule import SourceSize
+    from kormo_plugins.monitoring.monitor import RunView
+
+Params: TypeAlias = Any
+"""An instance of the component's own pydantic model; None for a component without parameters."""
 PROJECT = "kormo"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -47,90 +67,246 @@ class Component:
     source: str = ""
 
 
+class Architecture(Protocol):
+    """A model family."""
+
+    def register(self) -> None:
+        """Teaches transformers the type; called any number of times."""
+
+    def write_initial(
+        self,
+        out: Path,
+        params: Params,
+        *,
+        tokenizer: Path,
+        seed: int,
+        dtype: str,
+        bos_token_id: int,
+        eos_token_id: int,
+        pad_token_id: int,
+        generation: Mapping[str, object],
+    ) -> dict[str, Any]:
+        """The checkpoint that a run from scratch starts with, written into `out`."""
+
+    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+        """The plain Llama layout of `export/`; returns `files`, `bytes` and `compared`, the number of logits."""
+
+
+@runtime_checkable
+class ImportsLlama(Protocol):
+    """A model family with a way back."""
+
+    def import_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+        """A plain Llama checkpoint in the family's own layout; returns what `export_llama` returns."""
+
+
 @hookspec
 def kormo_architectures() -> Iterable[Component]:
-    """Model families, named as the `model_type` of their config.json. Loads to an object with `register() -> None`
-    (idempotent: teaches transformers the type), `write_initial(out, params, *, tokenizer, seed, dtype, bos_token_id,
-    eos_token_id, pad_token_id, generation) -> dict` (the checkpoint that a run from scratch starts with),
-    `export_llama(checkpoint, out) -> dict` (the plain layout of `export/`, verified by logits) and, for families that
-    have a way back, `import_llama(checkpoint, out) -> dict`. Both return `files`, `bytes` and `compared`, the number of
-    logits. `architecture/family.py` is the model to follow."""
+    """Model families (`Architecture`), named as the `model_type` of their config.json; those that have a way back
+    are `ImportsLlama` too. `architecture/family.py` is the model to follow."""
+
+
+class TokenizerTrainer(Protocol):
+    """Learns a vocabulary."""
+
+    def __call__(self, texts: Callable[[], Iterator[Document]], params: Params, out: Path) -> Mapping[str, Any] | None:
+        """Writes the tokenizer's folder; may return statistics for the manifest. `texts` may be called repeatedly."""
 
 
 @hookspec
 def kormo_tokenizers() -> Iterable[Component]:
-    """Tokenizer trainers. Loads to `train(texts: Callable[[], Iterator[Document]], params, out: Path)`, which
-    writes a folder that `AutoTokenizer.from_pretrained` opens: a byte-level BPE in which <|BOS|>, <|EOS|>, <|PAD|>,
-    <|BOT|> and <|EOT|> are tokens. `texts` may be called several times. May return statistics for the manifest."""
+    """Tokenizer trainers (`TokenizerTrainer`). They write a folder that `AutoTokenizer.from_pretrained` opens: a
+    byte-level BPE in which <|BOS|>, <|EOS|>, <|PAD|>, <|BOT|> and <|EOT|> are tokens."""
+
+
+class Reader(Protocol):
+    """Gives documents; a generator of synthetic documents has the same form."""
+
+    def __call__(self, params: Params, shard: int, shards: int) -> Iterator[Document | Rejected]:
+        """One of `shards` parts of the input: the union over `shard` in [0, shards) is the input, once."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A reader or generator that knows into how many parts it is best divided."""
+
+    def parts(self, params: Params) -> int:
+        """Files, row groups, …"""
+
+
+@runtime_checkable
+class HasInputs(Protocol):
+    """A reader, generator or step whose result depends on more than its parameters."""
+
+    def inputs(self, params: Params) -> object:
+        """A JSON value of all that the result depends on (names, sizes and checksums of files)."""
+
+
+@runtime_checkable
+class Pins(Protocol):
+    """A reader or generator that looks something up once, which all parts must read alike."""
+
+    def pinned(self, params: Params) -> Params:
+        """The parameters with what was looked up written out; called once per source."""
 
 
 @hookspec
 def kormo_readers() -> Iterable[Component]:
-    """Where documents come from. Loads to `read(params, shard: int, shards: int) -> Iterator[Document]`, which
-    yields one of `shards` parts of the input (files, row groups, …): the union over shards is the input, once. What
-    cannot become a document is yielded as `kormo_plugins.corpus.step.Rejected`; a conversation is a document with its
-    turns in `meta` (`kormo_plugins/documents/conversation.py`). May have `parts(params) -> int` (into
-    how many parts it is best divided), `inputs(params)` (a JSON value of all that the documents depend on) and
-    `pinned(params) -> params` (called once per source: what all parts must read alike is looked up and written out)."""
+    """Where documents come from (`Reader`; may be `Divisible`, `HasInputs`, `Pins`). What cannot become a document is
+    yielded as `kormo_plugins.corpus.step.Rejected`; a conversation is a document with its turns in `meta`
+    (`kormo_plugins/documents/conversation.py`)."""
 
 
 @hookspec
 def kormo_generators() -> Iterable[Component]:
-    """Where synthetic documents come from. Loads to `generate(params, shard: int, shards: int) ->
-    Iterator[Document]`; the same parameters give the same documents. Labelled synthetic, with the generator's name.
-    `Rejected`, `parts`, `inputs` and `pinned` as for readers."""
+    """Where synthetic documents come from (`Reader`, and what readers may be). The same parameters give the same
+    documents, labelled synthetic with the generator's name."""
+
+
+class DocumentStep(Protocol):
+    """A cleaning step that looks at one document at a time."""
+
+    def __call__(self, document: Document) -> Document | Reject:
+        """The document, changed or not, or `Reject(reason)`."""
+
+
+@runtime_checkable
+class SourceStep(Protocol):
+    """A cleaning step that must see the whole source (deduplication): see `kormo_plugins/corpus/step.py`."""
+
+    def sign(self, document: Document) -> Any:
+        """One row of the source's table of signatures: an integer array of fixed shape and dtype."""
+
+    def decide(self, signatures: NDArray[Any]) -> tuple[NDArray[np.int8], list[str]]:
+        """For each document (shape [documents, …], in source order) -1, or an index into the list of reasons."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A step that makes a model ready before any document is read."""
+
+    def prepare(self, params: Params, folder: Path) -> Params:
+        """The parameters to go on with; called once per source, with a folder to write into."""
 
 
 @hookspec
 def kormo_corpus_steps() -> Iterable[Component]:
-    """Cleaning steps. Loads to a class called with `params`, whose instances are called with a `Document` and
-    return the document (changed or not) or `Reject(reason)`; rejects are kept with their reason. A step that must see
-    the whole source (deduplication) has `sign(document)`, a few numbers, and `decide(signatures)` instead: see
-    `kormo_plugins/corpus/step.py`. `VERSION` is raised when the result changes; `inputs(params)` as for readers;
-    `prepare(params, folder) -> params` is called once per source, before any document, to make a model ready."""
+    """Cleaning steps. Loads to a class that is called with its parameters and gives a `DocumentStep` or a `SourceStep`;
+    the class may be `HasInputs` and `Prepares`. Its `VERSION` is raised when the result changes. Rejects are kept with
+    their reason."""
+
+
+class Packing(Protocol):
+    """Divides documents into rows."""
+
+    def __call__(self, lengths: NDArray[np.int64], row_length: int, params: Params) -> Rows:
+        """A pure function of the token count of each document (shape [documents]); see `mixture/packing.py`."""
 
 
 @hookspec
 def kormo_packings() -> Iterable[Component]:
-    """How documents become rows. Loads to `pack(lengths, row_length, params) -> Packing`: a pure function of the
-    token count of each document (int64 array, shape [documents]); `Packing` is in `mixture/packing.py`."""
+    """How documents become rows (`Packing`)."""
+
+
+class Mixing(Protocol):
+    """Shares a run between its sources."""
+
+    def __call__(
+        self, sources: Mapping[str, SourceSize], params: Params, *, row_length: int, global_batch: int, steps: int
+    ) -> Schedule:
+        """A pure function of the sources' sizes: how many rows of each source come before each step."""
 
 
 @hookspec
 def kormo_mixings() -> Iterable[Component]:
-    """How sources share a run. Loads to `schedule(sources, params, *, row_length, global_batch, steps) -> Mixing`: a
-    pure function of the sources' sizes that says how many rows of each source come before each step."""
+    """How sources share a run (`Mixing`)."""
+
+
+class Collator(Protocol):
+    """Makes a batch of rows."""
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """`rows` are `SampleRows` (`mixture/dataset.py`)."""
 
 
 @hookspec
 def kormo_collators() -> Iterable[Component]:
-    """How rows become a batch. Loads to `make(params) -> Callable[[rows], dict[str, Tensor]]`; `rows` is a sequence of
-    rows (`SampleRows` in `mixture/dataset.py`)."""
+    """How rows become a batch. Loads to `make(params) -> Collator`."""
+
+
+class Kernel(Protocol):
+    """Replaces parts of a model by fused ones."""
+
+    def __call__(self, model_type: str, params: Params) -> str:
+        """Patches before the model is built; returns the one line that is logged, also when there is no GPU for it."""
+
+
+@runtime_checkable
+class NeedsAxolotl(Protocol):
+    """A kernel that works through keys of Axolotl."""
+
+    def axolotl(self, params: Params) -> Mapping[str, Any]:
+        """The keys that it needs on this machine, and `plugins`, those that read them."""
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """A kernel that can be undone."""
+
+    def release(self) -> None:
+        """Undoes the patch when training is over, for the export and the samples."""
 
 
 @hookspec
 def kormo_kernels() -> Iterable[Component]:
-    """Fused kernels. Loads to `apply(model_type, params) -> str`: patches before the model is built and returns the
-    one line that is logged, also when it switched itself off (no GPU). May have `axolotl(params) -> dict` (keys of
-    Axolotl that it needs on this machine, and `plugins`, those that read them) and `release()` (undoes the patch when
-    training is over, for the export and the samples)."""
+    """Fused kernels (`Kernel`; may be `NeedsAxolotl` and `Releases`)."""
+
+
+class Objective(Protocol):
+    """What is minimized."""
+
+    def __call__(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any, params: Params
+    ) -> tuple[torch.Tensor, Any]:
+        """The loss, summed over predicted tokens and divided by `num_items_in_batch` (the global batch's), and the
+        model's outputs."""
 
 
 @hookspec
 def kormo_objectives() -> Iterable[Component]:
-    """Training objectives. Loads to `loss(model, inputs, num_items_in_batch, params) -> (loss, outputs)`, with
-    `loss` summed over predicted tokens and divided by `num_items_in_batch` (the whole global batch's)."""
+    """Training objectives (`Objective`)."""
+
+
+class EvaluationTasks(Protocol):
+    """Tasks for lm-evaluation-harness."""
+
+    def __call__(self) -> Path:
+        """The folder of their YAML files."""
 
 
 @hookspec
 def kormo_evaluation_tasks() -> Iterable[Component]:
-    """Evaluation tasks for lm-evaluation-harness. Loads to `folder() -> Path`, a folder of its task YAML files."""
+    """Evaluation tasks for lm-evaluation-harness (`EvaluationTasks`)."""
+
+
+class RunCallbacks(Protocol):
+    """Makes a callback of transformers' trainer."""
+
+    def __call__(self, params: Params) -> TrainerCallback:
+        """A new callback; it may be `OpensRun`."""
+
+
+@runtime_checkable
+class OpensRun(Protocol):
+    """A callback that needs to know the run."""
+
+    def open(self, run: RunView) -> None:
+        """Called once before training (`monitoring/monitor.py`: its folder, tokenizer, held-out texts and a `log`)."""
 
 
 @hookspec
 def kormo_run_callbacks() -> Iterable[Component]:
-    """Watchers of a run. Loads to `make(params) -> transformers.TrainerCallback`. May have `open(run)`, called once
-    before training with a `RunView` (`monitoring/monitor.py`: its folder, tokenizer, held-out texts and a `log`)."""
+    """What looks at a run while it trains (`RunCallbacks`)."""
 
 
 KINDS: dict[str, str] = {

@@ -15,8 +15,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "kormo_plugins"
 FLOORS = (
     {"measures", "documents", "errors", "hookspecs"},
-    {"reporting", "kernels"},
+    {"kernels"},
     {"plugins", "store", "console"},
+    {"reporting"},
     {"architecture", "evaluation", "tokenizer", "shards", "corpus", "embedded"},
     {"training", "mixture", "monitoring"},
     {"recipe", "posttraining"},

@@ -1,4 +1,4 @@
-"""README and CONTRIBUTING tell the truth: paths exist, snippets run, every command parses, and what is cheap is run.
+"""README, CONTRIBUTING and docs/ tell the truth: paths exist, snippets run, commands parse, and what is cheap is run.
 
 Every block of every kind has its test: `python` is executed, `yaml` is validated as what it is, `bash` is parsed by the
 command that it calls, with its recipes checked, and run where that takes a second. Commands that need a built corpus or
@@ -7,6 +7,7 @@ a trained model are run, in order and as they stand, by `integration/test_readme
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -23,15 +24,33 @@ import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
+from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.experiments.ablation.spec import cells, read_spec
+from kormo_plugins.experiments.chain.spec import load_chain
+from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.recipe.checks.validate import validate
+
+from .test_contributing import SNIPPETS, TASK
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "README.ko.md", "CONTRIBUTING.md")
+GENERATED = ("reference/", "contributing.md", "changelog.md")
+"""Pages that are made of code, or of files that are read here already."""
+
+
+def site_pages() -> list[str]:
+    """The written pages of `docs/`, in the order of the navigation."""
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    return [f"docs/{name}" for name in named if not name.startswith(GENERATED)]
+
+
+PAGES = ("README.md", *site_pages(), "README.ko.md", "CONTRIBUTING.md")
 EVERY = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in PAGES)
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", EVERY, re.S | re.M)
-YAML = [block for kind, block in BLOCKS if kind == "yaml"]
-PROGRAMS = ("kormo", "axolotl", "pytest", "python", "pip", "ruff", "mypy", "npm")
+YAML = list(dict.fromkeys(block for kind, block in BLOCKS if kind == "yaml"))
+DATA_KEYS = {*CorpusRecipe.model_fields, *MixtureRecipe.model_fields}
+PROGRAMS = ("kormo", "axolotl", "pytest", "python", "pip", "ruff", "mypy", "npm", "mkdocs")
 
 
 def commands() -> list[str]:
@@ -77,16 +96,21 @@ def test_every_path_exists() -> None:
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"bash", "yaml", "python", ""}
+    assert {kind for kind, _ in BLOCKS} <= {"bash", "yaml", "python", "json", "text", ""}
     assert EVERY.count("```") == 2 * len(BLOCKS)
-    shell = [block for kind, block in BLOCKS if not kind and re.search(rf"^(?:{'|'.join(PROGRAMS)}) ", block, re.M)]
+    shell = [
+        block
+        for kind, block in BLOCKS
+        if kind in ("", "text") and re.search(rf"^(?:{'|'.join(PROGRAMS)}) ", block, re.M)
+    ]
     assert not shell, "commands in a block that does not say bash"
 
 
 def test_the_plugin_in_20_lines_is_one() -> None:
-    from .test_contributing import SNIPPETS
-
     ours = [block for kind, block in BLOCKS if kind == "python" and block not in SNIPPETS]  # those are tested there
+    for block in ours:
+        compile(block, "docs", "exec")
+    ours = [block for block in ours if "no_shouting" in block]
     assert len(ours) == 1
     assert len([line for line in ours[0].splitlines() if line.strip()]) <= 20
     module = types.ModuleType("readme_plugin")
@@ -101,40 +125,43 @@ def test_the_plugin_in_20_lines_is_one() -> None:
     assert step(calm) is calm
 
 
+def test_every_json_snippet_is_json() -> None:
+    for text in (text for kind, text in BLOCKS if kind == "json"):
+        json.loads(text)
+
+
 @pytest.mark.parametrize("text", YAML, ids=lambda text: text.split(":")[0])
 def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
-    from kormo_plugins.experiments.chain.spec import load_chain
-    from kormo_plugins.recipe.checks.validate import validate
-
     if text.startswith("task:"):
-        from .test_contributing import TASK
-
-        assert text == TASK  # tested there
+        assert text == TASK  # tested in test_contributing.py
         return
     values: dict[str, Any] = yaml.safe_load(text)
-    path = copy / ("recipes" if {"extends", "kormo"} & set(values) else "datasets_recipes") / "snippet.yml"
-    if "stages" in values:
-        path = copy / "recipes" / "chains" / "snippet.yml"
-        path.write_text(text, encoding="utf-8")
-        assert [stage.name for stage in load_chain(path).stages] == ["pretrain", "sft"]
-        return
-    if "extends" not in values and "kormo" in values:  # a part of a recipe
-        text = "extends: pretrain.yml\nplugins: [kormo_plugins.KormoPlugin]\n" + text
-        (copy / "recipes" / "my").mkdir()
-        shutil.copy(
-            copy / "datasets_recipes" / "nano" / "generators_unseen.yml", copy / "recipes" / "my" / "unseen.yml"
-        )
-    if set(values) == {"executor"}:  # a part of a dataset recipe
-        text = (copy / "datasets_recipes" / "embedded.yml").read_text(encoding="utf-8") + text
+    if {"name", "stages"} <= set(values):
+        assert load_chain(written(copy / "recipes" / "chains", text)).stages
+    elif "question" in values:
+        path = written(copy / "recipes" / "ablations", text)
+        assert cells(path, read_spec(path))
+    elif set(values) - {"extends"} <= DATA_KEYS:
+        if not {"extends", "sources"} & set(values):  # a part of a dataset recipe
+            whole = yaml.safe_load((copy / "datasets_recipes" / "embedded.yml").read_text(encoding="utf-8"))
+            text = yaml.safe_dump({**whole, **values}, allow_unicode=True)
+        assert validate(written(copy / "datasets_recipes", text)).keys
+    else:
+        part = "" if "extends" in values else "extends: pretrain.yml\nplugins: [kormo_plugins.KormoPlugin]\n"
+        unseen = copy / "recipes" / "my" / "unseen.yml"
+        unseen.parent.mkdir()
+        shutil.copy(copy / "datasets_recipes" / "nano" / "generators_unseen.yml", unseen)
+        assert validate(written(copy / "recipes", part + text)).keys
+
+
+def written(folder: Path, text: str) -> Path:
+    """A snippet as a file of a folder."""
+    path = folder / "snippet.yml"
     path.write_text(text, encoding="utf-8")
-    assert validate(path).keys
+    return path
 
 
 def test_every_command_names_a_recipe_that_is_sound(copy: Path) -> None:
-    from kormo_plugins.experiments.ablation.spec import cells, read_spec
-    from kormo_plugins.experiments.chain.spec import load_chain
-    from kormo_plugins.recipe.checks.validate import validate
-
     recipes = {word for line in COMMANDS for word in line.split() if word.endswith(".yml")}
     assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml", "recipes/chains/nano.yml"} <= recipes
     for recipe in recipes:
@@ -185,6 +212,12 @@ def test_every_kormo_command_parses_and_the_cheap_ones_run(
     assert result.stdout or "schema" in line
 
 
+def test_no_two_commands_train_into_one_folder() -> None:
+    """A reader who follows the pages would be refused: the folder holds another run."""
+    folders = [folder for line in COMMANDS for folder in re.findall(r"output_dir=(\S+)", line)]
+    assert len(folders) == len(set(folders)) >= 2
+
+
 @pytest.mark.parametrize("line", [line for line in mentioned() if line.startswith("kormo ")])
 def test_every_kormo_command_in_a_sentence_parses(line: str, copy: Path) -> None:
     parsed(shlex.split(line)[1:])
@@ -206,7 +239,17 @@ def test_every_axolotl_command_parses() -> None:
 
 
 def test_every_command_starts_with_a_program_that_there_is() -> None:
-    ours = ("axolotl ", "kormo ", "pytest", "ruff ", "mypy", "pip install", "KORMO_DATA=", "python tests/benchmarks/")
+    ours = (
+        "axolotl ",
+        "kormo ",
+        "pytest",
+        "ruff ",
+        "mypy",
+        "pip install",
+        "KORMO_DATA=",
+        "python tests/benchmarks/",
+        "python docs/",
+    )
     others = ("sbatch recipes/slurm/", "vllm serve my-llama", "python convert_hf_to_gguf.py my-llama", "llama-server ")
     for line in COMMANDS:
         assert line.startswith(ours + others), line

@@ -77,7 +77,8 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
             why=f"{model_type!r} is what is converted here",
             do=f"name the folder of a {model_type} checkpoint",
         )
-    return AutoConfig.from_pretrained(folder)
+    config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    return config
 
 
 def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -187,7 +188,8 @@ def _logits(folder: Path) -> torch.Tensor:
             )
     ids = torch.randint(model.config.vocab_size, PROBE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        return model.eval()(input_ids=ids, use_cache=False).logits
+        logits: torch.Tensor = model.eval()(input_ids=ids, use_cache=False).logits
+    return logits
 
 
 def take_place(partial: Path, out: Path) -> None:

@@ -55,7 +55,7 @@ class KORMoFamily:
         self.register()
         kind = registration.torch_dtype(dtype)
         with no_init_weights():
-            model = AutoModelForCausalLM.from_config(config, dtype=kind)
+            model: KORMoForCausalLM = AutoModelForCausalLM.from_config(config, dtype=kind)
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 shape = tuple(weight.shape)

@@ -72,7 +72,7 @@ def readable_by_all(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def config_json(config: PretrainedConfig) -> dict[str, Any]:
     """The content of config.json as transformers writes it, less the path that the config was read from."""
-    fields = json.loads(config.to_json_string())
+    fields: dict[str, Any] = json.loads(config.to_json_string())
     fields.pop("_name_or_path", None)
     return fields
 

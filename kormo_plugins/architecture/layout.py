@@ -62,7 +62,8 @@ def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
     """The `KORMoConfig` that computes what the `LlamaConfig` does."""
     from kormo_plugins.architecture.configuration import KORMoConfig
 
-    return KORMoConfig.from_dict({**_portable(config), "architectures": ["KORMoForCausalLM"]})
+    made: PretrainedConfig = KORMoConfig.from_dict({**_portable(config), "architectures": ["KORMoForCausalLM"]})
+    return made
 
 
 def _portable(config: PretrainedConfig) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.llama import modeling_llama
 from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaModel, LlamaPreTrainedModel
-from transformers.utils import is_tracing
+from transformers.utils import is_tracing  # type: ignore[attr-defined]
 
 from kormo_plugins.architecture.configuration import KORMoConfig
 from kormo_plugins.errors import KormoError
@@ -62,7 +62,8 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
         """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
         attended, _ = self.self_attn(hidden_states=self.pre_attention_layernorm(hidden_states), **kwargs)
         hidden_states = hidden_states + attended
-        return hidden_states + self.mlp(self.pre_mlp_layernorm(hidden_states))
+        updated: torch.Tensor = hidden_states + self.mlp(self.pre_mlp_layernorm(hidden_states))
+        return updated
 
 
 class KORMoPreTrainedModel(LlamaPreTrainedModel):

@@ -91,7 +91,8 @@ def torch_dtype(name: str) -> torch.dtype:
         raise KormoError(
             where="a model's dtype", found=repr(name), why="weights are not stored so", do=f"use {' or '.join(DTYPES)}"
         )
-    return getattr(torch, name)
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def check_ids(ids: Mapping[str, int | list[int] | None], vocab_size: int) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import Kernel, NeedsAxolotl, Params, Releases
 from kormo_plugins.recipe.load import Recipe
 
 
-def _kernels(recipe: Recipe) -> Iterator[tuple[Any, Any]]:
+def _kernels(recipe: Recipe) -> Iterator[tuple[Kernel, Params]]:
     """Each kernel of the recipe with its parameters."""
     for index, choice in enumerate(recipe.block.kernels):
         where = recipe.resolved.where(f"kormo.kernels[{index}]")
@@ -26,7 +27,7 @@ def axolotl_keys(recipe: Recipe) -> dict[str, Any]:
     plugins: list[str] = []
     keys: dict[str, Any] = {}
     for kernel, params in _kernels(recipe):
-        wanted = dict(kernel.axolotl(params)) if hasattr(kernel, "axolotl") else {}
+        wanted = dict(kernel.axolotl(params)) if isinstance(kernel, NeedsAxolotl) else {}
         plugins += wanted.pop("plugins", [])
         for key, value in wanted.items():
             if keys.setdefault(key, value) != value:
@@ -41,11 +42,11 @@ def axolotl_keys(recipe: Recipe) -> dict[str, Any]:
 
 def apply(recipe: Recipe, model_type: str) -> list[str]:
     """Patches, before a model of that type is built; returns one line per kernel."""
-    return [str(kernel(model_type, params)) for kernel, params in _kernels(recipe)]
+    return [kernel(model_type, params) for kernel, params in _kernels(recipe)]
 
 
 def release(recipe: Recipe) -> None:
     """Undoes what can be undone, in reverse order."""
     for kernel, _ in reversed(list(_kernels(recipe))):
-        if hasattr(kernel, "release"):
+        if isinstance(kernel, Releases):
             kernel.release()

@@ -11,6 +11,7 @@ import click
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import export_card
 from kormo_plugins.training.checkpoints.complete import MARKER, fault
@@ -90,7 +91,7 @@ def _converted(
         convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
         family = components.load("architecture", layout, "kormo export: --to")
-        if here != PLAIN or not hasattr(family, "import_llama"):
+        if here != PLAIN or not isinstance(family, ImportsLlama):
             raise KormoError(
                 where="kormo export",
                 found=f"from {here!r} to {layout!r}",

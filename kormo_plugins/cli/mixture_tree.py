@@ -7,11 +7,15 @@ part of the rows that is not padding.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from kormo_plugins.reporting.charts import drawn
+from kormo_plugins.reporting.document import write_page as write_html
 
 SUMMED = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "rows_drawn")
 BAR = 20
@@ -102,22 +106,15 @@ def write_page(lines: list[Line], stats: Mapping[str, Any], path: Path) -> None:
         figure.add_trace(go.Bar(x=[line.name for line in leaves], y=shares, name=title), 1, 2)
     figure.update_layout(height=520, barmode="group", yaxis_tickformat=".1%", legend={"orientation": "h"})
     titles = ("mixture", "documents", "tokens", "dropped", "rows", "fill", "epochs", "wanted", "got")
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(
-        f"<tr><td>{escape(line.lead + line.name)}</td>{''.join(f'<td>{cell}</td>' for cell in _cells(line))}</tr>"
+    head = "".join(f"<th{' class=n' if place else ''}>{title}</th>" for place, title in enumerate(titles))
+    rows = "".join(
+        f"<tr><td class=tree>{escape(line.lead + line.name)}</td>"
+        f"{''.join(f'<td class=n>{cell}</td>' for cell in _cells(line))}</tr>"
         for line in lines
     )
-    plots = figure.to_html(full_html=False, include_plotlyjs=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(lines[0].name)}</title>"
-        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto}td,th{padding:.15rem .7rem;"
-        "text-align:right}td:first-child{text-align:left;white-space:pre;font-family:monospace}</style>"
-        f"<h1>{escape(lines[0].name)}: {stats['tokens']:,} tokens in {stats['steps']:,} steps</h1>"
-        f"<table><tr>{head}</tr>{body}</table>{plots}</html>\n",
-        encoding="utf-8",
-    )
-    partial.replace(path)
+    plots = drawn("mixture", "The mixture", "wanted and got", json.loads(figure.to_json()))
+    title = f"{lines[0].name}: {stats['tokens']:,} tokens in {stats['steps']:,} steps"
+    write_html(title, f"<div class=wide><table><tr>{head}</tr>{rows}</table></div>{plots}", path)
 
 
 def _counts(one: Mapping[str, Any]) -> dict[str, float]:

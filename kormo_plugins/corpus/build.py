@@ -29,6 +29,7 @@ from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
 from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
 
 GENERATOR_PARTS = 4
@@ -124,7 +125,7 @@ def _prepared(job: SourceBuild) -> SourceBuild:
     numbers = count()
 
     def ready(step: NamedStep | None) -> NamedStep | None:
-        if step is None or not hasattr(step.make, "prepare"):
+        if step is None or not isinstance(step.make, Prepares):
             return step
         folder = job.out / "models" / f"{next(numbers)}-{step.name}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ def _prepared(job: SourceBuild) -> SourceBuild:
         StepGroup(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
         for segment in job.segments
     )
-    params = job.read.pinned(job.params) if hasattr(job.read, "pinned") else job.params
+    params = job.read.pinned(job.params) if isinstance(job.read, Pins) else job.params
     return replace(job, segments=segments, params=params)
 
 
@@ -145,11 +146,11 @@ def _origin(source: Source) -> tuple[str, Choice]:
     return "generator", source.generator
 
 
-def _parts(source: Source, read: Any, params: Any) -> int:
+def _parts(source: Source, read: Reader, params: Params) -> int:
     if source.parts is not None:
         return source.parts
-    if hasattr(read, "parts"):
-        return int(read.parts(params))
+    if isinstance(read, Divisible):
+        return read.parts(params)
     return GENERATOR_PARTS if source.generator is not None else 1
 
 
@@ -165,7 +166,7 @@ def source_inputs(
     """
     job = plan(name, source, recipe, components or registry(), Path())
     kind, choice = _origin(source)
-    if hasattr(job.read, "inputs"):
+    if isinstance(job.read, HasInputs):
         content = job.read.inputs(job.params)
     else:
         content = job.params.model_dump(mode="json") if job.params is not None else {}
@@ -184,7 +185,7 @@ def source_inputs(
                 "name": step.name,
                 "version": _version(step.make),
                 "params": step.params.model_dump(mode="json") if step.params is not None else {},
-                "inputs": step.make.inputs(step.params) if hasattr(step.make, "inputs") else None,
+                "inputs": step.make.inputs(step.params) if isinstance(step.make, HasInputs) else None,
             }
             for step in steps
         ],

@@ -24,6 +24,7 @@ from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document, Reject, read_documents, write_documents
 from kormo_plugins.documents.preference_pair import rewritten
+from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.atomic import replace
 
@@ -104,6 +105,7 @@ def _clean_chunk(
     tallies = [Tally(step.name) for step in segment.steps]
     steps = [step.make(step.params) for step in segment.steps]
     signer = segment.ends.make(segment.ends.params) if segment.ends else None
+    assert signer is None or isinstance(signer, SourceStep)
     signatures: list[Any] = []
     ids: list[int] = []
     mark: dict[str, Any] = {"items": 0, "last": False}
@@ -231,7 +233,7 @@ def id_hash(name: str) -> int:
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
 
 
-def _table(signatures: list[Any], signer: Any) -> np.ndarray:
+def _table(signatures: list[Any], signer: SourceStep) -> np.ndarray:
     if signatures:
         return np.asarray(signatures)
     empty = np.asarray(signer.sign(Document(id="", text="")))  # for dtype and shape

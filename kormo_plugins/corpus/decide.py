@@ -18,6 +18,7 @@ from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
 
 STAYS = -1
@@ -32,10 +33,12 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
         return
     ids = [np.load(folder / f"{part:05d}.ids.npy") for part in range(job.parts)]
     bounds = np.cumsum([0, *map(len, ids)])
-    fate, reasons = np.full(bounds[-1], STAYS, dtype=np.int8), []
+    fate = np.full(bounds[-1], STAYS, dtype=np.int8)
+    reasons: list[str] = []
     ends = job.segments[stage].ends
     if ends is not None:
         step = ends.make(ends.params)
+        assert isinstance(step, SourceStep)
         table = _signatures(job, stage)
         fate, reasons = step.decide(table)
         if job.against:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.corpus.params import Source
-from kormo_plugins.corpus.step import Read
+from kormo_plugins.corpus.step import Step
+from kormo_plugins.hookspecs import Params, Reader
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class NamedStep:
     """A step before it is made: it travels to the process that runs it."""
 
     name: str
-    make: Callable[[Any], Any]
-    params: Any
+    make: Callable[[Params], Step]
+    params: Params
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class SourceBuild:
 
     name: str
     source: Source
-    read: Callable[[Any, int, int], Read]
-    params: Any
+    read: Reader
+    params: Params
     parts: int
     segments: tuple[StepGroup, ...]
     out: Path

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.plugins.choice import Choice, Strict
+from kormo_plugins.plugins.choice import Choice as Choice
+from kormo_plugins.plugins.choice import Strict as Strict
 
 
 class Source(Strict):

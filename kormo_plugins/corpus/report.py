@@ -13,28 +13,12 @@ from typing import Any
 from kormo_plugins.corpus.diversity import by_generator
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents.document import read_corpus
-from kormo_plugins.store.atomic import write_text
+from kormo_plugins.reporting.document import write_page
 
 EXAMPLES = 3
 """Rejects shown for each reason."""
 EXCERPT = 240
 """Characters of each that are shown."""
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1d2433;
-overflow-wrap:anywhere}
-h1{margin-bottom:.5rem;line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid #d5dbe6}
-h3{margin:1.4rem 0 .3rem}ul{padding-left:1.4rem}
-table{border-collapse:collapse;width:100%}
-td,th{padding:.25rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid #e8ecf3}
-td,th{overflow-wrap:normal}td.name{min-width:8.5rem;max-width:14rem;overflow-wrap:anywhere}td.why{min-width:16rem}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}th.n{white-space:normal}
-.bar{background:#e8ecf3;border-radius:3px;height:.9rem;min-width:6rem;margin-top:.3rem}
-.bar i{display:block;height:100%;background:#3566c9;border-radius:3px}.bar i.warn{background:#c25a17}
-blockquote{margin:.3rem 0;padding:.3rem .8rem;background:#f5f7fb;border-left:3px solid #c6cfdf;white-space:pre-wrap;
-font-size:.88rem}
-summary{cursor:pointer;padding:.2rem 0}.wide{overflow-x:auto}.warn{color:#a33b00;font-weight:600}small{color:#5b6475}
-"""
 
 
 def write_report(
@@ -57,7 +41,7 @@ def write_report(
         the file's path.
     """
     title = f"Corpus {recipe.name}"
-    body = [f"<h1>{_(title)}</h1>", _overview(recipe, stats, tokens or {})]
+    body = [_overview(recipe, stats, tokens or {})]
     if weights:
         body.append("<h2>Mixture</h2>" + _tree(weights, _total(weights)))
     body.append("<h2>Duplicates</h2>" + _duplicates(stats))
@@ -66,12 +50,7 @@ def write_report(
         one = stats[name]
         body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
         body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
-    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{_(title)}</title>"
-    page = f"<!doctype html>{head}<style>{_STYLE}</style>{''.join(body)}\n"
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "report.html"
-    write_text(path, page)
-    return path
+    return write_page(title, "".join(body), out / "report.html")
 
 
 def _(text: object) -> str:
@@ -101,7 +80,7 @@ def _lengths_rows(lengths: Mapping[str, int]) -> list[list[str]]:
 
 def _bar(share: float, warn: bool = False) -> str:
     width = 100 * min(1.0, max(0.0, share))
-    return f"<div class=bar><i{' class=warn' if warn else ''} style='width:{width:.1f}%'></i></div>"
+    return f"<div class=bar><i{' class=alert' if warn else ''} style='width:{width:.1f}%'></i></div>"
 
 
 def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> str:
@@ -224,7 +203,7 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         numbers.items(), key=lambda item: (item[1]["share_of_synthetic"] is None, -item[1]["bytes"])
     ):
         share = one["share_of_synthetic"]
-        warning = " <span class=warn>dominates</span>" if one["dominates"] else ""
+        warning = " <span class=alert>dominates</span>" if one["dominates"] else ""
         rows.append(
             [
                 _(name) + warning,
@@ -250,7 +229,7 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         "seed overlap#",
     )
     warn = (
-        "<p class=warn>One generator wrote most of the synthetic text: training on one generator alone collapses where "
+        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses where "
         "several do not (KORMo, arXiv 2510.09426).</p>"
         if any(one["dominates"] for one in numbers.values())
         else ""

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TypeGuard
 
-import numpy as np
-
-from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.document import Document
+from kormo_plugins.hookspecs import DocumentStep, SourceStep
 
 
 @dataclass(slots=True)
@@ -32,33 +31,10 @@ Read = Iterator[Document | Rejected]
 """What a reader or a generator yields."""
 
 
-class DocumentStep(Protocol):
-    """A step that looks at one document at a time."""
-
-    VERSION: int
-    """Raised when the same parameters would give another result."""
-
-    def __call__(self, document: Document) -> Document | Reject: ...
+Step = DocumentStep | SourceStep
+"""What a component of the kind `corpus_step` makes when it is called with its parameters."""
 
 
-class SourceStep(Protocol):
-    """A step that looks at a whole source."""
-
-    VERSION: int
-
-    def sign(self, document: Document) -> Any:
-        """One row of the source's table of signatures: an integer array of fixed shape and dtype."""
-
-    def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """The fate of every document.
-
-        Args:
-            signatures: shape [documents, …], in source order.
-        Returns:
-            for each document -1 (stays) or an index into the list of reasons; int8, shape [documents].
-        """
-
-
-def is_source_step(make: Any) -> bool:
+def is_source_step(make: object) -> TypeGuard[type[SourceStep]]:
     """Whether a step's class is one that must see the whole source."""
-    return hasattr(make, "sign") and hasattr(make, "decide")
+    return isinstance(make, SourceStep)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.mini import HELD_OUT, words
@@ -159,7 +160,7 @@ def _hay(language: str, tokens: int, tokenizer: Any, registry: Registry, haystac
         values = {"language": language, "megabytes": max(megabytes, 0.05), "seed": HELD_OUT}
         params = registry.params("generator", "embedded", values)
         documents = registry.load("generator", "embedded")(params, 0, 1)
-        ids = _encode(tokenizer, "\n\n".join(document.text for document in documents))
+        ids = _encode(tokenizer, "\n\n".join(document.text for document in documents if isinstance(document, Document)))
         megabytes *= 2
     return ids[:wanted]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.store.atomic import write_text
+from kormo_plugins.reporting.charts import drawn
+from kormo_plugins.reporting.document import write_page
 
 NAMES = {"ko": "Korean", "en": "English"}
 SCORES = {"choice": "right number likeliest of ten", "generated": "right number written"}
@@ -56,17 +58,12 @@ def figure(found: dict[str, Any]) -> Any:
 
 def write(found: dict[str, Any], path: Path) -> None:
     """Writes the page, whole or not at all; nothing of it comes from a network."""
-    plots = figure(found).to_html(full_html=False, include_plotlyjs=True, config={"responsive": True})
-    text = (
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Needle in a haystack</title>"
-        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
-        ".plot{overflow-x:auto}.plot>div{min-width:58rem}</style>"
-        "<h1>Needle in a haystack</h1>"
-        f"<p>Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
-        f"{100 * found['chance']:.0f}% by choice.{_published(found)}</p><div class='plot'>{plots}</div></html>\n"
+    plots = drawn("needles", "Needles found", "in percent", json.loads(figure(found).to_json()))
+    told = (
+        f"Haystack: {escape(found['haystack'])}. {found['tries']} needles in each cell; a guess finds "
+        f"{100 * found['chance']:.0f}% by choice.{escape(_published(found))}"
     )
-    write_text(path, text)
+    write_page("Needle in a haystack", f"<p>{told}</p><div class=scroll>{plots}</div>", path)
 
 
 def _published(found: dict[str, Any]) -> str:

@@ -54,7 +54,8 @@ class TransformersReader:
             out = self.model(torch.tensor(tokens, device=self.device), past_key_values=cache, use_cache=True)
         if cache is self._cache:
             cache.crop(-len(tokens[0]))
-        return out.logits.float()
+        logits: torch.Tensor = out.logits.float()
+        return logits
 
     def likelihoods(self, context: list[int], continuations: list[list[int]]) -> list[float]:
         """Log-likelihood of each continuation, in nats."""

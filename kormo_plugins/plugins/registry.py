@@ -11,17 +11,33 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import pluggy
 
 from kormo_plugins import hookspecs
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.hookspecs import KINDS, Component
+from kormo_plugins.hookspecs import (
+    KINDS,
+    Architecture,
+    Collator,
+    Component,
+    DocumentStep,
+    EvaluationTasks,
+    Kernel,
+    Mixing,
+    Objective,
+    Packing,
+    Params,
+    Reader,
+    RunCallbacks,
+    SourceStep,
+    TokenizerTrainer,
+)
 from kormo_plugins.plugins.parameters import checked as checked
 from kormo_plugins.plugins.switches import OFF, blocked_names, is_blocked, traced
 
@@ -237,6 +253,34 @@ class Registry:
             )
         return entry.component
 
+    @overload
+    def load(self, kind: Literal["architecture"], name: str, where: str = "") -> Architecture: ...
+    @overload
+    def load(self, kind: Literal["tokenizer"], name: str, where: str = "") -> TokenizerTrainer: ...
+    @overload
+    def load(self, kind: Literal["reader"], name: str, where: str = "") -> Reader: ...
+    @overload
+    def load(self, kind: Literal["generator"], name: str, where: str = "") -> Reader: ...
+    @overload
+    def load(
+        self, kind: Literal["corpus_step"], name: str, where: str = ""
+    ) -> Callable[[Params], DocumentStep | SourceStep]: ...
+    @overload
+    def load(self, kind: Literal["packing"], name: str, where: str = "") -> Packing: ...
+    @overload
+    def load(self, kind: Literal["mixing"], name: str, where: str = "") -> Mixing: ...
+    @overload
+    def load(self, kind: Literal["collator"], name: str, where: str = "") -> Callable[[Params], Collator]: ...
+    @overload
+    def load(self, kind: Literal["kernel"], name: str, where: str = "") -> Kernel: ...
+    @overload
+    def load(self, kind: Literal["objective"], name: str, where: str = "") -> Objective: ...
+    @overload
+    def load(self, kind: Literal["evaluation_task"], name: str, where: str = "") -> EvaluationTasks: ...
+    @overload
+    def load(self, kind: Literal["run_callback"], name: str, where: str = "") -> RunCallbacks: ...
+    @overload
+    def load(self, kind: str, name: str, where: str = "") -> Any: ...
     def load(self, kind: str, name: str, where: str = "") -> Any:
         """The object that the component's `load` names."""
         component = self.get(kind, name, where)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.reporting import sections
 from kormo_plugins.reporting.charts import BASE, COLOURS, DASHES, HEIGHT, drawn, legend
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import duration, number, parts_with_links, shown, table, text
 from kormo_plugins.reporting.needle import needles
-from kormo_plugins.reporting.run import METRICS, RECORD, Run, read_run
+from kormo_plugins.reporting.run import RECORD, Run, read_run
 
 ABLATION = "ablation.json"
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}

@@ -1,11 +1,22 @@
-"""A whole page: our style, the drawing library, and a body. One file that opens anywhere without a network."""
+"""A whole page: one template, one stylesheet, the drawing library where there are figures. It opens without a network.
+
+What a page may load or run is fixed by its content security policy: nothing from elsewhere, and no script but those of
+this package, each named by its digest. Should hostile text ever reach a page unescaped, it still does not run.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 
 from kormo_plugins.reporting.charts import SCRIPT
-from kormo_plugins.reporting.markup import STYLE, text
+from kormo_plugins.store.atomic import write_text
+
+FIGURE = "<script type='application/json' data-for="
+"""What `charts.drawn` puts beside each figure: its data, which the page's script draws."""
 
 
 def write_page(title: str, body: str, out: Path) -> Path:
@@ -13,23 +24,44 @@ def write_page(title: str, body: str, out: Path) -> Path:
 
     Args:
         title: as text.
-        body: finished HTML.
+        body: finished HTML, with figures as `charts.drawn` makes them.
     """
-    page = (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<title>{text(title)}</title><style>{STYLE}</style><script>{_plotly()}</script></head><body>"
-        f"<h1>{text(title)}</h1>{body}<script>{SCRIPT}</script></body></html>\n"
-    )
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
+    write_text(out, render_page(title, body))
     return out
 
 
+def render_page(title: str, body: str) -> str:
+    """The page as one string; arguments as for `write_page`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    head, foot = ([_plotly()], [SCRIPT]) if FIGURE in body else ([], [])
+    environment = Environment(
+        loader=PackageLoader("kormo_plugins.reporting"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        policy=_policy([*head, *foot]),
+        style=Markup(_resource("style.css")),
+        head=[Markup(script) for script in head],
+        body=Markup(body),
+        foot=[Markup(script) for script in foot],
+    )
+
+
+def _policy(scripts: list[str]) -> str:
+    """Styles may stand in the page, since plotly writes some; scripts only if their digest is listed here."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
+
+
+def _resource(name: str) -> str:
+    return (resources.files("kormo_plugins.reporting") / "templates" / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
 def _plotly() -> str:
     """The drawing library, as its Python package ships it."""
-    from importlib import resources
-
     return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

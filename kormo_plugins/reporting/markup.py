@@ -1,4 +1,4 @@
-"""The page's own HTML: escaping, numbers, tables, one style. What a document, recipe or model wrote is always text."""
+"""The page's own HTML: escaping, numbers and tables. What a document, recipe or model wrote is always text."""
 
 from __future__ import annotations
 
@@ -6,42 +6,6 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-STYLE = """
-:root{--ink:#1d2433;--soft:#5b6475;--line:#e3e8f0;--fill:#f5f7fb;--blue:#3566c9}
-*{box-sizing:border-box}
-body{font:15px/1.5 system-ui,"Noto Sans KR","NanumGothic",sans-serif;max-width:76rem;margin:1.5rem auto 4rem;
-padding:0 1rem;color:var(--ink)}
-h1{margin:0 0 .2rem;overflow-wrap:anywhere}
-h2{margin:2.4rem 0 .8rem;padding-bottom:.2rem;border-bottom:1px solid #d5dbe6}
-h3{margin:1.2rem 0 .4rem;font-size:1rem}p{margin:.4rem 0}small,.soft{color:var(--soft)}
-nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:.6rem 0 1.2rem;font-size:.92rem}nav a{color:var(--blue);
-text-decoration:none}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}
-.cards div{background:var(--fill);border-radius:6px;padding:.55rem .8rem}.cards b{display:block;font-size:1.2rem;
-font-variant-numeric:tabular-nums;overflow-wrap:anywhere}.cards small{font-size:.8rem}
-.plots{margin-top:.8rem;display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
-gap:1.2rem 1.6rem}
-figure{margin:0;min-width:0}figcaption{font-weight:600}figcaption small{font-weight:400}
-.legend{display:flex;flex-wrap:wrap;gap:.1rem .9rem;font-size:.82rem;margin:.25rem 0 0}
-.legend button{all:unset;cursor:pointer;display:flex;align-items:center;gap:.35rem;max-width:100%;
-overflow-wrap:anywhere}
-.legend button:focus-visible{outline:2px solid var(--blue)}.legend button.off{opacity:.35}
-.legend i{width:.9rem;border-top:3px solid;flex:none}
-.wide{overflow-x:auto;max-width:100%}table{border-collapse:collapse;width:100%;font-size:.92rem}
-td,th{padding:.25rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;background:var(--fill)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.key{font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere;min-width:12rem}
-td.value{font-family:ui-monospace,monospace;font-size:.82rem;overflow-wrap:anywhere;min-width:7.5rem;max-width:26rem}
-.warn{background:#fff4e8;border-left:4px solid #d9822b;padding:.5rem .9rem;border-radius:3px;margin:1rem 0}
-.warn ul{margin:.2rem 0;padding-left:1.2rem}
-.samples{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.7rem 1.2rem}
-blockquote{margin:0;padding:.5rem .8rem;background:var(--fill);border-left:3px solid #c6cfdf;white-space:pre-wrap;
-overflow-wrap:anywhere;font-size:.9rem;max-height:15rem;overflow-y:auto}blockquote b{color:var(--blue)}
-details{margin:.8rem 0}summary{cursor:pointer;color:var(--blue)}
-pre{background:var(--fill);padding:.8rem;overflow-x:auto;font-size:.8rem;max-height:34rem}
-@media(max-width:30rem){body{font-size:14px;padding:0 .7rem}td,th{padding:.2rem .4rem}h1{font-size:1.5rem}}
-"""
 
 
 def text(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from kormo_plugins.hookspecs import OpensRun
 from kormo_plugins.monitoring.monitor import RunView, Texts, ranks
 from kormo_plugins.pipeline.build import special_ids
 from kormo_plugins.pipeline.built import Built
@@ -27,7 +28,7 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
     made = [*named, *monitoring(recipe)]
     view = run_view(recipe, built, trainer)
     for callback in made:
-        if hasattr(callback, "open"):
+        if isinstance(callback, OpensRun):
             callback.open(view)
     return made
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.store.files import FORMATS, SHARDS_MANIFEST
+from kormo_plugins.store.files import FORMATS
+from kormo_plugins.store.files import SHARDS_MANIFEST as SHARDS_MANIFEST
 
 FORMAT = FORMATS[SHARDS_MANIFEST]
 IDS, OFFSETS, OFFSET_INDEX = ".ids.bin", ".offsets.bin", ".offsets.index.bin"

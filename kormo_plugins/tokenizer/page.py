@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from kormo_plugins.reporting.charts import drawn
+from kormo_plugins.reporting.document import write_page as write_html
 
 MEASURES = {
     "bytes_per_token": "bytes per token",
@@ -70,18 +74,9 @@ def write_page(result: dict[str, Any], path: Path) -> None:
                     col=column,
                 )
     figure.update_layout(height=340 * len(MEASURES), barmode="group", legend={"orientation": "h", "y": 1.06})
-    plots = figure.to_html(full_html=False, include_plotlyjs=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Tokenizers</title>"
-        "<style>body{font-family:sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}"
-        "pre{overflow-x:auto}</style>"
-        f"<h1>Tokenizers on {result['documents']:,} documents, {result['bytes'] / 1e6:,.1f} MB</h1>"
-        f"<pre>{escape(table(result))}</pre>{plots}"
-        f"{''.join(map(_lists, result['tokenizers'].items()))}</html>\n",
-        encoding="utf-8",
-    )
-    partial.replace(path)
+    plots = drawn("measures", "Measures by language and source", "", json.loads(figure.to_json()))
+    body = f"<pre>{escape(table(result))}</pre>{plots}{''.join(map(_lists, result['tokenizers'].items()))}"
+    write_html(f"Tokenizers on {result['documents']:,} documents, {result['bytes'] / 1e6:,.1f} MB", body, path)
 
 
 def _lists(item: tuple[str, dict[str, Any]]) -> str:

@@ -153,7 +153,7 @@ class RunMixin(Trainer):
         self._offset_sampler = OffsetSampler(length)
         return self._offset_sampler
 
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
         resumed = kwargs["steps_trained_in_current_epoch"] > 0 and kwargs["epoch"] == kwargs["epochs_trained"]
         if self._offset_sampler is None or self.kormo is None or self.kormo.global_batch is None or not resumed:
             return super()._run_epoch(*args, **kwargs)
@@ -167,7 +167,9 @@ class RunMixin(Trainer):
             return super().get_decay_parameter_names(model)
         return decayed_parameters(model, self.kormo.decay)
 
-    def create_optimizer_grouped_parameters(self, opt_model: Any, optimizer_kwargs: dict[str, Any]) -> list[dict]:
+    def create_optimizer_grouped_parameters(
+        self, opt_model: Any, optimizer_kwargs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
         """Groups for optimizers that Axolotl makes itself, by the same rule as Trainer's own."""
         rate = optimizer_kwargs["lr"]
         embedding = self.args.embedding_lr

@@ -1,4 +1,4 @@
-"""Every command of README and CONTRIBUTING that needs neither GPU nor network nor cluster, in order, as it stands.
+"""Every command of README, docs/ and CONTRIBUTING that needs no GPU, network or cluster, in order, as it stands.
 
 They are run in a copy of the recipes that trains for a few steps, so that what one leaves behind (a corpus, a run, a
 tokenizer) is what the next one finds, as it is for a reader.
@@ -20,7 +20,7 @@ from .conftest import Lab
 pytestmark = [pytest.mark.soak, pytest.mark.axolotl]
 
 ELSEWHERE = {
-    r"pip install|pytest|ruff|mypy": "what .ci/run does",
+    r"pip install|pytest|ruff|mypy|python docs/": "what .ci/run does",
     r"(?!kormo recipe|kormo train).* \S*10b": "a cluster, or a run of one",
     r"sbatch|vllm|llama-server|python convert": "programs of others",
     r"kormo eval .*(korean|english|kobest)": "data sets of the hub",

@@ -28,6 +28,7 @@ from kormo_plugins.corpus.synthesis.client import Client, Unreachable
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, Style, messages
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Reader
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.fingerprint import identity
 
@@ -68,7 +69,7 @@ class Endpoint:
 
     VERSION = 1
 
-    def _seeds(self, params: EndpointParams) -> tuple[Any, Any]:
+    def _seeds(self, params: EndpointParams) -> tuple[Reader, Params]:
         where = "generator openai_endpoint: seeds"
         values = registry().params("reader", params.seeds.name, params.seeds.values, where)
         return registry().load("reader", params.seeds.name, where), values
@@ -77,7 +78,7 @@ class Endpoint:
         """What the documents depend on: the request and the seeds, not the address or the pace."""
         read, values = self._seeds(params)
         pace = {"url", "concurrency", "per_minute", "timeout", "retries", "backoff", "cache", "key_variable", "seeds"}
-        seeds = read.inputs(values) if hasattr(read, "inputs") else values.model_dump(mode="json")
+        seeds = read.inputs(values) if isinstance(read, HasInputs) else values.model_dump(mode="json")
         return params.model_dump(mode="json", exclude=pace) | {
             "seeds": seeds,
             "prompts": [SYSTEM[params.style], *FORMS[params.style]],
@@ -86,12 +87,12 @@ class Endpoint:
     def parts(self, params: EndpointParams) -> int:
         """As many as the seeds are read in."""
         read, values = self._seeds(params)
-        return int(read.parts(values)) if hasattr(read, "parts") else 1
+        return read.parts(values) if isinstance(read, Divisible) else 1
 
     def pinned(self, params: EndpointParams) -> EndpointParams:
         """`params` with the commit of the seeds written out, where they are of the hub."""
         read, values = self._seeds(params)
-        if not hasattr(read, "pinned"):
+        if not isinstance(read, Pins):
             return params
         fixed = read.pinned(values).model_dump(mode="json", exclude_unset=True)
         return params.model_copy(update={"seeds": Choice(name=params.seeds.name, **fixed)})

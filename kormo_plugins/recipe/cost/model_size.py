@@ -113,7 +113,7 @@ def _ids(folder: Path, where: str) -> int:
             why="there is no tokenizer.json with a vocabulary in it",
             do="correct the path",
         )
-    return max([*(words.values() if isinstance(words, dict) else range(len(words))), *added]) + 1
+    return 1 + max(map(int, [*(words.values() if isinstance(words, dict) else range(len(words))), *added]))
 
 
 def _config_before(recipe: Recipe) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.schema.axolotl import OURS, axolotl_keys
 from kormo_plugins.recipe.schema.dataset import DataRecipe
-from kormo_plugins.recipe.schema.kormo_block import Choice
 
 LENGTH = ("kormo.tokens", "max_steps")
 """Two ways to say how long a run is."""
