@@ -31,7 +31,7 @@ from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
 OURS = ("kormo_plugins.KormoPlugin",)
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 3
+FORMAT = 7
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
