@@ -106,6 +106,7 @@ class KormoPlugin(BasePlugin):
         for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
             if key != "plugins":  # adopted already
                 cfg[key] = value
+        cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
         cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
 
     def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:

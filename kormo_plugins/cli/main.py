@@ -36,6 +36,7 @@ NOUNS: dict[str, tuple[str, str]] = {
         "kormo_plugins.cli.plugins:plugins",
         "What is installed, what a recipe can name, and how to add to it.",
     ),
+    "publish": ("kormo_plugins.cli.publish:publish", "Send a finished run to a model hub, checkpoints as revisions."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
     "report": (
         "kormo_plugins.cli.report:report",

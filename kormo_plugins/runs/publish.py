@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
+from kormo_plugins.runs.hub_card import CARD, add_metadata
 from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, fault, step_of
 from kormo_plugins.training.telemetry import run_record
 
@@ -29,7 +30,7 @@ OWN = "kormo"
 """Revision of the run's own layout."""
 
 MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
-RECORDS = ("README.md", "recipe.yml", "run.json", "metrics.jsonl", "evaluation.json", MARKER)
+RECORDS = (CARD, "recipe.yml", "run.json", "metrics.jsonl", "evaluation.json", MARKER)
 REPOSITORY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -75,7 +76,7 @@ def revisions(run: Path) -> Iterator[Revision]:
             why="what is published as main is the plain model, which opens without this package",
             do=f"kormo export {run} --to llama {run / EXPORT}",
         )
-    yield Revision("main", run / EXPORT, (*MODEL_FILES, "README.md", "kormo_export.json"))
+    yield Revision("main", run / EXPORT, (*MODEL_FILES, CARD, "kormo_export.json"))
     yield Revision(OWN, run, (*MODEL_FILES, *RECORDS))
     record = run_record.read_record(run)
     per_step = int(record.get("global_batch") or 0) * int(record.get("sequence_len") or 0)
@@ -99,18 +100,22 @@ def amount(tokens: int) -> str:
     return str(tokens)
 
 
-def publish(run: Path, repository: str, api: HfApi | None = None, *, private: bool = True) -> list[str]:
+def publish(
+    run: Path, repository: str, api: HfApi | None = None, *, private: bool = True, licence: str | None = None
+) -> list[str]:
     """Sends a finished run to a hub; what is there already is not sent again.
 
     Args:
         repository: `owner/name`; made if there is none.
         api: of the hub; by default as the environment says (`HF_ENDPOINT`, the token of `hf auth login`).
         private: of a repository that is made now.
+        licence: of the model, for the card.
     Returns:
         The names of the revisions.
     Raises:
         KormoError: not a finished run, no such name, or the hub refuses; the run itself stays as it is.
     """
+    import httpx
     from huggingface_hub import HfApi as Hub
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -123,12 +128,15 @@ def publish(run: Path, repository: str, api: HfApi | None = None, *, private: bo
         )
     sent, hub = [], api or Hub()
     planned = list(revisions(run))
+    for folder in (run, run / EXPORT):
+        if (folder / CARD).is_file():
+            add_metadata(run, folder / CARD, licence)
     try:
         hub.create_repo(repository, private=private, exist_ok=True)
         for revision in planned:
             _send(hub, repository, revision)
             sent.append(revision.name)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
             found=" ".join(str(error).split())[:200],

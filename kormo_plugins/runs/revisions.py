@@ -103,12 +103,13 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
     Raises:
         KormoError: the hub cannot be asked, or the model has no revision that names a step.
     """
+    import httpx
     from huggingface_hub import HfApi as Hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
         refs = (api or Hub()).list_repo_refs(repository)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
             found=" ".join(str(error).split())[:200],
