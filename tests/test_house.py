@@ -22,7 +22,7 @@ FLOORS = (
     {"training", "mixture", "monitoring"},
     {"recipe", "posttraining"},
     {"pipeline"},
-    {"runs"},
+    {"runs", "release"},
     {"experiments", "bridge"},
     {"cli"},
     {"__init__", "testing"},

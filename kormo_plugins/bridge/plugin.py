@@ -89,7 +89,7 @@ class KormoPlugin(BasePlugin):
             refusals.refuse_long_build(recipe, world_size)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
-        if not preprocess and not cfg.merge_lora:
+        if not preprocess and not cfg.merge_lora and commands.command() != "quantize":
             folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
         self._apply(cfg, recipe, values)
         if cfg.merge_lora:

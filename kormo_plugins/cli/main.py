@@ -38,10 +38,12 @@ NOUNS: dict[str, tuple[str, str]] = {
     ),
     "publish": ("kormo_plugins.cli.publish:publish", "Send a finished run to a model hub, checkpoints as revisions."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can check and repeat a run."),
     "report": (
         "kormo_plugins.cli.report:report",
         "A page on a run, a chain, an ablation, or several runs side by side.",
     ),
+    "reproduce": ("kormo_plugins.cli.release:reproduce", "Check a release, or build it again and compare."),
     "run": ("kormo_plugins.cli.run:run", "Run the stages of CHAIN, a file of recipes/chains/."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
     "train": ("kormo_plugins.cli.train:train", "Train RECIPE with some of its values changed."),
