@@ -1,6 +1,6 @@
 """Run by a Python with transformers 4, which has nothing of ours: opens folders and says what it computes.
 
-    python old_reader.py IDS FOLDER…      one line of JSON: folder -> logits' bytes (hex), text ids, chat ids, class
+    python old_reader.py ASKED FOLDER…    one line of JSON: folder -> last logits, text ids, chat ids, class, end token
 
 A folder of the type `kormo` is read as the authors' classes do: RoPE's base from `rope_theta`, two norms of a layer
 under other names; the mathematics is Llama's.
@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 NAMES = {"pre_attention_layernorm": "input_layernorm", "pre_mlp_layernorm": "post_attention_layernorm"}
-TEXTS = ["서울은 대한민국의 수도이다.\n\n\n1971년 5월", "The city of  Seoul, <think>", "값 ＝ 12.5 🙂"]
 TURNS = [{"role": "user", "content": "안녕하세요!"}]
 
 
@@ -32,7 +31,7 @@ def opened(folder):
     return model.float()
 
 
-def told(folder, ids):
+def told(folder, ids, texts):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         logits = opened(folder).eval()(input_ids=torch.tensor([ids]), use_cache=False).logits
@@ -40,10 +39,10 @@ def told(folder, ids):
     return {
         "class": type(tokenizer).__name__,
         "logits": logits[0, -1].tolist(),
-        "texts": [tokenizer(text)["input_ids"] for text in TEXTS],
+        "texts": [tokenizer(text)["input_ids"] for text in texts],
         "chat": chat,
         "eos": tokenizer.eos_token,
     }
 
 
-print(json.dumps({str(f): told(Path(f), json.loads(sys.argv[1])) for f in sys.argv[2:]}))
+print(json.dumps({str(f): told(Path(f), **json.loads(sys.argv[1])) for f in sys.argv[2:]}))
