@@ -14,7 +14,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import export_card
-from kormo_plugins.training.checkpoints.complete import MARKER, fault
+from kormo_plugins.store.complete import MARKER, fault
 
 GGUF = "gguf"
 PLAIN = "llama"

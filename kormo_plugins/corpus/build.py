@@ -25,12 +25,13 @@ from kormo_plugins.corpus.decide import decide
 from kormo_plugins.corpus.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 GENERATOR_PARTS = 4
 """Parts of a generated source whose recipe names no number."""
@@ -75,6 +76,7 @@ def build_source(
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
+    refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
     for stage in range(len(job.segments) + 1):
         with watch(f"{name}, {_label(job, stage)}") as progress:
@@ -203,6 +205,7 @@ def funnel(name: str, stats: Mapping[str, Any]) -> str:
     """What `build_source` returned, in one line: how many documents were read, which steps dropped how many and why."""
     told = [f"{stats['read']['documents']:,} documents read"]
     for step in stats["steps"]:
+        told += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
         if step["rejects"]:
             most = sorted(step["rejects"].items(), key=lambda item: -item[1])
             why = ", ".join(f"{reason} {count:,}" for reason, count in most[:3]) + (", …" if len(most) > 3 else "")

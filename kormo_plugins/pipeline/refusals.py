@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import preferences as preference
 from kormo_plugins.pipeline.axolotl_keys import context_parallel
@@ -69,5 +68,5 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
             row_length=recipe.sequence_len,
             micro_batch=int(recipe.get("micro_batch_size", 1)),
         )
-        if line and int(os.environ.get("RANK", "0")) == 0:
+        if line and launched_rank() == 0:
             say(line)

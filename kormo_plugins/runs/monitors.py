@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from kormo_plugins.console.rank import group_rank
 from kormo_plugins.hookspecs import OpensRun
-from kormo_plugins.monitoring.monitor import RunView, Texts, ranks
+from kormo_plugins.monitoring.monitor import RunView, Texts
 from kormo_plugins.pipeline.build import special_ids
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.load import Recipe
@@ -23,7 +24,7 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
         trainer: logs what they find, into `metrics.jsonl` and every tracker.
         named: callbacks that are made already.
     """
-    if ranks()[0] == 0:
+    if group_rank()[0] == 0:
         provenance.record(recipe, built, trainer.model)
     made = [*named, *monitoring(recipe)]
     view = run_view(recipe, built, trainer)

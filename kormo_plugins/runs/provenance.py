@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.console.machine import total_memory
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training.compat import cpu_ranks
@@ -49,7 +50,7 @@ def hardware() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
-        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "memory": total_memory(),
         "accelerators": [{"name": card.name, "memory": card.total_memory} for card in cards],
         "ranks": cpu_ranks.world_size(),
         "threads": torch.get_num_threads(),

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs.hub_card import CARD, add_metadata
-from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, fault, step_of
+from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry import run_record
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def test_a_batch_is_what_the_trainer_is_given(made: Made, kormo: Kormo, dataset:
     """Rebuilt from the documents themselves: the text of the corpus through the tokenizer, cut at the offsets."""
     from tokenizers import Tokenizer
 
-    from kormo_plugins.documents.document import read_corpus
+    from kormo_plugins.store.corpus_files import read_corpus
     from kormo_plugins.tokenizer.layout import read_layout
 
     found = _json(kormo("data", "batch", "recipe.yml", "--step", step, "--json"))

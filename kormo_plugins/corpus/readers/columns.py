@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.mapped import OTHERS, top, unmapped
+from kormo_plugins.corpus.readers.pairs import PairColumns, as_pair
 from kormo_plugins.corpus.readers.turns import Turns, turns
-from kormo_plugins.documents.conversation import checked, with_messages
+from kormo_plugins.documents.conversation import NOTES, TOOLS, conversation, with_messages
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.tool_calls import signatures
 
 THINK = ("<think>\n", "\n</think>\n")
 
@@ -63,16 +66,48 @@ class Columns(Strict):
         description="the document is a conversation: the column with its list of turns, or a mapping "
         "that says how turns are written; its text is made of the turns",
     )
+    pair: PairColumns | None = Field(
+        default=None,
+        description="the document is a preference pair: which columns hold prompt, chosen and rejected, "
+        "and how turns are written; its text is made of them",
+    )
     id: str = Field(default="id", description="column of the document's id; where it is missing: file and line")
     language: str | None = Field(default=None, description="column of the language, before the source's own")
     license: str | None = Field(default=None, description="column of the licence, before the source's own")
     keep: tuple[str, ...] = Field(default=(), description="further columns to keep on the document")
+    ignore: tuple[str, ...] | Literal["others"] | None = Field(
+        default=None,
+        description="columns that are left out on purpose: a list, or `others`, all that are not mapped; "
+        "null: of a text all others, of conversations and pairs none",
+    )
 
     @model_validator(mode="after")
     def _text_or_messages(self) -> Columns:
         if self.messages is not None and "text" in self.model_fields_set:
             raise ValueError("give text or messages: a conversation's text is made of its turns")
+        if self.pair is not None and (self.messages is not None or "text" in self.model_fields_set):
+            raise ValueError("give pair, or messages, or text: a pair's text is made of its turns")
         return self
+
+    @model_serializer(mode="wrap")
+    def _serialized(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without the keys that came later where they are not set: the identity of what was built before stays."""
+        values: dict[str, object] = handler(self)
+        return {key: value for key, value in values.items() if value is not None or key not in ("pair", "ignore")}
+
+    @property
+    def mapped(self) -> frozenset[str]:
+        """The columns that something is made of."""
+        talk = self.messages or self.pair
+        optional = talk.optional if talk is not None else []
+        return frozenset(map(top, [*_needed(self), *optional, self.id]))
+
+    @property
+    def ignored(self) -> frozenset[str] | None:
+        """The columns that are left out on purpose; None: all that are not mapped."""
+        if self.ignore == OTHERS or (self.ignore is None and self.messages is None and self.pair is None):
+            return None
+        return frozenset(self.ignore or ())
 
 
 def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Document | Reject:
@@ -88,14 +123,16 @@ def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Documen
     missing = [name for name in _needed(columns) if row.get(name) is None]
     if missing:
         return Reject(f"no column {missing[0]!r}")
+    if fault := unmapped(row, columns):
+        return Reject(fault)
     name = row.get(columns.id)
     document = Document(id=place if name is None or name == "" else str(name), text="")
     document.meta = {name: _plain(row[name]) for name in columns.keep}
-    if columns.messages is not None:
-        messages = checked(turns(row, columns.messages))
-        if isinstance(messages, Reject):
-            return messages
-        document = with_messages(document, messages)
+    if columns.messages is not None or columns.pair is not None:
+        talk = _turns(document, row, columns)
+        if isinstance(talk, Reject):
+            return talk
+        document = talk
     else:
         text = _text(row, columns.text)
         if isinstance(text, Reject):
@@ -107,6 +144,24 @@ def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Documen
         document.language = str(row[columns.language])
     if columns.license:
         document.license = str(row[columns.license])
+    return document
+
+
+def _turns(document: Document, row: Mapping[str, Any], columns: Columns) -> Document | Reject:
+    """The document as the conversation or the pair of a row."""
+    if columns.pair is not None:
+        return as_pair(document, row, columns.pair)
+    assert columns.messages is not None
+    how = columns.messages
+    given = turns(row, how)
+    found = given if isinstance(given, Reject) else conversation(given)
+    tools = signatures(row.get(how.tools) if how.tools else None)
+    if isinstance(found, Reject):
+        return found
+    if isinstance(tools, Reject):
+        return tools
+    document = with_messages(document, found.messages)
+    document.meta |= ({TOOLS: _plain(tools)} if tools else {}) | ({NOTES: list(found.notes)} if found.notes else {})
     return document
 
 
@@ -122,7 +177,8 @@ def _plain(value: Any) -> Any:
 def _needed(columns: Columns) -> list[str]:
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
-    names = columns.messages.columns if columns.messages is not None else names
+    talk = columns.messages or columns.pair
+    names = talk.columns if talk is not None else names
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 
