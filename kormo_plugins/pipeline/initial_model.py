@@ -20,6 +20,7 @@ from kormo_plugins.store.artifact import Spec
 from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.store.model_json import rope_base
 
 SHAPE = (
     "hidden_size",
@@ -100,7 +101,7 @@ def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
     if run.architecture is None:
         return {}
     config, asked = read_json(folder / "config.json"), run.architecture.values
-    held = {**config, "rope_theta": _rope(config).get("rope_theta", config.get("rope_theta"))}
+    held = {**config, "rope_theta": rope_base(config, str(folder / "config.json"))}
     for key in GROWING:
         if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
             raise KormoError(
@@ -128,26 +129,20 @@ def change_config(folder: Path, changes: Mapping[str, Any], out: Path) -> dict[s
     from kormo_plugins.architecture import files
 
     config = files.read_json(folder / "config.json")
-    rope, before = dict(_rope(config)), {}
-    for key, value in changes.items():
-        in_rope = key == "rope_theta" and "rope_parameters" in config
-        holder = rope if in_rope else config
-        before[key] = holder.get(key)
-        holder[key] = value
-    if "rope_parameters" in config:
-        config["rope_parameters"] = rope
+    path = str(folder / "config.json")
+    before = {key: rope_base(config, path) if key == "rope_theta" else config.get(key) for key in changes}
+    config |= changes
+    for holder in ("rope_parameters", "rope_scaling"):  # the other places where RoPE's base may stand
+        if "rope_theta" in changes and "rope_theta" in (config.get(holder) or {}):
+            config[holder] = {**config[holder], "rope_theta": changes["rope_theta"]}
     names = [path.name for path in files.weight_files(folder)]
     for name in [*names, files.INDEX, "generation_config.json", *files.TOKENIZER_FILES]:
         if (folder / name).is_file():
             _link(folder / name, out / name)
-    files.write_json(out / "config.json", config)  # last: without it the folder is no checkpoint
+    files.write_json(
+        out / "config.json", files.readable_by_all(config, path)
+    )  # last: without it the folder is no checkpoint
     return {"config": {key: {"before": before[key], "now": value} for key, value in changes.items()}}
-
-
-def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Where transformers 5 keeps RoPE's base; empty in an older file, which has it at the top."""
-    found = config.get("rope_parameters")
-    return found if isinstance(found, Mapping) else {}
 
 
 def _link(source: Path, target: Path) -> None:
@@ -193,5 +188,6 @@ def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, 
     settings = folder / "generation_config.json"
     if settings.is_file():
         files.write_json(out / settings.name, {**files.read_json(settings), **ids})
-    files.write_json(out / "config.json", {**files.read_json(folder / "config.json"), **ids, "vocab_size": rows})
+    config = {**files.read_json(folder / "config.json"), **ids, "vocab_size": rows}
+    files.write_json(out / "config.json", files.readable_by_all(config, str(folder / "config.json")))
     return {"rows": rows, **plan.counts()}
