@@ -180,7 +180,7 @@ def source_inputs(
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
         "provenance": source.model_dump(
             mode="json",
-            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against"},
+            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against", "tokens"},
         ),
         "parts": job.parts,
         "steps": [
@@ -305,7 +305,8 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
     told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
     first = next(iter(read_corpus(job.out / "rejects")), None)
-    example = f"; the first is {first.id}: {first.text[:160]!r}" if first else ""
+    place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
+    example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
     return KormoError(
         where=f"sources.{job.name}",
         found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",

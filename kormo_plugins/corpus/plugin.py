@@ -14,10 +14,13 @@ _STEPS = "kormo_plugins.corpus.steps"
 def kormo_readers() -> Iterator[Component]:
     """The readers of this room."""
     for name, summary in (
-        ("jsonl", "documents of JSONL files, plain, .gz or .zst"),
-        ("parquet", "documents of Parquet files"),
-        ("text", "text files, each a document"),
-        ("folder", "any mixture of JSONL, Parquet and text files in a folder"),
+        ("jsonl", "JSON Lines, a document a line; plain, .gz, .zst, .xz, .bz2 or in a .zip"),
+        ("json", "JSON files: arrays of objects, objects over many lines, or JSON Lines; compressed or not"),
+        ("csv", "CSV and TSV tables, a document a row; compressed or not"),
+        ("text", "text files, each a document, or each line of them (text_per: line); compressed or not"),
+        ("parquet", "Parquet files, a document a row; only the columns that are asked for are read"),
+        ("arrow", "Arrow files and streams, folders of datasets.save_to_disk among them"),
+        ("folder", "any mixture of all these in a folder"),
     ):
         yield Component(name, load=f"{_FILES}:{name}", summary=summary, params=f"{_FILES}:FilesParams")
     yield Component(

@@ -105,7 +105,7 @@ class Classifier:
         return float(predict(self.model["weights"], float(self.model["bias"]), found))
 
 
-_EXAMPLES = Files("jsonl", "parquet", "text", name="classifier")
+_EXAMPLES = Files("jsonl", "json", "csv", "text", "parquet", "arrow", name="classifier")
 
 
 def train(params: ClassifierParams, path: Path) -> None:
