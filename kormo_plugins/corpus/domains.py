@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from kormo_plugins.documents.document import Document
 
-
 COPIES = ("exact duplicate", "near duplicate")
 """How reasons begin by which a copy was dropped: its text is there."""
 
