@@ -68,6 +68,17 @@ def test_a_masked_value_keeps_its_shape(text: str, masked: str) -> None:
     assert mask(text) == masked == mask(masked)
 
 
+@pytest.mark.parametrize(
+    "text", ["공일공5–1.2.3.44", "02–1234567)1a@b.kr", "0101０１０1.2.3.41", "a@b.kr.카드 021234567"]
+)
+def test_what_a_mask_sets_free_is_masked_too(text: str) -> None:
+    assert mask(mask(text)) == mask(text)
+
+
+def test_a_placeholder_that_holds_an_address_ends() -> None:
+    assert "@" in mask("메일 hong@naver.com", email="x@y.kr z@w.kr")
+
+
 def test_kinds_can_be_chosen_and_are_checked() -> None:
     text = "전화 010-1234-5678, 메일 hong@naver.com"
     assert mask(text, kinds=("email",)) == "전화 010-1234-5678, 메일 email@example.com"

@@ -18,6 +18,7 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError, closest
 
 KINDS = (*NUMBER_KINDS, "email", "ip")
+ROUNDS = 8
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile("[A-Za-z]")
 _SPOKEN = re.compile("[공영일이삼사오육륙칠팔구]")
@@ -71,7 +72,20 @@ def spans(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
 
 
 def mask(text: str, kinds: tuple[str, ...] = KINDS, email: str = EMAIL_PLACEHOLDER, ip: str = IP_PLACEHOLDER) -> str:
-    """`text` with personal data masked; masking twice changes nothing."""
+    """`text` with personal data masked; masking twice changes nothing.
+
+    Once more after every change: where an address went, the digits before it may stand free. Every round leaves fewer
+    digits; rounds are bounded all the same, for `email` may be set to something that holds an address.
+    """
+    for _ in range(ROUNDS):
+        masked = _masked_once(text, kinds, email, ip)
+        if masked == text:
+            break
+        text = masked
+    return text
+
+
+def _masked_once(text: str, kinds: tuple[str, ...], email: str, ip: str) -> str:
     pieces, at = [], 0
     for span in spans(text, kinds):
         value = text[span.start : span.end]
