@@ -254,7 +254,8 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
     Args:
         workers: processes at work, where that is to be another number than the recipe's.
     """
-    from kormo_plugins.pipeline.build import build_corpora, build_data
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.pipeline.corpora import build_corpora
     from kormo_plugins.plugins.registry import registry
 
     if (alone := _dataset_recipe(path)) is not None:
@@ -314,7 +315,6 @@ def _opened(path: Path) -> tuple[Recipe, Built, Any]:
     from kormo_plugins.pipeline.build import build_data
     from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.pipeline.open import open_dataset
-    from kormo_plugins.pipeline.preferences import of_pairs
 
     if _dataset_recipe(path) is not None:
         raise KormoError(
@@ -324,7 +324,7 @@ def _opened(path: Path) -> tuple[Recipe, Built, Any]:
             do="name that recipe (recipes/pretrain.yml)",
         )
     recipe = _recipe(path)
-    if of_pairs(recipe):
+    if recipe.of_pairs:
         raise KormoError(
             where=str(path),
             found=f"a recipe with rl: {recipe.get('rl')}",
@@ -341,7 +341,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
     reported, and says why the rest is missing.
     """
-    from kormo_plugins.pipeline.build import build_model
+    from kormo_plugins.pipeline.build import add_model
     from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
     checked: list[Checked] = []
@@ -361,7 +361,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
             recipe = _recipe(path)
             built = build_data(recipe, get)
             try:
-                build_model(recipe, built, get)
+                add_model(recipe, built, get)
             except NotBuilt:
                 click.echo("kormo: there is no initial checkpoint yet; the first training writes it", err=True)
     except KormoError as error:

@@ -27,7 +27,7 @@ from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
-from kormo_plugins.corpus.step import is_source_step
+from kormo_plugins.corpus.step import is_ranking, is_source_step
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
@@ -108,7 +108,8 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             waiting = []
         else:
             waiting.append(step)
-    if source.deduplicate_against and not segments:
+    compares = [group for group in segments if group.ends and not is_ranking(group.ends.make)]
+    if source.deduplicate_against and not compares:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
             found=", ".join(source.deduplicate_against),

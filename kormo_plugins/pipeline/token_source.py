@@ -9,8 +9,8 @@ from typing import Any
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.corpus.params import Tokens
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.built import ArtifactProvider, Built
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer
+from kormo_plugins.recipe.projections import RowPlan
 from kormo_plugins.shards.external.adopt import Origin, adopt
 from kormo_plugins.shards.external.formats import FORMATS, token_files
 from kormo_plugins.shards.external.token_file import ReadOptions, find
@@ -24,32 +24,32 @@ LOOK = 1 << 20
 """Bytes at the beginning, in the middle and at the end of a file by which it is known before it is read."""
 
 
-def token_shards(recipe: Recipe, built: Built, name: str, tokens: Tokens, get: ArtifactProvider) -> Artifact:
+def token_shards(
+    plan: RowPlan, name: str, tokens: Tokens, tokenizer: BuiltTokenizer, get: ArtifactProvider
+) -> Artifact:
     """The shards of a source of token files.
 
     Raises:
         KormoError: files that are missing, damaged or of another format, or a tokenizer that did not make them.
     """
-    where = f"{recipe.path}: sources.{name}.tokens"
-    if tokens.tokenizer is not None and tokens.tokenizer != built.tokenizer_hash:
+    where = f"{plan.path}: sources.{name}.tokens"
+    if tokens.tokenizer is not None and tokens.tokenizer != tokenizer.hash:
         raise KormoError(
             where=f"{where}.tokenizer",
             found=tokens.tokenizer,
-            why=f"the recipe's tokenizer has the hash {built.tokenizer_hash}",
+            why=f"the recipe's tokenizer has the hash {tokenizer.hash}",
             do="train with the tokenizer that made the tokens (kormo.tokenizer.path), or correct the hash",
         )
-    tokenizer = built.tokenizer
-    assert tokenizer is not None
-    layout = read_layout(tokenizer)
-    inputs = {"version": VERSION, "tokens": token_inputs(tokens), "tokenizer": built.tokenizer_hash}
+    layout = read_layout(tokenizer.path)
+    inputs = {"version": VERSION, "tokens": token_inputs(tokens), "tokenizer": tokenizer.hash}
 
     def make(out: Path) -> Mapping[str, Any]:
         end = tokens.end_id if tokens.end_id is not None else layout.eos
         files = token_files(tokens.path, tokens.format, ReadOptions(tokens.dtype, end), f"{where}.format")
         with Progress(f"tokens of {name}", sum(file.tokens for file in files), "tokens") as progress:
-            return adopt(files, tokenizer, out, Origin(name, tokens.format, layout.bos, layout.eos), progress)
+            return adopt(files, tokenizer.path, out, Origin(name, tokens.format, layout.bos, layout.eos), progress)
 
-    return get(recipe.block.workspace, Spec("shards", name, inputs), make)
+    return get(plan.workspace, Spec("shards", name, inputs), make)
 
 
 def refuse_tokens(sources: Mapping[str, Tokens], where: str, why: str) -> None:

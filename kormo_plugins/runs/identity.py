@@ -19,7 +19,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
-from kormo_plugins.pipeline.build import build_corpora
+from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.pipeline.token_source import token_identities
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec
@@ -74,6 +74,7 @@ IGNORED_KEYS = frozenset(
         "sdpa_varlen",
         "torch_compile",
         "torch_compile_backend",
+        "context_parallel",
         "context_parallel_size",
         "sequence_parallel_degree",
         "tensor_parallel_size",
@@ -203,6 +204,5 @@ def _checksum(path: Path) -> str:
 
 
 def _before(recipe: Recipe) -> str | None:
-    if recipe.block.from_run is None:
-        return None
-    return initial_model.weights_hash(initial_model.finished_model(recipe))
+    run = recipe.earlier_run
+    return initial_model.weights_hash(initial_model.finished_model(run)) if run is not None else None
