@@ -231,10 +231,10 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
-def stage(url: str, folder: Path, as_json: bool) -> None:
+def fetch(url: str, folder: Path, as_json: bool) -> None:
     """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
     from kormo_plugins.console.progress import Progress
-    from kormo_plugins.pipeline.transfer import stage_artifact
+    from kormo_plugins.pipeline.transfer import fetch_artifact
 
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
@@ -242,7 +242,7 @@ def stage(url: str, folder: Path, as_json: bool) -> None:
             progress.total = total
             progress(done - progress.done)
 
-        found = stage_artifact(url, folder, progress=show)
+        found = fetch_artifact(url, folder, progress=show)
     if as_json:
         return print_json({"url": url, "path": folder, **found})
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
