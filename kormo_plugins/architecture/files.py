@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store import json_file
+from kormo_plugins.store.atomic import replace, usual_mode
 from kormo_plugins.store.json_file import read_object
 
 if TYPE_CHECKING:
@@ -112,10 +114,12 @@ def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Writes one safetensors file, in one step."""
     from safetensors.torch import save_file
 
-    temporary = path.with_name(path.name + ".tmp")
-    # transformers refuses a file that does not name its format
-    save_file(dict(weights), temporary, metadata={"format": "pt"})
-    temporary.replace(path)
+    def write(unfinished: Path) -> None:
+        # transformers refuses a file that does not name its format
+        save_file(dict(weights), unfinished, metadata={"format": "pt"})
+        usual_mode(unfinished)
+
+    replace(path, write)
 
 
 def write_sharded(
@@ -185,9 +189,7 @@ def copy_tokenizer(source: Path, out: Path) -> list[str]:
             do="name a folder that AutoTokenizer.save_pretrained wrote",
         )
     for name in names:
-        temporary = out / f"{name}.tmp"
-        shutil.copyfile(source / name, temporary)
-        temporary.replace(out / name)
+        replace(out / name, partial(shutil.copyfile, source / name))
     return names
 
 

@@ -17,6 +17,7 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
@@ -214,7 +215,7 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
         weights=described.mixture.mixture.get("weights"),
     )
     card = out / "README.md"
-    card.write_text(dataset_card(described.corpus, counted), encoding="utf-8")
+    write_text(card, dataset_card(described.corpus, counted))
     if as_json:
         return print_json({"page": page, "card": card, "sources": counted})
     click.echo(f"{page}: the report\n{card}: the dataset card")

@@ -30,6 +30,7 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import identity_inputs, recorded
+from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.complete import fault
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import check_shape, read_object, write_json
@@ -191,7 +192,7 @@ def save(ablation: Ablation) -> None:
 
     record = ablation.record()
     write_json(ablation.out / STATE, record)
-    (ablation.out / "ablation.md").write_text(markdown(record), encoding="utf-8")
+    write_text(ablation.out / "ablation.md", markdown(record))
     write_ablation(record, ablation.out / "ablation.html")
 
 
