@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
 from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -136,11 +136,11 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
     click.echo(f"step {step} of {dataset.steps:,}{of}: {len(found['samples'])} rows")
     for sample in found["samples"]:
         place = f"sample {sample['index']:,}  {sample['source']}  row {sample['row']:,}  epoch {sample['epoch']}"
-        click.echo(f"\n{place}")
+        click.echo(printable(f"\n{place}"))
         for document in sample["documents"]:
-            click.echo(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]")
+            click.echo(printable(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]"))
             for line in document.get("text", "").splitlines():
-                click.echo(f"    {line}")
+                click.echo(printable(f"    {line}"))
 
 
 @data.command()
