@@ -18,7 +18,8 @@ import click
 from kormo_plugins.cli.convert import convert
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.cli.peek import peek
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
+from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
@@ -141,11 +142,11 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
     click.echo(f"step {step} of {dataset.steps:,}{of}: {len(found['samples'])} rows")
     for sample in found["samples"]:
         place = f"sample {sample['index']:,}  {sample['source']}  row {sample['row']:,}  epoch {sample['epoch']}"
-        click.echo(f"\n{place}")
+        click.echo(printable(f"\n{place}"))
         for document in sample["documents"]:
-            click.echo(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]")
+            click.echo(printable(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]"))
             for line in document.get("text", "").splitlines():
-                click.echo(f"    {line}")
+                click.echo(printable(f"    {line}"))
 
 
 @data.command()
@@ -221,7 +222,7 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
         weights=described.mixture.mixture.get("weights"),
     )
     card = out / "README.md"
-    card.write_text(dataset_card(documents, counted), encoding="utf-8")
+    write_text(card, dataset_card(documents, counted))
     if as_json:
         return print_json({"page": page, "card": card, "sources": counted})
     click.echo(f"{page}: the report\n{card}: the dataset card")

@@ -14,6 +14,7 @@ from typing import Any
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.transfer import fetch
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
+from kormo_plugins.store.atomic import publish
 from kormo_plugins.store.files import FORMATS, FileRecord, manifest_records
 
 THREADS = 8
@@ -70,7 +71,7 @@ def fetch_artifact(
         found["copied"] += sum(pool.map(fetch_file, records))
     found["files"] += len(records)
     found["bytes"] += sum(record.bytes for record in records.values())
-    (arriving / MANIFEST).replace(out / MANIFEST)
+    publish(arriving / MANIFEST, out / MANIFEST)
     arriving.rmdir()
     return found
 
@@ -99,5 +100,5 @@ def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
         raise KormoError(
             where=source, found=error.found, why=error.why, do="copy the folder to the store again"
         ) from None
-    partial.replace(path)
+    publish(partial, path)
     return record.bytes
