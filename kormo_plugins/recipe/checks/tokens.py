@@ -55,8 +55,9 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
 
 def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
     """Tokens that are left out of the loss by name are tokens of the tokenizer, as far as it is known already."""
-    asked, known = recipe.get("kormo.collator.ignore_tokens"), _added_tokens(recipe)
-    for token in asked if isinstance(asked, list) and known else ():
+    asked = recipe.get("kormo.collator.ignore_tokens")
+    known = _added_tokens(recipe) if isinstance(asked, list) else []
+    for token in asked if known else ():
         if isinstance(token, str) and token not in known:
             named = [name for name in known if name.strip()]
             yield KormoError(
