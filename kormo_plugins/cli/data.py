@@ -260,12 +260,12 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
 def _refuse_unready(path: Path, workspace: Path) -> None:
     """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
     from kormo_plugins.errors import Faults
-    from kormo_plugins.recipe.checks.machine import missing_inputs, refuse_unwritable
+    from kormo_plugins.recipe.checks.machine import data_not_ready, refuse_unwritable
 
     if _dataset_recipe(path) is not None:
         return refuse_unwritable(workspace, "--workspace")
     recipe = _recipe(path)
-    faults = Faults(missing_inputs(recipe))
+    faults = Faults(data_not_ready(recipe))
     with faults.catch():
         refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
     faults.raise_any()

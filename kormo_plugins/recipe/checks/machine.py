@@ -20,6 +20,9 @@ from kormo_plugins.recipe.files.resolve import exists
 from kormo_plugins.recipe.load import Recipe
 
 GB = 1e9
+MEGABYTE = 1e6
+KEPT = 0.5
+"""Bytes on disk for each byte of text, at least: compressed documents, and two bytes for a token of some six."""
 
 PACKAGES: Mapping[str, Mapping[object, str]] = {
     "optimizer": {
@@ -58,13 +61,36 @@ def not_ready(recipe: Recipe) -> Iterator[KormoError]:
     """What this machine lacks for a run of the recipe."""
     for key, path in written(recipe.resolved):
         yield from unwritable(path, recipe.resolved.where(key))
-    yield from missing_inputs(recipe)
+    yield from data_not_ready(recipe)
     yield from _packages(recipe)
     yield from _tracker_keys(recipe)
     yield from _disk(recipe)
 
 
-def missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
+def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
+    """What is missing for building the data: files that are read, and space for text that is generated."""
+    yield from _missing_inputs(recipe)
+    generated = MEGABYTE * sum(_generated(recipe))
+    free = shutil.disk_usage(existing(recipe.block.workspace)).free
+    if generated * KEPT > free:
+        yield KormoError(
+            where=recipe.resolved.where("kormo.data.sources"),
+            found=f"{generated / GB:,.1f} GB of text to generate, {free / GB:,.1f} GB free on the disk of "
+            f"{recipe.block.workspace}",
+            why=f"documents and shards take at least {KEPT:g} of it",
+            do="generate less (megabytes), choose another kormo.workspace, or free some space",
+        )
+
+
+def _generated(recipe: Recipe) -> Iterator[float]:
+    """Megabytes of text that each generator is asked for, where it is asked in megabytes."""
+    for source in recipe.data.corpus.sources.values() if recipe.data is not None else ():
+        size = source.generator.values.get("megabytes") if source.generator is not None else None
+        if isinstance(size, (int, float)) and not isinstance(size, bool):
+            yield float(size)
+
+
+def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
     """Files that the recipe reads and that are not here: a source is read when those before it are cleaned."""
     for source, path in _reader_paths(recipe):
         if not exists(path):
