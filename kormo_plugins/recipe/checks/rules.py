@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kormo_plugins.errors import Faults, KormoError, moved
 from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checks.context_parallel import check_shared_rows
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.checks.places import bad_places
 from kormo_plugins.recipe.checks.preference_rules import preference_runs
@@ -207,23 +208,6 @@ def row_fits_the_positions(recipe: Resolved) -> Iterator[KormoError]:
         )
 
 
-def context_parallel_wants_one_document(recipe: Resolved) -> Iterator[KormoError]:
-    """Ring attention sees a row as one text: right only where a row is one document."""
-    key = next((k for k in ("context_parallel_size", "sequence_parallel_degree") if (recipe.get(k) or 1) != 1), None)
-    if key is None or recipe.get("kormo.data") is None:
-        return
-    packing = recipe.get("kormo.data.packing.name") or "best_fit"
-    if packing != "pad":
-        yield _error(
-            recipe,
-            key,
-            found=f"{key}: {recipe.get(key)} with the packing {packing}",
-            why="a row shared by several devices goes through ring attention, which knows rows and no documents: the "
-            "documents of a row would see each other",
-            do=f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
-        )
-
-
 def turns_need_a_chat_model(recipe: Resolved) -> Iterator[KormoError]:
     """Conversations end with <|EOT|>, a base model with <|EOS|>."""
     for name, source in (recipe.get("kormo.data.sources") or {}).items():
@@ -348,7 +332,7 @@ RULES: list[Rule] = [
     decay_has_a_length,
     turns_need_a_chat_model,
     row_fits_the_positions,
-    context_parallel_wants_one_document,
+    check_shared_rows,
     no_foreign_code,
     preference_runs,
     kernels_are_named_once,
