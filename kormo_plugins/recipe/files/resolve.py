@@ -384,7 +384,7 @@ def folders_of(path: Path) -> tuple[Path, ...]:
     return (beside,) if beside.resolve() == behind else (beside, behind)
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether there is a file; a name that no file system has is one that is not there."""
     try:
         return path.exists()
@@ -401,7 +401,7 @@ def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
     if is_shipped(name):
         return located(name, where)
     places = [Path(os.path.normpath(folder / name)) for folder in folders]
-    there = [place for place in places if _exists(place)]
+    there = [place for place in places if exists(place)]
     if len(there) > 1 and not there[0].samefile(there[1]):
         raise KormoError(
             where=where,
