@@ -108,7 +108,7 @@ class KormoPlugin(BasePlugin):
                 occupy(recipe.output_dir, say)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
-        if not preprocess and not cfg.merge_lora:
+        if not preprocess and not cfg.merge_lora and commands.command() != "quantize":
             folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
         self._apply(cfg, recipe, values)
         if cfg.merge_lora:
@@ -134,6 +134,7 @@ class KormoPlugin(BasePlugin):
         for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
             if key != "plugins":  # adopted already
                 cfg[key] = value
+        cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
         cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
 
     def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:

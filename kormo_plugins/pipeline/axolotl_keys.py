@@ -11,7 +11,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.preferences import of_pairs, preference_values
+from kormo_plugins.pipeline.preferences import preference_values
 from kormo_plugins.recipe.checks.context_parallel import shared_rows
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.cost.learning_rate import schedule_options
@@ -78,7 +78,9 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     """
     block = recipe.block
     deepspeed = deepspeed_config(recipe.resolved)
-    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), deepspeed is not None))
+    adapters = bool(recipe.get("adapter"))
+    switches = precision.axolotl_switches(training_precision(recipe), deepspeed is not None, adapters)
+    values: dict[str, Any] = dict(switches)
     if deepspeed is not None:
         # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
         # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
@@ -109,6 +111,6 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
             curriculum_sampling=True,  # in the order of the mixture
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
-    if of_pairs(recipe):
-        values.update(preference_values(recipe))
+    if recipe.of_pairs:
+        values.update(preference_values())
     return values

@@ -242,11 +242,12 @@ def _adapter() -> Iterator[tuple[str, Fate]]:
 def _precision_and_memory() -> Iterator[tuple[str, Fate]]:
     yield from _works("bf16 bfloat16 fp16 float16 float32", why="must agree with kormo.precision.compute")
     yield from _works(
-        "tf32 gradient_checkpointing gradient_checkpointing_kwargs selective_checkpointing "
+        "gradient_checkpointing gradient_checkpointing_kwargs selective_checkpointing "
         "activation_offloading layer_offloading torch_compile torch_compile_backend "
         "torch_compile_mode torch_compile_options torch_empty_cache_steps gc_collect_steps gc_steps"
     )
     yield from _works("torch_compile_regional", needs="torch_compile")
+    yield from _elsewhere("kormo.precision", "products of float32 are computed in float32", "tf32")
     yield from _elsewhere(
         "kormo.precision",
         "kormo.precision knows float32 and bfloat16",

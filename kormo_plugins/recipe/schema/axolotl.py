@@ -33,7 +33,7 @@ from kormo_plugins.training.compat import variants, versions
 OURS = ("kormo_plugins.KormoPlugin",)
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 5
+FORMAT = 8
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
