@@ -43,7 +43,7 @@ def test_axolotl_alone_weighs_micro_batches(whole: dict[str, Any]) -> None:
 def test_axolotl_alone_weighs_ranks(whole: dict[str, Any], tmp_path: Path, forks: Server) -> None:
     """Still a fault: Axolotl fixes `average_tokens_across_devices: false`, so a rank with few tokens weighs as much."""
     first, _ = ranks(2, {"micro": 2, "accumulation": 2, "ours": False}, tmp_path, forks)
-    assert first["grad_norm"][0] != pytest.approx(whole["grad_norm"][0], rel=1e-2)
+    assert first["grad_norm"] != pytest.approx(whole["grad_norm"], rel=1e-2)  # decay makes less than 0.2% of it
 
 
 def test_two_ranks_are_the_same_step(whole: dict[str, Any], tmp_path: Path, forks: Server) -> None:
