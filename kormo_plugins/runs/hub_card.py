@@ -32,13 +32,12 @@ def add_metadata(run: Path, card: Path, licence: str | None = None) -> None:
     from huggingface_hub import ModelCard
 
     content = ModelCard(card.read_text(encoding="utf-8"))
-    if licence is not None:
-        content.data.license = licence
-    if named := hub_datasets(run):
-        content.data.datasets = named
-    if results := scores(run):
-        content.data.model_name = run.name
-        content.data.eval_results = results
+    results = scores(run)
+    said = {"license": licence, "datasets": hub_datasets(run) or None, "eval_results": results or None,
+            "model_name": run.name if results else None}  # fmt: skip
+    for key, value in said.items():
+        if value is not None:
+            setattr(content.data, key, value)
     write_text(card, str(content))
 
 

@@ -130,7 +130,7 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
         for seed in spec.seeds:
             changes = {**_located({**spec.changes, **own}, path.parent), "seed": seed}
             try:
-                recipe = changed(beside(path.parent, spec.base, f"{path}: base"), changes)
+                recipe = changed(beside(path.parent, str(spec.base), f"{path}: base"), changes)
             except KormoError as error:
                 raise KormoError(
                     where=f"{path}: variants.{variant}: {error.where}", found=error.found, why=error.why, do=error.do
