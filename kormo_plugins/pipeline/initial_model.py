@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import EarlierRun
 from kormo_plugins.store.artifact import Spec
 from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.complete import MARKER, fault
@@ -43,7 +43,7 @@ ROW_MULTIPLE = 256
 """Rows of a vocabulary are rounded up to a multiple of this where the recipe does not say; the 10B's 125,184 are."""
 
 
-def finished_model(recipe: Recipe, contents: bool = False) -> Path:
+def finished_model(run: EarlierRun, contents: bool = False) -> Path:
     """The folder that `kormo.from_run` names.
 
     Args:
@@ -52,9 +52,7 @@ def finished_model(recipe: Recipe, contents: bool = False) -> Path:
         KormoError: no such folder, a run that is not finished or was changed, or a model of another shape than
             `kormo.architecture` says.
     """
-    folder = recipe.block.from_run
-    assert folder is not None
-    where = recipe.resolved.where("kormo.from_run")
+    folder, where = run.folder, run.where("kormo.from_run")
     if not folder.is_dir():
         raise KormoError(
             where=where,
@@ -70,28 +68,28 @@ def finished_model(recipe: Recipe, contents: bool = False) -> Path:
             why=f"it is not a finished model: {reason}",
             do="finish that stage first (the same command goes on where it stopped)",
         )
-    _same_shape(recipe, folder, where)
+    _same_shape(run, where)
     return folder
 
 
-def _same_shape(recipe: Recipe, folder: Path, where: str) -> None:
+def _same_shape(run: EarlierRun, where: str) -> None:
     from kormo_plugins.architecture.files import read_json
 
-    if recipe.block.architecture is None:
+    if run.architecture is None:
         return
-    config = read_json(folder / "config.json")
+    config = read_json(run.folder / "config.json")
     for key in SHAPE:
-        asked = recipe.block.architecture.values.get(key)
+        asked = run.architecture.values.get(key)
         if asked is not None and key in config and config[key] != asked:
             raise KormoError(
                 where=where,
-                found=f"{folder} with {key} {config[key]}",
+                found=f"{run.folder} with {key} {config[key]}",
                 why=f"kormo.architecture says {key} {asked}: another shape",
                 do="name a run of this shape, or extend its size file",
             )
 
 
-def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
     """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
 
     Raises:
@@ -100,14 +98,14 @@ def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """
     from kormo_plugins.architecture.files import read_json
 
-    if recipe.block.architecture is None:
+    if run.architecture is None:
         return {}
-    config, asked = read_json(folder / "config.json"), recipe.block.architecture.values
+    config, asked = read_json(folder / "config.json"), run.architecture.values
     held = {**config, "rope_theta": rope_base(config, str(folder / "config.json"))}
     for key in GROWING:
         if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
             raise KormoError(
-                where=recipe.resolved.where(f"kormo.architecture.{key}"),
+                where=run.where(f"kormo.architecture.{key}"),
                 found=f"{key} {asked[key]}",
                 why=f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
                 do=f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.build import special_ids
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.model_card import write_card
 from kormo_plugins.runs.publish import publish
@@ -69,7 +69,7 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
     """Honest configs, and the marker of a finished model."""
     from kormo_plugins.training.checkpoints.saved_config import restore
 
-    restore(out, special_ids(recipe, built), recipe.block.generation)
+    restore(out, special_ids(built.tokenizer, recipe.block.role), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)
 

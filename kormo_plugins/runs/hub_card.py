@@ -32,12 +32,14 @@ def add_metadata(run: Path, card: Path, licence: str | None = None) -> None:
     from huggingface_hub import ModelCard
 
     content = ModelCard(card.read_text(encoding="utf-8"))
-    results = scores(run)
-    said = {"license": licence, "datasets": hub_datasets(run) or None, "eval_results": results or None,
-            "model_name": run.name if results else None}  # fmt: skip
-    for key, value in said.items():
-        if value is not None:
-            setattr(content.data, key, value)
+    data: Any = content.data  # its fields are set at run time
+    if licence is not None:
+        data.license = licence
+    if named := hub_datasets(run):
+        data.datasets = named
+    if results := scores(run):
+        data.model_name = run.name
+        data.eval_results = results
     write_text(card, str(content))
 
 

@@ -34,7 +34,8 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
 
         question.submit(answer, [question, thinking, length, *columns], [question, *columns])
         clear.click(lambda: [[] for _ in speakers], None, columns)
-    return blocks
+    made: Blocks = blocks
+    return made
 
 
 def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histories) -> Iterator[list[object]]:

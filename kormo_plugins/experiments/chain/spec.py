@@ -184,7 +184,8 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
                 why=f"the stage {later.name!r} makes it, and comes later",
                 do=f"put {later.name} before {stage.name} in {chain.path}",
             )
-        initial_model.finished_model(recipe)
+        assert recipe.earlier_run is not None
+        initial_model.finished_model(recipe.earlier_run)
     elif stage.before is not None:
         _same_shape(stage, chain.stage(stage.before))
     axolotl_values(recipe, None, chain.file.nproc_per_node)

@@ -360,6 +360,14 @@ def folders_of(path: Path) -> tuple[Path, ...]:
     return (beside,) if beside.resolve() == behind else (beside, behind)
 
 
+def _exists(path: Path) -> bool:
+    """Whether there is a file; a name that no file system has is one that is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
     """The file of a name in one of the folders, in the first if it is in none; for `kormo:NAME` the shipped one.
 
@@ -369,7 +377,7 @@ def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
     if is_shipped(name):
         return located(name, where)
     places = [Path(os.path.normpath(folder / name)) for folder in folders]
-    there = [place for place in places if place.exists()]
+    there = [place for place in places if _exists(place)]
     if len(there) > 1 and not there[0].samefile(there[1]):
         raise KormoError(
             where=where,
