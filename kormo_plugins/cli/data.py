@@ -190,24 +190,8 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     RECIPE may be a dataset recipe by itself.
     """
     from kormo_plugins.corpus.report import dataset_card, write_report
-    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
-    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
-    look = lookup_only(recipe)
-
-    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
-        artifact = look(folder, spec, write)
-        had.setdefault(spec.kind, {})[spec.name] = artifact
-        return artifact
-
-    described = _dataset_recipe(recipe) or _recipe(recipe).data
-    assert described is not None
-    try:
-        _have(recipe, workspace, get)
-    except NotBuilt as error:
-        if set(had["corpus"]) != set(described.corpus.documents_of):
-            raise
-        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
+    described, had = _looked_up(recipe, workspace)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
@@ -226,6 +210,31 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     if as_json:
         return print_json({"page": page, "card": card, "sources": counted})
     click.echo(f"{page}: the report\n{card}: the dataset card")
+
+
+@data.command("publish")
+@recipe_argument
+@click.argument("repository", metavar="OWNER/NAME")
+@workspace_option
+@click.option("--public", is_flag=True, help="Of a repository that is made now; by default it is private.")
+@json_option
+def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, as_json: bool) -> None:
+    """Send the cleaned documents of RECIPE to a hub, a configuration for each source, with their card.
+
+    Documents keep their source and licence; whether those allow to publish them is for you to say.
+    """
+    from kormo_plugins.corpus.report import dataset_card
+    from kormo_plugins.runs.publish_data import publish_documents
+
+    described, had = _looked_up(recipe, workspace)
+    documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
+    corpora = had["corpus"]
+    card = dataset_card(documents, {name: artifact.stats for name, artifact in corpora.items()})
+    places = {name: artifact.path for name, artifact in corpora.items()}
+    files = publish_documents(repository, card, places, private=not public)
+    if as_json:
+        return print_json({"repository": repository, "sources": list(places), "files": files})
+    click.echo(f"{repository}: {files} files of {', '.join(places)}")
 
 
 @data.command()
@@ -247,6 +256,33 @@ def fetch(url: str, folder: Path, as_json: bool) -> None:
     if as_json:
         return print_json({"url": url, "path": folder, **found})
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
+
+
+def _looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict[str, Artifact]]]:
+    """A recipe's data and its artifacts by kind and name, nothing built; shards may be missing, documents may not.
+
+    Raises:
+        KormoError: the documents are not built.
+    """
+    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
+
+    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
+    look = lookup_only(recipe)
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        artifact = look(folder, spec, write)
+        had.setdefault(spec.kind, {})[spec.name] = artifact
+        return artifact
+
+    described = _dataset_recipe(recipe) or _recipe(recipe).data
+    assert described is not None
+    try:
+        _have(recipe, workspace, get)
+    except NotBuilt as error:
+        if set(had["corpus"]) != set(described.corpus.documents_of):
+            raise
+        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
+    return described, had
 
 
 def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
