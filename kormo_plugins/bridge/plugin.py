@@ -15,19 +15,22 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
+from axolotl.integrations.base import BasePlugin, PluginManager
 
 from kormo_plugins.bridge import commands, kernels
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, Faults, KormoError
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
 from kormo_plugins.pipeline.build import build_all
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
+from kormo_plugins.recipe.checks.machine import not_ready
+from kormo_plugins.recipe.checks.validate import check_with_axolotl
 from kormo_plugins.recipe.files.resolve import overrides_of
-from kormo_plugins.recipe.load import Recipe, load_recipe
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys, plugin_class
 from kormo_plugins.runs import finish, folder, settings
+from kormo_plugins.runs.occupancy import occupy
 from kormo_plugins.training.compat import cpu_ranks
 
 SELF = "kormo_plugins.KormoPlugin"
@@ -83,10 +86,14 @@ class KormoPlugin(BasePlugin):
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         driver = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ  # of a Ray job: it trains nothing itself
         world_size = int(cfg.ray_num_workers or 1) if driver else cpu_ranks.world_size()
-        axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        planned = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        if not cfg.merge_lora:
+            self._refuse_early(recipe, planned)
         refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
         if not preprocess:
             refusals.refuse_long_build(recipe, world_size)
+            if rank() == 0 and not driver and not cfg.merge_lora:
+                occupy(recipe.output_dir, say)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
         if not preprocess and not cfg.merge_lora:
@@ -100,6 +107,17 @@ class KormoPlugin(BasePlugin):
             return
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
         cpu_ranks.use_all_cores()
+
+    def _refuse_early(self, recipe: Recipe, planned: dict[str, Any]) -> None:
+        """What Axolotl, or this machine, would refuse once everything is built."""
+        faults = Faults(not_ready(recipe))
+        with faults.catch():
+            values = {**recipe.resolved.values, **planned, **kernels.axolotl_keys(recipe)}
+            check_with_axolotl(recipe.resolved, values)
+        faults.raise_any()
+        if rank() == 0:
+            for warning in warnings_of(recipe):
+                print(warning.render(), file=sys.stderr, flush=True)
 
     def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
         cfg.pop("extends", None)
@@ -138,7 +156,9 @@ class KormoPlugin(BasePlugin):
             if name in (cfg.get("plugins") or []):
                 raise _cannot_import(recipe, name, "Axolotl could not import it; the reason is printed above")
             try:
-                plugins[name] = load_plugin(name)
+                plugins[name] = plugin_class(name)()
+            except KormoError:
+                raise
             except Exception as error:
                 raise _cannot_import(recipe, name, f"{type(error).__name__}: {error}") from error
             added.append(plugins[name])

@@ -98,7 +98,8 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
 
 def _described(folder: Path, hashes: bool) -> dict[str, Any]:
-    from kormo_plugins.training.checkpoints.complete import fault, read_marker, step_of
+    from kormo_plugins.store.complete import fault, read_marker
+    from kormo_plugins.training.checkpoints.complete import step_of
     from kormo_plugins.training.checkpoints.sharded import shards_of
 
     reason, shards = fault(folder, hashes), shards_of(folder)

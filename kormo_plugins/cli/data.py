@@ -74,6 +74,7 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
         had.append((artifact, state))
         return artifact
 
+    _refuse_unwritable(recipe, workspace)
     _have(recipe, workspace, get, workers)
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
@@ -254,6 +255,16 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
     else:
         recipe = _recipe(path)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
+
+
+def _refuse_unwritable(path: Path, workspace: Path) -> None:
+    """Refuses a workspace that cannot be written, before anything is read."""
+    from kormo_plugins.recipe.checks.machine import refuse_unwritable
+
+    if _dataset_recipe(path) is not None:
+        return refuse_unwritable(workspace, "--workspace")
+    recipe = _recipe(path)
+    refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
 
 
 def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:

@@ -32,7 +32,7 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
     """
     from kormo_plugins.plugins.registry import registry
     from kormo_plugins.runs.model_card import export_card
-    from kormo_plugins.training.checkpoints.complete import MARKER, fault
+    from kormo_plugins.store.complete import MARKER, fault
 
     components = registry(modules)
     here = _model_type(checkpoint)

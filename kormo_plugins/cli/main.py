@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, system_error
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
@@ -78,15 +78,24 @@ class Nouns(click.Group):
         try:
             return super().invoke(ctx)
         except KormoError as error:
-            if ctx.params.get("traceback") or os.environ.get("KORMO_TRACEBACK", "0") not in ("", "0"):
+            if _with_traceback(ctx):
                 raise
             click.echo(error.render(), err=True)
             ctx.exit(EXIT_BAD_INPUT)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            if _with_traceback(ctx):
+                raise
+            click.echo(system_error(error, f"kormo {ctx.invoked_subcommand or ''}".strip()).render(), err=True)
+            ctx.exit(EXIT_BAD_INPUT)
         except Exception:
             click.echo(_report_this(), err=True)
             raise
+
+
+def _with_traceback(ctx: click.Context) -> bool:
+    return bool(ctx.params.get("traceback")) or os.environ.get("KORMO_TRACEBACK", "0") not in ("", "0")
 
 
 def _report_this() -> str:

@@ -28,10 +28,10 @@ from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_source_step
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 GENERATOR_PARTS = 4
 """Parts of a generated source whose recipe names no number."""

@@ -17,9 +17,10 @@ import numpy as np
 from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
+from kormo_plugins.store.corpus_files import read_corpus
 
 STAYS = -1
 IN_MEMORY = 1 << 30

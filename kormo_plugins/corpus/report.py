@@ -12,8 +12,8 @@ from typing import Any
 
 from kormo_plugins.corpus.diversity import by_generator
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.reporting.document import write_page
+from kormo_plugins.store.corpus_files import read_corpus
 
 EXAMPLES = 3
 """Rejects shown for each reason."""

@@ -29,13 +29,14 @@ from numpy.typing import NDArray
 
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.documents.conversation import is_trained, messages_of, with_messages
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.documents.message import message_text
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
 from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
+from kormo_plugins.store.corpus_files import read_corpus
 
 log = logging.getLogger(__name__)
 MOST_DOMAINS = 40

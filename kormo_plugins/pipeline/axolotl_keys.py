@@ -13,6 +13,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.preferences import of_pairs, preference_values
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.cost.learning_rate import schedule_options
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training import precision, settings
 
@@ -90,6 +91,8 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
         micro = int(recipe.get("micro_batch_size", 1))
         groups = row_groups(recipe, world_size)
         values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
+    if recipe.get("lr_scheduler_kwargs") is not None:
+        values["lr_scheduler_kwargs"] = schedule_options(recipe)
     if recipe.get("include_tkps") is None:
         values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
     if recipe.data is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.progress import Progress
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline import preferences as preference
@@ -27,10 +27,11 @@ from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.schema.dataset import DataRecipe
 from kormo_plugins.store.artifact import Artifact, Spec, build
+from kormo_plugins.store.corpus_files import part_files, read_corpus
 
-CORPUS_VERSION = 1
-SHARDS_VERSION = 2
-ROWS_VERSION = 1
+CORPUS_VERSION = 2
+SHARDS_VERSION = 3
+ROWS_VERSION = 2
 """Raised when the same inputs would give other bytes."""
 
 
@@ -195,14 +196,20 @@ def _trained(recipe: Recipe, built: Built, values: dict[str, Any], get: Artifact
             why="a tokenizer is trained on the recipe's own documents",
             do="add kormo.data, or name a finished tokenizer with kormo.tokenizer.path",
         )
-    corpora = {source: artifact.hash for source, artifact in built.corpora.items()}
+    corpora = {source: artifact.digest for source, artifact in built.corpora.items()}
     spec = Spec("tokenizer", name, {"name": name, "params": dumped(params), "corpora": corpora})
 
     def texts() -> Iterator[Document]:
         for artifact in built.corpora.values():
             yield from read_corpus(artifact.path)
 
-    return get(recipe.block.workspace, spec, lambda out: train(texts, params, out) or {})
+    def make(out: Path) -> Mapping[str, Any]:
+        for artifact in built.corpora.values():  # a sample may end in the middle of a part
+            for part, record in part_files(artifact.path).items():
+                record.check(part)
+        return train(texts, params, out) or {}
+
+    return get(recipe.block.workspace, spec, make)
 
 
 def _from_hub(recipe: Recipe, hub: str, revision: str | None, get: ArtifactProvider) -> Path:
@@ -236,7 +243,7 @@ def _shards(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> A
     layout = read_layout(tokenizer)
     inputs = {
         "version": SHARDS_VERSION,
-        "corpus": corpus.hash,
+        "corpus": corpus.digest,
         "tokenizer": built.tokenizer_hash,
         "bos": layout.bos,
         "eos": layout.eos,
@@ -246,11 +253,13 @@ def _shards(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> A
         inputs["control_tokens"] = sorted(control)
 
     def make(out: Path) -> Mapping[str, Any]:
+        parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
-                sorted(corpus.path.glob("part-*.jsonl.zst")),
+                sorted(parts),
                 tokenizer,
                 out,
+                recorded=parts,
                 source=name,
                 bos_id=layout.bos,
                 eos_id=layout.eos,
@@ -264,6 +273,7 @@ def _shards(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> A
 
 def _rows(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Artifact:
     from kormo_plugins.mixture.rows import build_rows, packing_of
+    from kormo_plugins.shards.verify import verify_lengths
 
     assert recipe.data is not None
     shards, row_length = built.shards[name], recipe.sequence_len
@@ -271,13 +281,14 @@ def _rows(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Art
     policy, params = packing_of(recipe.data.mixture, recipe.registry, name, conversations=chat)
     inputs = {
         "version": ROWS_VERSION,
-        "shards": shards.hash,
+        "shards": shards.digest,
         "row_length": row_length,
         "packing": policy,
         "params": params,
     }
 
     def make(out: Path) -> Mapping[str, Any]:
+        verify_lengths(shards.path)
         with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
             return build_rows(
                 shards.path,
@@ -340,7 +351,7 @@ def _continued(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     """The model of the stage before, under the recipe's own tokenizer and config where it names others."""
     from kormo_plugins.tokenizer.layout import tokenizer_hash
 
-    folder = initial_model.finished_model(recipe)
+    folder = initial_model.finished_model(recipe, contents=True)
     for name in recipe.registry.names("architecture"):
         recipe.registry.load("architecture", name).register()
     built.base_model, built.weights_hash = folder, initial_model.weights_hash(folder)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.progress import Progress
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.pipeline.rejects import READ, log_rejects
-from kormo_plugins.recipe.checks.rules import refuse_base
+from kormo_plugins.recipe.checks.rules import base_with_turns
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec
+from kormo_plugins.store.corpus_files import part_files
 
 ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
 """As in `build.py`."""
@@ -30,7 +31,7 @@ def chat_shards(
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.conversations import ChatEncoder
 
-    refuse_base(recipe.resolved, name)
+    Faults(base_with_turns(recipe.resolved, name)).raise_any()
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(
@@ -41,14 +42,16 @@ def chat_shards(
         )
     log_rejects(corpus, name, "conversations", (READ,), log)
     encode = ChatEncoder(tokenizer)
-    inputs = {"version": VERSION, "corpus": corpus.hash, "conversations": encode.identity}
+    inputs = {"version": VERSION, "corpus": corpus.digest, "conversations": encode.identity}
 
     def make(out: Path) -> Mapping[str, Any]:
+        parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
-                sorted(corpus.path.glob("part-*.jsonl.zst")),
+                sorted(parts),
                 tokenizer,
                 out,
+                recorded=parts,
                 source=name,
                 conversations=encode,
                 workers=recipe.data.corpus.workers if recipe.data else 1,

@@ -17,8 +17,9 @@ from typing import Any
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Spec
+from kormo_plugins.store.atomic import replace
+from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.fingerprint import identity
-from kormo_plugins.training.checkpoints.complete import MARKER, fault
 
 SHAPE = (
     "hidden_size",
@@ -41,9 +42,11 @@ ROW_MULTIPLE = 256
 """Rows of a vocabulary are rounded up to a multiple of this where the recipe does not say; the 10B's 125,184 are."""
 
 
-def finished_model(recipe: Recipe) -> Path:
+def finished_model(recipe: Recipe, contents: bool = False) -> Path:
     """The folder that `kormo.from_run` names.
 
+    Args:
+        contents: compare every file with its checksum, as whoever trains on them must; otherwise names and sizes.
     Raises:
         KormoError: no such folder, a run that is not finished or was changed, or a model of another shape than
             `kormo.architecture` says.
@@ -58,7 +61,7 @@ def finished_model(recipe: Recipe) -> Path:
             why="there is no such folder",
             do="train the stage before, or correct the path",
         )
-    reason = fault(folder, hashes=False)
+    reason = fault(folder, hashes=contents)
     if reason is not None:
         raise KormoError(
             where=where,
@@ -154,9 +157,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source.resolve(), target)
     except OSError:  # another disk, or a filesystem without links
-        temporary = target.with_name(target.name + ".tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        replace(target, lambda unfinished: shutil.copyfile(source, unfinished))
 
 
 def weights_hash(folder: Path) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.pipeline.rejects import READ, log_rejects
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Spec
+from kormo_plugins.store.corpus_files import read_corpus
 
 if TYPE_CHECKING:
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
@@ -63,7 +63,7 @@ def _preferences(recipe: Recipe, built: Built, name: str, get: ArtifactProvider)
     assert tokenizer is not None
     inputs = {
         "version": VERSION,
-        "corpus": corpus.hash,
+        "corpus": corpus.digest,
         "tokenizer": built.tokenizer_hash,
         "template": _template_hash(tokenizer),
         "length": recipe.sequence_len,

@@ -13,9 +13,15 @@ from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.model_card import write_card
 from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
-from kormo_plugins.training.checkpoints.complete import MARKER, mark_complete
+from kormo_plugins.runs.verification import wait_for_verification
+from kormo_plugins.store.complete import MARKER
+from kormo_plugins.training.checkpoints.complete import mark_complete
 from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.guards import loss_guard, preemption_file
 from kormo_plugins.training.telemetry import run_record
+
+RECORDS = {run_record.FILE, preemption_file.FILE, loss_guard.FILE, SAMPLES, "evaluation.json"}
+"""JSON files of a run's folder that are no part of its model, and are written anew later."""
 
 MERGED = "merged"
 """Folder in which Axolotl puts the model that `merge-lora` made."""
@@ -27,6 +33,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     if not (out / "config.json").is_file():
         return
     upstream.forget_deepspeed()
+    wait_for_verification(say)
     _complete(recipe, built, out)
     if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
         print(
@@ -62,7 +69,7 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
 
     restore(out, special_ids(recipe, built), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
-    mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
+    mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)
 
 
 def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
@@ -76,7 +83,12 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
-    if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
+    if (
+        samples is not None
+        and samples.prompts
+        and os.environ.get("KORMO_SAMPLES", "on") != "off"
+        and (out / "config.json").is_file()
+    ):
         chat = recipe.block.role == "chat"
         written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat)
         write_samples(out, written)

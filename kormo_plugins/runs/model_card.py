@@ -20,7 +20,7 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.store.atomic import write_text
-from kormo_plugins.training.checkpoints.complete import MARKER
+from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.telemetry import run_record
 
 CARD = "README.md"

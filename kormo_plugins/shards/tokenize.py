@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,8 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.encoder import Encoder
 from kormo_plugins.shards.format import FORMAT, id_dtype, shard_name
 from kormo_plugins.shards.writer import COUNTED, ShardWriter, finish_source
-from kormo_plugins.store.files import file_records, read_json
+from kormo_plugins.store.corpus_files import read_part
+from kormo_plugins.store.files import FileRecord, file_records, read_json
 from kormo_plugins.store.fingerprint import file_checksum, identity
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Job:
     fast: bool
     documents: Path | tuple[Document, ...]
     conversations: EncodeConversations | None = None
+    record: FileRecord | None = None
 
 
 def tokenize_source(
@@ -89,6 +91,7 @@ def tokenize_source(
     fast: bool = True,
     chunk_characters: int = CHUNK_CHARACTERS,
     conversations: EncodeConversations | None = None,
+    recorded: Mapping[Path, FileRecord] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the shards of one source into `out` and returns what `shards.json` holds.
@@ -106,9 +109,11 @@ def tokenize_source(
         chunk_characters: length of a shard when `documents` is not a list of files.
         conversations: makes ids and mask, for a source of conversations; bos_id, eos_id and control_tokens are then
             the template's business.
+        recorded: what was written into the part files; each is compared with its record while it is read.
         progress: called with the record of each shard when it is finished.
     Raises:
-        KormoError: a tokenizer or a document that cannot be used, or no documents at all.
+        KormoError: a part file that is not as it was written, a tokenizer or a document that cannot be used, or no
+            documents at all.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -127,7 +132,7 @@ def tokenize_source(
     if encoder.kind != "tiktoken" and conversations is None:
         log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
     try:
-        records = _run(_jobs(documents, job, chunk_characters), workers, source, progress)
+        records = _run(_jobs(documents, job, chunk_characters, recorded or {}), workers, source, progress)
     except Disagreement as found:
         if not isinstance(documents, (list, tuple)):
             raise KormoError(
@@ -137,7 +142,9 @@ def tokenize_source(
                 do="build with fast=False",
             ) from None
         log.warning("%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found)
-        records = _run(_jobs(documents, replace(job, fast=False), chunk_characters), workers, source, progress)
+        records = _run(
+            _jobs(documents, replace(job, fast=False), chunk_characters, recorded or {}), workers, source, progress
+        )
     kinds = sorted({record["encoder"] for record in records})
     about = {
         "tokenizer": encoder.hash,
@@ -150,10 +157,10 @@ def tokenize_source(
     return finish_source(out, source, records, about)
 
 
-def _jobs(documents: Any, job: Job, chunk_characters: int) -> Iterator[Job]:
+def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Path, FileRecord]) -> Iterator[Job]:
     if isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents):
         for number, part in enumerate(documents):
-            yield replace(job, name=shard_name(number), documents=part)
+            yield replace(job, name=shard_name(number), documents=part, record=recorded.get(part))
         return
     chunk: list[Document] = []
     number = size = 0
@@ -229,12 +236,12 @@ def make_shard(job: Job) -> dict[str, Any]:
             "fast": job.fast,
             "control_tokens": sorted(job.control_tokens),
             **({"conversations": job.conversations.identity} if job.conversations else {}),
-            "input": file_checksum(job.documents) if isinstance(job.documents, Path) else _content(job),
+            "input": _input(job),
         }
     )
     if (kept := _existing(job.out, job.name, made_from)) is not None:
         return kept
-    stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
+    stream = _documents(job)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     masked = job.conversations is not None
     with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id), masked=masked) as writer:
@@ -250,6 +257,19 @@ def make_shard(job: Job) -> dict[str, Any]:
                 **{key: dict(sorted(value.items())) for key, value in about.items()},
             }
         )
+
+
+def _input(job: Job) -> str | list[Any]:
+    """What decides the shard: the checksum of the part file that was written, or of the one that is there."""
+    if job.record is not None:
+        return job.record.xxh3_128
+    return file_checksum(job.documents) if isinstance(job.documents, Path) else _content(job)
+
+
+def _documents(job: Job) -> Iterator[Document]:
+    if not isinstance(job.documents, Path):
+        return iter(job.documents)
+    return read_documents(job.documents) if job.record is None else read_part(job.documents, job.record)
 
 
 def _content(job: Job) -> list[Any]:

@@ -13,9 +13,10 @@ import pytest
 from kormo_plugins.corpus import decide
 from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .builds import STEPS, texts, tree_hash
 from .conftest import Build, write_rows

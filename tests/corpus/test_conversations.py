@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins.documents.conversation import messages_of, plain_text
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.corpus.steps.wrap_think import WrapThink, WrapThinkParams
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.embedded.books import generate, write_book
 from kormo_plugins.embedded.params import BooksParams
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build
 

@@ -193,7 +193,7 @@ def test_a_dataset_of_the_hub_is_streamed_at_one_commit(
     from kormo_plugins.corpus.build import build_source, source_inputs
     from kormo_plugins.corpus.params import CorpusRecipe
     from kormo_plugins.corpus.readers import hub
-    from kormo_plugins.documents.document import read_corpus
+    from kormo_plugins.store.corpus_files import read_corpus
 
     reader = {"name": "hub", "dataset": "KORMo-Team/x", "config": "Korean", "columns": {"text": "content"}}
     source = {"reader": reader, "parts": parts, "license": "CC0-1.0"}

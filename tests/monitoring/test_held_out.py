@@ -244,10 +244,10 @@ def test_tokens_between_looks_are_whole_steps(tmp_path: Path) -> None:
 
 
 def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
-    from kormo_plugins.documents.document import read_corpus
     from kormo_plugins.pipeline.build import build_all as build
     from kormo_plugins.pipeline.open import open_dataset
     from kormo_plugins.runs.monitors import monitoring, run_view
+    from kormo_plugins.store.corpus_files import read_corpus
 
     assert DATA["mixture"]["weights"]  # every source has a share
     asked = recipe(tmp_path, {"every_steps": 2}, max_steps=60)

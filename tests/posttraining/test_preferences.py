@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import Pair, checked_pair, pair_of, rewritten, text_of, with_pair
 from kormo_plugins.embedded.chat import is_held_out
 from kormo_plugins.embedded.preferences import FAULTS, PreferenceParams, generate
@@ -24,6 +24,7 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.posttraining.preference_pairs import render, token_pairs
 from kormo_plugins.shards.pairs import Pairs, TokenPair, Unused
 from kormo_plugins.shards.verify import verify
+from kormo_plugins.store.corpus_files import read_corpus
 from kormo_plugins.tokenizer.chat_tokenizer import open_chat
 
 from .made_pairs import built, chat_tokenizer, dataset, pairs

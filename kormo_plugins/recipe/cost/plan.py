@@ -387,6 +387,17 @@ def _number(value: Any, default: int) -> int:
     return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
+def checkpoint_bytes(recipe: Recipe) -> float | None:
+    """Bytes on disk of the checkpoints that are kept, the finished model and its export; None where the model's size
+    is not known before it is built."""
+    try:
+        model = model_of(recipe)
+        sizes = _checkpoints(recipe, setup_of(recipe, model, Machine(gpu="cpu"))[0])
+    except (KormoError, OSError):
+        return None
+    return float(GB * (sizes["rolling"] + 2 * sizes["export"]))
+
+
 def _checkpoints(recipe: Recipe, setup: Setup) -> dict[str, Any]:
     """Sizes on disk, in GB, over all ranks."""
     weights = setup.parameters * setup.weight_bytes

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.architecture import files
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.training.checkpoints.complete import fault, mark_complete, read_marker
+from kormo_plugins.store.complete import fault, read_marker
+from kormo_plugins.training.checkpoints.complete import mark_complete
 from kormo_plugins.training.checkpoints.sharded import shards_of
 from kormo_plugins.training.precision import torch_dtype
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.complete import fault, read_marker
 from kormo_plugins.training.checkpoints import complete as whole
 from kormo_plugins.training.checkpoints.sharded import LATEST_UNIVERSAL, PARTIAL, Shards, shards_of
 
@@ -32,7 +33,7 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     Raises:
         KormoError: not a whole checkpoint, or not one of DeepSpeed's.
     """
-    reason = whole.fault(checkpoint)
+    reason = fault(checkpoint)
     if reason is not None:
         raise KormoError(
             where=str(checkpoint),
@@ -58,7 +59,7 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     partial.rename(out)
     temporary = checkpoint / (LATEST_UNIVERSAL + ".tmp")
     temporary.write_text(out.name, encoding="utf-8")
-    marker = whole.read_marker(checkpoint)
+    marker = read_marker(checkpoint)
     added = [name for name in whole.file_names(checkpoint) if name.startswith(f"{out.name}/")]
     temporary.replace(checkpoint / LATEST_UNIVERSAL)  # last but one: from here on it counts
     files = {**marker["files"], **whole.entries(checkpoint, [*added, LATEST_UNIVERSAL])}

@@ -19,6 +19,7 @@ from kormo_plugins.training.settings import Precision
 
 TOUCHED: dict[str, str] = {
     "transformers.trainer:Trainer._run_epoch": "starts the sampler at the resumed step",
+    "transformers.trainer:Trainer._load_optimizer_and_scheduler": "settings stay the recipe's on resume",
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
     "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
