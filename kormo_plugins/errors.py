@@ -22,7 +22,7 @@ EXIT_BAD_INPUT = 2
 
 
 class KormoError(Exception):
-    """Bad input, told in four parts.
+    """Bad input, told in four parts; keys and passwords in them are blanked.
 
     Args:
         where: file and key, or the artifact (`recipes/pretrain.yml: kormo.global_batch`).
@@ -32,6 +32,7 @@ class KormoError(Exception):
     """
 
     def __init__(self, *, where: str, found: str, why: str, do: str) -> None:
+        where, found, why, do = redact(where), redact(found), redact(why), redact(do)
         self.where, self.found, self.why, self.do = where, found, why, do
         super().__init__(f"{where}: {found}. {why}. {do}")
 
@@ -241,6 +242,35 @@ def _free_bytes(where: Path) -> int:
         except OSError:
             continue
     return 0
+
+
+BLANK = "REDACTED"
+"""Stands for a secret; plain in YAML, JSON and URLs alike."""
+
+
+def redact(text: str) -> str:
+    """Text without keys and passwords: for every message, record, copy of a recipe, card and page.
+
+    Blanked are the user part of URLs, query parameters that are named like secrets, `Authorization` values, and the
+    forms in which well-known services hand out keys.
+    """
+    text = _USER_OF_URL.sub(rf"\1{BLANK}@", text)
+    text = _SECRET_PARAMETER.sub(rf"\1{BLANK}", text)
+    text = _AUTHORIZATION.sub(rf"\1 {BLANK}", text)
+    return _KEY_FORMS.sub(BLANK, text)
+
+
+_USER_OF_URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s@'\"?#]+@", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:x-amz-)?(?:api[_-]?key|key|(?:access|auth|security|session|sas)?[_-]?token|auth|secret|client_secret|"
+    r"password|passwd|pwd|sig|signature|credential)=)[^&;\s#'\"]+",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{8,}")
+_KEY_FORMS = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|"
+    r"glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,})"
+)
 
 
 def printable(text: str) -> str:

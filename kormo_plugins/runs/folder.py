@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
@@ -82,7 +82,7 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     out.mkdir(parents=True, exist_ok=True)
     preemption_file.clear(out)
     values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
-    text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    text = _HEADER + redact(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     write_text(resolved_path(recipe), text)
     run_record.write_record(
         out,

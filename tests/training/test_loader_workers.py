@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TRAINER = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 import torch
 from torch.utils.data import DataLoader, Dataset
 from kormo_plugins.training.guards.loader_workers import shield
@@ -25,6 +25,9 @@ class Rows(Dataset):
 
 def seeded(worker):
     print(f"worker {os.getpid()}", flush=True)
+
+# what some libraries do: a thread in every forked child, there before anything of ours runs in it
+os.register_at_fork(after_in_child=lambda: threading.Thread(target=time.sleep, args=(99,), daemon=True).start())
 
 received = []
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):

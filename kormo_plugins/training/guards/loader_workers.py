@@ -37,6 +37,19 @@ def shield(loader: Any) -> None:
     own = loader.base_dataloader if isinstance(loader, DataLoaderAdapter) else loader
     if own.num_workers:
         own.worker_init_fn = partial(_begin, os.getpid(), own.worker_init_fn)
+        own._get_iterator = partial(_started_with_sigterm_blocked, own._get_iterator)
+
+
+def _started_with_sigterm_blocked(start: Callable[[], object]) -> object:
+    """Starts the workers while SIGTERM is blocked here, which they and every thread of theirs inherit.
+
+    Blocking it in the worker would be too late for threads that libraries start right after a fork.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        return start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(trainer: int, then: Init | None, worker: int) -> None:
@@ -50,7 +63,7 @@ def _begin(trainer: int, then: Init | None, worker: int) -> None:
             signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         # torch ends workers that do not leave by themselves with SIGTERM, so that one cannot be ignored: it is the
-        # sender that decides.
+        # sender that decides. It is blocked already where the worker was forked.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_wait_for, args=(trainer,), daemon=True, name="ends with its trainer").start()
     if then is not None:
