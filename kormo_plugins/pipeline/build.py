@@ -256,6 +256,7 @@ def _shards(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> A
                 eos_id=layout.eos,
                 control_tokens=control,
                 workers=recipe.data.corpus.workers if recipe.data else 1,
+                engine=recipe.block.tokenizer.engine if recipe.block.tokenizer else "auto",
                 progress=lambda shard: progress(shard["documents"]),
             )
 
