@@ -36,12 +36,15 @@ CONTEXTS = (
     "!{}!",
     " {} ",
     "가{}가",
-    "\n{}\n",
     "'{}",
     "{}\u0323\u0301",
     "a\u0301{}\u0323",
+    "{}",
 )
-"""Where a code point is tried: between letters, digits, signs and spaces, and among combining marks."""
+"""Where a code point is tried: first, last and alone on a line, between letters, digits, signs and spaces, and among
+combining marks."""
+PROBE = "\n".join(CONTEXTS)
+"""All of them in one text: a line end is a border for every split, and a text costs more than its letters."""
 
 
 class Disagreement(Exception):
@@ -208,7 +211,7 @@ class Encoder:
         """Settles the verdict on code points that were not met before, all in one call if none is refused."""
         if not len(points):
             return
-        texts = [context.format(chr(point)) for point in points for context in CONTEXTS]
+        texts = [PROBE.replace("{}", chr(point)) for point in points]
         try:
             ids, lengths = self._by_engine(texts, texts)
             others, other_lengths = self._by_tokenizers(texts, texts)
@@ -222,7 +225,7 @@ class Encoder:
             return
         cuts, other_cuts = np.cumsum(lengths)[:-1], np.cumsum(other_lengths)[:-1]
         same = [np.array_equal(a, b) for a, b in zip(np.split(ids, cuts), np.split(others, other_cuts), strict=True)]
-        self._verdicts[points] = np.where(np.reshape(same, (len(points), -1)).all(1), 1, 2)
+        self._verdicts[points] = np.where(same, 1, 2)
 
     def compare(self, texts: Sequence[str], names: Sequence[str]) -> int:
         """Encodes documents a second time with `tokenizers`; returns the number of tokens compared.

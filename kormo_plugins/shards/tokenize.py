@@ -110,7 +110,9 @@ def tokenize_source(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    encoder = Encoder(tokenizer, control_tokens, engine=engine)
+    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), engine, (), conversations)
+    encoder = _encoder(job)
+    job = replace(job, engine=encoder.kind)
     for role, number in (("bos_id", bos_id), ("eos_id", eos_id)):
         if number is not None and not 0 <= number <= encoder.largest_id:
             raise KormoError(
@@ -119,7 +121,6 @@ def tokenize_source(
                 why=f"the tokenizer's ids end at {encoder.largest_id}",
                 do="give the id of one of its tokens",
             )
-    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind, (), conversations)
     if encoder.reason and conversations is None:
         log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
     records = _agreed(documents, job, partial(_run, number=workers, source=source, progress=progress), chunk_characters)
@@ -232,11 +233,12 @@ _encoders: dict[tuple[Any, ...], Encoder] = {}
 def _encoder(job: Job) -> Encoder:
     """The encoder of this process for the job's settings; a new one if tokenizer.json has changed since."""
     path = job.tokenizer / "tokenizer.json" if job.tokenizer.is_dir() else job.tokenizer
-    key = (str(path), path.stat().st_mtime_ns, job.control_tokens, job.engine)
-    if key not in _encoders:
+    key = (str(path), path.stat().st_mtime_ns, job.control_tokens)
+    if (job.engine, *key) not in _encoders:
+        encoder = Encoder(job.tokenizer, job.control_tokens, engine=job.engine)
         _encoders.clear()
-        _encoders[key] = Encoder(job.tokenizer, job.control_tokens, engine=job.engine)
-    return _encoders[key]
+        _encoders[job.engine, *key] = _encoders[encoder.kind, *key] = encoder
+    return _encoders[job.engine, *key]
 
 
 def make_shard(job: Job) -> dict[str, Any]:
