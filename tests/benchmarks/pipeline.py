@@ -116,6 +116,7 @@ def peer(folder: Path) -> None:
         MinhashDedupCluster,
         MinhashDedupFilter,
         MinhashDedupSignature,
+        minhash,
     )
     from datatrove.pipeline.formatters import PIIFormatter
     from datatrove.pipeline.readers import JsonlReader, ParquetReader
@@ -136,10 +137,8 @@ def peer(folder: Path) -> None:
         def span_tokenize(self, text: str) -> list[tuple[int, int]]:
             return list(word_tokenizers.simple_span_tokenize(text, self.sent_tokenize(text)))
 
-    word_tokenizers.load_word_tokenizer = lambda language: WhiteSpace()
-    import datatrove.utils.text as text_module
-
-    text_module.load_word_tokenizer = word_tokenizers.load_word_tokenizer
+    for module in (minhash, word_tokenizers):
+        module.load_word_tokenizer = lambda language: WhiteSpace()
     out, tokenizer = folder / "peer", next((folder / "artifacts").glob("tokenizer-*/tokenizer.json"))
 
     def run(label: str, *blocks: Any, ranks: int = 1) -> int:
