@@ -1,4 +1,4 @@
-"""The one error a user sees: where, what was found, why it is wrong, what to do.
+"""The errors that a user sees: where, what was found, why it is wrong, what to do.
 
 Everything that a user can cause (a misspelt key, a missing file, a shard that was tampered with) is raised
 as a `KormoError` and rendered once, without a traceback, at the outermost door (`cli/`, `bridge.py`).
@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 import shutil
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 EXIT_BAD_INPUT = 2
@@ -18,7 +22,7 @@ EXIT_BAD_INPUT = 2
 
 
 class KormoError(Exception):
-    """Bad input, told in four parts.
+    """Bad input, told in four parts; keys and passwords in them are blanked.
 
     Args:
         where: file and key, or the artifact (`recipes/pretrain.yml: kormo.global_batch`).
@@ -28,6 +32,7 @@ class KormoError(Exception):
     """
 
     def __init__(self, *, where: str, found: str, why: str, do: str) -> None:
+        where, found, why, do = redact(where), redact(found), redact(why), redact(do)
         self.where, self.found, self.why, self.do = where, found, why, do
         super().__init__(f"{where}: {found}. {why}. {do}")
 
@@ -36,14 +41,117 @@ class KormoError(Exception):
         return _again, (type(self), self.where, self.found, self.why, self.do)
 
     def render(self) -> str:
-        """The message as printed: four short lines."""
-        return "\n".join(
-            (f"kormo: {self.where}", f"  found:  {self.found}", f"  why:    {self.why}", f"  do:     {self.do}")
-        )
+        """The message as printed: four short lines, harmless in a terminal whatever names are in it."""
+        return _four_lines("kormo: ", self.where, self.found, self.why, self.do)
+
+
+def _four_lines(start: str, where: str, found: str, why: str, do: str) -> str:
+    return printable("\n".join((f"{start}{where}", f"  found:  {found}", f"  why:    {why}", f"  do:     {do}")))
 
 
 def _again(kind: type[KormoError], where: str, found: str, why: str, do: str) -> KormoError:
     return kind(where=where, found=found, why=why, do=do)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is allowed and probably not meant, in the same four parts as an error."""
+
+    where: str
+    found: str
+    why: str
+    do: str
+
+    def render(self) -> str:
+        """The message as printed."""
+        return _four_lines("kormo: warning: ", self.where, self.found, self.why, self.do)
+
+
+class KormoErrors(KormoError):
+    """Several faults of one input, sorted by place, to be mended in one go.
+
+    `where`, `found`, `why` and `do` are those of the first, so that it can be handled as one error.
+
+    Args:
+        faults: at least two errors; errors that hold several are taken apart, and repeated ones left out.
+    """
+
+    def __init__(self, faults: Iterable[KormoError]) -> None:
+        self.faults: tuple[KormoError, ...] = tuple(sorted(_single(faults), key=_place))
+        first = self.faults[0]
+        super().__init__(where=first.where, found=first.found, why=first.why, do=first.do)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.faults,)
+
+    def render(self) -> str:
+        """All messages, and how many they are."""
+        return "\n".join([*(fault.render() for fault in self.faults), f"kormo: {len(self.faults)} faults"])
+
+
+def each(error: KormoError) -> tuple[KormoError, ...]:
+    """The errors that an error is made of: those of `KormoErrors`, or itself."""
+    return error.faults if isinstance(error, KormoErrors) else (error,)
+
+
+def moved(error: KormoError, place: Callable[[str], str]) -> KormoError:
+    """The error, and each of several, with another place: `place` makes it of the one that was said."""
+    if isinstance(error, KormoErrors):
+        return KormoErrors(moved(fault, place) for fault in error.faults)
+    return _again(type(error), place(error.where), error.found, error.why, error.do)
+
+
+class Faults:
+    """Collects errors, so that all that is wrong with an input is told at once.
+
+    faults = Faults()
+    with faults.catch():
+        check(this)
+    with faults.catch():
+        check(that)
+    faults.raise_any()
+    """
+
+    def __init__(self, found: Iterable[KormoError] = ()) -> None:
+        self._found: list[KormoError] = list(found)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def __iter__(self) -> Iterator[KormoError]:
+        return iter(_single(self._found))
+
+    def add(self, *errors: KormoError) -> None:
+        """Remembers errors."""
+        self._found.extend(errors)
+
+    @contextmanager
+    def catch(self) -> Iterator[None]:
+        """Remembers a KormoError that is raised inside, and goes on behind."""
+        try:
+            yield
+        except KormoError as error:
+            self._found.append(error)
+
+    def raise_any(self) -> None:
+        """Raises what was found: one error as it is, several as `KormoErrors`; nothing for none."""
+        found = _single(self._found)
+        if len(found) == 1:
+            raise found[0] from found[0].__cause__
+        if found:
+            raise KormoErrors(found)
+
+
+def _single(errors: Iterable[KormoError]) -> list[KormoError]:
+    """Errors that each say one thing, none twice."""
+    flat = (part for error in errors for part in (error.faults if isinstance(error, KormoErrors) else (error,)))
+    return list({(error.where, error.found, error.why): error for error in flat}.values())
+
+
+def _place(error: KormoError) -> list[tuple[bool, int, str]]:
+    """A sort key by file and key in which `line 9` comes before `line 10`."""
+    parts = re.split(r"(\d+)", error.where)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def closest(name: str, known: Iterable[str], default: str = "") -> str:
@@ -59,12 +167,15 @@ def closest(name: str, known: Iterable[str], default: str = "") -> str:
 
 
 def disk_error(error: OSError, where: Path) -> Exception:
-    """A full disk or a missing right as a KormoError; any other OSError as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(where).free / 1e9
+    """What the system says of a file or disk as a KormoError: full, no right, no file handle, a name that is too long.
+
+    Anything else comes back as it is: whoever caught it may know better, and the outermost door names the rest
+    (`system_error`).
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _SHORT_WRITE.search(str(error))):
         return KormoError(
             where=str(where),
-            found=f"no space left on the device ({free:.2f} GB free)",
+            found=f"no space left on the device ({_free_bytes(where) / 1e9:.2f} GB free)",
             why="what was being written could not be finished; it is kept under a temporary name and is not used",
             do="free some space or choose a folder on another disk, and run the same command again: it goes on",
         )
@@ -72,7 +183,108 @@ def disk_error(error: OSError, where: Path) -> Exception:
         return KormoError(
             where=str(error.filename or where),
             found=str(error.strerror),
-            why="it cannot be written",
+            why="it cannot be written" if error.errno == errno.EROFS else "this user may not do that",
             do="change its rights, or choose a folder that is yours",
         )
+    if error.errno in _TOLD:
+        return KormoError(
+            where=str(error.filename or where),
+            found=str(error.strerror),
+            why="the system refuses it",
+            do=_TOLD[error.errno],
+        )
     return error
+
+
+_SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
+"""What numpy says of a full disk, without a number of the system's."""
+
+_TOLD = {
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), or use fewer workers",
+    errno.ENFILE: "close other programs: all file handles of the machine are in use",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "remove the link that leads to itself",
+    errno.EIO: "the disk or its network does not answer as it should: check it, then run the same command again",
+    errno.ESTALE: "the file server has lost it: mount the disk again, then run the same command again",
+    errno.ENOTDIR: "a part of the path is a file: choose another folder",
+}
+"""Error of the system -> what to do."""
+
+
+def system_error(error: OSError, where: str) -> KormoError:
+    """Any error of the system as a message; for the outermost door.
+
+    Args:
+        where: the command, for errors that name no file.
+    """
+    named = disk_error(error, Path(error.filename if isinstance(error.filename, str) else "."))
+    if isinstance(named, KormoError):
+        return named
+    if isinstance(error, socket.gaierror):
+        return KormoError(
+            where=where,
+            found=str(error.strerror or error),
+            why="the name of a host cannot be resolved",
+            do="check the address and the network",
+        )
+    return KormoError(
+        where=str(error.filename or where),
+        found=str(error.strerror or error) or type(error).__name__,
+        why="the system refuses it",
+        do="check the path and the disk; with --traceback the place in the code is shown",
+    )
+
+
+def _free_bytes(where: Path) -> int:
+    for folder in (where, *where.absolute().parents):
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            continue
+    return 0
+
+
+BLANK = "REDACTED"
+"""Stands for a secret; plain in YAML, JSON and URLs alike."""
+
+
+def redact(text: str) -> str:
+    """Text without keys and passwords: for every message, record, copy of a recipe, card and page.
+
+    Blanked are the user part of URLs, query parameters that are named like secrets, `Authorization` values, and the
+    forms in which well-known services hand out keys.
+    """
+    text = _USER_OF_URL.sub(rf"\1{BLANK}@", text)
+    text = _SECRET_PARAMETER.sub(rf"\1{BLANK}", text)
+    text = _AUTHORIZATION.sub(rf"\1 {BLANK}", text)
+    return _KEY_FORMS.sub(BLANK, text)
+
+
+_USER_OF_URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s@'\"?#]+@", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:x-amz-)?(?:api[_-]?key|key|(?:access|auth|security|session|sas)?[_-]?token|auth|secret|client_secret|"
+    r"password|passwd|pwd|sig|signature|credential)=)[^&;\s#'\"]+",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{8,}")
+_KEY_FORMS = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|"
+    r"glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,})"
+)
+
+
+def printable(text: str) -> str:
+    """Text whose control characters cannot move a terminal's cursor, colour it, or turn its direction.
+
+    C0 and C1 controls (but tab and line feed), the bidirectional controls of Unicode (UAX 9) and lone surrogates become
+    escapes that can be read.
+    """
+    return _CONTROLS.sub(lambda found: _escape(found.group()), text)
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

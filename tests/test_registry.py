@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -51,8 +52,12 @@ def _forget() -> Iterator[None]:
 def test_every_hook_is_documented_and_has_a_kind() -> None:
     hooks = {n for n, f in inspect.getmembers(hookspecs, inspect.isfunction) if n.startswith("kormo_")}
     assert hooks == set(KINDS.values())
+    protocols = {
+        name for name, kind in inspect.getmembers(hookspecs, inspect.isclass) if getattr(kind, "_is_protocol", False)
+    }
     for name in hooks:
-        assert "Loads to" in (getattr(hookspecs, name).__doc__ or ""), name
+        told = set(re.findall(r"`(?:make\(params\) -> )?(\w+)`", getattr(hookspecs, name).__doc__ or ""))
+        assert told & protocols, f"{name} does not say which protocol its components have"
 
 
 def test_every_built_in_feature_comes_through_the_door() -> None:
@@ -119,7 +124,9 @@ def test_one_name_in_two_kinds_is_no_clash() -> None:
 def test_a_plugin_that_cannot_be_imported_stops_the_run(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "third_broken.py").write_text("raise RuntimeError('its own reason')\n")
+    (tmp_path / "third_broken.py").write_text(
+        "from kormo_plugins import hookimpl\nraise RuntimeError('its own reason')\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(KormoError) as error:
         Registry([missing])

@@ -15,20 +15,23 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from axolotl.integrations.base import BasePlugin, PluginManager, load_plugin
+from axolotl.integrations.base import BasePlugin, PluginManager
 
 from kormo_plugins.bridge import commands, kernels
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, Faults, KormoError
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
 from kormo_plugins.pipeline.build import build_all
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
-from kormo_plugins.recipe.files.resolve import overrides_of
-from kormo_plugins.recipe.load import Recipe, load_recipe
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.checks.machine import not_ready
+from kormo_plugins.recipe.checks.validate import check_with_axolotl
+from kormo_plugins.recipe.files.resolve import EXTENDS, overrides_of
+from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
-from kormo_plugins.training.compat import cpu_ranks
+from kormo_plugins.runs.occupancy import occupy
+from kormo_plugins.training.compat import cpu_ranks, variants, versions
 
 SELF = "kormo_plugins.KormoPlugin"
 OTHER_RANKS_WAIT = 5.0
@@ -52,7 +55,10 @@ def stop(error: KormoError) -> NoReturn:
 
 
 class KormoPlugin(BasePlugin):
-    """Makes `kormo:` and `extends:` work in an Axolotl recipe."""
+    """Makes `kormo:` and `extends:` work in an Axolotl recipe.
+
+    Axolotl 0.21 registers every installed plugin for every recipe: in one that is not ours, all hooks are silent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,10 +67,19 @@ class KormoPlugin(BasePlugin):
 
     def register(self, cfg: Any) -> None:
         """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
+        self.recipe, self.built = None, Built()
+        if not _is_ours(cfg) or self._is_second():
+            return
         try:
+            versions.require_supported(versions.installed())
             self._register(cfg)
         except KormoError as error:
             stop(commands.of_a_sweep(error, Path(str(cfg.axolotl_config_path))))
+
+    def _is_second(self) -> bool:
+        """Whether a recipe that names us twice, by two paths, has had us registered already."""
+        plugins = PluginManager.get_instance().plugins.values()
+        return all(one is not self for one in plugins) and any(isinstance(one, KormoPlugin) for one in plugins)
 
     def _register(self, cfg: Any) -> None:
         path = Path(str(cfg.axolotl_config_path))
@@ -83,29 +98,43 @@ class KormoPlugin(BasePlugin):
         preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
         driver = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ  # of a Ray job: it trains nothing itself
         world_size = int(cfg.ray_num_workers or 1) if driver else cpu_ranks.world_size()
-        axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        planned = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
+        if not cfg.merge_lora:
+            self._refuse_early(recipe, planned)
         refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
         if not preprocess:
             refusals.refuse_long_build(recipe, world_size)
+            if rank() == 0 and not driver and not cfg.merge_lora:
+                occupy(recipe.output_dir, say)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
-        if not preprocess and not cfg.merge_lora:
+        if not preprocess and not cfg.merge_lora and commands.command() != "quantize":
             folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
         self._apply(cfg, recipe, values)
         if cfg.merge_lora:
-            from kormo_plugins.training.compat import upstream
-
-            upstream.after_merge(self._merged)
+            variants.call_after_merge(self._merged)
         if driver:
             return
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
         cpu_ranks.use_all_cores()
+
+    def _refuse_early(self, recipe: Recipe, planned: dict[str, Any]) -> None:
+        """What Axolotl, or this machine, would refuse once everything is built."""
+        faults = Faults(not_ready(recipe))
+        with faults.catch():
+            values = {**recipe.resolved.values, **planned, **kernels.axolotl_keys(recipe)}
+            check_with_axolotl(recipe.resolved, values)
+        faults.raise_any()
+        if rank() == 0:
+            for warning in warnings_of(recipe):
+                print(warning.render(), file=sys.stderr, flush=True)
 
     def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
         cfg.pop("extends", None)
         for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
             if key != "plugins":  # adopted already
                 cfg[key] = value
+        cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
         cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
 
     def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
@@ -126,19 +155,26 @@ class KormoPlugin(BasePlugin):
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
 
-        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed.
+        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed. A recipe that
+        names us by another path than our entry point does would have us in it twice.
         """
         manager = PluginManager.get_instance()
-        wanted = list(dict.fromkeys([*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]))
+        named = [*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]
+        wanted = list(dict.fromkeys(variants.plugin_name(name) for name in named))
         added: list[BasePlugin] = []
         plugins = manager.plugins.copy()
+        for name, plugin in manager.plugins.items():
+            if isinstance(plugin, KormoPlugin) and plugin is not self:
+                del plugins[name]
         for name in wanted:
-            if name in plugins:
+            if name in plugins or is_ours(name):
                 continue
-            if name in (cfg.get("plugins") or []):
+            if name in [variants.plugin_name(given) for given in cfg.get("plugins") or []]:
                 raise _cannot_import(recipe, name, "Axolotl could not import it; the reason is printed above")
             try:
-                plugins[name] = load_plugin(name)
+                plugins[name] = plugin_class(name)()
+            except KormoError:
+                raise
             except Exception as error:
                 raise _cannot_import(recipe, name, f"{type(error).__name__}: {error}") from error
             added.append(plugins[name])
@@ -170,6 +206,8 @@ class KormoPlugin(BasePlugin):
 
     def pre_model_load(self, cfg: Any) -> None:
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
+        if self.recipe is None:
+            return
         from kormo_plugins.training.compat import upstream
         from kormo_plugins.training.telemetry import progress
 
@@ -178,15 +216,14 @@ class KormoPlugin(BasePlugin):
         if cfg.use_trackio:
             upstream.trackio_as_installed()
         progress.quiet_libraries()
-        if self.recipe is not None and cfg.sdpa_varlen:
+        if cfg.sdpa_varlen:
             upstream.use_varlen_attention(training_precision(self.recipe))
-        if self.recipe is not None:
-            try:
-                for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
-                    if rank() == 0:
-                        say(line)
-            except KormoError as error:
-                stop(error)
+        try:
+            for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+                if rank() == 0:
+                    say(line)
+        except KormoError as error:
+            stop(error)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
@@ -198,7 +235,7 @@ class KormoPlugin(BasePlugin):
 
     def get_trainer_cls(self, cfg: Any) -> Any:
         """Our trainer for causal language models; Axolotl's own for preference learning."""
-        if cfg.rl or cfg.reward_model or cfg.process_reward_model:
+        if self.recipe is None or cfg.rl or cfg.reward_model or cfg.process_reward_model:
             return None
         from kormo_plugins.training.trainer import KormoTrainer
 
@@ -207,6 +244,8 @@ class KormoPlugin(BasePlugin):
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
         is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
+        if self.recipe is None:
+            return {}
         keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
         trackio = {key: value for key, value in keys.items() if value}
         return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
@@ -246,7 +285,7 @@ class KormoPlugin(BasePlugin):
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
-        if self.recipe is None or rank() != 0:
+        if self.recipe is None or rank() != 0 or variants.training_failed():
             return
         kernels.release(self.recipe)  # what follows runs on the CPU
         try:
@@ -254,13 +293,23 @@ class KormoPlugin(BasePlugin):
         except KormoError as error:
             stop(error)
 
+    def post_lora_merge(self, cfg: Any, adapter_path: str, output_path: str) -> None:
+        """Called by Axolotl 0.21 and later when it has merged; before, `variants.call_after_merge` sees to it."""
+        self._merged()
+
     def _merged(self) -> None:
         """When `axolotl merge-lora` has made one model of base and adapters."""
-        assert self.recipe is not None
+        if self.recipe is None:
+            return
         try:
             finish.finish_merged(self.recipe, self.built)
         except KormoError as error:
             stop(error)
+
+
+def _is_ours(cfg: Any) -> bool:
+    """Whether a raw configuration is a recipe of ours: it names us, or has a key that only we read."""
+    return any(is_ours(str(name)) for name in cfg.get("plugins") or ()) or any(key in cfg for key in ("kormo", EXTENDS))
 
 
 def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:

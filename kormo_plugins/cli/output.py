@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from kormo_plugins.console.table import aligned
+
 _STDOUT = "kormo.stdout"
 """Key of the context's `meta` under which the real stdout is kept."""
 
@@ -36,7 +38,4 @@ def print_json(value: Any) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell, the last one unpadded."""
-    widths = [max(len(line[index]) for line in [header, *rows]) for index in range(len(header))]
-    for line in [header, *rows]:
-        cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
-        click.echo("  ".join([*cells, line[-1]]).rstrip())
+    click.echo(aligned(header, rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,8 +163,18 @@ def _describe(found: Registry, entry: Entry) -> dict[str, Any]:
         "load": component.load if isinstance(component.load, str) else repr(component.load),
         "file": _place(loaded),
         "doc": inspect.getdoc(loaded) or "",
-        "parameters": [_parameter(name, field) for name, field in model.model_fields.items()] if model else [],
+        "parameters": list(_parameters(model)) if model else [],
     }
+
+
+def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
+    """The fields of a pydantic model and of those within it, each by its dotted key."""
+    from kormo_plugins.plugins.parameters import models_in
+
+    for name, field in model.model_fields.items():
+        yield _parameter(f"{prefix}{name}", field)
+        for inner in models_in(field.annotation):
+            yield from _parameters(inner, f"{prefix}{name}.")
 
 
 def _parameter(name: str, field: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kormo_plugins.cli.output import json_option, print_json
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
 
 if TYPE_CHECKING:
     from kormo_plugins.recipe.cost.shares import Counted
@@ -52,7 +52,8 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
 def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
     """Check recipes, or dataset recipes: every key, value and component, and what they mean together.
 
-    The exit status is 2 if any of them is refused.
+    All faults are reported at once, sorted by place; warnings are what is allowed and probably not meant. `-` reads
+    standard input. The exit status is 2 if any of them is refused.
     """
     from kormo_plugins.recipe.checks.validate import validate as check
 
@@ -61,8 +62,8 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
         try:
             report = check(file, full=_to_axolotl if full else None)
         except KormoError as error:
-            told = {"where": error.where, "found": error.found, "why": error.why, "do": error.do}
-            results.append({"path": file, "ok": False, "error": told})
+            faults = [_parts(fault) for fault in each(error)]
+            results.append({"path": file, "ok": False, "error": faults[0], "errors": faults})
             if not as_json:
                 click.echo(error.render(), err=True)
             continue
@@ -74,14 +75,36 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
                 "keys": report.keys,
                 "files": report.files,
                 "full": full,
+                "warnings": [_parts(warning) for warning in report.warnings],
             }
         )
         if not as_json:
+            for warning in report.warnings:
+                click.echo(warning.render(), err=True)
             click.echo(f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})")
     if as_json:
         print_json(results)
     if not all(result["ok"] for result in results):
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
+
+
+def _parts(told: KormoError | Notice) -> dict[str, str]:
+    return {"where": told.where, "found": told.found, "why": told.why, "do": told.do}
+
+
+@recipe.command()
+@click.option("--markdown", is_flag=True, help="As a table for a document.")
+@json_option
+def keys(markdown: bool, as_json: bool) -> None:
+    """What becomes of each of Axolotl's keys in a recipe that trains on kormo.data."""
+    from kormo_plugins.recipe.checks.fate_text import markdown_table, rows
+
+    if as_json:
+        return print_json([row.as_json() for row in rows()])
+    if markdown:
+        return click.echo(markdown_table())
+    for row in rows():
+        click.echo(f"{row.key}: {row.kind}{'; ' * bool(row.told)}{row.told}")
 
 
 @recipe.command()

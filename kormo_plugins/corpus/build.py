@@ -25,12 +25,13 @@ from kormo_plugins.corpus.decide import decide
 from kormo_plugins.corpus.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
-from kormo_plugins.corpus.step import is_source_step
-from kormo_plugins.documents.document import read_corpus
+from kormo_plugins.corpus.step import is_ranking, is_source_step
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 GENERATOR_PARTS = 4
 """Parts of a generated source whose recipe names no number."""
@@ -75,6 +76,7 @@ def build_source(
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
+    refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
     for stage in range(len(job.segments) + 1):
         with watch(f"{name}, {_label(job, stage)}") as progress:
@@ -106,7 +108,8 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             waiting = []
         else:
             waiting.append(step)
-    if source.deduplicate_against and not segments:
+    compares = [group for group in segments if group.ends and not is_ranking(group.ends.make)]
+    if source.deduplicate_against and not compares:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
             found=", ".join(source.deduplicate_against),
@@ -177,7 +180,7 @@ def source_inputs(
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
         "provenance": source.model_dump(
             mode="json",
-            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against"},
+            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against", "tokens"},
         ),
         "parts": job.parts,
         "steps": [
@@ -203,6 +206,7 @@ def funnel(name: str, stats: Mapping[str, Any]) -> str:
     """What `build_source` returned, in one line: how many documents were read, which steps dropped how many and why."""
     told = [f"{stats['read']['documents']:,} documents read"]
     for step in stats["steps"]:
+        told += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
         if step["rejects"]:
             most = sorted(step["rejects"].items(), key=lambda item: -item[1])
             why = ", ".join(f"{reason} {count:,}" for reason, count in most[:3]) + (", …" if len(most) > 3 else "")
@@ -301,7 +305,8 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
     told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
     first = next(iter(read_corpus(job.out / "rejects")), None)
-    example = f"; the first is {first.id}: {first.text[:160]!r}" if first else ""
+    place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
+    example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
     return KormoError(
         where=f"sources.{job.name}",
         found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",

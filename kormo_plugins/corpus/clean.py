@@ -23,6 +23,7 @@ import numpy as np
 from kormo_plugins.corpus.job import SourceBuild, Tally, decider
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.step import Rejected
+from kormo_plugins.documents.conversation import NOTES
 from kormo_plugins.documents.document import WORK_LEVEL, Document, Reject, read_documents, write_documents
 from kormo_plugins.documents.preference_pair import rewritten
 from kormo_plugins.hookspecs import SourceStep
@@ -159,6 +160,7 @@ def _read(job: SourceBuild, part: int, seen: Seen) -> Iterator[Document | Reject
         size, head = _size(document.text), seen.head
         head.documents_in += 1
         head.bytes_in += size
+        head.notes.update(document.meta.get(NOTES, ()))
         if isinstance(item, Rejected):
             head.rejects[item.reason] += 1
         elif size < 0:

@@ -71,16 +71,20 @@ class Tally:
     bytes_out: int = 0
     changed: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def add(self, counted: Mapping[str, Any]) -> None:
         """Adds what `as_dict` of another tally of the same step said."""
         self.rejects.update(counted["rejects"])
+        self.notes.update(counted.get("notes", {}))
         for key in ("documents_in", "documents_out", "bytes_in", "bytes_out", "changed"):
             setattr(self, key, getattr(self, key) + counted[key])
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts as JSON, reasons in order."""
-        return {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
+        """The counts as JSON, reasons in order; `notes` only where there are some."""
+        counts = {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
+        notes = {"notes": dict(sorted(self.notes.items()))} if self.notes else {}
+        return {key: value for key, value in counts.items() if key != "notes"} | notes
 
 
 def decider(job: SourceBuild, stage: int) -> str:

@@ -5,6 +5,7 @@ would read of them, so that filters, deduplication and reports need to know noth
 
     meta["messages"]   [{"role": "user", "content": "…"},
                         {"role": "assistant", "content": "…", "reasoning_content": "…"}]
+    meta["tools"]      signatures of the functions that may be called, where there are any
     text               the contents with a blank line between them, reasoning between <think> marks
 
 `checked` turns somebody's list of turns into messages, or says in a few words why it is none; `rewritten` applies a
@@ -13,81 +14,81 @@ step that changes text to every message, so that nothing is clean in `text` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Literal, cast
 
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.message import Function, JsonValue, Message, Role, ToolCall, message_text
+from kormo_plugins.documents.turn import EMPTY_SYSTEM, messages_of_turn
 
-MESSAGES = "messages"
-"""Key of `Document.meta`."""
-ROLES = ("system", "user", "assistant", "tool")
-CONTROL = ("<|BOS|>", "<|EOS|>", "<|PAD|>", "<|BOT|>", "<|EOT|>", "<think>", "</think>")
-"""Tokens that the chat template writes; within a message they would end its turn, or begin another's."""
-THINK, END_THINK = "<think>", "</think>"
-
-Message = dict[str, str]
-"""`role`, `content` and, of an assistant that thought first, `reasoning_content`."""
+MESSAGES, TOOLS, NOTES = "messages", "tools", "reader_notes"
+"""Keys of `Document.meta`."""
+TEXTS: tuple[Literal["content"], Literal["reasoning_content"]] = ("content", "reasoning_content")
+Step = Callable[[Document], Document | Reject]
 
 
-def checked(turns: Any, *, last: str = "assistant") -> list[Message] | Reject:
-    """The messages of a list of turns.
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages in their one form.
 
     Args:
-        turns: mappings with `role`, `content` and perhaps `reasoning_content`. An assistant's content that begins with
-            `<think>…</think>` is divided into its two fields.
+        messages: in new dicts.
+        notes: what was left out on the way, in a few words each.
+    """
+
+    messages: list[Message]
+    notes: tuple[str, ...] = ()
+
+
+def conversation(turns: object, *, last: Role = "assistant") -> Conversation | Reject:
+    """The conversation that a list of turns is.
+
+    Args:
+        turns: mappings with `role`, `content` and perhaps `reasoning_content`, `tool_calls`, `weight` or `train`
+            (`turn.py` has all forms).
         last: role of the last turn (`user` for a prompt that is still to be answered).
     Returns:
-        the messages, in new dicts, or the reason why this is not a conversation.
+        the conversation, or the reason why it is none. An empty system turn is left out, with a note.
     """
     if not isinstance(turns, list | tuple) or not turns:
         return Reject("no list of turns")
     messages: list[Message] = []
+    notes: list[str] = []
     for turn in turns:
-        message = _message(turn)
-        if isinstance(message, Reject):
-            return message
-        messages.append(message)
+        found = messages_of_turn(turn)
+        if isinstance(found, Reject):
+            return found
+        messages += found
+        notes += [] if found else [EMPTY_SYSTEM]
     fault = _order([message["role"] for message in messages], last)
-    return Reject(fault) if fault else messages
+    if not fault and last == "assistant" and not any(map(is_trained, messages)):
+        fault = "no turn that is trained"
+    return Reject(fault) if fault else Conversation(messages, tuple(notes))
 
 
-def _message(turn: Any) -> Message | Reject:
-    if not isinstance(turn, Mapping):
-        return Reject("a turn that is no mapping")
-    role, content, reasoning = turn.get("role"), turn.get("content"), turn.get("reasoning_content") or ""
-    if role not in ROLES:
-        return Reject(f"unknown role {str(role)[:20]!r}")
-    if turn.get("tool_calls"):
-        return Reject("a turn with tool_calls")
-    if not isinstance(content, str) or not isinstance(reasoning, str):
-        return Reject("a turn without content" if content is None else "content that is no text")
-    if role == "assistant" and not reasoning and content.lstrip().startswith(THINK) and END_THINK in content:
-        reasoning, _, content = content.lstrip().removeprefix(THINK).partition(END_THINK)
-    reasoning = "" if reasoning.isspace() else reasoning.strip("\n")
-    content = content.strip("\n")
-    if not content or content.isspace():
-        return Reject(f"an empty {role} turn")
-    if reasoning and role != "assistant":
-        return Reject(f"reasoning in a {role} turn")
-    for token in CONTROL:
-        if token in content or token in reasoning:
-            return Reject(f"the control token {token} in a turn")
-    message = {"role": str(role), "content": content}
-    return message | {"reasoning_content": reasoning} if reasoning else message
+def checked(turns: object, *, last: Role = "assistant") -> list[Message] | Reject:
+    """The messages of a list of turns, or the reason why it is no conversation; as `conversation`."""
+    found = conversation(turns, last=last)
+    return found if isinstance(found, Reject) else found.messages
 
 
-def _order(roles: list[str], last: str) -> str:
-    """What is wrong with the order of the turns: an optional system turn, then a user's, then each answered by an
-    assistant, whose tools may answer before it goes on."""
-    turns = roles[1:] if roles[0] == "system" else roles
+def is_trained(message: Message) -> bool:
+    """Whether the loss is taken of this message."""
+    return message["role"] == "assistant" and message.get("weight", 1) != 0
+
+
+def _order(roles: Sequence[Role], last: Role) -> str:
+    """What is wrong with the order of the turns: an optional system turn and perhaps an assistant's greeting, then a
+    user's, then each answered by an assistant, whose tools may answer before it goes on."""
+    turns = roles[1:] if roles and roles[0] == "system" else roles
     if "system" in turns:
         return "a system turn that is not the first"
     if "user" not in turns:
         return "no user turn"
-    if turns[0] != "user":
-        return f"the first turn is of the {turns[0]}"
+    if turns[0] == "tool":
+        return "the first turn is of the tool"
     for before, after in pairwise(turns):
         if before == after != "tool":
             return f"two {after} turns in a row"
@@ -96,14 +97,9 @@ def _order(roles: list[str], last: str) -> str:
     return "" if turns[-1] == last else f"the last turn is of the {turns[-1]}"
 
 
-def plain_text(messages: list[Message]) -> str:
+def plain_text(messages: Sequence[Message]) -> str:
     """What a person reads of a conversation; the `text` of its document."""
-    return "\n\n".join(
-        f"{THINK}\n{message['reasoning_content']}\n{END_THINK}\n{message['content']}"
-        if message.get("reasoning_content")
-        else message["content"]
-        for message in messages
-    )
+    return "\n\n".join(map(message_text, messages))
 
 
 def messages_of(document: Document) -> list[Message] | None:
@@ -112,16 +108,21 @@ def messages_of(document: Document) -> list[Message] | None:
     return messages
 
 
+def tools_of(document: Document) -> list[dict[str, JsonValue]] | None:
+    """The signatures of the tools of a conversation; None if it has none."""
+    return document.meta.get(TOOLS) or None
+
+
 def with_messages(document: Document, messages: list[Message]) -> Document:
     """The document as this conversation: `meta["messages"]` and the `text` that belongs to it."""
     return replace(document, text=plain_text(messages), meta={**document.meta, MESSAGES: messages})
 
 
-def rewritten(document: Document, step: Callable[[Document], Document | Reject]) -> Document | Reject:
+def rewritten(document: Document, step: Step) -> Document | Reject:
     """A corpus step applied to a conversation.
 
-    The step first sees the whole, so that a filter judges what a person reads. Did it change the text, it is applied to
-    the content and the reasoning of every message by itself, and the text is made of these again.
+    The step first sees the whole, so that a filter judges what a person reads. Did it change the text, it is applied
+    to every message by itself (`rewritten_message`), and the text is made of these again.
 
     Returns:
         the document; or the step's reject, of the whole or of a message; or a reject if a message was left empty.
@@ -133,13 +134,50 @@ def rewritten(document: Document, step: Callable[[Document], Document | Reject])
         return result
     changed: list[Message] = []
     for message in messages:
-        parts = dict(message)
-        for key in ("content", "reasoning_content"):
-            if key in message:
-                part = step(replace(document, text=message[key], meta={}))
-                if isinstance(part, Reject):
-                    return part
-                parts[key] = part.text
-        changed.append(parts)
-    again = checked(changed, last=changed[-1]["role"])
-    return again if isinstance(again, Reject) else with_messages(result, again)
+        again = rewritten_message(document, message, step)
+        if isinstance(again, Reject):
+            return again
+        changed.append(again)
+    found = checked(changed, last=changed[-1]["role"])
+    return found if isinstance(found, Reject) else with_messages(result, found)
+
+
+def rewritten_message(document: Document, message: Message, step: Step) -> Message | Reject:
+    """A step applied to the content, the reasoning and every text among the arguments of calls of one message.
+
+    Args:
+        document: whose message it is; the step sees its provenance.
+    """
+    changed = Message(**message)
+    for key in TEXTS:
+        if text := message.get(key):
+            part = step(replace(document, text=text, meta={}))
+            if isinstance(part, Reject):
+                return part
+            changed[key] = part.text
+    calls: list[ToolCall] = []
+    for call in message.get("tool_calls", ()):
+        arguments = _rewritten_json(document, call["function"]["arguments"], step)
+        if isinstance(arguments, Reject):
+            return arguments
+        function = Function(name=call["function"]["name"], arguments=cast(dict[str, JsonValue], arguments))
+        calls.append({"type": call["type"], "function": function})
+    if calls:
+        changed["tool_calls"] = calls
+    return changed
+
+
+def _rewritten_json(document: Document, value: JsonValue, step: Step) -> JsonValue | Reject:
+    """Every text of a JSON value rewritten; a step that drops one drops the whole."""
+    if isinstance(value, str):
+        part = step(replace(document, text=value, meta={})) if value.strip() else None
+        return part if isinstance(part, Reject) else value if part is None else part.text
+    if not isinstance(value, Mapping | list):
+        return value
+    changed: dict[str | int, JsonValue] = {}
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        again = _rewritten_json(document, item, step)
+        if isinstance(again, Reject):
+            return again
+        changed[key] = again
+    return cast(JsonValue, changed if isinstance(value, Mapping) else list(changed.values()))

@@ -6,14 +6,16 @@ document is ever without its language, licence and the answer to "who wrote this
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
+import zstandard
 
 ZSTD_LEVEL = 3
 """Of files that are kept."""
@@ -83,26 +85,28 @@ def from_line(line: bytes) -> Document:
 
 def write_documents(path: Path, documents: Iterable[Document], level: int = ZSTD_LEVEL) -> int:
     """Writes one `.jsonl.zst` file; returns the number of documents. The caller renames it into place."""
-    import zstandard
-
     count = 0
-    with path.open("wb") as file, zstandard.ZstdCompressor(level=level).stream_writer(file) as stream:
+    with path.open("wb") as file, _compressor(level).stream_writer(file) as stream:
         for document in documents:
             stream.write(to_line(document))
             count += 1
     return count
 
 
-def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of one `.jsonl.zst` file, in order."""
-    import zstandard
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """Each frame carries a checksum of its content."""
+    return zstandard.ZstdCompressor(level=level, write_checksum=True)
 
-    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+
+def read_documents(source: Path | IO[bytes]) -> Iterator[Document]:
+    """The documents of one `.jsonl.zst` file, in order.
+
+    Args:
+        source: the file, or what it is read from; that is left open.
+    """
+    with (
+        source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file,
+        zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as stream,
+    ):
         for line in io.BufferedReader(stream, 1 << 20):
             yield from_line(line)
-
-
-def read_corpus(folder: Path) -> Iterator[Document]:
-    """The documents of a whole corpus folder, part after part."""
-    for part in sorted(folder.glob("part-*.jsonl.zst")):
-        yield from read_documents(part)

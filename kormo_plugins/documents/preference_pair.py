@@ -15,16 +15,19 @@ trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from kormo_plugins.documents.conversation import Message, checked, plain_text
+from kormo_plugins.documents.conversation import checked, plain_text, rewritten_message
 from kormo_plugins.documents.conversation import rewritten as rewritten_conversation
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.message import Message, Role
+from kormo_plugins.documents.shapes import PLAIN, TurnForm, json_turns, transcript, turn_list
 
 PROMPT, CHOSEN, REJECTED, UNFINISHED = "prompt", "chosen", "rejected", "unfinished"
 """Keys of `Document.meta`."""
+SYSTEM = "system"
+"""Column of a dataset; in a pair the system turn is the first of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,20 @@ class Pair:
         return "reasoning_content" in self.chosen or "reasoning_content" in self.rejected
 
 
-def checked_pair(columns: Mapping[str, Any]) -> Pair | Reject:
+def checked_pair(columns: Mapping[str, object], form: TurnForm = PLAIN) -> Pair | Reject:
     """The pair that a row of a preference dataset holds.
 
     Args:
-        columns: `chosen` and `rejected`, each a text, a message or a list of messages; with `prompt` (text or list)
-            where the two do not begin with it themselves.
+        columns: `chosen` and `rejected`, each a text, a message, a list of messages (also as JSON text), or the
+            transcript of a whole conversation (HH-RLHF); with `prompt` (text, list or transcript) where the two do not
+            begin with it themselves, and `system`, the text of a system turn in front.
+        form: how a turn is written where it is a mapping.
     Returns:
         the pair, its messages in new dicts, or the reason why this is none.
     """
     sides: dict[str, list[Message]] = {}
     for name in (CHOSEN, REJECTED):
-        turns = _whole(columns.get(PROMPT), columns.get(name))
+        turns = _whole(columns, name, form)
         found = turns if isinstance(turns, Reject) else checked(turns)
         if isinstance(found, Reject):
             return Reject(f"{name}: {found.reason}")
@@ -75,27 +80,53 @@ def checked_pair(columns: Mapping[str, Any]) -> Pair | Reject:
     return Pair(prompt, chosen, rejected, unfinished)
 
 
-def _whole(prompt: Any, side: Any) -> list[Any] | Reject:
-    """The prompt and one side of it as one list of turns, neither of them checked yet."""
+def _whole(columns: Mapping[str, object], name: str, form: TurnForm) -> list[object] | Reject:
+    """System turn, prompt and one side as one list of turns, none of them checked yet."""
+    side, prompt, system = columns.get(name), columns.get(PROMPT), columns.get(SYSTEM)
     if side is None:
         return Reject("missing")
-    answer = _turns(side, "assistant")
-    if prompt is None:
-        return answer
-    before = _turns(prompt, "user")
+    answer = _turns(side, "assistant", form, whole=prompt is None)
+    before = [] if prompt is None else _turns(prompt, "user", form, whole=True)
     if len(answer) == 1:
-        return [*before, *answer]
-    same = len(answer) > len(before) and all(
+        turns = [*before, *answer]
+    elif prompt is None or _begins(answer, before):
+        turns = answer
+    else:
+        return Reject("turns that do not begin with the prompt")
+    if system is None or system == "":
+        return turns
+    first = turns[0]
+    if isinstance(first, Mapping) and first.get("role") == "system":
+        return turns if first.get("content") == system else Reject("a system turn beside the column of the system turn")
+    return [{"role": "system", "content": system}, *turns]
+
+
+def _begins(answer: Sequence[object], before: Sequence[object]) -> bool:
+    return len(answer) > len(before) and all(
         isinstance(one, Mapping) and isinstance(other, Mapping) and one.get("content") == other.get("content")
         for one, other in zip(before, answer, strict=False)
     )
-    return answer if same else Reject("turns that do not begin with the prompt")
 
 
-def _turns(value: Any, role: str) -> list[Any]:
+def _turns(value: object, role: Role, form: TurnForm, *, whole: bool) -> list[object]:
+    """The turns that a column holds.
+
+    Args:
+        role: whose a plain text is.
+        whole: a text may be the transcript of a conversation, rather than one turn.
+    """
     if isinstance(value, str):
-        return [{"role": role, "content": value}]
-    return list(value) if isinstance(value, list | tuple) else [value]
+        said = transcript(value) if whole else None
+        if said and role == "user" and _is_open(said[-1]):
+            said = said[:-1]
+        value = json_turns(value, form.keys) or said or [{"role": role, "content": value}]
+    found = turn_list(value, form.keys)
+    return [value] if isinstance(found, Reject) else [form.renamed(turn) for turn in found]
+
+
+def _is_open(turn: object) -> bool:
+    """Whether a transcript ends with the label of a turn that is still to be written."""
+    return isinstance(turn, Mapping) and turn.get("role") == "assistant" and not str(turn.get("content")).strip()
 
 
 def pair_of(document: Document) -> Pair | None:
@@ -139,14 +170,10 @@ def rewritten(document: Document, step: Callable[[Document], Document | Reject])
         return result
     turns: list[Message] = []
     for message in (*pair.prompt, pair.chosen, pair.rejected):
-        parts = dict(message)
-        for key in ("content", "reasoning_content"):
-            if key in message:
-                part = step(replace(document, text=message[key], meta={}))
-                if isinstance(part, Reject):
-                    return part
-                parts[key] = part.text
-        turns.append(parts)
+        changed = rewritten_message(document, message, step)
+        if isinstance(changed, Reject):
+            return changed
+        turns.append(changed)
     *prompt, chosen, rejected = turns
     again = checked_pair({PROMPT: prompt, CHOSEN: chosen, REJECTED: rejected, UNFINISHED: pair.unfinished})
     return again if isinstance(again, Reject) else with_pair(result, again)

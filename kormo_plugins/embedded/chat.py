@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kormo_plugins.documents.conversation import Message, with_messages
+from kormo_plugins.documents.conversation import with_messages
 from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.message import Message
 from kormo_plugins.embedded import worlds
 from kormo_plugins.embedded.chat_params import TASKS, EmbeddedChatParams
 from kormo_plugins.embedded.chat_tasks import LEVELS, WRITE, Exchange

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.message import Message
 from kormo_plugins.documents.preference_pair import Pair, with_pair
 from kormo_plugins.embedded.chat import is_held_out
 from kormo_plugins.embedded.lexicon import Lexicon, lexicon
@@ -133,7 +134,8 @@ def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pa
     task = next(task for task in tasks if not is_held_out(_in(language, task.question)))
     thinks = dice.chance(params.thinking)
     question, thought, answer, wrong_thought, wrong = (_in(language, word) for word in task)
-    chosen, rejected = {"content": answer}, {"content": wrong if fault == "wrong" else answer}
+    chosen: Message = {"role": "assistant", "content": answer}
+    rejected: Message = {"role": "assistant", "content": wrong if fault == "wrong" else answer}
     if fault == "language":
         other = "en" if language == "ko" else "ko"
         rejected["content"] = _in(other, task.answer)
@@ -149,8 +151,8 @@ def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pa
         rejected["reasoning_content"] = wrong_thought if fault == "wrong" else thought
     pair = Pair(
         [{"role": "user", "content": question}],
-        {"role": "assistant", **chosen},
-        {"role": "assistant", **rejected},
+        chosen,
+        rejected,
         unfinished=fault == "endless",
     )
     return pair, {"task": write.__name__.strip("_"), "fault": fault}

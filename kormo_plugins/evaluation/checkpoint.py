@@ -13,6 +13,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.complete import check_marked
 from kormo_plugins.store.fingerprint import file_checksum, identity
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -61,6 +62,7 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
             why=f"there is no {', '.join(TOKENIZERS)}, and text must become this model's ids",
             do="copy the tokenizer's files into the folder (`kormo export` and every run of ours put them there)",
         )
+    check_marked(path)
     register(registry)
     _loadable(path, family)
     positions = config.get("max_position_embeddings")

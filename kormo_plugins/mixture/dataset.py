@@ -10,7 +10,6 @@ collators take as a whole; for any other collator it is a sequence of plain rows
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kormo_plugins.console.machine import total_memory
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture import buffers, gather, order
 from kormo_plugins.mixture.params import MixtureRecipe
@@ -137,7 +137,7 @@ class MixtureDataset:
         self._masked = any(plan.shards.masked for plan in self.rows.values())
         self.column_names = [*ROW_FIELDS, "trained"] if self._masked else list(ROW_FIELDS)
         size = sum(plan.shards.tokens * self._kind.itemsize for plan in self.rows.values())
-        self._from_disk = size > memory() / 2
+        self._from_disk = size > total_memory() / 2
 
     def __getstate__(self) -> dict[str, Any]:
         folders = {name: (plan.folder, plan.shards.folder) for name, plan in self.rows.items()}
@@ -287,11 +287,6 @@ class MixtureDataset:
     def fingerprint(self) -> str:
         """SHA-256 of `parts`: equal only if two datasets give the same samples at every step of both."""
         return identity(self.parts())
-
-
-def memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_mixture(

@@ -26,9 +26,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kormo_plugins.console.rank import group_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.diversity import distinct, self_bleu
-from kormo_plugins.monitoring.monitor import Monitor, RunView, ranks
+from kormo_plugins.monitoring.monitor import Monitor, RunView
 from kormo_plugins.monitoring.params import CollapseParams
 
 SAMPLES_FILE = "samples.jsonl"
@@ -99,7 +100,7 @@ class Collapse(Monitor):
         """The numbers of every language."""
         assert self.run is not None
         written = self._write(model)
-        if ranks()[0] == 0:
+        if group_rank()[0] == 0:
             self._keep(step, written)
         found: dict[str, float] = {}
         for language in self.params.prompts:

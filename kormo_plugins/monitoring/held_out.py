@@ -27,13 +27,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.documents.conversation import messages_of, with_messages
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.console.rank import group_rank
+from kormo_plugins.documents.conversation import is_trained, messages_of, with_messages
+from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.message import message_text
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
-from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, ranks, shard_batches, summed
+from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
+from kormo_plugins.store.corpus_files import read_corpus
 
 log = logging.getLogger(__name__)
 MOST_DOMAINS = 40
@@ -189,10 +192,16 @@ def conversation_of(document: Document) -> Document | None:
 
 
 def answer_bytes(document: Document) -> int:
-    """UTF-8 bytes of what is trained of a conversation: every answer, and the thought before the last one."""
-    answers = [message for message in messages_of(document) or () if message["role"] == "assistant"]
-    thought = answers[-1].get("reasoning_content", "") if answers else ""
-    return sum(text_bytes(message["content"]) for message in answers) + text_bytes(thought)
+    """UTF-8 bytes of what is trained of a conversation: every answer and call of weight 1, and the thoughts behind the
+    last question."""
+    messages = messages_of(document) or []
+    asked = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    total = 0
+    for place, message in enumerate(messages):
+        if is_trained(message):
+            thought = message.get("reasoning_content", "") if place > asked else ""
+            total += text_bytes(message_text({**message, "reasoning_content": ""})) + text_bytes(thought)
+    return total
 
 
 def windows(lengths: Sequence[int], longest: int) -> list[Window]:
@@ -227,7 +236,7 @@ def score(model: Any, texts: Sequence[Text], window: int, rows: int, pad: int) -
     device = next(model.parameters()).device
     total = torch.zeros(len(texts), dtype=torch.float64, device=device)
     pieces = sorted(windows([len(t.ids) for t in texts], window), key=lambda w: (w.end - w.start, w.text, w.start))
-    for batch, counts in shard_batches(batched(pieces, rows * window), *ranks()):
+    for batch, counts in shard_batches(batched(pieces, rows * window), *group_rank()):
         losses = _losses(model, batch, texts, pad, device)
         if counts:
             total.index_add_(0, torch.tensor([w.text for w in batch], device=device), losses)

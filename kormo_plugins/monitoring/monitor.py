@@ -19,6 +19,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from kormo_plugins.console.rank import group_rank
 from kormo_plugins.documents.document import Document
 
 
@@ -121,20 +122,11 @@ def undisturbed(model: Any) -> Iterator[None]:
             module.training = mode
 
 
-def ranks() -> tuple[int, int]:
-    """This process's rank, and their number."""
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
 def summed(values: Any) -> Any:
     """The sum of a tensor over all ranks."""
     import torch.distributed as dist
 
-    if ranks()[1] > 1:
+    if group_rank()[1] > 1:
         dist.all_reduce(values)
     return values
 

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.progress import Progress
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.pipeline.built import ArtifactProvider
 from kormo_plugins.pipeline.rejects import READ, log_rejects
-from kormo_plugins.recipe.checks.rules import refuse_base
-from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.store.artifact import Artifact, Make, Spec
+from kormo_plugins.recipe.projections import RowPlan
+from kormo_plugins.store.artifact import Artifact, Spec
+from kormo_plugins.store.corpus_files import part_files
 
-ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
-"""As in `build.py`."""
-VERSION = 2
+VERSION = 3
 """Raised when the same inputs would give other bytes."""
 
 
 def chat_shards(
-    recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, get: ArtifactProvider, log: Callable[[str], None]
+    plan: RowPlan, corpus: Artifact, tokenizer: Path, name: str, get: ArtifactProvider, log: Callable[[str], None]
 ) -> Artifact:
     """The shards of a source of conversations; `log` is told of those with broken turns.
 
@@ -30,32 +29,34 @@ def chat_shards(
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.conversations import ChatEncoder
 
-    refuse_base(recipe.resolved, name)
+    Faults(plan.refused_turns(name)).raise_any()
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(
-            where=f"{recipe.path}: sources.{name}",
+            where=f"{plan.path}: sources.{name}",
             found=f"{corpus.stats['conversations']:,} conversations and {texts:,} texts",
             why="a source is of one kind: of a text every token is trained, of a conversation the answers",
             do="make two sources of it",
         )
     log_rejects(corpus, name, "conversations", (READ,), log)
     encode = ChatEncoder(tokenizer)
-    inputs = {"version": VERSION, "corpus": corpus.hash, "conversations": encode.identity}
+    inputs = {"version": VERSION, "corpus": corpus.digest, "conversations": encode.identity}
 
     def make(out: Path) -> Mapping[str, Any]:
+        parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
-                sorted(corpus.path.glob("part-*.jsonl.zst")),
+                sorted(parts),
                 tokenizer,
                 out,
+                recorded=parts,
                 source=name,
                 conversations=encode,
-                workers=recipe.data.corpus.workers if recipe.data else 1,
+                workers=plan.corpus.workers,
                 progress=lambda shard: progress(shard["documents"]),
             )
 
-    return get(recipe.block.workspace, Spec("shards", name, inputs), make)
+    return get(plan.workspace, Spec("shards", name, inputs), make)
 
 
 def tell_too_long(rows: Artifact, name: str, row_length: int, log: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.store.artifact import is_built
 
 BYTES_PER_SECOND = 1.5e6
 """Cleaning, tokenizing and packing on one core: a cautious figure, for a yes or no."""
@@ -23,7 +24,7 @@ def build_seconds(recipe: Recipe) -> float | None:
     total, missing = 0.0, False
     for name, source in recipe.data.corpus.sources.items():
         kind = "preferences" if recipe.get("rl") else "rows"
-        if any(workspace.glob(f"{kind}-{name}-*/manifest.json")):
+        if is_built(workspace, kind, name):
             continue  # some row plan of that source is there; if it is another's, the build is short of a surprise
         missing = True
         total += _source_bytes(source.model_dump())

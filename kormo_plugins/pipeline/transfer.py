@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.verify import listed
 from kormo_plugins.shards.transfer import stage
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
-from kormo_plugins.store.files import FORMATS, FileRecord
+from kormo_plugins.store.files import FORMATS, FileRecord, manifest_records
 
 THREADS = 8
 """Files copied at a time."""
@@ -62,7 +61,7 @@ def stage_artifact(
     arriving = out / ".arriving"  # the manifest, until everything that it lists has come
     arriving.mkdir(exist_ok=True)
     (arriving / MANIFEST).write_bytes(filesystem.cat_file(f"{root}/{MANIFEST}"))
-    records = listed(out, read_manifest(arriving))
+    records = manifest_records(out, read_manifest(arriving))
 
     def fetch(name: str) -> int:
         return _fetch(filesystem, f"{root}/{name}", out / name, records[name])

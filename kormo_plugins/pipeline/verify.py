@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.files import REBUILD, FileRecord, has_own_manifest, manifest_files
+from kormo_plugins.store.files import FileRecord, has_own_manifest, manifest_files, manifest_records
 
 
 @dataclass
@@ -60,24 +60,9 @@ def verify_folder(
 
     try:
         if manifest is not None:
-            compare(listed(folder, manifest))
+            compare(manifest_records(folder, manifest))
         if manifest is None or (has_own_manifest(folder) and not checked.damaged):
             compare(manifest_files(folder))
     except KormoError as error:  # a list of files that is itself damaged
         checked.damaged.append(error)
     return checked
-
-
-def listed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, FileRecord]:
-    """The `files` of an artifact's manifest, whose names may lead into subfolders but not out of the folder."""
-    records: dict[str, FileRecord] = {}
-    for name, record in manifest["files"].items():
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise KormoError(
-                where=str(folder / "manifest.json"),
-                found=f"the file name {name!r}",
-                why="it points outside its folder",
-                do=REBUILD,
-            )
-        records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
-    return records

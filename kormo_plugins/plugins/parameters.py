@@ -1,46 +1,109 @@
-"""What a recipe gives against the pydantic model that says what may be given; the first fault as one message."""
+"""What a recipe gives against the pydantic model that says what may be given; every fault as a message."""
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import Faults, KormoError, closest
+
+LARGEST = 2**63
+"""No number in a recipe is larger: bytes of all disks of the world, tokens of all texts."""
+
+_FORMS = frozenset(("bool", "int", "float", "str", "none", "dict", "list", "tuple"))
+"""What pydantic adds to the place of a finding in a choice of forms."""
 
 
 def checked(model: Any, values: dict[str, Any], where: str) -> Any:
-    """`values` as an instance of the pydantic `model`, its first fault told as a KormoError."""
+    """`values` as an instance of the pydantic `model`.
+
+    Args:
+        where: file and key of `values`, the beginning of each message's place.
+    Raises:
+        KormoError: every fault, several as `KormoErrors`.
+    """
     from pydantic import ValidationError
 
+    faults = Faults(_endless(values, where))
     try:
         made = model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        full = f"{where}.{key}" if key else where
-        if first["type"] == "extra_forbidden":
-            *way, name = (str(part) for part in first["loc"])
-            known = _fields_at(model, way)
-            raise KormoError(
-                where=full,
-                found=f"the key {name!r}",
-                why="it is not known here",
-                do=closest(name, known, f"The known keys are: {', '.join(known)}"),
-            ) from None
-        if first["type"] == "missing":
-            raise KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}") from None
-        raise KormoError(
-            where=full, found=repr(first["input"]), why=first["msg"], do="give a value of that kind"
-        ) from None
-    for key in _truths_as_numbers(values, made):
-        raise KormoError(
-            where=f"{where}.{key}",
-            found="a truth value (true, false, yes, no, on, off)",
-            why="a number belongs here, and it would be taken for 1 or 0",
-            do="give a number",
-        )
+        faults.add(*(_fault(model, detail, where) for detail in _nearest(error.errors())))
+    else:
+        for key in _truths_as_numbers(values, made):
+            faults.add(
+                KormoError(
+                    where=f"{where}.{key}",
+                    found="a truth value (true, false, yes, no, on, off)",
+                    why="a number belongs here, and it would be taken for 1 or 0",
+                    do="give a number",
+                )
+            )
+    faults.raise_any()
     return made
+
+
+def _nearest(details: Sequence[Any]) -> list[Any]:
+    """Pydantic's findings, of a choice of several forms only the first: the others say why it is no other form."""
+    unions: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    kept = []
+    for detail in details:
+        place = _place(detail["loc"])
+        if unions.setdefault(place, detail["loc"]) == detail["loc"]:
+            kept.append(detail)
+    return kept
+
+
+def _place(way: Sequence[Any]) -> tuple[Any, ...]:
+    """Where a finding is, without what pydantic adds to tell the forms of a choice apart (`float`, `dict[str,float]`,
+    `function-wrap[…]`)."""
+    return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
+
+
+def _fault(model: Any, detail: Any, where: str) -> KormoError:
+    """One of pydantic's findings as a message."""
+    way = _place(detail["loc"])
+    key = ".".join(str(part) for part in way)
+    full = f"{where}.{key}" if key else where
+    if detail["type"] == "extra_forbidden":
+        *before, name = (str(part) for part in way)
+        known = _fields_at(model, before)
+        return KormoError(
+            where=full,
+            found=f"the key {name!r}",
+            why="it is not known here",
+            do=closest(name, known, f"The known keys are: {', '.join(known)}"),
+        )
+    if detail["type"] == "missing":
+        return KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}")
+    found = repr(detail["input"])
+    return KormoError(
+        where=full,
+        found=found if len(found) <= 200 else found[:197] + "...",
+        why=detail["msg"].removeprefix("Value error, "),
+        do="give a value of that kind",
+    )
+
+
+def _endless(given: Any, where: str) -> Iterator[KormoError]:
+    """Numbers that no computer holds or computes with."""
+    if (isinstance(given, float) and not math.isfinite(given)) or (
+        isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
+    ):
+        yield KormoError(
+            where=where,
+            found=str(given)[:80],
+            why="nothing can be counted or computed with it",
+            do="give a number of this world",
+        )
+    elif isinstance(given, Mapping):
+        for name, value in given.items():
+            yield from _endless(value, f"{where}.{name}")
+    elif isinstance(given, (list, tuple)):
+        for place, value in enumerate(given):
+            yield from _endless(value, f"{where}[{place}]")
 
 
 def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
@@ -61,13 +124,13 @@ def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
     """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
     for name in way:
         if name in model.model_fields:
-            model = next(_models(model.model_fields[name].annotation), model)
+            model = next(models_in(model.model_fields[name].annotation), model)
     return list(model.model_fields)
 
 
-def _models(hint: Any) -> Iterator[Any]:
+def models_in(hint: Any) -> Iterator[Any]:
     """The pydantic models inside a type hint."""
     if hasattr(hint, "model_fields"):
         yield hint
     for argument in typing.get_args(hint):
-        yield from _models(argument)
+        yield from models_in(argument)

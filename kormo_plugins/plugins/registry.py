@@ -38,6 +38,7 @@ from kormo_plugins.hookspecs import (
     SourceStep,
     TokenizerTrainer,
 )
+from kormo_plugins.plugins.lookup import refuse_foreign, refuse_without_hooks
 from kormo_plugins.plugins.parameters import checked as checked
 from kormo_plugins.plugins.switches import OFF, blocked_names, is_blocked, traced
 
@@ -84,6 +85,10 @@ class Blocked(NamedTuple):
     origin: str
 
 
+class UnknownComponent(KormoError):
+    """No installed plugin provides a component of that kind and name."""
+
+
 class Registry:
     """All components that the installed and named plugins yield.
 
@@ -118,9 +123,20 @@ class Registry:
                     why="the recipe names a plugin that the environment blocks; a run without it would be another run",
                     do="unset KORMO_PLUGINS, or remove the plugin from the recipe",
                 )
-            self._add(_import(module, "kormo.plugins"), *_distribution(module), "recipe")
+            self._add_named(module)
         self._refuse_idle_block()
         self._collect()
+
+    def _add_named(self, module: str) -> None:
+        """A module that a recipe names: imported only if it is a plugin and may be (`lookup.py`)."""
+        where = f"kormo.plugins: {module}"
+        if module not in self._from:
+            refuse_without_hooks(module, where)
+            refuse_foreign(module, where)
+        imported = _import(module, "kormo.plugins")
+        self._add(imported, *_distribution(module), "recipe")
+        if not self.manager.get_hookcallers(imported):
+            refuse_without_hooks(module, where, imported=True)
 
     def _blocks(self, module: str, distribution: str, version: str, origin: str) -> bool:
         """Whether the environment blocks the plugin; remembers it if so."""
@@ -233,14 +249,14 @@ class Registry:
         """The component of that kind and name.
 
         Raises:
-            KormoError: there is none; the message lists those that exist and the nearest.
+            UnknownComponent: there is none; the message lists those that exist and the nearest.
         """
         entry = self._entries.get((kind, name)) if isinstance(name, str) else None
         if entry is None:
             names = self.names(kind)
             blocked = ", ".join(entry.module for entry in self.blocked)
             hidden = f" (KORMO_PLUGINS blocks {blocked})" if blocked else ""
-            raise KormoError(
+            raise UnknownComponent(
                 where=where or f"the {kind} {name!r}",
                 found=f"the name {name!r}",
                 why=f"no installed plugin provides such a {kind}; there are: {', '.join(names) or 'none'}{hidden}",

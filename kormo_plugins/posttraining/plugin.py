@@ -13,5 +13,6 @@ def kormo_corpus_steps() -> Iterator[Component]:
     yield Component(
         "preference_pair",
         load="kormo_plugins.posttraining.preference_step:PreferencePair",
-        summary="columns prompt, chosen and rejected become a checked preference pair",
+        params="kormo_plugins.posttraining.preference_step:PairParams",
+        summary="columns of prompt, chosen and rejected become a checked preference pair",
     )

@@ -2,7 +2,7 @@
 
 A pair is rendered with the tokenizer's own chat template, in the two pieces that use has too:
 
-    prompt     … <|BOT|>user⏎ question <|EOT|>⏎<|BOT|>assistant⏎<think>⏎[⏎</think>⏎⏎]
+    prompt     … <|BOT|>user⏎ question <|EOT|>⏎<|BOT|>assistant⏎<think>⏎[⏎</think>⏎]
     answer     [reasoning⏎</think>⏎⏎] answer <|EOT|>⏎
 
 The prompt ends with the generation prompt, thinking on if one of the answers thought, and off otherwise. The pieces are
@@ -18,27 +18,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kormo_plugins.documents.conversation import tools_of
 from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.message import JsonValue
 from kormo_plugins.documents.preference_pair import Pair, pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.pairs import TokenPair, Unused, write_pairs
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from kormo_plugins.tokenizer.chat_tokenizer import ChatTokenizer, open_chat
 
 END = "<|EOT|>"
 Texts = tuple[str, str, str]
 
 
-def render(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> Texts | Unused:
-    """Prompt, chosen and rejected as text; or, without an id, the reason why the template refuses the pair."""
+def render(chat: ChatTokenizer, pair: Pair, tools: list[dict[str, JsonValue]] | None = None) -> Texts | Unused:
+    """Prompt, chosen and rejected as text, control tokens under the names that `chat` has for them; or, without an id,
+    the reason why the template refuses the pair."""
     from jinja2 import TemplateError
 
     def rendered(messages: list[Any], generate: bool) -> str:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generate, enable_thinking=pair.thinking
+        text = chat.tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            tools=tools,  # type: ignore[arg-type]
+            add_generation_prompt=generate,
+            enable_thinking=pair.thinking,
         )
         return str(text)
 
@@ -46,17 +51,17 @@ def render(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> Texts | Unused:
         prompt = rendered(pair.prompt, True)
         wholes = [rendered([*pair.prompt, side], False) for side in (pair.chosen, pair.rejected)]
     except TemplateError as error:
-        return Unused("", f"the chat template refuses it: {error}")
+        return Unused("", f"the chat template refuses it: {chat.readable(str(error))}")
     if not all(whole.startswith(prompt) for whole in wholes):
         return Unused("", "the chat template does not continue its own generation prompt")
     chosen, rejected = (whole.removeprefix(prompt) for whole in wholes)
     if pair.unfinished:
-        rejected = rejected.removesuffix("\n").removesuffix(END)
+        rejected = rejected.removesuffix("\n").removesuffix(chat.stand_in(END))
     return prompt, chosen, rejected
 
 
 def token_pairs(
-    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, length: int, where: str
+    documents: Iterable[Document], chat: ChatTokenizer, length: int, where: str
 ) -> Iterator[TokenPair | Unused]:
     """The pairs of documents as token ids.
 
@@ -74,19 +79,21 @@ def token_pairs(
                 where=where,
                 found=f"{document.id}, which is no preference pair",
                 why="a preference run is trained on pairs: prompt, chosen, rejected",
-                do="put the step preference_pair first, and let the reader keep the columns chosen and rejected",
+                do="read it with `columns: {pair: {}}`, or put the step preference_pair first and let the reader keep "
+                "the columns chosen and rejected",
             )
-        texts = render(tokenizer, pair)
+        texts = render(chat, pair, tools_of(document))
         if isinstance(texts, Unused):
             yield Unused(document.id, texts.reason)
             continue
-        prompt, chosen, rejected = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
+        prompt, chosen, rejected = (chat.tokenizer.encode(text, add_special_tokens=False) for text in texts)
         if len(prompt) >= length:
             yield Unused(document.id, f"its prompt fills sequence_len ({length:,} tokens)")
         elif len(prompt) + max(len(chosen), len(rejected)) > length:
             yield Unused(document.id, f"longer than sequence_len ({length:,} tokens)")
         else:
-            yield TokenPair(document.id, texts, (prompt, chosen, rejected))
+            before, better, worse = map(chat.readable, texts)
+            yield TokenPair(document.id, (before, better, worse), (prompt, chosen, rejected))
 
 
 def build_pairs(
@@ -102,23 +109,14 @@ def build_pairs(
     Raises:
         KormoError: a document that is no pair, a tokenizer without a chat template, or no usable pair at all.
     """
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(tokenizer)
-    if not loaded.chat_template:
-        raise KormoError(
-            where=str(tokenizer),
-            found="a tokenizer without a chat template",
-            why="a pair is rendered with it, as in use",
-            do="start from a model whose tokenizer has KORMo's template (`kormo tokenizer train` writes it)",
-        )
+    chat = open_chat(tokenizer)
     where = f"sources.{source}"
     stats = write_pairs(
-        token_pairs(documents, loaded, length, where),
+        token_pairs(documents, chat, length, where),
         out,
         source=source,
         tokenizer=tokenizer_hash,
-        largest_id=len(loaded) - 1,
+        largest_id=len(chat.tokenizer) - 1,
     )
     if not stats["pairs"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())

@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
-from kormo_plugins.plugins.registry import Registry, registry
-from kormo_plugins.recipe.checks.keys import check_axolotl_keys
-from kormo_plugins.recipe.checks.rules import RULES
+from kormo_plugins.errors import Faults, KormoError, Notice, moved
+from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
+from kormo_plugins.recipe.checks.fate_table import TABLE
+from kormo_plugins.recipe.checks.fates import refusals
+from kormo_plugins.recipe.checks.fates import warnings as ineffective
+from kormo_plugins.recipe.checks.keys import key_faults, listed_plugins
+from kormo_plugins.recipe.checks.rules import RULES, Rule, base_with_turns
+from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
 from kormo_plugins.recipe.checks.unseen import unseen_data
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
+from kormo_plugins.recipe.projections import EarlierRun, ModelPlan, PairPlan, RowPlan, StreamPlan, TokenizerPlan
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
 from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
 
@@ -59,6 +66,70 @@ class Recipe:
             return None
         return math.ceil(self.block.tokens / (self.block.global_batch * self.sequence_len))
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether the run is trained on preference pairs that we build."""
+        return self.data is not None and bool(self.get("rl"))
+
+    @property
+    def earlier_run(self) -> EarlierRun | None:
+        """The stage that this one goes on from."""
+        folder = self.block.from_run
+        return EarlierRun(folder, self.block.architecture, self.resolved.where) if folder is not None else None
+
+    def tokenizer_plan(self) -> TokenizerPlan:
+        """Which tokenizer the run has."""
+        block = self.block
+        return TokenizerPlan(self.path, block.workspace, self.registry, block.tokenizer, block.role, self.earlier_run)
+
+    def row_plan(self) -> RowPlan:
+        """How documents become rows; the recipe has `kormo.data`."""
+        assert self.data is not None
+        return RowPlan(
+            self.path,
+            self.block.workspace,
+            self.registry,
+            self.data.corpus,
+            self.data.mixture,
+            self.sequence_len,
+            partial(base_with_turns, self.resolved),
+            self.block.tokenizer.engine if self.block.tokenizer else "auto",
+        )
+
+    def pair_plan(self) -> PairPlan:
+        """How documents become preference pairs; the recipe has `kormo.data`."""
+        assert self.data is not None
+        return PairPlan(self.block.workspace, tuple(self.data.corpus.sources), self.sequence_len)
+
+    def model_plan(self) -> ModelPlan:
+        """Which weights training starts from."""
+        block = self.block
+        return ModelPlan(
+            self.path,
+            block.workspace,
+            self.registry,
+            block.architecture,
+            self.earlier_run,
+            block.role,
+            self.seed,
+            block.precision.weights,
+            block.generation,
+        )
+
+    def stream_plan(self) -> StreamPlan:
+        """Which row is read when; the recipe has `kormo.data`, a length and a global batch."""
+        assert self.data is not None and self.steps is not None and self.block.global_batch is not None
+        return StreamPlan(
+            self.registry,
+            self.data.mixture,
+            self.seed,
+            self.sequence_len,
+            self.steps,
+            self.block.global_batch,
+            self.block.role,
+            self.of_pairs,
+        )
+
 
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Reads a recipe file with everything that it extends, and checks all that can be checked without building.
@@ -67,33 +138,97 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
         path: the recipe.
         overrides: values that win over the files (Axolotl's command-line options).
     Raises:
-        KormoError: the first thing that is wrong with it.
+        KormoError: all that is wrong with it, several faults as `KormoErrors`. Files that cannot be read come first:
+            what would be in them is not known.
     """
     given = dict(overrides or {})
     resolved = resolve(path, given)
+    listed = resolved.get("plugins") or []
+    if isinstance(listed, list) and not any(is_ours(str(name)) for name in listed) and is_registered(()):
+        # Found by Axolotl without being named: the resolved recipe names it, for every Axolotl and for its identity.
+        given["plugins"] = [*(given.get("plugins") or ()), OURS[0]]
+        resolved = resolve(path, given)
     if given.get("max_steps") is not None and resolved.get("kormo.tokens") is not None:
         # `--max-steps 10` on the command line shortens a recipe whose length is said in tokens.
         resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})
-    if "kormo" not in resolved.values:
-        raise KormoError(
-            where=f"{path}: kormo",
-            found="nothing",
-            why="a recipe for this plugin has a `kormo:` block",
-            do="add one, or extend a recipe that has one (recipes/pretrain.yml)",
-        )
-    check_axolotl_keys(resolved)
-    components = components_of(resolved)
-    block = _block(resolved, components)
-    data = None
-    if block.data is not None:
-        data = parse_data(
-            block.data, components, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data")
-        )
-    recipe = Recipe(path, resolved, block, data, components, unseen_data(resolved, block, data, components))
-    _check_tokenizer(recipe)
+    faults = Faults()
+    view = _axolotl_part(resolved, faults)
+    recipe = _kormo_part(resolved, faults)
     for rule in RULES:
-        rule(resolved)
+        _apply(rule, resolved, faults)
+    if view is not None:
+        _apply(partial(schedule_arguments, view=view), resolved, faults)
+        _apply(partial(generation_keys, view=view), resolved, faults)
+    said = {fault.where for fault in faults}
+    faults.add(*(fault for fault in refusals(resolved, TABLE) if fault.where not in said))
+    faults.raise_any()
+    assert recipe is not None
     return recipe
+
+
+def warnings_of(recipe: Recipe) -> list[Notice]:
+    """What is allowed in a sound recipe and probably not meant."""
+    return [*ineffective(recipe.resolved, TABLE), *course(recipe.resolved)]
+
+
+def _axolotl_part(resolved: Resolved, faults: Faults) -> SchemaView | None:
+    """Axolotl's keys against the schema of the installed Axolotl; what they may be, or None where it is not known."""
+    names: list[str] = []
+    with faults.catch():
+        names = listed_plugins(resolved)
+    with faults.catch():
+        view = axolotl_keys(names)
+        faults.add(*key_faults(resolved.values, view, resolved))
+        return view
+    return None
+
+
+def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
+    """The `kormo:` block and all that it names, as objects; None where one of them cannot be made."""
+    values = resolved.values.get("kormo")
+    if "kormo" not in resolved.values:
+        faults.add(
+            KormoError(
+                where=f"{resolved.path}: kormo",
+                found="nothing",
+                why="a recipe for this plugin has a `kormo:` block",
+                do="add one, or extend a recipe that has one (recipes/pretrain.yml)",
+            )
+        )
+        return None
+    components, found, block, data, unseen = None, Faults(), None, None, None
+    with faults.catch():
+        components = components_of(resolved)
+    known = components or registry()
+    with found.catch():
+        block = _block(resolved, known)
+    given = values.get("data") if isinstance(values, Mapping) else None
+    if isinstance(given, Mapping):
+        with found.catch():
+            data = parse_data(given, known, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data"))
+    if block is not None and (data is not None or given is None):
+        with found.catch():
+            unseen = unseen_data(resolved, block, data, known)
+    with found.catch():
+        _check_tokenizer(resolved, known)
+    # Without the recipe's plugins, a name that is not known may be one of theirs.
+    faults.add(*(fault for fault in found if components or not isinstance(fault, UnknownComponent)))
+    if components is None or block is None or found:
+        return None
+    return Recipe(resolved.path, resolved, block, data, components, unseen)
+
+
+def _apply(rule: Rule, resolved: Resolved, faults: Faults) -> None:
+    """The faults that a rule finds. A rule may take for granted that values are of their kind: where one is not, and
+    has its own message, what the rule makes of it says nothing."""
+    try:
+        for fault in rule(resolved):
+            faults.add(fault)
+    except KormoError as error:
+        faults.add(error)
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
+        if not faults:
+            raise
 
 
 def components_of(resolved: Resolved) -> Registry:
@@ -114,36 +249,47 @@ def components_of(resolved: Resolved) -> Registry:
 
 
 def _block(resolved: Resolved, components: Registry) -> KormoBlock:
-    values = resolved.values["kormo"]
+    values, path, faults = resolved.values["kormo"], str(resolved.path), Faults()
     if isinstance(values, Mapping) and values.get("precision") is None:
-        raise KormoError(
-            where=resolved.where("kormo.precision"),
-            found="nothing",
-            why="Axolotl's own choice of dtypes depends on the device and on the stage",
-            do="write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
+        faults.add(
+            KormoError(
+                where=f"{path}: kormo.precision",
+                found="nothing",
+                why="Axolotl's own choice of dtypes depends on the device and on the stage",
+                do="write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
+            )
         )
+        values = {**values, "precision": {"weights": "float32", "compute": "float32", "optimizer": "float32"}}
+
+    def place(where: str) -> str:
+        """The file that set the key, not the one that was asked for."""
+        file, _, key = where.partition(": ")
+        return resolved.where(key) if file == path and key else where
+
+    block = None
+    with faults.catch():
+        block = parse_block(values, components, path)
     try:
-        return parse_block(values, components, str(resolved.path))
-    except KormoError as error:  # say the file that set the key, not the one that was asked for
-        file, _, key = error.where.partition(": ")
-        if file != str(resolved.path) or not key:
-            raise
-        raise KormoError(where=resolved.where(key), found=error.found, why=error.why, do=error.do) from None
+        faults.raise_any()
+    except KormoError as error:
+        raise moved(error, place) from None
+    assert block is not None
+    return block
 
 
-def _check_tokenizer(recipe: Recipe) -> None:
+def _check_tokenizer(resolved: Resolved, components: Registry) -> None:
     """The parameters of a tokenizer that is to be trained."""
-    choice = recipe.block.tokenizer
-    if choice is None or choice.train is None:
+    choice = resolved.get("kormo.tokenizer.train")
+    if not isinstance(choice, Mapping):
         return
-    values = dict(choice.train)
+    values = dict(choice)
     name = values.pop("name", None)
-    where = recipe.resolved.where("kormo.tokenizer.train")
+    where = resolved.where("kormo.tokenizer.train")
     if not isinstance(name, str):
         raise KormoError(
             where=where,
             found=f"name: {name!r}",
             why="`name` says which tokenizer is trained",
-            do=f"set it to one of: {', '.join(recipe.registry.names('tokenizer')) or 'none is installed'}",
+            do=f"set it to one of: {', '.join(components.names('tokenizer')) or 'none is installed'}",
         )
-    recipe.registry.params("tokenizer", name, values, where)
+    components.params("tokenizer", name, values, where)

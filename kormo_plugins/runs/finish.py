@@ -7,15 +7,23 @@ import os
 import shutil
 from pathlib import Path
 
-from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.model_card import write_card
+from kormo_plugins.runs.publish import publish
 from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
-from kormo_plugins.training.checkpoints.complete import MARKER, mark_complete
+from kormo_plugins.runs.verification import wait_for_verification
+from kormo_plugins.store.complete import MARKER
+from kormo_plugins.training.checkpoints.complete import mark_complete
 from kormo_plugins.training.compat import upstream
+from kormo_plugins.training.guards import loss_guard, preemption_file
 from kormo_plugins.training.telemetry import run_record
+
+RECORDS = {run_record.FILE, preemption_file.FILE, loss_guard.FILE, SAMPLES, "evaluation.json"}
+"""JSON files of a run's folder that are no part of its model, and are written anew later."""
 
 MERGED = "merged"
 """Folder in which Axolotl puts the model that `merge-lora` made."""
@@ -27,6 +35,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     if not (out / "config.json").is_file():
         return
     upstream.forget_deepspeed()
+    wait_for_verification(say)
     _complete(recipe, built, out)
     if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
         print(
@@ -60,9 +69,9 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
     """Honest configs, and the marker of a finished model."""
     from kormo_plugins.training.checkpoints.saved_config import restore
 
-    restore(out, special_ids(recipe, built), recipe.block.generation)
+    restore(out, special_ids(built.tokenizer, recipe.block.role), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
-    mark_complete(out, recipe.steps or 0, set(model_files) - {run_record.FILE})
+    mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)
 
 
 def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
@@ -76,7 +85,12 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
-    if samples.prompts and os.environ.get("KORMO_SAMPLES", "on") != "off" and (out / "config.json").is_file():
+    if (
+        samples is not None
+        and samples.prompts
+        and os.environ.get("KORMO_SAMPLES", "on") != "off"
+        and (out / "config.json").is_file()
+    ):
         chat = recipe.block.role == "chat"
         written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat)
         write_samples(out, written)
@@ -86,5 +100,20 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         from kormo_plugins.evaluation.after_training import evaluate_run
 
         evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
+    _publish(recipe, out)
     if recipe.block.report:
         say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
+
+
+def _publish(recipe: Recipe, out: Path) -> None:
+    """Sends the finished model to the hub, where the recipe names a repository. What goes wrong there is told, and does
+    not undo the training."""
+    repository = recipe.get("hub_model_id")
+    if not repository:
+        return
+    try:
+        sent = publish(out, str(repository))
+    except KormoError as error:
+        print(error.render(), flush=True)
+        return
+    say(f"{repository} on the hub has the revisions {', '.join(sent)}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
@@ -21,6 +21,10 @@ from kormo_plugins.recipe.files.override import provenance
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import identity as stage_identity
 from kormo_plugins.runs.resume import resume_point
+from kormo_plugins.runs.resume_keys import check_changed_keys
+from kormo_plugins.runs.verification import Expected, verify
+from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.files import manifest_files
 from kormo_plugins.store.fingerprint import canonical_json
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.training.checkpoints.complete import step_of
@@ -31,8 +35,6 @@ DEEPSPEED = "deepspeed.json"
 _HEADER = (
     "# Written by kormo: the recipe of this run with everything that it extends. `axolotl train` runs it as it is.\n"
 )
-VERIFY_BYTES = 20_000_000_000
-"""Up to so many bytes of shards and row plans are checked before every run: some ten seconds of reading."""
 
 
 def resolved_path(recipe: Recipe) -> Path:
@@ -73,15 +75,15 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     who = run_identity(recipe, built)
     run_record.check_same_run(out, who, recipe.block.allow_changed)
     last = resume_point(recipe, world_size, say)
-    _verify(built)
+    for line in check_changed_keys(recipe, resolved_path(recipe), step_of(last)) if last else ():
+        say(line)
+    verify(_read_by_the_run(built, fresh=last is None), say)
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
     preemption_file.clear(out)
     values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
-    text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    temporary = resolved_path(recipe).with_name(run_record.RESOLVED + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(resolved_path(recipe))
+    text = _HEADER + redact(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    write_text(resolved_path(recipe), text)
     run_record.write_record(
         out,
         {
@@ -116,17 +118,18 @@ def _keep_deepspeed(recipe: Recipe) -> dict[str, str]:
     return {"deepspeed": DEEPSPEED}
 
 
-def _verify(built: Built) -> None:
-    """Every checksum of shards and row plans, where reading them all is a matter of seconds."""
-    from kormo_plugins.shards.verify import verify
-
-    folders = [artifact.path for group in (built.shards, built.rows, built.preferences) for artifact in group.values()]
-    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
-    if size > VERIFY_BYTES:
-        say(f"{size / 1e9:,.0f} GB of shards are not read again now; `kormo data verify` checks every checksum")
-        return
-    for folder in folders:
-        verify(folder)
+def _read_by_the_run(built: Built, fresh: bool) -> list[Expected]:
+    """Every file that training reads: shards, row plans, pairs, and the initial weights of a run that begins."""
+    groups = (built.shards, built.rows, built.preferences)
+    found = [
+        Expected(artifact.path / name, record)
+        for group in groups
+        for artifact in group.values()
+        for name, record in (artifact.files | manifest_files(artifact.path)).items()
+    ]
+    if fresh and built.init is not None:
+        found += [Expected(built.init.path / name, record) for name, record in built.init.files.items()]
+    return found
 
 
 def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any], list[str]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from kormo_plugins.console.rank import group_rank
 from kormo_plugins.hookspecs import OpensRun
-from kormo_plugins.monitoring.monitor import RunView, Texts, ranks
-from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.monitoring.monitor import RunView, Texts
 from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import provenance
 
@@ -23,7 +24,7 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
         trainer: logs what they find, into `metrics.jsonl` and every tracker.
         named: callbacks that are made already.
     """
-    if ranks()[0] == 0:
+    if group_rank()[0] == 0:
         provenance.record(recipe, built, trainer.model)
     made = [*named, *monitoring(recipe)]
     view = run_view(recipe, built, trainer)
@@ -61,7 +62,7 @@ def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
             name: Texts((artifact.path, artifact.path / HELD_OUT), _control_tokens(unseen[name]))
             for name, artifact in built.unseen.items()
         },
-        special=special_ids(recipe, built),
+        special=special_ids(built.tokenizer, recipe.block.role),
         sequence_len=recipe.sequence_len,
         micro_batch_size=int(recipe.get("micro_batch_size", 1)),
         seed=recipe.seed,

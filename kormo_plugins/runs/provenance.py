@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.console.machine import total_memory
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training.compat import cpu_ranks
@@ -49,7 +50,7 @@ def hardware() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
-        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "memory": total_memory(),
         "accelerators": [{"name": card.name, "memory": card.total_memory} for card in cards],
         "ranks": cpu_ranks.world_size(),
         "threads": torch.get_num_threads(),
@@ -83,6 +84,7 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     """
     from kormo_plugins.recipe.files.override import record_of
     from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+    from kormo_plugins.recipe.files.shipped import beside
     from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     written = record_of(recipe.path)
@@ -90,7 +92,7 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     if not first.is_file():
         return None
     named = read_yaml(first).get(EXTENDS) or ()
-    paths = [Path(os.path.normpath(first.parent / p)) for p in ([named] if isinstance(named, str) else named)]
+    paths = [beside(first.parent, p, str(first)) for p in ([named] if isinstance(named, str) else named)]
     if not paths and written and written["set"]:
         paths = [first]
     if not paths:

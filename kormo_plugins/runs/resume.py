@@ -8,7 +8,8 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.training.checkpoints.complete import fault, set_aside_incomplete
+from kormo_plugins.store.complete import fault
+from kormo_plugins.training.checkpoints.complete import set_aside_incomplete
 from kormo_plugins.training.checkpoints.sharded import check_resume
 
 

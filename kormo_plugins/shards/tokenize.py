@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,8 @@ from kormo_plugins.shards.encoder import Disagreement, Encoder
 from kormo_plugins.shards.engines import ENGINES, engine_version
 from kormo_plugins.shards.format import FORMAT, id_dtype, shard_name
 from kormo_plugins.shards.writer import COUNTED, ShardWriter, finish_source
-from kormo_plugins.store.files import file_records, read_json
+from kormo_plugins.store.corpus_files import read_part
+from kormo_plugins.store.files import FileRecord, file_records, read_json
 from kormo_plugins.store.fingerprint import file_checksum, identity
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Job:
     engine: str
     documents: Path | tuple[Document, ...]
     conversations: EncodeConversations | None = None
+    record: FileRecord | None = None
 
 
 def tokenize_source(
@@ -87,6 +89,7 @@ def tokenize_source(
     engine: str = "auto",
     chunk_characters: int = CHUNK_CHARACTERS,
     conversations: EncodeConversations | None = None,
+    recorded: Mapping[Path, FileRecord] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the shards of one source into `out` and returns what `shards.json` holds.
@@ -104,9 +107,11 @@ def tokenize_source(
         chunk_characters: length of a shard when `documents` is not a list of files.
         conversations: makes ids and mask, for a source of conversations; bos_id, eos_id and control_tokens are then
             the template's business.
+        recorded: what was written into the part files; each is compared with its record while it is read.
         progress: called with the record of each shard when it is finished.
     Raises:
-        KormoError: a tokenizer or a document that cannot be used, or no documents at all.
+        KormoError: a part file that is not as it was written, a tokenizer or a document that cannot be used, or no
+            documents at all.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -123,7 +128,9 @@ def tokenize_source(
             )
     if encoder.reason and conversations is None:
         log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
-    records = _agreed(documents, job, partial(_run, number=workers, source=source, progress=progress), chunk_characters)
+    jobs = partial(_jobs, documents, chunk_characters=chunk_characters, recorded=recorded or {})
+    again = isinstance(documents, (list, tuple))
+    records = _agreed(jobs, job, partial(_run, number=workers, source=source, progress=progress), again)
     kinds = sorted({record["encoder"] for record in records})
     about = {
         "tokenizer": encoder.hash,
@@ -138,18 +145,19 @@ def tokenize_source(
 
 
 def _agreed(
-    documents: Iterable[Document] | Sequence[Path],
-    job: Job,
-    run: Callable[[Iterator[Job]], list[dict[str, Any]]],
-    chunk_characters: int,
+    jobs: Callable[[Job], Iterator[Job]], job: Job, run: Callable[[Iterator[Job]], list[dict[str, Any]]], again: bool
 ) -> list[dict[str, Any]]:
-    """The records of all shards, by the first engine from `job.engine` on that `tokenizers` never contradicted."""
+    """The records of all shards, by the first engine from `job.engine` on that `tokenizers` never contradicted.
+
+    Args:
+        again: the documents can be read more than once.
+    """
     while True:
         try:
-            return run(_jobs(documents, job, chunk_characters))
+            return run(jobs(job))
         except Disagreement as found:
             following = ENGINES[ENGINES.index(job.engine) + 1]
-            if not isinstance(documents, (list, tuple)):
+            if not again:
                 raise KormoError(
                     where=f"{job.out.name}: document {found}",
                     found=f"{job.engine} and tokenizers encode it differently",
@@ -174,10 +182,10 @@ def _proof(records: list[dict[str, Any]]) -> dict[str, Any]:
     return {"proof": {**proofs[0], **{key: sum(proof[key] for proof in proofs) for key in ("documents", "tokens")}}}
 
 
-def _jobs(documents: Any, job: Job, chunk_characters: int) -> Iterator[Job]:
+def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Path, FileRecord]) -> Iterator[Job]:
     if isinstance(documents, (list, tuple)) and all(isinstance(item, Path) for item in documents):
         for number, part in enumerate(documents):
-            yield replace(job, name=shard_name(number), documents=part)
+            yield replace(job, name=shard_name(number), documents=part, record=recorded.get(part))
         return
     chunk: list[Document] = []
     number = size = 0
@@ -254,12 +262,12 @@ def make_shard(job: Job) -> dict[str, Any]:
             "engine": job.engine,
             "control_tokens": sorted(job.control_tokens),
             **({"conversations": job.conversations.identity} if job.conversations else {}),
-            "input": file_checksum(job.documents) if isinstance(job.documents, Path) else _content(job),
+            "input": _input(job),
         }
     )
     if (kept := _existing(job.out, job.name, made_from)) is not None:
         return kept
-    stream = read_documents(job.documents) if isinstance(job.documents, Path) else iter(job.documents)
+    stream = _documents(job)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     masked = job.conversations is not None
     compared: Counter[str] = Counter(documents=0, tokens=0)
@@ -289,6 +297,19 @@ def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, Any]:
         "documents": compared["documents"],
         "tokens": compared["tokens"],
     }
+
+
+def _input(job: Job) -> str | list[Any]:
+    """What decides the shard: the checksum of the part file that was written, or of the one that is there."""
+    if job.record is not None:
+        return job.record.xxh3_128
+    return file_checksum(job.documents) if isinstance(job.documents, Path) else _content(job)
+
+
+def _documents(job: Job) -> Iterator[Document]:
+    if not isinstance(job.documents, Path):
+        return iter(job.documents)
+    return read_documents(job.documents) if job.record is None else read_part(job.documents, job.record)
 
 
 def _content(job: Job) -> list[Any]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kormo_plugins.shards.format import IDS
 from kormo_plugins.store.files import manifest_files
+
+
+def verify_lengths(folder: Path) -> None:
+    """Compares all files of a folder of shards but the token ids: what a row plan is computed from.
+
+    Raises:
+        KormoError: names the first file that is missing, cut short or changed.
+    """
+    for name, record in manifest_files(folder).items():
+        record.check(folder / name, contents=not name.endswith(IDS))
 
 
 def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:

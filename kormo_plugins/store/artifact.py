@@ -3,11 +3,16 @@
 `corpus-embedded-3f9a1c0b2d4e/` exists with a `manifest.json` or it does not exist at all: it is built under a
 temporary name, the manifest is written last, and one rename makes it real. A killed build leaves a `.partial`
 folder, which the next build of the same artifact continues; nothing ever takes it for whole.
+
+Who builds holds a lease (`.leases/`), and each attempt has a folder of its own. A builder that was taken for dead and
+wakes up finds that its lease has gone, and publishes nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,18 +21,27 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.store.atomic import flush
-from kormo_plugins.store.files import file_list
+from kormo_plugins.store.atomic import SUFFIX, publish
+from kormo_plugins.store.files import FORMATS, FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.store.json_file import write_json
-from kormo_plugins.store.lease import Lease
+from kormo_plugins.store.lease import Lease, LeaseLost
 
 MANIFEST = "manifest.json"
+LEASES = ".leases"
+"""Folder of a workspace that holds the leases of its artifacts."""
 FORMAT = 2
 """Raised when artifacts of an older layout must not be reused."""
 
 Make = Callable[[Path], Mapping[str, Any]]
 """Writes an artifact's content into the folder it is given, and returns statistics."""
+
+SMALL = 1 << 20
+"""Bytes up to which a file is compared with its checksum whenever its artifact is looked up; larger ones are compared
+by size then, and by checksum by whoever reads them."""
+
+READ_WHOLE = ("tokenizer",)
+"""Kinds of artifacts whose readers (transformers, tokenizers) open them by name: they are compared before that."""
 
 POLL = 0.5
 """Seconds between two looks of a waiting process."""
@@ -56,8 +70,7 @@ class Spec:
     @property
     def folder(self) -> str:
         """`kind-name-hash`, safe for any filesystem."""
-        safe = "".join(c if c.isalnum() or c in "._" else "_" for c in self.name)[:48]
-        return f"{self.kind}-{safe}-{self.hash}"
+        return f"{_prefix(self.kind, self.name)}{self.hash}"
 
 
 @dataclass(frozen=True)
@@ -77,12 +90,35 @@ class Artifact:
         """What the build counted."""
         return dict(self.manifest["stats"])
 
+    @property
+    def files(self) -> dict[str, FileRecord]:
+        """Size and checksum of each file by its POSIX path, those that a manifest inside lists aside."""
+        return manifest_records(self.path, self.manifest)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content, for the inputs of what is built from it: damaged content has another one."""
+        return identity(self.manifest["files"])[:IDENTITY_LENGTH]
+
+
+def _prefix(kind: str, name: str) -> str:
+    safe = "".join(c if c.isalnum() or c in "._" else "_" for c in name)[:48]
+    return f"{kind}-{safe}-"
+
+
+def is_built(workspace: Path, kind: str, name: str) -> bool:
+    """Whether there is an artifact of this kind and name, whatever it was built from."""
+    prefix = _prefix(kind, name)
+    folders = workspace.glob(f"{kind}-*")
+    return any(folder.name.startswith(prefix) and (folder / MANIFEST).is_file() for folder in folders)
+
 
 def find(workspace: Path, spec: Spec) -> Artifact | None:
     """The artifact if it is built, else None.
 
     Raises:
-        KormoError: the folder is there, but its manifest is missing, unreadable or another artifact's.
+        KormoError: the folder is there, but its manifest is missing, unreadable or another artifact's, or a file is
+            missing, of another size or (up to `SMALL` bytes) of other contents.
     """
     folder = workspace / spec.folder
     if not folder.exists():
@@ -90,7 +126,32 @@ def find(workspace: Path, spec: Spec) -> Artifact | None:
     manifest = read_manifest(folder)
     if manifest["hash"] != spec.hash:
         raise _not_ours(folder)
+    check_files(folder, manifest)
     return Artifact(folder, manifest)
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Compares the sizes of all files of an artifact, and the contents of small ones.
+
+    Raises:
+        KormoError: names the first file that is not as it was written.
+    """
+    try:
+        records = manifest_records(folder, manifest)
+        _check(folder, records, manifest["kind"] in READ_WHOLE)
+        if has_own_manifest(folder):
+            _check(folder, manifest_files(folder), False)
+    except KormoError as error:
+        again = f"remove {folder} and run again: it is built anew"
+        raise KormoError(where=error.where, found=error.found, why=error.why, do=again) from None
+
+
+def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None:
+    left = 64 * SMALL  # so that a look at many small files costs little
+    for name, record in records.items():
+        contents = whole or name in FORMATS or record.bytes <= min(SMALL, left)
+        left -= record.bytes if contents else 0
+        record.check(folder / name, contents)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -101,11 +162,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["checksum"] == _checksum(manifest):
+        shaped = all(isinstance(manifest[key], kind) for key, kind in _SHAPE.items())
+        if shaped and manifest["checksum"] == _checksum(manifest):
             return manifest
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise _not_ours(folder)
+
+
+_SHAPE: dict[str, type] = {"kind": str, "name": str, "hash": str, "inputs": dict, "stats": dict, "files": dict}
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
@@ -137,48 +202,137 @@ def build(
             killed attempt there and is expected to go on from them.
         log: called with one line when something starts, is found, or is waited for.
     Raises:
-        KormoError: the disk is full, or whatever `make` raises.
+        KormoError: the disk is full, an artifact that is there is damaged, or whatever `make` raises.
     """
-    lease = Lease(workspace / f".{spec.folder}.lease")
+    _require_folder(workspace)
+    lease = Lease(workspace / LEASES / spec.folder)
     waiting = False
     while True:
-        found = find(workspace, spec)
-        if found:
+        artifact = find(workspace, spec)
+        if artifact:
             log(f"{spec.kind:<10} {spec.folder}: built already")
-            return found
-        if lease.acquire():
-            break
-        if not waiting:
-            log(f"{spec.kind:<10} {spec.folder}: another process is building it; waiting")
-            waiting = True
-        time.sleep(POLL)
-    with lease.held():
-        return find(workspace, spec) or _build(workspace, spec, make, log)
+            return artifact
+        if not _acquired(lease, workspace):
+            if not waiting:
+                log(f"{spec.kind:<10} {spec.folder}: another process is building it; waiting")
+                waiting = True
+            time.sleep(POLL)
+            continue
+        try:
+            with lease.held():
+                return find(workspace, spec) or _Attempt(workspace, spec, lease, log).build(make)
+        except LeaseLost:
+            log(f"{spec.kind:<10} {spec.folder}: another process took the build over meanwhile; waiting for it")
+            lease, waiting = Lease(workspace / LEASES / spec.folder), True
 
 
-def _build(workspace: Path, spec: Spec, make: Make, log: Callable[[str], None]) -> Artifact:
-    partial = workspace / f".{spec.folder}.partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    log(f"{spec.kind:<10} {spec.folder}: building")
-    start = time.monotonic()
+def _require_folder(workspace: Path) -> None:
+    """Makes the workspace.
+
+    Raises:
+        KormoError: a file has its name, or it may not be made.
+    """
     try:
-        stats = dict(make(partial))
-        manifest = {
-            "kind": spec.kind,
-            "name": spec.name,
-            "hash": spec.hash,
-            "format": FORMAT,
-            "inputs": json.loads(canonical_json(spec.inputs)),
-            "stats": json.loads(canonical_json(stats)),
-            "files": file_list(partial),
-            "seconds": round(time.monotonic() - start, 3),
-            "kormo_plugins": __version__,
-        }
-        write_json(partial / MANIFEST, manifest | {"checksum": _checksum(manifest)})
+        workspace.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        taken = next(path for path in (workspace, *workspace.parents) if os.path.lexists(path))
+        raise KormoError(
+            where=f"workspace {workspace}",
+            found=f"{taken}, which is no folder",
+            why="all artifacts are written into a folder of that name",
+            do=f"name another workspace, or move {taken} away",
+        ) from error
     except OSError as error:
         raise disk_error(error, workspace) from error
-    folder = workspace / spec.folder
-    partial.rename(folder)
-    flush(workspace)  # the new name
-    log(f"{spec.kind:<10} {spec.folder}: done in {manifest['seconds']:.1f} s")
-    return Artifact(folder, manifest)
+
+
+def _acquired(lease: Lease, workspace: Path) -> bool:
+    try:
+        return lease.acquire()
+    except OSError as error:
+        raise disk_error(error, workspace) from error
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt to build, in a folder that no other attempt has.
+
+    A process that was stopped for long and taken for dead may wake up at any time. It finds its folder gone (the next
+    attempt has renamed it to its own name, and goes on from the finished files in it), and publishes nothing.
+    """
+
+    workspace: Path
+    spec: Spec
+    lease: Lease
+    log: Callable[[str], None]
+
+    @property
+    def partial(self) -> Path:
+        return self.workspace / f".{self.spec.folder}.{self.lease.token}.partial"
+
+    def build(self, make: Make) -> Artifact:
+        start = time.monotonic()
+        self.log(f"{self.spec.kind:<10} {self.spec.folder}: building")
+        try:
+            self._adopt()
+            stats = dict(make(self.partial))
+            manifest = self._manifest(stats, time.monotonic() - start)
+            self._publish()
+        except Exception as error:
+            if not self.lease.still_mine():
+                shutil.rmtree(self.partial, ignore_errors=True)  # what this process made after it had been given up
+                raise LeaseLost(self.workspace / self.spec.folder) from error
+            if isinstance(error, OSError):
+                raise disk_error(error, self.workspace) from error
+            raise
+        self.log(f"{self.spec.kind:<10} {self.spec.folder}: done in {manifest['seconds']:.1f} s")
+        return Artifact(self.workspace / self.spec.folder, manifest)
+
+    def _adopt(self) -> None:
+        """Takes over what a killed attempt left; unfinished files in it may still be open elsewhere and are dropped."""
+        left = [self.workspace / f".{self.spec.folder}.partial", *self.workspace.glob(f".{self.spec.folder}.*.partial")]
+        for folder in sorted((path for path in left if path.is_dir()), key=_modified):
+            if self.partial.exists():
+                shutil.rmtree(self.partial)
+            try:
+                folder.rename(self.partial)
+            except FileNotFoundError:
+                continue
+        self.partial.mkdir(parents=True, exist_ok=True)
+        for file in [*self.partial.rglob(f"*{SUFFIX}"), self.partial / MANIFEST]:
+            if not file.is_dir():
+                file.unlink(missing_ok=True)
+
+    def _manifest(self, stats: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        manifest = {
+            "kind": self.spec.kind,
+            "name": self.spec.name,
+            "hash": self.spec.hash,
+            "format": FORMAT,
+            "inputs": json.loads(canonical_json(self.spec.inputs)),
+            "stats": json.loads(canonical_json(stats)),
+            "files": file_list(self.partial),
+            "seconds": round(seconds, 3),
+            "kormo_plugins": __version__,
+        }
+        write_json(self.partial / MANIFEST, manifest | {"checksum": _checksum(manifest)})
+        return manifest
+
+    def _publish(self) -> None:
+        if not self.lease.still_mine():
+            raise LeaseLost(self.partial)
+        folder = self.workspace / self.spec.folder
+        try:
+            publish(self.partial, folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            shutil.rmtree(self.partial, ignore_errors=True)  # another attempt was a moment faster
+            raise LeaseLost(folder) from None
+
+
+def _modified(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,34 +1,83 @@
-"""Files that are there whole or not at all: written under a temporary name, flushed to the disk, renamed into place.
+"""Files and folders that are there whole or not at all, in the one place that renames.
 
-A kill or a full disk leaves the file that was there before, and never half of a new one.
+What is written goes under a temporary name of its own (two writers never share one), is flushed to the disk, and is
+renamed into place. A kill or a full disk leaves what was there before, and never half of something new.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from kormo_plugins.errors import disk_error
+
+SUFFIX = ".tmp"
+"""Ending of temporary names; a file that has it is nobody's after a kill, and may be removed."""
 
 
-def replace(path: Path, write: Callable[[Path], Any]) -> None:
+def temporary(path: Path) -> Path:
+    """A name beside `path` that no other writer has."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a temporary name beside `path`, and gives what it wrote the name `path`.
 
-    For one writer at a time: two would share the temporary name.
+    Raises:
+        KormoError: the disk is full or may not be written to.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    unfinished = temporary(path)
     try:
-        write(temporary)
-        flush(temporary)
-        temporary.replace(path)
-    except Exception:
-        temporary.unlink(missing_ok=True)
+        write(unfinished)
+        by_umask(unfinished)
+        publish(unfinished, path)
+    except BaseException as error:
+        unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise disk_error(error, path.parent) from error
         raise
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Flushes a file or folder that is finished, and gives it the name `path`.
+
+    A file replaces the one of that name.
+
+    Raises:
+        FileExistsError, OSError: a folder, and something is there.
+    """
+    flush(unfinished)
+    unfinished.replace(path)
+    flush(path.parent)  # the new name
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8."""
-    replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file."""
+    replace(path, lambda unfinished: unfinished.write_bytes(data))
+
+
+def by_umask(path: Path) -> None:
+    """Gives a file the rights of any new file of this process.
+
+    safetensors writes through a temporary file that only its owner may read, and the rights stay when it is renamed: a
+    model on a shared disk could then be used by the one who trained it and by nobody else.
+    """
+    path.chmod(0o666 & ~_umask())
+
+
+def _umask() -> int:
+    """The process's mask, read from the kernel: `os.umask` can only tell it by changing it, for every thread."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
 
 
 def flush(path: Path) -> None:

@@ -6,11 +6,16 @@ it and list it in a manifest of their own; the artifact's then holds only that m
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import xxhash
+
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import SUFFIX, flush
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import read_object
 
@@ -27,6 +32,26 @@ class FileRecord:
     bytes: int
     xxh3_128: str
 
+    @classmethod
+    def of(cls, path: Path) -> FileRecord:
+        """Of a file as it is now."""
+        return cls(path.stat().st_size, file_checksum(path))
+
+    @classmethod
+    def parse(cls, value: Any, name: str, where: Path) -> FileRecord:
+        """From the manifest `where`, which says `value` of the file `name`.
+
+        Raises:
+            KormoError: no size or no checksum.
+        """
+        size = value.get("bytes") if isinstance(value, Mapping) else None
+        digest = value.get("xxh3_128") if isinstance(value, Mapping) else None
+        if type(size) is not int or size < 0 or not isinstance(digest, str):
+            raise KormoError(
+                where=str(where), found=f"the record of {name!r}", why="it lacks a size or a checksum", do=REBUILD
+            )
+        return cls(size, digest)
+
     def check(self, path: Path, contents: bool = True) -> None:
         """Raises KormoError, naming the file, if it is missing, has another size or (with `contents`) other
         bytes."""
@@ -40,10 +65,15 @@ class FileRecord:
                 why=f"it had {self.bytes:,} when it was written: it is cut short or is another file",
                 do=REBUILD,
             )
-        if contents and (found := file_checksum(path)) != self.xxh3_128:
+        if contents:
+            self.compare(path, file_checksum(path))
+
+    def compare(self, path: Path, digest: str) -> None:
+        """Raises KormoError, naming the file, if `digest` is not the one that was recorded."""
+        if digest != self.xxh3_128:
             raise KormoError(
                 where=str(path),
-                found=f"the checksum {found}",
+                found=f"the checksum {digest}",
                 why=f"it was {self.xxh3_128} when the file was written: its contents have changed",
                 do=REBUILD,
             )
@@ -79,12 +109,7 @@ def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:
             raise KormoError(
                 where=str(where), found=f"the file name {name!r}", why="it points outside its folder", do=REBUILD
             )
-        try:
-            records[name] = FileRecord(int(record["bytes"]), str(record["xxh3_128"]))
-        except (KeyError, TypeError, ValueError):
-            raise KormoError(
-                where=str(where), found=f"the record of {name!r}", why="it lacks a size or a checksum", do=REBUILD
-            ) from None
+        records[name] = FileRecord.parse(record, name, where)
     return records
 
 
@@ -111,16 +136,82 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
 def file_list(folder: Path) -> dict[str, dict[str, Any]]:
     """Size and checksum of every file below `folder`, by POSIX path, in order.
 
-    Files that a `shards.json` or `rows.json` in the folder lists with their checksums are left to it.
+    Files that a `shards.json` or `rows.json` in the folder lists with their checksums are left to it. Everything is
+    flushed to the disk on the way, names included, so that the folder may be published.
     """
     listed = set(manifest_files(folder)) if has_own_manifest(folder) else set()
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name not in listed:
-            found[name] = asdict(FileRecord(path.stat().st_size, file_checksum(path)))
+        if path.name.endswith(SUFFIX) or not (path.is_file() or path.is_dir()):
+            continue
+        flush(path)
+        if path.is_file() and name not in listed:
+            found[name] = asdict(FileRecord.of(path))
     return found
 
 
 def has_own_manifest(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FORMATS)
+
+
+def manifest_records(folder: Path, manifest: Mapping[str, Any]) -> dict[str, FileRecord]:
+    """The `files` of an artifact's manifest, whose names may lead into subfolders but not out of the folder.
+
+    Raises:
+        KormoError: a name that leads elsewhere, or a record of another shape.
+    """
+    where = folder / "manifest.json"
+    records: dict[str, FileRecord] = {}
+    for name, record in manifest["files"].items():
+        parts = PurePosixPath(name).parts
+        if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
+            raise KormoError(
+                where=str(where), found=f"the file name {name!r}", why="it points outside its folder", do=REBUILD
+            )
+        records[name] = FileRecord.parse(record, name, where)
+    return records
+
+
+class CheckedFile(io.RawIOBase):
+    """A file that is hashed while it is read, and compared with its record at its end.
+
+    Args:
+        path: the file; it is read from front to back.
+        record: what was written.
+    Raises:
+        KormoError: the file is missing or has another size.
+    """
+
+    def __init__(self, path: Path, record: FileRecord) -> None:
+        super().__init__()
+        record.check(path, contents=False)
+        self._path, self._record = path, record
+        self._digest = xxhash.xxh3_128()
+        self._file = path.open("rb", buffering=0)
+
+    def readable(self) -> bool:
+        """True: it can only be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads up to `len(buffer)` bytes; 0 at the end."""
+        count = self._file.readinto(buffer) or 0
+        self._digest.update(memoryview(buffer)[:count])
+        return count
+
+    def finish(self) -> None:
+        """Reads what is left, and compares.
+
+        Raises:
+            KormoError: the bytes are not those that were written.
+        """
+        while self.read(1 << 20):
+            pass
+        self._record.compare(self._path, self._digest.hexdigest())
+
+    def close(self) -> None:
+        """Closes the file."""
+        if not self.closed:
+            self._file.close()
+        super().close()

@@ -12,10 +12,9 @@ histogram of the text (sample.py) tells beforehand whether any can overflow.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
+from kormo_plugins.console.machine import free_memory
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.sample import Census, Quota
@@ -64,18 +63,3 @@ def largest_pair_count(census: Census, quotas: dict[str, Quota]) -> float:
     """An upper bound on what the trainer will count: the occurrences of the most frequent pair of bytes."""
     counts = [quota.size / census.size(name) * census.pairs[name] for name, quota in quotas.items()]
     return float(np.sum(counts, axis=0).max())
-
-
-def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes this process can still take: what the kernel says, or what its control group leaves if less."""
-    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-    free = float(lines["MemAvailable"].split()[0]) * 1024
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, float((cgroup / limit).read_text()) - float((cgroup / used).read_text()))
-        except (OSError, ValueError):  # no such control group, or `max`: unlimited
-            continue
-    return free

@@ -5,7 +5,7 @@ The layout of a turn and what is trained of it:
     <|BOT|>user⏎ question <|EOT|>⏎                              nothing
     <|BOT|>assistant⏎ | answer <|EOT|> | ⏎                      an earlier turn: what stands between the bars
     <|BOT|>assistant⏎<think>⏎ | reasoning ⏎</think>⏎⏎ answer <|EOT|>⏎ |    the last turn
-    <|BOT|>assistant⏎<think>⏎⏎</think>⏎⏎ | answer <|EOT|>⏎ |    the last turn without reasoning
+    <|BOT|>assistant⏎<think>⏎⏎</think>⏎ | answer <|EOT|>⏎ |    the last turn without reasoning
 
 What is not trained of the last turn is exactly the generation prompt, with thinking switched on or off, so a
 model is asked in use for what it was trained on.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TURN = re.compile(r"<\|BOT\|>(\w+)\n(.*?)<\|EOT\|>\n", re.DOTALL)
 CALLS = re.compile(r"(?:\n|^)<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
-THINK, END_THINK = "<think>\n", "\n</think>\n\n"
+THINK, END_THINK = "<think>\n", "\n</think>\n"
 
 
 def chat_template() -> str:
@@ -80,6 +80,7 @@ def _message(role: str, body: str) -> dict[str, Any]:
     message: dict[str, Any] = {"role": role}
     if body.startswith(THINK):
         reasoning, _, body = body.removeprefix(THINK).partition(END_THINK)
+        body = body.removeprefix("\n")  # behind reasoning there are two
         if reasoning:
             message["reasoning_content"] = reasoning
     calls = [{"type": "function", "function": json.loads(call)} for call in CALLS.findall(body)]

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.console.table import aligned
 from kormo_plugins.reporting.charts import drawn
 from kormo_plugins.reporting.document import write_page as write_html
 
@@ -22,7 +23,7 @@ MEASURES = {
 def table(result: dict[str, Any]) -> str:
     """The measures by tokenizer and language, as aligned text."""
     head = ["tokenizer", "ids", "text", "byte/tok", "char/tok", "tok/eojeol", "1-byte %", "bits", "unused %"]
-    rows = [head]
+    rows: list[list[str]] = []
     for name, one in result["tokenizers"].items():
         for group, measures in {**one["languages"], "all": one["all"]}.items():
             rows.append(
@@ -38,14 +39,7 @@ def table(result: dict[str, Any]) -> str:
                     f"{100 * one['unused_share']:.1f}" if group == "all" else "",
                 ]
             )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = []
-    for row in rows:
-        cells = [
-            text.ljust(w) if i in (0, 2) else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return aligned(head, rows, numbers=[column for column in range(len(head)) if column not in (0, 2)])
 
 
 def write_page(result: dict[str, Any], path: Path) -> None:

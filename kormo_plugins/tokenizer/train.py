@@ -71,8 +71,8 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     census = take_census(texts, params)
     quotas = plan_quotas(census, params)
     check_budget(census, quotas, params)
-    out.mkdir(parents=True, exist_ok=True)
-    tokenizer, trainer = _learn(partial(draw, texts, quotas, params), params, out)
+    scratch = out if out.is_dir() else out.parent
+    tokenizer, trainer = _learn(partial(draw, texts, quotas, params), params, scratch)
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
         raise KormoError(
@@ -82,6 +82,7 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
             do=f"give more text, or set vocab_size to at most {learned:,}",
         )
     _complete(tokenizer)
+    out.mkdir(parents=True, exist_ok=True)
     _write(tokenizer, out)
     layout = read_layout(out)
     result = {

@@ -17,7 +17,6 @@ This module imports Axolotl and is imported only by a running training.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,11 +26,14 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
+from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training import precision
 from kormo_plugins.training.checkpoints import universal
-from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, step_of
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
+from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, reading
 from kormo_plugins.training.checkpoints.saving import save_whole
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
@@ -81,6 +83,7 @@ class RunMixin(Trainer):
     _ranks: ControlChannel | None = None
     _step_loss: Any = None
     _step_batches: tuple[dict[str, Any], ...] = ()
+    _recipe_settings: RecipeSettings | None = None
     _watch: loss_guard.LossSpikeGuard | None = None
     meter: Meter | None = None
 
@@ -92,7 +95,7 @@ class RunMixin(Trainer):
         """
         self.kormo, self.objective, self._stop = settings, objective, stop
         self._watch = loss_guard.LossSpikeGuard(settings.stop_on)
-        if int(os.environ.get("RANK", "0")) != 0:
+        if launched_rank() != 0:
             # Local rank 0 of every node would write the final model into the same folder, and every rank the tokenizer,
             # while rank 0 hashes what is there.
             for part in (self.model, self.processing_class):
@@ -132,7 +135,7 @@ class RunMixin(Trainer):
         preemption.start()
         try:
             upstream.refuse_other_engine(self, self.kormo.zero_stage)
-            with upstream.checkpoints_loaded_by(universal.load):
+            with upstream.checkpoints_loaded_by(self._load_deepspeed):
                 result = super().train(resume_from_checkpoint, *args, **kwargs)
             if preemption.signal and self.state.global_step < self.state.max_steps:
                 preemption.leave(self.kormo.output_dir, self.state.global_step)
@@ -144,6 +147,22 @@ class RunMixin(Trainer):
             raise
         finally:
             preemption.stop()
+
+    def _load_deepspeed(self, original: Callable[..., None], engine: Any, path: str, **kwargs: Any) -> None:
+        """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
+        assert self.optimizer is not None and self.lr_scheduler is not None
+        self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
+        universal.load(original, engine, path, **kwargs)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Reads the state; every setting stays the recipe's (`checkpoints/recipe_wins.py`)."""
+        if self.kormo is None or checkpoint is None:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        assert self.optimizer is not None and self.lr_scheduler is not None
+        settings = self._recipe_settings or RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
+        with reading(Path(checkpoint)):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        settings.restore(self.optimizer, self.lr_scheduler, Path(checkpoint))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:

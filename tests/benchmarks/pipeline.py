@@ -74,7 +74,7 @@ def ours(folder: Path, workers: int) -> None:
     """In a process of its own: the build, with a line of JSON for each stage."""
     begin = processor()
     from kormo_plugins.cli import data
-    from kormo_plugins.pipeline import build
+    from kormo_plugins.pipeline import corpora, rows
     from kormo_plugins.store.artifact import build as make
 
     stages: dict[str, float] = {}
@@ -93,7 +93,8 @@ def ours(folder: Path, workers: int) -> None:
         stages[f"{spec.kind}: all else"] = stages.get(f"{spec.kind}: all else", 0.0) + rest
         return artifact
 
-    build.Progress = timed  # type: ignore[assignment,misc]
+    for module in (corpora, rows):
+        module.Progress = timed  # type: ignore[assignment,misc]
     stages["start"] = processor() - begin
     data._have(folder / "recipe.yml", folder / "artifacts", get, workers)
     for label, spent in stages.items():

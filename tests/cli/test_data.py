@@ -94,7 +94,7 @@ def test_a_batch_is_what_the_trainer_is_given(made: Made, kormo: Kormo, dataset:
     """Rebuilt from the documents themselves: the text of the corpus through the tokenizer, cut at the offsets."""
     from tokenizers import Tokenizer
 
-    from kormo_plugins.documents.document import read_corpus
+    from kormo_plugins.store.corpus_files import read_corpus
     from kormo_plugins.tokenizer.layout import read_layout
 
     found = _json(kormo("data", "batch", "recipe.yml", "--step", step, "--json"))
@@ -138,7 +138,7 @@ def test_the_ranks_get_what_accelerate_gives_them(made: Made, kormo: Kormo, worl
 
 
 def test_the_text_of_a_batch(made: Made, kormo: Kormo) -> None:
-    from kormo_plugins.documents.document import read_corpus
+    from kormo_plugins.store.corpus_files import read_corpus
 
     found = _json(kormo("data", "batch", "recipe.yml", "--step", 3, "--text", "--json"))
     shown = kormo("data", "batch", "recipe.yml", "--step", 3, "--text").stdout

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.build import build_corpora
+from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.recipe.schema.dataset import parse_data
 from kormo_plugins.store.artifact import Artifact
 from kormo_plugins.store.artifact import build as build_artifact
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import write_rows
 

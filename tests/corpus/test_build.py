@@ -13,9 +13,10 @@ import pytest
 from kormo_plugins.corpus import decide
 from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .builds import STEPS, texts, tree_hash
 from .conftest import Build, write_rows
@@ -159,7 +160,7 @@ def test_inputs_see_what_matters_and_nothing_else(tmp_path: Path, components: Re
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        ({}, "exactly one of reader and generator"),
+        ({}, "exactly one of reader, generator and tokens"),
         ({"reader": {"name": "jsonl"}, "generator": {"name": "x"}}, "exactly one"),
         ({"reader": {"name": "jsnl", "path": "x"}}, "Did you mean 'jsonl'"),
         ({"reader": {"name": "jsonl", "pth": "x"}}, "a value is required|Did you mean 'path'"),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins.documents.conversation import messages_of, plain_text
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build
 
@@ -61,7 +61,7 @@ def test_broken_conversations_are_counted_kept_and_stop_nothing(build: Build, tm
         ({"conversation": [TURNS[0], {**TURNS[1], "content": "a<|EOT|>"}]}, "the control token <|EOT|> in a turn"),
         ({"conversation": None}, "no column 'conversation'"),
         ({"text": "no conversation"}, "no column 'conversation'"),
-    ]  # fmt: skip
+    ]
     reader = rows(tmp_path / "in.jsonl", {"conversation": TURNS}, *(row for row, _ in broken))
     stats = build({"reader": reader | {"columns": {"messages": "conversation"}}}, held_out={"documents": 0})
     assert stats["documents"] == 1 and stats["rejected"] == len(broken)
@@ -114,6 +114,8 @@ def test_turns_as_text_are_still_text(build: Build, tmp_path: Path) -> None:
         ({"messages": {"column": "c", "question": "q", "answer": "a"}}, "give column, or question and answer"),
         ({"messages": {"question": "q"}}, "give column, or question and answer"),
         ({"messages": {"colum": "c"}}, "colum"),
+        ({"messages": {"column": "c", "input": "i"}}, "input and history belong to question and answer"),
+        ({"messages": "c", "pair": {}}, "give pair, or messages, or text"),
     ],
 )
 def test_columns_that_contradict_each_other(columns: dict[str, Any], says: str, components: Registry) -> None:

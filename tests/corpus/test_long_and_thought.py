@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.corpus.steps.wrap_think import WrapThink, WrapThinkParams
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.embedded.books import generate, write_book
 from kormo_plugins.embedded.params import BooksParams
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build
 
@@ -52,9 +53,18 @@ def test_what_is_wrapped_and_what_is_refused() -> None:
     assert isinstance(whole, Document) and whole.text == "<think>\n셋에 넷을 더한다.\n</think>"
     kept = _wrapped("<think>\n셋\n</think>\n\n일곱")
     assert isinstance(kept, Document) and kept.text == "<think>\n셋\n</think>\n\n일곱"
+    opened = _wrapped("셋\n</think>\n\n일곱")
+    assert isinstance(opened, Document) and opened.text == kept.text
     apart = _wrapped("일곱\n", "why", why=" 셋에 넷 ")
     assert isinstance(apart, Document) and apart.text == "<think>\n셋에 넷\n</think>\n\n일곱"
-    for text in ("<think> open", "</think>", "</think><think>", "<think><think></think></think>"):
+    for text in (
+        "<think> open",
+        "</think>",
+        "\n</think>a",
+        "a</think>b</think>",
+        "</think><think>",
+        "<think><think></think></think>",
+    ):
         assert _wrapped(text) == Reject("marks of thought that do not match")
     assert _wrapped("일곱", "why") == Reject("no reasoning in the column 'why'")
     assert _wrapped("일곱", "why", why="a </think> b") == Reject("marks of thought inside the reasoning")

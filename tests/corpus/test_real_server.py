@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

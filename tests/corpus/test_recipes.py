@@ -12,11 +12,12 @@ import yaml
 
 from kormo_plugins.corpus.build import build_source, plan
 from kormo_plugins.corpus.steps.balanced_sample import BalancedSample, BalancedSampleParams
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.environment import expand
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.schema.dataset import parse_data
+from kormo_plugins.store.corpus_files import read_corpus
 
 FOLDER = Path(__file__).parents[2] / "datasets_recipes"
 RECIPES = sorted(path for path in FOLDER.rglob("*.yml") if not path.name.startswith("tokenizer"))

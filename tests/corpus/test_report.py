@@ -15,8 +15,9 @@ from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.diversity import by_generator, compression_ratio, distinct, sampled, seed_overlap, self_bleu
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.report import dataset_card, write_report
-from kormo_plugins.documents.document import Document, read_corpus
+from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import write_rows
 

@@ -32,6 +32,7 @@ class Server(ThreadingHTTPServer):
     asked: Counter[str]
     open_now: int = 0
     most_open: int = 0
+    elsewhere: str = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(int(fault) if fault.isdigit() else 200)
         if fault == "429":
             self.send_header("Retry-After", "0.01")
+        if fault.startswith("30"):
+            self.send_header("Location", self.server.elsewhere)
         self.end_headers()
         with contextlib.suppress(OSError):  # the client may have given up
             self.wfile.write(data)
@@ -148,3 +151,35 @@ def test_a_seed_with_braces_is_sent_as_it_is(style: Any) -> None:
     seed = "{0} {seed} {{x}} %s"
     for choice in range(len(FORMS[style])):
         assert seed in messages(style, seed, choice)[1]["content"]
+
+
+@pytest.mark.parametrize("status", ["301", "302", "303", "307", "308"])
+def test_a_key_is_sent_to_no_other_host(
+    server: Server, tmp_path: Path, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """urllib follows redirects, and sends the `Authorization` header along."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-key-of-mine")
+    other = Server(("127.0.0.1", 0), Handler)
+    other.plan, other.asked = {}, Counter()
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    server.elsewhere = f"http://user:password@127.0.0.1:{other.server_address[1]}/v1?token=abcdef"
+    server.plan = {f"s{i}": [status] * 9 for i in range(3)}
+    try:
+        with pytest.raises(KormoError) as error:
+            list(endpoint(params(server, tmp_path, 3)))
+    finally:
+        other.shutdown()
+    assert not other.asked
+    told = error.value.render()
+    assert "where neither key nor text is sent" in told and "127.0.0.1" in told
+    assert not any(secret in told for secret in ("sk-very", "password", "abcdef"))
+
+
+def test_an_answer_without_end_is_no_answer(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kormo_plugins.corpus.synthesis import client
+
+    monkeypatch.setattr(client, "MAX_ANSWER", 10)
+    asked = client.Client(f"http://127.0.0.1:{server.server_address[1]}/v1", tmp_path / "answers", retries=0)
+    reject = asked.ask({"messages": [{"content": "SEED s1 x"}]})
+    assert not isinstance(reject, str) and "an answer of more than" in reject.reason
+    assert "sk-" not in repr(client.Client("http://x", tmp_path, key="sk-very-secret"))

@@ -180,7 +180,7 @@ def test_two_at_once_are_refused(files: Any, tmp_path: Path) -> None:
     made.out.mkdir(parents=True)
     lease = Lease(made.out / ".lease")
     assert lease.acquire()
-    with lease.held(), pytest.raises(KormoError, match="another process at work"):
+    with lease.held(), pytest.raises(KormoError, match="is at work on the ablation"):
         run(made, print, Trainer())
 
 

@@ -218,12 +218,12 @@ def test_from_and_only(room: Room) -> None:
 def test_two_runs_of_one_chain_do_not_fight(room: Room) -> None:
     lease = Lease(room.folder / "chain" / ".chain.lease")
     assert lease.acquire()
-    with lease.held(), pytest.raises(KormoError, match="another process holds the chain abc"):
+    with lease.held(), pytest.raises(KormoError, match="is at work on the chain abc"):
         room.run()
     assert room.calls() == []
     elsewhere = Lease(room.folder / "out" / ".one.lease")  # another chain that writes the same folder
     assert elsewhere.acquire()
-    with elsewhere.held(), pytest.raises(KormoError, match="another process holds"):
+    with elsewhere.held(), pytest.raises(KormoError, match="is at work on"):
         room.run()
     assert statuses(room.run()) == ["trained"] * 3
 

@@ -27,7 +27,8 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.pipeline.build import build_all
 from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.training.checkpoints.complete import checkpoints, fault, step_of
+from kormo_plugins.store.complete import fault
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.consolidate import consolidate
 from kormo_plugins.training.checkpoints.sharded import shards_of
 from kormo_plugins.training.checkpoints.universal import convert

@@ -13,9 +13,9 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.measures.metrics_file import read_metrics
-from kormo_plugins.training.checkpoints.complete import fault
+from kormo_plugins.store.complete import fault
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Lab
 

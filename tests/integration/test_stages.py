@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from kormo_plugins.experiments.chain.spec import load_chain
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.training.checkpoints.complete import checkpoints, fault
+from kormo_plugins.store.complete import fault
+from kormo_plugins.training.checkpoints.complete import checkpoints
 
 from .conftest import DATA, Lab, merged
 

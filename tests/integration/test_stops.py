@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from kormo_plugins.measures.metrics_file import read_metrics
-from kormo_plugins.training.checkpoints.complete import checkpoints, fault
+from kormo_plugins.store.complete import fault
+from kormo_plugins.training.checkpoints.complete import checkpoints
 
 from .conftest import Lab
 

@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file
 
 from kormo_plugins.measures.metrics_file import read_metrics
-from kormo_plugins.training.checkpoints.complete import fault
+from kormo_plugins.store.complete import fault
 
 from .conftest import Lab
 

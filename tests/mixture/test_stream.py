@@ -132,7 +132,7 @@ def test_another_seed_is_another_order_of_the_same_rows(mixture: OpenMixture) ->
 
 def test_data_larger_than_memory_gives_the_same_rows(mixture: OpenMixture, monkeypatch: pytest.MonkeyPatch) -> None:
     here = mixture(WEIGHTS)
-    monkeypatch.setattr(dataset, "memory", lambda: 1000)
+    monkeypatch.setattr(dataset, "total_memory", lambda: 1000)
     asked: list[int] = []
     real = Shards.will_need
     monkeypatch.setattr(Shards, "will_need", lambda s, a, b: (asked.append(b - a), real(s, a, b)))

@@ -186,7 +186,7 @@ def test_the_parts_of_the_ranks_add_up_to_the_whole(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(held_out, "summed", lambda values: values)
         parts = []
         for rank in range(3):
-            monkeypatch.setattr(held_out, "ranks", lambda rank=rank: (rank, 3))
+            monkeypatch.setattr(held_out, "group_rank", lambda rank=rank: (rank, 3))
             parts.append(score(net, given_texts, 32, 2, pad=0))
     np.testing.assert_allclose(sum(parts), one, rtol=1e-12)
     assert all((part != one).any() for part in parts)
@@ -244,10 +244,10 @@ def test_tokens_between_looks_are_whole_steps(tmp_path: Path) -> None:
 
 
 def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
-    from kormo_plugins.documents.document import read_corpus
     from kormo_plugins.pipeline.build import build_all as build
     from kormo_plugins.pipeline.open import open_dataset
     from kormo_plugins.runs.monitors import monitoring, run_view
+    from kormo_plugins.store.corpus_files import read_corpus
 
     assert DATA["mixture"]["weights"]  # every source has a share
     asked = recipe(tmp_path, {"every_steps": 2}, max_steps=60)

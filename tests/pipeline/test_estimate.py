@@ -14,6 +14,7 @@ from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.build import build_all
 from kormo_plugins.pipeline.estimate import BYTES_PER_SECOND, build_seconds
 from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.store.artifact import Spec, build
 
 from ..integration.conftest import RECIPE, merged
 
@@ -53,3 +54,15 @@ def test_a_long_build_is_left_to_preprocess_on_one_rank_too(tmp_path: Path, monk
     build_all(recipe, log=lambda line: None)
     assert build_seconds(recipe) is None
     refusals.refuse_long_build(recipe, 1)
+
+
+@pytest.mark.parametrize("name", ["ko-web", "x" * 60, "가나다 [라]*", "a.b_c"])
+def test_a_source_of_any_name_is_found_where_it_was_built(tmp_path: Path, name: str) -> None:
+    """Folder names are asked for, not rebuilt: a source whose name the folder does not spell out counted as unbuilt."""
+    made = {"generator": {"name": "embedded", "language": "ko", "megabytes": 0.01, "seed": 1}}
+    recipe = _recipe(tmp_path, **{name: made})
+    workspace = recipe.block.workspace
+    assert build_seconds(recipe) is not None
+    build(workspace, Spec("rows", name, {"any": 1}), lambda out: {})
+    assert build_seconds(recipe) is None
+    refusals.refuse_long_build(recipe, refusals.MAX_WORLD + 1)

@@ -36,19 +36,30 @@ class Bench:
         data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         columns = {"text": "chosen", "keep": ["prompt", "chosen", "rejected"]}
         kormo = {
-            "tokenizer": {"path": str(self.tokenizer)}, "role": "chat", "global_batch": 4,
+            "tokenizer": {"path": str(self.tokenizer)},
+            "role": "chat",
+            "global_batch": 4,
             "workspace": str(self.folder / "artifacts"),
             "precision": {"weights": "float32", "compute": "float32", "optimizer": "float32"},
             "data": {
                 "sources": {"a": {"reader": {"name": "jsonl", "path": str(data), "columns": columns}}},
-                "steps": [{"name": "preference_pair"}], "mixture": {"name": "weighted", "weights": {"a": 1}},
+                "steps": [{"name": "preference_pair"}],
+                "mixture": {"name": "weighted", "weights": {"a": 1}},
             },
-        }  # fmt: skip
+        }
         values = {
-            "plugins": ["kormo_plugins.KormoPlugin"], "base_model": "some/model", "rl": "dpo", "max_steps": 3,
-            "sequence_len": 256, "micro_batch_size": 2, "optimizer": "adamw_torch", "learning_rate": 1e-4,
-            "output_dir": str(self.folder / "out"), "kormo": {**kormo, **change.pop("kormo", {})}, **change,
-        }  # fmt: skip
+            "plugins": ["kormo_plugins.KormoPlugin"],
+            "base_model": "some/model",
+            "rl": "dpo",
+            "max_steps": 3,
+            "sequence_len": 256,
+            "micro_batch_size": 2,
+            "optimizer": "adamw_torch",
+            "learning_rate": 1e-4,
+            "output_dir": str(self.folder / "out"),
+            "kormo": {**kormo, **change.pop("kormo", {})},
+            **change,
+        }
         path = self.folder / "recipe.yml"
         path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
         return path
@@ -107,7 +118,7 @@ def test_pairs_that_are_the_same_are_counted(bench: Bench, capsys: pytest.Captur
         ({"dpo_use_liger_kernel": True, "precompute_ref_log_probs": True}, "saves the second model"),
         ({"max_steps": None, "kormo": {"tokens": 4096}}, "pairs are counted"),
     ],
-)  # fmt: skip
+)
 def test_faults(bench: Bench, given: dict[str, Any], says: str) -> None:
     with pytest.raises(KormoError) as told:
         bench.build(**given)
@@ -132,7 +143,7 @@ def test_a_tokenizer_without_a_chat_template(bench: Bench, tmp_path: Path) -> No
     bench.tokenizer = folder
     with pytest.raises(KormoError) as told:
         bench.build()
-    assert "without a chat template" in told.value.found
+    assert "without chat_template.jinja" in told.value.found
 
 
 def test_the_losses_are_those_of_trl() -> None:

@@ -17,7 +17,7 @@ __all__ = ["chat_tokenizer"]
 
 STEPS, BATCH = 3, 4
 ARGUMENTS: dict[str, Any] = {
-    "max_steps": STEPS, "logging_steps": 1, "report_to": [], "learning_rate": 3e-2, "seed": 1, "use_cpu": True,
+    "max_steps": STEPS, "logging_steps": 1, "report_to": [], "learning_rate": 1e-2, "seed": 1, "use_cpu": True,
     "disable_tqdm": True, "lr_scheduler_type": "constant", "save_strategy": "no", "max_length": 512,
     "remove_unused_columns": False, "weight_decay": 0.1, "gradient_checkpointing": False, "bf16": False,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import Pair, checked_pair, pair_of, rewritten, text_of, with_pair
 from kormo_plugins.embedded.chat import is_held_out
 from kormo_plugins.embedded.preferences import FAULTS, PreferenceParams, generate
@@ -24,6 +24,8 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.posttraining.preference_pairs import render, token_pairs
 from kormo_plugins.shards.pairs import Pairs, TokenPair, Unused
 from kormo_plugins.shards.verify import verify
+from kormo_plugins.store.corpus_files import read_corpus
+from kormo_plugins.tokenizer.chat_tokenizer import open_chat
 
 from .made_pairs import built, chat_tokenizer, dataset, pairs
 
@@ -62,7 +64,7 @@ def test_every_known_shape_is_the_same_pair(columns: dict[str, Any]) -> None:
         ({"prompt": "a", "chosen": "b\n", "rejected": "b"}, "the two sides are the same"),
         ({"prompt": "a", "chosen": "b", "rejected": " "}, "rejected: an empty assistant turn"),
         ({"prompt": "a", "chosen": "", "rejected": "c"}, "chosen: an empty assistant turn"),
-        ({"chosen": [USER, GOOD], "rejected": [BAD, USER, BAD]}, "rejected: the first turn is of the assistant"),
+        ({"chosen": [USER, GOOD], "rejected": [BAD, USER, BAD]}, "the two sides answer different prompts"),
         ({"chosen": [USER, GOOD], "rejected": [USER]}, "rejected: the last turn is of the user"),
         ({"chosen": [GOOD], "rejected": [BAD]}, "chosen: no user turn"),
         ({"chosen": [USER, GOOD], "rejected": [OTHER, BAD]}, "the two sides answer different prompts"),
@@ -70,7 +72,7 @@ def test_every_known_shape_is_the_same_pair(columns: dict[str, Any]) -> None:
         ({"prompt": "x", "chosen": "a<|EOT|>", "rejected": "b"}, "chosen: the control token <|EOT|> in a turn"),
         ({"prompt": "x", "chosen": 3, "rejected": "b"}, "chosen: a turn that is no mapping"),
     ],
-)  # fmt: skip
+)
 def test_what_is_none_says_why(columns: dict[str, Any], reason: str) -> None:
     assert checked_pair(columns) == Reject(reason)
 
@@ -120,9 +122,12 @@ def _build(folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns = {"text": "chosen", "keep": ["prompt", "chosen", "rejected"]}
     reader = {"name": "jsonl", "path": str(folder / "a.jsonl"), "columns": columns}
-    recipe = CorpusRecipe.model_validate({
-        "sources": {"a": {"reader": reader}}, "steps": [{"name": "preference_pair"}, {"name": "normalize"}],
-    })  # fmt: skip
+    recipe = CorpusRecipe.model_validate(
+        {
+            "sources": {"a": {"reader": reader}},
+            "steps": [{"name": "preference_pair"}, {"name": "normalize"}],
+        }
+    )
     return build_source("a", recipe.sources["a"], recipe, registry(), folder / "out")
 
 
@@ -159,7 +164,7 @@ def test_ids_are_those_of_the_chat_template_and_its_training_mask(chat_tokenizer
     from kormo_plugins.tokenizer.chat import encode_chat
 
     tokenizer = AutoTokenizer.from_pretrained(chat_tokenizer)
-    found = list(token_pairs(pairs(), tokenizer, 512, "x"))
+    found = list(token_pairs(pairs(), open_chat(chat_tokenizer), 512, "x"))
     assert len(found) == 24
     for document, tokens in zip(pairs(), found, strict=True):
         pair = pair_of(document)
@@ -175,16 +180,17 @@ def test_ids_are_those_of_the_chat_template_and_its_training_mask(chat_tokenizer
 
 
 def test_an_answer_without_a_thought_closes_the_block_that_was_opened(chat_tokenizer: Path) -> None:
-    from transformers import AutoTokenizer
+    texts = rendered(chat_tokenizer, Pair([USER], THOUGHT, BAD))
+    assert texts[0].endswith("<|BOT|>assistant\n<think>\n") and texts[2] == "\n</think>\n5입니다.<|EOT|>\n"
+    assert rendered(chat_tokenizer, PAIR)[1:] == ["4입니다.<|EOT|>\n", "5입니다.<|EOT|>\n"]
+    assert rendered(chat_tokenizer, Pair([USER], GOOD, BAD, unfinished=True))[2] == "5입니다."
 
-    tokenizer = AutoTokenizer.from_pretrained(chat_tokenizer)
-    texts = render(tokenizer, Pair([USER], THOUGHT, BAD))
+
+def rendered(folder: Path, pair: Pair) -> list[str]:
+    chat = open_chat(folder)
+    texts = render(chat, pair)
     assert not isinstance(texts, Unused)
-    assert texts[0].endswith("<|BOT|>assistant\n<think>\n") and texts[2] == "\n</think>\n\n5입니다.<|EOT|>\n"
-    plain = render(tokenizer, PAIR)
-    assert not isinstance(plain, Unused) and plain[1:] == ("4입니다.<|EOT|>\n", "5입니다.<|EOT|>\n")
-    cut = render(tokenizer, Pair([USER], GOOD, BAD, unfinished=True))
-    assert not isinstance(cut, Unused) and cut[2] == "5입니다."
+    return [chat.readable(text) for text in texts]
 
 
 def test_what_is_too_long_is_kept_aside_and_never_cut(tmp_path: Path, chat_tokenizer: Path) -> None:
@@ -206,10 +212,8 @@ def test_a_text_is_no_pair(tmp_path: Path, chat_tokenizer: Path) -> None:
 
 
 def test_files_hold_what_was_written_and_damage_is_seen(tmp_path: Path, chat_tokenizer: Path) -> None:
-    from transformers import AutoTokenizer
-
     folder = built(tmp_path, chat_tokenizer, "a", pairs())
-    tokens = list(token_pairs(pairs(), AutoTokenizer.from_pretrained(chat_tokenizer), 512, "x"))
+    tokens = list(token_pairs(pairs(), open_chat(chat_tokenizer), 512, "x"))
     assert list(Pairs(folder)) == [t.ids for t in tokens if isinstance(t, TokenPair)]
     lines = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
     assert [(line["prompt"], line["chosen"], line["rejected"]) for line in lines] == [

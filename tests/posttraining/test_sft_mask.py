@@ -129,7 +129,7 @@ def test_the_mask_of_a_written_example(chat_folder: Path, tokenizer: Any) -> Non
     messages[-1].pop("reasoning_content")
     found, _, trained = ChatEncoder(chat_folder)([with_messages(Document("x", ""), messages)])
     assert tokenizer.decode(found[trained == 1]) == "둘.<|EOT|>넷.<|EOT|>\n"
-    assert tokenizer.decode(found).endswith("<think>\n\n</think>\n\n넷.<|EOT|>\n")
+    assert tokenizer.decode(found).endswith("<think>\n\n</think>\n넷.<|EOT|>\n")
 
 
 def test_texts_beside_conversations_keep_all_their_labels(

@@ -99,7 +99,7 @@ def test_the_consequences_are_those_of_both(tmp_path: Path) -> None:
 
 
 def test_shares_come_from_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KORMO_DATA", ".")
+    monkeypatch.setenv("KORMO_DATA", "datasets_recipes")
     recipe = load_recipe(Path("recipes/pretrain_local.yml"))
     guessed, known = shares(recipe), shares(recipe, {"local": Counted(10, {"ko": 3, "en": 1, "mul": 1})})
     assert guessed and known
@@ -123,7 +123,8 @@ def test_rates_are_those_of_transformers(tmp_path: Path, name: str, options: dic
     import torch
     from transformers import get_scheduler
 
-    recipe = variant(tmp_path, lr_scheduler=name, lr_scheduler_kwargs=options or None, warmup_ratio=0.1)
+    inherited = {key: None for key in ("num_decay_steps", "min_lr_ratio") if key not in options}
+    recipe = variant(tmp_path, lr_scheduler=name, lr_scheduler_kwargs={**inherited, **options}, warmup_ratio=0.1)
     rate = learning_rate(recipe)
     assert rate is not None and recipe.steps == 160
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-3)

@@ -51,12 +51,12 @@ def _write(folder: Path, **files: Any) -> None:
 
 
 def _later_wins(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Oracle: for each key the layers from its last non-mapping on; mappings after that are merged
+    """Oracle: for each key the layers from its last non-mapping or empty mapping on; mappings after that are merged
     likewise."""
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for layer in layers for key in layer):
         said = [layer[key] for layer in layers if key in layer]
-        last = max((i for i, value in enumerate(said) if not isinstance(value, dict)), default=-1)
+        last = max((i for i, value in enumerate(said) if not isinstance(value, dict) or not value), default=-1)
         found[key] = _later_wins(said[last + 1 :]) if said[last + 1 :] else said[last]
     return found
 
@@ -270,7 +270,7 @@ def test_numbers_in_the_file_are_no_overrides(tmp_path: Path) -> None:
     assert resolve(path).values == {"learning_rate": 3e-4, "when": "2026-01-31"}
 
 
-def test_environment_variables_only_in_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_only_in_the_data_and_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KORMO_TEST_FOLDER", "/data/ko")
     monkeypatch.delenv("KORMO_TEST_UNSET", raising=False)
     data = {
@@ -279,12 +279,15 @@ def test_environment_variables_only_in_the_data(tmp_path: Path, monkeypatch: pyt
         "t": "$${text}",
         "l": [{"p": "${KORMO_TEST_FOLDER}"}],
     }
-    _write(tmp_path, d=data, x={"output_dir": "${KORMO_TEST_FOLDER}", "kormo": {"data": "d.yml"}})
+    paths = {"output_dir": "${KORMO_TEST_FOLDER}/run", "wandb_name": "${KORMO_TEST_FOLDER}"}
+    workspace = {"workspace": "${KORMO_TEST_UNSET:-here}"}
+    _write(tmp_path, d=data, x={**paths, "kormo": {"data": "d.yml", **workspace}})
     expected = {"path": "/data/ko/x", "n": "5", "t": "${text}", "l": [{"p": "/data/ko"}]}
     assert resolve_data(tmp_path / "d.yml").values == expected
     values = resolve(tmp_path / "x.yml").values
     assert values["kormo"]["data"] == expected
-    assert values["output_dir"] == "${KORMO_TEST_FOLDER}"
+    assert (values["output_dir"], values["kormo"]["workspace"]) == ("/data/ko/run", "here")
+    assert values["wandb_name"] == "${KORMO_TEST_FOLDER}"  # a rule refuses it: it is no path
 
 
 def test_steps_on_the_command_line_win_over_tokens_in_the_file() -> None:

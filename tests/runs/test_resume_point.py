@@ -12,7 +12,8 @@ import yaml
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.runs.resume import resume_point
-from kormo_plugins.training.checkpoints.complete import MARKER, mark_complete
+from kormo_plugins.store.complete import MARKER
+from kormo_plugins.training.checkpoints.complete import mark_complete
 
 from ..integration.conftest import RECIPE
 

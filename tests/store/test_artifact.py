@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kormo_plugins.documents.document import Document, write_documents
@@ -29,7 +34,7 @@ def test_built_once_then_found(tmp_path: Path) -> None:
     assert len(calls) == 1 and first.path == second.path
     assert second.stats == {"documents": 3}
     assert first.path.name == f"corpus-a_name_with__signs-{SPEC.hash}"
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".leases"]
 
 
 def test_what_another_finished_between_the_look_and_the_lease_is_taken(
@@ -107,3 +112,105 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
     assert "no space left" in error.value.found
     assert find(tmp_path, SPEC) is None
     assert build(tmp_path, SPEC, lambda out: {}).path.is_dir()
+
+
+@pytest.mark.parametrize("name", ["taken", "taken/below", "dangling"])
+def test_a_workspace_that_cannot_be_a_folder_is_one_message(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    (tmp_path / "dangling").symlink_to("nowhere/at/all")
+    with pytest.raises(KormoError, match="which is no folder"):
+        build(tmp_path / name, Spec("corpus", "c", {}), lambda out: {})
+
+
+STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+from kormo_plugins.store import artifact, lease
+lease.HEARTBEAT = lease.STALE_AFTER = artifact.POLL = 0.2
+lease.Lease.__init__.__defaults__ = (0.1, 0.5, *lease.Lease.__init__.__defaults__[2:])
+root, slow = Path(sys.argv[1]), sys.argv[2] == "slow"
+def make(out):
+    with (out / "half.tmp").open("w") as unfinished:
+        unfinished.write("by " + sys.argv[2])
+        (out / "done").write_text("finished before the stop") if slow else None
+        if slow:
+            (root / "stopped").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        unfinished.write(" to its end")
+    assert (out / "done").read_text()
+    (out / "half.tmp").rename(out / "whole")
+    return {"by": sys.argv[2]}
+spec = artifact.Spec("corpus", "a", {"v": 1})
+print(artifact.build(root / "w", spec, make, lambda line: print(line, file=sys.stderr)).stats["by"])
+"""
+
+
+def test_a_builder_that_is_stopped_and_goes_on_publishes_nothing(tmp_path: Path) -> None:
+    """The holder stands still until another has taken over, then goes on: it finds its folder gone, and waits."""
+    command = [sys.executable, "-c", STOPPED, str(tmp_path)]
+    with subprocess.Popen([*command, "slow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as slow:
+        while not (tmp_path / "stopped").exists():
+            time.sleep(0.02)
+        other = subprocess.run([*command, "other"], capture_output=True, text=True, timeout=60)
+        slow.send_signal(signal.SIGCONT)
+        told = slow.communicate(timeout=60)
+    assert other.stdout == told[0] == "other\n", other.stderr + told[1]
+    assert "another process took the build over" in told[1] and "another process is building" in other.stderr
+    built = find(tmp_path / "w", Spec("corpus", "a", {"v": 1}))
+    assert built is not None and (built.path / "whole").read_text() == "by other to its end"
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == [".leases", built.path.name]
+
+
+def test_two_finished_at_once_are_one_artifact(tmp_path: Path) -> None:
+    """A process that lost its lease between the question and the rename cannot overwrite what is there."""
+
+    def overtaken(out: Path) -> dict[str, str]:
+        (tmp_path / SPEC.folder).parent.mkdir(exist_ok=True)
+        lease = next((tmp_path / ".leases").iterdir())
+        kept = lease.read_bytes()
+        lease.unlink()
+        build(tmp_path, SPEC, lambda other: {"by": "the other"})
+        for path in (tmp_path / ".leases").iterdir():
+            path.unlink()
+        lease.write_bytes(kept)
+        out.mkdir(exist_ok=True)
+        (out / "late").write_text("x")
+        return {"by": "the late one"}
+
+    assert build(tmp_path, SPEC, overtaken).stats == {"by": "the other"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".leases", SPEC.folder]
+
+
+@pytest.mark.parametrize("damage", ["cut", "grown", "flipped", "removed", "swapped", "a folder"])
+@pytest.mark.parametrize("name", ["one", "deep/two"])
+def test_an_artifact_whose_files_are_others_is_not_found(tmp_path: Path, damage: str, name: str) -> None:
+    def make(out: Path) -> dict[str, int]:
+        (out / "deep").mkdir()
+        (out / "one").write_text("one text")
+        (out / "deep" / "two").write_text("two text")
+        return {}
+
+    built = build(tmp_path, SPEC, make)
+    path = built.path / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage == "swapped":
+        path.write_bytes((built.path / ("one" if "deep" in name else "deep/two")).read_bytes())
+    elif damage != "removed":
+        changed = {"cut": data[:-1], "grown": data + b"x", "flipped": bytes([data[0] ^ 1]) + data[1:]}
+        path.write_bytes(changed[damage])
+    for _ in range(2):
+        with pytest.raises(KormoError) as error:
+            build(tmp_path, SPEC, make)
+        assert error.value.where == str(path) and f"remove {built.path}" in error.value.do
+
+
+def test_numpys_short_write_is_a_full_disk(tmp_path: Path) -> None:
+    def full(out: Path) -> dict[str, int]:
+        np.zeros(1 << 20).tofile("/dev/full")
+        return {}
+
+    with pytest.raises(KormoError, match="no space left"):
+        build(tmp_path, SPEC, full)

@@ -37,19 +37,19 @@ GOLDEN: dict[str, tuple[list[dict], dict[str, Any], str]] = {
     "thinking switched off": (
         [USER, THOUGHT],
         {"enable_thinking": False},
-        "<|BOT|>user\n2 더하기 2는?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n\n4입니다.<|EOT|>\n",
+        "<|BOT|>user\n2 더하기 2는?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n4입니다.<|EOT|>\n",
     ),
     "no reasoning": (
         [USER, PLAIN],
         {},
-        "<|BOT|>user\n2 더하기 2는?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n\n4입니다.<|EOT|>\n",
+        "<|BOT|>user\n2 더하기 2는?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n4입니다.<|EOT|>\n",
     ),
     "earlier turns without reasoning": (
         [SYSTEM, USER, THOUGHT, NEXT, PLAIN],
         {},
         "<|BOT|>system\n짧게 답하라.<|EOT|>\n<|BOT|>user\n2 더하기 2는?<|EOT|>\n"
         "<|BOT|>assistant\n4입니다.<|EOT|>\n<|BOT|>user\n확실해?<|EOT|>\n"
-        "<|BOT|>assistant\n<think>\n\n</think>\n\n4입니다.<|EOT|>\n",
+        "<|BOT|>assistant\n<think>\n\n</think>\n4입니다.<|EOT|>\n",
     ),
     "prompt": (
         [USER],
@@ -59,7 +59,7 @@ GOLDEN: dict[str, tuple[list[dict], dict[str, Any], str]] = {
     "prompt with thinking off": (
         [USER],
         {"add_generation_prompt": True, "enable_thinking": False},
-        "<|BOT|>user\n2 더하기 2는?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n\n",
+        "<|BOT|>user\n2 더하기 2는?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n",
     ),
     "tools": (
         [SYSTEM, USER, CALL, RESULT, THOUGHT],
@@ -136,12 +136,18 @@ def test_think_is_never_trained_and_no_bos_stands_in_front(tokenizer: Any, chat_
         assert not any(keep for token, keep in zip(ids, mask, strict=True) if token in (layout.think, layout.bot))
 
 
+def from_first_line(text: str) -> str:
+    """Without blank lines in front, as the template writes an answer."""
+    lead = text[: len(text) - len(text.lstrip())].replace("\r", "\n")
+    return lead.split("\n")[-1] + text.lstrip()
+
+
 content = st.text(
     st.sampled_from(list("가나다 abc.,!\n\t{}\"'<>|123é😀")) | st.characters(exclude_categories=("Cs",)),
     max_size=30,
 ).filter(lambda text: "<|" not in text and "think>" not in text and "tool_call>" not in text)
-answer = content.map(lambda text: text.lstrip("\n"))
-reasoning = content.map(lambda text: text.strip("\n"))
+answer = content.map(from_first_line)
+reasoning = content.map(lambda text: from_first_line(text).rstrip("\n"))
 
 
 @st.composite

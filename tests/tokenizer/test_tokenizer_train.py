@@ -255,18 +255,6 @@ def test_memory_budget_names_the_largest_that_fits(tmp_path: Path, texts) -> Non
     assert train(texts(500), TokenizerParams(vocab_size=300, megabytes=fits, memory_gigabytes=0.154), tmp_path)
 
 
-def test_free_memory_respects_the_control_group(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:  9999 kB\nMemAvailable:  5000 kB\n")
-    assert budget.free_memory(meminfo, tmp_path) == 5000 * 1024
-    (tmp_path / "memory.current").write_text("1000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert budget.free_memory(meminfo, tmp_path) == 5000 * 1024
-    (tmp_path / "memory.max").write_text("5000\n")
-    assert budget.free_memory(meminfo, tmp_path) == 4000
-    assert budget.free_memory() > 0
-
-
 def test_pair_bound_covers_every_count_of_training(texts) -> None:
     """An independent count over the same text, of the pairs within the pieces that the trainer sees."""
     params = TokenizerParams(vocab_size=300, megabytes=100, shares={})

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kormo_plugins.training.checkpoints.complete import checkpoints, fault
+from kormo_plugins.store.complete import fault
+from kormo_plugins.training.checkpoints.complete import checkpoints
 from kormo_plugins.training.guards import preemption_file
 from tests.forked import Server
 
@@ -83,7 +84,7 @@ def test_a_signal_in_the_last_step_changes_nothing(tmp_path: Path) -> None:
 
 SECOND = """
 import os, signal, time
-from kormo_plugins.training import preemption
+from kormo_plugins.training.guards import preemption
 from kormo_plugins.training.compat.side_channel import ControlChannel
 preemption.SECOND_AFTER = 0.3
 watch = preemption.Preemption(ControlChannel())

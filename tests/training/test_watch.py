@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoints.complete import fault
+from kormo_plugins.store.complete import fault
 from kormo_plugins.training.guards.loss_guard import LossSpikeGuard, with_losses
 from kormo_plugins.training.guards.row_losses import per_row_loss
 from kormo_plugins.training.objective import next_token

@@ -1,35 +1,77 @@
 """How a dataset writes conversations: a column with a list of turns, or a question and an answer.
 
-Datasets name the fields of a turn and its roles in many ways; the recipe says in which, so that `conversations.checked`
-meets one form:
+Datasets name the fields of a turn and its roles in many ways; the recipe says in which, so that
+`documents.conversation` meets one form:
 
     messages: conversation                                            KORMo's own: role, content, reasoning_content
     messages: {question: question, answer: answer}                    two columns, one exchange
+    messages: {question: instruction, input: input, answer: output}   Alpaca's, with what the instruction is about
     messages: {column: conversations, role: from, content: value, roles: {human: user, gpt: assistant}}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.documents.document import Reject
+from kormo_plugins.documents.shapes import TurnForm, exchanges, turn_list
+
+ALWAYS = frozenset({"tool_calls", "function_call", "name", "tool_call_id"})
+"""Keys of a turn whose names every dataset shares."""
+CALLS = "function_call"
+"""A role of ShareGPT sets: the assistant's turn is the JSON text of its calls."""
+Value = Callable[[Mapping[str, Any], str], Any]
 
 
-class Turns(Strict):
-    """How a conversation is written in a row: in one column (a string is its name), or as a question and an answer."""
+def by_name(row: Mapping[str, Any], name: str) -> Any:
+    """What the column `name` of a row holds; None where it is missing."""
+    return row.get(name)
 
-    column: str | None = Field(default=None, description="column with the list of turns")
+
+class TurnKeys(Strict):
+    """How a turn is written."""
+
     role: str = Field(default="role", description="key of a turn's role")
     content: str = Field(default="content", description="key of a turn's text")
-    reasoning: str = Field(default="reasoning_content", description="key of an assistant's reasoning, where it has one")
+    reasoning: str = Field(
+        default="reasoning_content",
+        description="key of an assistant's reasoning, where it has one; beside question and answer: its column",
+    )
+    weight: str = Field(default="weight", description="key that says, by 0 or 1, whether an answer is trained")
+    train: str = Field(default="train", description="the same, by false or true")
     roles: dict[str, str] = Field(
         default_factory=dict, description="the dataset's names of roles -> system, user, assistant, tool"
     )
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """All keys that a turn may have."""
+        return ALWAYS | {self.role, self.content, self.reasoning, self.weight, self.train}
+
+    @property
+    def form(self) -> TurnForm:
+        """The same for `documents`, which knows no recipe."""
+        return TurnForm((self.role, self.content), lambda turn: as_turn(turn, self))
+
+
+class Turns(TurnKeys):
+    """How a conversation is written in a row: in one column (a string is its name), or as a question and an answer."""
+
+    column: str | None = Field(default=None, description="column with the list of turns")
     question: str | None = Field(default=None, description="column of what the user asks")
     answer: str | None = Field(default=None, description="column of what the assistant answers")
+    input: str | None = Field(
+        default=None, description="column of what the question is about, asked behind it after a blank line"
+    )
+    history: str | None = Field(default=None, description="column of earlier exchanges: [[question, answer], …]")
+    system: str | None = Field(default=None, description="column of the system turn; may be empty")
+    tools: str | None = Field(
+        default=None, description="column of the signatures of functions that may be called; may be empty"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -40,6 +82,8 @@ class Turns(Strict):
     def _one(self) -> Turns:
         if (self.column is None) == (self.question is None) or (self.question is None) != (self.answer is None):
             raise ValueError("give column, or question and answer")
+        if self.column is not None and (self.input or self.history):
+            raise ValueError("input and history belong to question and answer, not to a column of turns")
         return self
 
     @property
@@ -47,25 +91,69 @@ class Turns(Strict):
         """The columns that a row must have."""
         return [name for name in (self.column, self.question, self.answer) if name is not None]
 
-
-def turns(row: Mapping[str, Any], how: Turns) -> Any:
-    """The turns of a row as `conversations.checked` takes them; what is not of that form is handed on as it is."""
-    if how.column is None:
-        return [
-            {"role": "user", "content": row[how.question or ""]},
-            {"role": "assistant", "content": row[how.answer or ""]},
-        ]
-    found = row[how.column]
-    return [_turn(turn, how) for turn in found] if isinstance(found, list | tuple) else found
+    @property
+    def optional(self) -> list[str]:
+        """The columns that a row may have."""
+        beside = self.reasoning if self.column is None else None
+        return [name for name in (self.input, self.history, self.system, self.tools, beside) if name is not None]
 
 
-def _turn(turn: Any, how: Turns) -> Any:
+def turns(row: Mapping[str, Any], how: Turns, value: Value = by_name) -> list[object] | Reject:
+    """The turns of a row as `documents.conversation` takes them, or the reason why it has none.
+
+    Args:
+        value: what a column of the row holds; None where it is missing.
+    """
+    found = _exchange(row, how, value) if how.column is None else _listed(value(row, how.column), how)
+    if isinstance(found, Reject) or how.system is None:
+        return found
+    system = value(row, how.system)
+    if system is None or system == "":
+        return found
+    first = found[0]
+    if isinstance(first, Mapping) and first.get("role") == "system":
+        if first.get("content") == system:
+            return found
+        return Reject("a system turn beside the column of the system turn")
+    return [{"role": "system", "content": system}, *found]
+
+
+def _listed(value: object, how: TurnKeys) -> list[object] | Reject:
+    found = turn_list(value, (how.role, how.content))
+    return found if isinstance(found, Reject) else [as_turn(turn, how) for turn in found]
+
+
+def _exchange(row: Mapping[str, Any], how: Turns, value: Value) -> list[object] | Reject:
+    question, answer = (value(row, name or "") for name in (how.question, how.answer))
+    about = value(row, how.input) if how.input else None
+    if about is not None and not isinstance(about, str):
+        return Reject(f"column {how.input!r} is no text")
+    if about and about.strip() and isinstance(question, str):
+        question = f"{question.rstrip()}\n\n{about}"
+    before = value(row, how.history) if how.history else None
+    earlier = turn_list(before) if before else []
+    if isinstance(earlier, Reject):
+        return Reject(f"column {how.history!r}: {earlier.reason}")
+    reasoning = value(row, how.reasoning)
+    thought = {"reasoning_content": reasoning} if reasoning else {}
+    return [*earlier, *exchanges([(question, answer)])[:1], {"role": "assistant", "content": answer, **thought}]
+
+
+def as_turn(turn: object, how: TurnKeys) -> object:
+    """A turn under the names that `documents.turn` knows; what is no mapping is handed on as it is."""
     if not isinstance(turn, Mapping):
         return turn
     role = turn.get(how.role)
+    if role is None and {how.role, how.content} != {"role", "content"} and turn.get("role") in ("user", "assistant"):
+        return turn  # made of exchanges or of a transcript
+    role = how.roles.get(role, role) if isinstance(role, str) else role
+    if role == CALLS:
+        return {"role": "assistant", "content": None, "tool_calls": turn.get(how.content)}
     return {
-        "role": how.roles.get(role, role) if isinstance(role, str) else role,
+        "role": {"developer": "system", "function": "tool"}.get(str(role), role),
         "content": turn.get(how.content),
         "reasoning_content": turn.get(how.reasoning),
-        "tool_calls": turn.get("tool_calls"),
+        "weight": turn.get(how.weight),
+        "train": turn.get(how.train),
+        "tool_calls": turn.get("tool_calls") or turn.get("function_call"),
     }

@@ -3,7 +3,8 @@
 The published account wraps each sample of that stage whole and leaves `<think>` itself out of the loss, so that fine-
 tuning can later teach it as the trigger of thought. Where a data set keeps reasoning and answer apart, the reasoning
 alone is wrapped and the answer follows after a blank line, as in the chat template. Text that has its marks already
-stays as it is, if they match.
+stays as it is, if they match; `reasoning</think>answer`, as models write whose prompt ends with `<think>`, is given the
+mark that opens it.
 
 The marks are tokens only for a source that says `control_tokens: [<think>, </think>]`; elsewhere they are characters.
 """
@@ -33,13 +34,15 @@ class WrapThinkParams(Strict):
 class WrapThink:
     """Puts the marks of thought around reasoning."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: WrapThinkParams) -> None:
         self.params = params
 
     def __call__(self, document: Document) -> Document | Reject:
         marks = _MARK.findall(document.text)
+        if marks == [END_THINK] and document.text.partition(END_THINK)[0].strip():
+            return replace(document, text=f"{THINK}\n{document.text.lstrip()}")
         if marks:
             paired = len(marks) % 2 == 0 and marks == [THINK, END_THINK] * (len(marks) // 2)
             return document if paired else Reject("marks of thought that do not match")

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.documents.document import Reject
+from kormo_plugins.errors import redact
+from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import identity
 
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
@@ -24,8 +26,23 @@ LONGEST_WAIT = 60.0
 """Seconds that a wait between two tries never exceeds, whatever the server asks for."""
 
 
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_ANSWER = 16 << 20
+"""Bytes of an answer; a text of a model has some thousand."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would send the key along, to whatever host is named."""
+
+    def redirect_request(self, *args: object, **kwargs: object) -> None:
+        """None: the redirect is raised as an HTTPError."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class Unreachable(Exception):
-    """The endpoint refuses every connection, or the key: asking on is of no use."""
+    """The endpoint refuses every connection, or the key, or is elsewhere: asking on is of no use."""
 
 
 @dataclass
@@ -44,7 +61,7 @@ class Client:
 
     url: str
     cache: Path
-    key: str = ""
+    key: str = field(default="", repr=False)
     timeout: float = 120.0
     retries: int = 5
     per_minute: float | None = None
@@ -70,9 +87,7 @@ class Client:
         answer = self._try(request)
         if isinstance(answer, str):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{threading.get_ident()}.tmp")
-            temporary.write_text(json.dumps({"request": request, "text": answer}, ensure_ascii=False), encoding="utf-8")
-            temporary.replace(path)
+            write_text(path, json.dumps({"request": request, "text": answer}, ensure_ascii=False))
         return answer
 
     def _try(self, request: dict[str, Any]) -> str | Reject:
@@ -86,6 +101,11 @@ class Client:
                 reason = f"the endpoint answered {error.code}"
                 if error.code in (401, 403):
                     raise Unreachable(reason) from None
+                if error.code in REDIRECTS:
+                    elsewhere = redact(str(error.headers.get("Location", "nowhere")))
+                    raise Unreachable(
+                        f"{reason}: it sends to {elsewhere}, where neither key nor text is sent"
+                    ) from None
                 if error.code not in AGAIN:
                     return Reject(reason)
                 wait = _retry_after(error) or wait
@@ -94,7 +114,7 @@ class Client:
                 reason = "the endpoint timed out" if isinstance(cause, TimeoutError) else "the connection broke"
                 refused += isinstance(cause, ConnectionRefusedError)
                 if refused > self.retries:
-                    raise Unreachable(f"{self.url}: {cause}") from None
+                    raise Unreachable(f"{redact(self.url)}: {cause}") from None
             except _Garbage as error:
                 reason = str(error)
                 if error.final:
@@ -106,11 +126,12 @@ class Client:
     def _send(self, request: dict[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         url = f"{self.url.rstrip('/')}/chat/completions"
-        with urllib.request.urlopen(
-            urllib.request.Request(url, json.dumps(request).encode(), headers), timeout=self.timeout
-        ) as answer:
-            data: bytes = answer.read()
-            return data
+        asked = urllib.request.Request(url, json.dumps(request).encode(), headers)
+        with _OPENER.open(asked, timeout=self.timeout) as answer:
+            data: bytes = answer.read(MAX_ANSWER + 1)
+        if len(data) > MAX_ANSWER:
+            raise _Garbage(f"an answer of more than {MAX_ANSWER >> 20} MiB", final=True)
+        return data
 
     def _wait_turn(self) -> None:
         if self.per_minute is None:

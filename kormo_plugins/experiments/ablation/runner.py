@@ -31,10 +31,10 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import identity_inputs, recorded
+from kormo_plugins.store.complete import fault
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import write_json
-from kormo_plugins.store.lease import Lease
-from kormo_plugins.training.checkpoints.complete import fault
+from kormo_plugins.store.lease import Lease, acquire_or_refuse
 from kormo_plugins.training.guards import preemption_file
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
 
@@ -124,13 +124,7 @@ def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = No
     """
     ablation.out.mkdir(parents=True, exist_ok=True)
     lease = Lease(ablation.out / ".lease")
-    if not lease.acquire():
-        raise KormoError(
-            where=str(ablation.out),
-            found="another process at work",
-            why="two would train the same cells",
-            do="wait for it; this command then finds its results",
-        )
+    acquire_or_refuse(lease, f"the ablation in {ablation.out}", log)
     with lease.held(), ForkServer() as warm:
         return _run(ablation, log, train or _trainer(ablation.spec, warm))
 

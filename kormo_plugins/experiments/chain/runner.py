@@ -24,7 +24,7 @@ from kormo_plugins.experiments.chain.spec import Chain, Stage
 from kormo_plugins.experiments.launch.processes import ends_with_us, ranks, tell
 from kormo_plugins.recipe.files.override import write
 from kormo_plugins.runs import identity as stage_identity
-from kormo_plugins.store.lease import Lease
+from kormo_plugins.store.lease import Lease, acquire_or_refuse
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
 from kormo_plugins.training.guards.preemption_file import FILE as PREEMPTED
 
@@ -82,7 +82,7 @@ def run_chain(
     """
     selected = select(chain, first, only)
     record = Record.opened(chain)
-    with _held(chain.folder / ".chain.lease", f"the chain {chain.file.name}"), _handled() as signals:
+    with _held(chain.folder / ".chain.lease", f"the chain {chain.file.name}", log), _handled() as signals:
         for stage in selected:
             entry = record.entry(stage.name)
             _run_stage(chain, stage, command, entry, record, signals, log)
@@ -160,7 +160,7 @@ def _run_stage(
         entry.finished("skipped", stage.out)
         log(f"{stage.name}: skipped, {found.why}")
         return
-    with _held(stage.out.parent / f".{stage.out.name}.lease", str(stage.out)):
+    with _held(stage.out.parent / f".{stage.out.name}.lease", str(stage.out), log):
         if found.action == "replace":
             aside = chain_state.set_aside(stage.out)
             entry.aside = str(aside)
@@ -273,16 +273,9 @@ def exit_status(record: Record) -> int:
 
 
 @contextmanager
-def _held(path: Path, what: str) -> Iterator[None]:
+def _held(path: Path, what: str, log: Callable[[str], None]) -> Iterator[None]:
     lease = Lease(path)
-    if not lease.acquire():
-        holder = path.read_text(encoding="utf-8") if path.is_file() else ""
-        raise KormoError(
-            where=str(path),
-            found=f"another process holds {what}: {holder.strip() or 'just now'}",
-            why="two of them would write into the same folder",
-            do="wait for it, or stop it",
-        )
+    acquire_or_refuse(lease, what, log)
     with lease.held():
         yield
 

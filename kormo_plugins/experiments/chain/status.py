@@ -19,7 +19,8 @@ from typing import Any, Literal
 from kormo_plugins.pipeline.initial_model import weights_hash
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import changed_keys, recorded
-from kormo_plugins.training.checkpoints.complete import MARKER, checkpoints, fault
+from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.training.checkpoints.complete import checkpoints
 
 Action = Literal["skip", "train", "resume", "replace"]
 

@@ -6,13 +6,14 @@ from the cached schema of the installed Axolotl, without importing it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
-from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, is_registered
 from kormo_plugins.recipe.schema.json_types import Fault, faults
+from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
 MEANT = {
     "torch_dtype": "say it under kormo.precision",
@@ -34,44 +35,49 @@ PLUGIN_OF = {
 """Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
 
 
-def check_axolotl_keys(resolved: Resolved) -> None:
-    """Axolotl's part of a recipe against the installed Axolotl and the plugins that the recipe lists.
+def listed_plugins(resolved: Resolved) -> list[str]:
+    """The Axolotl plugins that a recipe lists.
 
     Raises:
-        KormoError: our plugin is not listed, another cannot be imported, or a key or value is wrong.
+        KormoError: `plugins` is no list of names, or ours is not among them and Axolotl does not find it either.
     """
     plugins = resolved.get("plugins")
-    names = [name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else []
-    if not set(names) & set(OURS):
+    if plugins is not None and not (isinstance(plugins, list) and all(isinstance(name, str) for name in plugins)):
+        raise KormoError(
+            where=resolved.where("plugins"),
+            found=f"plugins: {shown(plugins)}",
+            why="it is a list of names",
+            do=f"write plugins: [{OURS[0]}]",
+        )
+    if not is_registered(plugins or ()):
         raise KormoError(
             where=resolved.where("plugins"),
             found=f"plugins: {plugins!r}" if plugins else "nothing",
             why="Axolotl would not load us and would drop the `kormo:` block in silence",
             do=f"add {OURS[0]} to plugins",
         )
-    check_keys(resolved.values, axolotl_keys(names), resolved)
+    return list(plugins or ())
 
 
-def check_keys(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> None:
-    """Axolotl's part of a recipe, `kormo` left out: unknown keys at any depth, then values of the wrong kind.
+def key_faults(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> Iterator[KormoError]:
+    """Axolotl's part of a recipe, `kormo` left out: unknown keys at any depth, and values of the wrong kind.
 
     Args:
         values: the resolved recipe.
         view: what Axolotl and the recipe's plugins accept.
         resolved: knows which file set a key; without it messages name the key alone.
-    Raises:
-        KormoError: the first unknown key, else the first wrong value.
     """
     part = {key: value for key, value in values.items() if key != "kormo"}
-    found = [f for f in faults(part, view.schema, view.definitions) if not _option(f, view, resolved)]
-    found = [fault for fault in found if not _prefixed(fault)]
-    for fault in sorted(found, key=lambda fault: bool(fault.expected)):
+    for fault in faults(part, view.schema, view.definitions):
+        if _option(fault, view, resolved) or _prefixed(fault):
+            continue
         where = resolved.where(fault.key) if resolved else fault.key
         if fault.expected:
-            fix = closest(str(fault.value), fault.known, "give a value of that kind")
-            raise KormoError(where=where, found=shown(fault.value), why=f"it should be {fault.expected}", do=fix)
+            near = closest(str(fault.value), fault.known, "give a value of that kind")
+            yield KormoError(where=where, found=shown(fault.value), why=f"it should be {fault.expected}", do=near)
+            continue
         name = fault.key.rsplit(".", 1)[-1]
-        raise KormoError(
+        yield KormoError(
             where=where,
             found=f"the key {name!r}",
             why="Axolotl does not know it and would drop it in silence",
@@ -87,8 +93,6 @@ def _meant(name: str, fault: Fault, view: SchemaView) -> str:
     for beginning, plugin in PLUGIN_OF.items():
         if name == fault.key and name.startswith(beginning) and not any(k.startswith(beginning) for k in view.keys):
             return f"list {plugin} under `plugins`"
-    from kormo_plugins.recipe.schema.kormo_block import KormoBlock
-
     near = closest(name, [*fault.known, *(("kormo",) if name == fault.key else ())])
     if near or name != fault.key:
         return near or f"remove it; the keys here are: {', '.join(fault.known[:12])}"

@@ -6,6 +6,7 @@ A preference run is a recipe with `rl:` and `kormo.data`. With `rl:` and Axolotl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
@@ -32,15 +33,15 @@ LOSSES = (
 """What TRL 1.9's DPOTrainer computes."""
 
 
-def preference_runs(recipe: Resolved) -> None:
-    """Refuses what a preference run cannot mean."""
+def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
+    """What a preference run cannot mean."""
     if not recipe.get("rl") or recipe.get("kormo.data") is None:
         return
     for key, bad, why, fix in _faults(recipe):
         if bad:
             value = recipe.get(key)
             told = "nothing" if value is None else f"{key.rpartition('.')[2]}: {_yaml(value)}"
-            raise KormoError(where=recipe.where(key), found=told, why=why, do=fix)
+            yield KormoError(where=recipe.where(key), found=told, why=why, do=fix)
 
 
 def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:

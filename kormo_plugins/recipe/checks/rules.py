@@ -1,20 +1,43 @@
 """Rules across keys: combinations that Axolotl accepts and that would train something else than was meant.
 
-A rule is a function of the resolved recipe that returns nothing or raises `KormoError`. `RULES` is the list,
-open to further ones. Each says why in its message, so that the message is the documentation.
+A rule is a function of the resolved recipe that yields a `KormoError` for each fault. `RULES` is the list, open to
+further ones. Each says why in its message, so that the message is the documentation. What becomes of single keys of
+Axolotl's is said in `fate_table.py`, which numbers have a meaning in `ranges.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError, moved
+from kormo_plugins.evaluation.run import catalogue_of
+from kormo_plugins.evaluation.suites import load_suite
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checks.context_parallel import check_shared_rows
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.checks.places import bad_places
 from kormo_plugins.recipe.checks.preference_rules import preference_runs
-from kormo_plugins.recipe.files.resolve import Resolved
+from kormo_plugins.recipe.checks.ranges import out_of_range
+from kormo_plugins.recipe.checks.schedule import (
+    generation,
+    loader,
+    saving,
+    saving_steps,
+    schedule_without_evaluation,
+    warm_up,
+)
+from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources
+from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
+from kormo_plugins.training.precision import axolotl_switches
+from kormo_plugins.training.settings import Precision
 
-Rule = Callable[[Resolved], None]
+Rule = Callable[[Resolved], Iterable[KormoError]]
+REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
+DTYPES = {"weights", "compute", "master", "optimizer"}
+TEXTS = {"prompts", "chat_template_jinja"}
+"""Keys of texts, in which `${…}` is just text."""
 
 
 def _error(recipe: Resolved, key: str, *, found: str, why: str, do: str) -> KormoError:
@@ -22,7 +45,7 @@ def _error(recipe: Resolved, key: str, *, found: str, why: str, do: str) -> Korm
     return KormoError(where=recipe.where(key), found=found, why=why, do=do)
 
 
-def one_precision(recipe: Resolved) -> None:
+def one_precision(recipe: Resolved) -> Iterator[KormoError]:
     """Axolotl's dtype switches are derived from `kormo.precision`; a second opinion must at least agree."""
     compute = recipe.get("kormo.precision.compute")
     for key, dtype in (
@@ -34,8 +57,8 @@ def one_precision(recipe: Resolved) -> None:
     ):
         value = recipe.get(key)
         contradicts = (value is True and compute != dtype) or (value is False and compute == dtype)
-        if compute and (contradicts or value == "auto"):
-            raise _error(
+        if compute and (contradicts or isinstance(value, str)):  # auto, full
+            yield _error(
                 recipe,
                 key,
                 found=f"{key}: {str(value).lower()} beside kormo.precision.compute: {compute}",
@@ -44,47 +67,24 @@ def one_precision(recipe: Resolved) -> None:
             )
 
 
-def packing_is_ours(recipe: Resolved) -> None:
-    """Rows come packed; Axolotl's packing would wrap them in its own sampler and change their order."""
-    for key in ("sample_packing", "eval_sample_packing", "batch_flattening"):
-        if recipe.get("kormo.data") is not None and recipe.get(key):
-            raise _error(
-                recipe,
-                key,
-                found=f"{key}: {recipe.get(key)!r}".replace("True", "true"),
-                why="kormo.data packs documents into rows itself, and Axolotl would pack and shuffle those again",
-                do=f"remove {key}; how rows are packed is said under kormo.data.packing",
-            )
+def precision_can_be_held(recipe: Resolved) -> Iterator[KormoError]:
+    """Dtypes that no backend holds together."""
+    said, faults = recipe.get("kormo.precision"), Faults()
+    if not isinstance(said, Mapping) or not {"weights", "compute", "optimizer"} <= said.keys() <= DTYPES:
+        return
+    precision = Precision(said["weights"], said["compute"], said.get("master"), said["optimizer"])
+    with faults.catch():
+        axolotl_switches(precision, bool(recipe.get("deepspeed")), bool(recipe.get("adapter")))
+    yield from (moved(fault, recipe.where) for fault in faults)
 
 
-def one_source_of_data(recipe: Resolved) -> None:
-    """`pretraining_dataset` switches our collator off; `datasets` would be ignored."""
-    for key in ("pretraining_dataset", "datasets", "test_datasets"):
-        if recipe.get("kormo.data") is not None and recipe.get(key):
-            raise _error(
-                recipe,
-                key,
-                found=f"{key} beside kormo.data",
-                why="one of the two would be ignored",
-                do=f"remove {key}: the documents are named under kormo.data.sources",
-            )
-    if recipe.get("kormo.data") is not None and recipe.get("streaming"):
-        raise _error(
-            recipe,
-            "streaming",
-            found="streaming: true",
-            why="rows are read by index from disk, so nothing streams",
-            do="remove streaming",
-        )
-
-
-def one_length(recipe: Resolved) -> None:
+def one_length(recipe: Resolved) -> Iterator[KormoError]:
     """A run over our rows has a length, said once."""
     if recipe.get("kormo.data") is None:
         return
     tokens, steps = recipe.get("kormo.tokens"), recipe.get("max_steps")
     if tokens is not None and steps is not None:
-        raise _error(
+        yield _error(
             recipe,
             "max_steps",
             found=f"max_steps: {steps} beside kormo.tokens: {tokens}",
@@ -92,7 +92,7 @@ def one_length(recipe: Resolved) -> None:
             do="remove one of them; steps = ceil(tokens / (global_batch × sequence_len))",
         )
     if tokens is None and steps is None:
-        raise _error(
+        yield _error(
             recipe,
             "kormo.tokens",
             found="neither kormo.tokens nor max_steps",
@@ -100,7 +100,7 @@ def one_length(recipe: Resolved) -> None:
             do="set kormo.tokens, the number of tokens to train on",
         )
     if recipe.get("num_epochs") is not None:
-        raise _error(
+        yield _error(
             recipe,
             "num_epochs",
             found=f"num_epochs: {recipe.get('num_epochs')}",
@@ -109,10 +109,10 @@ def one_length(recipe: Resolved) -> None:
         )
 
 
-def row_length_is_said(recipe: Resolved) -> None:
+def row_length_is_said(recipe: Resolved) -> Iterator[KormoError]:
     """Axolotl's default of 512 tokens is nobody's intention."""
     if recipe.get("kormo.data") is not None and recipe.get("sequence_len") is None:
-        raise _error(
+        yield _error(
             recipe,
             "sequence_len",
             found="nothing",
@@ -121,10 +121,10 @@ def row_length_is_said(recipe: Resolved) -> None:
         )
 
 
-def global_batch_is_primary(recipe: Resolved) -> None:
+def global_batch_is_primary(recipe: Resolved) -> Iterator[KormoError]:
     """Accumulation is derived, so that another number of GPUs trains the same thing."""
     if recipe.get("kormo.data") is not None and recipe.get("kormo.global_batch") is None:
-        raise _error(
+        yield _error(
             recipe,
             "kormo.global_batch",
             found="nothing",
@@ -135,7 +135,7 @@ def global_batch_is_primary(recipe: Resolved) -> None:
         return
     for key in ("gradient_accumulation_steps", "batch_size"):
         if recipe.get(key) is not None:
-            raise _error(
+            yield _error(
                 recipe,
                 key,
                 found=f"{key}: {recipe.get(key)} beside kormo.global_batch: {recipe.get('kormo.global_batch')}",
@@ -144,7 +144,7 @@ def global_batch_is_primary(recipe: Resolved) -> None:
             )
     whole, part = recipe.get("kormo.global_batch"), recipe.get("micro_batch_size")
     if isinstance(whole, int) and isinstance(part, int) and part > 0 and whole % part:
-        raise _error(
+        yield _error(
             recipe,
             "kormo.global_batch",
             found=f"global_batch: {whole} with micro_batch_size: {part}",
@@ -153,11 +153,11 @@ def global_batch_is_primary(recipe: Resolved) -> None:
         )
 
 
-def decay_has_a_length(recipe: Resolved) -> None:
+def decay_has_a_length(recipe: Resolved) -> Iterator[KormoError]:
     """warmup_stable_decay without it ends in a TypeError after everything was built."""
     decays = recipe.get("lr_scheduler") == "warmup_stable_decay"
     if decays and recipe.get("lr_scheduler_kwargs.num_decay_steps") is None:
-        raise _error(
+        yield _error(
             recipe,
             "lr_scheduler_kwargs.num_decay_steps",
             found="nothing",
@@ -166,11 +166,11 @@ def decay_has_a_length(recipe: Resolved) -> None:
         )
 
 
-def one_beginning(recipe: Resolved) -> None:
+def one_beginning(recipe: Resolved) -> Iterator[KormoError]:
     """Where the weights come from is said once."""
     if recipe.get("kormo.architecture") is None:
         if recipe.get("base_model") is None and recipe.get("kormo.from_run") is None:
-            raise _error(
+            yield _error(
                 recipe,
                 "kormo.architecture",
                 found="none of kormo.architecture, kormo.from_run and base_model",
@@ -179,7 +179,7 @@ def one_beginning(recipe: Resolved) -> None:
             )
         return
     if recipe.get("base_model") is not None:
-        raise _error(
+        yield _error(
             recipe,
             "base_model",
             found="base_model beside kormo.architecture",
@@ -187,7 +187,7 @@ def one_beginning(recipe: Resolved) -> None:
             do="remove one of the two",
         )
     if recipe.get("reinit_weights") is not None:
-        raise _error(
+        yield _error(
             recipe,
             "reinit_weights",
             found="reinit_weights beside kormo.architecture",
@@ -197,11 +197,11 @@ def one_beginning(recipe: Resolved) -> None:
         )
 
 
-def row_fits_the_positions(recipe: Resolved) -> None:
+def row_fits_the_positions(recipe: Resolved) -> Iterator[KormoError]:
     """A model is told how long a context it is made for; longer rows would train what it does not declare."""
     length, positions = recipe.get("sequence_len"), recipe.get("kormo.architecture.max_position_embeddings")
     if isinstance(length, int) and isinstance(positions, int) and length > positions:
-        raise _error(
+        yield _error(
             recipe,
             "sequence_len",
             found=f"sequence_len: {length} with kormo.architecture.max_position_embeddings: {positions}",
@@ -210,35 +210,18 @@ def row_fits_the_positions(recipe: Resolved) -> None:
         )
 
 
-def context_parallel_wants_one_document(recipe: Resolved) -> None:
-    """Ring attention sees a row as one text: right only where a row is one document."""
-    key = next((k for k in ("context_parallel_size", "sequence_parallel_degree") if (recipe.get(k) or 1) != 1), None)
-    if key is None or recipe.get("kormo.data") is None:
-        return
-    packing = recipe.get("kormo.data.packing.name") or "best_fit"
-    if packing != "pad":
-        raise _error(
-            recipe,
-            key,
-            found=f"{key}: {recipe.get(key)} with the packing {packing}",
-            why="a row shared by several devices goes through ring attention, which knows rows and no documents: the "
-            "documents of a row would see each other",
-            do=f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
-        )
-
-
-def turns_need_a_chat_model(recipe: Resolved) -> None:
+def turns_need_a_chat_model(recipe: Resolved) -> Iterator[KormoError]:
     """Conversations end with <|EOT|>, a base model with <|EOS|>."""
     for name, source in (recipe.get("kormo.data.sources") or {}).items():
         columns = (source.get("reader") or {}).get("columns") or {}
         if columns.get("messages") or (source.get("generator") or {}).get("name") == "embedded_chat":
-            refuse_base(recipe, name)
+            yield from base_with_turns(recipe, name)
 
 
-def refuse_base(recipe: Resolved, source: str) -> None:
-    """Refuses the role `base` for a recipe whose `source` holds conversations."""
+def base_with_turns(recipe: Resolved, source: str) -> Iterator[KormoError]:
+    """The role `base` in a recipe whose `source` holds conversations."""
     if recipe.get("kormo.role") in (None, "base"):
-        raise _error(
+        yield _error(
             recipe,
             "kormo.role",
             found=f"base, with the conversations of {source}",
@@ -247,10 +230,10 @@ def refuse_base(recipe: Resolved, source: str) -> None:
         )
 
 
-def no_foreign_code(recipe: Resolved) -> None:
+def no_foreign_code(recipe: Resolved) -> Iterator[KormoError]:
     """KORMo's classes are registered here; nothing needs code from a model folder."""
     if recipe.get("trust_remote_code") and (recipe.get("kormo.architecture") or recipe.get("kormo.from_run")):
-        raise _error(
+        yield _error(
             recipe,
             "trust_remote_code",
             found="trust_remote_code: true",
@@ -259,12 +242,12 @@ def no_foreign_code(recipe: Resolved) -> None:
         )
 
 
-def kernels_are_named_once(recipe: Resolved) -> None:
+def kernels_are_named_once(recipe: Resolved) -> Iterator[KormoError]:
     """Liger's own plugin and keys know neither the type `kormo` nor what to do without a GPU."""
     plugin = "axolotl.integrations.liger.LigerPlugin"
     listed = plugin in (recipe.get("plugins") or ())
     for key in (*(key for key in recipe.values if str(key).startswith("liger_")), *(("plugins",) if listed else ())):
-        raise _error(
+        yield _error(
             recipe,
             key,
             found=plugin if key == "plugins" else f"{key}: {str(recipe.get(key)).lower()}",
@@ -273,10 +256,10 @@ def kernels_are_named_once(recipe: Resolved) -> None:
         )
 
 
-def milestones_count_tokens(recipe: Resolved) -> None:
+def milestones_count_tokens(recipe: Resolved) -> Iterator[KormoError]:
     """Without rows of a fixed length nobody knows how many tokens a step has seen."""
     if recipe.get("kormo.milestones") is not None and recipe.get("kormo.data") is None:
-        raise _error(
+        yield _error(
             recipe,
             "kormo.milestones",
             found=f"milestones: {recipe.get('kormo.milestones')} without kormo.data",
@@ -285,32 +268,32 @@ def milestones_count_tokens(recipe: Resolved) -> None:
         )
 
 
-def deepspeed_is_readable(recipe: Resolved) -> None:
+def deepspeed_is_readable(recipe: Resolved) -> Iterator[KormoError]:
     """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
-    deepspeed_config(recipe)
+    faults = Faults()
+    with faults.catch():
+        deepspeed_config(recipe)
+    return iter(faults)
 
 
-def evaluation_can_be_done(recipe: Resolved) -> None:
+def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
-    from kormo_plugins.evaluation.suites import load_suite
-
-    where = "kormo.evaluate.suites"
-    named = [str(name) for name in recipe.get(where) or ()]
-    suites = {name: load_suite(name, recipe.where(where)) for name in named}
+    where, faults = "kormo.evaluate.suites", Faults()
     asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
-    for name, suite in suites.items():
-        if name.endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
-            asked += [(line.task, where) for line in suite.tasks]
+    for name in recipe.get(where) or ():
+        with faults.catch():
+            suite = load_suite(str(name), recipe.where(where))
+            if str(name).endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
+                asked += [(line.task, where) for line in suite.tasks]
     if asked:
-        from kormo_plugins.evaluation.run import catalogue_of
-        from kormo_plugins.plugins.registry import registry
-
         catalogue = catalogue_of(registry(tuple(recipe.get("kormo.plugins") or ())))
         for task, key in asked:
-            catalogue.find(task, recipe.where(key))
+            with faults.catch():
+                catalogue.find(task, recipe.where(key))
+    yield from faults
     data = recipe.get("kormo.evaluate.data")
     if data is not None and not Path(str(data)).is_dir():
-        raise _error(
+        yield _error(
             recipe,
             "kormo.evaluate.data",
             found=str(data),
@@ -319,23 +302,50 @@ def evaluation_can_be_done(recipe: Resolved) -> None:
         )
 
 
+def references_where_they_work(recipe: Resolved) -> Iterator[KormoError]:
+    """`${NAME}` stands for a variable in paths and in dataset recipes; elsewhere it would be taken literally."""
+    for keys, leaf in leaves(recipe.tree):
+        if any(keys[: len(block)] == block for block in ENVIRONMENT_BLOCKS) or TEXTS & set(keys):
+            continue
+        for value in leaf.value if isinstance(leaf.value, list) else [leaf.value]:
+            if isinstance(value, str) and (reference := REFERENCE.search(value)):
+                yield _error(
+                    recipe,
+                    ".".join(map(str, keys)),
+                    found=reference[0],
+                    why="environment variables stand in paths and in dataset recipes only: apart from where things "
+                    "lie, a recipe says the same on every machine",
+                    do="write the value itself, or give it on the command line (`kormo train RECIPE KEY=VALUE`)",
+                )
+
+
 RULES: list[Rule] = [
     one_precision,
+    precision_can_be_held,
     one_beginning,
-    one_source_of_data,
-    packing_is_ours,
     global_batch_is_primary,
     row_length_is_said,
     one_length,
     decay_has_a_length,
     turns_need_a_chat_model,
     row_fits_the_positions,
-    context_parallel_wants_one_document,
+    check_shared_rows,
     no_foreign_code,
     preference_runs,
     kernels_are_named_once,
     milestones_count_tokens,
     deepspeed_is_readable,
     evaluation_can_be_done,
+    out_of_range,
+    warm_up,
+    schedule_without_evaluation,
+    saving,
+    saving_steps,
+    loader,
+    generation,
+    bad_places,
+    references_where_they_work,
+    shares_have_sources,
+    ignored_tokens_exist,
 ]
-"""In this order, so that the first message is about the cause and not about what follows from it."""
+"""Each looks at the recipe by itself; a report has the faults of all of them."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.keys import shown
+from kormo_plugins.recipe.checks.machine import not_ready
 from kormo_plugins.recipe.files.resolve import EXTENDS, Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
-from kormo_plugins.recipe.load import Recipe, load_recipe
-from kormo_plugins.recipe.schema.axolotl import OURS
+from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
+from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
@@ -36,6 +37,7 @@ class Report:
         files: every file that was read.
         keys: number of values that were checked.
         full: Axolotl's own validators ran too.
+        warnings: what is allowed and probably not meant, and what this machine lacks for a run.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Report:
     files: list[Path]
     keys: int
     full: bool
+    warnings: tuple[Notice, ...] = ()
 
 
 def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None) -> Report:
@@ -53,7 +56,7 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
         overrides: nested mapping that wins over it, as in `resolve`.
         full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run too (seconds).
     Raises:
-        KormoError: the first fault.
+        KormoError: every fault, several as `KormoErrors`.
     """
     path = Path(path)
     own = read_yaml(path)
@@ -76,11 +79,23 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
         alone = resolve_data(path, overrides)
         _check_alone(kind, alone)
         return Report(path, kind, alone.files, _count(alone.values), False)
-    named_in_file(own, path)
-    recipe = load_recipe(path, overrides)
-    if full:
-        check_with_axolotl(recipe.resolved, full(recipe))
-    return Report(path, "recipe", recipe.resolved.files, _count(recipe.resolved.values), full is not None)
+    faults, recipe = Faults(), None
+    with faults.catch():
+        named_in_file(own, path)
+    with faults.catch():
+        recipe = load_recipe(path, overrides)
+    if full and recipe is not None:
+        with faults.catch():
+            check_with_axolotl(recipe.resolved, full(recipe))
+    faults.raise_any()
+    assert recipe is not None
+    resolved, warnings = recipe.resolved, [*warnings_of(recipe), *map(_here, not_ready(recipe))]
+    return Report(path, "recipe", resolved.files, _count(resolved.values), full is not None, tuple(warnings))
+
+
+def _here(error: KormoError) -> Notice:
+    """What this machine lacks: a warning, since the recipe may be meant for another one."""
+    return Notice(where=error.where, found=error.found, why=f"{error.why}; a run here would be refused", do=error.do)
 
 
 def kind_of(own: Mapping[str, Any]) -> str:
@@ -106,14 +121,14 @@ def _check_alone(kind: str, alone: Resolved) -> None:
 
 
 def named_in_file(own: Mapping[str, Any], path: Path) -> None:
-    """A file that says `extends` must itself name our plugin: Axolotl reads this file only.
+    """A file that says `extends` must itself name our plugin, where Axolotl does not find it: it reads this file only.
 
     Raises:
         KormoError: it does not.
     """
     plugins = own.get("plugins")
-    named = {plugins} if isinstance(plugins, str) else {p for p in plugins or () if isinstance(p, str)}
-    if EXTENDS in own and not named & set(OURS):
+    listed = plugins if isinstance(plugins, list) else [plugins]
+    if EXTENDS in own and not is_registered([name for name in listed if isinstance(name, str)]):
         raise KormoError(
             where=f"{path}: {EXTENDS}",
             found=f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",
@@ -137,25 +152,25 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
 
     manager = PluginManager.get_instance()
     for name in values.get("plugins") or ():
-        manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
+        if name not in manager.plugins:
+            manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
     try:
         validate_config(DictDefault(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise KormoError(
-            where=resolved.where(key) if key else str(resolved.path),
-            found=shown(first["input"]) if key else "a combination of keys that Axolotl refuses",
-            why=first["msg"].removeprefix("Value error, "),
-            do="change what the message names",
-        ) from None
-    except (ValueError, DeprecationWarning, ImportError) as error:
-        raise KormoError(
-            where=str(resolved.path),
-            found="a combination of keys that Axolotl refuses",
-            why=str(error),
-            do="change what the message names",
-        ) from None
+        Faults(_of_axolotl(resolved, detail) for detail in error.errors()).raise_any()
+    except (ValueError, DeprecationWarning, ImportError, NotImplementedError) as error:
+        raise _of_axolotl(resolved, {"loc": (), "input": None, "msg": str(error)}) from None
+
+
+def _of_axolotl(resolved: Resolved, detail: Any) -> KormoError:
+    """A finding of Axolotl's configuration model."""
+    key = ".".join(str(part) for part in detail["loc"])
+    return KormoError(
+        where=resolved.where(key) if key else str(resolved.path),
+        found=shown(detail["input"]) if key else "a combination of keys that Axolotl refuses",
+        why=detail["msg"].removeprefix("Value error, "),
+        do="change what the message names",
+    )
 
 
 def _count(value: Any) -> int:

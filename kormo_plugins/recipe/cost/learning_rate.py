@@ -25,13 +25,18 @@ def learning_rate(recipe: Recipe) -> Rate | None:
         return None
     warmup = warmup_steps(recipe, steps)
     name = str(recipe.get("lr_scheduler", "cosine"))
-    options = recipe.get("lr_scheduler_kwargs", {})
+    options = schedule_options(recipe)
     if name == "cosine" and recipe.get("cosine_min_lr_ratio") is not None:
         if recipe.get("cosine_constant_lr_ratio") or recipe.get("lr_quadratic_warmup"):
             return None
         name, options = "cosine_with_min_lr", {"min_lr_rate": recipe.get("cosine_min_lr_ratio")}
     factor = _factor(name, options, float(peak), warmup, steps)
     return None if factor is None else lambda step: float(peak) * factor(step)
+
+
+def schedule_options(recipe: Recipe) -> dict[str, Any]:
+    """`lr_scheduler_kwargs` without those that a null has taken away."""
+    return {key: value for key, value in recipe.get("lr_scheduler_kwargs", {}).items() if value is not None}
 
 
 def warmup_steps(recipe: Recipe, steps: int) -> int:

@@ -11,10 +11,10 @@ Pure arithmetic on the recipe; neither torch nor Axolotl is imported.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
+from kormo_plugins.console.machine import total_memory
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.measures.flops import PEAK_FLOPS, model_flops_per_token
 from kormo_plugins.recipe.cost.advice import advise
@@ -125,7 +125,7 @@ class Machine:
         """Bytes of memory of one device; a rank's share of this machine's for `cpu`."""
         if self.cuda:
             return CAPACITY[self.gpu]
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / self.gpus
+        return total_memory() / self.gpus
 
     def peak(self, dtype: str) -> float:
         """FLOP/s of one device; float32 products run in tensor cores as TF32 only where asked, so not here."""
@@ -385,6 +385,17 @@ def zero_of(config: dict[str, Any]) -> Zero:
 
 def _number(value: Any, default: int) -> int:
     return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+
+
+def checkpoint_bytes(recipe: Recipe) -> float | None:
+    """Bytes on disk of the checkpoints that are kept, the finished model and its export; None where the model's size
+    is not known before it is built."""
+    try:
+        model = model_of(recipe)
+        sizes = _checkpoints(recipe, setup_of(recipe, model, Machine(gpu="cpu"))[0])
+    except (KormoError, OSError):
+        return None
+    return float(GB * (sizes["rolling"] + 2 * sizes["export"]))
 
 
 def _checkpoints(recipe: Recipe, setup: Setup) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Files that a recipe names: beside the recipe that says it, or, as Axolotl has it, in the current folder."""
+"""Files that a recipe names: beside the recipe that says it, with the package (`kormo:…`), or, as Axolotl has it,
+in the current folder.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved, beside, folders_of
 
 NAMED_FILES = ("deepspeed",)
 """Keys of Axolotl's that name a file which travels with the recipes."""
@@ -15,8 +16,8 @@ NAMED_FILES = ("deepspeed",)
 def located(resolved: Resolved, key: str) -> Path:
     """Where the file that a key names is, as seen from the current folder; the path as written if it is nowhere."""
     value, origin = str(resolved.get(key)), resolved.origin(key)
-    beside = Path(value) if origin == COMMAND_LINE else Path(os.path.normpath(Path(origin).parent / value))
-    return beside if beside.is_file() else Path(value)
+    place = Path(value) if origin == COMMAND_LINE else beside(folders_of(Path(origin)), value, resolved.where(key))
+    return place if place.is_file() else Path(value)
 
 
 def from_here(resolved: Resolved) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
     resolved = parents, left to right  ⊕  the file's own keys  ⊕  the command line
 
-`a ⊕ b`: mappings merge key by key, anything else in `b` replaces what `a` has, `null` included. ⊕ is
-associative, so a chain of recipes means the same however it is cut into files. Three rules on top:
+`a ⊕ b`: mappings merge key by key, anything else in `b` replaces what `a` has, `null` and the empty mapping `{}`
+included (`shares: {}` takes the shares away). ⊕ is associative, so a chain of recipes means the same however it is cut
+into files. Three rules on top:
 
 - A block that itself says `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) is a
   statement of its own and replaces the inherited block. One without merges into it.
 - `plugins` is united, parents first: Axolotl loads us only if the child lists us, so every child has this
   key, and replacing would silently switch off what a parent switched on.
-- `extends` is relative to the file that says it. Every other path is relative to the current folder, as in
-  Axolotl.
+- `extends` is relative to the file that says it, or names a file that comes with the package (`kormo:pretrain.yml`,
+  see `shipped.py`); of a link, it is relative to the folder of the link or else to that of the file that it leads to.
+  Every other path is relative to the current folder, as in Axolotl.
+
+`${NAME}` stands for an environment variable in a dataset recipe and in the paths of `PATHS`, and nowhere else: apart
+from where things lie, a recipe says the same on every machine.
 
 Inside, a recipe is a tree of `Block` (a mapping) and `Leaf` (anything else), both with their file.
 """
@@ -19,12 +24,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.recipe.files.environment import expand
+from kormo_plugins.recipe.files.shipped import is_shipped, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
@@ -33,7 +40,25 @@ SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "moni
 """Blocks that may be given as a string, the path of the file to extend."""
 
 UNITED = ("plugins",)
-ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "unseen"))
+PATHS = (
+    ("output_dir",),
+    ("base_model",),
+    ("lora_model_dir",),
+    ("resume_from_checkpoint",),
+    ("kormo", "workspace"),
+    ("kormo", "from_run"),
+    ("deepspeed",),
+    ("kormo", "tokenizer", "path"),
+    ("kormo", "evaluate", "data"),
+)
+"""Keys that hold a path, in which an environment variable may stand."""
+
+ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "unseen"), *PATHS)
+MAX_VALUES = 200_000
+"""Values of a recipe with all that it inherits: files that extend one another twice each can stand for billions."""
+
+MAX_CHAIN = 64
+"""Files that extend one another, one behind the other."""
 
 Keys = tuple[Any, ...]
 
@@ -197,39 +222,60 @@ def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
 def _resolve(
     path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
 ) -> Resolved:
-    reader = _Reader(shorthand)
+    path, reader = located(path), _Reader(shorthand)
     tree: Block | Leaf = reader.file(path, "")
     if overrides:
-        tree = merge(tree, reader.block(overrides, COMMAND_LINE, Path(), ()))
+        tree = merge(tree, reader.block(overrides, COMMAND_LINE, (Path(),), ()))
     for keys in environment:
-        tree = _expanded(tree, keys)
+        tree = _expanded(tree, keys, reader.faults)
+    reader.faults.raise_any()
     assert isinstance(tree, Block)  # a file and the command line are mappings
     return Resolved(path, plain(tree), list(reader.files.values()), tree)
 
 
-def _expanded(node: Block | Leaf, keys: Keys, at: Keys = ()) -> Block | Leaf:
+def _expanded(node: Block | Leaf, keys: Keys, faults: Faults, at: Keys = ()) -> Block | Leaf:
     """The tree with environment variables put in below `keys`."""
     if isinstance(node, Leaf):
-        where = f"{node.file}: {'.'.join(map(str, at))}"
-        return node if keys else Leaf(expand(node.value, where), node.file, node.replaces)
+        if keys:
+            return node
+        with faults.catch():
+            return Leaf(expand(node.value, f"{node.file}: {'.'.join(map(str, at))}"), node.file, node.replaces)
+        return node
     children = {
-        key: child if keys and key != keys[0] else _expanded(child, keys[1:], (*at, key))
+        key: child if keys and key != keys[0] else _expanded(child, keys[1:], faults, (*at, key))
         for key, child in node.children.items()
     }
     return Block(children, node.file, node.replaces)
 
 
 class _Reader:
-    """Reads files, following `extends`; remembers what it read."""
+    """Reads files, following `extends`; remembers what it read, and what could not be read (`faults`)."""
 
     def __init__(self, shorthand: tuple[Keys, ...]) -> None:
         self.files: dict[Path, Path] = {}
+        self.faults = Faults()
         self._chain: list[Path] = []
+        self._trees: dict[tuple[Path, str, Keys | None], Block] = {}
+        self._sizes: dict[int, tuple[dict[Any, Block | Leaf], int]] = {}
         self._shorthand = shorthand
 
     def file(self, path: Path, named_by: str, at: Keys = ()) -> Block:
-        """The tree of a file that stands at the key `at` of the recipe."""
+        """The tree of a file that stands at the key `at` of the recipe; read once, however often it is extended."""
         real = path.resolve()
+        self._refuse_circle(path, real, named_by)
+        short = not at or any(keys[: len(at)] == at for keys in self._shorthand)
+        known = (real, str(path), at if short else None)  # below, a file means the same wherever it stands
+        if known not in self._trees:
+            self._chain.append(path)
+            tree = self.block(read_yaml(path, named_by), str(path), folders_of(path), at)
+            self._chain.pop()
+            self.files.setdefault(real, path)
+            tree = Block(tree.children, tree.file)  # a whole file is nobody's replacement by itself
+            self._refuse_explosion(tree, path)
+            self._trees[known] = tree
+        return self._trees[known]
+
+    def _refuse_circle(self, path: Path, real: Path, named_by: str) -> None:
         names = [other.resolve() for other in self._chain]
         if real in names:
             circle = [str(other) for other in self._chain[names.index(real) :]]
@@ -239,37 +285,107 @@ class _Reader:
                 why="a file cannot inherit from itself",
                 do=f"remove one `extends` of this circle ({len(circle)} file{'s' * (len(circle) > 1)})",
             )
-        values = read_yaml(path, named_by)
-        self._chain.append(path)
-        tree = self.block(values, str(path), path.parent, at)
-        self._chain.pop()
-        self.files.setdefault(real, path)
-        return Block(tree.children, tree.file)  # a whole file is nobody's replacement by itself
+        if len(names) >= MAX_CHAIN:
+            raise KormoError(
+                where=named_by,
+                found=f"more than {MAX_CHAIN} files that extend one another",
+                why="nobody could say where a value comes from",
+                do="put some of them into one",
+            )
 
-    def block(self, values: Mapping[Any, Any], file: str, folder: Path, at: Keys, short: bool = False) -> Block:
+    def _refuse_explosion(self, tree: Block, path: Path) -> None:
+        if self._size(tree) > MAX_VALUES:
+            raise KormoError(
+                where=str(path),
+                found=f"more than {MAX_VALUES:,} values with all that it extends",
+                why="it cannot be read as a recipe",
+                do="extend each file once",
+            )
+
+    def _size(self, node: Block | Leaf) -> int:
+        """Values of a tree; parts that stand in it more than once are counted as often and looked at once."""
+        if isinstance(node, Leaf):
+            return 1
+        known = self._sizes.get(id(node.children))
+        if known is None:
+            # the mapping is kept beside its size, so that its id is not given to another one
+            known = node.children, 1 + sum(self._size(child) for child in node.children.values())
+            self._sizes[id(node.children)] = known
+        return known[1]
+
+    def block(
+        self, values: Mapping[Any, Any], file: str, folders: tuple[Path, ...], at: Keys, short: bool = False
+    ) -> Block:
         """The tree of a mapping in `file`, its own `extends` followed; `short` if it was written as a path alone."""
         own: Block | Leaf = Block(
-            {key: self._node(value, file, folder, (*at, key)) for key, value in values.items() if key != EXTENDS},
+            {key: self._node(value, file, folders, (*at, key)) for key, value in values.items() if key != EXTENDS},
             file,
+            replaces=not values and bool(at),
         )
         if EXTENDS not in values:
             return own  # type: ignore[return-value]
         dotted = ".".join(map(str, at if short else (*at, EXTENDS)))
         base: Block | Leaf = Block({}, file)
-        for name in _parents(values[EXTENDS], f"{file}: {dotted}"):
-            base = merge(base, self.file(Path(os.path.normpath(folder / name)), f"{file}: {dotted}", at), at)
+        with self._reading():
+            for name in _parents(values[EXTENDS], f"{file}: {dotted}"):
+                with self._reading():
+                    base = merge(
+                        base, self.file(beside(folders, name, f"{file}: {dotted}"), f"{file}: {dotted}", at), at
+                    )
         tree = merge(base, own, at)
         assert isinstance(tree, Block)
         return Block(tree.children, file, replaces=True)
 
-    def _node(self, value: Any, file: str, folder: Path, at: Keys) -> Block | Leaf:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Remembers what is wrong with a file that is extended, and goes on with the others."""
+        depth = len(self._chain)
+        with self.faults.catch():
+            yield
+        del self._chain[depth:]
+
+    def _node(self, value: Any, file: str, folders: tuple[Path, ...], at: Keys) -> Block | Leaf:
         if isinstance(value, str) and at in self._shorthand:
-            return self.block({EXTENDS: value}, file, folder, at, short=True)
+            return self.block({EXTENDS: value}, file, folders, at, short=True)
         if isinstance(value, Mapping):
-            return self.block(value, file, folder, at)
+            return self.block(value, file, folders, at)
         if isinstance(value, list):
-            return Leaf([plain(self._node(item, file, folder, (*at, i))) for i, item in enumerate(value)], file)
+            return Leaf([plain(self._node(item, file, folders, (*at, i))) for i, item in enumerate(value)], file)
         return Leaf(value, file)
+
+
+def folders_of(path: Path) -> tuple[Path, ...]:
+    """Where the files lie that a file names: beside it, and, of a link, beside the file that it leads to."""
+    beside, behind = path.parent, path.resolve().parent
+    return (beside,) if beside.resolve() == behind else (beside, behind)
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file; a name that no file system has is one that is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
+    """The file of a name in one of the folders, in the first if it is in none; for `kormo:NAME` the shipped one.
+
+    Raises:
+        KormoError: nothing is shipped under that name; or different files of it beside a link and its target.
+    """
+    if is_shipped(name):
+        return located(name, where)
+    places = [Path(os.path.normpath(folder / name)) for folder in folders]
+    there = [place for place in places if _exists(place)]
+    if len(there) > 1 and not there[0].samefile(there[1]):
+        raise KormoError(
+            where=where,
+            found=f"{there[0]} and {there[1]}",
+            why="the file that names it is a link, and there is one beside the link and another beside its target",
+            do="name the file by its whole path, or remove one of the two",
+        )
+    return there[0] if there else places[0]
 
 
 def _parents(value: Any, where: str) -> list[str]:
@@ -282,6 +398,13 @@ def _parents(value: Any, where: str) -> list[str]:
             do="write `extends: other.yml`",
         )
     for name in names:
+        if "${" in name:
+            raise KormoError(
+                where=where,
+                found=repr(name),
+                why="what a recipe inherits is the same on every machine, so no environment variable stands here",
+                do="name the file; where documents lie may be `${NAME}`",
+            )
         if "://" in name:
             raise KormoError(
                 where=where,

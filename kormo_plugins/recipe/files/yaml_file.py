@@ -1,57 +1,40 @@
-"""Reads one YAML file, strictly: what YAML would let pass in silence is an error here.
+"""Reads one YAML file, strictly: what YAML would let pass in silence is an error here (`yaml_nodes.py`).
 
-A key given twice (YAML keeps the last), `no:` as a key (YAML reads false), a second document, an alias that
-contains itself. Two readings differ from YAML 1.1 because a recipe means them differently: `3e-4` is a number
-(YAML 1.1 wants `3.0e-4` and gives a string), and `2026-01-31` stays text (YAML makes a date, which no recipe
-wants).
+Two readings differ from YAML 1.1 because a recipe means them differently: `3e-4` is a number (YAML 1.1 wants `3.0e-4`
+and gives a string), and `2026-01-31` stays text (YAML makes a date, which no recipe wants). Merge keys (`<<: *name`)
+and aliases work as in YAML.
+
+`-`, `/dev/stdin` and `/dev/fd/N` are read once and remembered, since a command looks at a recipe more than once.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable
+import stat
+import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.recipe.files.shipped import located
+from kormo_plugins.recipe.files.yaml_nodes import MAX_DEPTH, MAX_VALUES, TooLarge, compose, faults_of
 
-MAX_DEPTH = 64
-"""Levels of nesting; beyond it a file is an accident or an attack."""
+MAX_BYTES = 2**21
+"""Size of a recipe; beyond it a file is data, or a mistake."""
 
-MAX_VALUES = 200_000
-"""Values of one file once its aliases are expanded (ten lines of aliases can stand for billions)."""
+STREAMS = re.compile(r"-|/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+")
+"""Paths that can be read only once."""
 
 _FLOAT = re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$|^[-+]?\.\d[\d_]*[eE][-+]?\d+$")
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A safe loader that refuses what would be lost in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            line = key_node.start_mark.line + 1
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, bool) or key is None or not isinstance(key, Hashable):
-                raise _Refused(
-                    line,
-                    f"the key {key_node.value!r}",
-                    f"YAML reads it as {key!r}, not as text",
-                    "put it in quotes",
-                )
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise _Refused(
-                    line,
-                    f"the key {key!r} for the second time (first in line {seen[key]})",
-                    "YAML would keep the last one and drop the other in silence",
-                    "remove one of the two",
-                )
-            seen[key] = line
-        return dict(super().construct_mapping(node, deep=deep))
+    """A safe loader: makes plain values only."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -61,44 +44,18 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
-class _Refused(Exception):
-    def __init__(self, line: int, found: str, why: str, do: str) -> None:
-        super().__init__(found)
-        self.line, self.found, self.why, self.do = line, found, why, do
-
-
 def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
     """The mapping in the file.
 
     Args:
-        path: the file.
+        path: the file; `-` for standard input.
         named_by: who asked for it (`recipes/x.yml: extends`), for the message when it is not there.
     Raises:
-        KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else
-            than it seems; the message names the line.
+        KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else than it
+            seems, all faults of the file together, each with its line.
     """
-    text = _text(path, named_by)
-    try:
-        value = yaml.load(text, Loader=_Loader)  # a subclass of the safe loader: makes plain values only
-        _measure(value)
-    except _Refused as error:
-        raise KormoError(where=f"{path}, line {error.line}", found=error.found, why=error.why, do=error.do) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise KormoError(
-            where=f"{path}, line {mark.line + 1}" if mark else str(path),
-            found=problem,
-            why="the file is not valid YAML",
-            do="correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
-        ) from None
-    except (RecursionError, ValueError, OverflowError) as error:
-        raise KormoError(
-            where=str(path),
-            found=str(error) or "values nested without end",
-            why="it cannot be read as a recipe",
-            do="write plain mappings, lists and values",
-        ) from None
+    path = located(path)
+    value = _value(_text(path, named_by), str(path))
     if not isinstance(value, dict):
         found = "an empty file" if value is None else f"a {type(value).__name__}"
         raise KormoError(
@@ -111,17 +68,43 @@ def read_value(text: str, where: str) -> Any:
     """One value as a recipe would spell it: `3e-4` is a number, `null` nothing, `[a, b]` a list.
 
     Raises:
-        KormoError: text that is not YAML.
+        KormoError: text that is not YAML, or that YAML reads as something else than it seems.
     """
+    return _value(text, where, one_line=True)
+
+
+def _value(text: str, where: str, one_line: bool = False) -> Any:
+    """The plain value of a YAML text. `one_line`: of a value by itself, whose line says nothing."""
+
+    def at(line: int) -> str:
+        return where if one_line else f"{where}, line {line}"
+
     try:
-        value = yaml.load(text, Loader=_Loader)
+        node = compose(text, _Loader)
+        faults = Faults(
+            KormoError(where=at(fault.line), found=fault.found, why=fault.why, do=fault.do)
+            for fault in (faults_of(node) if node is not None else ())
+        )
+        faults.raise_any()
+        value = None if node is None else _Loader("").construct_document(node)
         _measure(value)
-    except _Refused as error:
-        raise KormoError(where=where, found=error.found, why=error.why, do=error.do) from None
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise KormoError(
-            where=where, found=repr(text), why=f"it is not valid YAML: {problem}", do="put text in quotes"
+            where=at(mark.line + 1) if mark else where,
+            found=repr(text) if one_line else problem,
+            why=f"it is not valid YAML: {problem}" if one_line else "the file is not valid YAML",
+            do="put text in quotes"
+            if one_line
+            else "correct it there or in the line above (indentation by spaces, `key: value`, quotes in pairs)",
+        ) from None
+    except (TooLarge, RecursionError, ValueError, OverflowError) as error:
+        found = (
+            str(error) if isinstance(error, TooLarge) else "values that contain themselves, or that no computer holds"
+        )
+        raise KormoError(
+            where=where, found=found, why="it cannot be read as a recipe", do="write plain mappings, lists and values"
         ) from None
     return value
 
@@ -129,7 +112,7 @@ def read_value(text: str, where: str) -> Any:
 def _text(path: Path, named_by: str) -> str:
     where = named_by or str(path)
     try:
-        return path.read_text(encoding="utf-8")
+        content = _stream(str(path)) if STREAMS.fullmatch(str(path)) else _bytes(path)
     except FileNotFoundError:
         raise KormoError(
             where=where, found=f"the path {str(path)!r}", why="there is no such file", do=nearest_file(path)
@@ -138,22 +121,48 @@ def _text(path: Path, named_by: str) -> str:
         raise KormoError(
             where=where, found=f"the folder {str(path)!r}", why="a recipe is a file", do="name a .yml file in it"
         ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise KormoError(
+            where=where, found=f"the path {str(path)!r}"[:200], why=f"it cannot be read: {reason}", do="check it"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise KormoError(
+            where=str(path),
+            found=f"more than {MAX_BYTES:,} bytes",
+            why="no recipe is as large as that",
+            do="name the file of the recipe; text to train on is named in it, not written into it",
+        )
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise KormoError(
             where=str(path),
-            found=f"the byte 0x{error.object[error.start]:02x} at position {error.start}",
+            found=f"the byte 0x{content[error.start]:02x} at position {error.start}",
             why="the file is not UTF-8 text",
             do="save it as UTF-8",
         ) from None
-    except OSError as error:
-        raise KormoError(
-            where=where, found=f"the path {str(path)!r}", why=f"it cannot be read: {error.strerror}", do="check it"
-        ) from None
+
+
+def _bytes(path: Path) -> bytes:
+    """The file's content, or a little more than is allowed; a pipe or device that would never end is not opened."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(0, "it is not a regular file")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+@lru_cache(maxsize=4)
+def _stream(name: str) -> bytes:
+    if name in ("-", "/dev/stdin"):
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    with Path(name).open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def nearest_file(path: Path) -> str:
-    """What to do about a path that does not exist: the nearest name in its folder, or the folder that is
-    missing."""
+    """What to do about a path that does not exist: the nearest name in its folder, or the folder that is missing."""
     folder = path.parent
     if not folder.is_dir():
         return f"correct the path: there is no folder {str(folder)!r} (seen from {Path.cwd()})"
@@ -165,13 +174,13 @@ def nearest_file(path: Path) -> str:
 
 
 def _measure(value: Any) -> None:
-    """Raises ValueError for a value that is endless or absurdly large once aliases are expanded."""
+    """Raises TooLarge for a value that is endless or absurdly large once aliases are expanded."""
     stack, count = [(value, 0)], 0
     while stack:
         item, depth = stack.pop()
         count += 1
         if count > MAX_VALUES or depth > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels once aliases are expanded")
+            raise TooLarge(f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels once aliases are expanded")
         if isinstance(item, dict):
             stack.extend((child, depth + 1) for child in item.values())
         elif isinstance(item, list):

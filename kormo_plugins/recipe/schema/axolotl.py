@@ -18,20 +18,22 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.plugins.lookup import find, refuse_foreign, source
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
+from kormo_plugins.training.compat import variants, versions
 
 OURS = ("kormo_plugins.KormoPlugin",)
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 3
+FORMAT = 8
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
@@ -48,16 +50,31 @@ class SchemaView:
         schema: JSON Schema of the whole configuration (`properties`, `additionalProperties: false`).
         definitions: JSON Schema of the models that it refers to (`#/$defs/<name>`).
         command_line: options of Axolotl's commands that land in the configuration without being keys.
+        schedules: learning-rate schedule -> argument of `lr_scheduler_kwargs` -> `integer`, `number`, or `` for others.
+        generation: settings that transformers' generation knows.
     """
 
     schema: Schema
     definitions: dict[str, Schema]
     command_line: frozenset[str]
+    schedules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    generation: frozenset[str] = frozenset()
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The top-level keys."""
         return tuple(self.schema["properties"])
+
+
+def is_ours(plugin: str) -> bool:
+    """Whether a name under `plugins` is that of our Axolotl plugin, by whichever path."""
+    package, _, name = variants.plugin_name(plugin).rpartition(".")
+    return package.partition(".")[0] == OURS[0].partition(".")[0] and name == OURS[0].rpartition(".")[2]
+
+
+def is_registered(plugins: Sequence[str]) -> bool:
+    """Whether Axolotl registers our plugin for a recipe that lists `plugins`: by name, or by our entry point."""
+    return any(is_ours(name) for name in plugins) or OURS[0] in variants.entry_point_plugins()
 
 
 def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
@@ -66,10 +83,11 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     Args:
         plugins: Axolotl plugins as a recipe lists them (ours is left out), or `EVERY`.
     Raises:
-        KormoError: Axolotl is not installed, or a plugin cannot be imported (Axolotl itself would go on
-            without it).
+        KormoError: Axolotl is not installed or is of another version, or a plugin cannot be imported (Axolotl itself
+            would go on without it).
     """
-    names = sorted({name for name in plugins if name not in OURS})
+    versions.require_supported(versions.installed())
+    names = sorted({variants.plugin_name(name) for name in plugins if not is_ours(name)})
     path = cache_folder() / f"axolotl-schema-{identity(_key(names))[:IDENTITY_LENGTH]}.json"
     content = _read(path)
     if content is None:
@@ -78,7 +96,13 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
                 _look_up(name)
         content = build(names) if MODEL_MODULE in sys.modules else _build_apart(names)
         _write(path, content)
-    return SchemaView(content["schema"], content["definitions"], frozenset(content["command_line"]))
+    return SchemaView(
+        content["schema"],
+        content["definitions"],
+        frozenset(content["command_line"]),
+        content.get("schedules", {}),
+        frozenset(content.get("generation", ())),
+    )
 
 
 def cache_folder() -> Path:
@@ -87,18 +111,18 @@ def cache_folder() -> Path:
 
 
 def _key(plugins: list[str]) -> dict[str, Any]:
-    versions: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
+    found: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
     for distribution in ("axolotl", "transformers", "trl"):
         try:
-            versions[distribution] = importlib.metadata.version(distribution)
+            found[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             raise KormoError(
                 where=f"the package {distribution}",
                 found="not installed",
                 why="a recipe is a configuration of Axolotl's",
-                do="pip install kormo-plugins brings it",
+                do=versions.INSTALL,
             ) from None
-    return {"format": FORMAT, "versions": versions, "plugins": plugins}
+    return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -151,7 +175,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             where="the installed Axolotl",
             found=last,
             why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`; this version of kormo-plugins is for axolotl 0.19",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.INSTALL}",
         )
     if "error" in content:
         where, found, why, do = content["error"]
@@ -174,15 +198,24 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
         schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
     schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
     sources: dict[str, list[int]] = {}
-    for plugin in _named(plugins):
-        model = _arguments(plugin) if EVERY not in plugins else _arguments_if_any(plugin)
+    unnamed = [name for name in variants.unnamed_plugins() if not is_ours(name)]
+    for plugin in dict.fromkeys([*_named(plugins), *unnamed]):
+        asked_for = EVERY not in plugins and plugin in plugins
+        model = _arguments(plugin) if asked_for else _arguments_if_any(plugin)
         if model is None:
             continue
         schema["properties"].update(object_schema(model, definitions)["properties"])
         file = sys.modules[model.__module__].__file__
         if file and not plugin.startswith("axolotl."):
             sources[file] = _stamp(Path(file))
-    return {"schema": schema, "definitions": definitions, "command_line": _options(), "sources": sources}
+    return {
+        "schema": schema,
+        "definitions": definitions,
+        "command_line": _options(),
+        "sources": sources,
+        "schedules": _schedules(),
+        "generation": _generation(),
+    }
 
 
 def _named(plugins: Sequence[str]) -> list[str]:
@@ -191,7 +224,7 @@ def _named(plugins: Sequence[str]) -> list[str]:
 
 
 def _arguments_if_any(plugin: str) -> Any:
-    """The argument model of a plugin of Axolotl's own; None where what it needs is not installed."""
+    """The argument model of a plugin that the recipe does not name; None where what it needs is not installed."""
     try:
         return _arguments(plugin)
     except KormoError:
@@ -200,14 +233,14 @@ def _arguments_if_any(plugin: str) -> Any:
 
 def _arguments(plugin: str) -> Any:
     """The argument model of an Axolotl plugin, or None if it has none."""
-    from axolotl.integrations.base import load_plugin
-
     try:
-        named = load_plugin(plugin).get_input_args()
+        named = plugin_class(plugin)().get_input_args()
         if named is None:
             return None
         module, _, attribute = named.rpartition(".")
         return getattr(importlib.import_module(module), attribute)
+    except KormoError:
+        raise
     except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
         raise KormoError(
             where=f"plugins: {plugin}",
@@ -217,8 +250,29 @@ def _arguments(plugin: str) -> Any:
         ) from error
 
 
+def plugin_class(plugin: str) -> Any:
+    """The class of an Axolotl plugin. Axolotl calls whatever it finds under the name (`os.system`); this does not.
+
+    Raises:
+        KormoError: it is no class of Axolotl's plugins.
+    """
+    from axolotl.integrations.base import BasePlugin
+
+    module, _, name = plugin.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    if not (isinstance(found, type) and issubclass(found, BasePlugin)):
+        raise KormoError(
+            where=f"plugins: {plugin}",
+            found=f"{type(found).__name__} {name}",
+            why="it is no plugin of Axolotl's (a subclass of axolotl.integrations.base.BasePlugin), and Axolotl would "
+            "call it",
+            do="name a plugin's class, or remove it from `plugins`",
+        )
+    return found
+
+
 def _look_up(plugin: str) -> None:
-    """Refuses a plugin that Axolotl does not ship, from the text of its files: importing takes seconds."""
+    """Refuses a name that cannot be a plugin's, from the text of its file: importing takes seconds, and runs it."""
     where = f"plugins: {plugin}"
     package, _, name = plugin.rpartition(".")
     if not package:
@@ -229,7 +283,7 @@ def _look_up(plugin: str) -> None:
             do="write package.module.Class",
         )
     if not package.startswith(SHIPPED + "."):
-        return
+        return _look_up_foreign(package, name, where)
     found, texts = _shipped()
     if not texts:
         return
@@ -242,6 +296,25 @@ def _look_up(plugin: str) -> None:
         why="Axolotl ships no such plugin; it would print an error and train without it",
         do=closest(plugin, found) or f"the plugins are: {', '.join(sorted(found))}",
     )
+
+
+def _look_up_foreign(module: str, name: str, where: str) -> None:
+    """Refuses a module that is no place of plugins, or that nobody has allowed to be imported."""
+    text = source(module)
+    if find(module) is None:
+        return  # the import will say so
+    if (
+        module.split(".")[0] in sys.stdlib_module_names
+        or text is None
+        or not re.search(rf"\b{re.escape(name)}\b", text)
+    ):
+        raise KormoError(
+            where=where,
+            found=f"the name {name} of the module {module}",
+            why="there is no class of that name in its source, so it is no plugin, and Axolotl would call it",
+            do="name a plugin's class, or remove it from `plugins`",
+        )
+    refuse_foreign(module, where)
 
 
 def _shipped() -> tuple[list[str], dict[str, str]]:
@@ -268,6 +341,42 @@ def _closed_lists() -> dict[str, list[str]]:
     optimizers = {name.value for group in (OptimizerNames, CustomSupportedOptimizers) for name in group}
     schedulers = {name.value for name in SchedulerType} | {"one_cycle", "rex"}
     return {"optimizer": sorted(optimizers), "lr_scheduler": sorted(schedulers)}
+
+
+def _schedules() -> dict[str, dict[str, str]]:
+    """The arguments of each schedule that `lr_scheduler_kwargs` may give, and their kinds.
+
+    Left to transformers, a misspelt one is a TypeError after the data is built and the model loaded.
+    """
+    import inspect
+
+    from torch.optim.lr_scheduler import OneCycleLR
+    from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
+
+    given = {"self", "optimizer", "num_warmup_steps", "num_training_steps", "last_epoch", "max_lr", "total_steps"}
+    functions = {name.value: function for name, function in TYPE_TO_SCHEDULER_FUNCTION.items()}
+    found: dict[str, dict[str, str]] = {"rex": {}}
+    every: dict[str, Any] = {**functions, "one_cycle": OneCycleLR}
+    for name, function in every.items():
+        parameters = inspect.signature(function).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            continue  # it passes anything on
+        found[name] = {key: _kind(parameter) for key, parameter in parameters.items() if key not in given}
+    return found
+
+
+def _kind(parameter: Any) -> str:
+    """`integer`, `number` or nothing, from a parameter's annotation or default."""
+    hint = str(parameter.annotation)
+    if "float" in hint or (parameter.annotation is parameter.empty and isinstance(parameter.default, float)):
+        return "number"
+    return "integer" if re.search(r"\bint\b", hint) else ""
+
+
+def _generation() -> list[str]:
+    from transformers import GenerationConfig
+
+    return sorted(name for name in vars(GenerationConfig()) if not name.startswith("_"))
 
 
 def _options() -> list[str]:

@@ -8,11 +8,11 @@ there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import Faults, KormoError, closest, moved
 from kormo_plugins.plugins.registry import Registry, checked
 
 if TYPE_CHECKING:
@@ -54,40 +54,62 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
     for model in (CorpusRecipe, MixtureRecipe):
         parts.append({key: value for key, value in values.items() if key in model.model_fields})
     known = [*CorpusRecipe.model_fields, *MixtureRecipe.model_fields]
+    faults, made = Faults(), []
     for key in values:
         if key not in known:
-            raise KormoError(
-                where=place(str(key)),
-                found=f"the key {key!r}",
-                why="a dataset recipe has no such key",
-                do=closest(str(key), known, f"the keys are: {', '.join(known)}"),
+            faults.add(
+                KormoError(
+                    where=place(str(key)),
+                    found=f"the key {key!r}",
+                    why="a dataset recipe has no such key",
+                    do=closest(str(key), known, f"the keys are: {', '.join(known)}"),
+                )
             )
-    corpus, mixture = (
-        _checked(model, part, place) for model, part in zip((CorpusRecipe, MixtureRecipe), parts, strict=True)
-    )
+    for part_model, part in zip((CorpusRecipe, MixtureRecipe), parts, strict=True):
+        with faults.catch():
+            made.append(_checked(part_model, part, place))
     for key, kind, choice in choices(values):
-        _component(components, kind, choice, place(key))
-    _weighed(values, place)
+        with faults.catch():
+            _component(components, kind, choice, place(key))
+    faults.add(*_weighed(values, place))
+    if len(made) == 2:
+        with faults.catch():
+            _in_order(made[0], place)
+    faults.raise_any()
+    return DataRecipe(*made)
+
+
+def _in_order(corpus: CorpusRecipe, place: Where) -> None:
     try:
         corpus.in_order()
     except KormoError as error:
-        raise KormoError(where=place(error.where), found=error.found, why=error.why, do=error.do) from None
-    return DataRecipe(corpus, mixture)
+        raise moved(error, place) from None
 
 
 def choices(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Every component that a dataset recipe names: dotted key, kind, and the choice as written."""
-    for name, source in (values.get("sources") or {}).items():
+    """Every component that a dataset recipe names, as far as it is well formed: dotted key, kind, and the choice as
+    written."""
+    for name, source in _items(values.get("sources")):
+        if not isinstance(source, Mapping):
+            continue
         for role in ("reader", "generator"):
             if source.get(role) is not None:
                 yield f"sources.{name}.{role}", role, source[role]
-        for index, step in enumerate(source.get("steps") or ()):
+        for index, step in enumerate(_listed(source.get("steps"))):
             yield f"sources.{name}.steps[{index}]", "corpus_step", step
-    for index, step in enumerate(values.get("steps") or ()):
+    for index, step in enumerate(_listed(values.get("steps"))):
         yield f"steps[{index}]", "corpus_step", step
     for key, kind in (("packing", "packing"), ("mixture", "mixing")):
         if values.get(key) is not None:
             yield key, kind, values[key]
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, Mapping) else ()
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def weighed_sources(weights: Any) -> list[str]:
@@ -110,8 +132,7 @@ def _checked(model: Any, part: dict[str, Any], place: Where) -> Any:
     try:
         return checked(model, part, mark)
     except KormoError as error:
-        key = error.where.removeprefix(mark).lstrip(".: ")
-        raise KormoError(where=place(key), found=error.found, why=error.why, do=error.do) from None
+        raise moved(error, lambda where: place(where.removeprefix(mark).lstrip(".: "))) from None
 
 
 def _component(components: Registry, kind: str, choice: Any, where: str) -> None:
@@ -128,27 +149,27 @@ def _component(components: Registry, kind: str, choice: Any, where: str) -> None
     components.params(kind, name, {key: value for key, value in choice.items() if key != "name"}, where)
 
 
-def _weighed(values: Mapping[str, Any], place: Where) -> None:
+def _weighed(values: Mapping[str, Any], place: Where) -> Iterator[KormoError]:
     """Every weight has a source, and every source a weight, in the mixture or in one of its stages."""
     mixture = values.get("mixture")
     mixture = mixture if isinstance(mixture, Mapping) else {}
-    stages = [stage for stage in mixture.get("stages") or () if isinstance(stage, Mapping)]
+    stages = [stage for stage in _listed(mixture.get("stages")) if isinstance(stage, Mapping)]
     trees = {"mixture.weights": mixture.get("weights")}
     trees |= {f"mixture.stages[{index}].weights": stage.get("weights") for index, stage in enumerate(stages)}
-    sources = list(values.get("sources") or ())
+    sources = [name for name, _ in _items(values.get("sources"))]
     for key, weights in trees.items():
         for name in weighed_sources(weights):
             if name not in sources:
-                raise KormoError(
+                yield KormoError(
                     where=place(key),
                     found=f"a weight for {name!r}",
                     why="there is no source of that name",
-                    do=closest(name, sources) or f"the sources are: {', '.join(map(str, sources)) or 'none'}",
+                    do=closest(name, map(str, sources)) or f"the sources are: {', '.join(map(str, sources)) or 'none'}",
                 )
     named = {name for weights in trees.values() for name in weighed_sources(weights)}
     for name in sources:
         if all(trees.values()) and name not in named:
-            raise KormoError(
+            yield KormoError(
                 where=place("mixture.weights"),
                 found=f"no weight for the source {name!r}",
                 why="its documents would be read, cleaned and packed, and then never be trained on",

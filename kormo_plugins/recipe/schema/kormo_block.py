@@ -6,16 +6,18 @@ block is the sum of what the installed plugins accept, not a second list of it. 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.plugins.choice import Choice, Strict
 from kormo_plugins.plugins.registry import Registry, checked
 
 Dtype = Literal["float32", "bfloat16"]
+Role = Literal["base", "chat"]
 
 
 class Precision(Strict):
@@ -147,7 +149,7 @@ class KormoBlock(Strict):
         default=None, description="model family and every size; null: the base model's own"
     )
     tokenizer: TokenizerChoice | None = Field(default=None, description="the tokenizer; null: the base model's own")
-    role: Literal["base", "chat"] = Field(
+    role: Role = Field(
         default="base",
         description="what the model ends with: a base model its text (<|EOS|>), a chat model its turn (<|EOT|>)",
     )
@@ -181,7 +183,7 @@ class KormoBlock(Strict):
     generation: dict[str, Any] = Field(
         default_factory=dict, description="generation settings saved with every checkpoint"
     )
-    samples: Samples = Field(default=Samples(), description="continuations printed at the end")
+    samples: Samples | None = Field(default=Samples(), description="continuations printed at the end; null: none")
     evaluate: Evaluate | None = Field(default=None, description="what the finished model is scored on; null: nothing")
     workspace: Path = Field(default=Path("artifacts"), description="folder of all artifacts")
     report: bool = Field(default=True, description="write `report.html` into the run's folder at the end")
@@ -210,15 +212,32 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
             why="the kormo block is a mapping",
             do="write `kormo:` with keys below it",
         )
-    parsed: KormoBlock = checked(KormoBlock, block, f"{where}: kormo")
-    for key, kind in (("architecture", "architecture"), ("collator", "collator"), ("objective", "objective")):
-        choice = getattr(parsed, key)
-        if choice is not None:
-            registry.params(kind, choice.name, choice.values, f"{where}: kormo.{key}")
-    for key, kind in (("kernels", "kernel"), ("callbacks", "run_callback")):
-        for index, choice in enumerate(getattr(parsed, key)):
-            registry.params(kind, choice.name, choice.values, f"{where}: kormo.{key}[{index}]")
-    if parsed.monitor is not None:
+    faults = Faults()
+    parsed: KormoBlock | None = None
+    with faults.catch():
+        parsed = checked(KormoBlock, block, f"{where}: kormo")
+    for key, kind, choice in _choices(block):
+        values = {name: value for name, value in choice.items() if name != "name"}
+        with faults.catch():
+            registry.params(kind, choice["name"], values, f"{where}: kormo.{key}")
+    if parsed is not None and parsed.monitor is not None:
         for name, values in parsed.monitor.callbacks(every_steps=1):
-            registry.params("run_callback", name, values, f"{where}: kormo.monitor.{name}")
+            with faults.catch():
+                registry.params("run_callback", name, values, f"{where}: kormo.monitor.{name}")
+    faults.raise_any()
+    assert isinstance(parsed, KormoBlock)
     return parsed
+
+
+def _choices(block: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every component that a block names, as far as it is well formed: key, kind, and what was written."""
+    defaults = {"collator": {"name": "document_mask"}, "objective": {"name": "next_token"}}
+    for key in ("architecture", "collator", "objective"):
+        choice = block.get(key, defaults.get(key))
+        if isinstance(choice, Mapping) and isinstance(choice.get("name"), str):
+            yield key, key, dict(choice)
+    for key, kind in (("kernels", "kernel"), ("callbacks", "run_callback")):
+        listed = block.get(key)
+        for index, choice in enumerate(listed if isinstance(listed, (list, tuple)) else ()):
+            if isinstance(choice, Mapping) and isinstance(choice.get("name"), str):
+                yield f"{key}[{index}]", kind, dict(choice)

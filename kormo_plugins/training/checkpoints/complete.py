@@ -8,18 +8,19 @@ whole one.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.fingerprint import file_checksum
+from kormo_plugins.store.atomic import SUFFIX, flush
+from kormo_plugins.store.complete import MARKER, fault, read_marker
+from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import write_json
 
-MARKER = "complete.json"
 _NAME = re.compile(r"checkpoint-(\d+)$")
 
 
@@ -38,29 +39,22 @@ def mark_complete(folder: Path, step: int, names: Collection[str] | None = None)
 def file_names(folder: Path) -> list[str]:
     """Every file of a checkpoint but the marker, by its path inside the folder, sorted."""
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return [name for name in found if name not in (MARKER, MARKER + ".tmp")]
+    return [name for name in found if name != MARKER and not name.endswith(SUFFIX)]
 
 
 def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Size and XXH3-128 of each file, as the marker lists them."""
-    return {
-        name: {"bytes": (folder / name).stat().st_size, "xxh3": file_checksum(folder / name)} for name in sorted(names)
-    }
+    """Size and XXH3-128 of each file, as the marker lists them; flushed to the disk before."""
+    found = {}
+    for name in sorted(names):
+        flush(folder / name)
+        found[name] = asdict(FileRecord.of(folder / name))
+    return found
 
 
 def write_marker(folder: Path, step: int, files: Mapping[str, Any], milestone: bool = False) -> None:
     """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
     value: dict[str, Any] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
     write_json(folder / MARKER, value)
-
-
-def read_marker(folder: Path) -> dict[str, Any]:
-    """What the marker says; empty if there is none, or none that can be read."""
-    try:
-        value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
@@ -82,30 +76,6 @@ def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list
         (folder / MARKER).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
     return surplus
-
-
-def fault(folder: Path, hashes: bool = True) -> str | None:
-    """Why the folder is not a whole checkpoint, or None if it is one.
-
-    Args:
-        hashes: read every file and compare; otherwise only names and sizes.
-    """
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        files = marker["files"]
-    except FileNotFoundError:
-        return f"it has no {MARKER}: the process was killed while it was written"
-    except (ValueError, KeyError, TypeError):
-        return f"{MARKER} cannot be read"
-    for name, entry in files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != entry["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes instead of {entry['bytes']}"
-        if hashes and file_checksum(path) != entry["xxh3"]:
-            return f"{name} was changed after it was written"
-    return None
 
 
 def checkpoints(output_dir: Path) -> list[Path]:

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.architecture import files
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.training.checkpoints.complete import fault, mark_complete, read_marker
+from kormo_plugins.store.atomic import publish
+from kormo_plugins.store.complete import fault, read_marker
+from kormo_plugins.training.checkpoints.complete import mark_complete
 from kormo_plugins.training.checkpoints.sharded import shards_of
+from kormo_plugins.training.checkpoints.weights_only import weights_only
 from kormo_plugins.training.precision import torch_dtype
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tu
         partial, shapes, lambda name: weights[name].contiguous().to(wanted).clone(), ITEMSIZE[dtype]
     )
     config = {key: value for key, value in files.read_json(checkpoint / "config.json").items() if key != "torch_dtype"}
-    files.write_json(partial / "config.json", {**config, "dtype": dtype})
+    files.write_json(partial / "config.json", files.readable_by_all({**config, "dtype": dtype}, str(checkpoint)))
     for name in COPIED:
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, partial / name)
@@ -74,7 +77,7 @@ def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tu
     mark_complete(partial, step)
     if out.exists():
         out.rmdir()
-    partial.rename(out)
+    publish(partial, out)
     size = sum((out / path.name).stat().st_size for path in written)
     return {
         "files": [path.name for path in written],
@@ -98,7 +101,8 @@ def _together(checkpoint: Path) -> Mapping[str, Any]:
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        told = io.StringIO()
+        with weights_only(checkpoint), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
             found: Mapping[str, Any] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(

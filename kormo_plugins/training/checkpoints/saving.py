@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.checkpoints import complete as checkpoint
 from kormo_plugins.training.checkpoints import milestones
 from kormo_plugins.training.checkpoints.saved_config import restore
@@ -35,7 +36,7 @@ def save_whole(trainer: Any, settings: Settings, ranks: ControlChannel, folder: 
     step = int(trainer.state.global_step)
     limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
     if ranks.main:
-        (folder / checkpoint.MARKER).unlink(missing_ok=True)  # an earlier run may have left one at this step
+        (folder / MARKER).unlink(missing_ok=True)  # an earlier run may have left one at this step
     best = trainer.state.best_model_checkpoint
     try:
         save()

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import publish, write_text
+from kormo_plugins.store.complete import fault, read_marker
 from kormo_plugins.training.checkpoints import complete as whole
 from kormo_plugins.training.checkpoints.sharded import LATEST_UNIVERSAL, PARTIAL, Shards, shards_of
+from kormo_plugins.training.checkpoints.weights_only import weights_only
 
 
 def convert(checkpoint: Path, workers: int = 1) -> Shards:
@@ -32,7 +35,7 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     Raises:
         KormoError: not a whole checkpoint, or not one of DeepSpeed's.
     """
-    reason = whole.fault(checkpoint)
+    reason = fault(checkpoint)
     if reason is not None:
         raise KormoError(
             where=str(checkpoint),
@@ -55,12 +58,10 @@ def convert(checkpoint: Path, workers: int = 1) -> Shards:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
     _run_deepspeed(shards.folder, partial, workers)
-    partial.rename(out)
-    temporary = checkpoint / (LATEST_UNIVERSAL + ".tmp")
-    temporary.write_text(out.name, encoding="utf-8")
-    marker = whole.read_marker(checkpoint)
+    publish(partial, out)
+    marker = read_marker(checkpoint)
     added = [name for name in whole.file_names(checkpoint) if name.startswith(f"{out.name}/")]
-    temporary.replace(checkpoint / LATEST_UNIVERSAL)  # last but one: from here on it counts
+    write_text(checkpoint / LATEST_UNIVERSAL, out.name)  # last but one: from here on it counts
     files = {**marker["files"], **whole.entries(checkpoint, [*added, LATEST_UNIVERSAL])}
     whole.write_marker(checkpoint, marker["step"], files, bool(marker.get("milestone")))
     return Shards(shards.folder, shards.ranks, shards.partitioned_weights, True)
@@ -70,7 +71,7 @@ def _run_deepspeed(source: Path, out: Path, workers: int) -> None:
     from deepspeed.checkpoint import ds_to_universal
 
     told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+    with weights_only(source.parent), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         ds_to_universal.main(
             argparse.Namespace(
                 input_folder=str(source),

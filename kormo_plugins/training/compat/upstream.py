@@ -19,6 +19,8 @@ from kormo_plugins.training.settings import Precision
 
 TOUCHED: dict[str, str] = {
     "transformers.trainer:Trainer._run_epoch": "starts the sampler at the resumed step",
+    "transformers.trainer:Trainer._load_optimizer_and_scheduler": "settings stay the recipe's on resume",
+    "torch.utils.data:DataLoader._get_iterator": "workers are started while SIGTERM is blocked",
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
     "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
@@ -207,27 +209,12 @@ def no_second_model() -> None:
     module.setup_reference_model = only_if_used
 
 
-def after_merge(then: Callable[[], None]) -> None:
-    """Calls `then` when `axolotl merge-lora` has written the merged model; the last one given, as plugins register
-    twice in that command."""
-    import axolotl.cli.merge_lora as module
-
-    original = getattr(module.do_merge_lora, "kormo", module.do_merge_lora)
-
-    def merge(*, cfg: Any) -> None:
-        original(cfg=cfg)
-        then()
-
-    merge.kormo = original  # type: ignore[attr-defined]
-    module.do_merge_lora = merge
-
-
 def trackio_as_installed() -> None:
     """Lets transformers' tracker start the trackio that is installed.
 
-    Axolotl 0.19 pins trackio 0.19, and the transformers that it pins passes `bucket_id`, which only a later one has: a
-    TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set is
-    left out.
+    Axolotl up to 0.20 pins trackio 0.19, and the transformers that it pins passes `bucket_id`, which only a later one
+    has: a TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set
+    is left out. With 0.21, which pins a later trackio, everything is known and passed on.
     """
     import importlib
     import inspect

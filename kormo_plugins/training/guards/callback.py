@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from transformers import TrainerCallback
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoints.complete import MARKER
+from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.checkpoints.saving import complete
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.preemption import Preemption
@@ -36,6 +36,7 @@ class RunCallback(TrainerCallback):
         self._ranks = ControlChannel()
         self._watch = Preemption(self._ranks)
         self._watch.start()
+        self._watch.on_train_begin(args, state, control, **kwargs)
         self._limit, args.save_total_limit = args.save_total_limit, None
         if self._ranks.main:
             (self._settings.output_dir / MARKER).unlink(missing_ok=True)

@@ -21,9 +21,10 @@ from typing import Any, NoReturn
 from transformers import TrainerCallback
 
 from kormo_plugins.training.compat.side_channel import ControlChannel
+from kormo_plugins.training.guards.loader_workers import shield
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED, write
+from kormo_plugins.training.guards.signals import SIGNALS
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SECOND_AFTER = 2.0
 """Seconds after which another SIGINT is taken for impatience."""
 
@@ -63,6 +64,10 @@ class Preemption(TrainerCallback):
             self._received, self._at = number, now
             name = signal.Signals(number).name
             os.write(2, f"\nkormo: {name} received: a checkpoint at the end of this step, then exit\n".encode())
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Lets the workers that read the data obey this process alone."""
+        shield(kwargs.get("train_dataloader"))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Asks all ranks; one signalled rank stops all of them after the same step."""

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.store.atomic import write_text
 
 FILE = "run.json"
@@ -68,4 +68,4 @@ def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:
     """Writes `run.json` with the versions of what computes, atomically."""
     output_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**record, "versions": versions()}, indent=2, ensure_ascii=False, default=str)
-    write_text(output_dir / FILE, text + "\n")
+    write_text(output_dir / FILE, redact(text) + "\n")

@@ -1,0 +1,25 @@
+"""Tables for a terminal or a pipe: aligned columns, as wide as they need, whatever script the cells are in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> str:
+    """The lines of a table, two spaces between columns; a Hangul syllable counts as the two columns that it fills.
+
+    Args:
+        header: one title per column.
+        rows: cells as text.
+        numbers: columns that are aligned to the right.
+    """
+    from rich.cells import cell_len
+
+    table = [header, *rows]
+    widths = [max(cell_len(line[column]) for line in table) for column in range(len(header))]
+
+    def cell(text: str, column: int) -> str:
+        space = " " * (widths[column] - cell_len(text))
+        return space + text if column in numbers else text + space
+
+    return "\n".join("  ".join(cell(text, column) for column, text in enumerate(line)).rstrip() for line in table)

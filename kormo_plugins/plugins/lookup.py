@@ -1,0 +1,120 @@
+"""Where a module that a recipe names lies, found without importing anything, and whether it may be imported.
+
+A recipe may come from a stranger, and importing a module runs it. So it is looked at as a file first:
+
+- A module whose source mentions no hook is no plugin, and is not imported.
+- It may lie in an installed package, in a folder on `PYTHONPATH`, or anywhere else that the user put on Python's path.
+  The current folder, which `python -m` puts there by itself, does not count: a file that came with the recipe would
+  run. `KORMO_ALLOW_PLUGINS=my_module,…` allows modules there by name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import KINDS
+
+ALLOW = "KORMO_ALLOW_PLUGINS"
+_HOOKS = re.compile(r"\bhookimpl\b|\b(" + "|".join(KINDS.values()) + r")\b")
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def find(module: str) -> ModuleSpec | None:
+    """The spec of a module, none of its packages imported; None where there is none of that name."""
+    if not _NAME.fullmatch(module):
+        return None
+    names = module.split(".")
+    spec = _spec(names[0], None)
+    for end in range(2, len(names) + 1):
+        places = spec.submodule_search_locations if spec is not None else None
+        if places is None:
+            return None
+        spec = _spec(".".join(names[:end]), list(places))
+    return spec
+
+
+def _spec(name: str, places: list[str] | None) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, places)
+        if spec is not None:
+            return spec
+    return None
+
+
+def source(module: str) -> str | None:
+    """The text of a module's file; None for one that is not found or has no Python source (built in, compiled)."""
+    spec = find(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        return Path(spec.origin).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def refuse_foreign(module: str, where: str) -> None:
+    """Refuses a module that lies in the current folder and that nobody allowed.
+
+    Raises:
+        KormoError: it does.
+    """
+    root = _root(module)
+    if root is None or module in _allowed() or not _only_here(root):
+        return
+    raise KormoError(
+        where=where,
+        found=f"the module {module} in the folder {root}",
+        why="it lies in the current folder, where it may have come with the recipe, and importing it would run it",
+        do=f"if it is yours, set {ALLOW}={module}, or put its folder on PYTHONPATH",
+    )
+
+
+def refuse_without_hooks(module: str, where: str, imported: bool = False) -> None:
+    """Refuses a module that is no plugin, before it is imported. One that is not found is left to the import, which
+    says so; one that a program has made and put into `sys.modules` has no source, and importing it runs nothing.
+
+    Args:
+        imported: it is imported, and implements none.
+    Raises:
+        KormoError: its source mentions no hook, or it implements none.
+    """
+    spec = find(module)
+    text = source(module) if spec is not None else None
+    if not imported and (spec is None or (text is not None and _HOOKS.search(text))):
+        return
+    raise KormoError(
+        where=where,
+        found=f"the module {module}",
+        why="it implements no hook of kormo-plugins, and importing it could only run what it holds",
+        do="name a module with functions marked @hookimpl (`kormo plugins hooks` shows the contract), or remove it",
+    )
+
+
+def _allowed() -> set[str]:
+    return {name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()}
+
+
+def _root(module: str) -> Path | None:
+    """The folder of Python's path in which a module was found; None for one that has no file."""
+    spec = find(module.split(".")[0])
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).resolve().parent
+    return Path(spec.origin).resolve().parent if spec.origin and spec.has_location else None
+
+
+def _only_here(root: Path) -> bool:
+    """Whether a folder is on Python's path only because Python put the current one there by itself."""
+    here = Path.cwd().resolve()
+    if root != here:
+        return False
+    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    by_itself = 1 if sys.path and Path(sys.path[0] or ".").resolve() == here else 0
+    others = [entry for entry in sys.path[by_itself:] if entry]
+    return not any(Path(entry).resolve() == here for entry in (*named, *others))

@@ -1,0 +1,149 @@
+"""What a run needs of this machine, asked before anything is built: rights, disk, packages, keys of trackers.
+
+A recipe can be sound and the machine not ready for it. `kormo recipe validate` says so as warnings, since the recipe
+may be meant for another machine; a run is refused.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import netrc
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.checks.places import not_a_folder, written
+from kormo_plugins.recipe.cost.plan import checkpoint_bytes
+from kormo_plugins.recipe.load import Recipe
+
+GB = 1e9
+
+PACKAGES: Mapping[str, Mapping[object, str]] = {
+    "optimizer": {
+        "optimi_adamw": "optimi", "ao_adamw_fp8": "torchao", "ao_adamw_4bit": "torchao", "ao_adamw_8bit": "torchao",
+        "adamw_torch_4bit": "torchao", "adamw_torch_8bit": "torchao", "came_pytorch": "came_pytorch",
+        "q_galore_adamw8bit": "q_galore_torch", "galore_adamw": "galore_torch", "galore_adafactor": "galore_torch",
+        "lomo": "lomo_optim", "adalomo": "lomo_optim", "grokadamw": "grokadamw", "apollo_adamw": "apollo_torch",
+        "schedule_free_adamw": "schedulefree", "schedule_free_sgd": "schedulefree", "stable_adamw": "torch_optimi",
+        **dict.fromkeys(
+            ("adamw_bnb_8bit", "adamw_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit",
+             "paged_lion_32bit", "paged_lion_8bit", "ademamix", "ademamix_8bit", "rmsprop_bnb"), "bitsandbytes"),
+        **dict.fromkeys(("flash_adamw", "flash_adam", "flash_sgd", "flash_sgdw", "flash_lion"), "flashoptim"),
+    },
+    "load_in_4bit": {True: "bitsandbytes"}, "load_in_8bit": {True: "bitsandbytes"},
+    "use_wandb": {True: "wandb"}, "use_mlflow": {True: "mlflow"}, "use_comet": {True: "comet_ml"},
+    "use_trackio": {True: "trackio"}, "use_tensorboard": {True: "tensorboard"},
+    "use_otel_metrics": {True: "opentelemetry"}, "use_ray": {True: "ray"},
+}  # fmt: skip
+"""Key -> value -> the package that it needs, by the name that is imported."""
+
+INSTALLED_AS = {
+    "optimi": "torch-optimi",
+    "torch_optimi": "torch-optimi",
+    "came_pytorch": "came-pytorch",
+    "q_galore_torch": "q-galore-torch",
+    "galore_torch": "galore-torch",
+    "lomo_optim": "lomo-optim",
+    "apollo_torch": "apollo-torch",
+    "comet_ml": "comet-ml",
+    "opentelemetry": "opentelemetry-sdk",
+}
+"""Packages that are installed by another name than they are imported."""
+
+
+def not_ready(recipe: Recipe) -> Iterator[KormoError]:
+    """What this machine lacks for a run of the recipe."""
+    for key, path in written(recipe.resolved):
+        yield from unwritable(path, recipe.resolved.where(key))
+    yield from _packages(recipe)
+    yield from _tracker_keys(recipe)
+    yield from _disk(recipe)
+
+
+def refuse_unwritable(folder: Path, where: str) -> None:
+    """Refuses a folder that cannot be made or written.
+
+    Raises:
+        KormoError: it is a file, too long, or not one's own.
+    """
+    fault = not_a_folder(folder, where)
+    for error in (fault,) if fault else unwritable(folder, where):
+        raise error
+
+
+def unwritable(path: Path, where: str) -> Iterator[KormoError]:
+    """The nearest folder that exists, if nothing can be written into it."""
+    folder = existing(path)
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        yield KormoError(
+            where=where,
+            found=f"{path}: {folder} cannot be written",
+            why="the run writes into it",
+            do="change its rights, or name a folder that is yours",
+        )
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path("/"))
+
+
+def _packages(recipe: Recipe) -> Iterator[KormoError]:
+    for key, needed in PACKAGES.items():
+        value = recipe.get(key)
+        package = needed.get(value) if isinstance(value, (str, bool)) else None
+        if package is not None and importlib.util.find_spec(package) is None:
+            yield KormoError(
+                where=recipe.resolved.where(key),
+                found=f"{key}: {str(value).lower()} without the package {package}",
+                why="it is not installed here, and the training would end when it asks for it",
+                do=f"pip install {INSTALLED_AS.get(package, package)}, or change {key}",
+            )
+
+
+def _tracker_keys(recipe: Recipe) -> Iterator[KormoError]:
+    """Weights & Biases asks for a key at a prompt, which nobody answers in a job."""
+    if not (recipe.get("use_wandb") or recipe.get("wandb_project")):
+        return
+    mode = str(recipe.get("wandb_mode") or os.environ.get("WANDB_MODE") or "online")
+    disabled = os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes")
+    if mode != "online" or disabled or os.environ.get("WANDB_API_KEY") or _in_netrc():
+        return
+    key = "use_wandb" if recipe.get("use_wandb") else "wandb_project"
+    yield KormoError(
+        where=recipe.resolved.where(key),
+        found="Weights & Biases without a key",
+        why="neither WANDB_API_KEY nor a login is there, and it would ask at a prompt once everything is built",
+        do='run `wandb login`, set WANDB_API_KEY, or wandb_mode: "offline"',
+    )
+
+
+def _in_netrc() -> bool:
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
+    path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        return netrc.netrc(str(path)).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _disk(recipe: Recipe) -> Iterator[KormoError]:
+    """Checkpoints as `kormo recipe plan` predicts them, less what the folder holds already."""
+    needed = checkpoint_bytes(recipe)
+    if needed is None or recipe.get("save_strategy") == "no":
+        return
+    folder = recipe.output_dir
+    have = shutil.disk_usage(existing(folder)).free + _size(folder)
+    if needed > have:
+        yield KormoError(
+            where=recipe.resolved.where("output_dir"),
+            found=f"{have / GB:,.1f} GB free on the disk of {folder}, {needed / GB:,.1f} GB needed",
+            why="its checkpoints and the finished model take that much (`kormo recipe plan` shows the parts)",
+            do="choose a folder on another disk, lower save_total_limit, or free some space",
+        )
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())

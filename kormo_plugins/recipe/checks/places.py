@@ -1,0 +1,86 @@
+"""The folders that a recipe names for what it writes: can they be folders, and do they lie apart from what it reads?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.resolve import Resolved
+
+LONGEST_NAME = 255 - len(".tmp.00000000")
+"""Bytes of one name in a path, less what a temporary name adds to it."""
+
+LONGEST_PATH = 4096 - 256
+"""Bytes of a path, less what the names inside a run's folder add to it."""
+
+
+def written(recipe: Resolved) -> Iterator[tuple[str, Path]]:
+    """Key and path of each folder that a run writes into."""
+    for key, default in (("output_dir", None), ("kormo.workspace", "artifacts")):
+        value = recipe.get(key)
+        if isinstance(value, str) or (value is None and default):
+            yield key, Path(value or str(default))
+
+
+def bad_places(recipe: Resolved) -> Iterator[KormoError]:
+    """Folders to write into that are files, too long, or among the files that the recipe reads."""
+    inputs = dict(_inputs(recipe))
+    for key, path in written(recipe):
+        where = recipe.where(key)
+        fault = not_a_folder(path, where)
+        if fault is not None:
+            yield fault
+            continue
+        inside = path.absolute()
+        for source, read in inputs.items():
+            if inside.is_relative_to(read) or (key == "output_dir" and read.is_relative_to(inside)):
+                yield KormoError(
+                    where=where,
+                    found=f"{path}, with {source} read from {read}",
+                    why="what the run writes would lie among what it reads, and be read the next time",
+                    do="name a folder apart from the documents",
+                )
+                break
+
+
+def not_a_folder(path: Path, where: str) -> KormoError | None:
+    """Why a path cannot be a folder, whoever asks; None where it can."""
+    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+    if longest > LONGEST_NAME or len(os.fsencode(path.absolute())) > LONGEST_PATH:
+        return KormoError(
+            where=where,
+            found=f"{str(path)[:80]}… ({len(str(path))} characters)",
+            why="no file system has a name as long as that",
+            do="shorten it",
+        )
+    if "\0" in str(path):
+        return KormoError(where=where, found=repr(str(path))[:80], why="a path holds no NUL", do="correct it")
+    for folder in (path, *path.parents):
+        try:
+            if folder.exists() and not folder.is_dir():
+                return KormoError(
+                    where=where,
+                    found=f"{folder}, which is a file",
+                    why="a folder is needed there",
+                    do="name another folder, or move the file away",
+                )
+        except OSError as error:
+            return KormoError(
+                where=where,
+                found=str(folder),
+                why=f"it cannot be looked at: {error.strerror}",
+                do="change its rights, or name another folder",
+            )
+    return None
+
+
+def _inputs(recipe: Resolved) -> Iterator[tuple[str, Path]]:
+    """Name of a source, and the absolute path that its reader reads."""
+    sources = recipe.get("kormo.data.sources")
+    for name, source in sources.items() if isinstance(sources, Mapping) else ():
+        reader = source.get("reader") if isinstance(source, Mapping) else None
+        path = reader.get("path") if isinstance(reader, Mapping) else None
+        if isinstance(path, str) and path:
+            yield str(name), Path(path).absolute()

@@ -1,0 +1,75 @@
+"""What a tokenizer that is to be trained can be known not to have: a language without a source, a token by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.recipe.files.resolve import Resolved
+from kormo_plugins.tokenizer.layout import NEWLINE_RUNS, SPECIAL_TOKENS, read_tokenizer_json
+from kormo_plugins.tokenizer.params import TokenizerParams
+
+OURS = "kormo_bpe"
+UNKNOWN = ("und", "mul")
+"""Languages of a source that say nothing about its documents."""
+
+
+def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
+    """Each language that the vocabulary is to learn from is that of a source, where the sources say their languages."""
+    trained, languages = recipe.get("kormo.tokenizer.train"), _languages(recipe)
+    if not isinstance(trained, Mapping) or trained.get("name") != OURS or not languages:
+        return
+    shares = trained.get("shares", TokenizerParams.model_fields["shares"].default)
+    for language in shares if isinstance(shares, Mapping) else ():
+        if language not in languages:
+            yield KormoError(
+                where=recipe.where(f"kormo.tokenizer.train.shares.{language}"),
+                found=f"a share of {language}, with sources in {', '.join(sorted(languages))}",
+                why="no source is in that language, so the share cannot be held",
+                do=closest(str(language), languages)
+                or "add a source in that language, or name the shares that there "
+                "are (`shares: {}` takes all text as it comes)",
+            )
+
+
+def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
+    """Tokens that are left out of the loss by name are tokens of the tokenizer, as far as it is known already."""
+    asked, known = recipe.get("kormo.collator.ignore_tokens"), _added_tokens(recipe)
+    for token in asked if isinstance(asked, list) and known else ():
+        if isinstance(token, str) and token not in known:
+            named = [name for name in known if name.strip()]
+            yield KormoError(
+                where=recipe.where("kormo.collator.ignore_tokens"),
+                found=repr(token),
+                why="the tokenizer has no such added token, so nothing would be left out of the loss",
+                do=closest(token, named, f"name one of: {', '.join(named)}"),
+            )
+
+
+def _languages(recipe: Resolved) -> set[str]:
+    """The languages of the sources; empty where one of them does not say its own, or a step finds it."""
+    data = recipe.get("kormo.data")
+    sources = data.get("sources") if isinstance(data, Mapping) else None
+    found: set[str] = set()
+    for source in sources.values() if isinstance(sources, Mapping) else ():
+        language = source.get("language") if isinstance(source, Mapping) else None
+        steps = (source.get("steps") if isinstance(source, Mapping) else None) or data.get("steps") or ()
+        if not isinstance(language, str) or language in UNKNOWN or any(_name(step) == "language" for step in steps):
+            return set()
+        found.add(language)
+    return found
+
+
+def _name(step: Any) -> Any:
+    return step.get("name") if isinstance(step, Mapping) else step
+
+
+def _added_tokens(recipe: Resolved) -> list[str]:
+    trained, path = recipe.get("kormo.tokenizer.train"), recipe.get("kormo.tokenizer.path")
+    if isinstance(trained, Mapping) and trained.get("name") == OURS:
+        return [*(token for _, token in SPECIAL_TOKENS), *NEWLINE_RUNS]
+    if isinstance(path, str) and (Path(path) / "tokenizer.json").is_file():
+        return [token["content"] for token in read_tokenizer_json(Path(path))["added_tokens"]]
+    return []

@@ -1,0 +1,168 @@
+"""Which keys of a recipe may change while a run is under way, and what happens then.
+
+A checkpoint holds weights, moments, the number of steps and the state of random numbers; everything else is read from
+the recipe at every start, so a changed key holds from the next step on. What cannot change is refused before anything
+is built, and never dropped. `docs/runs.md` shows this table; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.load import Recipe
+
+KEPT_DEEPSPEED = "deepspeed.json"
+"""The name by which a resolved recipe calls the copy of its DeepSpeed configuration."""
+
+Fate = Literal["applied", "refused", "compared"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a change of some keys does.
+
+    Args:
+        keys: dotted keys; one that ends in a dot stands for everything below it.
+        fate: `applied` from the next step on; `refused`; or `compared`: refused where it would change steps that were
+            trained already, by a check of its own.
+        says: why, and what happens.
+    """
+
+    keys: tuple[str, ...]
+    fate: Fate
+    says: str
+
+    def covers(self, key: str) -> bool:
+        """Whether the rule is about this key."""
+        return any(key == own or key.startswith(own.rstrip(".") + ".") for own in self.keys)
+
+
+RULES = (
+    Rule(
+        ("learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
+        "applied",
+        "the next step is taken with the new value; moments stay",
+    ),
+    Rule(
+        ("lr_scheduler", "lr_scheduler_kwargs", "cosine_min_lr_ratio", "warmup_steps", "warmup_ratio"),
+        "applied",
+        "step n has the rate that it has in a run begun that way; schedules that compute each rate from the one before "
+        "(one_cycle, rex, reduce_lr_on_plateau) are refused with other settings when the checkpoint is read",
+    ),
+    Rule(
+        ("max_steps",),
+        "applied",
+        "the schedule is stretched to the new length; fewer steps than the checkpoint has are refused",
+    ),
+    Rule(
+        ("micro_batch_size", "gradient_accumulation_steps", "deepspeed", "fsdp", "fsdp_config"),
+        "applied",
+        "the same numbers up to rounding, since kormo.global_batch stays; another number of ranks or another engine is "
+        "refused where the checkpoint cannot be read by it",
+    ),
+    Rule(
+        ("logging_steps", "save_steps", "save_total_limit", "kormo.milestones", "kormo.monitor", "kormo.stop_on"),
+        "applied",
+        "from the next step on",
+    ),
+    Rule(("kormo.objective", "kormo.collator"), "applied", "the loss is computed the new way from the next step on"),
+    Rule(
+        ("optimizer", "optim_args"),
+        "refused",
+        "the checkpoint holds the moments of another optimizer",
+    ),
+    Rule(
+        ("kormo.decay", "embedding_lr", "embedding_lr_scale", "lr_groups"),
+        "refused",
+        "the parameters would be sorted into other groups than those that the moments belong to",
+    ),
+    Rule(
+        ("kormo.precision",),
+        "refused",
+        "weights and moments are kept in the dtypes of the checkpoint",
+    ),
+    Rule(
+        ("adapter", "lora_r", "lora_alpha", "lora_target_modules", "lora_target_linear", "peft_use_dora", "rl"),
+        "refused",
+        "the weights of the checkpoint are those of another kind of model",
+    ),
+    Rule(
+        ("seed", "kormo.tokenizer", "kormo.architecture", "kormo.from_run", "base_model"),
+        "compared",
+        "the identity of the run: tokenizer, initial weights, seed (kormo.allow_changed accepts a change)",
+    ),
+    Rule(
+        ("kormo.data", "kormo.global_batch", "sequence_len"),
+        "compared",
+        "step by step: what comes after the checkpoint may change and is logged (kormo.allow_changed: [data] accepts "
+        "the rest)",
+    ),
+)
+
+
+def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
+    """What the recipe says otherwise than the resolved recipe that the run was started with.
+
+    Args:
+        resolved: `recipe.yml` of the output folder.
+        step: of the checkpoint that the run goes on from.
+    Returns:
+        a line for each change that holds from the next step on.
+    Raises:
+        KormoError: a change that cannot be applied, or a length that the checkpoint has passed already.
+    """
+    if recipe.steps is not None and recipe.steps < step:
+        raise KormoError(
+            where=recipe.resolved.where("max_steps"),
+            found=f"{recipe.steps} steps, and a checkpoint of step {step}",
+            why="the run in this folder is longer already",
+            do=f"set max_steps to {step} or more, name an earlier checkpoint with resume_from_checkpoint, or set "
+            "another output_dir",
+        )
+    if not resolved.is_file():
+        return []
+    before, now = _leaves(read_yaml(resolved)), _leaves(recipe.resolved.values)
+    if before.get("deepspeed") == KEPT_DEEPSPEED:  # the copy beside it; which engine it asks for is checked elsewhere
+        before["deepspeed"] = now.get("deepspeed")
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    refused = [key for key in changed if (rule := rule_of(key)) is not None and rule.fate == "refused"]
+    if refused:
+        rules = {rule.says for key in refused if (rule := rule_of(key)) is not None}
+        raise KormoError(
+            where=recipe.resolved.where(refused[0]),
+            found="; ".join(f"{key}: {_short(before.get(key))} → {_short(now.get(key))}" for key in refused),
+            why=f"the run goes on from step {step}, and {', '.join(sorted(rules))}",
+            do="set it as it was, or begin a new run (another output_dir) with kormo.from_run",
+        )
+    rules_of = [(key, rule_of(key)) for key in changed]
+    return [
+        f"{key}: {_short(before.get(key))} → {_short(now.get(key))}, from step {step + 1} on"
+        for key, rule in rules_of
+        if rule is not None and rule.fate == "applied"
+    ]
+
+
+def rule_of(key: str) -> Rule | None:
+    """The rule about a key; None for one that says nothing about training."""
+    return next((rule for rule in RULES if rule.covers(key)), None)
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{above}{key}.")
+        elif value is not None:
+            found[f"{above}{key}"] = value
+    return found
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,103 @@
+"""Everything that a run reads is compared with what was written: at once where that takes seconds, else beside it.
+
+Up to `AT_ONCE` bytes are read before the run starts. Beyond that a thread reads while the run trains; damage ends the
+run with a message, and the model is not called finished before everything has been read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.store.files import FileRecord
+
+AT_ONCE = 20_000_000_000
+"""Bytes that are read before a run: some ten seconds."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A file and what was written into it."""
+
+    path: Path
+    record: FileRecord
+
+
+class Verification:
+    """Reads files in a thread of its own.
+
+    Args:
+        files: what to compare.
+        damaged: called in the thread with the first fault.
+    """
+
+    def __init__(self, files: Sequence[Expected], damaged: Callable[[KormoError], None]) -> None:
+        self._files, self._damaged = files, damaged
+        self._thread = threading.Thread(target=self._run, name="verification", daemon=True)
+
+    def start(self) -> None:
+        """Begins to read."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until all is read."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for file in self._files:
+                file.record.check(file.path)
+        except KormoError as error:
+            self._damaged(error)
+        except OSError as error:
+            self._damaged(_unreadable(error))
+
+
+_running: list[Verification] = []
+
+
+def verify(files: Sequence[Expected], tell: Callable[[str], None]) -> None:
+    """Compares the files, now or beside the training that follows.
+
+    Raises:
+        KormoError: the first one that is missing, has another size, or (where they are read now) other contents.
+    """
+    for file in files:
+        file.record.check(file.path, contents=False)
+    size = sum(file.record.bytes for file in files)
+    if size <= AT_ONCE:
+        for file in files:
+            file.record.check(file.path)
+        return
+    tell(f"{size / 1e9:,.0f} GB of data are compared with their checksums while the run trains")
+    _running.append(Verification(files, _end))
+    _running[-1].start()
+
+
+def wait_for_verification(tell: Callable[[str], None]) -> None:
+    """Before a model is called finished: all that it was trained on has been read and is what was written."""
+    while _running:
+        tell("waiting until all data are compared with their checksums")
+        _running.pop().wait()
+
+
+def _end(error: KormoError) -> None:
+    """Ends the process from the thread: no further checkpoint may be made of damaged data."""
+    print(error.render(), file=sys.stderr, flush=True)
+    print("  note:   the run was training on it; checkpoints of this run may have seen damaged data", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(EXIT_BAD_INPUT)
+
+
+def _unreadable(error: OSError) -> KormoError:
+    return KormoError(
+        where=str(error.filename),
+        found=str(error.strerror or error),
+        why="a file that the run reads cannot be read",
+        do="check the disk, then run the same command again",
+    )

@@ -1,0 +1,73 @@
+"""The documents of a finished corpus, compared with its manifest while they are read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from kormo_plugins.documents.document import Document, read_documents
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.artifact import MANIFEST, read_manifest
+from kormo_plugins.store.files import CheckedFile, FileRecord, manifest_records
+
+CHUNK = 1 << 18
+"""Bytes of a file that are read and hashed at a time."""
+
+
+def read_corpus(folder: Path) -> Iterator[Document]:
+    """The documents of a corpus, or of its `held_out` or `rejects`, part after part.
+
+    A corpus that is still being built has no manifest to compare with.
+
+    Raises:
+        KormoError: names the file that is missing, cut short or changed; raised at the latest at its end, so nothing
+            made of the documents may be published before the iterator is exhausted.
+    """
+    base = folder if (folder / MANIFEST).is_file() else folder.parent
+    if not (base / MANIFEST).is_file():
+        for part in sorted(folder.glob("part-*.jsonl.zst")):
+            yield from read_documents(part)
+        return
+    for part, record in part_files(base, folder.relative_to(base).as_posix()).items():
+        yield from read_part(part, record)
+
+
+def part_files(corpus: Path, below: str = ".") -> dict[Path, FileRecord]:
+    """The part files that a corpus's manifest lists, in order.
+
+    Args:
+        corpus: folder with a manifest.
+        below: `held_out` or `rejects` for theirs.
+    """
+    prefix = "" if below == "." else f"{below}/"
+    records = manifest_records(corpus, read_manifest(corpus))
+    return {corpus / name: record for name, record in sorted(records.items()) if _is_part(name, prefix)}
+
+
+def read_part(path: Path, record: FileRecord) -> Iterator[Document]:
+    """The documents of one part file.
+
+    Raises:
+        KormoError: the file is not the one that was recorded.
+    """
+    with CheckedFile(path, record) as file:
+        buffered = io.BufferedReader(file, CHUNK)  # closes the file when it is collected
+        try:
+            yield from read_documents(buffered)
+        except KormoError:
+            raise
+        except Exception as error:  # of zstandard, of JSON, of Unicode: what damage looks like to a reader
+            file.finish()  # says so if the bytes have changed
+            raise KormoError(
+                where=str(path),
+                found=f"{type(error).__name__}: {error}",
+                why="it is the file that was written, and yet it holds no documents of ours",
+                do="build the corpus again",
+            ) from error
+        file.finish()
+
+
+def _is_part(name: str, prefix: str) -> bool:
+    rest = name.removeprefix(prefix)
+    return name.startswith(prefix) and "/" not in rest and rest.startswith("part-") and rest.endswith(".jsonl.zst")

@@ -1,0 +1,117 @@
+"""A tokenizer for conversations in which no text of a message can become a control token.
+
+`apply_chat_template` writes a conversation as one string and encodes that, so a message that spells `<think>` or
+`<|EOT|>` would come back as the token. Here tokenizer and template are opened with other names for their added tokens,
+each of which begins with a noncharacter (`RESERVED`) that messages may not hold: what the template writes becomes the
+same ids as ever, and what a person wrote stays characters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from kormo_plugins.documents.message import RESERVED, JsonValue
+from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.layout import read_layout, read_tokenizer_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FIX = "start from a model whose tokenizer has KORMo's tokens (`kormo tokenizer train`), or swap its vocabulary"
+CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+@dataclass(frozen=True)
+class ChatTokenizer:
+    """A tokenizer whose control tokens have other names.
+
+    Args:
+        tokenizer: its ids are those of the folder's; its chat template writes stand-ins.
+        template: the folder's chat template, as it is.
+        names: stand-in -> token.
+        missing_bytes: bytes that no token can spell.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    template: str
+    names: Mapping[str, str]
+    missing_bytes: bytes
+
+    def stand_in(self, token: str) -> str:
+        """The name that a control token has here."""
+        return next(name for name, own in self.names.items() if own == token)
+
+    def readable(self, text: str) -> str:
+        """A rendered text with the tokens under their own names."""
+        for stand_in, token in self.names.items():
+            text = text.replace(stand_in, token)
+        return text
+
+
+@lru_cache(maxsize=2)
+def open_chat(folder: Path) -> ChatTokenizer:
+    """The tokenizer in a folder, for conversations.
+
+    Raises:
+        KormoError: it has no tokens for turns, no chat template, or ids that depend on the names of its added tokens.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        layout = read_layout(folder)
+    except KormoError as error:
+        raise KormoError(
+            where=str(folder), found=error.found, why=f"conversations cannot be written with it: {error.why}", do=FIX
+        ) from None
+    own = AutoTokenizer.from_pretrained(folder)
+    if not own.chat_template:
+        raise KormoError(
+            where=str(folder), found="a tokenizer without chat_template.jinja", why="it cannot write turns", do=FIX
+        )
+    template = str(own.chat_template)
+    tokens = {token.content: number for number, token in own.added_tokens_decoder.items() if token.content.strip()}
+    stand_ins = {token: f"{RESERVED}{chr(ord('A') + place)}" for place, token in enumerate(sorted(tokens))}
+    with TemporaryDirectory(prefix="kormo-chat-") as place:
+        _write_renamed(folder, Path(place), stand_ins, template)
+        renamed = AutoTokenizer.from_pretrained(place)
+    for token, stand_in in stand_ins.items():
+        if renamed.convert_tokens_to_ids(stand_in) != tokens[token]:
+            raise KormoError(
+                where=f"{folder}: tokenizer.json",
+                found=f"the added token {token!r}, whose id depends on its name",
+                why="text that spells it could not be kept apart from the token",
+                do=FIX,
+            )
+    return ChatTokenizer(renamed, template, {name: token for token, name in stand_ins.items()}, layout.missing_bytes)
+
+
+def _write_renamed(folder: Path, out: Path, stand_ins: Mapping[str, str], template: str) -> None:
+    spec = read_tokenizer_json(folder)
+    vocabulary = spec["model"]["vocab"]
+    spec["model"]["vocab"] = {stand_ins.get(token, token): number for token, number in vocabulary.items()}
+    spec["added_tokens"] = _renamed(spec["added_tokens"], stand_ins)
+    spec["post_processor"] = None  # conversations have no token in front or behind
+    (out / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    for name in CONFIGS:
+        if (folder / name).is_file():
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            config.pop("chat_template", None)
+            (out / name).write_text(json.dumps(_renamed(config, stand_ins)), encoding="utf-8")
+    for token, stand_in in sorted(stand_ins.items(), key=lambda item: -len(item[0])):
+        template = template.replace(token, stand_in)
+    (out / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _renamed(value: JsonValue, names: Mapping[str, str]) -> JsonValue:
+    """A JSON value with every text that is one of `names` replaced, as key and as value."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, dict):
+        return {names.get(key, key): _renamed(item, names) for key, item in value.items()}
+    return [_renamed(item, names) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,147 @@
+"""On resume the recipe decides: rate, weight decay, betas and schedule come from it, not from the checkpoint.
+
+`Optimizer.load_state_dict` and `LRScheduler.load_state_dict` bring back every setting that was saved, so that a changed
+recipe would be ignored without a word; and a finished cosine that is made longer would take its next step at the last
+rate of the shorter one, which is zero. Here the settings are taken before the checkpoint is read and put back after
+it; what stays from the checkpoint is the state: moments, the number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.errors import KormoError
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+PROGRESS = frozenset({
+    "last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "base_lrs", "lr_lambdas",
+    "best", "num_bad_epochs", "cooldown_counter", "optimizer",
+})  # fmt: skip
+"""Attributes of schedulers that say how far they are (or are compared by themselves); all others are settings."""
+
+GROUP_SETTINGS = frozenset({
+    "lr", "initial_lr", "weight_decay", "betas", "beta1", "beta2", "beta3", "eps", "momentum", "dampening", "nesterov",
+    "alpha", "amsgrad", "maximize",
+})  # fmt: skip
+"""What of a parameter group is the recipe's. Other entries may be state (schedule-free optimizers count steps there);
+they stay as the checkpoint has them, and a recipe that changes `optimizer` or `optim_args` is refused before."""
+
+
+@dataclass(frozen=True)
+class RecipeSettings:
+    """What the recipe says, taken from an optimizer and a scheduler that were just made.
+
+    Args:
+        groups: settings of each parameter group, parameters aside.
+        schedule: settings of the scheduler.
+        closed_form: whether the rate of any step follows from the step alone (`LambdaLR`).
+    """
+
+    groups: tuple[Mapping[str, Any], ...]
+    schedule: Mapping[str, Any]
+    closed_form: bool
+
+    @classmethod
+    def of(cls, groups: Sequence[Mapping[str, Any]], scheduler: LRScheduler) -> RecipeSettings:
+        """Copies the settings; to be called before a checkpoint is read."""
+        from torch.optim.lr_scheduler import LambdaLR
+
+        own = tuple({key: value for key, value in group.items() if key != "params"} for group in groups)
+        return cls(own, _settings(scheduler), isinstance(scheduler, LambdaLR))
+
+    def restore(self, optimizer: Optimizer, scheduler: LRScheduler, checkpoint: Path) -> None:
+        """Puts the settings back; to be called when the checkpoint has been read.
+
+        Raises:
+            KormoError: the schedule keeps its settings in the checkpoint, and the recipe has others.
+        """
+        if not self.closed_form:
+            self._refuse_other_schedule(scheduler, checkpoint)
+        groups, wanted = optimizer.param_groups, set(GROUP_SETTINGS)
+        if not self.closed_form:  # the rate is state: it was brought back, and belongs to the same settings
+            wanted -= {"lr", "initial_lr", *(("momentum", "betas") if "total_steps" in self.schedule else ())}
+        for group, own in zip(groups, self.groups, strict=True):
+            group.update({key: value for key, value in own.items() if key in wanted})
+        if not self.closed_form:
+            return
+        scheduler.base_lrs = [group["initial_lr"] for group in groups]
+        set_rates(scheduler)
+
+    def _refuse_other_schedule(self, scheduler: LRScheduler, checkpoint: Path) -> None:
+        saved = _settings(scheduler)
+        changed = [
+            f"{key}: {saved.get(key)} in the checkpoint, {value} in the recipe"
+            for key, value in self.schedule.items()
+            if saved.get(key) != value
+        ]
+        if changed:
+            raise KormoError(
+                where=str(checkpoint),
+                found=f"{type(scheduler).__name__} with other settings: {'; '.join(changed[:4])}",
+                why="this schedule computes each rate from the one before, so it cannot be changed half-way",
+                do="set learning rate, length and schedule as they were, use a schedule that can be (cosine, linear, "
+                "constant, warmup_stable_decay), or begin a new run with kormo.from_run",
+            )
+
+
+def set_rates(scheduler: LRScheduler) -> None:
+    """Gives each group the rate that the schedule has for the step that comes next.
+
+    Args:
+        scheduler: a `LambdaLR` whose `last_epoch` is that step.
+    """
+    from torch import Tensor
+    from torch.optim.lr_scheduler import LambdaLR
+
+    assert isinstance(scheduler, LambdaLR)
+    rates = [
+        base * scale(scheduler.last_epoch) for base, scale in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+    scheduler._last_lr = list(rates)
+
+
+@contextmanager
+def reading(checkpoint: Path) -> Iterator[None]:
+    """Around the reading of optimizer and scheduler: what cannot be matched is told by the keys that it comes from.
+
+    Raises:
+        KormoError: other parameter groups, or another kind of schedule.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "parameter group" not in str(error):
+            raise
+        raise KormoError(
+            where=str(checkpoint),
+            found=str(error),
+            why="the recipe sorts the parameters into other groups than when the checkpoint was written (kormo.decay, "
+            "weight_decay from or to 0, embedding_lr, lr_groups), and moments cannot be matched to them",
+            do="set these keys as they were, or begin a new run with kormo.from_run",
+        ) from None
+    except KeyError as error:
+        if error.args != ("lr_lambdas",):
+            raise
+        raise KormoError(
+            where=str(checkpoint),
+            found="the state of another kind of schedule",
+            why="the checkpoint's schedule counts in its own way, and lr_scheduler names one that cannot read it",
+            do="set lr_scheduler as it was, or begin a new run with kormo.from_run",
+        ) from None
+
+
+def _settings(scheduler: LRScheduler) -> dict[str, Any]:
+    settings = {key: value for key, value in vars(scheduler).items() if key not in PROGRESS and not callable(value)}
+    return {**settings, "base_lrs": list(getattr(scheduler, "base_lrs", ()))}

@@ -1,0 +1,54 @@
+"""Reading a stranger's checkpoint without running a stranger's code.
+
+DeepSpeed reads its files with a full unpickler, which calls whatever a file names. Inside `weights_only` torch builds
+tensors, numbers, containers and the classes of DeepSpeed that its own files hold, and refuses everything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+
+ALLOWED = (
+    "deepspeed.runtime.zero.config:ZeroStageEnum",
+    "deepspeed.runtime.fp16.loss_scaler:LossScaler",
+    "deepspeed.runtime.fp16.loss_scaler:DynamicLossScaler",
+    "deepspeed.utils.tensor_fragment:fragment_address",
+)
+"""`module:class` of what DeepSpeed's checkpoints hold besides tensors; none of them does anything when it is made."""
+
+
+@contextmanager
+def weights_only(checkpoint: Path) -> Iterator[None]:
+    """Inside, every `torch.load` of this process (and of those that it forks) is confined.
+
+    Raises:
+        KormoError: a file of the checkpoint names something else to be called.
+    """
+    import torch
+
+    original: Any = torch.load
+    torch.load = lambda *args, **kwargs: original(*args, **{**kwargs, "weights_only": True})
+    try:
+        with torch.serialization.safe_globals([_named(name) for name in ALLOWED]):
+            yield
+    except pickle.UnpicklingError as error:
+        raise KormoError(
+            where=str(checkpoint),
+            found=" ".join(str(error).split())[:240],
+            why="a file of this checkpoint asks for code to be called; weights need none, so nothing of it was run",
+            do="do not use this checkpoint; if you trust who wrote it, report this with its DeepSpeed version",
+        ) from None
+    finally:
+        torch.load = original
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
