@@ -93,6 +93,7 @@ class Recipe:
             self.data.mixture,
             self.sequence_len,
             partial(base_with_turns, self.resolved),
+            self.block.tokenizer.engine if self.block.tokenizer else "auto",
         )
 
     def pair_plan(self) -> PairPlan:
