@@ -15,6 +15,7 @@ from kormo_plugins.corpus.diversity import by_generator
 from kormo_plugins.corpus.domains import losses
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import markdown
 from kormo_plugins.store.corpus_files import read_corpus
 
 EXAMPLES = 3
@@ -305,7 +306,7 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         told,
         "---",
         "",
-        f"# {recipe.name}",
+        f"# {markdown(recipe.name)}",
         "",
         "| source | language | licence | origin | documents | bytes |",
         "|---|---|---|---|---|---|",
@@ -314,7 +315,8 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         made = source.written_by or (source.generator.name if source.generator else "unknown")
         origin = f"synthetic, by {made}" if source.synthetic or source.generator else "not marked synthetic"
         size = f"{stats[name]['documents']:,} | {stats[name]['bytes']:,}"
-        lines.append(f"| {name} | {source.language} | {source.license} | {origin} | {size} |")
+        cells = " | ".join(markdown(cell) for cell in (name, source.language, source.license, origin))
+        lines.append(f"| {cells} | {size} |")
     lines += ["", "Steps: " + (", ".join(step.name for step in recipe.steps) or "none") + ".", ""]
     return "\n".join(lines)
 
