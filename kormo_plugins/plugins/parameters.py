@@ -96,7 +96,7 @@ def _endless(given: Any, where: str) -> Iterator[KormoError]:
             where=where,
             found=str(given)[:80],
             why="nothing can be counted or computed with it",
-            do="give a number of this world",
+            do="give a finite number",
         )
     elif isinstance(given, Mapping):
         for name, value in given.items():
