@@ -37,7 +37,7 @@ BEYOND = (
     "without do_sample", "has no such setting", "no such added token", "is in that language", "which is a file",
     "among what it reads", "as long as that", "environment variables stand", "of this world", "become tokens",
     "a tokenizer is trained on", "negative length or rate", "moments in the dtype", "products of bfloat16",
-    "in a run of", "the two disagree",
+    "in a run of", "the two disagree", "the schedule wants",
 )  # fmt: skip
 """Parts of the messages of checks that look beyond one value of one file."""
 
