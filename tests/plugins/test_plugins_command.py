@@ -127,7 +127,8 @@ def test_a_block_that_blocks_nothing_is_refused() -> None:
 
 
 def test_a_recipe_that_names_a_blocked_module_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("")
+    text = "from kormo_plugins import hookimpl\n@hookimpl\ndef kormo_packings():\n    return []\n"
+    (tmp_path / "mine.py").write_text(text)
     assert kormo("plugins", "list", "--plugin", "mine", path=tmp_path).returncode == 0
     result = kormo("plugins", "list", "--plugin", "mine", path=tmp_path, KORMO_PLUGINS="off")
     assert result.returncode == 2 and "the recipe names a plugin that the environment blocks" in result.stderr

@@ -169,7 +169,9 @@ def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoErro
 def _schedule_number(where: str, found: str, value: object, kind: str) -> Iterator[KormoError]:
     number = None if isinstance(value, str) else number_of(value)
     if number is None or not math.isfinite(number) or (kind == "integer" and not number.is_integer()):
-        yield KormoError(where=where, found=found, why=f"it should be {kind}", do="give a value of that kind")
+        yield KormoError(
+            where=where, found=found, why=f"the schedule wants {kind} there", do="give a value of that kind"
+        )
     elif number < 0:
         yield KormoError(
             where=where, found=found, why="no schedule has a negative length or rate", do="give a number of at least 0"
