@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import replace, write_text
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.tokenizer.budget import check_budget
 from kormo_plugins.tokenizer.chat import chat_template
@@ -198,12 +199,8 @@ def _complete(tokenizer: Tokenizer) -> None:
 
 def _write(tokenizer: Tokenizer, out: Path) -> None:
     names = dict(SPECIAL_TOKENS)
-    partial = out / "tokenizer.json.partial"
-    tokenizer.save(str(partial))
-    partial.replace(out / "tokenizer.json")
-    partial = out / "chat_template.jinja.partial"
-    partial.write_text(chat_template(), encoding="utf-8")
-    partial.replace(out / "chat_template.jinja")
+    replace(out / "tokenizer.json", lambda unfinished: tokenizer.save(str(unfinished)))
+    write_text(out / "chat_template.jinja", chat_template())
     write_json(
         out / "tokenizer_config.json",
         {

@@ -86,7 +86,7 @@ class Monitor(Strict):
     mini: dict[str, Any] | None = Field(
         default_factory=dict, description="parameters of the run callback `mini`; null: off"
     )
-    unseen: dict[str, Any] | None = Field(
+    external_eval: dict[str, Any] | None = Field(
         default=None,
         description="a dataset recipe (file or mapping) of texts that are only measured: by people, or by generators "
         "that the model was not trained on",
