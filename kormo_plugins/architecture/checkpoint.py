@@ -14,6 +14,7 @@ from kormo_plugins.architecture.files import (
     SHARD_BYTES,
     config_json,
     copy_tokenizer,
+    readable_by_all,
     tokenizer_length,
     write_json,
     write_sharded,
@@ -80,7 +81,8 @@ def write_initial(
     copied = copy_tokenizer(tokenizer, out)
     files = write_sharded(out, shapes, make, kind.itemsize, shard_bytes)
     write_json(out / "generation_config.json", generation_json)
-    write_json(out / "config.json", config_json(config))  # last: without it the folder is no checkpoint
+    fields = readable_by_all(config_json(config), str(out / "config.json"))
+    write_json(out / "config.json", fields)  # last: without it the folder is no checkpoint
     return {
         "parameters": parameters(params, length),
         "vocab_size": config.vocab_size,

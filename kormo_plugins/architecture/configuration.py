@@ -12,6 +12,7 @@ from typing import Any
 from transformers import LlamaConfig
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.model_json import rope_base
 
 REQUIRED = (
     "vocab_size",
@@ -43,7 +44,7 @@ class KORMoConfig(LlamaConfig):
         """A config from the content of a config.json.
 
         Raises:
-            KormoError: a value is missing that would otherwise silently become a Llama default.
+            KormoError: a value is missing that would otherwise silently become a Llama default, or RoPE has two bases.
         """
         missing = [key for key in REQUIRED if config_dict.get(key) is None]
         if all(config_dict.get(key) is None for key in ROPE):
@@ -55,4 +56,5 @@ class KORMoConfig(LlamaConfig):
                 why="transformers would fill in Llama's defaults, and run another model in silence",
                 do="add the values that the model was trained with",
             )
+        rope_base(config_dict, "config.json of a kormo checkpoint")
         return super().from_dict(config_dict, **kwargs)

@@ -19,6 +19,7 @@ from kormo_plugins.architecture.files import (
     copy_tokenizer,
     read_json,
     read_weights,
+    readable_by_all,
     weight_files,
     write_json,
     write_weights,
@@ -28,6 +29,7 @@ from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import publish
 from kormo_plugins.store.fingerprint import file_checksum
+from kormo_plugins.store.model_json import rope_base
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +55,7 @@ def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     """
     register()
     config = _config(checkpoint, MODEL_TYPE)
-    return _convert(checkpoint, out, _readable_by_all(llama_config(config)), TO_LLAMA)
+    return _convert(checkpoint, out, config_json(llama_config(config)), TO_LLAMA)
 
 
 def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
@@ -66,7 +68,9 @@ def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
 def _config(folder: Path, model_type: str) -> PretrainedConfig:
     from transformers import AutoConfig
 
-    found = read_json(folder / "config.json").get("model_type")
+    fields = read_json(folder / "config.json")
+    found = fields.get("model_type")
+    rope_base(fields, str(folder / "config.json"))
     if found != model_type:
         raise KormoError(
             where=str(folder / "config.json"),
@@ -78,20 +82,9 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     return config
 
 
-def _readable_by_all(config: PretrainedConfig) -> dict[str, Any]:
-    """config.json with RoPE's base, and the dtype, also under the names of transformers 4: readers that look
-    there would otherwise take 10,000, and compute another model without a word."""
-    fields = config_json(config)
-    rope = fields["rope_parameters"]
-    legacy = {"rope_theta": rope["rope_theta"], "torch_dtype": fields.get("dtype")}
-    if rope["rope_type"] == "default":
-        legacy["rope_scaling"] = None
-    return {**fields, **legacy}
-
-
 def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    _check_place(checkpoint, out)
-    _check_unchanged(checkpoint)
+    check_place(checkpoint, out)
+    check_unchanged(checkpoint)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -108,13 +101,13 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping
             "kormo_plugins": __version__,
         }
         write_json(partial / RECORD, record)
-        _take_place(partial, out)
+        take_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"files": files, "bytes": sum((out / name).stat().st_size for name in files), "compared": compared}
 
 
-def _check_place(checkpoint: Path, out: Path) -> None:
+def check_place(checkpoint: Path, out: Path) -> None:
     """Refuses to replace anything but an earlier conversion, and never what is being converted."""
     if checkpoint.resolve().is_relative_to(out.resolve()):
         raise KormoError(
@@ -133,7 +126,7 @@ def _check_place(checkpoint: Path, out: Path) -> None:
     )
 
 
-def _check_unchanged(checkpoint: Path) -> None:
+def check_unchanged(checkpoint: Path) -> None:
     """Refuses a conversion whose weights or config are no longer those that were compared when it was made."""
     if not (checkpoint / RECORD).is_file():
         return
@@ -158,7 +151,7 @@ def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[s
     copy_tokenizer(checkpoint, out)
     if (checkpoint / "generation_config.json").exists():
         write_json(out / "generation_config.json", read_json(checkpoint / "generation_config.json"))
-    write_json(out / "config.json", {**config, "use_cache": True})
+    write_json(out / "config.json", readable_by_all({**config, "use_cache": True}, str(out / "config.json")))
     return [source.name for source in sources]
 
 
@@ -200,7 +193,7 @@ def _logits(folder: Path) -> torch.Tensor:
     return logits
 
 
-def _take_place(partial: Path, out: Path) -> None:
+def take_place(partial: Path, out: Path) -> None:
     """Renames `partial` to `out`. What was there steps aside: no folder replaces a full one."""
     if not out.exists():
         publish(partial, out)

@@ -16,10 +16,18 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store import json_file
 from kormo_plugins.store.atomic import replace, usual_mode
 from kormo_plugins.store.json_file import read_object
+from kormo_plugins.store.model_json import readable_config, readable_tokenizer
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
+
+TOKENIZER_SETTINGS = "tokenizer_config.json"
+NOTE = {
+    "how_to_open": "model_type kormo is of the package kormo-plugins; a finished run has the same model as a plain "
+    "Llama in its folder export/, and `kormo export FOLDER --to llama OUT` makes one of any checkpoint"
+}
+"""Stands in every config.json of the type `kormo`, for whoever opens the folder without this package."""
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -50,6 +58,16 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a JSON object as transformers does (indented, sorted), in one step."""
     json_file.write_json(path, value, sort_keys=True)
+
+
+def readable_by_all(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The content of a config.json so that transformers 4 and 5 read the same model, and a person what it is.
+
+    Raises:
+        KormoError: it names two bases of RoPE.
+    """
+    note = NOTE if fields.get("model_type") == "kormo" else {}
+    return {**readable_config(fields, where), **note}
 
 
 def config_json(config: PretrainedConfig) -> dict[str, Any]:
@@ -175,7 +193,7 @@ def _product(shape: tuple[int, ...]) -> int:
 
 
 def copy_tokenizer(source: Path, out: Path) -> list[str]:
-    """Copies the tokenizer's files; returns their names.
+    """Copies the tokenizer's files, its settings so that transformers 4 reads them too; returns their names.
 
     Raises:
         KormoError: there is no tokenizer in `source`.
@@ -190,6 +208,8 @@ def copy_tokenizer(source: Path, out: Path) -> list[str]:
         )
     for name in names:
         replace(out / name, partial(shutil.copyfile, source / name))
+    if TOKENIZER_SETTINGS in names:
+        write_json(out / TOKENIZER_SETTINGS, readable_tokenizer(read_json(source / TOKENIZER_SETTINGS)))
     return names
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kormo_plugins.architecture.files import NOTE
 from kormo_plugins.errors import KormoError
 
 if TYPE_CHECKING:
@@ -68,4 +69,4 @@ def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
 def _portable(config: PretrainedConfig) -> dict[str, Any]:
     """All fields but those that say which class it is; `auto_map` names remote code, which is never run."""
     fields = config.to_dict()
-    return {key: fields[key] for key in fields if key not in ("model_type", "auto_map", "architectures")}
+    return {key: fields[key] for key in fields if key not in ("model_type", "auto_map", "architectures", *NOTE)}

@@ -1,7 +1,8 @@
 """Which of Axolotl's commands this process is, and what a recipe of ours cannot do with it.
 
-Two of them would fail in words that help nobody: `axolotl evaluate` never asks a plugin for its documents, and
-`axolotl train --sweep` copies each variant of a recipe into a temporary folder, where relative paths lead nowhere.
+Some would fail in words that help nobody, or do something else than their name says: `axolotl evaluate` never asks a
+plugin for its documents, `vllm-serve` serves the model before training, and `axolotl train --sweep` copies each variant
+of a recipe into a temporary folder, where relative paths lead nowhere.
 """
 
 from __future__ import annotations
@@ -23,17 +24,32 @@ def command() -> str:
 
 
 def refuse(recipe: Recipe) -> None:
-    """Ends a command that would not see the recipe's documents.
+    """Ends a command that would not do what its name says with a recipe of ours.
 
     Raises:
-        KormoError: it is `evaluate`, and the documents are ours.
+        KormoError: `evaluate`, where the documents are ours; `merge-lora` without an adapter; `vllm-serve`.
     """
-    if command() == "evaluate" and recipe.data is not None:
+    name, out = command().replace("_", "-"), recipe.output_dir
+    if name == "evaluate" and recipe.data is not None:
         raise KormoError(
             where=f"axolotl evaluate {recipe.path}",
             found="kormo.data",
             why="Axolotl asks no plugin for the data of this command",
-            do=f"run `kormo eval {recipe.output_dir}`; held-out loss: kormo.monitor, while it trains",
+            do=f"run `kormo eval {out}`; held-out loss: kormo.monitor, while it trains",
+        )
+    if name == "merge-lora" and not recipe.get("adapter"):
+        raise KormoError(
+            where=f"axolotl merge-lora {recipe.path}",
+            found="no adapter",
+            why="this recipe trains all weights, so there is nothing to merge",
+            do=f"the model is in {out} and, as a plain Llama, in {out / 'export'}; other layouts: `kormo export`",
+        )
+    if name == "vllm-serve":
+        raise KormoError(
+            where=f"axolotl vllm-serve {recipe.path}",
+            found="a recipe of KORMo's",
+            why="Axolotl would serve the model that this recipe starts from, not the one that it trains",
+            do=f"run `vllm serve {out / 'export'}`, or talk to it with `kormo chat {out}`",
         )
 
 

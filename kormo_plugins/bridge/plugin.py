@@ -26,12 +26,12 @@ from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.checks.machine import not_ready
 from kormo_plugins.recipe.checks.validate import check_with_axolotl
-from kormo_plugins.recipe.files.resolve import overrides_of
+from kormo_plugins.recipe.files.resolve import EXTENDS, overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys, plugin_class
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
 from kormo_plugins.runs.occupancy import occupy
-from kormo_plugins.training.compat import cpu_ranks
+from kormo_plugins.training.compat import cpu_ranks, variants, versions
 
 SELF = "kormo_plugins.KormoPlugin"
 OTHER_RANKS_WAIT = 5.0
@@ -55,7 +55,10 @@ def stop(error: KormoError) -> NoReturn:
 
 
 class KormoPlugin(BasePlugin):
-    """Makes `kormo:` and `extends:` work in an Axolotl recipe."""
+    """Makes `kormo:` and `extends:` work in an Axolotl recipe.
+
+    Axolotl 0.21 registers every installed plugin for every recipe: in one that is not ours, all hooks are silent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,10 +67,19 @@ class KormoPlugin(BasePlugin):
 
     def register(self, cfg: Any) -> None:
         """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
+        self.recipe, self.built = None, Built()
+        if not _is_ours(cfg) or self._is_second():
+            return
         try:
+            versions.require_supported(versions.installed())
             self._register(cfg)
         except KormoError as error:
             stop(commands.of_a_sweep(error, Path(str(cfg.axolotl_config_path))))
+
+    def _is_second(self) -> bool:
+        """Whether a recipe that names us twice, by two paths, has had us registered already."""
+        plugins = PluginManager.get_instance().plugins.values()
+        return all(one is not self for one in plugins) and any(isinstance(one, KormoPlugin) for one in plugins)
 
     def _register(self, cfg: Any) -> None:
         path = Path(str(cfg.axolotl_config_path))
@@ -96,13 +108,11 @@ class KormoPlugin(BasePlugin):
                 occupy(recipe.output_dir, say)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
         values = axolotl_values(recipe, self.built, world_size)
-        if not preprocess and not cfg.merge_lora:
+        if not preprocess and not cfg.merge_lora and commands.command() != "quantize":
             folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
         self._apply(cfg, recipe, values)
         if cfg.merge_lora:
-            from kormo_plugins.training.compat import upstream
-
-            upstream.after_merge(self._merged)
+            variants.call_after_merge(self._merged)
         if driver:
             return
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
@@ -124,6 +134,7 @@ class KormoPlugin(BasePlugin):
         for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
             if key != "plugins":  # adopted already
                 cfg[key] = value
+        cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
         cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
 
     def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
@@ -144,16 +155,21 @@ class KormoPlugin(BasePlugin):
     def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
 
-        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed.
+        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed. A recipe that
+        names us by another path than our entry point does would have us in it twice.
         """
         manager = PluginManager.get_instance()
-        wanted = list(dict.fromkeys([*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]))
+        named = [*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]
+        wanted = list(dict.fromkeys(variants.plugin_name(name) for name in named))
         added: list[BasePlugin] = []
         plugins = manager.plugins.copy()
+        for name, plugin in manager.plugins.items():
+            if isinstance(plugin, KormoPlugin) and plugin is not self:
+                del plugins[name]
         for name in wanted:
-            if name in plugins:
+            if name in plugins or is_ours(name):
                 continue
-            if name in (cfg.get("plugins") or []):
+            if name in [variants.plugin_name(given) for given in cfg.get("plugins") or []]:
                 raise _cannot_import(recipe, name, "Axolotl could not import it; the reason is printed above")
             try:
                 plugins[name] = plugin_class(name)()
@@ -190,6 +206,8 @@ class KormoPlugin(BasePlugin):
 
     def pre_model_load(self, cfg: Any) -> None:
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
+        if self.recipe is None:
+            return
         from kormo_plugins.training.compat import upstream
         from kormo_plugins.training.telemetry import progress
 
@@ -198,15 +216,14 @@ class KormoPlugin(BasePlugin):
         if cfg.use_trackio:
             upstream.trackio_as_installed()
         progress.quiet_libraries()
-        if self.recipe is not None and cfg.sdpa_varlen:
+        if cfg.sdpa_varlen:
             upstream.use_varlen_attention(training_precision(self.recipe))
-        if self.recipe is not None:
-            try:
-                for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
-                    if rank() == 0:
-                        say(line)
-            except KormoError as error:
-                stop(error)
+        try:
+            for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+                if rank() == 0:
+                    say(line)
+        except KormoError as error:
+            stop(error)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
@@ -218,7 +235,7 @@ class KormoPlugin(BasePlugin):
 
     def get_trainer_cls(self, cfg: Any) -> Any:
         """Our trainer for causal language models; Axolotl's own for preference learning."""
-        if cfg.rl or cfg.reward_model or cfg.process_reward_model:
+        if self.recipe is None or cfg.rl or cfg.reward_model or cfg.process_reward_model:
             return None
         from kormo_plugins.training.trainer import KormoTrainer
 
@@ -227,6 +244,8 @@ class KormoPlugin(BasePlugin):
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
         is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
+        if self.recipe is None:
+            return {}
         keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
         trackio = {key: value for key, value in keys.items() if value}
         return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
@@ -266,7 +285,7 @@ class KormoPlugin(BasePlugin):
 
     def post_train_unload(self, cfg: Any) -> None:
         """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
-        if self.recipe is None or rank() != 0:
+        if self.recipe is None or rank() != 0 or variants.training_failed():
             return
         kernels.release(self.recipe)  # what follows runs on the CPU
         try:
@@ -274,13 +293,23 @@ class KormoPlugin(BasePlugin):
         except KormoError as error:
             stop(error)
 
+    def post_lora_merge(self, cfg: Any, adapter_path: str, output_path: str) -> None:
+        """Called by Axolotl 0.21 and later when it has merged; before, `variants.call_after_merge` sees to it."""
+        self._merged()
+
     def _merged(self) -> None:
         """When `axolotl merge-lora` has made one model of base and adapters."""
-        assert self.recipe is not None
+        if self.recipe is None:
+            return
         try:
             finish.finish_merged(self.recipe, self.built)
         except KormoError as error:
             stop(error)
+
+
+def _is_ours(cfg: Any) -> bool:
+    """Whether a raw configuration is a recipe of ours: it names us, or has a key that only we read."""
+    return any(is_ours(str(name)) for name in cfg.get("plugins") or ()) or any(key in cfg for key in ("kormo", EXTENDS))
 
 
 def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:

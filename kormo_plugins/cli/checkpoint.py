@@ -9,6 +9,7 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError
+from kormo_plugins.runs import revisions as hub_revisions
 
 FOLDER = click.Path(path_type=Path)
 
@@ -95,6 +96,31 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
         return print_json({"checkpoint": folder, "path": out, "dtype": dtype, **found})
     click.echo(f"{out}: step {found['step']}, {found['weights']} weights in {dtype}, {found['bytes']:,} bytes")
     click.echo(f"opened and compared; {found['compared']} weights equal the checkpoint's own copy in its own dtype")
+
+
+@checkpoint.command()
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--every", metavar="TOKENS", help="Only one for each so many tokens: 500M, 50B. By default all.")
+@click.option("--tokens-per-step", type=click.IntRange(min=1), help="Where a revision's name does not say its tokens.")
+@click.option("--out", type=FOLDER, help="A folder for each checkpoint, below this one. Without it they are listed.")
+@json_option
+def fetch(repository: str, every: str | None, tokens_per_step: int | None, out: Path | None, as_json: bool) -> None:
+    """Walk over the checkpoints that a hub keeps as revisions of a model: list them, or download every so many tokens.
+
+    Weights, configs and tokenizer are fetched, in safetensors and JSON; no code and no pickle. `AutoModelForCausalLM`
+    opens each folder of the Llama layout; for KORMo's own, register it first or use `kormo chat` and `kormo eval`.
+    """
+    found = hub_revisions.of_model(repository, tokens_per_step)
+    chosen = hub_revisions.spaced(found, hub_revisions.amount(every)) if every else found
+    folders = {point.name: hub_revisions.fetch(repository, point, out) if out else None for point in chosen}
+    if as_json:
+        return print_json(
+            [{"revision": p.name, "step": p.step, "tokens": p.tokens, "path": folders[p.name]} for p in chosen]
+        )
+    rows = [
+        (p.name, f"{p.step:,}", "" if p.tokens is None else f"{p.tokens:,}", str(folders[p.name] or "")) for p in chosen
+    ]
+    print_table(("revision", "step", "tokens", "folder"), rows)
 
 
 def _described(folder: Path, hashes: bool) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kormo_plugins.cli.convert import convert
 from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.peek import peek
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
 from kormo_plugins.store.atomic import write_text
 
@@ -42,6 +44,10 @@ workspace_option = click.option(
 @click.group()
 def data() -> None:
     """Build, look at and check the data of a recipe."""
+
+
+data.add_command(peek)
+data.add_command(convert)
 
 
 @data.command()
@@ -199,23 +205,24 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     try:
         _have(recipe, workspace, get)
     except NotBuilt as error:
-        if set(had["corpus"]) != set(described.corpus.sources):
+        if set(had["corpus"]) != set(described.corpus.documents_of):
             raise
         click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
     out = out or Path("reports") / safe
+    documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
     page = write_report(
-        described.corpus,
+        documents,
         {name: artifact.path for name, artifact in corpora.items()},
         counted,
         out,
-        tokens={name: artifact.stats["tokens"] for name, artifact in had["shards"].items()},
+        tokens={name: artifact.stats["tokens"] for name, artifact in had["shards"].items() if name in corpora},
         weights=described.mixture.mixture.get("weights"),
     )
     card = out / "README.md"
-    write_text(card, dataset_card(described.corpus, counted))
+    write_text(card, dataset_card(documents, counted))
     if as_json:
         return print_json({"page": page, "card": card, "sources": counted})
     click.echo(f"{page}: the report\n{card}: the dataset card")
@@ -248,7 +255,8 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
     Args:
         workers: processes at work, where that is to be another number than the recipe's.
     """
-    from kormo_plugins.pipeline.build import build_corpora, build_data
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.pipeline.corpora import build_corpora
     from kormo_plugins.plugins.registry import registry
 
     if (alone := _dataset_recipe(path)) is not None:
@@ -308,7 +316,6 @@ def _opened(path: Path) -> tuple[Recipe, Built, Any]:
     from kormo_plugins.pipeline.build import build_data
     from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.pipeline.open import open_dataset
-    from kormo_plugins.pipeline.preferences import of_pairs
 
     if _dataset_recipe(path) is not None:
         raise KormoError(
@@ -318,7 +325,7 @@ def _opened(path: Path) -> tuple[Recipe, Built, Any]:
             do="name that recipe (recipes/pretrain.yml)",
         )
     recipe = _recipe(path)
-    if of_pairs(recipe):
+    if recipe.of_pairs:
         raise KormoError(
             where=str(path),
             found=f"a recipe with rl: {recipe.get('rl')}",
@@ -335,7 +342,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
     reported, and says why the rest is missing.
     """
-    from kormo_plugins.pipeline.build import build_model
+    from kormo_plugins.pipeline.build import add_model
     from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
     checked: list[Checked] = []
@@ -355,7 +362,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
             recipe = _recipe(path)
             built = build_data(recipe, get)
             try:
-                build_model(recipe, built, get)
+                add_model(recipe, built, get)
             except NotBuilt:
                 click.echo("kormo: there is no initial checkpoint yet; the first training writes it", err=True)
     except KormoError as error:

@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import ImportsLlama
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.runs.model_card import export_card
+from kormo_plugins.store.complete import MARKER, fault
 
+GGUF = "gguf"
 PLAIN = "llama"
 """The layout that opens anywhere; every other layout is the name of a model family."""
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--to", "layout", required=True, metavar="LAYOUT", help="`llama`, or a model family such as `kormo`.")
+@click.option("--to", "layout", required=True, metavar="LAYOUT", help="`llama`, `gguf`, or a family such as `kormo`.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
 )
+@click.option(
+    "--quantize", type=click.Choice(QUANTIZED), help="Of the matrices in a GGUF; by default the checkpoint's own dtype."
+)
 @json_option
-def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...], as_json: bool) -> None:
+def export(
+    checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...], quantize: str | None, as_json: bool
+) -> None:
     """Convert a checkpoint to another layout.
 
     Both are opened from disk and run on the same tokens, and DIR is made only if their logits are equal. An earlier
     export in DIR is replaced; any other folder that is not empty is refused. So is a CHECKPOINT whose files are not
     those that its own record lists.
-    """
-    from kormo_plugins.plugins.registry import registry
-    from kormo_plugins.runs.model_card import export_card
-    from kormo_plugins.store.complete import MARKER, fault
 
-    components = registry(modules)
+    `gguf` is the one file that llama.cpp, Ollama and LM Studio read, with a Modelfile beside it; every tensor in it is
+    compared with the checkpoint's.
+    """
     here = _model_type(checkpoint)
+    if quantize is not None and layout != GGUF:
+        raise KormoError(
+            where="kormo export: --quantize",
+            found=f"{quantize} with --to {layout}",
+            why="only a GGUF is quantized here; other layouts keep every bit",
+            do="add --to gguf, or leave --quantize out",
+        )
     reason = fault(checkpoint) if (checkpoint / MARKER).is_file() else None
     if reason is not None:
         raise KormoError(
@@ -44,6 +60,26 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
             why=f"{MARKER} lists what was written when the training ended",
             do="take another checkpoint of the run, or train the stage again",
         )
+    found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
+    card = export_card(checkpoint, folder)
+    if as_json:
+        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card, **found})
+    click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
+    click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, all equal")
+    if layout == GGUF:
+        click.echo(
+            "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"
+        )
+    click.echo(f"{card}: what the run recorded" if card else f"no model card: {checkpoint} is not a finished run")
+
+
+def _converted(
+    checkpoint: Path, here: str, layout: str, folder: Path, modules: tuple[str, ...], quantize: str | None
+) -> tuple[dict[str, Any], str]:
+    """Converts; returns the statistics and what the number `compared` in them counts."""
+    components = registry(modules)
+    if layout == GGUF:
+        return export_gguf(checkpoint, folder, quantize), "tensors"
     if layout == here:
         raise KormoError(
             where="kormo export: --to",
@@ -63,13 +99,7 @@ def export(checkpoint: Path, layout: str, folder: Path, modules: tuple[str, ...]
                 do=f"export to {PLAIN} first",
             )
         convert = family.import_llama
-    found = convert(checkpoint, folder)
-    card = export_card(checkpoint, folder)
-    if as_json:
-        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card, **found})
-    click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
-    click.echo(f"compared with {checkpoint}: {found['compared']:,} fp32 logits, all equal")
-    click.echo(f"{card}: what the run recorded" if card else f"no model card: {checkpoint} is not a finished run")
+    return convert(checkpoint, folder), "fp32 logits"
 
 
 def _model_type(checkpoint: Path) -> str:

@@ -24,19 +24,27 @@ from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, system_error
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
+    "chat": ("kormo_plugins.cli.chat:chat", "Talk to the model of RUN: a finished run, a checkpoint or an export."),
     "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
     "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
     "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
+    "init": (
+        "kormo_plugins.cli.init:init",
+        "Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.",
+    ),
     "plugins": (
         "kormo_plugins.cli.plugins:plugins",
         "What is installed, what a recipe can name, and how to add to it.",
     ),
+    "publish": ("kormo_plugins.cli.publish:publish", "Send a finished run to a model hub, checkpoints as revisions."),
     "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can check and repeat a run."),
     "report": (
         "kormo_plugins.cli.report:report",
         "A page on a run, a chain, an ablation, or several runs side by side.",
     ),
+    "reproduce": ("kormo_plugins.cli.release:reproduce", "Check a release, or build it again and compare."),
     "run": ("kormo_plugins.cli.run:run", "Run the stages of CHAIN, a file of recipes/chains/."),
     "tokenizer": ("kormo_plugins.cli.tokenizer:tokenizer", "Train tokenizers and measure them."),
     "train": ("kormo_plugins.cli.train:train", "Train RECIPE with some of its values changed."),

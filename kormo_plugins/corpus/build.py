@@ -27,7 +27,7 @@ from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
-from kormo_plugins.corpus.step import is_source_step
+from kormo_plugins.corpus.step import is_ranking, is_source_step
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
@@ -108,7 +108,8 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             waiting = []
         else:
             waiting.append(step)
-    if source.deduplicate_against and not segments:
+    compares = [group for group in segments if group.ends and not is_ranking(group.ends.make)]
+    if source.deduplicate_against and not compares:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
             found=", ".join(source.deduplicate_against),
@@ -179,7 +180,7 @@ def source_inputs(
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
         "provenance": source.model_dump(
             mode="json",
-            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against"},
+            exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against", "tokens"},
         ),
         "parts": job.parts,
         "steps": [
@@ -304,7 +305,8 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
         reasons.update({f"{step['name']}: {reason}": count for reason, count in step["rejects"].items()})
     told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(5)) or "the input holds nothing"
     first = next(iter(read_corpus(job.out / "rejects")), None)
-    example = f"; the first is {first.id}: {first.text[:160]!r}" if first else ""
+    place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
+    example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
     return KormoError(
         where=f"sources.{job.name}",
         found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from kormo_plugins.corpus.clusters import write_clusters
 from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import write_mark
 from kormo_plugins.corpus.params import HeldOut
+from kormo_plugins.corpus.step import Clustering, Ranking
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
@@ -42,7 +44,9 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
         assert isinstance(step, SourceStep)
         table = _signatures(job, stage)
         fate, reasons = step.decide(table)
-        if job.against:
+        if isinstance(step, Clustering):
+            write_clusters(job, stage, ends.name, step.stays, bounds.tolist())
+        if job.against and not isinstance(step, Ranking):
             fate, reasons = _against(step, table, fate, list(reasons), job.against)
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
     for part in range(job.parts):
@@ -76,6 +80,8 @@ def _against(
 ) -> tuple[np.ndarray, list[str]]:
     """The decision once more, on what stays, behind the documents of other sources."""
     there = [step.sign(document) for folder in others for document in _all_documents(folder)]
+    if isinstance(step, Clustering):
+        there = [step.first(signature) for signature in there]
     stays = np.flatnonzero(fate == STAYS)
     if not there or not len(stays):
         return fate, reasons

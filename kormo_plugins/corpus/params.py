@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.plugins.choice import Choice as Choice
 from kormo_plugins.plugins.choice import Strict as Strict
+
+
+class Tokens(Strict):
+    """Files of token ids that another stack made. They are read in place, and must stay where they are."""
+
+    format: Literal["datatrove", "megatron", "olmo_core"] = Field(
+        description="datatrove (.ds; nanotron's too), megatron (.bin with .idx) or olmo_core (.npy without a header)"
+    )
+    path: Path = Field(description="file, or folder that is searched with all its subfolders")
+    dtype: Literal["uint8", "uint16", "uint32", "uint64"] | None = Field(
+        default=None, description="type of the ids; of olmo_core, whose files do not say it"
+    )
+    end_id: int | None = Field(
+        default=None, ge=0, description="token that ends a document, of olmo_core; null: the tokenizer's end of text"
+    )
+    tokenizer: str | None = Field(
+        default=None,
+        description="hash of the tokenizer that made them; it is compared with the recipe's, which is tried on a "
+        "sample of documents in any case",
+    )
 
 
 class Source(Strict):
@@ -26,6 +47,7 @@ class Source(Strict):
     )
     reader: Choice | None = Field(default=None, description="where its documents are read from")
     generator: Choice | None = Field(default=None, description="what writes its documents")
+    tokens: Tokens | None = Field(default=None, description="its tokens, where they exist already; no documents then")
     steps: tuple[Choice, ...] | None = Field(default=None, description="its own cleaning steps; null: the recipe's")
     control_tokens: tuple[str, ...] = Field(
         default=(),
@@ -47,8 +69,11 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Source:
-        if (self.reader is None) == (self.generator is None):
-            raise ValueError("give exactly one of reader and generator")
+        if sum(origin is not None for origin in (self.reader, self.generator, self.tokens)) != 1:
+            raise ValueError("give exactly one of reader, generator and tokens")
+        of_documents = ("steps", "control_tokens", "deduplicate_against", "documents", "parts")
+        if self.tokens is not None and (said := [key for key in of_documents if getattr(self, key)]):
+            raise ValueError(f"{', '.join(said)}: a source of tokens has no documents")
         if self.written_by and not (self.synthetic or self.generator):
             raise ValueError("written_by names the model of a synthetic source: set synthetic: true")
         return self
@@ -110,19 +135,29 @@ class CorpusRecipe(Strict):
                     do="take one of them out",
                 )
             for other in self.sources[name].deduplicate_against:
-                if other not in self.sources:
+                if other not in self.documents_of:
                     raise KormoError(
                         where=f"sources.{name}.deduplicate_against",
                         found=repr(other),
-                        why=f"the sources are: {', '.join(self.sources)}",
-                        do=closest(other, self.sources, "name one of them"),
+                        why=f"the sources of documents are: {', '.join(self.documents_of)}",
+                        do=closest(other, self.documents_of, "name one of them"),
                     )
                 visit(other, (*way, name))
             done.append(name)
 
-        for name in self.sources:
+        for name in self.documents_of:
             visit(name, ())
         return done
+
+    @property
+    def documents_of(self) -> dict[str, Source]:
+        """The sources of documents: all but those whose tokens exist already."""
+        return {name: source for name, source in self.sources.items() if source.tokens is None}
+
+    @property
+    def tokens_of(self) -> dict[str, Tokens]:
+        """The sources whose tokens exist already."""
+        return {name: source.tokens for name, source in self.sources.items() if source.tokens is not None}
 
     def steps_of(self, source: Source) -> tuple[Choice, ...]:
         """The steps that clean `source`."""

@@ -14,12 +14,22 @@ _STEPS = "kormo_plugins.corpus.steps"
 def kormo_readers() -> Iterator[Component]:
     """The readers of this room."""
     for name, summary in (
-        ("jsonl", "documents of JSONL files, plain, .gz or .zst"),
-        ("parquet", "documents of Parquet files"),
-        ("text", "text files, each a document"),
-        ("folder", "any mixture of JSONL, Parquet and text files in a folder"),
+        ("jsonl", "JSON Lines, a document a line; plain, .gz, .zst, .xz, .bz2 or in a .zip"),
+        ("json", "JSON files: arrays of objects, objects over many lines, or JSON Lines; compressed or not"),
+        ("csv", "CSV and TSV tables, a document a row; compressed or not"),
+        ("text", "text files, each a document, or each line of them (text_per: line); compressed or not"),
+        ("parquet", "Parquet files, a document a row; only the columns that are asked for are read"),
+        ("arrow", "Arrow files and streams, folders of datasets.save_to_disk among them"),
+        ("folder", "any mixture of all these in a folder"),
     ):
         yield Component(name, load=f"{_FILES}:{name}", summary=summary, params=f"{_FILES}:FilesParams")
+    yield Component(
+        "warc",
+        load="kormo_plugins.corpus.readers.warc:warc",
+        summary="pages of web archives (WARC) and their texts (WET), local or by a list of URLs",
+        params="kormo_plugins.corpus.readers.warc:WarcParams",
+        source="warcio; ISO 28500",
+    )
     yield Component(
         "hub",
         load="kormo_plugins.corpus.readers.hub:hub",
@@ -41,6 +51,7 @@ def kormo_corpus_steps() -> Iterator[Component]:
 _ALL_STEPS = (
     ("normalize", "normalize:Normalize", "one Unicode form, line end and space; invisible characters go", "UAX 15"),
     ("mojibake", "mojibake:Mojibake", "repairs wrongly decoded text, drops what cannot be repaired", "KS X 1001"),
+    ("extract", "extract:Extract", "the main text of web pages, by resiliparse or trafilatura", "DCLM; FineWeb"),
     ("html", "html:Html", "removes tags, entities and scripts outside of code", ""),
     ("errors", "errors:Errors", "removes error messages and boilerplate lines", "KORMo 4.1.3; patterns ours"),
     ("length", "length:Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),
@@ -48,17 +59,28 @@ _ALL_STEPS = (
     ("repetition", "repetition:Repetition", "drops documents that repeat themselves", "Gopher, arXiv 2112.11446"),
     ("korean", "korean:Korean", "drops lists, menus, word salad: particles, endings, word order", ""),
     ("personal_data", "personal_data:PersonalData", "masks Korean resident numbers, phones, addresses, accounts", ""),
-    ("exact_dedup", "exact_dedup:ExactDedup", "drops documents that came before, word for word", ""),
-    ("minhash_dedup", "minhash:MinhashDedup", "drops documents near to one before", "Broder 1997; FineWeb, 2406.17557"),
+    ("exact_dedup", "duplicates.exact_dedup:ExactDedup", "drops documents that came before, word for word", ""),
+    (
+        "minhash_dedup",
+        "duplicates.minhash:MinhashDedup",
+        "drops documents near to one before",
+        "Broder 1997; FineWeb, 2406.17557",
+    ),
     (
         "classifier",
-        "classifier:Classifier",
+        "models.classifier:Classifier",
         "a fastText quality classifier, trained or applied",
         "DCLM, arXiv 2406.11794",
     ),
+    ("educational", "models.educational:Educational", "how much a text teaches, by a classifier", "2406.17557"),
+    ("toxicity", "models.toxicity:Toxicity", "drops toxic text, by words and by a classifier", "C4, 1910.10683"),
+    ("perplexity", "models.perplexity:Perplexity", "KenLM's perplexity, one model a language", "CCNet, 1911.00359"),
+    ("keep_top", "keep_top:KeepTop", "the best share of a source by a score of an earlier step", "CCNet, 1911.00359"),
+    ("template_lines", "template_lines:TemplateLines", "removes menus and lines of site templates", "2306.01116"),
+    ("per_domain", "per_domain:PerDomain", "a step with other parameters, or none, for some domains", "ours"),
     (
         "decontaminate",
-        "decontaminate:Decontaminate",
+        "duplicates.decontaminate:Decontaminate",
         "drops documents that hold an evaluation item",
         "GPT-3, 2005.14165",
     ),

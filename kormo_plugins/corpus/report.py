@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.corpus.clusters import read_clusters
 from kormo_plugins.corpus.diversity import by_generator
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.reporting.document import write_page
@@ -50,6 +51,7 @@ def write_report(
     for name in recipe.sources:
         one = stats[name]
         body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
+        body.append(_clusters(folders[name]))
         body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
     return write_page(title, "".join(body), out / "report.html")
 
@@ -148,6 +150,19 @@ def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
                     rows.append([_(name), _(reason), f"{count:,}", f"{100 * count / read:.2f}%", _bar(count / read)])
     head = ("source*", "what+", "documents#", "of what was read#", "")
     return _table(head, rows) if rows else "<p>None was found, or no step looked for them.</p>"
+
+
+def _clusters(folder: Path) -> str:
+    """The largest clusters of copies: what stayed, and some of what went."""
+    shown = []
+    for step, told in read_clusters(folder).items():
+        for cluster in told["largest"]:
+            samples = "".join(
+                f"<blockquote>{_(one['id'])}\n{_(one['text'])}</blockquote>" for one in cluster["samples"]
+            )
+            head = f"{_(step)}: {cluster['documents']:,} documents, of which the first stayed"
+            shown.append(f"<details><summary>{head}</summary>{samples}</details>")
+    return "<h3>Largest clusters of copies</h3>" + "".join(shown) if shown else ""
 
 
 def _shapes(stats: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
+import numpy as np
+
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import DocumentStep, SourceStep
 
@@ -38,3 +40,24 @@ Step = DocumentStep | SourceStep
 def is_source_step(make: object) -> TypeGuard[type[SourceStep]]:
     """Whether a step's class is one that must see the whole source."""
     return isinstance(make, SourceStep)
+
+
+class Ranking:
+    """Base of source steps that rank or sample the documents of their own source: they compare none with another, so
+    that what other sources have (`deduplicate_against`) is nothing to them."""
+
+
+def is_ranking(make: object) -> bool:
+    """Whether a step's class is a `Ranking`."""
+    return isinstance(make, type) and issubclass(make, Ranking)
+
+
+class Clustering:
+    """Base of source steps that find copies, and can say of what each is one."""
+
+    stays: np.ndarray
+    """After `decide`: for each document the index of the one of its cluster that stays; int64, shape [documents]."""
+
+    def first(self, signature: np.ndarray) -> np.ndarray:
+        """The signature of a document of another source, that no document of this one goes before."""
+        return signature

@@ -91,7 +91,7 @@ def _from_json(item: object) -> object:
         return item
     try:
         value: object = json.loads(item)
-    except ValueError:
+    except (ValueError, RecursionError):
         return item
     return value
 

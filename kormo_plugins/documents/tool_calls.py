@@ -16,6 +16,8 @@ from kormo_plugins.documents.document import Reject
 from kormo_plugins.documents.message import Function, JsonValue, ToolCall
 
 CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+MAX_DEPTH = 100
+"""Lists and mappings within one another that arguments and signatures may have: they are written and read again."""
 RESPONSE = re.compile(r"\s*<tool_response>\n?(.*?)\n?</tool_response>\s*", re.DOTALL)
 
 
@@ -27,10 +29,9 @@ def parsed(text: str) -> object:
     """
     try:
         value: object = json.loads(text, parse_constant=_refused)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
-            value = ast.literal_eval(text)
-            json.dumps(value, allow_nan=False)
+            value = json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))  # tuples become lists
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise ValueError("neither JSON nor a Python literal") from None
     return value
@@ -75,7 +76,19 @@ def _call(item: object) -> ToolCall | Reject:
         arguments = {}
     if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
         return Reject("a tool call whose arguments are no object")
+    if _deeper(arguments, MAX_DEPTH):
+        return Reject("a tool call whose arguments are nested too deeply")
     return {"type": "function", "function": Function(name=item["name"], arguments=dict(arguments))}
+
+
+def _deeper(value: object, levels: int) -> bool:
+    """Whether a value has more than so many lists and mappings within one another."""
+    inside: list[object] = [value]
+    while inside and levels >= 0:
+        levels -= 1
+        layers = [item for item in inside if isinstance(item, Mapping | list)]
+        inside = [item for layer in layers for item in (layer.values() if isinstance(layer, Mapping) else layer)]
+    return bool(inside)
 
 
 def calls_in_text(content: str) -> tuple[str, list[ToolCall]] | Reject:
@@ -126,4 +139,6 @@ def signatures(value: object) -> list[dict[str, JsonValue]] | Reject:
         return []
     if not isinstance(found, list | tuple) or not all(isinstance(tool, Mapping) for tool in found):
         return Reject("tools that are no list of objects")
+    if _deeper(list(found), MAX_DEPTH):
+        return Reject("tools that are nested too deeply")
     return [dict(tool) for tool in found]

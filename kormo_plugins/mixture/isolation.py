@@ -2,8 +2,8 @@
 not.
 
 transformers finds borders in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path does
-so for a batch of one row only and forgets it in silence for more, unless cu_seqlens are given. Ring attention
-over several devices knows positions of whole rows and no documents.
+so for a batch of one row only and forgets it in silence for more, unless cu_seqlens are given. Over several devices
+ring attention knows positions of whole rows and no documents; Ulysses, which deals out the heads, keeps them apart.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
 """Backends that isolate by positions that restart, at any batch size."""
 
 
+BY_ULYSSES = frozenset({"sdpa", "flash_attention_2"})
+"""Backends that isolate by positions where several devices share rows and deal out the heads (ringmaster's Ulysses)."""
+
 ONE_DOCUMENT = frozenset({"pad"})
 """Packings that put no two documents into one row."""
 
@@ -30,6 +33,7 @@ def check_isolation(
     *,
     micro_batch: int,
     context_parallel: int = 1,
+    ulysses: bool = False,
     packing: str = "best_fit",
     row_length: int = 0,
 ) -> None:
@@ -41,13 +45,23 @@ def check_isolation(
         attention: `attn_implementation`.
         micro_batch: rows that go through the model together.
         context_parallel: devices that share one row.
+        ulysses: each of them holds whole rows and a part of the heads.
         packing: name of the packing.
         row_length: tokens of a row; 0: not known.
     Raises:
         KormoError: names the key to change.
     """
     if context_parallel > 1:
-        _check_shared_rows(collator, params, attention, context_parallel, packing, row_length)
+        if not ulysses:
+            _check_ring(attention, context_parallel, packing)
+        elif attention not in BY_ULYSSES:
+            raise KormoError(
+                where="attn_implementation",
+                found=f"{attention} with context_parallel over {context_parallel} devices",
+                why="it is not known to keep documents apart there",
+                do=f"use one of: {', '.join(sorted(BY_ULYSSES))}",
+            )
+        _check_parts(collator, params, context_parallel, row_length)
         return
     if collator not in ("document_mask", "flex"):
         return
@@ -66,26 +80,18 @@ def check_isolation(
     raise KormoError(where="attn_implementation", found=attention, why=why, do=fix)
 
 
-def _check_shared_rows(collator: str, params: Any, attention: str, devices: int, packing: str, row_length: int) -> None:
-    """Context parallelism: right where one document fills each row, whatever the collator; refused elsewhere.
+def _check_ring(attention: str, devices: int, packing: str) -> None:
+    """Ring attention: right where one document fills each row, whatever the collator; refused elsewhere.
 
-    Ring attention hands keys and values around under one causal mask for the whole row. A row of one document needs
-    no other: the padding behind it is seen by nothing that is predicted.
+    It hands keys and values around under one causal mask for the whole row. A row of one document needs no other: the
+    padding behind it is seen by nothing that is predicted.
     """
-    where, what = "context_parallel_size", str(devices)
     if packing not in ONE_DOCUMENT:
         raise KormoError(
-            where=where,
-            found=f"{what} with the packing {packing}",
+            where="context_parallel_size",
+            found=f"{devices} with the packing {packing}",
             why="ring attention knows rows, not documents: those of one row would see each other",
             do="set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
-        )
-    if collator == "flex" or getattr(params, "cu_seqlens", False):
-        raise KormoError(
-            where=where,
-            found=f"{what} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
-            why="its borders are those of whole rows, and each device holds a part of one",
-            do="use the collator `document_mask` without cu_seqlens",
         )
     if "flash_attention_2" not in attention:
         raise KormoError(
@@ -94,10 +100,21 @@ def _check_shared_rows(collator: str, params: Any, attention: str, devices: int,
             why="only flash_attention_2 has a ring",
             do="set attn_implementation: flash_attention_2",
         )
+
+
+def _check_parts(collator: str, params: Any, devices: int, row_length: int) -> None:
+    """What holds for every way of sharing rows: each device is given an even part of them."""
+    if collator == "flex" or getattr(params, "cu_seqlens", False):
+        raise KormoError(
+            where="context_parallel_size",
+            found=f"{devices} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
+            why="its borders are those of whole rows, and each device is given a part of one",
+            do="use the collator `document_mask` without cu_seqlens",
+        )
     if row_length % devices:
         raise KormoError(
-            where=where,
-            found=f"{what} with rows of {row_length} tokens",
+            where="context_parallel_size",
+            found=f"{devices} with rows of {row_length} tokens",
             why="the devices could not share a row evenly",
             do="take a divisor of sequence_len",
         )

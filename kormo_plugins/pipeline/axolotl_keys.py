@@ -11,7 +11,8 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.preferences import of_pairs, preference_values
+from kormo_plugins.pipeline.preferences import preference_values
+from kormo_plugins.recipe.checks.context_parallel import shared_rows
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.cost.learning_rate import schedule_options
 from kormo_plugins.recipe.load import Recipe
@@ -40,7 +41,7 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
 
 def context_parallel(recipe: Recipe) -> int:
     """Devices that share one row; 1 where nothing is said."""
-    return int(recipe.get("context_parallel_size") or recipe.get("sequence_parallel_degree") or 1)
+    return shared_rows(recipe.resolved).devices
 
 
 def row_groups(recipe: Recipe, world_size: int) -> int:
@@ -52,7 +53,7 @@ def row_groups(recipe: Recipe, world_size: int) -> int:
     shared = context_parallel(recipe)
     if world_size > 1 and world_size % shared:
         raise KormoError(
-            where=recipe.resolved.where("context_parallel_size"),
+            where=recipe.resolved.where(shared_rows(recipe.resolved).key),
             found=f"{shared} with {world_size} ranks",
             why="the ranks cannot be divided into groups of that size",
             do="change one of the two",
@@ -77,7 +78,9 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     """
     block = recipe.block
     deepspeed = deepspeed_config(recipe.resolved)
-    values: dict[str, Any] = dict(precision.axolotl_switches(training_precision(recipe), deepspeed is not None))
+    adapters = bool(recipe.get("adapter"))
+    switches = precision.axolotl_switches(training_precision(recipe), deepspeed is not None, adapters)
+    values: dict[str, Any] = dict(switches)
     if deepspeed is not None:
         # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
         # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
@@ -108,6 +111,6 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
             curriculum_sampling=True,  # in the order of the mixture
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
-    if of_pairs(recipe):
-        values.update(preference_values(recipe))
+    if recipe.of_pairs:
+        values.update(preference_values())
     return values

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from kormo_plugins.errors import KormoError, printable, redact
 from kormo_plugins.store.artifact import Artifact, Make, Spec, find
@@ -24,20 +27,65 @@ def say(line: str) -> None:
     print(f"kormo: {printable(redact(line))}", file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class BuiltTokenizer:
+    """A folder that `AutoTokenizer` opens, and the hash of what decides on ids."""
+
+    path: Path
+    hash: str
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A checkpoint to start from.
+
+    Args:
+        path: its folder.
+        weights_hash: identity of its weights.
+        artifact: None where it is the folder of the stage before, as it is.
+    """
+
+    path: Path
+    weights_hash: str
+    artifact: Artifact | None = None
+
+
 @dataclass
 class Built:
-    """The artifacts of a recipe, by what they are for."""
+    """The artifacts of a recipe, by what they are for; filled in as they are built."""
 
-    tokenizer: Path | None = None
-    tokenizer_hash: str = ""
+    made_tokenizer: BuiltTokenizer | None = None
+    model: BuiltModel | None = None
     corpora: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
     unseen: dict[str, Artifact] = field(default_factory=dict)
     preferences: dict[str, Artifact] = field(default_factory=dict)
-    init: Artifact | None = None
-    base_model: Path | None = None
-    weights_hash: str = ""
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The tokenizer's folder; None where Axolotl loads the base model's own."""
+        return self.made_tokenizer.path if self.made_tokenizer else None
+
+    @property
+    def tokenizer_hash(self) -> str:
+        """What decides on ids; empty without a tokenizer of ours."""
+        return self.made_tokenizer.hash if self.made_tokenizer else ""
+
+    @property
+    def init(self) -> Artifact | None:
+        """The initial checkpoint, where it is an artifact."""
+        return self.model.artifact if self.model else None
+
+    @property
+    def base_model(self) -> Path | None:
+        """The folder that training starts from; None where `base_model` says so."""
+        return self.model.path if self.model else None
+
+    @property
+    def weights_hash(self) -> str:
+        """Identity of the weights that training starts from."""
+        return self.model.weights_hash if self.model else ""
 
     @property
     def data_hash(self) -> str:
@@ -64,3 +112,8 @@ def lookup_only(path: Path) -> ArtifactProvider:
         return found
 
     return get
+
+
+def dumped(params: BaseModel | None) -> dict[str, Any]:
+    """A component's parameters as JSON values; nothing for a component that takes none."""
+    return params.model_dump(mode="json") if params is not None else {}

@@ -8,20 +8,18 @@ from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.pipeline.built import ArtifactProvider
 from kormo_plugins.pipeline.rejects import READ, log_rejects
-from kormo_plugins.recipe.checks.rules import base_with_turns
-from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.store.artifact import Artifact, Make, Spec
+from kormo_plugins.recipe.projections import RowPlan
+from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
 
-ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
-"""As in `build.py`."""
 VERSION = 3
 """Raised when the same inputs would give other bytes."""
 
 
 def chat_shards(
-    recipe: Recipe, corpus: Artifact, tokenizer: Path, name: str, get: ArtifactProvider, log: Callable[[str], None]
+    plan: RowPlan, corpus: Artifact, tokenizer: Path, name: str, get: ArtifactProvider, log: Callable[[str], None]
 ) -> Artifact:
     """The shards of a source of conversations; `log` is told of those with broken turns.
 
@@ -31,11 +29,11 @@ def chat_shards(
     from kormo_plugins.shards.tokenize import tokenize_source
     from kormo_plugins.tokenizer.conversations import ChatEncoder
 
-    Faults(base_with_turns(recipe.resolved, name)).raise_any()
+    Faults(plan.refused_turns(name)).raise_any()
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(
-            where=f"{recipe.path}: sources.{name}",
+            where=f"{plan.path}: sources.{name}",
             found=f"{corpus.stats['conversations']:,} conversations and {texts:,} texts",
             why="a source is of one kind: of a text every token is trained, of a conversation the answers",
             do="make two sources of it",
@@ -54,11 +52,11 @@ def chat_shards(
                 recorded=parts,
                 source=name,
                 conversations=encode,
-                workers=recipe.data.corpus.workers if recipe.data else 1,
+                workers=plan.corpus.workers,
                 progress=lambda shard: progress(shard["documents"]),
             )
 
-    return get(recipe.block.workspace, Spec("shards", name, inputs), make)
+    return get(plan.workspace, Spec("shards", name, inputs), make)
 
 
 def tell_too_long(rows: Artifact, name: str, row_length: int, log: Callable[[str], None]) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import EarlierRun
 from kormo_plugins.store.artifact import Spec
 from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.store.model_json import rope_base
 
 SHAPE = (
     "hidden_size",
@@ -42,7 +43,7 @@ ROW_MULTIPLE = 256
 """Rows of a vocabulary are rounded up to a multiple of this where the recipe does not say; the 10B's 125,184 are."""
 
 
-def finished_model(recipe: Recipe, contents: bool = False) -> Path:
+def finished_model(run: EarlierRun, contents: bool = False) -> Path:
     """The folder that `kormo.from_run` names.
 
     Args:
@@ -51,9 +52,7 @@ def finished_model(recipe: Recipe, contents: bool = False) -> Path:
         KormoError: no such folder, a run that is not finished or was changed, or a model of another shape than
             `kormo.architecture` says.
     """
-    folder = recipe.block.from_run
-    assert folder is not None
-    where = recipe.resolved.where("kormo.from_run")
+    folder, where = run.folder, run.where("kormo.from_run")
     if not folder.is_dir():
         raise KormoError(
             where=where,
@@ -69,28 +68,28 @@ def finished_model(recipe: Recipe, contents: bool = False) -> Path:
             why=f"it is not a finished model: {reason}",
             do="finish that stage first (the same command goes on where it stopped)",
         )
-    _same_shape(recipe, folder, where)
+    _same_shape(run, where)
     return folder
 
 
-def _same_shape(recipe: Recipe, folder: Path, where: str) -> None:
+def _same_shape(run: EarlierRun, where: str) -> None:
     from kormo_plugins.architecture.files import read_json
 
-    if recipe.block.architecture is None:
+    if run.architecture is None:
         return
-    config = read_json(folder / "config.json")
+    config = read_json(run.folder / "config.json")
     for key in SHAPE:
-        asked = recipe.block.architecture.values.get(key)
+        asked = run.architecture.values.get(key)
         if asked is not None and key in config and config[key] != asked:
             raise KormoError(
                 where=where,
-                found=f"{folder} with {key} {config[key]}",
+                found=f"{run.folder} with {key} {config[key]}",
                 why=f"kormo.architecture says {key} {asked}: another shape",
                 do="name a run of this shape, or extend its size file",
             )
 
 
-def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
     """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
 
     Raises:
@@ -99,14 +98,14 @@ def config_changes(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """
     from kormo_plugins.architecture.files import read_json
 
-    if recipe.block.architecture is None:
+    if run.architecture is None:
         return {}
-    config, asked = read_json(folder / "config.json"), recipe.block.architecture.values
-    held = {**config, "rope_theta": _rope(config).get("rope_theta", config.get("rope_theta"))}
+    config, asked = read_json(folder / "config.json"), run.architecture.values
+    held = {**config, "rope_theta": rope_base(config, str(folder / "config.json"))}
     for key in GROWING:
         if asked.get(key) is not None and held.get(key) is not None and asked[key] < held[key]:
             raise KormoError(
-                where=recipe.resolved.where(f"kormo.architecture.{key}"),
+                where=run.where(f"kormo.architecture.{key}"),
                 found=f"{key} {asked[key]}",
                 why=f"the model in {folder} was trained with {held[key]}, and a smaller value would undo that",
                 do=f"set kormo.architecture: null to keep the model's own config, or {key} to {held[key]} or more",
@@ -130,26 +129,20 @@ def change_config(folder: Path, changes: Mapping[str, Any], out: Path) -> dict[s
     from kormo_plugins.architecture import files
 
     config = files.read_json(folder / "config.json")
-    rope, before = dict(_rope(config)), {}
-    for key, value in changes.items():
-        in_rope = key == "rope_theta" and "rope_parameters" in config
-        holder = rope if in_rope else config
-        before[key] = holder.get(key)
-        holder[key] = value
-    if "rope_parameters" in config:
-        config["rope_parameters"] = rope
+    path = str(folder / "config.json")
+    before = {key: rope_base(config, path) if key == "rope_theta" else config.get(key) for key in changes}
+    config |= changes
+    for holder in ("rope_parameters", "rope_scaling"):  # the other places where RoPE's base may stand
+        if "rope_theta" in changes and "rope_theta" in (config.get(holder) or {}):
+            config[holder] = {**config[holder], "rope_theta": changes["rope_theta"]}
     names = [path.name for path in files.weight_files(folder)]
     for name in [*names, files.INDEX, "generation_config.json", *files.TOKENIZER_FILES]:
         if (folder / name).is_file():
             _link(folder / name, out / name)
-    files.write_json(out / "config.json", config)  # last: without it the folder is no checkpoint
+    files.write_json(
+        out / "config.json", files.readable_by_all(config, path)
+    )  # last: without it the folder is no checkpoint
     return {"config": {key: {"before": before[key], "now": value} for key, value in changes.items()}}
-
-
-def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Where transformers 5 keeps RoPE's base; empty in an older file, which has it at the top."""
-    found = config.get("rope_parameters")
-    return found if isinstance(found, Mapping) else {}
 
 
 def _link(source: Path, target: Path) -> None:
@@ -195,5 +188,6 @@ def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, 
     settings = folder / "generation_config.json"
     if settings.is_file():
         files.write_json(out / settings.name, {**files.read_json(settings), **ids})
-    files.write_json(out / "config.json", {**files.read_json(folder / "config.json"), **ids, "vocab_size": rows})
+    config = {**files.read_json(folder / "config.json"), **ids, "vocab_size": rows}
+    files.write_json(out / "config.json", files.readable_by_all(config, str(folder / "config.json")))
     return {"rows": rows, **plan.counts()}

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.pipeline import preferences
-from kormo_plugins.pipeline.build import special_ids
 from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.preferences import open_preferences
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 
 
@@ -17,20 +17,20 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
     """The mixture as a map-style dataset of exactly steps × global batch rows."""
     from kormo_plugins.mixture.dataset import open_mixture
 
-    if preferences.of_pairs(recipe):
-        return preferences.open_preferences(recipe, built)
-    assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
+    plan = recipe.stream_plan()
+    if plan.pairs:
+        return open_preferences(plan, built)
     return open_mixture(
         {name: artifact.path for name, artifact in built.rows.items()},
         {name: artifact.path for name, artifact in built.shards.items()},
-        recipe.data.mixture,
-        seed=recipe.seed,
-        row_length=recipe.sequence_len,
-        steps=recipe.steps,
-        global_batch=recipe.block.global_batch,
-        pad_id=special_ids(recipe, built)["pad"],
+        plan.mixture,
+        seed=plan.seed,
+        row_length=plan.row_length,
+        steps=plan.steps,
+        global_batch=plan.global_batch,
+        pad_id=special_ids(built.tokenizer, plan.role)["pad"],
         tokenizer=built.tokenizer_hash,
-        plugins=recipe.registry,
+        plugins=plan.components,
     )
 
 

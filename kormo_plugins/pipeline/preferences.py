@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer, say
 from kormo_plugins.pipeline.rejects import READ, log_rejects
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import PairPlan, StreamPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import read_corpus
 
 if TYPE_CHECKING:
-    from kormo_plugins.pipeline.built import ArtifactProvider, Built
+    from kormo_plugins.mixture.pairs import PairDataset
 
 PAIR_STEP = "preference_pair"
 """The corpus step that makes pairs of columns."""
@@ -28,26 +29,21 @@ VERSION = 2
 TRAINER = "kormo_plugins.posttraining.preference_trainer.PreferenceTrainer"
 
 
-def of_pairs(recipe: Recipe) -> bool:
-    """Whether the recipe is trained on preference pairs that we build."""
-    return recipe.data is not None and bool(recipe.get("rl"))
-
-
-def build_preferences(recipe: Recipe, built: Built, get: ArtifactProvider) -> dict[str, Artifact]:
+def build_preferences(
+    plan: PairPlan, corpora: Mapping[str, Artifact], tokenizer: BuiltTokenizer, get: ArtifactProvider
+) -> dict[str, Artifact]:
     """The pairs of each source, tokenized.
 
     Raises:
         KormoError: documents that are no pairs, a tokenizer without turns, or a source with no usable pair.
     """
-    from kormo_plugins.pipeline.built import say
     from kormo_plugins.tokenizer.layout import read_layout
 
-    assert recipe.data is not None and built.tokenizer is not None
-    read_layout(built.tokenizer)  # refuses one that has no token for the end of a turn
+    read_layout(tokenizer.path)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
-    for name in recipe.data.corpus.sources:
-        log_rejects(built.corpora[name], name, "pairs", (READ, PAIR_STEP), say)
-        made[name] = artifact = _preferences(recipe, built, name, get)
+    for name in plan.sources:
+        log_rejects(corpora[name], name, "pairs", (READ, PAIR_STEP), say)
+        made[name] = artifact = _preferences(plan, name, corpora[name], tokenizer, get)
         stats = artifact.stats
         if stats["unused"]:
             told = "; ".join(f"{reason} ({count:,})" for reason, count in stats["unused"].items())
@@ -56,30 +52,30 @@ def build_preferences(recipe: Recipe, built: Built, get: ArtifactProvider) -> di
     return made
 
 
-def _preferences(recipe: Recipe, built: Built, name: str, get: ArtifactProvider) -> Artifact:
+def _preferences(
+    plan: PairPlan, name: str, corpus: Artifact, tokenizer: BuiltTokenizer, get: ArtifactProvider
+) -> Artifact:
     from kormo_plugins.posttraining.preference_pairs import build_pairs
 
-    corpus, tokenizer = built.corpora[name], built.tokenizer
-    assert tokenizer is not None
     inputs = {
         "version": VERSION,
         "corpus": corpus.digest,
-        "tokenizer": built.tokenizer_hash,
-        "template": _template_hash(tokenizer),
-        "length": recipe.sequence_len,
+        "tokenizer": tokenizer.hash,
+        "template": _template_hash(tokenizer.path),
+        "length": plan.length,
     }
 
     def make(out: Path) -> Mapping[str, Any]:
         return build_pairs(
             read_corpus(corpus.path),
-            tokenizer,
+            tokenizer.path,
             out,
             source=name,
-            length=recipe.sequence_len,
-            tokenizer_hash=built.tokenizer_hash,
+            length=plan.length,
+            tokenizer_hash=tokenizer.hash,
         )
 
-    return get(recipe.block.workspace, Spec("preferences", name, inputs), make)
+    return get(plan.workspace, Spec("preferences", name, inputs), make)
 
 
 def _template_hash(tokenizer: Path) -> str:
@@ -87,22 +83,21 @@ def _template_hash(tokenizer: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
 
 
-def open_preferences(recipe: Recipe, built: Built) -> Any:
+def open_preferences(plan: StreamPlan, built: Built) -> PairDataset:
     """The mixture as a map-style dataset of exactly steps × global batch pairs."""
     from kormo_plugins.mixture.pairs import open_pairs
 
-    assert recipe.data is not None and recipe.steps is not None and recipe.block.global_batch is not None
     return open_pairs(
         {name: artifact.path for name, artifact in built.preferences.items()},
-        recipe.data.mixture,
-        seed=recipe.seed,
-        steps=recipe.steps,
-        global_batch=recipe.block.global_batch,
-        plugins=recipe.registry,
+        plan.mixture,
+        seed=plan.seed,
+        steps=plan.steps,
+        global_batch=plan.global_batch,
+        plugins=plan.components,
     )
 
 
-def preference_values(recipe: Recipe) -> dict[str, Any]:
+def preference_values() -> dict[str, Any]:
     """Axolotl's keys of a preference run, beside those of any run over our data."""
     return {
         "trainer_cls": TRAINER,  # Axolotl hands a plugin's trainer class no model; by name it does

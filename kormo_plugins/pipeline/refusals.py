@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline import preferences as preference
-from kormo_plugins.pipeline.axolotl_keys import context_parallel
 from kormo_plugins.pipeline.built import say
 from kormo_plugins.pipeline.estimate import build_seconds
+from kormo_plugins.recipe.checks.context_parallel import shared_rows
 from kormo_plugins.recipe.load import Recipe
 
 MAX_WORLD = 8
@@ -46,8 +45,9 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
     """
     from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
 
-    if recipe.data is None or preference.of_pairs(recipe):
+    if recipe.data is None or recipe.of_pairs:
         return
+    shared = shared_rows(recipe.resolved)
     choice = recipe.block.collator
     params = recipe.registry.params("collator", choice.name, choice.values)
     check_isolation(
@@ -55,7 +55,8 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
         params,
         str(recipe.get("attn_implementation", "sdpa")),
         micro_batch=int(recipe.get("micro_batch_size", 1)),
-        context_parallel=context_parallel(recipe),
+        context_parallel=shared.devices,
+        ulysses=shared.ulysses,
         packing=str(recipe.data.mixture.packing["name"]),
         row_length=recipe.sequence_len,
     )
@@ -63,7 +64,7 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
         line = check_dense_masks(
             choice.name,
             str(recipe.get("attn_implementation", "sdpa")),
-            varlen=bool(recipe.get("sdpa_varlen")),
+            varlen=bool(recipe.get("sdpa_varlen")) and shared.devices == 1,
             compute=recipe.block.precision.compute,
             row_length=recipe.sequence_len,
             micro_batch=int(recipe.get("micro_batch_size", 1)),

@@ -2,7 +2,7 @@
 
 A pair is rendered with the tokenizer's own chat template, in the two pieces that use has too:
 
-    prompt     … <|BOT|>user⏎ question <|EOT|>⏎<|BOT|>assistant⏎<think>⏎[⏎</think>⏎⏎]
+    prompt     … <|BOT|>user⏎ question <|EOT|>⏎<|BOT|>assistant⏎<think>⏎[⏎</think>⏎]
     answer     [reasoning⏎</think>⏎⏎] answer <|EOT|>⏎
 
 The prompt ends with the generation prompt, thinking on if one of the answers thought, and off otherwise. The pieces are

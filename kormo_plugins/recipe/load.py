@@ -15,11 +15,12 @@ from kormo_plugins.recipe.checks.fate_table import TABLE
 from kormo_plugins.recipe.checks.fates import refusals
 from kormo_plugins.recipe.checks.fates import warnings as ineffective
 from kormo_plugins.recipe.checks.keys import key_faults, listed_plugins
-from kormo_plugins.recipe.checks.rules import RULES, Rule
+from kormo_plugins.recipe.checks.rules import RULES, Rule, base_with_turns
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
 from kormo_plugins.recipe.checks.unseen import unseen_data
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
-from kormo_plugins.recipe.schema.axolotl import SchemaView, axolotl_keys
+from kormo_plugins.recipe.projections import EarlierRun, ModelPlan, PairPlan, RowPlan, StreamPlan, TokenizerPlan
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
 from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
 
@@ -65,6 +66,69 @@ class Recipe:
             return None
         return math.ceil(self.block.tokens / (self.block.global_batch * self.sequence_len))
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether the run is trained on preference pairs that we build."""
+        return self.data is not None and bool(self.get("rl"))
+
+    @property
+    def earlier_run(self) -> EarlierRun | None:
+        """The stage that this one goes on from."""
+        folder = self.block.from_run
+        return EarlierRun(folder, self.block.architecture, self.resolved.where) if folder is not None else None
+
+    def tokenizer_plan(self) -> TokenizerPlan:
+        """Which tokenizer the run has."""
+        block = self.block
+        return TokenizerPlan(self.path, block.workspace, self.registry, block.tokenizer, block.role, self.earlier_run)
+
+    def row_plan(self) -> RowPlan:
+        """How documents become rows; the recipe has `kormo.data`."""
+        assert self.data is not None
+        return RowPlan(
+            self.path,
+            self.block.workspace,
+            self.registry,
+            self.data.corpus,
+            self.data.mixture,
+            self.sequence_len,
+            partial(base_with_turns, self.resolved),
+        )
+
+    def pair_plan(self) -> PairPlan:
+        """How documents become preference pairs; the recipe has `kormo.data`."""
+        assert self.data is not None
+        return PairPlan(self.block.workspace, tuple(self.data.corpus.sources), self.sequence_len)
+
+    def model_plan(self) -> ModelPlan:
+        """Which weights training starts from."""
+        block = self.block
+        return ModelPlan(
+            self.path,
+            block.workspace,
+            self.registry,
+            block.architecture,
+            self.earlier_run,
+            block.role,
+            self.seed,
+            block.precision.weights,
+            block.generation,
+        )
+
+    def stream_plan(self) -> StreamPlan:
+        """Which row is read when; the recipe has `kormo.data`, a length and a global batch."""
+        assert self.data is not None and self.steps is not None and self.block.global_batch is not None
+        return StreamPlan(
+            self.registry,
+            self.data.mixture,
+            self.seed,
+            self.sequence_len,
+            self.steps,
+            self.block.global_batch,
+            self.block.role,
+            self.of_pairs,
+        )
+
 
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Reads a recipe file with everything that it extends, and checks all that can be checked without building.
@@ -78,6 +142,11 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
     """
     given = dict(overrides or {})
     resolved = resolve(path, given)
+    listed = resolved.get("plugins") or []
+    if isinstance(listed, list) and not any(is_ours(str(name)) for name in listed) and is_registered(()):
+        # Found by Axolotl without being named: the resolved recipe names it, for every Axolotl and for its identity.
+        given["plugins"] = [*(given.get("plugins") or ()), OURS[0]]
+        resolved = resolve(path, given)
     if given.get("max_steps") is not None and resolved.get("kormo.tokens") is not None:
         # `--max-steps 10` on the command line shortens a recipe whose length is said in tokens.
         resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})

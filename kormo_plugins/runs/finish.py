@@ -7,12 +7,13 @@ import os
 import shutil
 from pathlib import Path
 
-from kormo_plugins.errors import printable
-from kormo_plugins.pipeline.build import special_ids
+from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.model_card import write_card
+from kormo_plugins.runs.publish import publish
 from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
 from kormo_plugins.runs.verification import wait_for_verification
 from kormo_plugins.store.complete import MARKER
@@ -68,7 +69,7 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
     """Honest configs, and the marker of a finished model."""
     from kormo_plugins.training.checkpoints.saved_config import restore
 
-    restore(out, special_ids(recipe, built), recipe.block.generation)
+    restore(out, special_ids(built.tokenizer, recipe.block.role), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)
 
@@ -99,5 +100,20 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         from kormo_plugins.evaluation.after_training import evaluate_run
 
         evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
+    _publish(recipe, out)
     if recipe.block.report:
         say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
+
+
+def _publish(recipe: Recipe, out: Path) -> None:
+    """Sends the finished model to the hub, where the recipe names a repository. What goes wrong there is told, and does
+    not undo the training."""
+    repository = recipe.get("hub_model_id")
+    if not repository:
+        return
+    try:
+        sent = publish(out, str(repository))
+    except KormoError as error:
+        print(error.render(), flush=True)
+        return
+    say(f"{repository} on the hub has the revisions {', '.join(sent)}")

@@ -19,7 +19,8 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
-from kormo_plugins.pipeline.build import build_corpora
+from kormo_plugins.pipeline.corpora import build_corpora
+from kormo_plugins.pipeline.token_source import token_identities
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, file_checksum, identity
@@ -73,6 +74,7 @@ IGNORED_KEYS = frozenset(
         "sdpa_varlen",
         "torch_compile",
         "torch_compile_backend",
+        "context_parallel",
         "context_parallel_size",
         "sequence_parallel_degree",
         "tensor_parallel_size",
@@ -107,12 +109,13 @@ def stage_identity(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> 
 
 def identity_inputs(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The identity without the model before: what can be known, and is checked, before any stage runs."""
-    sources = set(recipe.data.corpus.sources) if recipe.data is not None else set()
+    sources = set(recipe.data.corpus.documents_of) if recipe.data is not None else set()
     if corpora is None or set(corpora) != sources:
         corpora = _documents(recipe)
+    tokens = token_identities(recipe.data.corpus.tokens_of) if recipe.data is not None else {}
     return {
         "recipe": identity({".".join(keys): value for keys, value in _told(recipe.resolved.values)})[:IDENTITY_LENGTH],
-        "documents": dict(sorted(corpora.items())),
+        "documents": dict(sorted({**corpora, **tokens}.items())),
         "files": {name: _checksum(path) for name, path in _files(recipe)},
     }
 
@@ -201,6 +204,5 @@ def _checksum(path: Path) -> str:
 
 
 def _before(recipe: Recipe) -> str | None:
-    if recipe.block.from_run is None:
-        return None
-    return initial_model.weights_hash(initial_model.finished_model(recipe))
+    run = recipe.earlier_run
+    return initial_model.weights_hash(initial_model.finished_model(run)) if run is not None else None

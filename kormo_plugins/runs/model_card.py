@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.architecture.files import read_json, weight_files
+from kormo_plugins.architecture.registration import MODEL_TYPE
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
@@ -92,7 +93,10 @@ def export_card(run: Path, folder: Path) -> Path | None:
         sources = _sources(open_dataset(recipe, built) if recipe.data is not None else None)
     except KormoError:
         pass  # the artifacts are elsewhere by now: the card says nothing about the data
-    return _write(folder, card(recipe, built, sources, folder, run))
+    described = (
+        folder if (folder / "config.json").is_file() else run
+    )  # a GGUF says of itself what the run's folder does
+    return _write(folder, card(recipe, built, sources, described, run, _use_gguf(folder, recipe.block.role)))
 
 
 def _sources(dataset: Any) -> dict[str, Any] | None:
@@ -109,14 +113,24 @@ def _write(folder: Path, lines: Iterable[str]) -> Path:
     return folder / CARD
 
 
-def card(recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder: Path, run: Path) -> Iterator[str]:
-    """The lines of the card of the model in `folder`, made by `run`; `sources` as in `mixture.report.stats`."""
+def card(
+    recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder: Path, run: Path, use: Sequence[str] = ()
+) -> Iterator[str]:
+    """The lines of the card of the model in `folder`, made by `run`; `sources` as in `mixture.report.stats`.
+
+    Args:
+        use: how it is used, if not as a folder of transformers.
+    """
     record = run_record.read_record(run)
     config = read_json(folder / "config.json")
     number, dtypes = weights(folder)
     yield from _front(config, sources)
     yield f"# {markdown(run.name)}"
     yield ""
+    if config.get("model_type") == MODEL_TYPE and not use:
+        yield "> transformers, vLLM and llama.cpp open the folder `export/`, which holds this model as a plain Llama."
+        yield "> The weights beside this card are in KORMo's own layout, which the package kormo-plugins reads."
+        yield ""
     kind = config.get("model_type")
     yield f"A causal language model of {number:,} parameters ({', '.join(dtypes)}) in the layout `{kind}`, trained with"
     yield f"kormo-plugins by the recipe `{record.get('recipe', recipe.path)}`."
@@ -124,7 +138,7 @@ def card(recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder
         yield f"With these changes: {_code(record['overrides'])}."
     if recipe.block.from_run is not None:
         yield f"It goes on with the model of the run `{recipe.block.from_run}`."
-    yield from ("", "## Use", "", *_use(folder, recipe.block.role), "")
+    yield from ("", "## Use", "", *(use or _use(folder, recipe.block.role)), "")
     yield from ("## Training", "", *_training(recipe, run), "")
     if sources:
         yield from ("## Data", "", *_data(sources), "")
@@ -164,8 +178,6 @@ def _front(config: Mapping[str, Any], sources: Mapping[str, Any] | None) -> Iter
 
 
 def _use(folder: Path, role: str) -> Iterator[str]:
-    from kormo_plugins.architecture.registration import MODEL_TYPE
-
     ours = read_json(folder / "config.json").get("model_type") == MODEL_TYPE
     yield "```python"
     if ours:
@@ -187,6 +199,15 @@ def _use(folder: Path, role: str) -> Iterator[str]:
         )
     ends = "a turn, with `<|EOT|>`" if role == "chat" else "a text, with `<|EOS|>`"
     yield f"As a {role} model it ends {ends}."
+
+
+def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
+    """For a folder that holds a GGUF; empty for any other."""
+    for file in sorted(folder.glob("*.gguf")):
+        serve = f"llama-server -m {file.name}{' --jinja' if role == 'chat' else ''}"
+        return ("```bash", serve, f"ollama create {folder.name} -f Modelfile", "```", "",
+                "llama.cpp composes no text: send Hangul as NFC.")  # fmt: skip
+    return ()
 
 
 def _training(recipe: Recipe, run: Path) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Any
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.hookspecs import OpensRun
 from kormo_plugins.monitoring.monitor import RunView, Texts
-from kormo_plugins.pipeline.build import special_ids
 from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import provenance
 
@@ -62,7 +62,7 @@ def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
             name: Texts((artifact.path, artifact.path / HELD_OUT), _control_tokens(unseen[name]))
             for name, artifact in built.unseen.items()
         },
-        special=special_ids(recipe, built),
+        special=special_ids(built.tokenizer, recipe.block.role),
         sequence_len=recipe.sequence_len,
         micro_batch_size=int(recipe.get("micro_batch_size", 1)),
         seed=recipe.seed,

@@ -84,6 +84,7 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     """
     from kormo_plugins.recipe.files.override import record_of
     from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+    from kormo_plugins.recipe.files.shipped import beside
     from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     written = record_of(recipe.path)
@@ -91,7 +92,7 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     if not first.is_file():
         return None
     named = read_yaml(first).get(EXTENDS) or ()
-    paths = [Path(os.path.normpath(first.parent / p)) for p in ([named] if isinstance(named, str) else named)]
+    paths = [beside(first.parent, p, str(first)) for p in ([named] if isinstance(named, str) else named)]
     if not paths and written and written["set"]:
         paths = [first]
     if not paths:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kormo_plugins.pipeline import preferences as preference
 from kormo_plugins.pipeline.axolotl_keys import training_precision
-from kormo_plugins.pipeline.build import special_ids
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.folder import run_identity
@@ -29,7 +28,7 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         decay=Decay(**recipe.block.decay.model_dump()),
         objective=choice.name,
         objective_params=recipe.registry.params("objective", choice.name, choice.values),
-        special=special_ids(recipe, built),
+        special=special_ids(built.tokenizer, recipe.block.role),
         generation=recipe.block.generation,
         record=run_identity(recipe, built),
         **watched(recipe, built),
@@ -43,7 +42,7 @@ def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
     stop_on = recipe.block.stop_on
     spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
     found: dict[str, Any] = {"stop_on": StopOn(stop_on.nan, spike)}
-    if recipe.data is None or preference.of_pairs(recipe):
+    if recipe.data is None or recipe.of_pairs:
         return found
     from kormo_plugins.mixture.report import batch
 

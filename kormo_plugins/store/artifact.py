@@ -11,6 +11,7 @@ wakes up finds that its lease has gone, and publishes nothing.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -203,6 +204,7 @@ def build(
     Raises:
         KormoError: the disk is full, an artifact that is there is damaged, or whatever `make` raises.
     """
+    _require_folder(workspace)
     lease = Lease(workspace / LEASES / spec.folder)
     waiting = False
     while True:
@@ -222,6 +224,26 @@ def build(
         except LeaseLost:
             log(f"{spec.kind:<10} {spec.folder}: another process took the build over meanwhile; waiting for it")
             lease, waiting = Lease(workspace / LEASES / spec.folder), True
+
+
+def _require_folder(workspace: Path) -> None:
+    """Makes the workspace.
+
+    Raises:
+        KormoError: a file has its name, or it may not be made.
+    """
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        taken = next(path for path in (workspace, *workspace.parents) if os.path.lexists(path))
+        raise KormoError(
+            where=f"workspace {workspace}",
+            found=f"{taken}, which is no folder",
+            why="all artifacts are written into a folder of that name",
+            do=f"name another workspace, or move {taken} away",
+        ) from error
+    except OSError as error:
+        raise disk_error(error, workspace) from error
 
 
 def _acquired(lease: Lease, workspace: Path) -> bool:

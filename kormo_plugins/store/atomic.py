@@ -31,6 +31,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     unfinished = temporary(path)
     try:
         write(unfinished)
+        by_umask(unfinished)
         publish(unfinished, path)
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
@@ -69,6 +70,23 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file."""
     replace(path, lambda unfinished: unfinished.write_bytes(data))
+
+
+def by_umask(path: Path) -> None:
+    """Gives a file the rights of any new file of this process.
+
+    safetensors writes through a temporary file that only its owner may read, and the rights stay when it is renamed: a
+    model on a shared disk could then be used by the one who trained it and by nobody else.
+    """
+    path.chmod(0o666 & ~_umask())
+
+
+def _umask() -> int:
+    """The process's mask, read from the kernel: `os.umask` can only tell it by changing it, for every thread."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
 
 
 def flush(path: Path) -> None:

@@ -23,6 +23,7 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.fingerprint import tokenizer_identity
 from kormo_plugins.store.json_file import read_object, write_json
+from kormo_plugins.store.model_json import readable_tokenizer
 
 Role = Literal["base", "chat"]
 
@@ -198,4 +199,4 @@ def write_role(folder: Path, out: Path, role: Role = "base") -> None:
         (MANIFEST, {"role": role, "eos_token_id": layout.eos if role == "base" else layout.eot}),
     ):
         known = json.loads((folder / name).read_text(encoding="utf-8")) if (folder / name).exists() else {}
-        write_json(out / name, known | change)
+        write_json(out / name, readable_tokenizer(known | change) if name != MANIFEST else known | change)

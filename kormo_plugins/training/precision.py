@@ -27,9 +27,12 @@ def torch_dtype(name: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def axolotl_switches(precision: Precision, deepspeed: bool) -> dict[str, Any]:
+def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = False) -> dict[str, Any]:
     """Axolotl's keys for a precision.
 
+    Args:
+        deepspeed: whether DeepSpeed holds the weights.
+        adapters: whether only adapters are trained: PEFT keeps them in float32, whatever the weights are in.
     Raises:
         KormoError: a combination that no backend here can hold.
     """
@@ -64,7 +67,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool) -> dict[str, Any]:
                 why="only DeepSpeed keeps a second, more precise copy of the weights",
                 do="set weights: float32, compute: bfloat16, master: null: the same arithmetic without a copy",
             )
-        if p.optimizer != p.weights:
+        if p.optimizer != p.weights and not adapters:
             raise KormoError(
                 where="kormo.precision",
                 found=f"optimizer {p.optimizer} with weights {p.weights}",

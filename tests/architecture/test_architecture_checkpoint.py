@@ -206,11 +206,32 @@ assert not [name for name in sys.modules if name.startswith("kormo")]
     )  # fmt: skip
 
 
-def test_export_says_ropes_base_where_older_readers_look(checkpoint: Path, tmp_path: Path) -> None:
+def test_every_config_says_ropes_base_where_either_reader_looks(checkpoint: Path, tmp_path: Path) -> None:
     export_llama(checkpoint, tmp_path / "export")
-    config = json.loads((tmp_path / "export" / "config.json").read_text())
-    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 500_000
-    assert config["rope_scaling"] is None and config["torch_dtype"] == config["dtype"] == "bfloat16"
+    import_llama(tmp_path / "export", tmp_path / "back")
+    for folder in (checkpoint, tmp_path / "export", tmp_path / "back"):
+        config = json.loads((folder / "config.json").read_text())
+        assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 500_000
+        assert config["rope_scaling"] is None and config["torch_dtype"] == config["dtype"] == "bfloat16"
+        assert ("how_to_open" in config) == (config["model_type"] == "kormo")
+        assert all(file.stat().st_mode & 0o777 == 0o644 for file in folder.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("model_type", ["kormo", "llama"])
+def test_a_config_with_two_bases_is_refused(checkpoint: Path, tmp_path: Path, model_type: str) -> None:
+    folder = checkpoint
+    if model_type == "llama":
+        folder = tmp_path / "plain"
+        export_llama(checkpoint, folder)
+        (folder / "kormo_export.json").unlink()
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rope_theta": 10_000}))
+    convert = export_llama if model_type == "kormo" else import_llama
+    with pytest.raises(KormoError, match="another model"):
+        convert(folder, tmp_path / "out")
+    if model_type == "kormo":
+        with pytest.raises(KormoError, match="another model"):
+            AutoModelForCausalLM.from_pretrained(folder)
 
 
 def test_export_and_import_give_back_every_byte_of_the_weights(checkpoint: Path, tmp_path: Path) -> None:

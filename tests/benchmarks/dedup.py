@@ -108,9 +108,9 @@ def korean_speed(texts: list[str]) -> float:
 
 
 def main() -> None:
+    from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
+    from kormo_plugins.corpus.steps.duplicates.minhash_kernel import clusters
     from kormo_plugins.corpus.steps.language import identify
-    from kormo_plugins.corpus.steps.minhash import MinhashDedup, MinhashDedupParams
-    from kormo_plugins.corpus.steps.minhash_kernel import clusters
     from kormo_plugins.documents.document import Document
 
     everything, kind = measure.real_text()

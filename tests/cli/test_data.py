@@ -138,7 +138,7 @@ def test_the_ranks_get_what_accelerate_gives_them(made: Made, kormo: Kormo, worl
 
 
 def test_the_text_of_a_batch(made: Made, kormo: Kormo) -> None:
-    from kormo_plugins.documents.document import read_corpus
+    from kormo_plugins.store.corpus_files import read_corpus
 
     found = _json(kormo("data", "batch", "recipe.yml", "--step", 3, "--text", "--json"))
     shown = kormo("data", "batch", "recipe.yml", "--step", 3, "--text").stdout

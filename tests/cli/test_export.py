@@ -87,3 +87,16 @@ def test_bad_input_is_told(checkpoint: Path, refused: Callable[..., str], tmp_pa
     assert "'qwen'" in refused("export", checkpoint, "--to", "llama", out)
     assert "export to llama first" in refused("export", checkpoint, "--to", "kormo", out)
     assert not out.exists()
+
+
+def test_gguf_and_what_is_told_of_it(
+    checkpoint: Path, kormo: Kormo, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    result = kormo("export", checkpoint, "--to", "gguf", tmp_path / "file", "--quantize", "q8_0")
+    assert result.exit_code == 0, result.output
+    assert "tensors, all equal" in result.stdout and "NFC" in result.stdout
+    names = {path.name for path in (tmp_path / "file").iterdir()}
+    assert names == {"model-q8_0.gguf", "Modelfile", "kormo_export.json"}
+    assert "only a GGUF is quantized" in refused(
+        "export", checkpoint, "--to", "llama", tmp_path / "x", "--quantize", "q8_0"
+    )

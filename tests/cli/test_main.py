@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -167,7 +168,7 @@ def test_a_bug_keeps_its_traceback_and_asks_for_a_report(monkeypatch: pytest.Mon
     result = CliRunner().invoke(cli, ["broken"])
     assert isinstance(result.exception, ZeroDivisionError)
     assert "this is a bug" in result.stderr
-    assert "kormo-plugins" in result.stderr and "axolotl 0.19" in result.stderr
+    assert "kormo-plugins" in result.stderr and f"axolotl {metadata.version('axolotl')}" in result.stderr
 
 
 def test_axolotl_can_take_the_group_as_a_command() -> None:

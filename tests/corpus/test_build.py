@@ -160,7 +160,7 @@ def test_inputs_see_what_matters_and_nothing_else(tmp_path: Path, components: Re
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        ({}, "exactly one of reader and generator"),
+        ({}, "exactly one of reader, generator and tokens"),
         ({"reader": {"name": "jsonl"}, "generator": {"name": "x"}}, "exactly one"),
         ({"reader": {"name": "jsnl", "path": "x"}}, "Did you mean 'jsonl'"),
         ({"reader": {"name": "jsonl", "pth": "x"}}, "a value is required|Did you mean 'path'"),

@@ -5,13 +5,24 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from kormo_plugins.corpus.steps.exact_dedup import ExactDedup, ExactDedupParams
-from kormo_plugins.corpus.steps.minhash import MinhashDedup, MinhashDedupParams
+from kormo_plugins.corpus.build import build_source
+from kormo_plugins.corpus.clusters import read_clusters
+from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
+from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactDedupParams
+from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
 from kormo_plugins.documents.document import Document
+from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.corpus_files import read_corpus
+
+from .conftest import Build, write_rows
 
 
 def words(count: int, dice: random.Random) -> list[str]:
@@ -49,7 +60,7 @@ def test_signatures_estimate_the_exact_similarity(share: float) -> None:
         text = " ".join(words(200, dice) * 2)
         other = change(text, share, dice)
         a, b = signatures([text, other], params)
-        errors.append(float((a == b).mean()) - jaccard(text, other, params.ngram))
+        errors.append(float((a == b)[: params.bands * params.rows].mean()) - jaccard(text, other, params.ngram))
     # 1,024 places: a standard error of at most 0.016 each, so 0.0045 for the mean of 12
     assert abs(sum(errors) / len(errors)) < 0.02 and max(map(abs, errors)) < 0.08
 
@@ -85,6 +96,89 @@ def test_short_documents_and_signs_do_not_matter() -> None:
     assert (same[0] == same[1]).all() and (same[0] == same[2]).all()
 
 
+def kept(texts: list[str], **values: Any) -> int:
+    step = MinhashDedup(MinhashDedupParams(**values))
+    return int((step.decide(signatures(texts, step.params))[0] == -1).sum())
+
+
+def sums() -> list[str]:
+    return [
+        f"철수는 사과를 {a}개 가지고 있고 영희는 배를 {b}개 가지고 있습니다. 두 사람이 가진 과일은 모두 몇 개입니까? "
+        f"풀이: {a}+{b}={a + b} 이므로 답은 {a + b}개입니다."
+        for a in range(3, 13)
+        for b in range(3, 9)
+    ]
+
+
+def weather() -> list[str]:
+    dice = random.Random(1)
+    return [
+        f"{month}월 {day}일 서울의 최고 기온은 {dice.randint(10, 35)}도, 최저 기온은 {dice.randint(-15, 9)}도이고 강수 "
+        f"확률은 {dice.randint(0, 10)}0%로 예상됩니다. 외출할 때 참고하시기 바랍니다."
+        for month in (1, 4, 7)
+        for day in range(1, 21)
+    ]
+
+
+def capitals() -> list[str]:
+    return [
+        f"{a}의 수도는 {b}입니다. {a}에 대한 자세한 내용은 아래 문서를 참고하시기 바랍니다. 이 문서는 여러 나라의 "
+        "수도를 정리한 것입니다."
+        for a, b in zip(words(60, random.Random(2)), words(60, random.Random(3)), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("make", "least"), [(sums, 58), (weather, 58), (capitals, 54)])
+def test_texts_of_one_template_that_say_different_things_stay(make: Callable[[], list[str]], least: int) -> None:
+    texts = make()
+    assert len(texts) == 60 and kept(texts) >= least
+    assert kept([*texts, *(f"  {text}\n" for text in texts)]) <= 60  # their copies go all the same
+
+
+LICENCE = """# Copyright 2020 The Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+# the License. You may obtain a copy of the License at
+#
+# Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on
+# an "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+
+"""
+MENU = "\n".join(f"{word} 보기" for word in words(24, random.Random(4))) + "\n\n"
+
+
+@pytest.mark.parametrize("shared", [LICENCE, MENU])
+def test_what_thousands_share_does_not_decide(shared: str) -> None:
+    dice = random.Random(6)
+    texts = [f"{shared}{' '.join(words(18, dice))}이다." for _ in range(8)]
+    assert kept(texts) == 8
+    assert kept(texts, whole=True) < 8
+    assert kept([texts[0], texts[0].removeprefix(shared)]) == 1  # the same text without it is a copy
+
+
+def test_a_song_of_short_lines_is_no_menu() -> None:
+    verse = "\n".join(words(60, random.Random(8)))
+    assert without_boilerplate(verse, 10) == verse
+
+
+@pytest.mark.parametrize(
+    ("prefer", "stays"), [((), 0), (("human",), 1), (("newest",), 2), (("human", "newest"), 3), (("longest",), 4)]
+)
+def test_the_preferred_copy_stays(prefer: tuple[str, ...], stays: int) -> None:
+    text = " ".join(words(80, random.Random(9)))
+    copies = [
+        Document("a", text, synthetic=True, meta={"date": "2020-01-01"}),
+        Document("b", text, meta={"date": "no date"}),
+        Document("c", text, synthetic=True, meta={"date": "2023-05-01T10:00:00Z"}),
+        Document("d", text, meta={"date": "2021-03-04"}),
+        Document("e", f"{text} 끝이다", synthetic=True),
+        Document("f", " ".join(words(80, random.Random(10)))),
+    ]
+    step = MinhashDedup(MinhashDedupParams(prefer=prefer))
+    fate, _ = step.decide(np.asarray([step.sign(document) for document in copies]))
+    assert [i for i in range(6) if fate[i] == -1] == [stays, 5]
+
+
 @pytest.mark.parametrize(("ignore", "left"), [("nothing", 4), ("space", 3), ("punctuation", 2)])
 def test_exact_duplicates(ignore: str, left: int) -> None:
     texts = ["The  one.", "The one.", "the one", "the one", "other"]
@@ -92,3 +186,37 @@ def test_exact_duplicates(ignore: str, left: int) -> None:
     fate, _ = step.decide(np.asarray([step.sign(Document("", text)) for text in texts]))
     assert (fate == -1).sum() == left
     assert fate[0] == -1
+
+
+def test_the_largest_clusters_are_shown_with_samples(tmp_path: Path, build: Build, components: Registry) -> None:
+    dice = random.Random(12)
+    copied = " ".join(words(80, dice))
+    texts = [copied, *(" ".join(words(80, dice)) for _ in range(5)), copied + " 끝", copied + " 끝끝"]
+    reader = {"name": "jsonl", "path": str(write_rows(tmp_path / "x.jsonl", texts))}
+    build({"reader": reader}, steps=({"name": "minhash_dedup"},), held_out={"documents": 0})
+    found = read_clusters(tmp_path / "out")["minhash_dedup"]
+    assert (found["clusters"], found["dropped"]) == (1, 2)
+    assert [sample["id"] for sample in found["largest"][0]["samples"]] == ["d0", "d6", "d7"]
+    assert found["largest"][0]["samples"][1]["text"].startswith(copied[:100])
+
+
+def test_what_another_source_has_stays_there_whatever_is_preferred(tmp_path: Path, components: Registry) -> None:
+    """`prefer: [human]` must not let a human copy stay here when the synthetic one was kept there: both would stay."""
+    text = " ".join(words(80, random.Random(13)))
+    folders = {}
+    step = {"name": "minhash_dedup", "prefer": ["human"]}
+    sources = {
+        "made": {"reader": {"name": "jsonl", "path": str(write_rows(tmp_path / "a.jsonl", [text]))}, "synthetic": True},
+        "human": {
+            "reader": {"name": "jsonl", "path": str(write_rows(tmp_path / "b.jsonl", [text, "다른 글 " * 20]))},
+            "deduplicate_against": ["made"],
+        },
+    }
+    recipe = CorpusRecipe.model_validate({"sources": sources, "steps": [step], "held_out": {"documents": 0}})
+    for name in recipe.in_order():
+        folders[name] = tmp_path / f"out-{name}"
+        folders[name].mkdir()
+        against = [folders[other] for other in recipe.sources[name].deduplicate_against]
+        build_source(name, recipe.sources[name], recipe, components, folders[name], against=against)
+    assert [d.id for d in read_corpus(folders["made"])] == ["d0"]
+    assert [d.id for d in read_corpus(folders["human"])] == ["d1"]

@@ -22,6 +22,8 @@ from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
 
+NOT_UTF8 = "not UTF-8: another encoding, or damaged (encoding)"
+
 
 def lines_of(count: int) -> bytes:
     return b"".join(
@@ -58,8 +60,8 @@ def test_bad_lines_are_told_by_reason_and_place(tmp_path: Path) -> None:
     documents, rejects = split(items)
     assert len(documents) == 2
     assert rejects == Counter(
-        ["broken line", "not UTF-8", "no column 'text'", "not an object", "column 'text' is no text", "empty text",
-         "broken line (surrogate)"]
+        ["broken line", NOT_UTF8, "no column 'text'", "not an object", "column 'text' is no text", "empty text",
+         "lone surrogate"]
     )  # fmt: skip
     places = [item.document.id for item in items if isinstance(item, Rejected)]
     assert places == [f"a.jsonl:{n}" for n in range(2, 9)]
@@ -122,8 +124,8 @@ def test_columns_of_the_published_sets() -> None:
     assert render([]) == Reject("no list of turns") and render([{"role": "user"}]) == Reject("a turn without content")
 
 
-@pytest.mark.parametrize("template", ["{a.b}", "{a[0]}", "{a!r}", "{a:>9}", "{}", "no column"])
-def test_a_template_reaches_into_nothing(template: str) -> None:
+@pytest.mark.parametrize("template", ["{a!r}", "{a:>9}", "{}", "{a[b]}", "{.a}", "no column"])
+def test_a_template_names_columns_and_paths_into_them_alone(template: str) -> None:
     with pytest.raises(ValueError):
         Text(template=template).names  # noqa: B018
 

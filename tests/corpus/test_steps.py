@@ -108,6 +108,7 @@ def test_html_goes_and_code_stays(components: Registry) -> None:
     assert result.text == f"값이 5 &lt; 6 & 7\n\n둘째{code}"
     markup = '<div class="a"><span style="b"></span></div>'
     assert run(components, "html", markup * 9 + "글") == Reject("mostly markup")
+    assert isinstance(run(components, "mojibake", PROSE[:40] + "\ufffd"), Document)  # one lost letter
 
 
 def test_error_pages_and_boilerplate(components: Registry) -> None:
@@ -268,7 +269,7 @@ def test_no_text_takes_more_than_its_share_of_time(piece: str) -> None:
 
 def test_html_ends_where_it_ends() -> None:
     text = "가<script>x<script>y</SCRIPT >나<!-- <style> -->다<style>끝이 없다 <!--또 없다 <noscript>z</noscript>라"
-    assert strip_markup(text) == "가나다끝이 없다 <!--또 없다 라"
+    assert strip_markup(text) == "가나다<style>끝이 없다 <!--또 없다 라"
 
 
 def _likeliest(model: Any, text: str) -> tuple[float, str]:

@@ -13,10 +13,11 @@ import yaml
 from kormo_plugins.corpus.readers.columns import Columns, to_document
 from kormo_plugins.corpus.readers.mapped import REASON, unmapped_names
 from kormo_plugins.documents.conversation import messages_of
-from kormo_plugins.documents.document import Document, Reject, read_corpus
+from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import Pair, pair_of
 from kormo_plugins.documents.turn import EMPTY_SYSTEM
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build
 from .test_conversations import rows

@@ -223,7 +223,7 @@ def test_two_runs_of_one_chain_do_not_fight(room: Room) -> None:
     assert room.calls() == []
     elsewhere = Lease(room.folder / "out" / ".one.lease")  # another chain that writes the same folder
     assert elsewhere.acquire()
-    with elsewhere.held(), pytest.raises(KormoError, match="another process holds"):
+    with elsewhere.held(), pytest.raises(KormoError, match="is at work on"):
         room.run()
     assert statuses(room.run()) == ["trained"] * 3
 

@@ -17,6 +17,7 @@ from kormo_plugins.documents.conversation import (
 )
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.shapes import turn_list
+from kormo_plugins.documents.tool_calls import signatures
 from kormo_plugins.documents.turn import EMPTY_SYSTEM
 
 ASK = {"role": "user", "content": "2 더하기 2는?"}
@@ -147,6 +148,15 @@ def test_several_calls_and_results_in_one_turn() -> None:
 def test_calls_that_are_none(calls: Any) -> None:
     found = checked([ASK, CALLING | {"tool_calls": calls}])
     assert isinstance(found, Reject) and "tool call" in found.reason
+
+
+@pytest.mark.parametrize("depth", [150, 100_000])
+def test_what_is_nested_too_deeply_is_a_reject(depth: int) -> None:
+    deep = '{"a": ' + "[" * depth + "]" * depth + "}"
+    for calls in ([{"name": "f", "arguments": deep}], f'[{{"name": "f", "arguments": {deep}}}]'):
+        assert isinstance(checked([ASK, CALLING | {"tool_calls": calls}]), Reject)
+    assert isinstance(signatures(f"[{deep}]"), Reject)
+    assert turn_list("[" * depth) == Reject("no list of turns")
 
 
 def test_a_step_reaches_the_arguments_of_a_call_and_no_name() -> None:

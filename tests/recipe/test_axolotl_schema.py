@@ -87,7 +87,8 @@ def test_a_plugin_that_is_not_there_is_refused_without_a_build(builds: list[list
 def test_a_plugin_that_fails_to_import_is_told_from_the_child_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "kormo_broken_plugin.py").write_text("import nothing_of_this_name\n", encoding="utf-8")
+    text = "import nothing_of_this_name\nclass Plugin: ...\n"
+    (tmp_path / "kormo_broken_plugin.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(KormoError, match="nothing_of_this_name"):
         axolotl_keys(["kormo_broken_plugin.Plugin"])

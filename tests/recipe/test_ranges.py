@@ -58,6 +58,7 @@ def refused(folder: Path, text: str) -> dict[str, KormoError]:
         ("lr_scheduler_kwargs: {num_decay_steps: -3}", "lr_scheduler_kwargs.num_decay_steps"),
         ("lr_scheduler: cosine", "lr_scheduler_kwargs.num_decay_steps"),
         ("lr_scheduler: reduce_lr_on_plateau", "lr_scheduler"), ("lr_scheduler_kwargs: 3", "lr_scheduler_kwargs"),
+        ("kormo: {precision: {weights: bfloat16}}", "kormo.precision"), ("bf16: full", ""), ("tf32: true", ""),
         ("output_dir: ${NO_SUCH_FOLDER_9}/x", "output_dir"), ("wandb_name: '${USER}'", "wandb_name"),
     ],
 )  # fmt: skip

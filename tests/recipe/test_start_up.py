@@ -14,7 +14,7 @@ CODE = """
 import sys
 from click.testing import CliRunner
 from kormo_plugins.cli.main import cli
-from kormo_plugins.recipe import json_schema
+from kormo_plugins.recipe.schema import json_schema
 json_schema.AXOLOTL_PLUGINS = ()
 for words in {commands!r}:
     result = CliRunner().invoke(cli, words)

@@ -114,6 +114,14 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path) -> None:
     assert build(tmp_path, SPEC, lambda out: {}).path.is_dir()
 
 
+@pytest.mark.parametrize("name", ["taken", "taken/below", "dangling"])
+def test_a_workspace_that_cannot_be_a_folder_is_one_message(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    (tmp_path / "dangling").symlink_to("nowhere/at/all")
+    with pytest.raises(KormoError, match="which is no folder"):
+        build(tmp_path / name, Spec("corpus", "c", {}), lambda out: {})
+
+
 STOPPED = """
 import os, signal, sys, time
 from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from kormo_plugins.architecture.files import NOTE
 from kormo_plugins.training.checkpoints.saved_config import restore
 
 from .harness import model
@@ -27,8 +28,22 @@ def test_what_a_trainer_overwrote_is_put_right(tmp_path: Path) -> None:
     restore(tmp_path, SPECIAL, GENERATION)
     first = [(tmp_path / name).read_bytes() for name in ("config.json", "generation_config.json")]
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    assert json.loads(first[0]) == {**before, **ids, "use_cache": True}
+    fields = json.loads(first[0])
+    base = before["rope_parameters"]["rope_theta"]
+    both = {"rope_theta": base, "rope_scaling": None, "torch_dtype": before["dtype"]}
+    assert fields == {**before, **ids, **both, "use_cache": True, **({} if "how_to_open" not in fields else NOTE)}
     settings = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config
     assert settings.eos_token_id == 2 and settings.temperature == 0.7 and settings.top_k is None
     restore(tmp_path, SPECIAL, GENERATION)
     assert [(tmp_path / name).read_bytes() for name in ("config.json", "generation_config.json")] == first
+
+
+def test_what_leaked_from_loading_goes_and_everybody_may_read(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend", "is_local": true}')
+    (tmp_path / "model.safetensors").touch(mode=0o600)
+    restore(tmp_path, SPECIAL, {"do_sample": True, "temperature": None})
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == {
+        "tokenizer_class": "PreTrainedTokenizerFast"
+    }
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+    assert "temperature" not in json.loads((tmp_path / "generation_config.json").read_text())

@@ -3,10 +3,14 @@
 The published KORMo sets have three shapes: a `text` column, a `question` and an `answer`, and a `conversation` (a
 list of turns with role, content and sometimes reasoning_content). All three are said in the recipe, none is guessed.
 Turns become a text for pretraining (`text: {conversation: …}`) or stay turns for fine-tuning (`messages: …`).
+
+A column is named by its name or by a path into it (`meta.url`, `instances[0].output`); a column whose name is the whole
+path goes first. Only mappings and lists are followed, never the attributes of an object.
 """
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,13 +18,17 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.json_values import Repeated, repeated_in
 from kormo_plugins.corpus.readers.mapped import OTHERS, top, unmapped
 from kormo_plugins.corpus.readers.pairs import PairColumns, as_pair
+from kormo_plugins.corpus.readers.paths import lookup, root, steps
 from kormo_plugins.corpus.readers.turns import Turns, turns
 from kormo_plugins.documents.conversation import NOTES, TOOLS, conversation, with_messages
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.tool_calls import signatures
 
+MAX_DEPTH = 100
+"""Lists and mappings within one another in a column that is kept."""
 THINK = ("<think>\n", "\n</think>\n")
 
 
@@ -46,13 +54,13 @@ class Text(Strict):
 
     @property
     def names(self) -> list[str]:
-        """The columns that the template uses. Only plain names: no attribute, index or format is followed."""
+        """The columns (or paths into them) that the template uses. No format and no conversion is followed."""
         found = []
         for _, name, spec, conversion in string.Formatter().parse(self.template or ""):
             if name is None:
                 continue
-            if not name or spec or conversion or set(name) & set(".[]{}"):
-                raise ValueError(f"{{{name}}} is not a plain column name")
+            if not name or spec or conversion or "{" in name or (set(name) & set(".[]") and len(steps(name)) < 2):
+                raise ValueError(f"{{{name}}} is neither a column nor a path into one")
             found.append(name)
         return found
 
@@ -100,7 +108,7 @@ class Columns(Strict):
         """The columns that something is made of."""
         talk = self.messages or self.pair
         optional = talk.optional if talk is not None else []
-        return frozenset(map(top, [*_needed(self), *optional, self.id]))
+        return frozenset(map(top, [*needed(self), *optional, self.id]))
 
     @property
     def ignored(self) -> frozenset[str] | None:
@@ -110,52 +118,69 @@ class Columns(Strict):
         return frozenset(self.ignore or ())
 
 
-def to_document(row: Mapping[str, Any], columns: Columns, place: str) -> Document | Reject:
+def to_document(row: Any, columns: Columns, place: str, *, strange: bool = False) -> Document | Reject:
     """The row as a document.
 
     Args:
         place: file and line; the id where the row has none.
+        strange: the row may hold keys that were written twice (`Repeated`).
     Returns:
         the document, or the reason why the row is none.
+    Raises:
+        RecursionError: a value that is nested too deeply.
     """
     if not isinstance(row, Mapping):
         return Reject("not an object")
-    missing = [name for name in _needed(columns) if row.get(name) is None]
-    if missing:
-        return Reject(f"no column {missing[0]!r}")
-    if fault := unmapped(row, columns):
+    values = {name: _present(lookup(row, name)) for name in needed(columns)}
+    if fault := _fault(row, values, columns, strange):
         return Reject(fault)
-    name = row.get(columns.id)
-    document = Document(id=place if name is None or name == "" else str(name), text="")
-    document.meta = {name: _plain(row[name]) for name in columns.keep}
+    document = Document(id=own_id(row, columns) or place, text="")
+    document.meta = {name: _plain(values[name]) for name in columns.keep}
     if columns.messages is not None or columns.pair is not None:
         talk = _turns(document, row, columns)
         if isinstance(talk, Reject):
             return talk
         document = talk
     else:
-        text = _text(row, columns.text)
+        text = _text(values, columns.text)
         if isinstance(text, Reject):
             return text
         document.text = text
     if not document.text or document.text.isspace():
         return Reject("empty text")
     if columns.language:
-        document.language = str(row[columns.language])
+        document.language = str(values[columns.language])
     if columns.license:
-        document.license = str(row[columns.license])
+        document.license = str(values[columns.license])
     return document
+
+
+def _fault(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns, strange: bool) -> str:
+    """Why a row is no document whatever its columns hold, if so: one is missing, there twice, or not mapped."""
+    if strange and (fault := _twice(row, values, columns)):
+        return fault
+    for name, value in values.items():
+        if value is None and not (name in columns.keep and root(name) in row):
+            return f"no column {name!r}"
+    return unmapped(row, columns)
+
+
+def own_id(row: Mapping[str, Any], columns: Columns) -> str:
+    """The row's own id; nothing where it has none."""
+    name = _present(lookup(row, columns.id))
+    return "" if name is None else str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _turns(document: Document, row: Mapping[str, Any], columns: Columns) -> Document | Reject:
     """The document as the conversation or the pair of a row."""
     if columns.pair is not None:
-        return as_pair(document, row, columns.pair)
+        names = [*columns.pair.columns, *columns.pair.optional]
+        return as_pair(document, {**row, **{name: lookup(row, name) for name in names}}, columns.pair)
     assert columns.messages is not None
     how = columns.messages
-    given = turns(row, how)
+    given = turns(row, how, lookup)
     found = given if isinstance(given, Reject) else conversation(given)
-    tools = signatures(row.get(how.tools) if how.tools else None)
+    tools = signatures(lookup(row, how.tools) if how.tools else None)
     if isinstance(found, Reject):
         return found
     if isinstance(tools, Reject):
@@ -165,16 +190,8 @@ def _turns(document: Document, row: Mapping[str, Any], columns: Columns) -> Docu
     return document
 
 
-def _plain(value: Any) -> Any:
-    """A column's value in JSON: dates, decimals and bytes of Parquet files become text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def _needed(columns: Columns) -> list[str]:
+def needed(columns: Columns) -> list[str]:
+    """The columns that a row must have, or paths into them; the id's, which may be missing, is not among them."""
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
     talk = columns.messages or columns.pair
@@ -182,16 +199,46 @@ def _needed(columns: Columns) -> list[str]:
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 
-def _text(row: Mapping[str, Any], text: str | Text) -> str | Reject:
+def _present(value: Any) -> Any:
+    """A value; None for NaN, which is how pandas writes what is missing."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _twice(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns) -> str:
+    """What is said of a row in which a key that is read was written twice with different values, if one was."""
+    repeated = set(row.keys_twice) if isinstance(row, Repeated) else set()
+    twice = next(iter(sorted(repeated & columns.mapped)), None)
+    twice = twice or next((key for value in values.values() if (key := repeated_in(value)) is not None), None)
+    return "" if twice is None else f"the key {twice!r} is there twice"
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A column's value in JSON: dates, decimals and bytes of Parquet files become text, NaN null.
+
+    Raises:
+        RecursionError: it is nested more than `MAX_DEPTH` deep, more than can safely be written and read again.
+    """
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _text(values: Mapping[str, Any], text: str | Text) -> str | Reject:
     if isinstance(text, str):
-        value = row[text]
+        value = values[text]
         return value if isinstance(value, str) else Reject(f"column {text!r} is no text")
     if text.conversation:
-        return render(row[text.conversation])
-    values = {name: row[name] for name in text.names}
-    if not all(isinstance(value, str | int | float) for value in values.values()):
+        return render(values[text.conversation])
+    if not all(isinstance(values[name], str | int | float) for name in text.names):
         return Reject("a column of the template is no text")
-    return (text.template or "").format_map(values)
+    parts = string.Formatter().parse(text.template or "")
+    return "".join(f"{literal}{'' if name is None else values[name]}" for literal, name, _, _ in parts)
 
 
 def render(turns: Any) -> str | Reject:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.readers.columns import Columns, to_document
-from kormo_plugins.corpus.readers.files import reject
+from kormo_plugins.corpus.readers.columns import Columns
+from kormo_plugins.corpus.readers.rows import from_row
 from kormo_plugins.corpus.step import Read
-from kormo_plugins.documents.document import Reject
 from kormo_plugins.errors import KormoError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -36,7 +35,7 @@ class Hub:
     A part is a run of the dataset's files. Where there are fewer files than parts, the last parts are empty.
     """
 
-    VERSION = 1
+    VERSION = 2
 
     def inputs(self, params: HubParams) -> dict[str, Any]:
         """What the documents depend on: the dataset, its commit and the columns."""
@@ -76,8 +75,7 @@ class Hub:
             return
         for number, row in enumerate(dataset.shard(num_shards=parts, index=shard, contiguous=True), 1):
             place = f"{params.dataset}:{shard}-{parts}:{number}"
-            document = to_document(row, params.columns, place)
-            yield reject(place, document.reason, repr(row)) if isinstance(document, Reject) else document
+            yield from_row(row, params.columns, place, partial(repr, row))
 
 
 @lru_cache(maxsize=256)

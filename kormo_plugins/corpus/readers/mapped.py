@@ -128,6 +128,13 @@ def likely(names: Sequence[str], columns: Columns) -> str:
 
     if {"chosen", "rejected"} <= set(names):
         return "read a preference set with `columns: {pair: {}}`"
+    values = likely_values(names, columns)
+    written = yaml.safe_dump(values, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
+    return f"write `columns: {written.strip()}`"
+
+
+def likely_values(names: Sequence[str], columns: Columns) -> dict[str, Any]:
+    """The keys of `columns` as it stands, and those that would map these columns."""
     values: dict[str, Any] = columns.model_dump(mode="json", exclude_defaults=True)
     turns = values.setdefault("pair" if columns.pair is not None else "messages", {})
     keep: list[str] = []
@@ -144,8 +151,7 @@ def likely(names: Sequence[str], columns: Columns) -> str:
     values |= {"keep": [*values.get("keep", ()), *kept]} if kept else {}
     if len(keep) > len(kept):
         values["ignore"] = [name for name in keep if name.startswith(OF_TURN)]
-    written = yaml.safe_dump(values, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
-    return f"write `columns: {written.strip()}`"
+    return values
 
 
 def _keys_of_columns(columns: Columns) -> tuple[str, ...]:

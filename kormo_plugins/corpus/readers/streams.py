@@ -1,84 +1,221 @@
-"""Lines of plain, gzip and zstd files, as bytes; an archive that ends too early is told, not taken for whole."""
+"""The bytes of plain and compressed files and of members of zip archives, in pieces of bounded size.
+
+An archive that is damaged, ends before its end mark or grows beyond all measure ends with `Damaged`: what came before
+is used, and what is missing is told. No call of a decompressor gives more than `CHUNK` bytes (zstd, whose library knows
+no such bound, is fed `ZSTD_BLOCK` at a time), so a decompression bomb is met by the ratio and not by the memory.
+"""
 
 from __future__ import annotations
 
+import bz2
+import lzma
+import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, cast
 
 CHUNK = 1 << 20
-SUFFIXES = (".gz", ".zst")
+ZSTD_BLOCK = 1 << 13
+"""A block of zstd can grow 32,000-fold: 8 KB of them to 256 MB."""
+LZMA_MEMORY = 1 << 30
+"""Bytes that an xz file may ask for its dictionary; `xz -9` needs 65 MB."""
+RATIO_FLOOR = 64 << 20
+"""Decompressed bytes up to which no ratio is looked at."""
+SUFFIXES = (".gz", ".zst", ".xz", ".bz2")
+ZIP = ".zip"
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class Truncated(Exception):
-    """The archive is damaged or ends before its end mark."""
+class Damaged(Exception):
+    """A file that cannot be read to its end; its text is the reason of a reject."""
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of a file, in pieces.
-
-    Raises:
-        Truncated: after all that could be read.
-    """
-    with path.open("rb") as file:
-        if path.suffix == ".gz":
-            yield from _members(file, lambda: zlib.decompressobj(wbits=31), zlib.error)
-        elif path.suffix == ".zst":
-            import zstandard
-
-            decompressor = zstandard.ZstdDecompressor()
-            yield from _members(file, decompressor.decompressobj, zstandard.ZstdError)
-        else:
-            while block := file.read(CHUNK):
-                yield block
+class Overlong(bytes):
+    """The first bytes of a row that is longer than is read."""
 
 
-def _members(file, new, fault) -> Iterator[bytes]:  # type: ignore[no-untyped-def]
-    """Both formats are chains of members, each with an end mark of its own."""
-    stream, fresh = new(), True
-    while block := file.read(CHUNK):
-        while block:
-            try:
-                yield stream.decompress(block)
-            except fault as error:
-                raise Truncated(f"damaged archive ({error})") from None
-            fresh, block = stream.eof, stream.unused_data if stream.eof else b""
-            if stream.eof:
-                stream = new()
-    if not fresh:
-        raise Truncated("the archive ends too early")
+def compression(name: str) -> str:
+    """The suffix of the compression that a file's name ends with, in lower case, or nothing."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix in SUFFIXES else ""
 
 
-def lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-    """The lines of a file, without their line ends.
+def chunks(path: Path, member: str | None = None, *, max_ratio: float = 200.0) -> Iterator[bytes]:
+    """The decompressed bytes of a file.
 
     Args:
-        start, end: for a plain file, the lines that begin in this range of bytes.
+        member: the file inside of the zip archive `path` that is read.
+        max_ratio: how many times larger than the file its content may become, from `RATIO_FLOOR` bytes on.
     Raises:
-        Truncated: after all whole lines; a last piece without a line end is then not yielded.
+        Damaged: after all that could be read.
+        OSError: the file cannot be opened or read.
     """
-    if start or end is not None:
-        yield from _range(path, start, end)
+    with _opened(path, member) as (file, size):
+        total, suffix = 0, compression(member or path.name)
+        for piece in _decompressed(file, suffix):
+            total += len(piece)
+            yield piece
+            if total > RATIO_FLOOR and total > max_ratio * size:
+                raise Damaged(f"grows more than {max_ratio:g}-fold when decompressed (max_ratio)")
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[tuple[BinaryIO, int]]:
+    """The file, or the member, and its size in bytes as it is stored."""
+    if member is None:
+        with path.open("rb") as file:
+            yield file, path.stat().st_size
         return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(member)
+            if info.compress_type not in ZIP_METHODS:
+                raise Damaged("compressed in a way that is not read (only stored and deflated members of a zip are)")
+            with archive.open(info) as file:
+                yield cast(BinaryIO, file), info.compress_size
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise Damaged(f"damaged archive ({error})") from None
+    except RuntimeError as error:  # what zipfile raises where a password is needed
+        if "password" not in str(error):
+            raise
+        raise Damaged("encrypted archive") from None
+
+
+def _decompressed(file: BinaryIO, suffix: str) -> Iterator[bytes]:
+    if suffix == ".gz":
+        return _members(file, _Gzip, zlib.error)
+    if suffix == ".xz":
+        return _members(file, lambda: lzma.LZMADecompressor(memlimit=LZMA_MEMORY), lzma.LZMAError)
+    if suffix == ".bz2":
+        return _members(file, bz2.BZ2Decompressor, OSError)
+    if suffix == ".zst":
+        import zstandard
+
+        return _members(file, _Zstd, zstandard.ZstdError, ZSTD_BLOCK)
+    return iter(lambda: file.read(CHUNK), b"")
+
+
+class _Decompressor(Protocol):
+    """What bz2 and lzma give."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    """zlib with the face of bz2 and lzma."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=31)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        piece = self._stream.decompress(self._stream.unconsumed_tail + data, max(max_length, 0))
+        self.needs_input = not self._stream.unconsumed_tail and len(piece) != max_length
+        return piece
+
+
+class _Zstd:
+    """zstandard with the face of bz2 and lzma; it has no `max_length`."""
+
+    needs_input = True
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._stream = zstandard.ZstdDecompressor().decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._stream.unused_data)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return bytes(self._stream.decompress(data))
+
+
+def _members(
+    file: BinaryIO, new: Callable[[], _Decompressor], fault: type[Exception], block: int = CHUNK
+) -> Iterator[bytes]:
+    """All four formats are chains of members, each with an end mark of its own."""
+    stream, fresh = new(), True
+    while data := file.read(block):
+        if fresh and not data.strip(b"\0"):
+            continue  # padding behind the last member, as tapes and xz have it
+        while data or not stream.needs_input:
+            try:
+                piece = stream.decompress(data, CHUNK)
+            except fault as error:
+                raise Damaged(f"damaged archive ({error})") from None
+            if piece:
+                yield piece
+            data, fresh = b"", False
+            if stream.eof:
+                data, stream, fresh = stream.unused_data.lstrip(b"\0"), new(), True
+    if not fresh:
+        raise Damaged("the archive ends too early")
+
+
+def lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The lines of a stream, without their line ends; one of more than `limit` bytes as `Overlong`.
+
+    Raises:
+        Damaged: as `pieces` does, after all whole lines; a last piece without a line end is then not yielded.
+    """
     rest: list[bytes] = []
-    for chunk in chunks(path):
-        first, *others = chunk.split(b"\n")
-        rest.append(first)
+    size = 0
+    for piece in pieces:
+        first, *others = piece.split(b"\n")
+        if size <= limit:
+            rest.append(first)
+        size += len(first)
         if others:
-            yield b"".join(rest)
-            yield from others[:-1]
-            rest = [others[-1]]
-    if last := b"".join(rest):
-        yield last
+            yield _bounded(rest, size, limit)
+            for line in others[:-1]:
+                yield _bounded([line], len(line), limit)
+            rest, size = [others[-1]], len(others[-1])
+    if size:
+        yield _bounded(rest, size, limit)
 
 
-def _range(path: Path, start: int, end: int | None) -> Iterator[bytes]:
+def _bounded(line: list[bytes], size: int, limit: int) -> bytes:
+    return b"".join(line) if size <= limit else Overlong(line[0][:1000])
+
+
+def lines_in_range(path: Path, start: int, end: int | None, limit: int) -> Iterator[bytes]:
+    """The lines of a plain file that begin in a range of its bytes, as `lines` gives them."""
     with path.open("rb") as file:
         if start:
             file.seek(start - 1)
-            file.readline()  # the line that began before `start` belongs to the range before
+            _skip_line(file)  # the line that began before `start` belongs to the range before
         while end is None or file.tell() < end:
-            line = file.readline()
+            line = file.readline(limit + 1)
             if not line:
                 return
-            yield line.removesuffix(b"\n")
+            if len(line) > limit and not line.endswith(b"\n"):
+                _skip_line(file)
+                line = Overlong(line[:1000])
+            yield line if isinstance(line, Overlong) else line.removesuffix(b"\n")
+
+
+def _skip_line(file: BinaryIO) -> None:
+    while (piece := file.readline(CHUNK)) and not piece.endswith(b"\n"):
+        pass

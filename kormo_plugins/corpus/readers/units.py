@@ -6,19 +6,20 @@ neighbouring units. So the order of a source is the order of its parts, whoever 
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.corpus.readers.encodings import AUTO, LINE_SAFE, to_utf8
+from kormo_plugins.corpus.readers.find import Found
+from kormo_plugins.corpus.readers.json_values import HEAD, layout
+from kormo_plugins.corpus.readers.streams import ZIP, compression
 
 UNIT_BYTES = 16 << 20
-"""A plain JSONL file is read in ranges of this many bytes; also the size that a part aims at."""
-MOST_PARTS = 1024
+"""A plain file of lines is read in ranges of this many bytes; also the size that a part aims at."""
+MAX_PARTS = 1024
 COMPRESSED = 4
 """How much larger than the archive its text is taken to be, for dividing the work."""
-KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "text", ".md": "text"}
-"""Suffix (before .gz or .zst) -> kind of file."""
 
 
 @dataclass(frozen=True)
@@ -26,122 +27,80 @@ class Unit:
     """What is read in one go.
 
     Args:
-        path: the file.
-        name: its name below the folder that was asked for.
-        kind: `jsonl`, `parquet`, `text`; `unknown` and `link` cannot be read and are rejected by name.
-        start, end: bytes of a plain JSONL file, row groups of a Parquet file; None: to its end.
+        file: the file, or what keeps it from being read.
+        start, end: bytes of a plain file of lines, row groups of a Parquet file; None: to its end.
         weight: bytes of text, roughly.
     """
 
-    path: Path
-    name: str
-    kind: str
+    file: Found
     start: int = 0
     end: int | None = None
     weight: int = 0
 
 
-def kind_of(path: Path) -> str:
-    """The kind of a file by its suffix, archive suffixes apart."""
-    bare = path.with_suffix("") if path.suffix in (".gz", ".zst") else path
-    kind = KINDS.get(bare.suffix.lower(), "unknown")
-    return "unknown" if kind == "parquet" and bare != path else kind
+def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list[Unit]:
+    """The files as units, in order.
 
-
-def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: str) -> list[tuple[Path, str, str]]:
-    """The files to read as (path, name, kind), by name.
-
-    Hidden files and folders (`.git`, `.cache`) do not belong to a folder's content. A link that leaves the folder has
-    the kind `link`, any other file of no kind that was asked for `unknown`: both are reported as rejects.
-
-    Raises:
-        KormoError: nothing is there, or nothing that can be read.
+    Args:
+        encoding: of the files; some cannot be entered at any line.
+        text_per_line: whether each line of a text file is a document, so that it can be divided as JSONL is.
     """
-    if not path.exists():
-        near = closest(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else ""
-        raise KormoError(
-            where=where,
-            found=f"{path}",
-            why="there is no such file or folder",
-            do=near or "correct the path; it is relative to the current directory",
-        )
-    if path.is_file():
-        if kind_of(path) not in kinds:
-            raise KormoError(
-                where=where,
-                found=f"the file {path}",
-                why=f"its suffix is not one of {', '.join(_suffixes(kinds))}",
-                do="name another reader, or rename the file",
-            )
-        return [(path, path.name, kind_of(path))]
-    found = []
-    root = path.resolve()
-    for folder, subfolders, files in os.walk(path, followlinks=follow_links):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        links = [name for name in subfolders if (Path(folder) / name).is_symlink()] if not follow_links else []
-        for name in sorted([*files, *links]):
-            file = Path(folder) / name
-            if name.startswith("."):
-                continue
-            kind = kind_of(file) if kind_of(file) in kinds else "unknown"
-            if not follow_links and not file.resolve().is_relative_to(root):
-                kind = "link"
-            found.append((file, file.relative_to(path).as_posix(), kind))
-    if not any(kind in kinds for _, _, kind in found):
-        seen = ", ".join(name for _, name, _ in found[:5]) or "no file at all"
-        raise KormoError(
-            where=where,
-            found=f"the folder {path} with {seen}",
-            why=f"no file in it can be read ({', '.join(_suffixes(kinds))})",
-            do="name another folder or reader"
-            + (
-                "; links that leave the folder need follow_links: true"
-                if any(kind == "link" for _, _, kind in found)
-                else ""
-            ),
-        )
-    return sorted(found, key=lambda item: item[1])
-
-
-def _suffixes(kinds: tuple[str, ...]) -> list[str]:
-    return [suffix for suffix, kind in KINDS.items() if kind in kinds]
-
-
-def units(files: list[tuple[Path, str, str]]) -> list[Unit]:
-    """The files as units, in order."""
     found: list[Unit] = []
-    for path, name, kind in files:
-        if kind == "parquet":
-            found += _row_groups(path, name)
-            continue
-        size = path.stat().st_size if path.exists() else 0
-        packed = path.suffix in (".gz", ".zst")
-        if kind == "jsonl" and not packed and size > UNIT_BYTES:
+    for file in files:
+        size = _size(file)
+        if file.kind == "parquet":
+            found += _row_groups(file)
+        elif size > UNIT_BYTES and _has_ranges(file, encoding, text_per_line):
             for start in range(0, size, UNIT_BYTES):
                 end = min(start + UNIT_BYTES, size)
-                found.append(Unit(path, name, kind, start, end, end - start))
+                found.append(Unit(file, start, end, end - start))
         else:
-            found.append(Unit(path, name, kind, weight=size * (COMPRESSED if packed else 1)))
+            packed = file.member is not None or compression(file.path.name)
+            found.append(Unit(file, weight=size * (COMPRESSED if packed else 1)))
     return found
 
 
-def _row_groups(path: Path, name: str) -> list[Unit]:
+def _size(file: Found) -> int:
+    """Bytes of a file as it is stored; 0 for one that cannot be read."""
+    if not file.kind:
+        return 0
+    return file.size if file.member is not None else file.path.stat().st_size
+
+
+def _has_ranges(file: Found, encoding: str, text_per_line: bool) -> bool:
+    """Whether a file may be entered at any line."""
+    if file.member is not None or compression(file.path.name) or file.path.suffix.lower() == ZIP:
+        return False
+    if file.kind == "text":
+        return text_per_line and _head(file.path, encoding) is not None
+    return file.kind == "jsonl" and (head := _head(file.path, encoding)) is not None and layout(head) == "lines"
+
+
+def _head(path: Path, encoding: str) -> bytes | None:
+    """The first bytes of a file as UTF-8; None where a line end may be no line end."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if encoding == AUTO:  # only UTF-16 and UTF-32 have NUL in text, and their marks
+        return None if b"\0" in head or head[:2] in (b"\xff\xfe", b"\xfe\xff") else head
+    return b"".join(to_utf8([head], encoding)) if encoding in LINE_SAFE else None
+
+
+def _row_groups(file: Found) -> list[Unit]:
     import pyarrow.parquet as pq
 
     try:
-        meta = pq.read_metadata(path)
+        meta = pq.read_metadata(file.path)
     except (OSError, ValueError):  # damaged: the reader rejects the file by name
-        return [Unit(path, name, "parquet", weight=path.stat().st_size)]
+        return [Unit(file, weight=_size(file))]
     return [
-        Unit(path, name, "parquet", group, group + 1, meta.row_group(group).total_byte_size)
-        for group in range(meta.num_row_groups)
-    ] or [Unit(path, name, "parquet")]
+        Unit(file, group, group + 1, meta.row_group(group).total_byte_size) for group in range(meta.num_row_groups)
+    ] or [Unit(file)]
 
 
 def parts_for(found: list[Unit]) -> int:
     """How many parts these units should be worked on in."""
     size = sum(unit.weight for unit in found)
-    return max(1, min(len(found), -(-size // UNIT_BYTES), MOST_PARTS))
+    return max(1, min(len(found), -(-size // UNIT_BYTES), MAX_PARTS))
 
 
 def share(found: list[Unit], shard: int, shards: int) -> list[Unit]:

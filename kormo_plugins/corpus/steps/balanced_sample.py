@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.step import Ranking
 from kormo_plugins.documents.document import Document
 
 
@@ -25,7 +26,7 @@ class BalancedSampleParams(Strict):
     seed: int = Field(default=0, ge=0, description="another seed, another sample")
 
 
-class BalancedSample:
+class BalancedSample(Ranking):
     """Drops what is too much of one kind."""
 
     VERSION = 1

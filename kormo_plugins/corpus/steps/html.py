@@ -1,7 +1,11 @@
 """HTML that an extractor left behind: entities, tags, scripts and comments, outside of code.
 
-Code is left alone: what stands in fences or between backticks may be HTML on purpose. Only names of real HTML elements
-count as tags, so that `Vec<T>` and `a < b` stay.
+In running text only what is surely markup goes. A `<` begins a tag when an element of HTML follows it, its attributes
+are attributes, and the name could not as well be a variable or a placeholder: `a<b 이고 c>d`, `Vec<T>`,
+`cp <source file> <dest>` stay. Block elements, table cells and line breaks leave a line or a space, so that words
+which stood apart stay apart. Code in fences or between backticks may be HTML on purpose and is left alone.
+
+A whole page is parsed by lxml instead; for pages from a crawl the step `extract` also takes the boilerplate out.
 """
 
 from __future__ import annotations
@@ -11,18 +15,13 @@ import re
 
 from pydantic import Field
 
+from kormo_plugins.corpus.extract.page import is_page, page_text
+from kormo_plugins.corpus.extract.tags import strip_tags
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.normalize import visible
 from kormo_plugins.corpus.steps.text import FENCE
 from kormo_plugins.documents.document import Document, Reject
 
-_NAMES = (
-    "a|abbr|article|aside|b|big|blockquote|body|br|button|center|cite|col|colgroup|dd|del|details|div|dl|dt|em|fieldset|"
-    "figcaption|figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|label|li|link|main|mark|meta|"
-    "nav|noscript|ol|option|p|picture|pre|s|section|select|small|source|span|strike|strong|style|sub|summary|sup|svg|"
-    "table|tbody|td|textarea|tfoot|th|thead|time|title|tr|u|ul|video|wbr|o:p|v:shape"
-)
-_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
-_BREAK = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])\s*/?>", re.IGNORECASE)
 _OPENED = re.compile(r"<(?:(script|style|noscript)\b[^<>]{0,2000}>|!--)", re.IGNORECASE)
 _CLOSED = {
     name: re.compile(rf"</{name}\s{{0,20}}>" if name else "-->", re.IGNORECASE)
@@ -40,14 +39,15 @@ class HtmlParams(Strict):
         default=0.5,
         gt=0,
         le=1,
-        description="a document of which more than this share is markup was never extracted (ours)",
+        description="running text of which more than this share is markup was never extracted (ours); a whole page "
+        "is parsed, whatever its share",
     )
 
 
 class Html:
     """Turns what is left of HTML into text."""
 
-    VERSION = 2
+    VERSION = 3
 
     def __init__(self, params: HtmlParams) -> None:
         self.params = params
@@ -56,8 +56,9 @@ class Html:
         text = document.text
         if "<" not in text and "&" not in text:
             return document
-        clean = strip_markup(text)
-        if len(clean) < (1 - self.params.most_markup) * len(text):
+        page = is_page(text)
+        clean = page_text(text) if page else strip_markup(text)
+        if not page and len(clean) < (1 - self.params.most_markup) * len(text):
             return Reject("mostly markup")
         document.text = clean
         return document if clean.strip() else Reject("nothing but markup")
@@ -74,8 +75,7 @@ def strip_markup(text: str) -> str:
 
 def _strip(text: str) -> str:
     if "<" in text:
-        text = _DECLARED.sub("", _without_unseen(text))
-        text = _TAG.sub("", _BREAK.sub("\n", text))
+        text = strip_tags(_DECLARED.sub("", _without_unseen(text)))
     return _ENTITY.sub(_decode, text) if "&" in text else text
 
 
@@ -102,4 +102,4 @@ def _without_unseen(text: str) -> str:
 
 def _decode(match: re.Match[str]) -> str:
     char = entities.unescape(match[0])
-    return " " if char == "\xa0" else match[0] if char in "<>" else char  # `&lt;` is a sign that was meant to be read
+    return match[0] if char in "<>" else visible(char)  # `&lt;` is a sign that was meant to be read

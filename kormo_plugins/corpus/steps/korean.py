@@ -20,13 +20,21 @@ from math import comb
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.genres import without_stamps
 from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
 
-_SENTENCE_END = re.compile(r"(?:[.!?…。]|[다요죠까네오]\.?)[\"'”’)\]*_」』]*$")
+_SENTENCE_END = re.compile(r"(?:[.!?…。]|[다요죠까네오함됨음임]\.?)[\"'”’)\]*_」』]*$")
 _SIGN = re.compile(r"[^\w\s]")
-PARTICLES = frozenset("은는이가을를의에서로와과도만고며면지게다요나야니기해한할된될인던들어아여라까자")
-"""Last syllables of an eojeol with a particle or an ending; nouns end in most of the other 11,000."""
+PARTICLES = frozenset("은는이가을를의에서로와과도만고며면지게다요나야니기해한할된될인던들어아여라까자함됨음임매사")
+"""Last syllables of an eojeol with a particle or an ending; nouns end in most of the other 11,000. The last two
+join clauses in scripture (`하시매`, `나누사`), the four before them end the sentences of reports (`…을 확대함`)."""
+_REPORT_END = re.compile(
+    r"(?:예정|계획|완료|필요|실시|추진|수립|확대|축소|강화|완화|부족|증가|감소|기여|마련|설치|지적|의심|요망|바람|참조|없음|가능|불가|"
+    r"심화|개선|검토|확정|미달|시행|운영|제출|협의|논의|썰기|넣기|끓이기|하기|되기|것|중|바|점)[.)]?$"
+)
+CLAUSE_WORDS = 5
+"""Eojeol of a line that is no entry of a menu."""
 
 
 class KoreanParams(Strict):
@@ -45,6 +53,13 @@ class KoreanParams(Strict):
         le=1,
         description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
         "0.8, lists of nouns 0.1 to 0.3 (ours)",
+    )
+    most_told: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="from this share of its characters in lines that say something on, half as "
+        "many particles are enough: chats and reports in noun style leave them out (ours)",
     )
     fewest_sentences: float = Field(
         default=0.2,
@@ -70,7 +85,7 @@ class KoreanParams(Strict):
 class Korean:
     """Drops Korean documents that are lists, menus, word salad, or signs."""
 
-    VERSION = 2
+    VERSION = 3
 
     def __init__(self, params: KoreanParams) -> None:
         self.params = params
@@ -78,20 +93,22 @@ class Korean:
     def __call__(self, document: Document) -> Document | Reject:
         if document.language not in ("ko", "mul", "und"):
             return document
-        text = prose(document.text)
+        text = without_stamps(prose(document.text))
         eojeol = [word for word in words(text) if "가" <= word[-1] <= "힣"]
         if not eojeol:
             return Reject("no Korean word") if document.language == "ko" else document
-        reason = self._words(eojeol) or self._order(text, len(eojeol)) or self._layout(text, len(eojeol))
+        reason = self._words(eojeol, text) or self._order(text, len(eojeol)) or self._layout(text, len(eojeol))
         return Reject(reason) if reason else document
 
-    def _words(self, eojeol: Sequence[str]) -> str | None:
+    def _words(self, eojeol: Sequence[str], text: str) -> str | None:
         mean = sum(map(len, eojeol)) / len(eojeol)
         if not self.params.shortest_mean <= mean <= self.params.longest_mean:
             return "length of words"
         if len(eojeol) < self.params.fewest_words:
             return None
-        if sum(word[-1] in PARTICLES for word in eojeol) < self.params.fewest_particles * len(eojeol):
+        fewest = self.params.fewest_particles * len(eojeol)
+        found = sum(word[-1] in PARTICLES for word in eojeol)
+        if found < fewest / 2 or (found < fewest and _told(lines(text)) < self.params.most_told):
             return "few particles and endings"
         return None
 
@@ -108,11 +125,26 @@ class Korean:
             return None
         found = lines(text)
         total = sum(map(len, found))
-        told = sum(len(line) for line in found if _SENTENCE_END.search(line) or line.count(". ") or len(line) > 120)
-        if told < self.params.fewest_sentences * total:
+        if _told(found) < self.params.fewest_sentences:
             return "no sentences"
         signs = len(_SIGN.findall(text))
         return "signs" if signs > self.params.most_symbols * total else None
+
+
+def _told(found: Sequence[str]) -> float:
+    """Share of the characters that stand in lines which say something."""
+    return sum(len(line) for line in found if _says_something(line)) / max(1, sum(map(len, found)))
+
+
+def _says_something(line: str) -> bool:
+    """Whether a line is, or holds, a sentence or a clause: it ends like one, also in the noun style of reports, or has
+    as many particles and endings as a clause has."""
+    if _SENTENCE_END.search(line) or ". " in line or len(line) > 120:
+        return True
+    found = line.split()
+    if len(found) >= 3 and _REPORT_END.search(line):
+        return True
+    return len(found) >= CLAUSE_WORDS and 2 * sum(word.rstrip(",;")[-1:] in PARTICLES for word in found) >= len(found)
 
 
 def _chance(agreeing: int, dependent: int, usual: float = 0.9) -> float:
@@ -140,7 +172,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"때문(?:에|이|입|이다)", r"기|이|그|[가-힣](?<![을를의에다])"),
     (r"같(?:은|이|다|습|아|았|은데)", r"[과와은는것거듯니]|다음|이"),
     (
-        r"있(?:습|다|는|었|으|어|고|을|도|지|게|기|던|음)",
+        r"있(?:습|다|는|었|으|어|고|을|도|지|게|기|던)",
         r"[고어아여해수에가이도은는서게만져혀려라나워내와둬데쳐켜되돼]",
     ),
     (r"없(?:습|다|는|었|으|어|고|을|이|지|게|기|던|음)", r"[수가이도은는에만게던밖]|[가-힣]이"),

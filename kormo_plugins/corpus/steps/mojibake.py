@@ -28,7 +28,7 @@ _RUN = re.compile(_SUSPECT + "{2,}")
 _LATIN = re.compile("[\x80-\xff]")
 FEWEST = 8
 """Signs in such runs that may be an accident."""
-_LOST = re.compile("\ufffd")
+LOST = "\ufffd"
 
 
 class MojibakeParams(Strict):
@@ -41,6 +41,12 @@ class MojibakeParams(Strict):
         le=1,
         description="replacement characters (U+FFFD) per character; ours: clean pages of "
         "the web have none, a wrong table has one in three",
+    )
+    allowed_lost: int = Field(
+        default=2,
+        ge=0,
+        description="so many never drop a document, however short (ours): a form or a copy that lost "
+        "one letter; a wrong table loses many",
     )
     most_latin: float = Field(
         default=0.3,
@@ -61,7 +67,7 @@ class MojibakeParams(Strict):
 class Mojibake:
     """Repairs documents, and drops those that stay damaged."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: MojibakeParams) -> None:
         self.params = params
@@ -72,7 +78,7 @@ class Mojibake:
             return document
         if self.params.repair:
             text = repair(text)
-        if len(_LOST.findall(text)) > self.params.most_lost * len(text):
+        if text.count(LOST) > max(self.params.allowed_lost, self.params.most_lost * len(text)):
             return Reject("replacement characters")
         runs = sum(len(run) for run in _RUN.findall(text) if len(run) > 2 and _LATIN.search(run))
         if runs > FEWEST and runs > self.params.most_latin * (len(text) - len(text.encode("ascii", "ignore"))):

@@ -3,28 +3,55 @@
 Korean needs this more than most languages: files from macOS carry decomposed Hangul (each syllable as two or three
 code points), which looks the same, compares unequal and costs a tokenizer three times the tokens. Compatibility
 forms (NFKC) are not folded: they would rewrite `①`, `㎏` and mathematics.
+
+Every character that is not visible has one fate, whatever stands around it unless said (`FATES`, docs/cleaning.md):
+
+    line    CR, CRLF, VT, FF, FS, GS, RS, NEL, U+2028                       one line feed
+    blank   U+2029 (paragraph separator)                                     two line feeds
+    space   US, NBSP, en, em, thin, narrow, ideographic and other spaces, Hangul fillers      one space
+    gone    other controls, soft hyphen, zero-width space, word joiner, BOM, bidirectional marks and overrides,
+            invisible operators, interlinear marks, deprecated format characters
+    kept    tab, line feed; zero-width joiner and non-joiner and variation selectors behind a visible character;
+            tags behind a black flag (the flags of England, Scotland, Wales)
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Literal, cast
 
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.documents.document import Document, Reject
 
-# C0 and C1 controls but tab and line feed; soft hyphen, zero-width space, word joiner, invisible operators, BOM,
-# interlinear marks, tags, bidirectional overrides. Zero-width (non-)joiners shape Indic and emoji text: they stay.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u2060-\u2064\ufeff\ufff9-\ufffb\u202a-\u202e\u2066-\u2069\U000e0001-\U000e007f]"
+LINES = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028"
+"""Separators that become one line feed; \x1c-\x1e part records in exports of databases."""
+PARAGRAPH = "\u2029"
+SPACES = "\x1f\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u115f\u1160\u3164\uffa0"
+"""Spaces of other widths, the unit separator, and Hangul fillers, which are blank on every screen."""
+GONE = (
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u180e\u200b\u200e\u200f\u2060-\u2064\u206a-\u206f\ufeff"
+    "\ufff9-\ufffb\u202a-\u202e\u2066-\u2069\U000e0001"
 )
-_LINE_END = re.compile("\r\n?|[\x85\u2028\u2029]")
-_ODD_SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-_ODD = re.compile(f"{_INVISIBLE.pattern[:-1]}{_ODD_SPACE.pattern[1:-1]}\u2028\u2029]")
+_JOINERS = "\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_TAGS = "\U000e0020-\U000e007f"
+FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
+"""What takes the place of which characters (bodies of regular-expression classes)."""
+
+_ODD = re.compile(f"[{LINES}{PARAGRAPH}{SPACES}{GONE}{_JOINERS}{_TAGS}]")
+_LINE_END = re.compile(f"\r\n|[{LINES}]")
+_SPACE = re.compile(f"[{SPACES}]")
+# A joiner or a selector shapes the character before it; behind none, it is left over. Tags write the name of a region
+# behind a black flag, up to the cancel tag; anywhere else nobody can see them, and text was hidden in them.
+_GONE = re.compile(
+    f"[{GONE}]|(?:(?<=[\\s])|^)[{_JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
+    f"|[{_TAGS}]"
+)
 _TRAILING = re.compile(r"[ \t]+(?=\n|$)")
-_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
+_RUN_OF_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
+_Form = Literal["NFC", "NFKC"]
 
 
 class NormalizeParams(Strict):
@@ -45,7 +72,7 @@ class NormalizeParams(Strict):
 class Normalize:
     """Returns every document in normal form; one of which nothing is left is rejected."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: NormalizeParams) -> None:
         self.params = params
@@ -60,17 +87,28 @@ class Normalize:
 
 def normalize(text: str, params: NormalizeParams) -> str:
     """The normal form of `text`; applying it twice changes nothing."""
-    if params.form != "none" and not unicodedata.is_normalized(params.form, text):  # type: ignore[arg-type]
-        text = unicodedata.normalize(params.form, text)  # type: ignore[arg-type]
-    if _ODD.search(text):  # one look for all three
-        text = _INVISIBLE.sub("", _LINE_END.sub("\n", _ODD_SPACE.sub(" ", text)))
-        if params.form != "none" and not unicodedata.is_normalized(params.form, text):  # type: ignore[arg-type]
-            text = unicodedata.normalize(params.form, text)  # type: ignore[arg-type]  # what was removed parted two
+    text = _composed(text, params.form)
+    if _ODD.search(text):  # one look for all
+        text = _composed(visible(text), params.form)  # what was removed may have parted two that compose
     if " \n" in text or "\t\n" in text:
         text = _TRAILING.sub("", text)
     kept = "\n" * (params.blank_lines + 1)
     if kept + "\n" in text:
         text = re.sub(kept + "\n+", kept, text)
     if params.collapse_spaces:
-        text = _SPACES.sub(" ", text)
+        text = _RUN_OF_SPACES.sub(" ", text)
     return text.strip("\n").rstrip()
+
+
+def visible(text: str) -> str:
+    """`text` with every invisible character put to its fate; applying it twice changes nothing."""
+    text = _SPACE.sub(" ", _LINE_END.sub("\n", text.replace(PARAGRAPH, "\n\n")))
+    while (clean := _GONE.sub(lambda match: match[1] or "", text)) != text:  # what goes may have held a joiner
+        text = clean
+    return text
+
+
+def _composed(text: str, form: str) -> str:
+    if form == "none" or unicodedata.is_normalized(cast(_Form, form), text):
+        return text
+    return unicodedata.normalize(cast(_Form, form), text)

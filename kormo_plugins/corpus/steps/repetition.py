@@ -2,8 +2,10 @@
 
 The measures and thresholds are Gopher's (Rae et al. 2021, arXiv 2112.11446, table A1) where they can be: duplicate
 lines and paragraphs, the most frequent n-gram for n = 2…4, duplicated n-grams for n = 5…10. Words are eojeol in
-Korean. Two things differ. Code is left out before counting, and short n-grams are not held against a long document
-that speaks of one thing: for a document of fewer than `fewest_words` words no n-gram says anything.
+Korean. Three things differ. Code is left out before counting; for a document of fewer than `fewest_words` words no
+n-gram says anything; and songs, chats and subtitles are measured as what they are (`genres.py`): without the times and
+names before their lines, and where the lines are verse, refrains are allowed up to `verse` and n-grams are counted over
+each line once.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.genres import is_verse, without_stamps
 from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
 
@@ -33,31 +36,42 @@ class RepetitionParams(Strict):
         default=((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)),
         description=f"(n, characters in n-grams that came before) ({_GOPHER})",
     )
+    verse: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="the first three for songs, poems and chats: short lines of which none "
+        "comes three times in a row; 0: they are measured like prose (ours)",
+    )
     fewest_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
 
 
 class Repetition:
     """Drops documents that repeat themselves."""
 
-    VERSION = 2
+    VERSION = 3
 
     def __init__(self, params: RepetitionParams) -> None:
         self.params = params
 
     def __call__(self, document: Document) -> Document | Reject:
-        text = prose(document.text)
-        return self._lines(lines(text), text) or self._ngrams(words(text)) or document
+        text = without_stamps(prose(document.text))
+        found = lines(text)
+        verse = self.params.verse > 0 and is_verse(found)
+        once = words("\n".join(dict.fromkeys(found))) if verse else words(text)
+        return self._lines(found, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
 
-    def _lines(self, found: list[str], text: str) -> Reject | None:
+    def _lines(self, found: list[str], text: str, verse: float) -> Reject | None:
         if len(found) < 4:
             return None
         first = set(found)
-        if len(first) < (1 - self.params.lines) * len(found):
+        if len(first) < (1 - max(self.params.lines, verse)) * len(found):
             return Reject("duplicate lines")
-        if sum(map(len, first)) < (1 - self.params.line_characters) * sum(map(len, found)):
+        if sum(map(len, first)) < (1 - max(self.params.line_characters, verse)) * sum(map(len, found)):
             return Reject("characters in duplicate lines")
         paragraphs = [p for p in text.split("\n\n") if p.strip()]
-        if len(paragraphs) > 3 and len(set(paragraphs)) < (1 - self.params.paragraphs) * len(paragraphs):
+        most = max(self.params.paragraphs, verse)
+        if len(paragraphs) > 3 and len(set(paragraphs)) < (1 - most) * len(paragraphs):
             return Reject("duplicate paragraphs")
         return None
 

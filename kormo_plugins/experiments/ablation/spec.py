@@ -17,7 +17,6 @@ cells that come to the same recipe, in this ablation or another, are one.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +28,7 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
 from kormo_plugins.recipe.files.override import changed
+from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.fingerprint import identity
@@ -107,6 +107,7 @@ def read_spec(path: Path) -> AblationSpec:
     Raises:
         KormoError: an unknown key, a value of the wrong kind, or a baseline that is no variant.
     """
+    path = located(path)
     spec: AblationSpec = checked(AblationSpec, read_yaml(path), str(path))
     if spec.reference not in spec.variants:
         raise KormoError(
@@ -124,12 +125,12 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     Raises:
         KormoError: a recipe that is not sound; the message says in which variant.
     """
-    made = []
+    made, path = [], located(path)
     for variant, own in spec.variants.items():
         for seed in spec.seeds:
             changes = {**_located({**spec.changes, **own}, path.parent), "seed": seed}
             try:
-                recipe = changed(path.parent / spec.base, changes)
+                recipe = changed(beside(path.parent, str(spec.base), f"{path}: base"), changes)
             except KormoError as error:
                 raise KormoError(
                     where=f"{path}: variants.{variant}: {error.where}", found=error.found, why=error.why, do=error.do
@@ -143,7 +144,7 @@ def _located(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     def place(value: Any) -> Any:
         named = isinstance(value, str) and value.endswith((".yml", ".yaml"))
-        return os.path.normpath(folder / value) if named else value
+        return str(beside(folder, value, str(folder))) if named else value
 
     return {key: place(value) for key, value in changes.items()}
 

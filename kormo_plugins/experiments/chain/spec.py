@@ -27,6 +27,7 @@ from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
 from kormo_plugins.recipe.files.override import changed
+from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import identity_inputs
@@ -39,7 +40,7 @@ class StageFile(Strict):
     """One stage as written."""
 
     name: str = Field(pattern=NAME, description="name of the stage, for --from, --only, logs and the table")
-    recipe: str = Field(description="the recipe, relative to the chain's file")
+    recipe: str = Field(description="the recipe, relative to the chain's file, or kormo:NAME")
     set: dict[str, Any] = Field(default_factory=dict, description="dotted key -> value, over the recipe")
     from_: str | None = Field(
         default=None, alias="from", description="name of the stage whose model it takes; null: the recipe's from_run"
@@ -126,6 +127,7 @@ def load_chain(path: Path) -> Chain:
     Raises:
         KormoError: the first fault of the file, of a recipe, or of what a stage would start from.
     """
+    path = located(path)
     file: ChainFile = checked(ChainFile, read_yaml(path), str(path))
     _unique(path, [stage.name for stage in file.stages], "name")
     if file.nproc_per_node > 1 and file.launcher == "python":
@@ -164,7 +166,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
                 do="remove one of the two",
             )
         changes[FROM_RUN] = str(source.out)
-    recipe = changed(Path(os.path.normpath(path.parent / entry.recipe)), changes)
+    recipe = changed(beside(path.parent, entry.recipe, f"{where}.recipe"), changes)
     given = recipe.block.from_run
     before = next((stage for stage in earlier if given is not None and _same(stage.out, given)), None)
     return Stage(entry.name, recipe, changes, before.name if before else None)
@@ -182,7 +184,8 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
                 why=f"the stage {later.name!r} makes it, and comes later",
                 do=f"put {later.name} before {stage.name} in {chain.path}",
             )
-        initial_model.finished_model(recipe)
+        assert recipe.earlier_run is not None
+        initial_model.finished_model(recipe.earlier_run)
     elif stage.before is not None:
         _same_shape(stage, chain.stage(stage.before))
     axolotl_values(recipe, None, chain.file.nproc_per_node)

@@ -1,4 +1,4 @@
-"""The table of fates: every key of Axolotl 0.19, and what becomes of it under `kormo.data` (see `fates.py`).
+"""The table of fates: every key of Axolotl 0.19 to 0.21, and what becomes of it under `kormo.data` (see `fates.py`).
 
 A test compares the table with the schema of the installed Axolotl: a key that Axolotl adds must be given a fate here. A
 key that is listed and that the installed Axolotl lacks is allowed, so that one table serves several versions.
@@ -71,8 +71,13 @@ def _model() -> Iterator[tuple[str, Fate]]:
         "is_falcon_derived_model is_llama_derived_model is_mistral_derived_model "
         "is_qwen_derived_model gemma4_hybrid_attn_impl llama4_linearized_experts "
         "experts_implementation ple_cpu_offload quantize_moe_experts processor_type "
-        "processor_kwargs image_size image_resize_algorithm role_boundaries freeze_mm_modules",
+        "processor_kwargs image_size image_resize_algorithm role_boundaries freeze_mm_modules "
+        "expert_parallel_size expert_parallel_backend expert_parallel_fallback_on_unsupported "
+        "expert_parallel_num_nvl_bytes expert_parallel_num_rdma_bytes expert_parallel_token_capacity "
+        "expert_parallel_dispatch_chunks expert_parallel_save_dispatch",
+        inert=(1,),
     )
+    yield from _harmful("the loss is that of the next token, not of a diffusion", "diffusion_lm")
 
 
 def _tokenizer() -> Iterator[tuple[str, Fate]]:
@@ -128,7 +133,9 @@ def _data() -> Iterator[tuple[str, Fate]]:
         "kormo.data.mixture",
         "the order of rows is that of the mixture, on any number of ranks",
         "curriculum_sampling group_by_length shuffle_merged_datasets "
-        "shuffle_before_merging_datasets dataset_shard_num dataset_shard_idx",
+        "shuffle_before_merging_datasets dataset_shard_num dataset_shard_idx balance_labels "
+        "label_balance_window_optim_steps",
+        inert=(1,),
     )
     yield from _elsewhere(
         "kormo.collator, or by kormo.role with conversations",
@@ -158,7 +165,7 @@ def _data() -> Iterator[tuple[str, Fate]]:
 
 
 def _batch_and_length() -> Iterator[tuple[str, Fate]]:
-    yield from _works("micro_batch_size max_steps seed")
+    yield from _works("micro_batch_size max_steps seed full_determinism")
     yield from _elsewhere(
         "kormo.global_batch",
         "accumulation is derived: global_batch / (micro_batch_size × number of ranks)",
@@ -175,7 +182,7 @@ def _evaluation() -> Iterator[tuple[str, Fate]]:
         "kormo.monitor.held_out",
         NO_EVALUATION,
         "val_set_size eval_steps evals_per_epoch eval_batch_size eval_sequence_len "
-        "eval_sample_packing do_causal_lm_eval eval_causal_lm_metrics",
+        "eval_sample_packing do_causal_lm_eval eval_causal_lm_metrics eval_on_start",
         inert=(0,),
     )
     yield from _elsewhere("kormo.monitor.held_out", NO_EVALUATION, "eval_strategy evaluation_strategy", inert=("no",))
@@ -205,7 +212,7 @@ def _optimizer() -> Iterator[tuple[str, Fate]]:
         "qgalore_gamma_proj qgalore_queue_size max_grad_norm warmup_steps warmup_ratio neftune_noise_alpha "
         "jagged_restart_steps unfrozen_parameters"
     )
-    yield from _harmful("Axolotl 0.19 reads it nowhere", "lr_div_factor")
+    yield from _harmful("Axolotl reads it nowhere (0.19, 0.21)", "lr_div_factor")
     yield from _works("jagged_restart_warmup_steps jagged_restart_anneal_steps", needs="jagged_restart_steps")
     yield from _elsewhere("neftune_noise_alpha", "it is an older name", "noisy_embedding_alpha")
     yield from _works("lisa_n_layers", needs="lisa_step_interval")
@@ -222,24 +229,31 @@ def _adapter() -> Iterator[tuple[str, Fate]]:
         "peft_init_lora_weights peft_trainable_token_indices peft_ensure_weight_tying peft_autocast_adapter_dtype "
         "qlora_sharded_model_loading lora_on_cpu loraplus_lr_ratio loraplus_lr_embedding merge_method relora "
         "relora_prune_ratio relora_prune_method relora_cpu_offload lora_mlp_kernel lora_qkv_kernel lora_o_kernel "
-        "lora_embedding_kernel embeddings_skip_upcast",
+        "lora_embedding_kernel embeddings_skip_upcast lora_fp32_gradients nf4_backend nvfp4_merge_aware",
         needs="adapter",
+    )
+    yield from _harmful(
+        "its experts are trained by a trainer of Axolotl's, and this run's is ours",
+        "mixlora_num_experts mixlora_top_k mixlora_router_aux_loss_coef mixlora_router_init_range "
+        "mixlora_jitter_noise mixlora_expert_lora_r mixlora_expert_lora_alpha mixlora_expert_lora_dropout",
     )
 
 
 def _precision_and_memory() -> Iterator[tuple[str, Fate]]:
     yield from _works("bf16 bfloat16 fp16 float16 float32", why="must agree with kormo.precision.compute")
     yield from _works(
-        "tf32 gradient_checkpointing gradient_checkpointing_kwargs selective_checkpointing "
+        "gradient_checkpointing gradient_checkpointing_kwargs selective_checkpointing "
         "activation_offloading layer_offloading torch_compile torch_compile_backend "
         "torch_compile_mode torch_compile_options torch_empty_cache_steps gc_collect_steps gc_steps"
     )
+    yield from _works("torch_compile_regional", needs="torch_compile")
+    yield from _elsewhere("kormo.precision", "products of float32 are computed in float32", "tf32")
     yield from _elsewhere(
         "kormo.precision",
         "kormo.precision knows float32 and bfloat16",
         "fp8 fp8_config fp8_enable_fsdp_float8_all_gather qat",
     )
-    yield from _irrelevant(OF_COMMANDS, "quantization")
+    yield from _irrelevant(OF_COMMANDS, "quantization export")
 
 
 def _attention_and_kernels() -> Iterator[tuple[str, Fate]]:
@@ -257,14 +271,17 @@ def _attention_and_kernels() -> Iterator[tuple[str, Fate]]:
         "chunked_cross_entropy chunked_cross_entropy_num_chunks tiled_mlp tiled_mlp_num_shards "
         "tiled_mlp_use_original_mlp",
     )
-    yield from _elsewhere("kormo.objective", "the loss is that of the objective", "use_eaft eaft_alpha eaft_k")
+    yield from _elsewhere("kormo.objective", "the loss is that of the objective", "use_eaft eaft_alpha eaft_k use_dft")
+    yield from _irrelevant(
+        "the collator of kormo.data has cu_seqlens of its own", "fa_varlen_kwargs_in_collator", (True,)
+    )
 
 
 def _machines() -> Iterator[tuple[str, Fate]]:
     yield from _works(
         "deepspeed deepcompile fsdp fsdp_config fsdp_version fp32_norms fp32_norm_classes "
         "fsdp_final_state_dict_type dp_shard_size dp_replicate_size tensor_parallel_size "
-        "sequence_parallel_degree context_parallel_size heads_k_stride ring_attn_func ddp ddp_timeout "
+        "sequence_parallel_degree context_parallel_size context_parallel heads_k_stride ring_attn_func ddp ddp_timeout "
         "ddp_bucket_cap_mb ddp_broadcast_buffers ddp_find_unused_parameters use_ray ray_run_name "
         "ray_num_workers resources_per_worker"
     )
@@ -274,7 +291,7 @@ def _machines() -> Iterator[tuple[str, Fate]]:
 def _logging() -> Iterator[tuple[str, Fate]]:
     yield from _works(
         "use_wandb wandb_project use_trackio trackio_project_name use_comet use_mlflow use_tensorboard "
-        "use_otel_metrics logging_steps profiler_steps include_tkps include_tokens_per_second"
+        "use_otel_metrics logging_steps profiler_steps sync_profiler_steps include_tkps include_tokens_per_second"
     )
     yield from _works(
         "wandb_name wandb_run_id wandb_mode wandb_entity wandb_watch wandb_log_model", needs="use_wandb wandb_project"
@@ -290,6 +307,10 @@ def _logging() -> Iterator[tuple[str, Fate]]:
     )
     yield from _works("otel_metrics_host otel_metrics_port", needs="use_otel_metrics")
     yield from _works("profiler_steps_start", needs="profiler_steps")
+    yield from _works("sync_profiler_start_step", needs="sync_profiler_steps")
+    yield from _elsewhere(
+        "kormo.stop_on", "a NaN is always logged as what it is", "logging_nan_inf_filter", inert=(True,)
+    )
     yield from _elsewhere(
         "kormo.stop_on",
         "a loss that breaks down ends the run before a checkpoint is written",
@@ -314,7 +335,7 @@ def _preferences_and_rewards() -> Iterator[tuple[str, Fate]]:
     yield from _works("rl")
     yield from _works(
         "rl_beta dpo_beta dpo_use_weighting dpo_label_smoothing precompute_ref_log_probs "
-        "dpo_use_liger_kernel dpo_padding_free dpo_loss_type dpo_loss_weights",
+        "dpo_use_liger_kernel dpo_padding_free dpo_loss_type dpo_loss_weights dpo_ld_alpha",
         needs="rl",
     )
     yield from _elsewhere("rl_beta and dpo_loss_type", "TRL's own block would win over the keys of the recipe", "trl")

@@ -11,7 +11,7 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
-from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView
+from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, is_registered
 from kormo_plugins.recipe.schema.json_types import Fault, faults
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
@@ -39,7 +39,7 @@ def listed_plugins(resolved: Resolved) -> list[str]:
     """The Axolotl plugins that a recipe lists.
 
     Raises:
-        KormoError: `plugins` is no list of names, or ours is not among them.
+        KormoError: `plugins` is no list of names, or ours is not among them and Axolotl does not find it either.
     """
     plugins = resolved.get("plugins")
     if plugins is not None and not (isinstance(plugins, list) and all(isinstance(name, str) for name in plugins)):
@@ -49,7 +49,7 @@ def listed_plugins(resolved: Resolved) -> list[str]:
             why="it is a list of names",
             do=f"write plugins: [{OURS[0]}]",
         )
-    if not set(plugins or ()) & set(OURS):
+    if not is_registered(plugins or ()):
         raise KormoError(
             where=resolved.where("plugins"),
             found=f"plugins: {plugins!r}" if plugins else "nothing",

@@ -8,13 +8,14 @@ Axolotl's is said in `fate_table.py`, which numbers have a meaning in `ranges.py
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, moved
 from kormo_plugins.evaluation.run import catalogue_of
 from kormo_plugins.evaluation.suites import load_suite
 from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checks.context_parallel import check_shared_rows
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.checks.places import bad_places
 from kormo_plugins.recipe.checks.preference_rules import preference_runs
@@ -29,9 +30,12 @@ from kormo_plugins.recipe.checks.schedule import (
 )
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
+from kormo_plugins.training.precision import axolotl_switches
+from kormo_plugins.training.settings import Precision
 
 Rule = Callable[[Resolved], Iterable[KormoError]]
 REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
+DTYPES = {"weights", "compute", "master", "optimizer"}
 TEXTS = {"prompts", "chat_template_jinja"}
 """Keys of texts, in which `${…}` is just text."""
 
@@ -53,7 +57,7 @@ def one_precision(recipe: Resolved) -> Iterator[KormoError]:
     ):
         value = recipe.get(key)
         contradicts = (value is True and compute != dtype) or (value is False and compute == dtype)
-        if compute and (contradicts or value == "auto"):
+        if compute and (contradicts or isinstance(value, str)):  # auto, full
             yield _error(
                 recipe,
                 key,
@@ -61,6 +65,17 @@ def one_precision(recipe: Resolved) -> Iterator[KormoError]:
                 why="the two disagree, and which one wins would depend on the device",
                 do=f"remove {key}",
             )
+
+
+def precision_can_be_held(recipe: Resolved) -> Iterator[KormoError]:
+    """Dtypes that no backend holds together."""
+    said, faults = recipe.get("kormo.precision"), Faults()
+    if not isinstance(said, Mapping) or not {"weights", "compute", "optimizer"} <= said.keys() <= DTYPES:
+        return
+    precision = Precision(said["weights"], said["compute"], said.get("master"), said["optimizer"])
+    with faults.catch():
+        axolotl_switches(precision, bool(recipe.get("deepspeed")), bool(recipe.get("adapter")))
+    yield from (moved(fault, recipe.where) for fault in faults)
 
 
 def one_length(recipe: Resolved) -> Iterator[KormoError]:
@@ -195,23 +210,6 @@ def row_fits_the_positions(recipe: Resolved) -> Iterator[KormoError]:
         )
 
 
-def context_parallel_wants_one_document(recipe: Resolved) -> Iterator[KormoError]:
-    """Ring attention sees a row as one text: right only where a row is one document."""
-    key = next((k for k in ("context_parallel_size", "sequence_parallel_degree") if (recipe.get(k) or 1) != 1), None)
-    if key is None or recipe.get("kormo.data") is None:
-        return
-    packing = recipe.get("kormo.data.packing.name") or "best_fit"
-    if packing != "pad":
-        yield _error(
-            recipe,
-            key,
-            found=f"{key}: {recipe.get(key)} with the packing {packing}",
-            why="a row shared by several devices goes through ring attention, which knows rows and no documents: the "
-            "documents of a row would see each other",
-            do=f"set {key}: 1, or give each document a row of its own with kormo.data.packing: {{name: pad}}",
-        )
-
-
 def turns_need_a_chat_model(recipe: Resolved) -> Iterator[KormoError]:
     """Conversations end with <|EOT|>, a base model with <|EOS|>."""
     for name, source in (recipe.get("kormo.data.sources") or {}).items():
@@ -323,6 +321,7 @@ def references_where_they_work(recipe: Resolved) -> Iterator[KormoError]:
 
 RULES: list[Rule] = [
     one_precision,
+    precision_can_be_held,
     one_beginning,
     global_batch_is_primary,
     row_length_is_said,
@@ -330,7 +329,7 @@ RULES: list[Rule] = [
     decay_has_a_length,
     turns_need_a_chat_model,
     row_fits_the_positions,
-    context_parallel_wants_one_document,
+    check_shared_rows,
     no_foreign_code,
     preference_runs,
     kernels_are_named_once,

@@ -18,7 +18,7 @@ from kormo_plugins.recipe.checks.machine import not_ready
 from kormo_plugins.recipe.files.resolve import EXTENDS, Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
-from kormo_plugins.recipe.schema.axolotl import OURS
+from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
@@ -121,15 +121,14 @@ def _check_alone(kind: str, alone: Resolved) -> None:
 
 
 def named_in_file(own: Mapping[str, Any], path: Path) -> None:
-    """A file that says `extends` must itself name our plugin: Axolotl reads this file only.
+    """A file that says `extends` must itself name our plugin, where Axolotl does not find it: it reads this file only.
 
     Raises:
         KormoError: it does not.
     """
     plugins = own.get("plugins")
     listed = plugins if isinstance(plugins, list) else [plugins]
-    named = {name for name in listed if isinstance(name, str)}
-    if EXTENDS in own and not named & set(OURS):
+    if EXTENDS in own and not is_registered([name for name in listed if isinstance(name, str)]):
         raise KormoError(
             where=f"{path}: {EXTENDS}",
             found=f"{EXTENDS}: {own[EXTENDS]!r} in a file that does not list our plugin",

@@ -13,7 +13,7 @@ from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.recipe.schema.axolotl import OURS, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours
 from kormo_plugins.recipe.schema.dataset import DataRecipe
 
 LENGTH = ("kormo.tokens", "max_steps")
@@ -28,7 +28,7 @@ def normal(recipe: Recipe) -> dict[str, Any]:
     written = {key: _number(value, schema.get(key, {})) for key, value in values.items()}
     defaults = {key: entry["default"] for key, entry in schema.items() if "default" in entry}
     full = {**defaults, **{key: value for key, value in written.items() if value is not None}}
-    full["plugins"] = sorted({"kormo" if name in OURS else name for name in names})
+    full["plugins"] = sorted({"kormo" if is_ours(name) else name for name in names})
     return {**full, "kormo": _block(recipe)}
 
 

@@ -1,4 +1,6 @@
-"""Files that a recipe names: beside the recipe that says it, or, as Axolotl has it, in the current folder."""
+"""Files that a recipe names: beside the recipe that says it, with the package (`kormo:…`), or, as Axolotl has it,
+in the current folder.
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ into files. Three rules on top:
   statement of its own and replaces the inherited block. One without merges into it.
 - `plugins` is united, parents first: Axolotl loads us only if the child lists us, so every child has this
   key, and replacing would silently switch off what a parent switched on.
-- `extends` is relative to the file that says it; of a link, to the folder of the link or else to that of the file that
-  it leads to. Every other path is relative to the current folder, as in Axolotl.
+- `extends` is relative to the file that says it, or names a file that comes with the package (`kormo:pretrain.yml`,
+  see `shipped.py`); of a link, it is relative to the folder of the link or else to that of the file that it leads to.
+  Every other path is relative to the current folder, as in Axolotl.
 
 `${NAME}` stands for an environment variable in a dataset recipe and in the paths of `PATHS`, and nowhere else: apart
 from where things lie, a recipe says the same on every machine.
@@ -30,6 +31,7 @@ from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.recipe.files.environment import expand
+from kormo_plugins.recipe.files.shipped import is_shipped, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
@@ -220,7 +222,7 @@ def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
 def _resolve(
     path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
 ) -> Resolved:
-    reader = _Reader(shorthand)
+    path, reader = located(path), _Reader(shorthand)
     tree: Block | Leaf = reader.file(path, "")
     if overrides:
         tree = merge(tree, reader.block(overrides, COMMAND_LINE, (Path(),), ()))
@@ -358,14 +360,24 @@ def folders_of(path: Path) -> tuple[Path, ...]:
     return (beside,) if beside.resolve() == behind else (beside, behind)
 
 
+def _exists(path: Path) -> bool:
+    """Whether there is a file; a name that no file system has is one that is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
-    """The file of a name in one of the folders; in the first if it is in none.
+    """The file of a name in one of the folders, in the first if it is in none; for `kormo:NAME` the shipped one.
 
     Raises:
-        KormoError: different files of that name beside a link and beside the file that it leads to.
+        KormoError: nothing is shipped under that name; or different files of it beside a link and its target.
     """
+    if is_shipped(name):
+        return located(name, where)
     places = [Path(os.path.normpath(folder / name)) for folder in folders]
-    there = [place for place in places if place.exists()]
+    there = [place for place in places if _exists(place)]
     if len(there) > 1 and not there[0].samefile(there[1]):
         raise KormoError(
             where=where,

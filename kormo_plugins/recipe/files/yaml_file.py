@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.recipe.files.shipped import located
 from kormo_plugins.recipe.files.yaml_nodes import MAX_DEPTH, MAX_VALUES, TooLarge, compose, faults_of
 
 MAX_BYTES = 2**21
@@ -53,6 +54,7 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
         KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else than it
             seems, all faults of the file together, each with its line.
     """
+    path = located(path)
     value = _value(_text(path, named_by), str(path))
     if not isinstance(value, dict):
         found = "an empty file" if value is None else f"a {type(value).__name__}"

@@ -29,11 +29,12 @@ from kormo_plugins.plugins.lookup import find, refuse_foreign, source
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
+from kormo_plugins.training.compat import variants, versions
 
 OURS = ("kormo_plugins.KormoPlugin",)
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
-FORMAT = 4
+FORMAT = 8
 """Raised when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
@@ -66,16 +67,28 @@ class SchemaView:
         return tuple(self.schema["properties"])
 
 
+def is_ours(plugin: str) -> bool:
+    """Whether a name under `plugins` is that of our Axolotl plugin, by whichever path."""
+    package, _, name = variants.plugin_name(plugin).rpartition(".")
+    return package.partition(".")[0] == OURS[0].partition(".")[0] and name == OURS[0].rpartition(".")[2]
+
+
+def is_registered(plugins: Sequence[str]) -> bool:
+    """Whether Axolotl registers our plugin for a recipe that lists `plugins`: by name, or by our entry point."""
+    return any(is_ours(name) for name in plugins) or OURS[0] in variants.entry_point_plugins()
+
+
 def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     """The schema of the installed Axolotl together with the arguments of `plugins`.
 
     Args:
         plugins: Axolotl plugins as a recipe lists them (ours is left out), or `EVERY`.
     Raises:
-        KormoError: Axolotl is not installed, or a plugin cannot be imported (Axolotl itself would go on
-            without it).
+        KormoError: Axolotl is not installed or is of another version, or a plugin cannot be imported (Axolotl itself
+            would go on without it).
     """
-    names = sorted({name for name in plugins if name not in OURS})
+    versions.require_supported(versions.installed())
+    names = sorted({variants.plugin_name(name) for name in plugins if not is_ours(name)})
     path = cache_folder() / f"axolotl-schema-{identity(_key(names))[:IDENTITY_LENGTH]}.json"
     content = _read(path)
     if content is None:
@@ -99,18 +112,18 @@ def cache_folder() -> Path:
 
 
 def _key(plugins: list[str]) -> dict[str, Any]:
-    versions: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
+    found: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
     for distribution in ("axolotl", "transformers", "trl"):
         try:
-            versions[distribution] = importlib.metadata.version(distribution)
+            found[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             raise KormoError(
                 where=f"the package {distribution}",
                 found="not installed",
                 why="a recipe is a configuration of Axolotl's",
-                do="pip install kormo-plugins brings it",
+                do=versions.INSTALL,
             ) from None
-    return {"format": FORMAT, "versions": versions, "plugins": plugins}
+    return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -158,7 +171,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             where="the installed Axolotl",
             found=last,
             why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`; this version of kormo-plugins is for axolotl 0.19",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.INSTALL}",
         )
     if "error" in content:
         where, found, why, do = content["error"]
@@ -181,8 +194,10 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
         schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
     schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
     sources: dict[str, list[int]] = {}
-    for plugin in _named(plugins):
-        model = _arguments(plugin) if EVERY not in plugins else _arguments_if_any(plugin)
+    unnamed = [name for name in variants.unnamed_plugins() if not is_ours(name)]
+    for plugin in dict.fromkeys([*_named(plugins), *unnamed]):
+        asked_for = EVERY not in plugins and plugin in plugins
+        model = _arguments(plugin) if asked_for else _arguments_if_any(plugin)
         if model is None:
             continue
         schema["properties"].update(object_schema(model, definitions)["properties"])
@@ -205,7 +220,7 @@ def _named(plugins: Sequence[str]) -> list[str]:
 
 
 def _arguments_if_any(plugin: str) -> Any:
-    """The argument model of a plugin of Axolotl's own; None where what it needs is not installed."""
+    """The argument model of a plugin that the recipe does not name; None where what it needs is not installed."""
     try:
         return _arguments(plugin)
     except KormoError:

@@ -24,7 +24,7 @@ def schema_of(hint: Any, definitions: dict[str, Schema]) -> Schema:
     if isinstance(hint, type) and hint in _SCALARS:
         return {"type": _SCALARS[hint]}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return {"enum": [m.value for m in hint if isinstance(m.value, (str, int, float, bool))]}
+        return {"enum": [_spelling(member) for member in hint]}
     if isinstance(hint, type) and hasattr(hint, "model_fields"):
         return _reference(hint, definitions)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -48,6 +48,11 @@ def schema_of(hint: Any, definitions: dict[str, Schema]) -> Schema:
     return {}
 
 
+def _spelling(member: enum.Enum) -> str | int | float | bool:
+    """How a member is written in YAML: its value, or its name where the value has no form there (`torch.int4`)."""
+    return member.value if isinstance(member.value, (str, int, float, bool)) else member.name
+
+
 def _union(parts: list[Schema]) -> Schema:
     unique = [part for index, part in enumerate(parts) if part not in parts[:index]]
     return {} if {} in unique else unique[0] if len(unique) == 1 else {"anyOf": unique}
@@ -65,8 +70,11 @@ def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
     """JSON Schema of a pydantic model: its fields by name and by alias, with description and default."""
     properties: dict[str, Schema] = {}
     required: list[str] = []
+    early = _validated_before(model)
     for name, field in model.model_fields.items():
         entry = dict(schema_of(field.annotation, definitions))
+        if name in early and _is_listed(entry):
+            entry = _union([entry, {"type": "string"}])
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         description = field.description or extra.get("description")
         if description:
@@ -83,6 +91,17 @@ def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
     if model.model_config.get("extra") != "allow":
         schema["additionalProperties"] = False
     return schema
+
+
+def _validated_before(model: Any) -> set[str]:
+    """Fields that a validator of the model sees before their type does: it may take other spellings (`fp8`)."""
+    decorators = model.__pydantic_decorators__.field_validators.values()
+    return {name for one in decorators if one.info.mode in ("before", "wrap", "plain") for name in one.info.fields}
+
+
+def _is_listed(schema: Schema) -> bool:
+    """Whether a schema takes values of a closed list."""
+    return "enum" in schema or any(_is_listed(part) for part in schema.get("anyOf", ()))
 
 
 @dataclass(frozen=True, slots=True)

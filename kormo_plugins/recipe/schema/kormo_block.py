@@ -17,6 +17,7 @@ from kormo_plugins.plugins.choice import Choice, Strict
 from kormo_plugins.plugins.registry import Registry, checked
 
 Dtype = Literal["float32", "bfloat16"]
+Role = Literal["base", "chat"]
 
 
 class Precision(Strict):
@@ -143,7 +144,7 @@ class KormoBlock(Strict):
         default=None, description="model family and every size; null: the base model's own"
     )
     tokenizer: TokenizerChoice | None = Field(default=None, description="the tokenizer; null: the base model's own")
-    role: Literal["base", "chat"] = Field(
+    role: Role = Field(
         default="base",
         description="what the model ends with: a base model its text (<|EOS|>), a chat model its turn (<|EOT|>)",
     )
@@ -206,7 +207,8 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
             why="the kormo block is a mapping",
             do="write `kormo:` with keys below it",
         )
-    faults, parsed = Faults(), None
+    faults = Faults()
+    parsed: KormoBlock | None = None
     with faults.catch():
         parsed = checked(KormoBlock, block, f"{where}: kormo")
     for key, kind, choice in _choices(block):

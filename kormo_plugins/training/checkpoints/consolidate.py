@@ -66,7 +66,7 @@ def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tu
         partial, shapes, lambda name: weights[name].contiguous().to(wanted).clone(), ITEMSIZE[dtype]
     )
     config = {key: value for key, value in files.read_json(checkpoint / "config.json").items() if key != "torch_dtype"}
-    files.write_json(partial / "config.json", {**config, "dtype": dtype})
+    files.write_json(partial / "config.json", files.readable_by_all({**config, "dtype": dtype}, str(checkpoint)))
     for name in COPIED:
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, partial / name)

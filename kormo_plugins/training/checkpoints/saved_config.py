@@ -2,7 +2,8 @@
 
 Axolotl saves `use_cache: false` and `do_sample: true`, which are settings of its training loop, and Trainer copies
 the tokenizer's end token over the model's. A checkpoint of ours says what the recipe says: a cache for generation,
-`<|EOS|>` as the end of a base model's text and `<|EOT|>` of a chat model's, and the recipe's generation settings.
+`<|EOS|>` as the end of a base model's text and `<|EOT|>` of a chat model's, and the recipe's generation settings. It
+says so under the names that transformers 4 and 5 have for them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.architecture.files import TOKENIZER_SETTINGS, readable_by_all
+from kormo_plugins.store.atomic import by_umask
 from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.model_json import readable_tokenizer
 
 IDS = ("bos", "eos", "pad")
 
 
 def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, Any]) -> None:
-    """Rewrites `config.json` and `generation_config.json` in a checkpoint folder.
+    """Rewrites `config.json`, `generation_config.json` and `tokenizer_config.json` in a checkpoint folder, and lets
+    everybody read the weights whom the process's umask allows to.
 
     Args:
         special: token ids by role (`bos`, `eos`, `pad`).
@@ -28,8 +33,14 @@ def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, A
     config = folder / "config.json"
     if config.is_file():
         values = json.loads(config.read_text(encoding="utf-8"))
-        write_json(config, {**values, **ids, "use_cache": True})
+        write_json(config, readable_by_all({**values, **ids, "use_cache": True}, str(config)))
+    tokenizer = folder / TOKENIZER_SETTINGS
+    if tokenizer.is_file():
+        write_json(tokenizer, readable_tokenizer(json.loads(tokenizer.read_text(encoding="utf-8"))))
+    for weights in folder.glob("*.safetensors"):
+        by_umask(weights)
     old = folder / "generation_config.json"
     version = json.loads(old.read_text(encoding="utf-8")).get("transformers_version") if old.is_file() else None
     extra = {"transformers_version": version} if version else {}
-    write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **generation, **extra})
+    said = {key: value for key, value in generation.items() if value is not None}  # a null says nothing to a server
+    write_json(old, {"_from_model_config": False, **ids, "use_cache": True, **said, **extra})

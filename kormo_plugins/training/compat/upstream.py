@@ -209,27 +209,12 @@ def no_second_model() -> None:
     module.setup_reference_model = only_if_used
 
 
-def after_merge(then: Callable[[], None]) -> None:
-    """Calls `then` when `axolotl merge-lora` has written the merged model; the last one given, as plugins register
-    twice in that command."""
-    import axolotl.cli.merge_lora as module
-
-    original = getattr(module.do_merge_lora, "kormo", module.do_merge_lora)
-
-    def merge(*, cfg: Any) -> None:
-        original(cfg=cfg)
-        then()
-
-    merge.kormo = original  # type: ignore[attr-defined]
-    module.do_merge_lora = merge
-
-
 def trackio_as_installed() -> None:
     """Lets transformers' tracker start the trackio that is installed.
 
-    Axolotl 0.19 pins trackio 0.19, and the transformers that it pins passes `bucket_id`, which only a later one has: a
-    TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set is
-    left out.
+    Axolotl up to 0.20 pins trackio 0.19, and the transformers that it pins passes `bucket_id`, which only a later one
+    has: a TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set
+    is left out. With 0.21, which pins a later trackio, everything is known and passed on.
     """
     import importlib
     import inspect

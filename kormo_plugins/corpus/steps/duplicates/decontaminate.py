@@ -53,7 +53,7 @@ class Decontaminate:
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 
     def __call__(self, document: Document) -> Document | Reject:
-        from kormo_plugins.corpus.steps.minhash_kernel import runs  # compiled: only where it is used
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: only where it is used
 
         data = np.frombuffer(document.text.encode(), dtype=np.uint8)
         for length, table in self.tables.items():
@@ -80,7 +80,7 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
     """Length of run -> sorted hashes of all runs of that length; uint64."""
     import orjson
 
-    from kormo_plugins.corpus.steps.minhash_kernel import runs  # compiled: only where it is used
+    from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: only where it is used
 
     tables: dict[int, list[np.ndarray]] = {}
     items = 0

@@ -58,6 +58,10 @@ class Classifier:
     """Keeps documents that score high, and writes the score on each (`meta.quality`)."""
 
     VERSION = 1
+    SCORE = "quality"
+    """Key of `meta` with the score."""
+    LOW = "low quality score"
+    """Why a document is dropped."""
 
     def __init__(self, params: ClassifierParams) -> None:
         self.params, self.model = params, _load(_existing(params.model))
@@ -84,8 +88,8 @@ class Classifier:
     def __call__(self, document: Document) -> Document | Reject:
         quality = self.score(document.text)
         if quality < self.params.threshold:
-            return Reject("low quality score")
-        document.meta["quality"] = round(quality, 4)
+            return Reject(self.LOW)
+        document.meta[self.SCORE] = round(quality, 4)
         return document
 
     def score(self, text: str) -> float:
@@ -94,14 +98,14 @@ class Classifier:
             # The pybind object below fasttext's wrapper: the wrapper's own predict fails on numpy 2.
             found = self.model.f.predict(" ".join(words(text)) + "\n", -1, 0.0, "strict")
             return min(1.0, float({label: p for p, label in found}.get(f"__label__{self.params.label}", 0.0)))
-        from kormo_plugins.corpus.steps.classifier_kernel import features, predict
+        from kormo_plugins.corpus.steps.models.classifier_kernel import features, predict
 
         data = np.frombuffer(text.encode(), dtype=np.uint8)
         found = features(data, int(self.model["ngrams"]), len(self.model["weights"]))
         return float(predict(self.model["weights"], float(self.model["bias"]), found))
 
 
-_EXAMPLES = Files("jsonl", "parquet", "text", name="classifier")
+_EXAMPLES = Files("jsonl", "json", "csv", "text", "parquet", "arrow", name="classifier")
 
 
 def train(params: ClassifierParams, path: Path) -> None:
@@ -110,7 +114,7 @@ def train(params: ClassifierParams, path: Path) -> None:
     Raises:
         KormoError: a side without examples.
     """
-    from kormo_plugins.corpus.steps import classifier_kernel as kernel
+    from kormo_plugins.corpus.steps.models import classifier_kernel as kernel
 
     found: list[np.ndarray] = []
     labels: list[int] = []

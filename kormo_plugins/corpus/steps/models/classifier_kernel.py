@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kormo_plugins.corpus.steps.minhash_kernel import _final, _words
+from kormo_plugins.corpus.steps.duplicates.minhash_kernel import _final, _words
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,10 @@ from numba import njit
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """In every place of a document that is too short."""
+NUMBER_PLACES = 24
+"""Places that a document's numbers have in its signature."""
+LONG, SHORT = 60, 20
+"""Words: from `LONG` on the similarity asked for is the one that was set, up to `SHORT` the higher one."""
 
 
 def keys(places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -126,6 +130,44 @@ def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray
 
 
 @njit(cache=True, nogil=True)
+def numbers(data: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> tuple[np.ndarray, int]:
+    """MinHash signature of the numbers of UTF-8 text, and how many there are.
+
+    Numbers are runs of ASCII digits. Each counts together with the one before it: `3 + 4` is not `4 + 3`.
+
+    Returns:
+        uint32, shape [places of the family]; `EMPTY` in every place where there is no number.
+    """
+    smallest = np.full(len(multipliers), np.uint32(0xFFFFFFFF), dtype=np.uint32)
+    digits = 0
+    for byte in data:
+        digits += 48 <= byte <= 57
+    size = 16
+    while size < 2 * digits:
+        size *= 2
+    seen, times = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint32)
+    count, inside, value, before = 0, False, np.uint64(0xCBF29CE484222325), np.uint64(0)
+    for i in range(len(data) + 1):
+        if i < len(data) and 48 <= data[i] <= 57:
+            value = (value ^ np.uint64(data[i])) * np.uint64(0x100000001B3)
+            inside = True
+        elif inside:
+            value = _final(value)
+            x = _final(_counted(_final(before * np.uint64(0x9E3779B97F4A7C15) + value), seen, times))
+            before = value
+            for k in range(len(multipliers)):
+                smallest[k] = min(smallest[k], np.uint32((multipliers[k] * x + addends[k]) >> np.uint64(32)))
+            count, inside, value = count + 1, False, np.uint64(0xCBF29CE484222325)
+    return smallest, count
+
+
+@njit(cache=True, nogil=True)
+def count_words(data: np.ndarray) -> int:
+    """Words of UTF-8 `data`."""
+    return len(_words(data))
+
+
+@njit(cache=True, nogil=True)
 def _bands(signatures: np.ndarray, band: int, rows: int) -> np.ndarray:
     """One 64-bit key per document for one band."""
     found = np.empty(len(signatures), dtype=np.uint64)
@@ -145,10 +187,35 @@ def _root(parent: np.ndarray, i: int) -> int:
     return i
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _alike(a: np.ndarray, b: np.ndarray, places: int, bounds: tuple[float, float, int, int]) -> bool:
+    """Whether two rows of the table are near: in their runs and, where both are full of numbers, in those."""
+    similarity, short_similarity, share, agreeing = bounds
+    words = min(float(a[places + NUMBER_PLACES + 1]), float(b[places + NUMBER_PLACES + 1]))
+    short = min(1.0, max(0.0, (LONG - words) / (LONG - SHORT)))
+    same = 0
+    for k in range(places):
+        same += a[k] == b[k]
+    if same < (similarity + short * (short_similarity - similarity)) * places:
+        return False
+    if a[places + NUMBER_PLACES] < share or b[places + NUMBER_PLACES] < share:
+        return True
+    same = 0
+    for k in range(places, places + NUMBER_PLACES):
+        same += a[k] == b[k]
+    return same >= agreeing
+
+
 @njit(cache=True, nogil=True)
-def _join(parent: np.ndarray, order: np.ndarray, key: np.ndarray, signatures: np.ndarray, similarity: float) -> None:
+def _join(
+    parent: np.ndarray,
+    order: np.ndarray,
+    key: np.ndarray,
+    signatures: np.ndarray,
+    places: int,
+    bounds: tuple[float, float, int, int],
+) -> None:
     """Joins the documents that meet in one band: each with the first of its band that it resembles enough."""
-    places = signatures.shape[1]
     start, size = 0, len(order)
     while start < size:
         end = start + 1
@@ -161,27 +228,28 @@ def _join(parent: np.ndarray, order: np.ndarray, key: np.ndarray, signatures: np
                     ra, rb = _root(parent, order[a]), _root(parent, order[b])
                     if ra == rb:
                         break
-                    same = 0
-                    for k in range(places):
-                        same += signatures[order[a], k] == signatures[order[b], k]
-                    if same >= similarity * places:
+                    if _alike(signatures[order[a]], signatures[order[b]], places, bounds):
                         parent[max(ra, rb)] = min(ra, rb)
                         break
         start = end
 
 
-def clusters(signatures: np.ndarray, bands: int, rows: int, similarity: float) -> np.ndarray:
+def clusters(signatures: np.ndarray, bands: int, rows: int, bounds: tuple[float, float, int, int]) -> np.ndarray:
     """For each document the index of the first document of its cluster; int64, shape [documents].
 
     Args:
-        signatures: uint32, shape [documents, bands × rows], in source order.
+        signatures: uint32, shape [documents, bands × rows + NUMBER_PLACES + 2 or more], in source order: places of the
+            runs, places of the numbers, numbers per thousand words, words.
+        bounds: similarity of long and of short documents; from how many numbers per thousand words on numbers have to
+            agree, and in how many of their places.
     """
     parent = np.arange(len(signatures), dtype=np.int64)
     if len(signatures) < 2:
         return parent
     for band in range(bands):
         key = _bands(signatures, band, rows)
-        _join(parent, np.argsort(key, kind="stable"), key, signatures, similarity)
+        order = np.argsort(key, kind="stable")
+        _join(parent, order, key, signatures, bands * rows, bounds)
     while True:
         next_parent = parent[parent]
         if np.array_equal(next_parent, parent):

@@ -1,0 +1,36 @@
+"""The Modelfile that Ollama makes a model of: which GGUF, the chat template in Ollama's language, stops, sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kormo_plugins.architecture.gguf_layout.vocabulary import TURN_END, Vocabulary
+
+CHAT = (
+    "{{- range .Messages }}<|BOT|>{{ .Role }}\n"
+    '{{ if eq .Role "tool" }}<tool_response>\n{{ .Content }}\n</tool_response>{{ else }}{{ .Content }}{{ end }}'
+    "<|EOT|>\n{{ end }}<|BOT|>assistant\n<think>\n"
+    "{{ if and .IsThinkSet (not .Think) }}\n</think>\n\n{{ end }}"
+)
+"""KORMo's turns in Go's template language. Tools cannot be declared through it: llama.cpp's server has the Jinja
+template that can."""
+
+PARAMETERS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+OLLAMA = {"repetition_penalty": "repeat_penalty"}
+
+
+def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the Modelfile.
+
+    Args:
+        weights: name of the GGUF beside it.
+        generation: content of generation_config.json.
+    """
+    yield f"FROM ./{weights}"
+    yield f'TEMPLATE """{CHAT if vocabulary.is_chat else "{{ .Prompt }}"}"""'
+    if vocabulary.is_chat:
+        yield f'PARAMETER stop "{TURN_END}"'
+    for key in PARAMETERS:
+        if generation.get(key) is not None:
+            yield f"PARAMETER {OLLAMA.get(key, key)} {generation[key]}"

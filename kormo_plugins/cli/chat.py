@@ -1,0 +1,83 @@
+"""`kormo chat`: talk to any finished stage, in the terminal or on a page for this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.runs.talk import Speaker, Turn, Wish, open_speaker
+from kormo_plugins.runs.talk_page import serve
+
+HELP = "/think and /no-think switch reasoning, /clear begins anew, /quit or Ctrl-D ends."
+MOST = 2
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN]")
+@click.option("--think/--no-think", default=False, show_default=True, help="Let a chat model reason first.")
+@click.option("--max-new-tokens", default=256, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
+@click.option("--web", is_flag=True, help="A page on 127.0.0.1 instead; two models are asked side by side.")
+@click.option("--port", type=int, help="Of the page; by default the first free one from 7860.")
+@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="As kormo.plugins in a recipe does.")
+def chat(
+    models: tuple[Path, ...], think: bool, max_new_tokens: int, web: bool, port: int | None, modules: tuple[str, ...]
+) -> None:
+    """Talk to the model of RUN: a finished run, a checkpoint or an export.
+
+    A chat model answers through its template; a base model goes on with what was typed. Sampling is as the model's own
+    generation_config.json says.
+    """
+    if len(models) > MOST or (len(models) > 1 and not web):
+        raise KormoError(
+            where="kormo chat",
+            found=f"{len(models)} models",
+            why="one is asked in the terminal, two side by side on the page",
+            do="name one, or two with --web",
+        )
+    speakers = [open_speaker(model, modules) for model in models]
+    if web:
+        return serve(speakers, port)
+    speaker = speakers[0]
+    kind = "answers" if speaker.is_chat else "is a base model and goes on with a text"
+    click.echo(f"{speaker.name} {kind}. {HELP}")
+    _conversation(speaker, Wish(think, max_new_tokens))
+
+
+def _conversation(speaker: Speaker, wish: Wish) -> None:
+    """Reads and answers until the input ends."""
+    turns: list[Turn] = []
+    while (text := _read()) is not None:
+        if text in ("/think", "/no-think"):
+            wish = Wish(text == "/think", wish.max_new_tokens)
+            click.echo(f"reasoning is {'on' if wish.thinking else 'off'}")
+        elif text == "/clear":
+            turns = []
+        elif text.startswith("/"):
+            click.echo(HELP)
+        elif text.strip():
+            turns = _answered(speaker, [*turns, {"role": "user", "content": text}], wish)
+
+
+def _answered(speaker: Speaker, turns: list[Turn], wish: Wish) -> list[Turn]:
+    """Prints the answer; returns the conversation with it, or without the question where that was refused."""
+    pieces = []
+    try:
+        for piece in speaker.say(turns, wish):
+            pieces.append(piece)
+            click.echo(piece, nl=False)
+    except KormoError as error:
+        click.echo(error.render(), err=True)
+        return turns[:-1]
+    click.echo()
+    return [*turns, {"role": "assistant", "content": "".join(pieces)}]
+
+
+def _read() -> str | None:
+    """One line; None at the end of the input or `/quit`."""
+    try:
+        text = input("> ")
+    except EOFError:
+        return None
+    return None if text.strip() == "/quit" else text

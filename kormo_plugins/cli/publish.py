@@ -1,0 +1,36 @@
+"""`kormo publish`: a finished run on a model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.runs.publish import publish as send
+from kormo_plugins.runs.publish import revisions
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--public", is_flag=True, help="Of a repository that is made now; by default it is private.")
+@click.option("--license", "licence", metavar="ID", help="Of the model, as the hub calls it: apache-2.0, mit, …")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@json_option
+def publish(run: Path, repository: str, public: bool, licence: str | None, dry_run: bool, as_json: bool) -> None:
+    """Send the finished RUN to the hub: the plain model as main, its own layout and its checkpoints as revisions.
+
+    Optimizer states, random states and pickles stay here. A recipe with `hub_model_id` does this at its end.
+    """
+    if dry_run:
+        planned = {revision.name: [path.name for path in revision.files] for revision in revisions(run)}
+        if as_json:
+            return print_json(planned)
+        for name, files in planned.items():
+            click.echo(f"{name}: {', '.join(files)}")
+        return
+    sent = send(run, repository, private=not public, licence=licence)
+    if as_json:
+        return print_json({"repository": repository, "revisions": sent})
+    click.echo(f"{repository}: {', '.join(sent)}")

@@ -1,0 +1,104 @@
+"""`kormo release` and `kormo reproduce`: a result that a stranger can check and repeat."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.train import axolotl
+from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.built import say
+from kormo_plugins.release.collect import read_index
+from kormo_plugins.release.collect import release as collect
+from kormo_plugins.release.rebuild import Plan, build, repeat_steps
+from kormo_plugins.release.sums import Finding
+from kormo_plugins.release.verify import check as verify
+from kormo_plugins.release.verify import differences_here
+
+FOLDER = click.Path(path_type=Path)
+DIFFERENT = 1
+"""Exit status where a release is not what it says, or does not come out again."""
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.option(
+    "--checkpoint", "steps", multiple=True, type=int, metavar="STEP", help="Keep it, to repeat a window from."
+)
+@json_option
+def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> None:
+    """Write DIR: everything that a stranger needs to check and repeat RUN, a run's folder or a chain's.
+
+    Recipes as written and resolved, code and package versions, hashes of every artifact, seeds, metrics, scores, cards,
+    licences, a software bill of materials, and SHA256SUMS over all of it.
+    """
+    identity = collect(run, folder, steps)
+    if as_json:
+        return print_json({"path": folder, "identity": identity, "runs": [r.name for r in read_index(folder)]})
+    click.echo(f"{folder}: {', '.join(r.name for r in read_index(folder))}")
+    click.echo(f"identity {identity} (SHA-256 of its SHA256SUMS): publish it where the release itself is not")
+
+
+@click.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.option("--check", "mode", flag_value="check", default=True, help="Verify files and records. [default]")
+@click.option("--build", "mode", flag_value="build", help="Rebuild everything from its sources and compare.")
+@click.option("--steps", metavar="A-B", help="Train the steps after A up to B again, from the release's checkpoint A.")
+@click.option("--run", "name", metavar="NAME", help="With --steps: which run of the release.")
+@click.option("--identity", metavar="SHA256", help="Of the release, as its author published it elsewhere.")
+@click.option("--out", type=FOLDER, help="Where to build; needed with --build and --steps.")
+@click.option(
+    "--tolerance", default=0.0, show_default=True, help="Largest relative difference of losses; 0: every bit."
+)
+@json_option
+def reproduce(
+    folder: Path, mode: str, steps: str | None, name: str | None, identity: str | None, out: Path | None,
+    tolerance: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Check the release DIR, and with --build or --steps repeat it; the first thing that differs is named.
+
+    Ends with status 1 where something differs.
+    """
+    found = verify(folder, identity)
+    here = list(differences_here(folder)) if not found else []
+    if not found and (steps is not None or mode == "build"):
+        plan = Plan(folder, _new(out), lambda recipe: [axolotl(), "train", str(recipe), "--launcher", "python"],
+                    tolerance, say)  # fmt: skip
+        found = build(plan) if steps is None else repeat_steps(plan, *_window(steps), name)
+    _show(found, here, as_json)
+    raise click.exceptions.Exit(DIFFERENT if found else 0)
+
+
+def _show(found: list[Finding], here: list[Finding], as_json: bool) -> None:
+    if as_json:
+        return print_json({"differs": [str(f) for f in found], "environment": [str(f) for f in here]})
+    for finding in here:
+        click.echo(f"here, not in the release: {finding}", err=True)
+    for finding in found:
+        click.echo(f"differs: {finding}")
+    if not found:
+        click.echo("nothing differs")
+
+
+def _new(out: Path | None) -> Path:
+    if out is None or (out.exists() and any(out.iterdir())):
+        raise KormoError(
+            where="kormo reproduce --out",
+            found="nothing" if out is None else f"{out}, which is not empty",
+            why="what is built again needs a place of its own, where nothing is reused",
+            do="name a new folder",
+        )
+    return out
+
+
+def _window(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)-(\d+)", text)
+    if match is None:
+        raise KormoError(
+            where="kormo reproduce --steps", found=repr(text), why="it is a first and a last step", do="write 100-200"
+        )
+    return int(match[1]), int(match[2])

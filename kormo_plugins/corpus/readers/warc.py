@@ -1,0 +1,171 @@
+"""The reader `warc`: pages of web archives (WARC) and their texts (WET), local or by a list of URLs.
+
+    reader: {name: warc, path: crawl/}
+    reader: {name: warc, urls: warc.paths, base: "https://data.commoncrawl.org/"}
+
+Each page is one document: its HTML (or its text, from a WET file) in Unicode, `url`, `crawled` and `mime` in its
+`meta`; the step `extract` makes text of it. An archive is a part: a build that was stopped goes on with the archive,
+and in it with the chunk, where it was. Pages that say `noai` are rejected by that name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import Field, model_validator
+
+from kormo_plugins.corpus.extract.extractors import installed
+from kormo_plugins.corpus.extract.opt_out import TOKENS
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.warc_pages import pages
+from kormo_plugins.corpus.step import Read, Rejected
+from kormo_plugins.documents.document import Document
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+
+SUFFIXES = (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.zst", ".wet.zst", ".warc.wet.gz")
+MAX_PARTS = 1024
+TRIES = 4
+"""Times that an archive is opened before the build stops; it goes on from there when it is started again."""
+
+
+class WarcParams(Strict):
+    """Archives of this machine, or of somewhere else."""
+
+    path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
+    urls: Path | None = Field(
+        default=None, description="a text file with the address of one archive a line (s3://, https://, a file), as "
+        "Common Crawl's `warc.paths`",
+    )  # fmt: skip
+    base: str = Field(default="", description="what is put before each address of `urls`")
+    storage: dict[str, str | int | bool] = Field(
+        default_factory=dict, description="options of fsspec's filesystem (`anon: true` for a public bucket)"
+    )
+    opt_out: tuple[str, ...] = Field(
+        default=TOKENS, description="robots rules of a page, in header or meta tag, by which it is rejected; add "
+        "`noindex` or `noarchive` to be stricter; empty: none is honoured",
+    )  # fmt: skip
+    largest: int = Field(
+        default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> WarcParams:
+        if (self.path is None) == (self.urls is None):
+            raise ValueError("give exactly one of path and urls")
+        if self.base and self.urls is None:
+            raise ValueError("base goes before the addresses of urls")
+        return self
+
+
+class Warc:
+    """A reader of web archives; called with `(params, shard, shards)`."""
+
+    VERSION = 1
+
+    def parts(self, params: WarcParams) -> int:
+        """One for each archive, up to `MAX_PARTS`."""
+        installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
+        return min(len(archives(params)), MAX_PARTS)
+
+    def inputs(self, params: WarcParams) -> dict[str, Any]:
+        """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
+        has published does not change."""
+        return {
+            "archives": [
+                [name, file_checksum(Path(address))] if params.path else address for name, address in archives(params)
+            ],
+            "opt_out": list(params.opt_out),
+            "largest": params.largest,
+        }
+
+    def __call__(self, params: WarcParams, shard: int = 0, shards: int = 1) -> Read:
+        """The pages of part `shard` of `shards`, and a `Rejected` for every page that is no document."""
+        found = archives(params)
+        for name, address in found[shard * len(found) // shards : (shard + 1) * len(found) // shards]:
+            yield from _archive(name, address, params)
+
+
+def archives(params: WarcParams) -> list[tuple[str, str]]:
+    """(name, address) of every archive, in order.
+
+    Raises:
+        KormoError: a file or folder that is not there, or holds none.
+    """
+    if params.urls is not None:
+        where, path = "reader warc: urls", params.urls
+    else:
+        assert params.path is not None
+        where, path = "reader warc: path", params.path
+    if not path.exists():
+        raise KormoError(where=where, found=str(path), why="there is no such file or folder", do="correct the path")
+    if params.urls is not None:
+        lines = (line.strip() for line in path.read_text("utf-8").splitlines())
+        found = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
+    else:
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        found = [
+            (file.relative_to(path).as_posix() if path.is_dir() else file.name, str(file))
+            for file in files
+            if file.is_file() and (path.is_file() or file.name.lower().endswith(SUFFIXES))
+        ]
+    if not found:
+        raise KormoError(
+            where=where,
+            found=str(path),
+            why=f"no archive is there ({', '.join(SUFFIXES)})" if params.path else "it holds no address",
+            do="name another",
+        )
+    return found
+
+
+def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document | Rejected]:
+    """The pages of one archive; what was read before a connection broke is not read twice."""
+    done = 0
+    for attempt in range(TRIES):
+        try:
+            with _opened(address, params) as stream:
+                for number, item in enumerate(pages(stream, name, params.opt_out, params.largest)):
+                    if number >= done:
+                        done += 1
+                        yield item
+            return
+        except FileNotFoundError:
+            yield Rejected(Document(id=name, text=""), "no such archive")
+            return
+        except (OSError, EOFError) as error:
+            if "://" not in address:
+                yield Rejected(Document(id=f"{name}:{done + 1}", text=""), f"unreadable archive ({error})"[:200])
+                return
+            if attempt == TRIES - 1:
+                raise _unreachable(address, error) from error
+            time.sleep(2**attempt)
+
+
+@contextmanager
+def _opened(address: str, params: WarcParams) -> Iterator[BinaryIO]:
+    if "://" not in address:
+        with Path(address).open("rb") as file:
+            yield file
+        return
+    import fsspec
+
+    with fsspec.open(address, "rb", **params.storage) as file:
+        yield file
+
+
+def _unreachable(address: str, error: Exception) -> KormoError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return KormoError(
+        where="reader warc: urls",
+        found=address,
+        why=f"it could not be read, tried {TRIES} times: {first}",
+        do="run the same command again: it goes on where it was; or take the address out of the list",
+    )
+
+
+warc = Warc()

@@ -1,0 +1,118 @@
+"""Near duplicates by MinHash: documents that share most of their runs of words; one of each cluster stays.
+
+    words → runs of `ngram` words, hashed → `bands` × `rows` smallest hashes → equal bands make two documents meet
+    → those whose signatures agree enough are one cluster (union-find) → the first, or the preferred, of each stays
+
+With b bands of r rows, documents that share a share s of their runs meet with probability 1 − (1 − sʳ)ᵇ (Leskovec et
+al., Mining of Massive Datasets, ch. 3). FineWeb and datatrove take 14 × 8 over runs of 5 words: a threshold near 0.72.
+Changing one word in ten leaves 0.9⁵ = 59% of 5-word runs, s = 0.42: such a copy is met once in a hundred times. Ours
+are 28 × 4 over runs of 2 (81% left, s = 0.68, met 998 times in a thousand), and because that also lets strangers meet,
+what met is compared: signatures must agree in at least `similarity` of their places. Runs are counted, not only noted
+(the second occurrence of a run is another element), else a table of a few words is like any other table.
+`ngram: 5, bands: 14, rows: 8, similarity: 0, short_similarity: 0, numbers_from: 1, whole: true` is datatrove's rule.
+
+Two things keep apart what is alike in form only. Sixty sums of one template share their words; what tells them apart is
+their numbers. So where numbers are many, they have a signature of their own, which must agree too; and of short texts
+more must agree than of long ones. Licence headers and menus, which thousands of documents share, are left out of the
+signature (`boilerplate.py`).
+
+The hashes are made straight from UTF-8 bytes by a compiled kernel; they differ from datatrove's, the method does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.step import Clustering
+from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
+from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
+from kormo_plugins.documents.document import Document
+
+
+class MinhashDedupParams(Strict):
+    """How near is near, and which copy stays."""
+
+    ngram: int = Field(default=2, ge=1, le=20, description="words in a run (ours; FineWeb: 5)")
+    bands: int = Field(default=28, ge=1, le=256, description="bands; more let more documents meet (ours; FineWeb: 14)")
+    rows: int = Field(default=4, ge=1, le=32, description="hashes per band; more let fewer meet (ours; FineWeb: 8)")
+    similarity: float = Field(
+        default=0.57,
+        ge=0,
+        le=1,
+        description="share of equal hashes from which documents that met are duplicates; 0: "
+        "meeting is enough, as in datatrove (ours)",
+    )
+    short_similarity: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="the same for documents of 20 words or fewer, falling to `similarity` at "
+        "60: in a short text a changed word is a changed fact (ours); 0: length does not matter",
+    )
+    numbers_from: float = Field(
+        default=0.08,
+        ge=0,
+        le=1,
+        description="numbers per word from which a document is taken to be about them: two "
+        "such are duplicates only if half of their numbers agree; 1: numbers are words like others (ours)",
+    )
+    whole: bool = Field(default=False, description="licence headers and menus count like any text")
+    fewest_words: int = Field(default=10, ge=1, description="shorter documents are never near duplicates (ours)")
+    prefer: tuple[Preference, ...] = Field(
+        default=(),
+        description="which copy stays: `human` before `synthetic`, `newest` (by `meta.date`), `longest`, "
+        "in the order given; then, and by default, the first",
+    )
+    seed: int = Field(default=1, ge=0, description="of the hash functions (datatrove: 1)")
+
+
+class MinhashDedup(Clustering):
+    """Drops every document that is near to another, but one of each cluster."""
+
+    VERSION = 2
+
+    def __init__(self, params: MinhashDedupParams) -> None:
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import NUMBER_PLACES, keys
+
+        self.params = params
+        self.keys = keys(params.bands * params.rows, params.seed)
+        self.number_keys = keys(NUMBER_PLACES, params.seed + 1)
+
+    def sign(self, document: Document) -> np.ndarray:
+        """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: places of the runs, all ones for a
+        document that is too short; places of the numbers; numbers per thousand words; words; the document's rank."""
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import count_words, numbers, signature
+
+        text = document.text if self.params.whole else without_boilerplate(document.text, self.params.fewest_words)
+        data = np.frombuffer(text.encode(), dtype=np.uint8)
+        places = signature(data, self.params.ngram, self.params.fewest_words, *self.keys)
+        smallest, count = numbers(data, *self.number_keys)
+        words = count_words(data)
+        share = min(1000, 1000 * count // max(1, words))
+        facts = np.array([share, words, *rank(document, self.params.prefer)], np.uint32)
+        return np.concatenate((places, smallest, facts))
+
+    def first(self, signature: np.ndarray) -> np.ndarray:
+        """The signature with the best rank there is."""
+        best = signature.copy()
+        best[len(best) - len(self.params.prefer) :] = 0
+        return best
+
+    def clusters(self, signatures: np.ndarray) -> np.ndarray:
+        """For each document the index of the one of its cluster that stays; int64, shape [documents]."""
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import NUMBER_PLACES, clusters
+
+        share = 1001 if self.params.numbers_from == 1 else round(1000 * self.params.numbers_from)
+        short = max(self.params.similarity, self.params.short_similarity)
+        bounds = (self.params.similarity, short, share, NUMBER_PLACES // 2)
+        first = clusters(signatures, self.params.bands, self.params.rows, bounds)
+        return keep_one(first, signatures[:, signatures.shape[1] - len(self.params.prefer) :])
+
+    def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Everything but one of each cluster goes. Memory: the signatures and 24 bytes per document."""
+        self.stays = stays = self.clusters(signatures)
+        fate = np.full(len(signatures), -1, dtype=np.int8)
+        fate[stays != np.arange(len(stays))] = 0
+        return fate, ["near duplicate"]

@@ -1,0 +1,48 @@
+"""Which of several copies of a document stays: numbers by which they are ranked, smallest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+
+import numpy as np
+
+from kormo_plugins.documents.document import Document
+
+Preference = Literal["human", "synthetic", "newest", "longest"]
+_LAST = 0xFFFFFFFF
+
+
+def rank(document: Document, prefer: Sequence[Preference]) -> list[int]:
+    """One number below 2³² for each preference; a document without a date is older than any other."""
+    return [_rank(document, preference) for preference in prefer]
+
+
+def _rank(document: Document, preference: Preference) -> int:
+    if preference == "human":
+        return int(document.synthetic)
+    if preference == "synthetic":
+        return int(not document.synthetic)
+    if preference == "longest":
+        return _LAST - min(len(document.text), _LAST)
+    try:
+        return _LAST - date.fromisoformat(str(document.meta.get("date", ""))[:10]).toordinal()
+    except ValueError:
+        return _LAST
+
+
+def keep_one(first: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """For each document the index of the copy that stays.
+
+    Args:
+        first: for each document the first of its cluster; int64, shape [documents].
+        ranks: shape [documents, preferences].
+    """
+    if not ranks.shape[1]:
+        return first
+    order = np.lexsort((np.arange(len(first)), *ranks.T[::-1], first))  # by cluster, then rank, then place
+    clusters, starts = np.unique(first[order], return_index=True)
+    best = np.empty(len(first), dtype=np.int64)
+    best[clusters] = order[starts]
+    return best[first]

@@ -1,0 +1,54 @@
+"""The main text of web pages: menus, advertisements and footers go, title and date go to `meta`.
+
+For documents whose text is a page's HTML, as the reader `warc` gives them; any other document passes untouched. The
+extractor is resiliparse, as in DCLM and in the web set of KORMo, or trafilatura, as in FineWeb; how they compare on
+Korean pages is in docs/cleaning.md (`tests/benchmarks/extract.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kormo_plugins.corpus.extract.extractors import EXTRACTORS, installed
+from kormo_plugins.corpus.extract.metadata import date_of, title_of
+from kormo_plugins.corpus.extract.page import is_page
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.documents.document import Document, Reject
+
+
+class ExtractParams(Strict):
+    """By which library, and what counts as text."""
+
+    extractor: Literal["resiliparse", "trafilatura"] = Field(
+        default="resiliparse", description="resiliparse (DCLM, KORMo's web set) or trafilatura (FineWeb)"
+    )
+    comments: bool = Field(default=True, description="comments of readers are text; in forums they are the text (ours)")
+
+
+class Extract:
+    """Turns a page into its main text; writes `title` and `date` into its `meta` where they are not there."""
+
+    VERSION = 1
+
+    def __init__(self, params: ExtractParams) -> None:
+        installed(params.extractor, "step extract: extractor")
+        self.params, self.extract = params, EXTRACTORS[params.extractor]
+
+    @staticmethod
+    def inputs(params: ExtractParams) -> Any:
+        """The library's version: another one finds other text."""
+        return installed(params.extractor, "step extract: extractor")
+
+    def __call__(self, document: Document) -> Document | Reject:
+        html = document.text
+        if "html" not in str(document.meta.get("mime", "")) and not is_page(html):
+            return document
+        text = self.extract(html, self.params.comments)
+        if not text.strip():
+            return Reject("no main text")
+        found = {"title": title_of(html), "date": date_of(html) or str(document.meta.get("crawled", ""))[:10]}
+        document.meta = {**{key: value for key, value in found.items() if value}, **document.meta}
+        document.text = text
+        return document

@@ -1,0 +1,50 @@
+"""The best share of a source by a score that a step before it wrote: the cuts of quality pipelines.
+
+    - {name: educational, model: edu.npz}
+    - {name: keep_top, by: educational, share: 0.5}
+
+A threshold means another share for every source and every model; reports on Korean data therefore cut by rank, first to
+the best half and after another classifier to the best 35%. CCNet (arXiv 1911.00359) cuts perplexity the same way. A
+document without the score stays: it was not judged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.step import Ranking
+from kormo_plugins.documents.document import Document
+
+
+class KeepTopParams(Strict):
+    """Which score, and how much of the source."""
+
+    by: str = Field(description="key of `meta` with the score (`quality`, `educational`, `toxicity`, `perplexity`)")
+    share: float = Field(gt=0, le=1, description="of the documents that have the score, rounded up")
+    lowest: bool = Field(default=False, description="the smallest scores are the best ones (perplexity, toxicity)")
+
+
+class KeepTop(Ranking):
+    """Drops all but the best share; of equal scores the first in source order stay."""
+
+    VERSION = 1
+
+    def __init__(self, params: KeepTopParams) -> None:
+        self.params = params
+
+    def sign(self, document: Document) -> np.ndarray:
+        """The score, NaN where there is none; float64, shape [1]."""
+        value = document.meta.get(self.params.by)
+        return np.array([float(value) if isinstance(value, int | float) else np.nan])
+
+    def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Everything below the share goes."""
+        scores = signatures[:, 0] if self.params.lowest else -signatures[:, 0]
+        judged = np.flatnonzero(~np.isnan(scores))
+        stays = judged[np.argsort(scores[judged], kind="stable")[: int(np.ceil(self.params.share * len(judged)))]]
+        fate = np.full(len(scores), -1, dtype=np.int8)
+        fate[judged] = 0
+        fate[stays] = -1
+        return fate, [f"not among the top {self.params.share:.0%} by {self.params.by}"]

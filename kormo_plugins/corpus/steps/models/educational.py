@@ -1,0 +1,30 @@
+"""How much a text teaches: a classifier that scores, and drops nothing by itself.
+
+FineWeb-Edu (arXiv 2406.17557) and reports on Korean data cut by an educational score; the step `keep_top` cuts by rank.
+Two scores make a two-stage cut:
+
+    - {name: educational, positive: {path: textbooks.jsonl}, negative: {path: crawl.jsonl}}
+    - {name: keep_top, by: educational, share: 0.5}
+    - {name: classifier, model: second.bin, threshold: 0}
+    - {name: keep_top, by: quality, share: 0.35}
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from kormo_plugins.corpus.steps.models.classifier import Classifier, ClassifierParams
+
+
+class EducationalParams(ClassifierParams):
+    """The classifier's, under another key of `meta` and without a threshold."""
+
+    threshold: float = Field(default=0.0, ge=0, le=1, description="lowest score that stays; 0: `keep_top` decides")
+
+
+class Educational(Classifier):
+    """Writes `meta.educational`, from 0 to 1."""
+
+    VERSION = 1
+    SCORE = "educational"
+    LOW = "low educational score"

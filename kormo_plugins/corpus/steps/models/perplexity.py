@@ -1,0 +1,133 @@
+"""How usual a text is to an n-gram language model: KenLM's perplexity, one model for each language.
+
+    - name: perplexity
+      models: {ko: models/ko.arpa.bin, en: models/en.arpa.bin}
+      pieces: {ko: models/ko.sp.model, en: models/en.sp.model}
+      at_most: {ko: 1500}
+
+As in CCNet (Wenzek et al., arXiv 1911.00359), which trains on Wikipedia cut by SentencePiece, and KORMo's heuristics
+(4.1.3). Perplexity depends on the model and on how it cuts words, so no bound is given; `keep_top` with
+`by: perplexity, lowest: true, share: 0.5` cuts by rank, as CCNet's head, middle and tail. Without SentencePiece a
+model of words, or of syllables, is asked.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.text import lines
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+
+if TYPE_CHECKING:
+    import kenlm
+    import sentencepiece
+
+
+class PerplexityParams(Strict):
+    """Models, and between which perplexities a document stays."""
+
+    models: dict[str, Path] = Field(min_length=1, description="language -> KenLM model (ARPA or binary)")
+    pieces: dict[str, Path] = Field(
+        default_factory=dict, description="language -> SentencePiece model by which its text was cut (CCNet)"
+    )
+    unit: Literal["word", "syllable"] = Field(
+        default="word", description="what a model without `pieces` is of: words, or single characters"
+    )
+    at_most: dict[str, float] = Field(default_factory=dict, description="language -> largest perplexity that stays")
+    at_least: dict[str, float] = Field(
+        default_factory=dict, description="language -> smallest: what a model knows by heart repeats itself"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> PerplexityParams:
+        for name in ("pieces", "at_most", "at_least"):
+            if unknown := set(getattr(self, name)) - set(self.models):
+                raise ValueError(f"{name} names {sorted(unknown)[0]!r}, for which models has none")
+        return self
+
+
+class Perplexity:
+    """Writes `meta.perplexity`; drops what lies outside the bounds. A language without a model passes untouched."""
+
+    VERSION = 1
+
+    def __init__(self, params: PerplexityParams) -> None:
+        self.params = params
+
+    @staticmethod
+    def inputs(params: PerplexityParams) -> Any:
+        """Checksums of the models."""
+        files = {**{f"model {k}": v for k, v in params.models.items()}, **{f"pieces {k}": v for k, v in
+                 params.pieces.items()}}  # fmt: skip
+        return {name: file_checksum(_existing(path)) for name, path in sorted(files.items())}
+
+    def __call__(self, document: Document) -> Document | Reject:
+        language = document.language
+        if language not in self.params.models:
+            return document
+        value = self._of(document.text, language)
+        if value > self.params.at_most.get(language, float("inf")):
+            return Reject("perplexity too high")
+        if value < self.params.at_least.get(language, 0.0):
+            return Reject("perplexity too low")
+        document.meta["perplexity"] = round(value, 2)
+        return document
+
+    def _of(self, text: str, language: str) -> float:
+        """10 to the mean negative log10 probability per piece, ends of lines counted as pieces (CCNet)."""
+        model = _model(_existing(self.params.models[language]))
+        total, count = 0.0, 0
+        for line in lines(text):
+            pieces = self._cut(line, language)
+            total -= model.score(" ".join(pieces), bos=True, eos=True)
+            count += len(pieces) + 1
+        return float(10 ** (total / max(1, count)))
+
+    def _cut(self, line: str, language: str) -> list[str]:
+        if language in self.params.pieces:
+            return [str(piece) for piece in _pieces(_existing(self.params.pieces[language])).encode(line, out_type=str)]
+        return line.split() if self.params.unit == "word" else [char for char in line if not char.isspace()]
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise KormoError(
+            where="step perplexity: models",
+            found=str(path),
+            why="there is no such file",
+            do="name a KenLM model (and its SentencePiece model) for each language",
+        )
+    return path
+
+
+@lru_cache(maxsize=8)
+def _model(path: Path) -> kenlm.Model:
+    try:
+        import kenlm
+    except ImportError:
+        raise KormoError(
+            where="step perplexity", found="no kenlm", why="it asks the model", do="pip install 'kormo-plugins[kenlm]'"
+        ) from None
+    try:
+        return kenlm.Model(str(path))
+    except OSError as error:
+        raise KormoError(
+            where="step perplexity: models",
+            found=str(path),
+            why=f"it is no KenLM model: {str(error).strip().splitlines()[-1]}",
+            do="name an ARPA file, or what KenLM's build_binary made of one",
+        ) from None
+
+
+@lru_cache(maxsize=8)
+def _pieces(path: Path) -> sentencepiece.SentencePieceProcessor:
+    import sentencepiece
+
+    return sentencepiece.SentencePieceProcessor(model_file=str(path))

@@ -1,0 +1,103 @@
+"""A step with other parameters, or none at all, for the documents of some domains.
+
+    - name: per_domain
+      step: {name: korean}
+      domains:
+        lyrics.example: off
+        "*.exam.example": {fewest_sentences: 0.05}
+
+Songs, exams and chats fail the thresholds of prose. Which domains lose how much, and why, is on the page of rejects
+(`report.html`); here they are let through, one by one, and the change is part of the corpus's identity.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.step import DocumentStep, is_source_step
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import HasInputs
+from kormo_plugins.plugins.choice import Choice
+from kormo_plugins.plugins.registry import registry
+
+
+class PerDomainParams(Strict):
+    """The step, and what differs where."""
+
+    step: Choice = Field(description="a step that looks at one document at a time, with its parameters elsewhere")
+    domains: dict[str, dict[str, Any] | Literal["off"]] = Field(
+        min_length=1, description="domain (`*` stands for anything) -> parameters that differ, or `off`; first match"
+    )
+    key: str = Field(default="url", description="key of `meta` with the document's address or its domain")
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        """YAML 1.1 reads `off` as false."""
+        if isinstance(value, dict):
+            return {name: "off" if given is False else given for name, given in value.items()}
+        return value
+
+
+class PerDomain:
+    """Asks the step as it is set for the document's domain."""
+
+    VERSION = 1
+
+    def __init__(self, params: PerDomainParams) -> None:
+        self.params = params
+        self.elsewhere = _made(params.step.name, params.step.values)
+        self.switched = {
+            name: None if given == "off" else _made(params.step.name, {**params.step.values, **given})
+            for name, given in params.domains.items()
+        }
+
+    @staticmethod
+    def inputs(params: PerDomainParams) -> Any:
+        """Version and inputs of the step."""
+        make = _class(params.step.name)
+        values = [params.step.values]
+        values += [{**params.step.values, **given} for given in params.domains.values() if given != "off"]
+        asked = (
+            [make.inputs(_params(params.step.name, given)) for given in values] if isinstance(make, HasInputs) else []
+        )
+        return {"version": make.VERSION, "inputs": asked}
+
+    def __call__(self, document: Document) -> Document | Reject:
+        domain = _domain(str(document.meta.get(self.params.key, "")))
+        for pattern, step in self.switched.items():
+            if fnmatchcase(domain, pattern) or (pattern.startswith("*.") and domain == pattern[2:]):
+                return step(document) if step else document
+        return self.elsewhere(document)
+
+
+def _domain(address: str) -> str:
+    host = urlsplit(address).hostname if "://" in address else address.partition("/")[0]
+    return (host or "").lower().removeprefix("www.")
+
+
+def _class(name: str) -> Any:
+    make = registry().load("corpus_step", name, "step per_domain: step")
+    if is_source_step(make) or name == "per_domain":
+        raise KormoError(
+            where="step per_domain: step",
+            found=name,
+            why="it decides on a whole source, not on a document of a domain",
+            do="name a step that looks at one document at a time",
+        )
+    return make
+
+
+def _params(name: str, values: dict[str, Any]) -> Any:
+    return registry().params("corpus_step", name, values, "step per_domain")
+
+
+def _made(name: str, values: dict[str, Any]) -> DocumentStep:
+    step: DocumentStep = _class(name)(_params(name, values))
+    return step

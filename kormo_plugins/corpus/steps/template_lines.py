@@ -1,0 +1,148 @@
+"""Lines that no one wrote for the page they stand on: menus at its head and foot, and lines of a site's template.
+
+    - name: template_lines
+      examples: {path: pages-of-the-site.jsonl}      # or a sample of the source itself
+
+A line that comes in many documents of `examples` is of their template (RefinedWeb, arXiv 2306.01116, takes such lines
+out after extraction; CCNet, 1911.00359, drops paragraphs that come again). Hashes of these lines are learned once per
+build and kept in `models/`. Without examples only menus go: runs of short lines without a sentence, at the head or the
+foot of a document, never in the middle of it, where they may be verse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.files import Files, FilesParams
+from kormo_plugins.corpus.step import Rejected
+from kormo_plugins.corpus.steps.duplicates.boilerplate import MENU_WORDS, SHORTEST_MENU
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+
+NAME = "lines.npy"
+LONGEST = 200
+"""Characters of a line that can be of a template."""
+_SENTENCE = re.compile(r"[.!?…。;{}()=]|[다요죠까네오]$")
+_NUMBERS = re.compile(r"\d+")
+_EXAMPLES = Files("jsonl", "parquet", "text", name="template_lines")
+
+
+class TemplateLinesParams(Strict):
+    """What is learned from, and what may go."""
+
+    examples: FilesParams | None = Field(default=None, description="documents of which common lines are templates")
+    documents: int = Field(
+        default=20, ge=2, description="of so many different examples a line must be part; digits do not count (ours)"
+    )
+    share: float = Field(default=0.005, ge=0, le=1, description="and of this share of all examples (ours)")
+    menus: bool = Field(default=True, description="menus at the head and the foot go, without examples too")
+    most_removed: float = Field(
+        default=0.7, gt=0, le=1, description="a document that loses more than this share of its characters is dropped"
+    )
+    learned: Path | None = Field(default=None, description="hashes learned before (`models/…/lines.npy` of a build)")
+
+
+class TemplateLines:
+    """Takes such lines out of documents."""
+
+    VERSION = 1
+
+    def __init__(self, params: TemplateLinesParams) -> None:
+        self.params = params
+        self.known = frozenset(_hashes(params.learned).tolist()) if params.learned else frozenset()
+
+    @staticmethod
+    def inputs(params: TemplateLinesParams) -> Any:
+        """Checksums of the examples, or of what was learned."""
+        if params.learned is not None:
+            return file_checksum(params.learned)
+        return _EXAMPLES.inputs(params.examples) if params.examples else None
+
+    @staticmethod
+    def prepare(params: TemplateLinesParams, folder: Path) -> TemplateLinesParams:
+        """Learns the lines into `folder`, unless they are there."""
+        if params.examples is None:
+            return params
+        path = folder / NAME
+        if not path.exists():
+            learn(params, path)
+        return params.model_copy(update={"learned": path, "examples": None})
+
+    def __call__(self, document: Document) -> Document | Reject:
+        text = document.text
+        found = text.split("\n")
+        kept = [line for line in found if not (line.strip() and len(line) <= LONGEST and _key(line) in self.known)]
+        kept = _without_menus(kept) if self.params.menus else kept
+        if len(kept) == len(found):
+            return document
+        clean = "\n".join(kept).strip("\n")
+        if len(clean.strip()) < (1 - self.params.most_removed) * len(text.strip()):
+            return Reject("lines of a template")
+        document.text = clean
+        return document
+
+
+def learn(params: TemplateLinesParams, path: Path) -> None:
+    """Writes the hashes of lines that are common among the examples; uint64, sorted.
+
+    Raises:
+        KormoError: no document among the examples.
+    """
+    assert params.examples is not None
+    counts: Counter[int] = Counter()
+    total = 0
+    for item in _EXAMPLES(params.examples):
+        if not isinstance(item, Rejected):
+            total += 1
+            lines = (line for line in item.text.split("\n") if line.strip() and len(line) <= LONGEST)
+            counts.update({_key(line) for line in lines})
+    if not total:
+        raise KormoError(
+            where="step template_lines: examples",
+            found=f"no document in {params.examples.path}",
+            why="what is common can only be seen in documents",
+            do="name a file with documents, and its text column",
+        )
+    least = max(params.documents, params.share * total)
+    np.save(path, np.array(sorted(key for key, count in counts.items() if count >= least), dtype=np.uint64))
+
+
+def _key(line: str) -> int:
+    """64 bits of a line, white space and numbers apart: `조회 12` is `조회 345`."""
+    import xxhash
+
+    return xxhash.xxh3_64_intdigest(_NUMBERS.sub("0", " ".join(line.split())).encode("utf-8", "surrogatepass"))
+
+
+def _hashes(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path, allow_pickle=False))
+
+
+def _without_menus(lines: list[str]) -> list[str]:
+    """Less the run of entries at the head and the one at the foot, unless they are all that there is."""
+    head = _entries(lines)
+    foot = _entries(lines[::-1])
+    if head + foot >= len(lines):
+        return lines
+    return lines[head : len(lines) - foot]
+
+
+def _entries(lines: list[str]) -> int:
+    """How many lines from the first on are a menu; 0 for fewer than `SHORTEST_MENU` entries."""
+    entries = end = 0
+    for index, line in enumerate(lines):
+        bare = line.strip()
+        if not bare:
+            continue
+        if len(bare) > 40 or len(bare.split()) > MENU_WORDS or _SENTENCE.search(bare):
+            break
+        entries, end = entries + 1, index + 1
+    return end if entries >= SHORTEST_MENU else 0

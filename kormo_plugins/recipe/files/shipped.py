@@ -1,0 +1,81 @@
+"""The files that come with the package: recipes, chains, ablations, DeepSpeed configurations, dataset recipes.
+
+    kormo:pretrain.yml                    recipes/pretrain.yml
+    kormo:10b/pretrain.yml                recipes/10b/pretrain.yml
+    kormo:deepspeed/zero2.json            recipes/deepspeed/zero2.json
+    kormo:datasets_recipes/local.yml      datasets_recipes/local.yml
+
+A wheel has both folders in `kormo_plugins/shipped/`; in a checkout they are at the top, beside the package. Their
+relation to each other is the same, so a recipe that names a dataset recipe by a relative path works in both.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import kormo_plugins
+from kormo_plugins.errors import KormoError, closest
+
+SCHEME = "kormo:"
+FOLDERS = ("recipes", "datasets_recipes")
+SUFFIXES = (".yml", ".json", ".sbatch", ".md")
+
+
+def shipped_root() -> Path:
+    """The folder that holds `recipes/` and `datasets_recipes/`."""
+    package = Path(kormo_plugins.__file__).parent
+    inside = package / "shipped"
+    return inside if inside.is_dir() else package.parent
+
+
+def is_shipped(path: Path | str) -> bool:
+    """Whether a path is a name of a shipped file."""
+    return str(path).startswith(SCHEME)
+
+
+def located(path: Path | str, where: str = "the command line") -> Path:
+    """The file that a path names: itself, or for `kormo:NAME` the shipped one.
+
+    Args:
+        where: what named it, for messages.
+    Raises:
+        KormoError: nothing is shipped under that name.
+    """
+    if not is_shipped(path):
+        return Path(path)
+    name, root = str(path).removeprefix(SCHEME), shipped_root()
+    candidates = [root / name] if name.split("/")[0] in FOLDERS else [root / FOLDERS[0] / name]
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+    for candidate in candidates:
+        if inside and candidate.is_file():
+            return candidate
+    raise KormoError(
+        where=where,
+        found=repr(str(path)),
+        why="no such file comes with this version of kormo-plugins",
+        do=closest(name, shipped_names()) or "`kormo init --list` prints the names",
+    )
+
+
+def beside(folder: Path, name: str, where: str) -> Path:
+    """The file that another one names: relative to its folder, or a shipped one.
+
+    Args:
+        folder: of the file that says the name.
+        where: key that says it, for messages.
+    Raises:
+        KormoError: nothing is shipped under that name.
+    """
+    return located(name, where) if is_shipped(name) else Path(os.path.normpath(folder / name))
+
+
+def shipped_names() -> list[str]:
+    """Every shipped file, as it is written after `kormo:`."""
+    root = shipped_root()
+    found = []
+    for folder in FOLDERS:
+        base = root if folder != FOLDERS[0] else root / folder
+        files = sorted(path for path in (root / folder).rglob("*") if path.suffix in SUFFIXES)
+        found += [path.relative_to(base).as_posix() for path in files]
+    return found

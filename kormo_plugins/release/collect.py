@@ -1,0 +1,194 @@
+"""What goes into a release, and `release.json`, which says how its parts belong together.
+
+    release.json            format, the runs in the order in which each takes the model of one before
+    runs/NAME/              resolved recipe, record, metrics, scores, card, model, checkpoints that were asked for
+    runs/NAME/written/      the recipe as it was written, with every file that it extends
+    artifacts/KIND-NAME-…/  manifests of corpus, tokenizer, shards and row plans: inputs, statistics, file hashes
+    code.json  lock.txt  sbom.cdx.json  licenses.json  SHA256SUMS
+
+Documents are not copied: their licences may forbid it. The manifests have what they were made from and their hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins import __version__
+from kormo_plugins.architecture.files import TOKENIZER_FILES
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.release.environment import code_hashes, lock, sbom
+from kormo_plugins.release.sums import write_sums
+from kormo_plugins.store.artifact import MANIFEST
+from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.json_file import write_json
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
+from kormo_plugins.training.telemetry.run_record import FILE as RECORD
+from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
+
+INDEX = "release.json"
+FORMAT = 1
+CHAIN = "chain.json"
+KEPT = (
+    RESOLVED, RECORD, MARKER, "metrics.jsonl", "evaluation.json", "samples.json", "README.md", "config.json",
+    "generation_config.json", "model*.safetensors", "*.index.json", *TOKENIZER_FILES,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Released:
+    """One run of a release.
+
+    Args:
+        name: its folder below `runs/`.
+        output_dir: where it was trained, as its recipe and those of later runs name it.
+        checkpoints: steps that are in the release, to repeat a window from.
+    """
+
+    name: str
+    output_dir: str
+    checkpoints: tuple[int, ...]
+
+
+def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
+    """Writes the release of a finished run, or of every stage of a chain.
+
+    Args:
+        source: a run's folder, or a chain's (with `chain.json`).
+        out: folder to make.
+        steps: checkpoints to include, of every run that has them.
+    Returns:
+        The release's identity: SHA-256 of its list of hashes.
+    Raises:
+        KormoError: a run that is not finished, a checkpoint that is not whole, or `out` is there already.
+    """
+    runs = _runs(source)
+    for run in runs:
+        _refuse_unfinished(run)
+    _refuse_missing_steps(runs, steps)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise KormoError(
+            where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
+        )
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    entries = [_copy_run(run, partial, steps) for run in runs]
+    if (source / CHAIN).is_file():
+        _copy(source / CHAIN, partial / CHAIN)
+    _write_index(partial, source.name, entries, runs)
+    identity = write_sums(partial)
+    if out.exists():
+        out.rmdir()
+    partial.rename(out)
+    return identity
+
+
+def _runs(source: Path) -> list[Path]:
+    chain = source / CHAIN
+    if not chain.is_file():
+        return [source]
+    stages = json.loads(chain.read_text(encoding="utf-8"))["stages"]
+    return [Path(stage["output"]) for stage in stages]
+
+
+def _refuse_unfinished(run: Path) -> None:
+    reason = fault(run) if run.is_dir() else "there is no such folder"
+    missing = [name for name in (RESOLVED, RECORD) if not (run / name).is_file()]
+    if reason is not None or missing:
+        raise KormoError(
+            where=str(run),
+            found=reason or f"no {missing[0]}",
+            why="only a finished run, as it was written, can be checked by others",
+            do="train it to its end (the same command goes on)",
+        )
+
+
+def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:
+    there = {step_of(folder) for run in runs for folder in checkpoints(run) if fault(folder) is None}
+    for step in steps:
+        if step not in there:
+            raise KormoError(
+                where="kormo release --checkpoint",
+                found=str(step),
+                why="no run has a whole checkpoint of that step",
+                do=f"name one of {', '.join(map(str, sorted(there))) or 'none: keep some with save_steps'}",
+            )
+
+
+def _copy_run(run: Path, out: Path, steps: Sequence[int]) -> Released:
+    folder = out / "runs" / run.name
+    for pattern in KEPT:
+        for path in sorted(run.glob(pattern)):
+            _copy(path, folder / path.name)
+    for path in _written(run):
+        _copy(path, folder / "written" / _flat(path))
+    kept = [c for c in checkpoints(run) if step_of(c) in steps and fault(c) is None]
+    for checkpoint in kept:
+        shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=_copy)
+    for place in read_record(run).get("artifacts", {}).values():
+        if (Path(place) / MANIFEST).is_file():
+            _copy(Path(place) / MANIFEST, out / "artifacts" / Path(place).name / MANIFEST)
+    return Released(run.name, str(read_yaml(run / RESOLVED)["output_dir"]), tuple(step_of(c) for c in kept))
+
+
+def _written(run: Path) -> Iterator[Path]:
+    """The recipe of a run as its author wrote it, and the files that it extends, as far as they are still there."""
+    record = read_record(run)
+    names = [*(record.get("facts", {}).get("extends") or {}).get("files", ()), record.get("recipe")]
+    yield from (Path(name) for name in dict.fromkeys(names) if name and Path(name).is_file())
+
+
+def _flat(path: Path) -> str:
+    """One file name for a path, so that two of one name stay apart."""
+    return path.as_posix().strip("/").replace("../", "").replace("/", "__")
+
+
+def _copy(source: str | Path, target: str | Path) -> None:
+    """Copies a file, its folder made; no link, so that a change of the release is none of the run."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _write_index(out: Path, name: str, entries: Sequence[Released], runs: Sequence[Path]) -> None:
+    seeds = {run.name: read_record(run).get("identity", {}).get("seed") for run in runs}
+    index = {"format": FORMAT, "name": name, "kormo_plugins": __version__, "runs": [asdict(entry) for entry in entries],
+             "seeds": seeds}  # fmt: skip
+    write_json(out / INDEX, index)
+    write_json(out / "code.json", code_hashes())
+    write_json(out / "sbom.cdx.json", sbom())
+    write_text(out / "lock.txt", "\n".join(lock()) + "\n")
+    write_json(out / "licenses.json", {run.name: _licences(run) for run in runs})
+
+
+def _licences(run: Path) -> dict[str, str]:
+    """Source -> licence, as the run's dataset recipe states it."""
+    data: Mapping[str, Any] = read_yaml(run / RESOLVED).get("kormo", {}).get("data") or {}
+    return {name: str(source.get("license", "not stated")) for name, source in (data.get("sources") or {}).items()}
+
+
+def read_index(folder: Path) -> list[Released]:
+    """The runs of a release, in order.
+
+    Raises:
+        KormoError: no release.
+    """
+    path = folder / INDEX
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            raise ValueError(f"format {value['format']}")
+        return [Released(r["name"], r["output_dir"], tuple(r["checkpoints"])) for r in value["runs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KormoError(
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            why="it says which runs a release holds",
+            do="name a folder that `kormo release` of this version made",
+        ) from None

@@ -1,0 +1,209 @@
+"""`kormo reproduce --build` and `--steps`: doing it again, and naming the first thing that comes out otherwise.
+
+    build     every run of the release, from the sources that its recipes name: artifacts, losses step by step, weights
+    steps     one run from a checkpoint of the release over a window of steps: losses, and weights at its end
+
+On the same hardware and versions every bit is equal. On others floating point differs from the first step on, and a
+stated tolerance decides; artifacts do not depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.recipe.files.override import changed, write
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.release.collect import Released, read_index
+from kormo_plugins.release.sums import Finding, sha256
+from kormo_plugins.store.artifact import MANIFEST
+from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
+
+Command = Callable[[Path], Sequence[str]]
+"""The words that train the recipe in a file."""
+
+PREEMPTED = 75
+POLL = 0.5
+ORDER = "corpus tokenizer preferences shards rows init"
+"""Kinds of artifacts, each made from those before it."""
+
+WAIT = 600.0
+"""Seconds that a run has to leave after it was asked to."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a release is, and where it is done again.
+
+    Args:
+        command: see `Command`.
+        tolerance: largest difference of two losses, relative; 0 asks for every bit.
+        log: gets a line for each thing that is done.
+    """
+
+    release: Path
+    out: Path
+    command: Command
+    tolerance: float
+    log: Callable[[str], None]
+
+    def run(self, released: Released) -> Path:
+        """Where a run is trained again."""
+        return self.out / "runs" / released.name
+
+
+def build(plan: Plan) -> list[Finding]:
+    """Trains every run again, in order; returns what differs in the first one that does.
+
+    Raises:
+        KormoError: no release, or a training that failed.
+    """
+    runs = read_index(plan.release)
+    for released in runs:
+        plan.log(f"{released.name}: from its sources")
+        _train(plan, _recipe(plan, released, runs, plan.out), None)
+        found = list(compare(plan, released))
+        if found:
+            return found
+        plan.log(f"{released.name}: artifacts, losses and weights are those of the release")
+    return []
+
+
+def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> list[Finding]:
+    """Trains the steps after `first` up to `last` again, from the release's checkpoint of step `first`.
+
+    Args:
+        name: which run; the last one that has the checkpoint if not said.
+    Raises:
+        KormoError: no such checkpoint in the release, an empty window, or a training that failed.
+    """
+    runs = read_index(plan.release)
+    having = [r for r in runs if first in r.checkpoints and (name is None or r.name == name)]
+    if not having or last <= first:
+        kept = {r.name: list(r.checkpoints) for r in runs}
+        raise KormoError(
+            where="kormo reproduce --steps",
+            found=f"{first}-{last}",
+            why=f"a window begins at a checkpoint that the release holds: {kept}",
+            do="name such a step and a later one; `kormo release --checkpoint STEP` keeps checkpoints",
+        )
+    released = having[-1]
+    theirs, ours = plan.release / "runs" / released.name, plan.run(released)
+    shutil.copytree(theirs / f"checkpoint-{first}", ours / f"checkpoint-{first}")
+    _train(plan, _recipe(plan, released, runs, plan.release), last)
+    found = list(_losses(plan, released, first, last))
+    both = [folder / f"checkpoint-{last}" for folder in (theirs, ours)]
+    if not found and all(folder.is_dir() for folder in both):
+        found = list(_weights(f"{released.name}: checkpoint-{last}", *both))
+    return found
+
+
+def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:
+    """The run's recipe with its folders moved, and the model that it starts from taken below `models`."""
+    source = plan.release / "runs" / released.name / RESOLVED
+    changes: dict[str, Any] = {"output_dir": str(plan.run(released)), "kormo.workspace": str(plan.out / "artifacts"),
+                               "auto_resume_from_checkpoints": True, "hub_model_id": None}  # fmt: skip
+    before = read_yaml(source).get("kormo", {}).get("from_run")
+    for other in runs:
+        if before is not None and os.path.normpath(before) == os.path.normpath(other.output_dir):
+            changes["kormo.from_run"] = str(models / "runs" / other.name)
+    return write(changed(source, changes), changes, plan.run(released) / "requested.yml")
+
+
+def _train(plan: Plan, recipe: Path, last: int | None) -> None:
+    """Runs a training to its end, or until it has done step `last`."""
+    out = recipe.parent
+    with (out / "reproduce.log").open("ab") as log:
+        process = subprocess.Popen(plan.command(recipe), stdout=log, stderr=subprocess.STDOUT)
+    stopped = False
+    while process.poll() is None:
+        time.sleep(POLL)
+        if last is not None and not stopped and last in dict(losses(out)):
+            process.send_signal(signal.SIGTERM)  # a checkpoint at the end of that step, and the end
+            stopped, last_wait = True, time.monotonic()
+        elif stopped and time.monotonic() - last_wait > WAIT:
+            process.kill()
+    if process.returncode not in ((0, PREEMPTED, -signal.SIGTERM) if stopped else (0,)):
+        raise KormoError(
+            where=str(recipe),
+            found=f"a training that ended with status {process.returncode}",
+            why="what cannot be trained cannot be compared",
+            do=f"see {out / 'reproduce.log'}",
+        )
+
+
+def losses(run: Path) -> Iterator[tuple[int, float]]:
+    """Step and loss of each logged step."""
+    for line in read_metrics(run / METRICS):
+        if "loss" in line and "step" in line:
+            yield int(line["step"]), float(line["loss"])
+
+
+def compare(plan: Plan, released: Released) -> Iterator[Finding]:
+    """What differs between a run and its repetition: the first artifact, else the first step, else a weight file."""
+    theirs, ours = plan.release / "runs" / released.name, plan.run(released)
+    found = list(_artifacts(plan, theirs, ours)) or list(_losses(plan, released, 0, None))
+    if not found and not plan.tolerance:
+        found = list(_weights(released.name, theirs, ours))
+    yield from found[:1]
+
+
+def _artifacts(plan: Plan, theirs: Path, ours: Path) -> Iterator[Finding]:
+    """Artifacts in the order in which each is made from those before."""
+    places = (read_record(theirs).get("artifacts", {}), read_record(ours).get("artifacts", {}))
+    for key in sorted(places[0], key=lambda name: (ORDER.find(name.split("/")[0]), name)):
+        was = _manifest(plan.release / "artifacts" / Path(places[0][key]).name)
+        now = _manifest(Path(places[1].get(key, "")))
+        if was is None:
+            continue
+        if now is None or now["hash"] != was["hash"]:
+            yield Finding(key, _why(was, now))
+        elif now["files"] != was["files"]:
+            names = sorted(n for n in {*was["files"], *now["files"]} if was["files"].get(n) != now["files"].get(n))
+            yield Finding(key, f"made from the same inputs, but {names[0]} has other bytes")
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / MANIFEST
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _why(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> str:
+    """Which input of an artifact is another."""
+    if now is None:
+        return "not made"
+    inputs = (was["inputs"], now["inputs"])
+    names = sorted(name for name in {*inputs[0], *inputs[1]} if inputs[0].get(name) != inputs[1].get(name))
+    if not names:
+        return f"hash {now['hash']} instead of {was['hash']}"
+    return f"its input {names[0]} is {inputs[1].get(names[0])!r} instead of {inputs[0].get(names[0])!r}"[:300]
+
+
+def _losses(plan: Plan, released: Released, first: int, last: int | None) -> Iterator[Finding]:
+    theirs, ours = (dict(losses(run)) for run in (plan.release / "runs" / released.name, plan.run(released)))
+    for step, was in sorted(theirs.items()):
+        if step <= first or (last is not None and step > last):
+            continue
+        now = ours.get(step)
+        if now is None or not (now == was or math.isclose(now, was, rel_tol=plan.tolerance, abs_tol=0.0)):
+            yield Finding(f"{released.name}: step {step}", f"loss {now} instead of {was}")
+            return
+
+
+def _weights(where: str, theirs: Path, ours: Path) -> Iterator[Finding]:
+    for path in sorted(theirs.glob("*.safetensors")):
+        other = ours / path.name
+        if not other.is_file() or sha256(other) != sha256(path):
+            yield Finding(f"{where}: {path.name}", "missing" if not other.is_file() else "other weights")

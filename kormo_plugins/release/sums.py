@@ -1,0 +1,93 @@
+"""`SHA256SUMS`: every file of a release with its SHA-256, in the form that `sha256sum -c` reads.
+
+SHA-256, not the faster checksum of our own files: a release is checked by people who trust nobody. The hash of the
+list itself is the release's identity, the one number that has to reach them by another way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import write_text
+
+SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as the release says.
+
+    Args:
+        where: file, artifact or step.
+        what: what is there instead.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_of(folder: Path) -> list[str]:
+    """Every file below a release but the list itself, as POSIX paths, sorted."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted(name for name in found if name != SUMS)
+
+
+def write_sums(folder: Path) -> str:
+    """Writes the list; returns its own SHA-256, the release's identity."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in files_of(folder)]
+    write_text(folder / SUMS, "".join(lines))
+    return sha256(folder / SUMS)
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256.
+
+    Raises:
+        KormoError: there is no list, or one with another form.
+    """
+    path = folder / SUMS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KormoError(
+            where=str(path),
+            found=f"{type(error).__name__}",
+            why="a release lists all its files with their hashes there",
+            do="name a folder that `kormo release` made",
+        ) from None
+    found = dict(line.split("  ", 1)[::-1] for line in lines if "  " in line)
+    if len(found) != len(lines):
+        raise KormoError(
+            where=str(path),
+            found=f"{len(lines) - len(found)} lines that are no hash and name, or name a file twice",
+            why="the list was changed",
+            do="get the release again",
+        )
+    return found
+
+
+def check_sums(folder: Path) -> Iterator[Finding]:
+    """Files that are missing, changed, or not listed."""
+    listed = read_sums(folder)
+    there = set(files_of(folder))
+    for name, expected in sorted(listed.items()):
+        path = folder / name
+        if name not in there or ".." in Path(name).parts:
+            yield Finding(name, "missing")
+        elif path.is_symlink() or sha256(path) != expected:
+            yield Finding(name, "changed since the release was made")
+    for name in sorted(there - set(listed)):
+        yield Finding(name, "not in the list: added since the release was made")

@@ -1,0 +1,78 @@
+"""`kormo reproduce --check`: whether a release is what it says, without building anything.
+
+Three questions, from the outside in: is every file the one that was released; do the records inside agree with each
+other (recipe and record, model and its list of hashes, artifact and its inputs); and is what is installed here what
+made it. The last is told, and is no fault of the release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.release.collect import read_index
+from kormo_plugins.release.environment import code_hashes, lock
+from kormo_plugins.release.sums import SUMS, Finding, check_sums, sha256
+from kormo_plugins.store.artifact import read_manifest
+from kormo_plugins.store.complete import fault
+from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
+from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
+
+
+def check(folder: Path, expected: str | None = None) -> list[Finding]:
+    """What is not as the release says; empty where all is well.
+
+    Args:
+        expected: the release's identity, as its author published it elsewhere.
+    Raises:
+        KormoError: the folder is no release.
+    """
+    found = list(check_sums(folder))
+    if expected is not None and sha256(folder / SUMS) != expected.lower():
+        found.insert(0, Finding(SUMS, f"its SHA-256 is {sha256(folder / SUMS)}, not {expected}"))
+    return found or list(_consistent(folder))
+
+
+def _consistent(folder: Path) -> Iterator[Finding]:
+    """Whether the records of a release agree with each other."""
+    for released in read_index(folder):
+        run = folder / "runs" / released.name
+        text = (run / RESOLVED).read_text(encoding="utf-8")
+        if hashlib.sha256(text.encode()).hexdigest() != read_record(run).get("recipe_sha256"):
+            yield Finding(f"runs/{released.name}/{RESOLVED}", "is not the recipe that run.json has the hash of")
+        for part in (run, *(run / f"checkpoint-{step}" for step in released.checkpoints)):
+            reason = fault(part)
+            if reason is not None:
+                yield Finding(part.relative_to(folder).as_posix(), reason)
+    for manifest in sorted((folder / "artifacts").glob("*/manifest.json")):
+        yield from _artifact(folder, manifest.parent)
+
+
+def _artifact(folder: Path, artifact: Path) -> Iterator[Finding]:
+    where = artifact.relative_to(folder).as_posix()
+    try:
+        manifest = read_manifest(artifact)
+    except KormoError as error:
+        yield Finding(where, error.found)
+        return
+    parts = {key: manifest[key] for key in ("format", "kind", "inputs")}
+    if identity(parts)[:IDENTITY_LENGTH] != manifest["hash"]:
+        yield Finding(where, "its inputs do not give its hash")
+
+
+def differences_here(folder: Path) -> Iterator[Finding]:
+    """Where this environment is another than that of the release: our modules, and versions of packages."""
+    theirs: dict[str, Any] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
+    ours = code_hashes()
+    changed = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    if changed:
+        yield Finding("kormo_plugins", f"{len(changed)} modules are other than the release's, {changed[0]} first")
+    locked = dict(line.split("==", 1) for line in (folder / "lock.txt").read_text(encoding="utf-8").splitlines())
+    here = dict(line.split("==", 1) for line in lock())
+    for name, version in locked.items():
+        if here.get(name) != version:
+            yield Finding(name, f"{version} made the release, {here.get(name, 'none')} is installed")

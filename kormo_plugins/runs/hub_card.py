@@ -1,0 +1,68 @@
+"""What a hub reads off a model card: licence, datasets and scores, added to a card that says the rest in words.
+
+The card's text stays as the run wrote it. Scores come from `evaluation.json`, as the benchmark harness gave them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.store.atomic import write_text
+from kormo_plugins.training.telemetry.run_record import RESOLVED
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+CARD = "README.md"
+EVALUATION = "evaluation.json"
+
+
+def add_metadata(run: Path, card: Path, licence: str | None = None) -> None:
+    """Rewrites the metadata at the head of a card.
+
+    Args:
+        run: whose datasets and scores are told.
+        card: a README.md.
+        licence: of the model, as hubs call it (`apache-2.0`); None leaves it unsaid.
+    """
+    from huggingface_hub import ModelCard
+
+    content = ModelCard(card.read_text(encoding="utf-8"))
+    data: Any = content.data  # its fields are set at run time
+    if licence is not None:
+        data.license = licence
+    if named := hub_datasets(run):
+        data.datasets = named
+    if results := scores(run):
+        data.model_name = run.name
+        data.eval_results = results
+    write_text(card, str(content))
+
+
+def hub_datasets(run: Path) -> list[str]:
+    """Ids of the datasets of a hub that the run's recipe reads."""
+    path = run / RESOLVED
+    recipe = read_yaml(path) if path.is_file() else {}
+    data = recipe.get("kormo", {}).get("data") or {}
+    readers: list[Mapping[str, Any]] = [source.get("reader") or {} for source in (data.get("sources") or {}).values()]
+    return sorted({str(reader["dataset"]) for reader in readers if reader.get("name") == "hub"})
+
+
+def scores(run: Path) -> list[EvalResult]:
+    """The rows of `evaluation.json` in the hub's own form."""
+    from huggingface_hub import EvalResult as Score
+
+    path = run / EVALUATION
+    rows: Sequence[Mapping[str, Any]] = json.loads(path.read_text("utf-8")).get("results", []) if path.is_file() else []
+    return [
+        Score(
+            task_type="text-generation", dataset_type=str(row["task"]), dataset_name=str(row["task"]),
+            metric_type=str(row["metric"]), metric_value=row["value"],
+        )
+        for row in rows
+        if row.get("value") is not None
+    ]  # fmt: skip

@@ -1,0 +1,159 @@
+"""A finished run on a model hub: the plain Llama as `main`, the rest as revisions of the same repository.
+
+    main                         export/: opens in transformers, vLLM and llama.cpp without anything of ours
+    kormo                        the run's own layout, with its resolved recipe, record and metrics
+    step-1000-tokens-4.2B        a checkpoint, as a plain model; one revision each, as in published training dynamics
+
+Nothing is pushed before the model is finished: Axolotl's own pushing sends Trainer's card, a pickle and configs of the
+training loop. Optimizer states, random states and pickles are never sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kormo_plugins.architecture.files import TOKENIZER_FILES
+from kormo_plugins.errors import KormoError
+from kormo_plugins.runs.hub_card import CARD, add_metadata
+from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
+from kormo_plugins.training.telemetry import run_record
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+EXPORT = "export"
+OWN = "kormo"
+"""Revision of the run's own layout."""
+
+MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+RECORDS = (CARD, "recipe.yml", "run.json", "metrics.jsonl", "evaluation.json", MARKER)
+REPOSITORY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One upload.
+
+    Args:
+        name: branch of the repository.
+        folder: what is sent.
+        patterns: file names of it; nothing else leaves the folder.
+    """
+
+    name: str
+    folder: Path
+    patterns: tuple[str, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """What will be sent, by name."""
+        found = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
+        return sorted(found)
+
+
+def revisions(run: Path) -> Iterator[Revision]:
+    """What there is to publish of a finished run, `main` first.
+
+    Raises:
+        KormoError: the run is not finished, was changed since, or has no export.
+    """
+    reason = fault(run) if run.is_dir() else "there is no such folder"
+    if reason is not None:
+        raise KormoError(
+            where=str(run),
+            found="no finished run",
+            why=reason,
+            do="train it to its end (the same command goes on), then publish it",
+        )
+    if not (run / EXPORT / "config.json").is_file():
+        raise KormoError(
+            where=str(run / EXPORT),
+            found="no export",
+            why="what is published as main is the plain model, which opens without this package",
+            do=f"kormo export {run} --to llama {run / EXPORT}",
+        )
+    yield Revision("main", run / EXPORT, (*MODEL_FILES, CARD, "kormo_export.json"))
+    yield Revision(OWN, run, (*MODEL_FILES, *RECORDS))
+    record = run_record.read_record(run)
+    per_step = int(record.get("global_batch") or 0) * int(record.get("sequence_len") or 0)
+    for folder in checkpoints(run):
+        if fault(folder) is None:
+            yield Revision(revision_name(step_of(folder), per_step), folder, (*MODEL_FILES, MARKER))
+
+
+def revision_name(step: int, tokens_per_step: int) -> str:
+    """`step-1000-tokens-4.2B`; without the tokens where a step has no fixed number of them."""
+    tokens = step * tokens_per_step
+    return f"step-{step}" + (f"-tokens-{amount(tokens)}" if tokens else "")
+
+
+def amount(tokens: int) -> str:
+    """A number of tokens in two to three digits: `655K`, `4.2B`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if tokens >= size:
+            value = tokens / size
+            return (f"{value:.0f}" if value >= 100 else f"{value:.1f}".removesuffix(".0")) + unit
+    return str(tokens)
+
+
+def publish(
+    run: Path, repository: str, api: HfApi | None = None, *, private: bool = True, licence: str | None = None
+) -> list[str]:
+    """Sends a finished run to a hub; what is there already is not sent again.
+
+    Args:
+        repository: `owner/name`; made if there is none.
+        api: of the hub; by default as the environment says (`HF_ENDPOINT`, the token of `hf auth login`).
+        private: of a repository that is made now.
+        licence: of the model, for the card.
+    Returns:
+        The names of the revisions.
+    Raises:
+        KormoError: not a finished run, no such name, or the hub refuses; the run itself stays as it is.
+    """
+    import httpx
+    from huggingface_hub import HfApi as Hub
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if not REPOSITORY.match(repository):
+        raise KormoError(
+            where="hub_model_id",
+            found=repr(repository),
+            why="a repository of a hub is called owner/name",
+            do="write it so",
+        )
+    sent, hub = [], api or Hub()
+    planned = list(revisions(run))
+    for folder in (run, run / EXPORT):
+        if (folder / CARD).is_file():
+            add_metadata(run, folder / CARD, licence)
+    try:
+        hub.create_repo(repository, private=private, exist_ok=True)
+        for revision in planned:
+            _send(hub, repository, revision)
+            sent.append(revision.name)
+    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
+        raise KormoError(
+            where=repository,
+            found=" ".join(str(error).split())[:200],
+            why=f"the hub took {', '.join(sent) or 'nothing'} of {len(planned)} revisions",
+            do=f"kormo publish {run} {repository} goes on when the hub can be reached (hf auth login)",
+        ) from None
+    return sent
+
+
+def _send(hub: HfApi, repository: str, revision: Revision) -> None:
+    if revision.name != "main":
+        hub.create_branch(repository, branch=revision.name, exist_ok=True)
+    hub.upload_folder(
+        repo_id=repository,
+        folder_path=revision.folder,
+        revision=revision.name,
+        allow_patterns=[path.name for path in revision.files],
+        commit_message=f"{revision.name}: {revision.folder.name}",
+    )

@@ -1,0 +1,62 @@
+"""datatrove's token files, which nanotron reads too.
+
+NAME.ds            ids, uint16 or uint32
+NAME.ds.index      where each document ends, in tokens; uint64
+NAME.ds.loss       one byte for each token, 1 where it is trained; may be missing
+NAME.ds.metadata   `tokenizer|bytes of an id`, number of tokens; may be missing
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kormo_plugins.shards.external.token_file import (
+    ReadOptions,
+    TokenFile,
+    copy,
+    count,
+    damaged,
+    from_ends,
+    write_through,
+)
+from kormo_plugins.shards.format import IDS, TRAINED
+from kormo_plugins.shards.reader import Shards
+
+SUFFIX = ".ds"
+DTYPES: dict[int, np.dtype[Any]] = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
+
+
+def read(path: Path, options: ReadOptions) -> TokenFile:
+    """The token file `NAME.ds`; the size of an id follows from its index, if no metadata says it."""
+    index = _beside(path, ".index")
+    if not index.is_file():
+        raise damaged(path, f"no {index.name} beside it", "it says where documents end")
+    ends = np.fromfile(index, "<u8")
+    tokens = int(ends[-1]) if len(ends) else 0
+    size = path.stat().st_size
+    width = size / tokens if tokens else 2.0 if not size else 0.0  # an empty file is of any type
+    if width not in DTYPES:
+        raise damaged(path, f"{size:,} bytes for {tokens:,} tokens", "an id has 2 or 4 bytes")
+    dtype = DTYPES[int(width)]
+    trained = _beside(path, ".loss")
+    if trained.is_file() and trained.stat().st_size != tokens:
+        raise damaged(trained, f"{trained.stat().st_size:,} bytes", f"{path.name} has {tokens:,} tokens")
+    return TokenFile(path, dtype, from_ends(ends, path, count(path, dtype)), trained if trained.is_file() else None)
+
+
+def write(shards: Shards, shard: int, path: Path) -> None:
+    """Writes one shard as `path` and the files beside it."""
+    name, offsets = shards.names[shard], shards.offsets[shard]
+    copy(shards.folder / f"{name}{IDS}", path)
+    write_through(_beside(path, ".index"), [offsets[1:].astype("<u8").tobytes()])
+    if shards.masked:
+        copy(shards.folder / f"{name}{TRAINED}", _beside(path, ".loss"))
+    about = f"{shards.manifest['tokenizer']}|{shards.dtype.itemsize}\n{int(offsets[-1])}\n{int(offsets[-1]):,} tokens"
+    write_through(_beside(path, ".metadata"), [about.encode()])
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}{suffix}")

@@ -1,0 +1,153 @@
+"""What the formats have in common: a file of ids, and where its documents begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.shards.reader import Shards
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """Token ids end to end, and the documents in them.
+
+    Args:
+        path: the ids, raw and little-endian, from its first byte to its last.
+        dtype: of them.
+        offsets: where each document begins, and the number of tokens; int64 [documents + 1].
+        trained: file with one byte for each token, 1 where it is predicted; None: all are.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    offsets: NDArray[np.int64]
+    trained: Path | None = None
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return len(self.offsets) - 1
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return int(self.offsets[-1])
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a format may not say of itself.
+
+    Args:
+        dtype: of the ids, where no file says it.
+        end_id: id of the token that ends a document, where nothing else does.
+    """
+
+    dtype: str | None = None
+    end_id: int | None = None
+
+
+class Format(Protocol):
+    """One format."""
+
+    SUFFIX: str
+    """Of the file with the ids."""
+
+    def read(self, path: Path, options: ReadOptions) -> TokenFile:
+        """The token file at `path`.
+
+        Raises:
+            KormoError: the file or what belongs to it is missing, damaged, or of another format.
+        """
+
+    def write(self, shards: Shards, shard: int, path: Path) -> None:
+        """Writes shard number `shard` with its ids at `path`.
+
+        Raises:
+            KormoError: the format cannot hold it.
+        """
+
+
+def find(path: Path, suffix: str) -> list[Path]:
+    """The file, or all below a folder that end with `suffix`, by name.
+
+    Raises:
+        KormoError: there is none.
+    """
+    found = [path] if path.is_file() else sorted(file for file in path.rglob(f"*{suffix}") if file.is_file())
+    if not found:
+        raise KormoError(
+            where=str(path),
+            found=f"no file that ends with {suffix}" if path.is_dir() else "no such file or folder",
+            why="there are no tokens to read",
+            do="correct the path or the format",
+        )
+    return found
+
+
+def damaged(path: Path, found: str, why: str) -> KormoError:
+    """What is said of a file that is not what its format wants."""
+    return KormoError(where=str(path), found=found, why=why, do="name its format, or make the file again")
+
+
+def from_ends(ends: NDArray[Any], path: Path, tokens: int) -> NDArray[np.int64]:
+    """Offsets from where documents end.
+
+    Raises:
+        KormoError: they are not in order, or do not end where the file does.
+    """
+    offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.asarray(ends).astype(np.int64)])
+    if (np.diff(offsets) < 0).any() or offsets[-1] != tokens:
+        raise damaged(path, f"documents that end at token {int(offsets[-1]):,}", f"the file has {tokens:,} tokens")
+    return offsets
+
+
+def count(path: Path, dtype: np.dtype[Any]) -> int:
+    """Ids in a file.
+
+    Raises:
+        KormoError: its size is no multiple of theirs.
+    """
+    size = path.stat().st_size
+    if size % dtype.itemsize:
+        raise damaged(path, f"{size:,} bytes", f"ids of {dtype.name} have {dtype.itemsize} bytes each")
+    return size // dtype.itemsize
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file as another, written under a temporary name first."""
+    import shutil
+
+    partial = target.with_name(f"{target.name}.tmp")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
+
+
+def write_through(target: Path, parts: Iterable[bytes]) -> None:
+    """A file of these parts, written under a temporary name first."""
+    partial = target.with_name(f"{target.name}.tmp")
+    with partial.open("wb") as file:
+        for part in parts:
+            file.write(part)
+    partial.replace(target)
+
+
+def refuse_masks(shards: Shards, name: str) -> None:
+    """Raises KormoError for a source of conversations: the format has no training masks."""
+    if shards.masked:
+        raise KormoError(
+            where=str(shards.folder),
+            found="tokens that are shown and not trained",
+            why=f"files of {name} have no training masks: all would be trained",
+            do="convert it to datatrove, which has",
+        )
+
+
+Progress = Callable[[int], None]

@@ -1,0 +1,115 @@
+"""`kormo data peek`: the block that it prints reads the file that it looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from kormo_plugins.cli.main import cli
+from kormo_plugins.corpus.readers import guess
+from kormo_plugins.store.corpus_files import read_corpus
+
+from .conftest import Made
+
+TURNS = [{"role": "user", "content": "가"}, {"role": "assistant", "content": "나"}]
+KOREAN = "옛날 옛적에 호랑이가 담배 피우던 시절, 산골 마을에 한 사람이 살고 있었습니다."
+
+
+def written(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
+    "alpaca.json": (
+        written({"name": "x", "data": [{"instruction": "물음", "input": "글", "output": "답", "no": 1}] * 2}),
+        {"rows": "data", "columns": {"messages": {"question": "instruction", "answer": "output", "input": "input"},
+                                     "ignore": ["no"]}},
+    ),
+    "sharegpt.jsonl": (
+        written({"id": "c", "conversations": [{"from": "human", "value": "가"}, {"from": "gpt", "value": "나"}]}),
+        {"columns": {"messages": {"column": "conversations", "role": "from", "content": "value",
+                                  "roles": {"human": "user", "gpt": "assistant"}}}},
+    ),
+    "messages.jsonl": (
+        written({"system": "다", "messages": TURNS}),
+        {"columns": {"messages": {"column": "messages", "system": "system"}}},
+    ),
+    "pairs.jsonl": (written({"prompt": "가", "chosen": "나", "rejected": "다"}), {"columns": {"pair": {}}}),
+    "nsmc.tsv": (f"id\tdocument\tlabel\n1\t{KOREAN}\t0\n2\t{KOREAN}!\t1\n".encode("cp949"),
+                 {"encoding": "cp949", "columns": {"text": "document"}}),
+    "nested.json": (written([{"meta": {"guid": n}, "data": {"text": f"글 {n}"}} for n in range(2)]),
+                    {"columns": {"text": "data.text"}}),
+    "other.jsonl": (written({"a": "짧은", "b": KOREAN}), {"columns": {"text": "b"}}),
+    "text.txt": (KOREAN.encode(), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_block_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    content, expected = FILES[name]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    shown = CliRunner().invoke(cli, ["data", "peek", name])
+    assert shown.exit_code == 0, shown.output
+    printed = shown.stdout.split("A source for a dataset recipe:\n")[1].split("\nIt makes")[0]
+    block = yaml.safe_load(printed)
+    [source] = block["sources"].values()
+    assert {key: value for key, value in source["reader"].items() if key not in ("name", "path")} == expected
+    recipe = {"name": "mine", **block, "held_out": {"documents": 0}, "packing": {"name": "best_fit"},
+              "mixture": {"name": "weighted", "weights": dict.fromkeys(block["sources"], 1)}}  # fmt: skip
+    (tmp_path / "data.yml").write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+    built = CliRunner().invoke(cli, ["data", "build", "data.yml"])
+    assert built.exit_code == 0, built.output
+    [corpus] = (tmp_path / "artifacts").glob("corpus-*")
+    assert f"It makes {len(list(read_corpus(corpus)))} documents of these rows." in shown.stdout
+
+
+def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(written({"text": "글"}))
+    pq.write_table(pa.table({"text": ["글"]}), tmp_path / "b.parquet")
+    (tmp_path / "c.png").write_bytes(b"")
+    shown = CliRunner().invoke(cli, ["data", "peek", str(tmp_path), "--json"])
+    found = json.loads(shown.stdout)
+    assert found["kinds"] == {"jsonl": 1, "parquet": 1} and found["reader"]["name"] == "folder"
+    assert found["faults"] == {"c.png": "unknown kind of file (.png)"}
+
+
+def test_what_is_trained_is_marked(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "물음"}, {"role": "assistant", "content": "옛 답", "weight": 0},
+             {"role": "user", "content": "또"}, {"role": "assistant", "content": "새 답"}]  # fmt: skip
+    (tmp_path / "a.jsonl").write_bytes(written({"messages": turns}))
+    shown = CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "a.jsonl")]).stdout
+    assert "⟦새 답⟧" in shown and "⟦옛 답⟧" not in shown and "옛 답" in shown and "⟦물음⟧" not in shown
+
+
+def test_the_template_of_a_tokenizer_says_what_is_trained(made: Made, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "물음"}, {"role": "assistant", "content": "새 답"}]
+    (tmp_path / "a.jsonl").write_bytes(written({"messages": turns}))
+    words = ["data", "peek", str(tmp_path / "a.jsonl"), "--tokenizer", str(made.path("tokenizer"))]
+    shown = CliRunner().invoke(cli, words)
+    assert shown.exit_code == 0 and re.search("⟦.*새 답<.EOT.>.*⟧", shown.stdout, re.S), shown.output
+
+
+def test_nothing_to_look_at_is_one_message(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "gone.jsonl")])
+    assert shown.exit_code == 2 and "there is no such file" in shown.output
+    (tmp_path / "numbers.jsonl").write_bytes(b'{"a": 1}\n')
+    assert (
+        "no column looks like a text"
+        in CliRunner().invoke(cli, ["data", "peek", str(tmp_path / "numbers.jsonl")]).output
+    )
+
+
+def test_guesses() -> None:
+    rows = [{"id": 1, "text": "가", "language": "ko"}, {"id": 1, "text": "나", "language": "en"}]
+    assert guess.guess(rows) == {"text": "text", "language": "language"}
+    assert guess.guess([{"n": 1}]) == {}
+    assert guess.kind([1, "a", None]) == "integer or text"

@@ -1,0 +1,190 @@
+"""The reader `warc`: archives as crawlers write them, damaged ones, and lists of addresses."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import zstandard
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from kormo_plugins.corpus.readers import warc as warc_module
+from kormo_plugins.corpus.readers.warc import WarcParams, warc
+from kormo_plugins.corpus.readers.warc_pages import pages
+from kormo_plugins.corpus.step import Rejected
+from kormo_plugins.documents.document import Document
+from kormo_plugins.errors import KormoError
+
+pytest.importorskip("resiliparse", reason="the extra `crawl` is not installed")
+Build = Callable[..., dict[str, Any]]
+
+
+class Archive:
+    """A WARC in memory."""
+
+    def __init__(self, compressed: bool = True) -> None:
+        self.file = io.BytesIO()
+        self.writer = WARCWriter(self.file, gzip=compressed)
+
+    def page(self, url: str, body: bytes, mime: str = "text/html; charset=utf-8", status: str = "200 OK",
+             **headers: str) -> Archive:  # fmt: skip
+        """Adds a response."""
+        given = [("Content-Type", mime), *((name.replace("_", "-"), value) for name, value in headers.items())]
+        http = StatusAndHeaders(status, given, protocol="HTTP/1.1")
+        record = self.writer.create_warc_record(url, "response", payload=io.BytesIO(body), http_headers=http)
+        self.writer.write_record(record)
+        return self
+
+    def record(self, url: str, kind: str, body: bytes, mime: str = "text/plain") -> Archive:
+        """Adds any other record."""
+        record = self.writer.create_warc_record(
+            url, kind, payload=io.BytesIO(body), warc_content_type=mime, length=len(body)
+        )
+        self.writer.write_record(record)
+        return self
+
+    @property
+    def data(self) -> bytes:
+        return self.file.getvalue()
+
+
+def crawl(compressed: bool = True) -> Archive:
+    """Pages of every kind."""
+    made = Archive(compressed)
+    made.page("http://a.kr/1", "<title>하나</title><p>첫째 글이다.".encode())
+    made.page("http://a.kr/2", "<p>둘째 글이다.".encode("cp949"), "text/html; charset=euc-kr")
+    made.page("http://a.kr/3", gzip.compress("<p>셋째 글이다.".encode()), Content_Encoding="gzip")
+    made.page("http://a.kr/4", b"4\r\n<p>x\r\n0\r\n\r\n", Transfer_Encoding="chunked")
+    made.page("http://a.kr/5", b"\x89PNG", "image/png")
+    made.page("http://a.kr/6", b"gone", status="404 Not Found")
+    made.page("http://a.kr/7", "<p>숨은 글".encode(), X_Robots_Tag="noai")
+    made.page("http://a.kr/8", b"   ")
+    made.page("http://a.kr/9", b"<p>" + b"x" * 5000)
+    made.record("http://a.kr/1", "request", b"GET / HTTP/1.1\r\n\r\n", "application/http; msgtype=request")
+    return made.record("http://a.kr/10", "conversion", "열째 글이다.".encode())
+
+
+def read(data: bytes, opt_out: tuple[str, ...] = ("noai",), largest: int = 1000) -> list[Document | Rejected]:
+    return list(pages(io.BytesIO(data), "w", opt_out, largest))
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_every_page_is_a_document_or_says_why_not(compressed: bool) -> None:
+    found = read(crawl(compressed).data)
+    texts = [item.text for item in found if isinstance(item, Document)]
+    assert texts == ["<title>하나</title><p>첫째 글이다.", "<p>둘째 글이다.", "<p>셋째 글이다.", "<p>x", "열째 글이다."]
+    reasons = [item.reason for item in found if isinstance(item, Rejected)]
+    assert reasons == ["not a page (image)", "status 404", "opt-out: noai", "empty page", "larger than `largest`"]
+    first = found[0]
+    assert isinstance(first, Document) and first.meta["url"] == "http://a.kr/1" and first.meta["mime"] == "text/html"
+    assert first.meta["crawled"].startswith("20") and len({getattr(i, "id", "") for i in found}) == 6
+
+
+def test_opt_outs_can_be_left_out() -> None:
+    assert sum(isinstance(item, Document) for item in read(crawl().data, opt_out=())) == 6
+
+
+def test_zstd_archives() -> None:
+    data = zstandard.ZstdCompressor().compress(crawl(compressed=False).data)
+    assert len(read(data)) == 10
+
+
+def test_an_archive_that_was_cut_anywhere_is_told() -> None:
+    data = Archive().page("http://a.kr/1", b"<p>x").page("http://a.kr/2", b"<p>y").data
+    border = data.index(b"\x1f\x8b", 2)
+    for cut in range(2, len(data)):
+        if cut != border:
+            with pytest.raises(OSError, match="too early"):
+                read(data[:cut])
+    assert len(read(data)) == 2
+
+
+@pytest.mark.parametrize(
+    "data", [b"no archive at all\n" * 9, b"\x1f\x8bxxxxxxxxxxxxxxxxxxx", b"\x28\xb5\x2f\xfdxxxxxxxxx"]
+)
+def test_what_is_no_archive_is_told(data: bytes) -> None:
+    with pytest.raises(OSError, match="damaged archive"):
+        read(data)
+
+
+def test_a_folder_of_archives_is_built_into_a_corpus(tmp_path: Path, build: Build) -> None:
+    folder = tmp_path / "crawl"
+    (folder / "2023").mkdir(parents=True)
+    (folder / "2023" / "a.warc.gz").write_bytes(crawl().data)
+    (folder / "b.warc").write_bytes(Archive(False).page("http://b.kr/1", "<p>다른 글이다.".encode()).data[:-9])
+    (folder / "README.txt").write_text("not an archive")
+    stats = build({"reader": {"name": "warc", "path": str(folder), "largest": 1000}, "language": "ko"},
+                  steps=({"name": "extract"},), held_out={"documents": 0})  # fmt: skip
+    assert stats["documents"] == 5 and stats["parts"] == 2
+    assert stats["steps"][0]["rejects"]["unreadable archive (the archive ends too early)"] == 1
+
+
+def addresses(tmp_path: Path, names: list[str]) -> Path:
+    path = tmp_path / "warc.paths"
+    path.write_text("# a list\n" + "\n".join(names) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_list_of_addresses_is_read_over_fsspec(tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    for name in ("crawl/a.warc.gz", "crawl/b.warc.gz"):
+        store.pipe(f"/{name}", Archive().page(f"http://x.kr/{name}", "<p>글이다.".encode()).data)
+    names = ["crawl/a.warc.gz", "crawl/missing.warc.gz", "crawl/b.warc.gz"]
+    params = WarcParams(urls=addresses(tmp_path, names), base="memory://")
+    assert warc.parts(params) == 3
+    found = [item for shard in range(3) for item in warc(params, shard, 3)]
+    assert [item.reason if isinstance(item, Rejected) else item.meta["url"] for item in found] == [
+        "http://x.kr/crawl/a.warc.gz", "no such archive", "http://x.kr/crawl/b.warc.gz",
+    ]  # fmt: skip
+    assert found == list(warc(params))  # whoever reads, and in how many parts
+
+
+class _Breaks(io.BytesIO):
+    """A connection that breaks once it has given `until` bytes."""
+
+    def __init__(self, data: bytes, until: int) -> None:
+        super().__init__(data)
+        self.until = until
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= self.until:
+            raise ConnectionResetError("reset by peer")
+        return super().read(min(self.until - self.tell(), size if size and size > 0 else 1 << 20))
+
+
+def test_a_connection_that_breaks_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Archive()
+    for number in range(20):
+        made.page(f"http://x.kr/{number}", f"<p>글 {number}".encode())
+    limits = [len(made.data) // 3, len(made.data) // 2, len(made.data) + 1]
+    opened: list[str] = []
+
+    def fails(address: str, mode: str, **_: object) -> Any:
+        opened.append(address)
+        return _Breaks(made.data, limits[min(len(opened), 3) - 1])
+
+    monkeypatch.setattr(fsspec, "open", fails)
+    monkeypatch.setattr(warc_module.time, "sleep", lambda seconds: None)
+    params = WarcParams(urls=addresses(tmp_path, ["https://x.kr/a.warc.gz"]))
+    found = list(warc(params))
+    assert [item.meta["url"] for item in found if isinstance(item, Document)] == [f"http://x.kr/{n}" for n in range(20)]
+    limits[:] = [10, 10, 10]
+    opened.clear()
+    with pytest.raises(KormoError, match="goes on where it was"):
+        list(warc(params))
+    assert len(opened) == warc_module.TRIES
+
+
+def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(KormoError, match="no such file"):
+        warc.parts(WarcParams(path=tmp_path / "none"))
+    with pytest.raises(KormoError, match="no archive"):
+        warc.parts(WarcParams(path=tmp_path))
+    with pytest.raises(ValueError, match="exactly one"):
+        WarcParams()

@@ -1,0 +1,140 @@
+"""Publishing and fetching, against a hub on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.runs import revisions
+from kormo_plugins.runs.publish import amount, publish, revision_name
+from kormo_plugins.training.checkpoints.complete import mark_complete
+from tests.fake_hub import Hub, serving
+
+SECRET = "hf_notarealtoken"
+MODEL = {"config.json": "{}", "model.safetensors": "w", "tokenizer.json": "{}", "tokenizer_config.json": "{}"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving() as hub:
+        yield hub
+
+
+@pytest.fixture
+def api(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> object:
+    """A client of it; the suite is offline otherwise."""
+    from huggingface_hub import HfApi, constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return HfApi(endpoint=hub.url, token=SECRET)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run with an export, two whole checkpoints, and one that is not."""
+    run = tmp_path / "small"
+    for folder in (run, run / "export", *(run / f"checkpoint-{step}" for step in (10, 20, 30))):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in MODEL.items():
+            (folder / name).write_text(content)
+    for step in (10, 20, 30):
+        for name in ("optimizer.pt", "rng_state.pth", "training_args.bin", "trainer_state.json"):
+            (run / f"checkpoint-{step}" / name).touch()
+    mark_complete(run / "checkpoint-10", 10)
+    mark_complete(run / "checkpoint-20", 20)
+    card = "---\nlanguage: [en, ko]\n---\n# small\n"
+    for folder in (run, run / "export"):
+        (folder / "README.md").write_text(card)
+    (run / "run.json").write_text(json.dumps({"global_batch": 8, "sequence_len": 512}))
+    reader = {"name": "hub", "dataset": "KORMo-Team/sft"}
+    (run / "recipe.yml").write_text(json.dumps({"kormo": {"data": {"sources": {"a": {"reader": reader}}}}}))
+    scored = {"results": [{"task": "kobest_boolq", "metric": "acc", "value": 0.5}]}
+    (run / "evaluation.json").write_text(json.dumps(scored))
+    mark_complete(run, 30, set(MODEL))
+    return run
+
+
+def test_main_is_the_plain_model_and_checkpoints_are_revisions(run: Path, hub: Hub, api: object) -> None:
+    sent = publish(run, "lab/small", api, licence="apache-2.0")  # type: ignore[arg-type]
+    held = hub.repositories["lab/small"]
+    assert sent == list(held) == ["main", "kormo", "step-10-tokens-41K", "step-20-tokens-81.9K"]
+    assert set(held["main"]) == {*MODEL, "README.md"}
+    assert {"recipe.yml", "run.json", "evaluation.json", "complete.json"} <= set(held["kormo"])
+    for files in held.values():
+        assert not [name for name in files if name.endswith((".pt", ".pth", ".bin"))]
+        assert SECRET.encode() not in b"".join(files.values())
+    card = held["main"]["README.md"].decode()
+    assert "license: apache-2.0" in card and "KORMo-Team/sft" in card and "kobest_boolq" in card and "# small" in card
+    publish(run, "lab/small", api)  # type: ignore[arg-type] # once more: branches are there already
+    assert card == hub.repositories["lab/small"]["main"]["README.md"].decode()
+
+
+def test_nothing_is_sent_before_the_end(run: Path, hub: Hub, api: object) -> None:
+    (run / "complete.json").unlink()
+    with pytest.raises(KormoError, match="no finished run"):
+        publish(run, "lab/small", api)  # type: ignore[arg-type]
+    assert not hub.requests
+
+
+def test_a_hub_that_refuses_is_told_without_the_token(run: Path, hub: Hub, api: object) -> None:
+    hub.refuse = True
+    with pytest.raises(KormoError, match="nothing of 4 revisions") as error:
+        publish(run, "lab/small", api)  # type: ignore[arg-type]
+    assert SECRET not in error.value.render() and "kormo publish" in error.value.do
+    with pytest.raises(KormoError, match="owner/name"):
+        publish(run, "small", api)  # type: ignore[arg-type]
+
+
+def test_a_hub_that_is_not_there_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import HfApi, constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    nobody = HfApi(endpoint="http://127.0.0.1:9", token=SECRET)
+    with pytest.raises(KormoError, match="nothing of 4 revisions"):
+        publish(run, "lab/small", nobody)
+    with pytest.raises(KormoError, match="asked for the revisions"):
+        revisions.of_model("lab/small", api=nobody)
+
+
+def test_what_was_published_is_walked_over(run: Path, hub: Hub, api: object, tmp_path: Path) -> None:
+    publish(run, "lab/small", api)  # type: ignore[arg-type]
+    found = revisions.of_model("lab/small", api=api)  # type: ignore[arg-type]
+    assert [(point.step, point.tokens) for point in found] == [(10, 41_000), (20, 81_900)]
+    folder = revisions.fetch("lab/small", found[-1], tmp_path / "dynamics", api)  # type: ignore[arg-type]
+    assert (folder / "model.safetensors").read_text() == "w"
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "tokens"),
+    [
+        ("step-1000-tokens-4.2B", 1000, 4_200_000_000), ("step1000-tokens4B", 1000, 4_000_000_000),
+        ("stage1-step-928646-tokens3896B", 928646, 3_896_000_000_000), ("step-1000", 1000, 2_000_000),
+        ("step_7", 7, 14_000), ("main", None, None), ("kormo", None, None), ("footstep-9", None, None),
+    ],
+)  # fmt: skip
+def test_names_of_revisions(name: str, step: int | None, tokens: int | None) -> None:
+    found = revisions.points([name], tokens_per_step=2_000)
+    assert [(point.step, point.tokens) for point in found] == ([] if step is None else [(step, tokens)])
+
+
+@pytest.mark.parametrize("every", [1, 7, 10, 25, 1000])
+def test_one_for_each_interval_and_the_last(every: int) -> None:
+    walk = revisions.points([f"step-{step}" for step in range(5, 105, 5)], tokens_per_step=1)
+    chosen = [point.tokens for point in revisions.spaced(walk, every)]
+    assert chosen[-1] == 100 and len(set(chosen)) == len(chosen)
+    for start in range(every, 101, every):
+        assert any(value is not None and start <= value < start + max(every, 5) for value in chosen)
+
+
+def test_tokens_that_nobody_told_are_asked_for() -> None:
+    with pytest.raises(KormoError, match="--tokens-per-step"):
+        revisions.spaced(revisions.points(["step-1"]), 10)
+    for text in ("", "B", "50X", "0"):
+        with pytest.raises(KormoError, match="number of tokens"):
+            revisions.amount(text)
+    assert [amount(n) for n in (999, 655_360, 4_200_000_000, 1_000_000_000_000)] == ["999", "655K", "4.2B", "1T"]
+    assert revision_name(5, 0) == "step-5"

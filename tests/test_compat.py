@@ -1,0 +1,57 @@
+"""`.ci/compat` and its parts, short of running it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kormo_plugins.cli.main import cli
+
+CI = Path(__file__).parents[1] / ".ci"
+
+
+def test_the_script_is_bash_and_names_files_that_are_there() -> None:
+    subprocess.run(["bash", "-n", str(CI / "compat")], check=True)
+    text = (CI / "compat").read_text(encoding="utf-8")
+    tests = next(line for line in text.splitlines() if line.startswith("python -m pytest"))
+    named = [CI.parent / word for word in tests.split() if word.startswith("tests/")]
+    assert len(named) > 3 and all(path.exists() for path in named)
+
+
+def test_its_chain_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["run", str(CI / "compat.yml"), "--dry-run", "--json"])
+    assert result.exit_code == 0, result.output
+    assert "dpo" in result.stdout
+
+
+def run(folder: Path, losses: Mapping[int, float]) -> str:
+    """A run's folder with a log of these losses, and a line that is none."""
+    folder.mkdir()
+    lines = [{"event": "start"}, *({"step": step, "loss": loss} for step, loss in losses.items())]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("other", "status", "said"),
+    [
+        ({10: 4.0, 20: 3.0}, 0, "2 losses, largest difference 0.00e+00"),
+        ({10: 4.0, 20: 3.000001}, 0, "1.00e-06 at step 20"),
+        ({10: 4.1, 20: 3.0}, 1, "1.00e-01 at step 10"),
+        ({10: 4.0}, 1, "other steps"),
+        ({}, 1, "other steps"),
+    ],
+)
+def test_losses_are_compared_step_by_step(other: dict[int, float], status: int, said: str, tmp_path: Path) -> None:
+    runs = [run(tmp_path / "one", {10: 4.0, 20: 3.0}), run(tmp_path / "two", other)]
+    done = subprocess.run(
+        [sys.executable, str(CI / "same_losses"), *runs, "1e-5"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status and said in done.stdout + done.stderr
