@@ -346,7 +346,7 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
     checked: list[Checked] = []
-    look = lookup_only(path)
+    look = lookup_only(path, check=False)
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
         artifact = look(folder, spec, write)

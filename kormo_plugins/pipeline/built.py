@@ -93,7 +93,7 @@ class Built:
         return identity({name: artifact.hash for name, artifact in sorted({**self.rows, **self.preferences}.items())})
 
 
-def lookup_only(path: Path) -> ArtifactProvider:
+def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
     """A way to have artifacts that builds none; `path` is the recipe's.
 
     Raises (when called):
@@ -101,7 +101,7 @@ def lookup_only(path: Path) -> ArtifactProvider:
     """
 
     def get(workspace: Path, spec: Spec, make: Make) -> Artifact:
-        found = find(workspace, spec)
+        found = find(workspace, spec, check)
         if found is None:
             raise NotBuilt(
                 where=f"{path}: {spec.kind} of {spec.name}",
