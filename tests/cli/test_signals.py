@@ -19,7 +19,7 @@ from .conftest import DATA, RECIPE
 def folder(tmp_path: Path) -> Path:
     data = {**DATA, "workers": 2}
     data["sources"] = {
-        name: {**source, "parts": 4, "generator": {**source["generator"], "megabytes": 4}}
+        name: {**source, "parts": 4, "generator": {**source["generator"], "megabytes": 8}}
         for name, source in DATA["sources"].items()
     }
     (tmp_path / "data.yml").write_text(yaml.safe_dump(data))
@@ -35,10 +35,10 @@ def test_a_build_that_is_terminated_leaves_in_order(folder: Path) -> None:
         env=environment,
     )  # fmt: skip
     workspace = folder / "artifacts"
-    for _ in range(600):
-        if list(workspace.glob(".corpus-*.partial/work/*/*")) or build.poll() is not None:
+    for _ in range(1200):
+        if list(workspace.glob(".corpus-*.partial/**/*.json*")) or build.poll() is not None:
             break
-        time.sleep(0.1)
+        time.sleep(0.05)
     os.killpg(build.pid, signal.SIGTERM)
     _, told = build.communicate(timeout=60)
     assert build.returncode == 75, told
