@@ -18,7 +18,8 @@ import click
 from kormo_plugins.cli.convert import convert
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.cli.peek import peek
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
+from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
@@ -80,7 +81,7 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
         had.append((artifact, state))
         return artifact
 
-    _refuse_unwritable(recipe, workspace)
+    _refuse_unready(recipe, workspace)
     _have(recipe, workspace, get, workers)
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
@@ -141,11 +142,11 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
     click.echo(f"step {step} of {dataset.steps:,}{of}: {len(found['samples'])} rows")
     for sample in found["samples"]:
         place = f"sample {sample['index']:,}  {sample['source']}  row {sample['row']:,}  epoch {sample['epoch']}"
-        click.echo(f"\n{place}")
+        click.echo(printable(f"\n{place}"))
         for document in sample["documents"]:
-            click.echo(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]")
+            click.echo(printable(f"  {document['id']}  [{document['start']:,}:{document['end']:,}]"))
             for line in document.get("text", "").splitlines():
-                click.echo(f"    {line}")
+                click.echo(printable(f"    {line}"))
 
 
 @data.command()
@@ -205,7 +206,7 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
         weights=described.mixture.mixture.get("weights"),
     )
     card = out / "README.md"
-    card.write_text(dataset_card(documents, counted), encoding="utf-8")
+    write_text(card, dataset_card(documents, counted))
     if as_json:
         return print_json({"page": page, "card": card, "sources": counted})
     click.echo(f"{page}: the report\n{card}: the dataset card")
@@ -240,10 +241,10 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
-def stage(url: str, folder: Path, as_json: bool) -> None:
+def fetch(url: str, folder: Path, as_json: bool) -> None:
     """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
     from kormo_plugins.console.progress import Progress
-    from kormo_plugins.pipeline.transfer import stage_artifact
+    from kormo_plugins.pipeline.transfer import fetch_artifact
 
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
@@ -251,7 +252,7 @@ def stage(url: str, folder: Path, as_json: bool) -> None:
             progress.total = total
             progress(done - progress.done)
 
-        found = stage_artifact(url, folder, progress=show)
+        found = fetch_artifact(url, folder, progress=show)
     if as_json:
         return print_json({"url": url, "path": folder, **found})
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
@@ -301,14 +302,18 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
 
 
-def _refuse_unwritable(path: Path, workspace: Path) -> None:
-    """Refuses a workspace that cannot be written, before anything is read."""
-    from kormo_plugins.recipe.checks.machine import refuse_unwritable
+def _refuse_unready(path: Path, workspace: Path) -> None:
+    """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
+    from kormo_plugins.errors import Faults
+    from kormo_plugins.recipe.checks.machine import data_not_ready, refuse_unwritable
 
     if _dataset_recipe(path) is not None:
         return refuse_unwritable(workspace, "--workspace")
     recipe = _recipe(path)
-    refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
+    faults = Faults(data_not_ready(recipe))
+    with faults.catch():
+        refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
+    faults.raise_any()
 
 
 def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
