@@ -164,7 +164,7 @@ def written(folder: Path, text: str) -> Path:
 def test_every_command_names_a_recipe_that_is_sound(copy: Path) -> None:
     recipes = {word for line in COMMANDS for word in line.split() if word.endswith(".yml")}
     assert {"recipes/pretrain.yml", "recipes/10b/pretrain.yml", "recipes/chains/nano.yml"} <= recipes
-    for recipe in recipes:
+    for recipe in {recipe for recipe in recipes if not recipe.startswith("my-lab/")}:  # which `kormo init` writes
         assert (ROOT / recipe).is_file(), recipe
         if "/chains/" in recipe:
             assert load_chain(Path(recipe)).stages
@@ -250,7 +250,13 @@ def test_every_command_starts_with_a_program_that_there_is() -> None:
         "python tests/benchmarks/",
         "python docs/",
     )
-    others = ("sbatch recipes/slurm/", "vllm serve my-llama", "python convert_hf_to_gguf.py my-llama", "llama-server ")
+    others = (
+        "sbatch recipes/slurm/",
+        "vllm serve outputs/",
+        "transformers serve outputs/",
+        "llama-server ",
+        "ollama create ",
+    )
     for line in COMMANDS:
         assert line.startswith(ours + others), line
 
