@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.training.compat import variants
 from kormo_plugins.training.trainer import RunMixin
 
 KEPT = "reference_logps"
@@ -41,6 +42,10 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
 
     model: Any
     train_dataset: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with variants.taken_by_trl(kwargs.get("train_dataset")):
+            super().__init__(*args, **kwargs)
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The dataset as it is, if it holds ids."""

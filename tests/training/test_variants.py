@@ -87,3 +87,15 @@ def test_nobody_else_asks_which_axolotl_is_there() -> None:
         if "axolotl.__version__" in path.read_text(encoding="utf-8") or "axolotl_version" in path.read_text("utf-8")
     }
     assert not asking
+
+
+def test_trl_takes_our_pairs_inside_only() -> None:
+    import trl.trainer.dpo_trainer as module
+
+    class Pairs:
+        """As our datasets: no class of `datasets`."""
+
+    original = module.Dataset
+    with variants.taken_by_trl(Pairs()):
+        assert isinstance(Pairs(), module.Dataset)
+    assert module.Dataset is original and not isinstance(Pairs(), original)

@@ -4,6 +4,7 @@
     plugins registered without being named   none                  its own               its own, and entry points
     after `axolotl merge-lora`               (we replace           (we replace           `BasePlugin.post_lora_merge`
                                              `do_merge_lora`)      `do_merge_lora`)
+    datasets that TRL's DPOTrainer takes     any                   any                   those of `datasets`
     rows shared by several devices           ring-flash-attn       ringmaster            ringmaster
     `post_train_unload` is called            after a training      after a training, and after one that failed
 
@@ -12,10 +13,11 @@ Nothing else asks which Axolotl is there. What is asked here has a canary in `te
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any
 
@@ -72,6 +74,20 @@ def call_after_merge(then: Callable[[], None]) -> None:
 
     merge.kormo = original  # type: ignore[attr-defined]
     module.do_merge_lora = merge
+
+
+@contextlib.contextmanager
+def taken_by_trl(dataset: object) -> Iterator[None]:
+    """Inside, TRL's DPOTrainer takes a dataset of this class as it takes those of `datasets` (it asks since 1.14)."""
+    import trl.trainer.dpo_trainer as module
+
+    names = vars(module)
+    original = names["Dataset"]
+    names["Dataset"] = (original, type(dataset))
+    try:
+        yield
+    finally:
+        names["Dataset"] = original
 
 
 def training_failed() -> bool:
