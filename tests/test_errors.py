@@ -11,23 +11,18 @@ import pytest
 from kormo_plugins.errors import BLANK, KormoError, disk_error, printable, redact, system_error
 
 SECRETS = [
-    ("https://user:pa55word@host/v1", "pa55word"),
-    ("s3://AKID:s3cret@bucket/key", "s3cret"),
+    ("https://user:pa55word@host/v1", "pa55word"), ("s3://AKID:s3cret@bucket/key", "s3cret"),
     ("https://hf_0123456789abcdefghijABCDEFGHIJ@huggingface.co/x", "hf_0123"),
     ("https://h/v1?api_key=abc123&x=1", "abc123"),
-    ("https://h/?a=1&access_token=abc123", "abc123"),
-    ("https://h/?X-Amz-Signature=abc123&b=2", "abc123"),
-    ("https://h/x?sig=abc123%3D", "abc123"),
-    ("https://h/x?password=abc123#f", "abc123"),
+    ("https://h/?a=1&access_token=abc123", "abc123"), ("https://h/?X-Amz-Signature=abc123&b=2", "abc123"),
+    ("https://h/x?sig=abc123%3D", "abc123"), ("https://h/x?password=abc123#f", "abc123"),
     ("https://h/x?token=abc123", "abc123"),
-    ("Authorization: Bearer abcdef0123456789", "abcdef01"),
-    ("Basic dXNlcjpwYXNzd29yZA==", "dXNlcj"),
-    ("HF_TOKEN is hf_abcdefghijklmnopqrstuvwxyz", "hf_abcdef"),
-    ("key sk-proj-abcdefghijklmnop1234", "sk-proj"),
-    ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "ghp_abc"),
-    ("AKIAABCDEFGHIJKLMNOP", "AKIAABC"),
+    ("Authorization: Bearer abcdef0123456789", "abcdef01"), ("Basic dXNlcjpwYXNzd29yZA==", "dXNlcj"),
+    ("HF_TOKEN is hf_abcdefghijklmnopqrstuvwxyz", "hf_abcdef"), ("key sk-proj-abcdefghijklmnop1234", "sk-proj"),
+    
+    ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "ghp_abc"), ("AKIAABCDEFGHIJKLMNOP", "AKIAABC"),
     ("glpat-abcdefghij0123456789", "glpat-abc"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "secret"), SECRETS)

@@ -27,6 +27,7 @@ from kormo_plugins.architecture.files import (
 from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
 from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import publish
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.model_json import rope_base
 
@@ -195,10 +196,10 @@ def _logits(folder: Path) -> torch.Tensor:
 def take_place(partial: Path, out: Path) -> None:
     """Renames `partial` to `out`. What was there steps aside: no folder replaces a full one."""
     if not out.exists():
-        partial.replace(out)
+        publish(partial, out)
         return
     aside = out.with_name(f".{out.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)
     out.replace(aside)
-    partial.replace(out)
+    publish(partial, out)
     shutil.rmtree(aside)

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from kormo_plugins import __version__
+from kormo_plugins.console.signals import Terminated, raise_on_sigterm
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, system_error
 
 NOUNS: dict[str, tuple[str, str]] = {
@@ -128,8 +129,12 @@ def cli(traceback: bool) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    raise_on_sigterm()
     try:
         cli(prog_name="kormo")
+    except Terminated as end:
+        print("kormo: stopped by SIGTERM; what is finished is kept, and the same command goes on", file=sys.stderr)
+        sys.exit(end.code)
     except BrokenPipeError:  # `kormo … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -10,6 +10,7 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
+from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
     from kormo_plugins.recipe.cost.shares import Counted
@@ -209,7 +210,7 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
     if out is None:
         return click.echo(text)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text + "\n", encoding="utf-8")
+    write_text(out, text + "\n")
 
 
 def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:

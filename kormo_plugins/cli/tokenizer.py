@@ -10,6 +10,7 @@ import click
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.cli.values import ManyValues
 from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.store.atomic import publish
 
 text_option = click.option(
     "--text",
@@ -53,7 +54,7 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
     try:
         partial.mkdir(parents=True, exist_ok=True)
         result = learn(lambda: read_texts(files), params, partial) or {}
-        partial.replace(out)
+        publish(partial, out)
     except OSError as error:
         raise disk_error(error, out.parent) from error
     if as_json:

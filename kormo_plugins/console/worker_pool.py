@@ -8,12 +8,16 @@ who sent them.
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from kormo_plugins.errors import KormoError
+
+SAME_SIGNAL = 0.5
+"""Seconds in which a signal that ended the workers reaches this process too, and says more than their death."""
 
 
 @contextmanager
@@ -38,6 +42,7 @@ def workers(
             process.terminate()
         pool.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
+            time.sleep(SAME_SIGNAL)
             raise KormoError(
                 where=where,
                 found=f"one of {number} worker processes ended without a word",

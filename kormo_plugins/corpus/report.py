@@ -12,8 +12,10 @@ from typing import Any
 
 from kormo_plugins.corpus.clusters import read_clusters
 from kormo_plugins.corpus.diversity import by_generator
+from kormo_plugins.corpus.domains import losses
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import markdown
 from kormo_plugins.store.corpus_files import read_corpus
 
 EXAMPLES = 3
@@ -51,6 +53,7 @@ def write_report(
         one = stats[name]
         body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
         body.append(_clusters(folders[name]))
+        body.append(_domains(folders[name]))
         body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
     return write_page(title, "".join(body), out / "report.html")
 
@@ -162,6 +165,21 @@ def _clusters(folder: Path) -> str:
             head = f"{_(step)}: {cluster['documents']:,} documents, of which the first stayed"
             shown.append(f"<details><summary>{head}</summary>{samples}</details>")
     return "<h3>Largest clusters of copies</h3>" + "".join(shown) if shown else ""
+
+
+def _domains(folder: Path) -> str:
+    """The domains that lost most, and why: where a threshold may be wrong (step `per_domain`)."""
+    rows = [
+        [
+            _(domain),
+            _("; ".join(f"{step}: {reason} ({count:,})" for (step, reason), count in loss.reasons.most_common(3))),
+            f"{loss.dropped:,}",
+            f"{100 * loss.dropped / (loss.dropped + loss.kept):.0f}%",
+        ]
+        for domain, loss in losses(read_corpus(folder), read_corpus(folder / "rejects")).items()
+    ]
+    head = ("domain*", "most of it for+", "dropped#", "of the domain#")
+    return "<h3>Dropped by domain</h3>" + _table(head, rows) if rows else ""
 
 
 def _shapes(stats: Mapping[str, Any]) -> str:
@@ -288,7 +306,7 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         told,
         "---",
         "",
-        f"# {recipe.name}",
+        f"# {markdown(recipe.name)}",
         "",
         "| source | language | licence | origin | documents | bytes |",
         "|---|---|---|---|---|---|",
@@ -297,7 +315,8 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
         made = source.written_by or (source.generator.name if source.generator else "unknown")
         origin = f"synthetic, by {made}" if source.synthetic or source.generator else "not marked synthetic"
         size = f"{stats[name]['documents']:,} | {stats[name]['bytes']:,}"
-        lines.append(f"| {name} | {source.language} | {source.license} | {origin} | {size} |")
+        cells = " | ".join(markdown(cell) for cell in (name, source.language, source.license, origin))
+        lines.append(f"| {cells} | {size} |")
     lines += ["", "Steps: " + (", ".join(step.name for step in recipe.steps) or "none") + ".", ""]
     return "\n".join(lines)
 

@@ -62,7 +62,6 @@ def _run(one: Ready, model: Any) -> dict[str, Any]:
     torch.manual_seed(SEEDS["torch"])
     one.task.set_fewshot_seed(seed=SEEDS["fewshot"])
     model.speak(one.chat)
-    begin = time.monotonic()
     found = lm_eval.evaluate(
         lm=model,
         task_dict={one.name: one.task},
@@ -87,7 +86,6 @@ def _run(one: Ready, model: Any) -> dict[str, Any]:
         "dataset": one.dataset,
         "version": found["versions"].get(one.name),
         "harness": lm_eval.__version__,
-        "seconds": round(time.monotonic() - begin, 2),
     }
 
 

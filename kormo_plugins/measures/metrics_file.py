@@ -31,11 +31,13 @@ class Metrics(NamedTuple):
 def read_metrics_file(path: Path) -> Metrics:
     """The file, or nothing where there is none yet."""
     found = Metrics([], [], [])
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for number, text in enumerate(lines, 1):
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
+            line = None
+        if not isinstance(line, dict) or (line.get("event") == "resume" and type(line.get("step")) is not int):
             found.broken.append(number)
             continue
         if line.get("event") == "start":
@@ -43,10 +45,15 @@ def read_metrics_file(path: Path) -> Metrics:
             found.lines.clear()
         elif line.get("event") == "resume":
             found.resumes.append(int(line["step"]))
-            found.lines[:] = [kept for kept in found.lines if kept.get("step", 0) <= line["step"]]
+            found.lines[:] = [kept for kept in found.lines if _step(kept) <= line["step"]]
         else:
             found.lines.append(line)
     return found
+
+
+def _step(line: dict[str, Any]) -> int:
+    step = line.get("step", 0)
+    return step if isinstance(step, int) else 0
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, printable, redact
 from kormo_plugins.store.artifact import Artifact, Make, Spec, find
 from kormo_plugins.store.fingerprint import identity
 
@@ -24,7 +24,7 @@ class NotBuilt(KormoError):
 
 def say(line: str) -> None:
     """One line of progress, on stderr: stdout belongs to what was asked for."""
-    print(f"kormo: {line}", file=sys.stderr, flush=True)
+    print(f"kormo: {printable(redact(line))}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Built:
     corpora: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
-    unseen: dict[str, Artifact] = field(default_factory=dict)
+    external_eval: dict[str, Artifact] = field(default_factory=dict)
     preferences: dict[str, Artifact] = field(default_factory=dict)
 
     @property

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from kormo_plugins.errors import printable
 
 
 def text(value: object) -> str:
     """Anything as HTML text."""
     return html.escape(str(value))
+
+
+def markdown(value: object) -> str:
+    """Anything as Markdown text on one line: no markup, no HTML, no cell of a table, no control character."""
+    line = printable(" ".join(str(value).split()))
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(line, quote=False))
+
+
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]|~#!]")
 
 
 def number(value: float | int | None, digits: int = 4) -> str:

@@ -94,7 +94,7 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
     chain: dict[str, Any] | None = None
     titles: list[str] = []
     if len(folders) == 1 and (chain_file := folders[0] / CHAIN).is_file():
-        chain = _json(chain_file, []) or {}
+        chain = _json(chain_file, [], dict) or {}
         stages = _stages(chain, folders[0])
         if not stages:
             raise KormoError(
@@ -131,16 +131,16 @@ def read_run(folder: Path) -> Run:
             do="name the output_dir of a run, or the folder of a chain",
         )
     run = Run(folder.name, folder)
-    run.record = _json(folder / RECORD, run.warnings) or {}
+    run.record = _json(folder / RECORD, run.warnings, dict) or {}
     run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)
     run.lines, run.resumes, broken = read_metrics_file(folder / METRICS)
     if broken:
         run.warnings.append(
             f"{METRICS}: {len(broken):,} lines cannot be read (a process was killed while it wrote them)."
         )
-    run.samples = _json(folder / "samples.json", run.warnings, needed=False) or []
+    run.samples = _json(folder / "samples.json", run.warnings, list, needed=False) or []
     run.written = last_of_each(_lines(folder / "samples.jsonl", run.warnings))
-    run.evaluation = _json(folder / "evaluation.json", run.warnings, needed=False) or {}
+    run.evaluation = _json(folder / "evaluation.json", run.warnings, dict, needed=False) or {}
     run.warnings += _warnings(run)
     return run
 
@@ -202,13 +202,16 @@ def _recipe(path: Path, warnings: list[str]) -> tuple[str, dict[str, Any]]:
     return text, values if isinstance(values, dict) else {}
 
 
-def _json(path: Path, warnings: list[str], needed: bool = True) -> Any:
+def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(value, kind):
+            return value
+        warnings.append(f"{path.name} is damaged: a {type(value).__name__} instead of a {kind.__name__}.")
     except FileNotFoundError:
         if needed:
             warnings.append(f"{path.name} is missing.")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         warnings.append(f"{path.name} cannot be read.")
     return None
 
@@ -223,7 +226,7 @@ def _lines(path: Path, warnings: list[str]) -> list[dict[str, Any]]:
     for line in text.splitlines():
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):
             found.append(value)

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.pipeline.tokenizers import special_ids
@@ -95,7 +95,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         written = continuations(out, samples.prompts, samples.max_new_tokens, recipe.seed, chat=chat)
         write_samples(out, written)
         for prompt, text in written:
-            print(f"  {prompt} ▸ {' '.join(text.split())}", flush=True)
+            print(printable(f"  {prompt} ▸ {' '.join(text.split())}"), flush=True)
     if recipe.block.evaluate is not None:
         from kormo_plugins.evaluation.after_training import evaluate_run
 

@@ -8,6 +8,7 @@ not said.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any
 
 from kormo_plugins.architecture.files import read_json, weight_files
 from kormo_plugins.architecture.registration import MODEL_TYPE
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.reporting.markup import markdown
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.telemetry import run_record
@@ -123,7 +125,7 @@ def card(
     config = read_json(folder / "config.json")
     number, dtypes = weights(folder)
     yield from _front(config, sources)
-    yield f"# {run.name}"
+    yield f"# {markdown(run.name)}"
     yield ""
     if config.get("model_type") == MODEL_TYPE and not use:
         yield "> transformers, vLLM and llama.cpp open the folder `export/`, which holds this model as a plain Llama."
@@ -265,7 +267,7 @@ def _data(sources: Mapping[str, Any]) -> Iterator[str]:
         synthetic += source["share"] * machine
         rows.append(
             (
-                name,
+                markdown(name),
                 f"{source['share']:.2%}",
                 f"{source['tokens_placed']:,}",
                 f"{source['epochs']:.2f}",
@@ -288,7 +290,7 @@ def _part(counts: Mapping[str, int], name: str) -> float:
 
 
 def _names(counts: Mapping[str, int]) -> str:
-    return ", ".join(sorted(name for name in counts if name)) or "-"
+    return ", ".join(sorted(markdown(name) for name in counts if name)) or "-"
 
 
 def _tokenizer(recipe: Recipe, built: Built, record: Mapping[str, Any]) -> Iterator[str]:
@@ -312,7 +314,12 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
     for row in rows:
-        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+        yield "| " + " | ".join(_cell(cell) for cell in row) + " |"
+
+
+def _cell(value: object) -> str:
+    """One cell on one line; a bar that is not escaped already would begin another."""
+    return re.sub(r"(?<!\\)\|", r"\|", printable(" ".join(str(value).split())))
 
 
 def _code(values: Mapping[str, Any]) -> str:

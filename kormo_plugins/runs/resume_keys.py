@@ -20,6 +20,9 @@ from kormo_plugins.recipe.load import Recipe
 KEPT_DEEPSPEED = "deepspeed.json"
 """The name by which a resolved recipe calls the copy of its DeepSpeed configuration."""
 
+PLATEAU = "reduce_lr_on_plateau"
+"""A schedule whose rate is a state: its checkpoint does not say which rate it began with."""
+
 Fate = Literal["applied", "refused", "compared"]
 
 
@@ -131,6 +134,13 @@ def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
     if before.get("deepspeed") == KEPT_DEEPSPEED:  # the copy beside it; which engine it asks for is checked elsewhere
         before["deepspeed"] = now.get("deepspeed")
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if now.get("lr_scheduler") == PLATEAU and "learning_rate" in changed:
+        raise KormoError(
+            where=recipe.resolved.where("learning_rate"),
+            found=f"{_short(before.get('learning_rate'))} → {_short(now.get('learning_rate'))}, with {PLATEAU}",
+            why="this schedule computes each rate from the one before, which is in the checkpoint",
+            do="set it as it was, or begin a new run (another output_dir) with kormo.from_run",
+        )
     refused = [key for key in changed if (rule := rule_of(key)) is not None and rule.fate == "refused"]
     if refused:
         rules = {rule.says for key in refused if (rule := rule_of(key)) is not None}

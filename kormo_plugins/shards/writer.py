@@ -7,7 +7,6 @@ renamed, and the shard's own `.json` comes last: whoever sees it may trust the o
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -31,6 +30,7 @@ from kormo_plugins.shards.format import (
     SUFFIXES,
     TRAINED,
 )
+from kormo_plugins.store.atomic import publish, temporary
 from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import write_json
 
@@ -45,7 +45,7 @@ class HashedFile:
         import xxhash
 
         self.path, self.bytes = path, 0
-        self._temporary = path.with_name(path.name + ".tmp")
+        self._temporary = temporary(path)
         self._digest = xxhash.xxh3_128()
         self._file: BinaryIO = self._temporary.open("wb")
 
@@ -64,10 +64,8 @@ class HashedFile:
 
     def close(self) -> FileRecord:
         """Flushes to disk, renames into place and returns size and checksum."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
-        self._temporary.replace(self.path)
+        publish(self._temporary, self.path)
         return self.peek()
 
     def discard(self) -> None:

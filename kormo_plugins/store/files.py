@@ -123,7 +123,11 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
         path = folder / name
         if path.is_file():
             manifest = read_json(path, kind)
-            parts = manifest["shards"] if name == SHARDS_MANIFEST else [manifest]
+            parts = manifest.get("shards") if name == SHARDS_MANIFEST else [manifest]
+            if not isinstance(parts, list) or not all(_lists_files(part) for part in parts):
+                raise KormoError(
+                    where=str(path), found="no list of files", why="the manifest is damaged or was edited", do=REBUILD
+                )
             return {file: record for part in parts for file, record in file_records(part["files"], path).items()}
     raise KormoError(
         where=str(folder),
@@ -131,6 +135,10 @@ def manifest_files(folder: Path) -> dict[str, FileRecord]:
         why=f"one of {', '.join(FORMATS)} is written last in a complete folder",
         do="build it (again); finished files in it are kept",
     )
+
+
+def _lists_files(part: object) -> bool:
+    return isinstance(part, Mapping) and isinstance(part.get("files"), Mapping)
 
 
 def file_list(folder: Path) -> dict[str, dict[str, Any]]:

@@ -37,10 +37,30 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise KormoError(where=str(path), found="no such file", why=missing[0], do=missing[1]) from None
-    except (OSError, ValueError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise KormoError(
             where=str(path), found=f"{type(error).__name__}: {error}", why="it cannot be read as JSON", do=fix
         ) from None
     if not isinstance(value, Mapping):
         raise KormoError(where=str(path), found=f"a {type(value).__name__}", why="a JSON object is needed", do=fix)
     return dict(value)
+
+
+def check_shape(path: Path, value: Mapping[str, Any], shape: Mapping[str, type | tuple[type, ...]], fix: str) -> None:
+    """Compares the kinds of what a record of ours holds.
+
+    Args:
+        shape: key -> kind; a key that is missing is the reader's business.
+        fix: what to do where a kind is another.
+    Raises:
+        KormoError: names the first key whose value is of another kind.
+    """
+    for key, kind in shape.items():
+        if key in value and not isinstance(value[key], kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            raise KormoError(
+                where=f"{path}: {key}",
+                found=f"a {type(value[key]).__name__}",
+                why=f"a {' or '.join(one.__name__ for one in kinds)} was written there; the file was damaged or edited",
+                do=fix,
+            )

@@ -15,10 +15,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.fingerprint import tokenizer_identity
 from kormo_plugins.store.json_file import read_object, write_json
 from kormo_plugins.store.model_json import readable_tokenizer
@@ -191,8 +193,7 @@ def write_role(folder: Path, out: Path, role: Role = "base") -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("tokenizer.json", "chat_template.jinja"):
         if (folder / name).exists() and folder.resolve() != out.resolve():
-            shutil.copyfile(folder / name, out / (name + ".partial"))
-            (out / (name + ".partial")).replace(out / name)
+            replace(out / name, partial(shutil.copyfile, folder / name))
     for name, change in (
         ("tokenizer_config.json", {"eos_token": dict(SPECIAL_TOKENS)["eos" if role == "base" else "eot"]}),
         (MANIFEST, {"role": role, "eos_token_id": layout.eos if role == "base" else layout.eot}),

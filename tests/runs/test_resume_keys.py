@@ -100,3 +100,10 @@ def test_a_run_that_goes_on_is_refused_before_its_folder_is_touched(recipe: Reci
     with pytest.raises(KormoError, match="optimizer"):
         run.prepare(other, built, main=True)
     assert run.resolved_path(recipe).read_text() == kept
+
+
+def test_a_rate_that_is_a_state_cannot_be_changed(recipe: Recipe, tmp_path: Path) -> None:
+    resolved = before(recipe, tmp_path, "learning_rate", 0.5)
+    other = load_recipe(recipe.path, {"lr_scheduler": "reduce_lr_on_plateau"})
+    with pytest.raises(KormoError, match="which is in the checkpoint"):
+        check_changed_keys(other, resolved, 4)

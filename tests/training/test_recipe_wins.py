@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from transformers import get_scheduler
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, reading
+from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, obey_or_refuse, reading
 
 from .harness import trainer
 
@@ -180,3 +180,23 @@ def test_a_run_goes_on_at_the_rate_of_its_recipe(tmp_path: Path) -> None:
     group = again.optimizer.param_groups[0]
     assert (group["weight_decay"], group["betas"]) == (0.3, (0.9, 0.95))
     assert all(state["step"] == 4 for state in again.optimizer.state.values())
+
+
+def test_a_trainer_that_is_not_ours_refuses_what_it_would_drop(tmp_path: Path) -> None:
+    args = trainer(4, 2, out=str(tmp_path)).args
+    args.learning_rate, args.weight_decay = BASE["lr"], BASE["weight_decay"]
+    args.adam_beta1, args.adam_beta2 = BASE["betas"]
+    args.adam_epsilon = BASE["eps"]
+    finished = made(BASE, "cosine", steps=4)
+    train(*finished, 4)
+    longer = made(BASE, "cosine", steps=8)
+    longer[1].load_state_dict(finished[1].state_dict())
+    longer[2].load_state_dict(finished[2].state_dict())
+    obey_or_refuse(args, longer[1], longer[2], FOLDER)
+    assert longer[1].param_groups[0]["lr"] == pytest.approx(0.5e-3)
+    for key, value in (("learning_rate", 1e-5), ("weight_decay", 0.9), ("adam_beta2", 0.5), ("adam_epsilon", 1e-3)):
+        before = getattr(args, key)
+        setattr(args, key, value)
+        with pytest.raises(KormoError, match="in the checkpoint"):
+            obey_or_refuse(args, longer[1], longer[2], FOLDER)
+        setattr(args, key, before)

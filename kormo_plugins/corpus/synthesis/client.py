@@ -102,10 +102,8 @@ class Client:
                 if error.code in (401, 403):
                     raise Unreachable(reason) from None
                 if error.code in REDIRECTS:
-                    elsewhere = redact(str(error.headers.get("Location", "nowhere")))
-                    raise Unreachable(
-                        f"{reason}: it sends to {elsewhere}, where neither key nor text is sent"
-                    ) from None
+                    place = redact(str(error.headers.get("Location", "nowhere")))
+                    raise Unreachable(f"{reason}: it sends to {place}, where neither key nor text is sent") from None
                 if error.code not in AGAIN:
                     return Reject(reason)
                 wait = _retry_after(error) or wait

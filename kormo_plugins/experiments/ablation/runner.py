@@ -11,7 +11,6 @@ One whose documents have changed since (another text in the same folder) is set 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -31,9 +30,10 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import identity_inputs, recorded
+from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.complete import fault
 from kormo_plugins.store.fingerprint import identity
-from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.json_file import check_shape, read_object, write_json
 from kormo_plugins.store.lease import Lease, acquire_or_refuse
 from kormo_plugins.training.guards import preemption_file
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
@@ -192,7 +192,7 @@ def save(ablation: Ablation) -> None:
 
     record = ablation.record()
     write_json(ablation.out / STATE, record)
-    (ablation.out / "ablation.md").write_text(markdown(record), encoding="utf-8")
+    write_text(ablation.out / "ablation.md", markdown(record))
     write_ablation(record, ablation.out / "ablation.html")
 
 
@@ -213,7 +213,12 @@ def _finished(folder: Path) -> bool:
 
 def _seconds(folder: Path) -> float:
     path = folder / "cell.json"
-    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else 0.0
+    if not path.is_file():
+        return 0.0
+    fix = f"remove {path}: the cell's result is measured again"
+    record = read_object(path, missing=("the cell was trained", fix), fix=fix)
+    check_shape(path, record, {"seconds": (int, float)}, fix)
+    return float(record.get("seconds", 0.0))
 
 
 def _train(cell: Cell, folder: Path, train: Train) -> Outcome:

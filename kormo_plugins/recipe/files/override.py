@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
 from kormo_plugins.recipe.schema.json_types import Schema, faults, name_of, object_schema
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
+from kormo_plugins.store.atomic import write_text
 
 _FIRST_LINE = "# Written by kormo: a recipe with everything that it extends, and with the changes of the next line.\n"
 _RECORD = "# kormo: "
@@ -79,9 +79,7 @@ def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")  # several nodes may write the same file
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out)
+        write_text(out, text)
     except OSError as error:
         raise disk_error(error, next(folder for folder in out.absolute().parents if folder.exists())) from error
     return out

@@ -27,6 +27,7 @@ from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.plugins.lookup import find, refuse_foreign, source
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
+from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
 from kormo_plugins.training.compat import variants, versions
 
@@ -135,15 +136,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    import tempfile
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        Path(temporary).replace(path)
-    except OSError:
+        write_text(path, json.dumps(content))
+    except (OSError, KormoError):
         return  # a cache that cannot be written (read-only home, full disk) costs seconds, nothing else
 
 

@@ -112,6 +112,40 @@ def set_rates(scheduler: LRScheduler) -> None:
     scheduler._last_lr = list(rates)
 
 
+def obey_or_refuse(args: Any, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
+    """For trainers whose reading of a checkpoint is not ours: what was brought back has to be what the recipe says.
+
+    Args:
+        args: transformers' TrainingArguments.
+        optimizer, scheduler: as the checkpoint left them.
+    Raises:
+        KormoError: another learning rate, weight decay, betas or epsilon.
+    """
+    from torch.optim.lr_scheduler import LambdaLR
+
+    wanted = {
+        "initial_lr": args.learning_rate,
+        "weight_decay": args.weight_decay,
+        "betas": (args.adam_beta1, args.adam_beta2),
+        "eps": args.adam_epsilon,
+    }
+    changed = {
+        f"{key}: {group[key]} in the checkpoint, {value} in the recipe"
+        for group in optimizer.param_groups
+        for key, value in wanted.items()
+        if key in group and group[key] != value and not (key == "weight_decay" and group[key] == 0.0)
+    }
+    if changed:
+        raise KormoError(
+            where=str(output_dir),
+            found="; ".join(sorted(changed)),
+            why="this trainer takes these settings from the checkpoint, and the recipe's would be dropped",
+            do="set them as they were, or begin a new run (another output_dir) with kormo.from_run",
+        )
+    if isinstance(scheduler, LambdaLR):
+        set_rates(scheduler)  # the length may have changed
+
+
 @contextmanager
 def reading(checkpoint: Path) -> Iterator[None]:
     """Around the reading of optimizer and scheduler: what cannot be matched is told by the keys that it comes from.

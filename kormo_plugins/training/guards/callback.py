@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
+from kormo_plugins.training.checkpoints.recipe_wins import obey_or_refuse
 from kormo_plugins.training.checkpoints.saving import complete
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.preemption import Preemption
@@ -37,6 +38,11 @@ class RunCallback(TrainerCallback):
         self._watch = Preemption(self._ranks)
         self._watch.start()
         self._watch.on_train_begin(args, state, control, **kwargs)
+        if state.global_step > 0:
+            try:
+                obey_or_refuse(args, kwargs["optimizer"], kwargs["lr_scheduler"], self._settings.output_dir)
+            except KormoError as error:
+                self._stop(error)
         self._limit, args.save_total_limit = args.save_total_limit, None
         if self._ranks.main:
             (self._settings.output_dir / MARKER).unlink(missing_ok=True)

@@ -6,13 +6,12 @@ when the run is started again, so whoever finds it (`kormo run`, a Slurm script)
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.json_file import check_shape, read_object, write_json
 
 EXIT_PREEMPTED = 75
 """EX_TEMPFAIL of sysexits.h: the exit status of a run that stopped on a signal and can be started again."""
@@ -32,11 +31,17 @@ def write(output_dir: Path, step: int, number: int) -> None:
 
 
 def read(output_dir: Path) -> dict[str, Any] | None:
-    """What `preempted.json` says; None if the run in this folder was not preempted."""
-    try:
-        record: dict[str, Any] = json.loads((output_dir / FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """What `preempted.json` says; None if the run in this folder was not preempted.
+
+    Raises:
+        KormoError: it is damaged, or not what we write.
+    """
+    path = output_dir / FILE
+    if not path.is_file():
         return None
+    fix = f"remove {path} and run the same command again: it goes on from the last whole checkpoint"
+    record = read_object(path, missing=("the run was preempted", fix), fix=fix)
+    check_shape(path, record, {"step": int, "checkpoint": str, "signal": str, "time": (int, float)}, fix)
     return record
 
 

@@ -7,15 +7,35 @@ import platform
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.json_file import check_shape, read_object
 
 FILE = "run.json"
 RESOLVED = "recipe.yml"
 """Beside it: the recipe with everything that it extends."""
 PACKAGES = ("kormo-plugins", "axolotl", "torch", "transformers", "accelerate", "deepspeed", "trl", "liger-kernel")
+FIX = "restore it from a copy; without one, move the folder away and train again (an exported model stays usable)"
+SHAPE: dict[str, type | tuple[type, ...]] = {
+    "recipe": str,
+    "overrides": dict,
+    "identity": dict,
+    "stage": dict,
+    "artifacts": dict,
+    "steps": (int, NoneType),
+    "global_batch": (int, NoneType),
+    "sequence_len": int,
+    "data": dict,
+    "amendments": list,
+    "facts": dict,
+    "milestones": list,
+    "versions": dict,
+}
+"""Key of a record -> kind of its value."""
+
 IDENTITY = ("tokenizer", "weights", "seed")
 """What must not change under a run. Data are compared step by step (`mixture/resume.py`); everything else (learning
 rate, length) is the user's to change."""
@@ -58,9 +78,16 @@ def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Colle
 
 
 def read_record(output_dir: Path) -> dict[str, Any]:
-    """The folder's `run.json`; empty if there is none."""
+    """The folder's `run.json`; empty if there is none.
+
+    Raises:
+        KormoError: it is damaged, or not what we write.
+    """
     path = output_dir / FILE
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    record = read_object(path, missing=("a run has one", FIX), fix=FIX)
+    check_shape(path, record, SHAPE, FIX)
     return record
 
 
