@@ -79,6 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         match = API.match(unquote(self.path.split("?")[0]))
         if match is None:
             return self._file(True)
+        if match["repo"] not in self.hub.repositories:
+            return self._answer(404, {"error": "no such repository"})
         revisions = self.hub.repositories[match["repo"]]
         rest = (match["rest"] or "").strip("/")
         if rest == "refs":

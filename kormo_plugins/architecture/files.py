@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store import json_file
-from kormo_plugins.store.atomic import replace, usual_mode
+from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.json_file import read_object
 from kormo_plugins.store.model_json import readable_config, readable_tokenizer
 
@@ -132,12 +132,8 @@ def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Writes one safetensors file, in one step."""
     from safetensors.torch import save_file
 
-    def write(unfinished: Path) -> None:
-        # transformers refuses a file that does not name its format
-        save_file(dict(weights), unfinished, metadata={"format": "pt"})
-        usual_mode(unfinished)
-
-    replace(path, write)
+    # transformers refuses a file that does not name its format
+    replace(path, lambda temporary: save_file(dict(weights), temporary, metadata={"format": "pt"}))
 
 
 def write_sharded(

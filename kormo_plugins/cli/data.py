@@ -81,7 +81,7 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
         had.append((artifact, state))
         return artifact
 
-    _refuse_unwritable(recipe, workspace)
+    _refuse_unready(recipe, workspace)
     _have(recipe, workspace, get, workers)
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
@@ -190,24 +190,8 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     RECIPE may be a dataset recipe by itself.
     """
     from kormo_plugins.corpus.report import dataset_card, write_report
-    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
-    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
-    look = lookup_only(recipe)
-
-    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
-        artifact = look(folder, spec, write)
-        had.setdefault(spec.kind, {})[spec.name] = artifact
-        return artifact
-
-    described = _dataset_recipe(recipe) or _recipe(recipe).data
-    assert described is not None
-    try:
-        _have(recipe, workspace, get)
-    except NotBuilt as error:
-        if set(had["corpus"]) != set(described.corpus.documents_of):
-            raise
-        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
+    described, had = _looked_up(recipe, workspace)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
@@ -228,14 +212,39 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
     click.echo(f"{page}: the report\n{card}: the dataset card")
 
 
+@data.command("publish")
+@recipe_argument
+@click.argument("repository", metavar="OWNER/NAME")
+@workspace_option
+@click.option("--public", is_flag=True, help="Of a repository that is made now; by default it is private.")
+@json_option
+def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, as_json: bool) -> None:
+    """Send the cleaned documents of RECIPE to a hub, a configuration for each source, with their card.
+
+    Documents keep their source and licence; whether those allow to publish them is for you to say.
+    """
+    from kormo_plugins.corpus.report import dataset_card
+    from kormo_plugins.runs.publish_data import publish_documents
+
+    described, had = _looked_up(recipe, workspace)
+    documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
+    corpora = had["corpus"]
+    card = dataset_card(documents, {name: artifact.stats for name, artifact in corpora.items()})
+    places = {name: artifact.path for name, artifact in corpora.items()}
+    files = publish_documents(repository, card, places, private=not public)
+    if as_json:
+        return print_json({"repository": repository, "sources": list(places), "files": files})
+    click.echo(f"{repository}: {files} files of {', '.join(places)}")
+
+
 @data.command()
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
-def stage(url: str, folder: Path, as_json: bool) -> None:
+def fetch(url: str, folder: Path, as_json: bool) -> None:
     """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
     from kormo_plugins.console.progress import Progress
-    from kormo_plugins.pipeline.transfer import stage_artifact
+    from kormo_plugins.pipeline.transfer import fetch_artifact
 
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
@@ -243,10 +252,37 @@ def stage(url: str, folder: Path, as_json: bool) -> None:
             progress.total = total
             progress(done - progress.done)
 
-        found = stage_artifact(url, folder, progress=show)
+        found = fetch_artifact(url, folder, progress=show)
     if as_json:
         return print_json({"url": url, "path": folder, **found})
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
+
+
+def _looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict[str, Artifact]]]:
+    """A recipe's data and its artifacts by kind and name, nothing built; shards may be missing, documents may not.
+
+    Raises:
+        KormoError: the documents are not built.
+    """
+    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
+
+    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
+    look = lookup_only(recipe)
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        artifact = look(folder, spec, write)
+        had.setdefault(spec.kind, {})[spec.name] = artifact
+        return artifact
+
+    described = _dataset_recipe(recipe) or _recipe(recipe).data
+    assert described is not None
+    try:
+        _have(recipe, workspace, get)
+    except NotBuilt as error:
+        if set(had["corpus"]) != set(described.corpus.documents_of):
+            raise
+        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
+    return described, had
 
 
 def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
@@ -266,14 +302,18 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
 
 
-def _refuse_unwritable(path: Path, workspace: Path) -> None:
-    """Refuses a workspace that cannot be written, before anything is read."""
-    from kormo_plugins.recipe.checks.machine import refuse_unwritable
+def _refuse_unready(path: Path, workspace: Path) -> None:
+    """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
+    from kormo_plugins.errors import Faults
+    from kormo_plugins.recipe.checks.machine import data_not_ready, refuse_unwritable
 
     if _dataset_recipe(path) is not None:
         return refuse_unwritable(workspace, "--workspace")
     recipe = _recipe(path)
-    refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
+    faults = Faults(data_not_ready(recipe))
+    with faults.catch():
+        refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
+    faults.raise_any()
 
 
 def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:

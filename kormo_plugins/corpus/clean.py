@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from kormo_plugins.corpus.job import SourceBuild, Tally, decider
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.conversation import NOTES
-from kormo_plugins.documents.document import Document, Reject, read_documents, write_documents
+from kormo_plugins.documents.document import WORK_LEVEL, Document, Reject, read_documents, write_documents
 from kormo_plugins.documents.preference_pair import rewritten
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
@@ -130,8 +131,9 @@ def _clean_chunk(
             ids.append(id_hash(document.id))
             yield document
 
-    replace(_chunk(folder, part, number, "documents.zst"), lambda path: write_documents(path, cleaned()))
-    replace(_chunk(folder, part, number, "rejects.zst"), lambda path: write_documents(path, map(marked, seen.rejects)))
+    files = {"documents.zst": cleaned(), "rejects.zst": map(marked, seen.rejects)}  # in this order: both are lazy
+    for kind, documents in files.items():
+        replace(_chunk(folder, part, number, kind), partial(write_documents, documents=documents, level=WORK_LEVEL))
     save_array(_chunk(folder, part, number, "ids.npy"), np.array(ids, dtype=np.uint64))
     if signer is not None:
         save_array(_chunk(folder, part, number, "signatures.npy"), _table(signatures, signer))

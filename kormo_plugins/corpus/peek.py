@@ -66,14 +66,14 @@ class Look:
 
 
 def look(path: Path, rows: int = 200) -> Look:
-    """Looks at the first `rows` rows of a file, or of the first file of a folder.
+    """Looks at the first `rows` rows of a file, or of the largest file of a folder's commonest kind.
 
     Raises:
         KormoError: nothing is there, or nothing that can be read.
     """
     found = files.folder.find(FilesParams(path=path))
-    first = next(file for file in found if file.kind)
     kinds = Counter(file.kind for file in found if file.kind)
+    first = max((file for file in found if file.kind), key=lambda file: (kinds[file.kind], file.path.stat().st_size))
     reader: dict[str, Any] = {"name": first.kind if len(kinds) == 1 else "folder", "path": str(path)}
     notes: list[str] = []
     raw = _described(first, reader, notes, rows)

@@ -12,6 +12,7 @@ from typing import Any
 
 from kormo_plugins.corpus.clusters import read_clusters
 from kormo_plugins.corpus.diversity import by_generator
+from kormo_plugins.corpus.domains import losses
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import markdown
@@ -52,6 +53,7 @@ def write_report(
         one = stats[name]
         body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
         body.append(_clusters(folders[name]))
+        body.append(_domains(folders[name]))
         body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
     return write_page(title, "".join(body), out / "report.html")
 
@@ -163,6 +165,21 @@ def _clusters(folder: Path) -> str:
             head = f"{_(step)}: {cluster['documents']:,} documents, of which the first stayed"
             shown.append(f"<details><summary>{head}</summary>{samples}</details>")
     return "<h3>Largest clusters of copies</h3>" + "".join(shown) if shown else ""
+
+
+def _domains(folder: Path) -> str:
+    """The domains that lost most, and why: where a threshold may be wrong (step `per_domain`)."""
+    rows = [
+        [
+            _(domain),
+            _("; ".join(f"{step}: {reason} ({count:,})" for (step, reason), count in loss.reasons.most_common(3))),
+            f"{loss.dropped:,}",
+            f"{100 * loss.dropped / (loss.dropped + loss.kept):.0f}%",
+        ]
+        for domain, loss in losses(read_corpus(folder), read_corpus(folder / "rejects")).items()
+    ]
+    head = ("domain*", "most of it for+", "dropped#", "of the domain#")
+    return "<h3>Dropped by domain</h3>" + _table(head, rows) if rows else ""
 
 
 def _shapes(stats: Mapping[str, Any]) -> str:

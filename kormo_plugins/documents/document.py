@@ -10,13 +10,18 @@ import contextlib
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
 import zstandard
 
 ZSTD_LEVEL = 3
+"""Of files that are kept."""
+WORK_LEVEL = 1
+"""Of files that the next pass reads and removes: half the time of level 3, a fifth more bytes."""
+_NO_META = b', "meta": {}}\n'
 
 
 @dataclass(slots=True)
@@ -51,19 +56,46 @@ class Reject:
     reason: str
 
 
-def write_documents(path: Path, documents: Iterable[Document]) -> int:
+def to_line(document: Document) -> bytes:
+    """The document as a line of JSON with its line end: the bytes of `json.dumps(asdict(document),
+    ensure_ascii=False)`, a third of the time.
+
+    Raises:
+        TypeError: a lone surrogate, which has no UTF-8, or `meta` that is no JSON.
+    """
+    text = orjson.dumps
+    return b'{"id": %b, "text": %b, "source": %b, "language": %b, "license": %b, "synthetic": %b, "generator": %b%b' % (
+        text(document.id),
+        text(document.text),
+        text(document.source),
+        text(document.language),
+        text(document.license),
+        text(document.synthetic),
+        text(document.generator),
+        # json: integers of any size, NaN
+        b', "meta": %b}\n' % json.dumps(document.meta, ensure_ascii=False).encode() if document.meta else _NO_META,
+    )
+
+
+def from_line(line: bytes) -> Document:
+    """The document of such a line."""
+    # orjson would make a float of an integer beyond 64 bits, and refuse NaN: both can be in `meta` alone.
+    return Document(**(orjson.loads(line) if line.endswith(_NO_META) else json.loads(line)))
+
+
+def write_documents(path: Path, documents: Iterable[Document], level: int = ZSTD_LEVEL) -> int:
     """Writes one `.jsonl.zst` file; returns the number of documents. The caller renames it into place."""
     count = 0
-    with path.open("wb") as file, _compressor().stream_writer(file) as stream:
+    with path.open("wb") as file, _compressor(level).stream_writer(file) as stream:
         for document in documents:
-            stream.write((json.dumps(asdict(document), ensure_ascii=False) + "\n").encode())
+            stream.write(to_line(document))
             count += 1
     return count
 
 
-def _compressor() -> zstandard.ZstdCompressor:
+def _compressor(level: int) -> zstandard.ZstdCompressor:
     """Each frame carries a checksum of its content."""
-    return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+    return zstandard.ZstdCompressor(level=level, write_checksum=True)
 
 
 def read_documents(source: Path | IO[bytes]) -> Iterator[Document]:
@@ -76,5 +108,5 @@ def read_documents(source: Path | IO[bytes]) -> Iterator[Document]:
         source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file,
         zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as stream,
     ):
-        for line in io.TextIOWrapper(stream, encoding="utf-8"):
-            yield Document(**json.loads(line))
+        for line in io.BufferedReader(stream, 1 << 20):
+            yield from_line(line)

@@ -94,13 +94,13 @@ class HeldOut(Monitor):
             KormoError: no document at all, or a tokenizer with neither start nor end token.
         """
         super().open(run)
-        chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.unseen)]
+        chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.external_eval)]
         if not chosen:
             raise KormoError(
                 where="kormo.monitor.held_out",
                 found="no document that is held out",
                 why="there is nothing to measure the loss on",
-                do="set held_out.documents in the dataset recipe, name texts under kormo.monitor.unseen, or set "
+                do="set held_out.documents in the dataset recipe, name texts under kormo.monitor.external_eval, or set "
                 "kormo.monitor.held_out: null",
             )
         self.texts = encoded(chosen, run)

@@ -44,7 +44,7 @@ class RunView:
         output_dir: the run's folder.
         tokenizer: folder of the run's tokenizer; None if Axolotl loads the base model's own.
         held_out: source -> its documents that are never trained on.
-        unseen: name -> texts from elsewhere, never trained on either.
+        external_eval: name -> texts from elsewhere, never trained on either.
         special: ids of `bos`, `eos` and `pad`.
         sequence_len: tokens of a training row.
         micro_batch_size: rows of a micro-batch: what fits into the device's memory.
@@ -57,7 +57,7 @@ class RunView:
     output_dir: Path
     tokenizer: Path | None
     held_out: Mapping[str, Texts] = field(default_factory=dict)
-    unseen: Mapping[str, Texts] = field(default_factory=dict)
+    external_eval: Mapping[str, Texts] = field(default_factory=dict)
     special: Mapping[str, int] = field(default_factory=dict)
     sequence_len: int = 512
     micro_batch_size: int = 1

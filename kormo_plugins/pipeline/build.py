@@ -49,9 +49,13 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
     built, workspace = Built(), recipe.block.workspace
     if recipe.data is not None:
         built.corpora = build_corpora(recipe.data, recipe.registry, workspace, recipe.path, get)
-    if recipe.unseen is not None:
-        refuse_tokens(recipe.unseen.corpus.tokens_of, f"{recipe.path}: kormo.unseen", "held-out text is read as text")
-        built.unseen = build_corpora(recipe.unseen, recipe.registry, workspace, recipe.path, get)
+    if recipe.external_eval is not None:
+        refuse_tokens(
+            recipe.external_eval.corpus.tokens_of,
+            f"{recipe.path}: kormo.monitor.external_eval",
+            "held-out text is read as text",
+        )
+        built.external_eval = build_corpora(recipe.external_eval, recipe.registry, workspace, recipe.path, get)
     built.made_tokenizer = build_tokenizer(recipe.tokenizer_plan(), built.corpora, get)
     if recipe.data is None:
         return built

@@ -59,7 +59,7 @@ class Built:
     corpora: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     rows: dict[str, Artifact] = field(default_factory=dict)
-    unseen: dict[str, Artifact] = field(default_factory=dict)
+    external_eval: dict[str, Artifact] = field(default_factory=dict)
     preferences: dict[str, Artifact] = field(default_factory=dict)
 
     @property

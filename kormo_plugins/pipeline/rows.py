@@ -57,6 +57,7 @@ def build_shards(
                 eos_id=layout.eos,
                 control_tokens=control,
                 workers=plan.corpus.workers,
+                engine=plan.engine,
                 progress=lambda shard: progress(shard["documents"]),
             )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.shards.transfer import stage
+from kormo_plugins.shards.transfer import fetch
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 from kormo_plugins.store.atomic import publish
 from kormo_plugins.store.files import FORMATS, FileRecord, manifest_records
@@ -21,7 +21,7 @@ THREADS = 8
 """Files copied at a time."""
 
 
-def stage_artifact(
+def fetch_artifact(
     url: str,
     out: Path,
     options: dict[str, Any] | None = None,
@@ -55,7 +55,7 @@ def stage_artifact(
         ) from None
     (out / MANIFEST).unlink(missing_ok=True)
     if own:
-        found = stage(url, out, options=options, progress=progress)
+        found = fetch(url, out, options=options, progress=progress)
     if not ours:
         return found
     out.mkdir(parents=True, exist_ok=True)
@@ -64,11 +64,11 @@ def stage_artifact(
     (arriving / MANIFEST).write_bytes(filesystem.cat_file(f"{root}/{MANIFEST}"))
     records = manifest_records(out, read_manifest(arriving))
 
-    def fetch(name: str) -> int:
+    def fetch_file(name: str) -> int:
         return _fetch(filesystem, f"{root}/{name}", out / name, records[name])
 
     with ThreadPoolExecutor(THREADS) as pool:
-        found["copied"] += sum(pool.map(fetch, records))
+        found["copied"] += sum(pool.map(fetch_file, records))
     found["files"] += len(records)
     found["bytes"] += sum(record.bytes for record in records.values())
     publish(arriving / MANIFEST, out / MANIFEST)

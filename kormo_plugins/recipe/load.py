@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, Notice, moved
 from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
+from kormo_plugins.recipe.checks.external_eval import external_eval_data
 from kormo_plugins.recipe.checks.fate_table import TABLE
 from kormo_plugins.recipe.checks.fates import refusals
 from kormo_plugins.recipe.checks.fates import warnings as ineffective
 from kormo_plugins.recipe.checks.keys import key_faults, listed_plugins
 from kormo_plugins.recipe.checks.rules import RULES, Rule, base_with_turns
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
-from kormo_plugins.recipe.checks.unseen import unseen_data
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
 from kormo_plugins.recipe.projections import EarlierRun, ModelPlan, PairPlan, RowPlan, StreamPlan, TokenizerPlan
 from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
@@ -34,8 +34,8 @@ class Recipe:
     block: KormoBlock
     data: DataRecipe | None
     registry: Registry
-    unseen: DataRecipe | None = None
-    """Texts that are only measured (`kormo.monitor.unseen`)."""
+    external_eval: DataRecipe | None = None
+    """Texts that are only measured (`kormo.monitor.external_eval`)."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """One of Axolotl's own keys."""
@@ -93,6 +93,7 @@ class Recipe:
             self.data.mixture,
             self.sequence_len,
             partial(base_with_turns, self.resolved),
+            self.block.tokenizer.engine if self.block.tokenizer else "auto",
         )
 
     def pair_plan(self) -> PairPlan:
@@ -167,7 +168,18 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
 
 def warnings_of(recipe: Recipe) -> list[Notice]:
     """What is allowed in a sound recipe and probably not meant."""
-    return [*ineffective(recipe.resolved, TABLE), *course(recipe.resolved)]
+    return [*_renamed(recipe.resolved), *ineffective(recipe.resolved, TABLE), *course(recipe.resolved)]
+
+
+def _renamed(resolved: Resolved) -> Iterator[Notice]:
+    for file, keys in resolved.renamed.items():
+        for key, name in keys.items():
+            yield Notice(
+                where=f"{file}: {key}",
+                found="a key of an earlier version",
+                why=f"it is called {name} today; the old name works for now",
+                do=f"write {name}",
+            )
 
 
 def _axolotl_part(resolved: Resolved, faults: Faults) -> SchemaView | None:
@@ -195,7 +207,7 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
             )
         )
         return None
-    components, found, block, data, unseen = None, Faults(), None, None, None
+    components, found, block, data, external = None, Faults(), None, None, None
     with faults.catch():
         components = components_of(resolved)
     known = components or registry()
@@ -207,14 +219,14 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
             data = parse_data(given, known, lambda key: resolved.where(f"kormo.data.{key}" if key else "kormo.data"))
     if block is not None and (data is not None or given is None):
         with found.catch():
-            unseen = unseen_data(resolved, block, data, known)
+            external = external_eval_data(resolved, block, data, known)
     with found.catch():
         _check_tokenizer(resolved, known)
     # Without the recipe's plugins, a name that is not known may be one of theirs.
     faults.add(*(fault for fault in found if components or not isinstance(fault, UnknownComponent)))
     if components is None or block is None or found:
         return None
-    return Recipe(resolved.path, resolved, block, data, components, unseen)
+    return Recipe(resolved.path, resolved, block, data, components, external)
 
 
 def _apply(rule: Rule, resolved: Resolved, faults: Faults) -> None:

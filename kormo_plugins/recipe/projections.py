@@ -74,6 +74,7 @@ class RowPlan:
         mixture: packing, and what becomes of conversations that are too long.
         row_length: tokens per row.
         refused_turns: name of a source of conversations -> why the recipe cannot train on one.
+        engine: the library that encodes text (`shards.engines.ENGINES`), or `auto`; ids do not depend on it.
     """
 
     path: Path
@@ -83,6 +84,7 @@ class RowPlan:
     mixture: MixtureRecipe
     row_length: int
     refused_turns: Callable[[str], Iterable[KormoError]]
+    engine: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,16 @@ def sbom() -> dict[str, Any]:
 
 
 def _component(name: str, distribution: metadata.Distribution) -> dict[str, Any]:
-    told = distribution.metadata
-    licence = next((told[key] for key in ("License-Expression", "License") if key in told), None)
+    told = distribution.metadata.json
+    named = str(told.get("license_expression") or told.get("license") or "")
+    classified = [str(c).split(" :: ")[-1] for c in told.get("classifier") or () if str(c).startswith("License ::")]
+    licence = ", ".join(classified) if "\n" in named or not named else named  # some put the whole text there
     component: dict[str, Any] = {
         "type": "library",
         "name": name,
         "version": distribution.version,
         "purl": f"pkg:pypi/{name}@{distribution.version}",
     }
-    if licence and "\n" not in licence:  # some put the whole text there
+    if licence:
         component["licenses"] = [{"license": {"name": licence}}]
     return component

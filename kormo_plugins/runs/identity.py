@@ -48,6 +48,7 @@ IGNORED_KEYS = frozenset(
         "use_mlflow",
         "use_comet",
         "kormo.workspace",
+        "kormo.tokenizer.engine",
         "kormo.samples",
         "kormo.export",
         "kormo.allow_changed",

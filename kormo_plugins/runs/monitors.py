@@ -50,7 +50,7 @@ def monitoring(recipe: Recipe) -> list[Any]:
 def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
     """The run as its watchers see it."""
     sources = recipe.data.corpus.sources if recipe.data is not None else {}
-    unseen = recipe.unseen.corpus.sources if recipe.unseen is not None else {}
+    external = recipe.external_eval.corpus.sources if recipe.external_eval is not None else {}
     return RunView(
         output_dir=recipe.output_dir,
         tokenizer=built.tokenizer,
@@ -58,9 +58,9 @@ def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
             name: Texts((artifact.path / HELD_OUT,), _control_tokens(sources[name]))
             for name, artifact in built.corpora.items()
         },
-        unseen={
-            name: Texts((artifact.path, artifact.path / HELD_OUT), _control_tokens(unseen[name]))
-            for name, artifact in built.unseen.items()
+        external_eval={
+            name: Texts((artifact.path, artifact.path / HELD_OUT), _control_tokens(external[name]))
+            for name, artifact in built.external_eval.items()
         },
         special=special_ids(built.tokenizer, recipe.block.role),
         sequence_len=recipe.sequence_len,

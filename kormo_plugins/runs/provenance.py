@@ -69,7 +69,12 @@ def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
     """Kind, name and hash of everything that the run reads."""
     yield "tokenizer", "tokenizer", built.tokenizer_hash
     yield "model", "before training", built.weights_hash
-    groups = (("corpus", built.corpora), ("shards", built.shards), ("rows", built.rows), ("unseen", built.unseen))
+    groups = (
+        ("corpus", built.corpora),
+        ("shards", built.shards),
+        ("rows", built.rows),
+        ("unseen", built.external_eval),
+    )
     for kind, group in groups:
         for name, artifact in group.items():
             yield kind, name, artifact.hash

@@ -19,7 +19,8 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
     """The page, not yet served: a column for each model, one question for all of them."""
     import gradio
 
-    with gradio.Blocks(title="kormo chat", analytics_enabled=False) as blocks:
+    blocks: Blocks = gradio.Blocks(title="kormo chat", analytics_enabled=False)
+    with blocks:
         with gradio.Row():
             columns = [gradio.Chatbot(label=speaker.name, height=520) for speaker in speakers]
         question = gradio.Textbox(label="Ask" if any(s.is_chat for s in speakers) else "Begin a text", autofocus=True)

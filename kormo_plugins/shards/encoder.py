@@ -1,26 +1,21 @@
 """Text to ids, exactly as the tokenizer would, and several times as fast where that can be proved.
 
-`Encoder` uses tiktoken if `ranks.convert` shows that the merges agree, and `tokenizers` otherwise. What the
-merges do not decide is settled like this:
+`Encoder` uses gigatoken or tiktoken (`engines`) if `ranks.convert` shows that the merges agree, and `tokenizers`
+otherwise. What the merges do not decide is settled like this:
 
 - Added tokens. Runs of newlines and other tokens of white space apply. Control tokens (`<|EOS|>`, `<think>`,
   ...) do not: text that spells one is text, unless the source is allowed that token by name
   (`control_tokens`), as reasoning data is allowed `<think>`.
-- Character classes and normalization. The two libraries carry different editions of the Unicode tables. Each
-  code point is tried in both, in a few contexts, when it is first met; a document with one that they treat
-  differently is left to `tokenizers`.
+- Character classes and normalization. The libraries carry different editions of the Unicode tables. Each code
+  point is tried in both, in a few contexts, when it is first met; a document with one that they treat differently
+  is left to `tokenizers`.
 - Bytes that the vocabulary lacks. A tokenizer without an unknown token drops them in silence; here that is an
   error.
-
-A whole batch is encoded in one call. A start character in front of each document, which is no character of
-the text, is made a special token of tiktoken's, and allowed added tokens are replaced by more of the kind.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.shards.ranks import NO_ID, Ranks, byte_symbols, convert
+from kormo_plugins.shards.engines import Encoded, Engine, engine_version, fast_engine
+from kormo_plugins.shards.ranks import NO_ID, byte_symbols, convert
 from kormo_plugins.store.fingerprint import tokenizer_identity
 
-PRIVATE = 0x10F000
-"""First of the code points that stand for added tokens inside a batch: private use, plane 16."""
 CONTEXTS = (
     "{}",
     "a{}a",
@@ -42,12 +36,19 @@ CONTEXTS = (
     "!{}!",
     " {} ",
     "가{}가",
-    "\n{}\n",
     "'{}",
     "{}\u0323\u0301",
     "a\u0301{}\u0323",
+    "{}",
 )
-"""Where a code point is tried: between letters, digits, signs and spaces, and among combining marks."""
+"""Where a code point is tried: first, last and alone on a line, between letters, digits, signs and spaces, and among
+combining marks."""
+PROBE = "\n".join(CONTEXTS)
+"""All of them in one text: a line end is a border for every split, and a text costs more than its letters."""
+
+
+class Disagreement(Exception):
+    """The fast engine and `tokenizers` gave different ids for the document named."""
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
@@ -77,17 +78,19 @@ class Encoder:
     Args:
         folder: holds `tokenizer.json`.
         control_tokens: added tokens, other than white space, that text may contain as such.
-        fast: whether tiktoken may be used at all.
+        engine: one of `engines.ENGINES`, or `auto` for the fastest that can be used; the next is used where that one
+            cannot be.
     Attributes:
         hash: see `tokenizer_hash`.
-        kind: `tiktoken` or `tokenizers`.
-        reason: why not `tiktoken`, if so.
+        kind: the engine that is used.
+        version: of its package.
+        reason: why not the one that was asked for, or (with `auto`) why none but `tokenizers`.
         largest_id: over base vocabulary and added tokens.
     Raises:
         KormoError: no usable tokenizer, or a control token that it does not have.
     """
 
-    def __init__(self, folder: Path, control_tokens: Sequence[str] = (), *, fast: bool = True) -> None:
+    def __init__(self, folder: Path, control_tokens: Sequence[str] = (), *, engine: str = "auto") -> None:
         from tokenizers import Tokenizer
 
         spec = read_tokenizer(Path(folder))
@@ -101,11 +104,19 @@ class Encoder:
         self._normalizes = spec.get("normalizer") is not None
         self.largest_id = max([*spec["model"]["vocab"].values(), *(t["id"] for t in spec["added_tokens"])])
         self._byte_lengths = self._lengths_in_bytes(spec)
-        found = convert(spec) if fast else "it was not wanted"
-        self.reason = found if isinstance(found, str) else ""
-        self.kind = "tokenizers" if isinstance(found, str) else "tiktoken"
-        if isinstance(found, Ranks):
-            self._prepare(found, spec)
+        self._engine: Engine | None = None
+        self.reason = ""
+        if engine != "tokenizers":
+            ranks = convert(spec)
+            if isinstance(ranks, str):
+                self.reason = ranks
+            else:
+                self._engine, self.reason = fast_engine(engine, ranks, spec)
+        self.kind = self._engine.name if self._engine else "tokenizers"
+        self.version = engine_version(self.kind)
+        self._verdicts = np.zeros(0x110000, np.uint8)  # 0 not met, 1 agreed, 2 disputed
+        if self._engine and self._engine.stand_ins:
+            self._verdicts[self._engine.stand_ins.start : self._engine.stand_ins.stop] = 2
 
     def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
         """Makes `special` mean "not in text": all but white space and what the source may use."""
@@ -131,24 +142,7 @@ class Encoder:
                     do="save the tokenizer again with the library",
                 )
 
-    def _prepare(self, ranks: Ranks, spec: dict[str, Any]) -> None:
-        """Builds tiktoken's side: ranks, and one private character per added token that applies."""
-        import tiktoken
-
-        allowed = sorted((t for t in spec["added_tokens"] if not t["special"]), key=lambda t: -len(t["content"]))
-        count = len(ranks.ranks)
-        self._stand_in = {token["content"]: chr(PRIVATE + 1 + n) for n, token in enumerate(allowed)}
-        self._added = re.compile("|".join(re.escape(content) for content in self._stand_in) or r"(?!)")
-        special = {chr(PRIVATE): count} | {c: count + 1 + n for n, c in enumerate(self._stand_in.values())}
-        self._start, self._specials = np.uint32(count), frozenset(special)
-        self._ids = np.concatenate([ranks.ids, [0], [t["id"] for t in allowed]]).astype(np.uint32)
-        self._tiktoken = tiktoken.Encoding(
-            "kormo", pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=special
-        )
-        self._verdicts = np.zeros(0x110000, np.uint8)  # 0 not met, 1 agreed, 2 disputed
-        self._verdicts[PRIVATE : PRIVATE + len(special)] = 2
-
-    def encode(self, texts: Sequence[str], names: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    def encode(self, texts: Sequence[str], names: Sequence[str]) -> Encoded:
         """Ids of a batch of documents, without any token in front or behind.
 
         Args:
@@ -160,43 +154,27 @@ class Encoder:
             KormoError: a lone surrogate, or a character that the vocabulary cannot spell; names the document.
         """
         for name, text in zip(names, texts, strict=True):
-            if not text.isascii() and (lone := re.search("[\ud800-\udfff]", text)):
-                raise KormoError(
-                    where=f"document {name}",
-                    found=f"the lone surrogate {lone[0]!a}",
-                    why="it is not Unicode text and has no UTF-8 form",
-                    do="clean the document, or reject it in the corpus",
-                )
-        if self.kind == "tokenizers" or not texts:
+            if not text.isascii():
+                _refuse_surrogates(text, name)
+        if self._engine is None or not texts:
             return self._by_tokenizers(texts, names)
         disputed = self._disputed(texts)
         if not disputed.any():
-            return self._by_tiktoken(texts, names)
+            return self._by_engine(texts, names)
         parts = [
-            (self._by_tokenizers if slow else self._by_tiktoken)([text], [name])
+            (self._by_tokenizers if slow else self._by_engine)([text], [name])
             for text, name, slow in zip(texts, names, disputed, strict=True)
         ]
         return np.concatenate([ids for ids, _ in parts]), np.concatenate([lengths for _, lengths in parts])
 
-    def _by_tiktoken(self, texts: Sequence[str], names: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        joined = chr(PRIVATE) + chr(PRIVATE).join(texts)
-        if self._stand_in:
-            joined = self._added.sub(lambda match: self._stand_in[match[0]], joined)
-        if self._normalizes and not unicodedata.is_normalized("NFC", joined):
-            joined = unicodedata.normalize("NFC", joined)
-        ranks = self._tiktoken.encode_to_numpy(joined, allowed_special=self._specials, disallowed_special=())
-        starts = np.flatnonzero(ranks == self._start)
-        lengths = np.diff(starts, append=len(ranks)) - 1
-        keep = np.ones(len(ranks), bool)
-        keep[starts] = False
-        ids = self._ids[ranks[keep]]
+    def _by_engine(self, texts: Sequence[str], names: Sequence[str]) -> Encoded:
+        assert self._engine is not None
+        ids, lengths = self._engine.encode(texts)
         if (lost := np.flatnonzero(ids == NO_ID)).size:
             self._refuse(names[int(np.searchsorted(np.cumsum(lengths), lost[0], "right"))])
-        return ids, lengths.astype(np.int64)
+        return ids, lengths
 
-    def _by_tokenizers(
-        self, texts: Sequence[str], names: Sequence[str]
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    def _by_tokenizers(self, texts: Sequence[str], names: Sequence[str]) -> Encoded:
         encoded = [e.ids for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         ids = np.fromiter((i for e in encoded for i in e), np.uint32, int(lengths.sum()))
@@ -233,9 +211,9 @@ class Encoder:
         """Settles the verdict on code points that were not met before, all in one call if none is refused."""
         if not len(points):
             return
-        texts = [context.format(chr(point)) for point in points for context in CONTEXTS]
+        texts = [PROBE.replace("{}", chr(point)) for point in points]
         try:
-            ids, lengths = self._by_tiktoken(texts, texts)
+            ids, lengths = self._by_engine(texts, texts)
             others, other_lengths = self._by_tokenizers(texts, texts)
         except KormoError:  # one that the vocabulary cannot spell: the document that holds it is to be named
             for half in np.array_split(points, 2) if len(points) > 1 else ():
@@ -247,14 +225,21 @@ class Encoder:
             return
         cuts, other_cuts = np.cumsum(lengths)[:-1], np.cumsum(other_lengths)[:-1]
         same = [np.array_equal(a, b) for a, b in zip(np.split(ids, cuts), np.split(others, other_cuts), strict=True)]
-        self._verdicts[points] = np.where(np.reshape(same, (len(points), -1)).all(1), 1, 2)
+        self._verdicts[points] = np.where(same, 1, 2)
 
-    def agrees(self, texts: Sequence[str], names: Sequence[str]) -> str | None:
-        """The first document that `encode` and `tokenizers` encode differently, if any."""
+    def compare(self, texts: Sequence[str], names: Sequence[str]) -> int:
+        """Encodes documents a second time with `tokenizers`; returns the number of tokens compared.
+
+        Raises:
+            Disagreement: names the first document that they encode differently.
+        """
+        tokens = 0
         for text, name in zip(texts, names, strict=True):
-            if not np.array_equal(self.encode([text], [name])[0], self._by_tokenizers([text], [name])[0]):
-                return name
-        return None
+            ids = self._by_tokenizers([text], [name])[0]
+            if not np.array_equal(self.encode([text], [name])[0], ids):
+                raise Disagreement(name)
+            tokens += len(ids)
+        return tokens
 
     @staticmethod
     def _lengths_in_bytes(spec: dict[str, Any]) -> NDArray[np.int64] | None:
@@ -275,3 +260,15 @@ class Encoder:
         for number, content in added.items():
             lengths[number] = len(content.encode())
         return lengths
+
+
+def _refuse_surrogates(text: str, name: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise KormoError(
+            where=f"document {name}",
+            found=f"the lone surrogate {text[error.start]!a}",
+            why="it is not Unicode text and has no UTF-8 form",
+            do="clean the document, or reject it in the corpus",
+        ) from None

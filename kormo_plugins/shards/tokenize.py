@@ -6,8 +6,8 @@ setting that decides its output; a shard that is already there with that hash is
 
 Every document becomes BOS, its text, EOS, as KORMo was trained; a conversation becomes what `conversations` makes of
 it, and a mask that says which of its tokens are predicted. Each shard of texts encodes a sample of its own
-documents a second time with `tokenizers`: should the fast way ever differ, the whole source is encoded again
-without it.
+documents a second time with `tokenizers`, and says so in the manifest (`proof`): should the fast engine ever differ,
+the whole source is encoded again with the next.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +28,8 @@ from numpy.typing import NDArray
 from kormo_plugins.console import worker_pool
 from kormo_plugins.documents.document import Document, read_documents
 from kormo_plugins.errors import KormoError
-from kormo_plugins.shards.encoder import Encoder
+from kormo_plugins.shards.encoder import Disagreement, Encoder
+from kormo_plugins.shards.engines import ENGINES, engine_version
 from kormo_plugins.shards.format import FORMAT, id_dtype, shard_name
 from kormo_plugins.shards.writer import COUNTED, ShardWriter, finish_source
 from kormo_plugins.store.corpus_files import read_part
@@ -58,10 +60,6 @@ class EncodeConversations(Protocol):
         """Ids end to end (shape [sum(lengths)]), lengths (shape [documents]) and mask (1: predicted; as the ids)."""
 
 
-class Disagreement(Exception):
-    """The fast encoder and `tokenizers` gave different ids for the document named."""
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """Everything that one shard is made from."""
@@ -72,7 +70,7 @@ class Job:
     bos_id: int | None
     eos_id: int | None
     control_tokens: tuple[str, ...]
-    fast: bool
+    engine: str
     documents: Path | tuple[Document, ...]
     conversations: EncodeConversations | None = None
     record: FileRecord | None = None
@@ -88,7 +86,7 @@ def tokenize_source(
     eos_id: int | None = None,
     control_tokens: Sequence[str] = (),
     workers: int = 1,
-    fast: bool = True,
+    engine: str = "auto",
     chunk_characters: int = CHUNK_CHARACTERS,
     conversations: EncodeConversations | None = None,
     recorded: Mapping[Path, FileRecord] | None = None,
@@ -105,7 +103,7 @@ def tokenize_source(
         eos_id: put behind each document, if given.
         control_tokens: added tokens that the text may contain as such (`<think>` for reasoning data).
         workers: processes; 1 works in this one.
-        fast: whether tiktoken may be used where it is exact.
+        engine: `auto` or one of `engines.ENGINES`; where that one cannot be used, or differs, the next is.
         chunk_characters: length of a shard when `documents` is not a list of files.
         conversations: makes ids and mask, for a source of conversations; bos_id, eos_id and control_tokens are then
             the template's business.
@@ -117,7 +115,9 @@ def tokenize_source(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    encoder = Encoder(tokenizer, control_tokens, fast=fast)
+    job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), engine, (), conversations)
+    encoder = _encoder(job)
+    job = replace(job, engine=encoder.kind)
     for role, number in (("bos_id", bos_id), ("eos_id", eos_id)):
         if number is not None and not 0 <= number <= encoder.largest_id:
             raise KormoError(
@@ -126,25 +126,11 @@ def tokenize_source(
                 why=f"the tokenizer's ids end at {encoder.largest_id}",
                 do="give the id of one of its tokens",
             )
-    job = Job(
-        "", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), encoder.kind == "tiktoken", (), conversations
-    )
-    if encoder.kind != "tiktoken" and conversations is None:
-        log.warning("%s: encoding with tokenizers, not tiktoken: %s", source, encoder.reason)
-    try:
-        records = _run(_jobs(documents, job, chunk_characters, recorded or {}), workers, source, progress)
-    except Disagreement as found:
-        if not isinstance(documents, (list, tuple)):
-            raise KormoError(
-                where=f"{source}: document {found}",
-                found="tiktoken and tokenizers encode it differently",
-                why="the fast way is not exact for this tokenizer",
-                do="build with fast=False",
-            ) from None
-        log.warning("%s: tiktoken and tokenizers differ on document %s; encoding all with tokenizers", source, found)
-        records = _run(
-            _jobs(documents, replace(job, fast=False), chunk_characters, recorded or {}), workers, source, progress
-        )
+    if encoder.reason and conversations is None:
+        log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
+    jobs = partial(_jobs, documents, chunk_characters=chunk_characters, recorded=recorded or {})
+    again = isinstance(documents, (list, tuple))
+    records = _agreed(jobs, job, partial(_run, number=workers, source=source, progress=progress), again)
     kinds = sorted({record["encoder"] for record in records})
     about = {
         "tokenizer": encoder.hash,
@@ -153,8 +139,47 @@ def tokenize_source(
         "eos_id": eos_id,
         "control_tokens": sorted(control_tokens),
         "encoder": kinds[0] if len(kinds) == 1 else kinds,
+        **_proof(records),
     }
     return finish_source(out, source, records, about)
+
+
+def _agreed(
+    jobs: Callable[[Job], Iterator[Job]], job: Job, run: Callable[[Iterator[Job]], list[dict[str, Any]]], again: bool
+) -> list[dict[str, Any]]:
+    """The records of all shards, by the first engine from `job.engine` on that `tokenizers` never contradicted.
+
+    Args:
+        again: the documents can be read more than once.
+    """
+    while True:
+        try:
+            return run(jobs(job))
+        except Disagreement as found:
+            following = ENGINES[ENGINES.index(job.engine) + 1]
+            if not again:
+                raise KormoError(
+                    where=f"{job.out.name}: document {found}",
+                    found=f"{job.engine} and tokenizers encode it differently",
+                    why=f"{job.engine} is not exact for this tokenizer, and the documents can be read only once",
+                    do=f"build with the engine {following}",
+                ) from None
+            log.warning(
+                "%s: %s and tokenizers differ on document %s; encoding all with %s",
+                job.out.name,
+                job.engine,
+                found,
+                following,
+            )
+            job = replace(job, engine=following)
+
+
+def _proof(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was encoded a second time to compare, of all shards; nothing for conversations and the reference itself."""
+    proofs = [record["proof"] for record in records if "proof" in record]
+    if not proofs:
+        return {}
+    return {"proof": {**proofs[0], **{key: sum(proof[key] for proof in proofs) for key in ("documents", "tokens")}}}
 
 
 def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Path, FileRecord]) -> Iterator[Job]:
@@ -216,11 +241,12 @@ _encoders: dict[tuple[Any, ...], Encoder] = {}
 def _encoder(job: Job) -> Encoder:
     """The encoder of this process for the job's settings; a new one if tokenizer.json has changed since."""
     path = job.tokenizer / "tokenizer.json" if job.tokenizer.is_dir() else job.tokenizer
-    key = (str(path), path.stat().st_mtime_ns, job.control_tokens, job.fast)
-    if key not in _encoders:
+    key = (str(path), path.stat().st_mtime_ns, job.control_tokens)
+    if (job.engine, *key) not in _encoders:
+        encoder = Encoder(job.tokenizer, job.control_tokens, engine=job.engine)
         _encoders.clear()
-        _encoders[key] = Encoder(job.tokenizer, job.control_tokens, fast=job.fast)
-    return _encoders[key]
+        _encoders[job.engine, *key] = _encoders[encoder.kind, *key] = encoder
+    return _encoders[job.engine, *key]
 
 
 def make_shard(job: Job) -> dict[str, Any]:
@@ -233,7 +259,7 @@ def make_shard(job: Job) -> dict[str, Any]:
             "tokenizer": encoder.hash,
             "bos": job.bos_id,
             "eos": job.eos_id,
-            "fast": job.fast,
+            "engine": job.engine,
             "control_tokens": sorted(job.control_tokens),
             **({"conversations": job.conversations.identity} if job.conversations else {}),
             "input": _input(job),
@@ -244,9 +270,12 @@ def make_shard(job: Job) -> dict[str, Any]:
     stream = _documents(job)
     about: dict[str, Counter[str]] = {key: Counter() for key in COUNTED}
     masked = job.conversations is not None
+    compared: Counter[str] = Counter(documents=0, tokens=0)
     with ShardWriter(job.out, job.name, id_dtype(encoder.largest_id), masked=masked) as writer:
         for number, batch in enumerate(_batches(stream)):
-            ids, lengths, trained = _encode(job, encoder, batch, number == 0)
+            if not masked and encoder.kind != "tokenizers":
+                _compare(encoder, batch, number == 0, compared)
+            ids, lengths, trained = _encode(job, encoder, batch)
             writer.add(ids, lengths, [d.id for d in batch], trained)
             _describe(about, batch)
         return writer.finish(
@@ -254,9 +283,20 @@ def make_shard(job: Job) -> dict[str, Any]:
                 "made_from": made_from,
                 "encoder": "chat template" if masked else encoder.kind,
                 "input": job.documents.name if from_files else None,  # type: ignore[union-attr]
+                **({"proof": _proof_of(encoder, compared)} if compared["documents"] else {}),
                 **{key: dict(sorted(value.items())) for key, value in about.items()},
             }
         )
+
+
+def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, Any]:
+    """That so many documents were encoded by both and became the same ids: whatever differs ends the build before."""
+    return {
+        "engine": f"{encoder.kind} {encoder.version}",
+        "reference": f"tokenizers {engine_version('tokenizers')}",
+        "documents": compared["documents"],
+        "tokens": compared["tokens"],
+    }
 
 
 def _input(job: Job) -> str | list[Any]:
@@ -282,21 +322,18 @@ def _content(job: Job) -> list[Any]:
 
 
 def _encode(
-    job: Job, encoder: Encoder, batch: list[Document], first: bool
+    job: Job, encoder: Encoder, batch: list[Document]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8] | None]:
     """Ids, lengths and, of conversations, the training mask."""
     if job.conversations is not None:
         return job.conversations(batch)
-    texts, names = [d.text for d in batch], [d.id for d in batch]
-    if job.fast:
-        _compare(encoder, texts, names, first)
-    return *_wrap(*encoder.encode(texts, names), job.bos_id, job.eos_id), None
+    return *_wrap(*encoder.encode([d.text for d in batch], [d.id for d in batch]), job.bos_id, job.eos_id), None
 
 
-def _compare(encoder: Encoder, texts: list[str], names: list[str], first: bool) -> None:
-    picked = [n for n in range(len(texts)) if n % CHECK_EVERY == (0 if first else CHECK_EVERY // 2)]
-    if (name := encoder.agrees([texts[n] for n in picked], [names[n] for n in picked])) is not None:
-        raise Disagreement(name)
+def _compare(encoder: Encoder, batch: list[Document], first: bool, compared: Counter[str]) -> None:
+    picked = batch[0 if first else CHECK_EVERY // 2 :: CHECK_EVERY]
+    tokens = encoder.compare([d.text for d in picked], [d.id for d in picked])
+    compared.update(documents=len(picked), tokens=tokens)
 
 
 def _describe(about: dict[str, Counter[str]], batch: list[Document]) -> None:

@@ -19,7 +19,7 @@ from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
 CHUNK = 1 << 22
 
 
-def stage(
+def fetch(
     url: str,
     out: Path,
     *,

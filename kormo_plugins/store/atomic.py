@@ -53,15 +53,6 @@ def publish(unfinished: Path, path: Path) -> None:
     flush(path.parent)  # the new name
 
 
-_UMASK = os.umask(0)
-os.umask(_UMASK)
-
-
-def usual_mode(path: Path) -> None:
-    """Gives a file the rights of any new file; safetensors makes files that only their owner can read."""
-    path.chmod(0o666 & ~_UMASK)
-
-
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8."""
     write_bytes(path, text.encode("utf-8"))

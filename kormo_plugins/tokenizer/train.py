@@ -1,4 +1,4 @@
-"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, merges by the tokenizers library.
+"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, merges of the tokenizers library's trainer.
 
 Newline runs are added tokens, cut out of the text before anything else is. So they are taken out of the
 training text as well: merges that contain two newlines could never be used, and a vocabulary has no room for
@@ -13,6 +13,11 @@ ids, so any number of threads writes the same bytes.
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +35,15 @@ from kormo_plugins.tokenizer.layout import (
     read_layout,
     tokenizer_hash,
 )
+from kormo_plugins.tokenizer.merges import Merges, learn_merges
 from kormo_plugins.tokenizer.params import TokenizerParams
+from kormo_plugins.tokenizer.pieces import Pieces
 from kormo_plugins.tokenizer.sample import Texts, draw, plan_quotas, statistics, take_census
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+LOG = logging.getLogger(__name__)
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
     r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one other character (a space) in front
@@ -64,7 +72,8 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     census = take_census(texts, params)
     quotas = plan_quotas(census, params)
     check_budget(census, quotas, params)
-    tokenizer = _learn(draw(texts, quotas, params), params)
+    scratch = out if out.is_dir() else out.parent
+    tokenizer, trainer = _learn(partial(draw, texts, quotas, params), params, scratch)
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
         raise KormoError(
@@ -88,26 +97,62 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
         "newlines": list(layout.newlines),
         "hash": tokenizer_hash(out),
         "sample": statistics(census, quotas),
+        "trainer": trainer,
         "params": params.model_dump(mode="json"),
     }
     write_json(out / MANIFEST, result)
     return result
 
 
-def _learn(texts: Any, params: TokenizerParams) -> Tokenizer:
-    """The base vocabulary: 256 bytes and the merges, without added tokens."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+def _learn(
+    texts: Callable[[], Iterator[str]], params: TokenizerParams, scratch: Path
+) -> tuple[Tokenizer, dict[str, str | int]]:
+    """The base vocabulary: 256 bytes and the merges, without added tokens; and who learned it, with the proof."""
+    from tokenizers import models
+
+    blank = _blank()
+    learned = learn_merges(
+        texts,
+        params,
+        SPLIT,
+        disputed=lambda characters: Pieces(characters=characters).disputed(blank, SPLIT),
+        reference=lambda sample, size: _read_merges(_by_tokenizers(sample, params, size)),
+        scratch=scratch,
+    )
+    if isinstance(learned, str):
+        LOG.info("tokenizer: merges by tokenizers: %s", learned)
+        tokenizer = _by_tokenizers(texts(), params, params.vocab_size)
+        trainer: dict[str, str | int] = {"trainer": f"tokenizers {version('tokenizers')}", "reason": learned}
+    else:
+        vocabulary = {symbol: number for number, symbol in enumerate(sorted(byte_symbols()))}
+        for left, right in learned.merges:
+            vocabulary.setdefault(left + right, len(vocabulary))
+        tokenizer, trainer = blank, learned.proof
+        tokenizer.model = models.BPE(vocabulary, learned.merges)
+    tokenizer.pre_tokenizer = _sequence(_pre_tokenizers())
+    return tokenizer, trainer
+
+
+def _blank() -> Tokenizer:
+    """The tokenizer before it has learned anything, which leaves out runs of newlines."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    split = _pre_tokenizers()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r"\n{2,}"), behavior="removed"), *split]
-    )
+    runs = pre_tokenizers.Split(Regex(r"\n{2,}"), behavior="removed")
+    tokenizer.pre_tokenizer = _sequence([runs, *_pre_tokenizers()])
+    return tokenizer
+
+
+def _by_tokenizers(texts: Iterable[str], params: TokenizerParams, vocab_size: int) -> Tokenizer:
+    """What the tokenizers library learns."""
+    from tokenizers import trainers
+
+    tokenizer = _blank()
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=params.vocab_size,
+            vocab_size=vocab_size,
             min_frequency=params.min_frequency,
             max_token_length=params.max_token_length + 1,  # the library stops below its limit
             initial_alphabet=byte_symbols(),
@@ -115,8 +160,17 @@ def _learn(texts: Any, params: TokenizerParams) -> Tokenizer:
             show_progress=False,
         ),
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
     return tokenizer
+
+
+def _read_merges(tokenizer: Tokenizer) -> Merges:
+    return [(left, right) for left, right in json.loads(tokenizer.to_str())["model"]["merges"]]
+
+
+def _sequence(parts: list[Any]) -> Any:
+    from tokenizers import pre_tokenizers
+
+    return pre_tokenizers.Sequence(parts)
 
 
 def _pre_tokenizers() -> list[Any]:

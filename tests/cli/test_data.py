@@ -217,18 +217,18 @@ def test_report_writes_a_page_and_a_card(copy: Made, kormo: Kormo) -> None:
 
 
 @pytest.mark.parametrize("kind", ["corpus", "tokenizer", "shards", "rows"])
-def test_a_staged_artifact_is_an_artifact(copy: Made, kormo: Kormo, tmp_path: Path, kind: str) -> None:
+def test_a_fetched_artifact_is_an_artifact(copy: Made, kormo: Kormo, tmp_path: Path, kind: str) -> None:
     source = copy.path(kind)
     there = tmp_path / "workspace" / source.name
-    found = _json(kormo("data", "stage", source, there, "--json"))
+    found = _json(kormo("data", "fetch", source, there, "--json"))
     assert 0 < found["copied"] <= found["bytes"]
-    assert _json(kormo("data", "stage", f"file://{source}", there, "--json"))["copied"] == 0
+    assert _json(kormo("data", "fetch", f"file://{source}", there, "--json"))["copied"] == 0
     files = {path.relative_to(source): path.read_bytes() for path in source.rglob("*") if path.is_file()}
     assert {path.relative_to(there): path.read_bytes() for path in there.rglob("*") if path.is_file()} == files
     assert kormo("data", "verify", there.parent).exit_code == 0
     name = max(files, key=lambda name: len(files[name]))
     _flip(source / name)
-    result = kormo("data", "stage", source, tmp_path / "again")
+    result = kormo("data", "fetch", source, tmp_path / "again")
     assert result.exit_code == 2 and name.name in result.stderr
     assert not (tmp_path / "again" / "manifest.json").exists()
 
@@ -240,7 +240,7 @@ def test_bad_input_is_told(made: Made, refused: Callable[..., str], tmp_path: Pa
     assert "global batch" in refused(*batch, 0, "--world-size", 3)
     assert "nothing.yml" in refused("data", "stats", "nothing.yml")
     assert "dataset recipe by itself" in refused("data", "stats", "data.yml")
-    assert "no finished manifest" in refused("data", "stage", tmp_path, tmp_path / "out")
+    assert "no finished manifest" in refused("data", "fetch", tmp_path, tmp_path / "out")
     assert "there is no folder" in refused("data", "stats", "recipe.yml", "--html", tmp_path / "no" / "page.html")
 
 

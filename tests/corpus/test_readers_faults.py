@@ -126,6 +126,8 @@ def test_compressed_files_whole_cut_and_damaged(tmp_path: Path, suffix: str) -> 
     path.write_bytes(whole[: len(whole) // 2])
     texts, rejects = outcome(tmp_path)
     assert len(texts) < 3000 and list(rejects.values()) == ["the archive ends too early"]
+    path.write_bytes(b"")
+    assert list(outcome(tmp_path)[1].values()) == ["the archive ends too early"]
     path.write_bytes(whole[:100] + b"garbage" + whole[107:])
     assert any("archive" in reason for reason in outcome(tmp_path)[1].values())
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kormo_plugins.corpus.domains import losses
 from kormo_plugins.corpus.steps.keep_top import KeepTop, KeepTopParams
 from kormo_plugins.corpus.steps.models.perplexity import Perplexity, PerplexityParams
 from kormo_plugins.corpus.steps.models.toxicity import Toxicity, ToxicityParams
@@ -203,3 +204,22 @@ def test_a_step_is_switched_by_domain(tmp_path: Path, build: Build) -> None:
 def test_only_document_steps_can_be_switched(name: str, why: str) -> None:
     with pytest.raises(KormoError, match=why):
         PerDomain(PerDomainParams.model_validate({"step": {"name": name}, "domains": {"a.kr": "off"}}))
+
+
+def test_the_page_shows_which_domains_lost_most_and_why(tmp_path: Path, build: Build) -> None:
+    urls = ["https://www.songs.kr/1", "http://songs.kr/2", "http://news.kr/1", "http://news.kr/2"]
+    texts = [
+        "같은 줄이다\n" * 9,
+        "다른 줄이다\n" * 9,
+        "어제는 비가 와서 집에서 책을 읽었다.",
+        "같은 줄이 또 있다\n" * 9,
+    ]
+    rows = [{"id": f"d{i}", "text": text, "url": url} for i, (text, url) in enumerate(zip(texts, urls, strict=True))]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    reader = {"name": "jsonl", "path": str(path), "columns": {"keep": ["url"]}}
+    build({"reader": reader}, steps=({"name": "repetition"},), held_out={"documents": 0})
+    found = losses(read_corpus(tmp_path / "out"), read_corpus(tmp_path / "out" / "rejects"))
+    expected = {"songs.kr": (2, 0), "news.kr": (1, 1)}
+    assert {domain: (loss.dropped, loss.kept) for domain, loss in found.items()} == expected
+    assert found["songs.kr"].reasons == {("repetition", "duplicate lines"): 2}

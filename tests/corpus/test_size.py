@@ -21,8 +21,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kormo_plugins.documents.document import read_corpus
 from kormo_plugins.embedded.generate import EmbeddedParams, generate
+from kormo_plugins.store.corpus_files import read_corpus
 
 RECIPE = Path(__file__).parents[2] / "datasets_recipes" / "korean_web.yml"
 FILE_MB = 16

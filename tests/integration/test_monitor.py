@@ -31,7 +31,7 @@ def looked(lab: Lab, trained: Any) -> Path:
     for name, text in (("ko", "사람이 쓴 글입니다. " * 30), ("en", "Someone wrote this by hand. " * 30)):
         (people / f"{name}.jsonl").write_text(json.dumps({"id": name, "text": text}, ensure_ascii=False) + "\n")
     unseen = {"sources": {"people": {"reader": {"name": "folder", "path": str(people)}}}, "held_out": {"documents": 0}}
-    result = lab.train("looked", change={"kormo": {"monitor": {**MONITOR, "unseen": unseen}}})
+    result = lab.train("looked", change={"kormo": {"monitor": {**MONITOR, "external_eval": unseen}}})
     assert result.returncode == 0, result.stderr[-4000:]
     return lab.out("looked")
 

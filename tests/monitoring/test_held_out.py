@@ -221,8 +221,11 @@ def recipe(folder: Path, monitor: dict[str, Any] | None, **change: Any) -> Any:
         ({"every_steps": 0}, "kormo.monitor.every_steps"),
         ({"every_steps": 2, "held_out": {"documnets": 3}}, "kormo.monitor.held_out.documnets"),
         ({"every_steps": 2, "collapse": {"prompts": {"ko": []}}}, "kormo.monitor.collapse.prompts"),
-        ({"every_steps": 2, "unseen": {"sources": {"again": {"generator": {"name": "embedded"}}}}}, "sources.again"),
-        ({"every_steps": 2, "unseen": {"sources": {}}}, "kormo.monitor.unseen.sources"),
+        (
+            {"every_steps": 2, "external_eval": {"sources": {"again": {"generator": {"name": "embedded"}}}}},
+            "sources.again",
+        ),
+        ({"every_steps": 2, "external_eval": {"sources": {}}}, "kormo.monitor.external_eval.sources"),
     ],
 )
 def test_what_is_wrong_with_it_is_named(tmp_path: Path, monitor: dict[str, Any], named: str) -> None:

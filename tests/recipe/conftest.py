@@ -30,7 +30,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.chdir(tmp_path)
 
     def write(text: str) -> Path:
-        name, files = "recipe.yml", {"sound.yml": SOUND, "data.yml": DATA}
+        name, files = "recipe.yml", {"sound.yml": SOUND, "data.yml": DATA, "tok/tokenizer.json": "{}"}
         files[name] = ""
         for line in text.splitlines(keepends=True):
             if line.startswith("#: "):

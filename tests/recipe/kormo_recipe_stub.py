@@ -24,7 +24,7 @@ kormo:
   plugins: [kormo_recipe_stub]
   architecture: {name: stub_model, size: 3}
   tokenizer:
-    train: {name: stub_tokenizer}
+    path: tok
   collator: {name: stub_rows}
   objective: {name: stub_loss}
   kernels: [{name: stub_kernel}]

@@ -199,8 +199,8 @@ BLOCK = [
         "recipe.yml: kormo.tokenizer.train", "Did you mean 'stub_tokenizer'?"),
     Bad("nameless tokenizer", CHILD + "kormo: {tokenizer: {train: {name: null}}}\n",
         "recipe.yml: kormo.tokenizer.train", "`name` says which"),
-    Bad("two tokenizers", CHILD + "kormo: {tokenizer: {path: tok}}\n", "recipe.yml: kormo.tokenizer",
-        "exactly one of"),
+    Bad("two tokenizers", CHILD + "kormo: {tokenizer: {train: {name: stub_tokenizer}}}\n",
+        "recipe.yml: kormo.tokenizer", "exactly one of"),
     Bad("missing tokenizer recipe", CHILD + "kormo: {tokenizer: {train: tok.yml}}\n",
         "recipe.yml: kormo.tokenizer.train", "no such file"),
     Bad("missing dataset recipe", CHILD + "kormo: {data: datq.yml}\n", "recipe.yml: kormo.data",
@@ -316,7 +316,7 @@ def test_there_are_many_of_them() -> None:
     assert len({case.id for case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize("text", [SOUND, CHILD, CHILD + "kormo: {tokenizer: {train: null, path: x}}\n"])
+@pytest.mark.parametrize("text", [SOUND, CHILD, CHILD + "kormo: {tokenizer: {path: ./tok}}\n"])
 def test_the_sound_recipe_passes(text: str, write: Write) -> None:
     result = CliRunner().invoke(cli, ["recipe", "validate", str(write(text))])
     assert (result.exit_code, result.stderr) == (0, "")

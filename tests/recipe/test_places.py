@@ -124,6 +124,19 @@ def test_too_little_disk_for_what_the_plan_predicts(sound: Path, monkeypatch: py
     assert any("a run here would be refused" in warning.why for warning in report.warnings)
 
 
+def test_files_that_are_not_there_and_text_that_has_no_space(sound: Path) -> None:
+    path = recipe(sound)
+    (sound / "texts/a.txt").unlink()
+    (sound / "texts").rmdir()
+    assert [error.where.rpartition(" ")[2] for error in not_ready(load_recipe(path))] == [
+        "kormo.data.sources.web.reader.path"
+    ]
+    more = "made: {license: made, language: ko, generator: {name: embedded, language: ko, megabytes: 5.0e+10}}"
+    (sound / "data.yml").write_text(DATA.replace("}}}\n", "}}, " + more + "}\n").replace("web: 1", "web: 1, made: 1"))
+    found = [error.found for error in not_ready(load_recipe(path))]
+    assert len(found) == 2 and "to generate" in found[1]
+
+
 def test_a_machine_that_is_ready(sound: Path) -> None:
     loaded: Recipe = load_recipe(recipe(sound))
     assert list(not_ready(loaded)) == []

@@ -296,3 +296,15 @@ def test_steps_on_the_command_line_win_over_tokens_in_the_file() -> None:
     root = Path(__file__).parents[2]
     assert load_recipe(root / "recipes" / "pretrain.yml").steps == 160
     assert load_recipe(root / "recipes" / "pretrain.yml", {"max_steps": 2}).steps == 2
+
+
+def test_a_key_of_an_earlier_version_is_read_under_its_name_of_today(tmp_path: Path) -> None:
+    old = {"kormo": {"monitor": {"unseen": {"sources": {"one": {"weight": 1}}}}}}
+    both = {"kormo": {"monitor": {"unseen": {"name": "a"}, "external_eval": {"name": "b"}}}}
+    _write(tmp_path, parent=old, child={"extends": "parent.yml"}, both=both)
+    resolved = resolve(tmp_path / "child.yml")
+    assert resolved.get("kormo.monitor.external_eval.sources.one.weight") == 1
+    assert resolved.get("kormo.monitor.unseen") is None
+    assert resolved.renamed == {str(tmp_path / "parent.yml"): {"kormo.monitor.unseen": "external_eval"}}
+    with pytest.raises(KormoError, match="is what unseen is called today"):
+        resolve(tmp_path / "both.yml")

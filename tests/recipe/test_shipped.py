@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.experiments.ablation.spec import cells, read_spec
 from kormo_plugins.experiments.chain.spec import load_chain
 from kormo_plugins.recipe.checks.validate import validate
 from kormo_plugins.recipe.files.paths import from_here
@@ -65,6 +66,15 @@ def test_a_folder_of_ones_own_is_sound(size: str, tmp_path: Path, monkeypatch: p
                 "outputs/lab",
                 "outputs/lab-sft",
             ]
+
+
+def test_an_ablation_anywhere_has_a_shipped_base(tmp_path: Path) -> None:
+    path = tmp_path / "question.yml"
+    path.write_text(
+        "question: is it so?\nbase: kormo:pretrain.yml\nvariants: {plain: {}, other: {kormo.collator.name: causal}}\n"
+        "baseline: plain\nseeds: [1]\nbudget_minutes: 1\nmeasure: {loss: {metric: loss}}\n"
+    )
+    assert [cell.recipe.seed for cell in cells(path, read_spec(path))] == [1, 1]
 
 
 def test_a_shipped_chain_runs_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

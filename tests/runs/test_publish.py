@@ -11,6 +11,7 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs import revisions
 from kormo_plugins.runs.publish import amount, publish, revision_name
+from kormo_plugins.runs.publish_data import publish_documents
 from kormo_plugins.training.checkpoints.complete import mark_complete
 from tests.fake_hub import Hub, serving
 
@@ -138,3 +139,19 @@ def test_tokens_that_nobody_told_are_asked_for() -> None:
             revisions.amount(text)
     assert [amount(n) for n in (999, 655_360, 4_200_000_000, 1_000_000_000_000)] == ["999", "655K", "4.2B", "1T"]
     assert revision_name(5, 0) == "step-5"
+
+
+def test_documents_go_with_their_card(tmp_path: Path, hub: Hub, api: object) -> None:
+    corpora = {}
+    for name in ("web", "books"):
+        (tmp_path / name).mkdir()
+        for file in ("part-00000.jsonl.zst", "manifest.json", "rejects.jsonl"):
+            (tmp_path / name / file).write_text(name)
+        corpora[name] = tmp_path / name
+    assert publish_documents("lab/text", "# text\n", corpora, api) == 2  # type: ignore[arg-type]
+    held = {"web/part-00000.jsonl.zst": b"web", "books/part-00000.jsonl.zst": b"books", "README.md": b"# text\n"}
+    assert hub.repositories["lab/text"]["main"] == held
+    assert all("/datasets/" in request for request in hub.requests if "/commit/" in request)
+    hub.refuse = True
+    with pytest.raises(KormoError, match="did not take all"):
+        publish_documents("lab/other", "", corpora, api)  # type: ignore[arg-type]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.shards.encoder import CONTEXTS, PRIVATE, Encoder
+from kormo_plugins.shards.encoder import CONTEXTS, Disagreement, Encoder
+from kormo_plugins.shards.engines import ENGINES, PRIVATE, Gigatoken, Tiktoken
 from kormo_plugins.shards.ranks import Ranks, convert
 
 from .made_tokenizers import TEXT, extend, train
@@ -36,10 +37,12 @@ def split(ids: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
     return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])] if len(lengths) else []
 
 
-@pytest.fixture(scope="module")
-def encoder(tokenizer: Path) -> Encoder:
-    found = Encoder(tokenizer)
-    assert found.kind == "tiktoken", found.reason
+@pytest.fixture(scope="module", params=["gigatoken", "tiktoken"])
+def encoder(tokenizer: Path, request: pytest.FixtureRequest) -> Encoder:
+    if request.param == "gigatoken":
+        pytest.importorskip("gigatoken", reason="the extra `fast` is not installed")
+    found = Encoder(tokenizer, engine=request.param)
+    assert found.kind == request.param, found.reason
     return found
 
 
@@ -80,8 +83,8 @@ def test_control_tokens_are_text_unless_the_source_may_use_them(tokenizer: Path)
     think, eos = plain.token_to_id("<think>"), plain.token_to_id("<|EOS|>")
     ids, _ = Encoder(tokenizer).encode([text], ["a"])
     assert think not in ids and eos not in ids
-    for fast in (True, False):
-        encoder = Encoder(tokenizer, ["<think>", "</think>"], fast=fast)
+    for engine in ENGINES:
+        encoder = Encoder(tokenizer, ["<think>", "</think>"], engine=engine)
         ids, lengths = encoder.encode([text], ["a"])
         assert ids[0] == think and eos not in ids
         assert split(ids, lengths) == reference(tokenizer, [text], ("<think>", "</think>"))
@@ -96,10 +99,10 @@ def test_runs_of_newlines_are_one_token(tokenizer: Path, encoder: Encoder) -> No
     assert len(encoder.encode(["\n" * 12], ["a"])[0]) == 3  # five, five and two
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_a_character_that_cannot_be_spelled_is_an_error(tmp_path: Path, fast: bool) -> None:
-    small = Encoder(train(tmp_path, alphabet=False), fast=fast)
-    assert (small.kind == "tiktoken") is fast
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_character_that_cannot_be_spelled_is_an_error(tmp_path: Path, engine: str) -> None:
+    small = Encoder(train(tmp_path, alphabet=False), engine=engine)
+    assert small.kind == ("tokenizers" if engine == "tokenizers" else "tiktoken")  # gigatoken would not tell
     good = "The fox 다람쥐"
     assert split(*small.encode([good, good], ["a", "b"])) == reference(tmp_path, [good, good])
     with pytest.raises(KormoError, match="document bad"):
@@ -153,13 +156,13 @@ def test_declared_ids_that_are_not_used_are_refused(tmp_path: Path) -> None:
         Encoder(train(tmp_path, edit=lambda spec: spec["added_tokens"][-1].update(id=9999)))
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_truncation_set_in_the_file_cuts_nothing(tmp_path: Path, fast: bool) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_truncation_set_in_the_file_cuts_nothing(tmp_path: Path, engine: str) -> None:
     def short(spec: dict) -> None:
         spec["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
 
     whole, cut = train(tmp_path / "a"), train(tmp_path / "b", edit=short)
-    assert split(*Encoder(cut, fast=fast).encode(TEXT, TEXT)) == reference(whole, TEXT)
+    assert split(*Encoder(cut, engine=engine).encode(TEXT, TEXT)) == reference(whole, TEXT)
 
 
 def test_conversion_keeps_ranks_in_order(tokenizer: Path) -> None:
@@ -173,3 +176,36 @@ def test_conversion_keeps_ranks_in_order(tokenizer: Path) -> None:
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KormoError, match=r"tokenizer\.json"):
         Encoder(tmp_path)
+
+
+def test_without_the_package_the_next_engine_is_used_and_named(
+    tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kormo_plugins.shards.engines.find_spec", lambda name: None)
+    assert Encoder(tokenizer).kind == "tiktoken" and not Encoder(tokenizer).reason
+    asked = Encoder(tokenizer, engine="gigatoken")
+    assert asked.kind == "tiktoken" and "not installed" in asked.reason
+
+
+def test_an_engine_that_refuses_the_tokenizer_falls_back(tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(self: Gigatoken, spec: object) -> None:
+        raise ValueError("no such split")
+
+    monkeypatch.setattr(Gigatoken, "unfit", staticmethod(lambda ranks: ""))
+    monkeypatch.setattr(Gigatoken, "__init__", refuses)
+    found = Encoder(tokenizer, engine="gigatoken")
+    assert found.kind == "tiktoken" and "no such split" in found.reason
+
+
+def test_a_difference_is_named(tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Encoder(tokenizer, engine="tiktoken")
+    assert encoder.compare(TEXT, TEXT) == len(encoder.encode(TEXT, TEXT)[0])
+    right = Tiktoken.encode
+
+    def wrong(self: Tiktoken, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        ids, lengths = right(self, texts)
+        return np.flip(ids), lengths
+
+    monkeypatch.setattr(Tiktoken, "encode", wrong)
+    with pytest.raises(Disagreement, match="second"):
+        encoder.compare(["", TEXT[0]], ["first", "second"])

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards import tokenize
 from kormo_plugins.shards.encoder import Encoder
+from kormo_plugins.shards.engines import ENGINES
 from kormo_plugins.shards.reader import Shards
-from kormo_plugins.shards.tokenize import tokenize_source
+from kormo_plugins.shards.tokenize import CHECK_EVERY, tokenize_source
 from kormo_plugins.shards.verify import verify
 
 from .made_tokenizers import TEXT, extend, train
@@ -56,7 +58,7 @@ def test_shards_hold_every_document_in_order(tokenizer: Path, tmp_path: Path) ->
         iter(docs), tokenizer, tmp_path, source="mix", bos_id=300, eos_id=301, chunk_characters=1000
     )
     shards = Shards(tmp_path)
-    assert manifest["encoder"] == "tiktoken" and manifest["tokenizer"] == encoder.hash
+    assert manifest["encoder"] == encoder.kind != "tokenizers" and manifest["tokenizer"] == encoder.hash
     assert len(manifest["shards"]) > 3 and shards.documents == 100
     assert manifest["languages"] == {"en": 50, "ko": 50} and manifest["licenses"] == {"CC0-1.0": 100}
     assert manifest["synthetic"] == {"no": 80, "yes": 20} and manifest["generators"] == {"toy": 20}
@@ -134,27 +136,42 @@ def test_a_worker_that_the_system_kills_is_told(tokenizer: Path, tmp_path: Path)
 
 def test_the_slow_way_gives_the_same_ids(tokenizer: Path, tmp_path: Path) -> None:
     docs = documents(50)
-    for fast in (True, False):
-        tokenize_source(docs, tokenizer, tmp_path / str(fast), source="mix", fast=fast)
-    one, other = Shards(tmp_path / "True"), Shards(tmp_path / "False")
-    assert (one.ids[0] == other.ids[0]).all() and one.manifest["encoder"] != other.manifest["encoder"]
+    made = []
+    for engine in ENGINES:
+        tokenize_source(docs, tokenizer, tmp_path / engine, source="mix", engine=engine)
+        made.append(Shards(tmp_path / engine))
+    assert all((made[0].ids[0] == other.ids[0]).all() for other in made)
+    assert made[1].manifest["encoder"] == "tiktoken" and made[2].manifest["encoder"] == "tokenizers"
+
+
+def test_the_manifest_holds_the_proof(tokenizer: Path, tmp_path: Path) -> None:
+    docs = documents(600)
+    proof = tokenize_source(docs, tokenizer, tmp_path / "fast", source="mix", engine="tiktoken")["proof"]
+    first_and_others = Encoder(tokenizer).encode([d.text for d in docs[::CHECK_EVERY]], ["a", "b", "c"])[0]
+    assert proof == {
+        "engine": f"tiktoken {version('tiktoken')}",
+        "reference": f"tokenizers {version('tokenizers')}",
+        "documents": 3,
+        "tokens": len(first_and_others),
+    }
+    assert "proof" not in tokenize_source(docs, tokenizer, tmp_path / "slow", source="mix", engine="tokenizers")
 
 
 def test_a_disagreement_is_found_and_everything_made_again(
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     docs = documents(50)
-    broken = Encoder._by_tiktoken
+    broken = Encoder._by_engine
 
     def wrong(self: Encoder, texts: list[str], names: list[str]) -> tuple[np.ndarray, np.ndarray]:
         ids, lengths = broken(self, texts, names)
         return (np.flip(ids) if len(texts) == 1 else ids), lengths
 
-    monkeypatch.setattr(Encoder, "_by_tiktoken", wrong)
+    monkeypatch.setattr(Encoder, "_by_engine", wrong)
     with caplog.at_level(logging.WARNING):
         manifest = tokenize_source(docs[1:], tokenizer, tmp_path, source="mix")
     assert manifest["encoder"] == "tokenizers" and "differ on document" in caplog.text
-    with pytest.raises(KormoError, match="fast=False"):
+    with pytest.raises(KormoError, match="build with the engine t"):
         tokenize_source(iter(docs[1:]), tokenizer, tmp_path / "stream", source="mix")
 
 
@@ -163,7 +180,7 @@ def test_a_wide_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
         extend(spec, [f"filler{n}" for n in range(66_000)])
 
     folder = train(tmp_path / "t", edit=widen)
-    tokenize_source(documents(5), folder, tmp_path / "out", source="mix", fast=False)
+    tokenize_source(documents(5), folder, tmp_path / "out", source="mix", engine="tokenizers")
     assert Shards(tmp_path / "out").dtype == np.uint32
 
 

@@ -11,7 +11,7 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.tokenize import tokenize_source
-from kormo_plugins.shards.transfer import stage
+from kormo_plugins.shards.transfer import fetch
 from kormo_plugins.shards.verify import verify
 
 
@@ -32,7 +32,7 @@ def store(built: Path) -> str:
 
 def test_a_copy_is_whole_and_goes_on_where_it_stopped(store: str, built: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = stage(store, out)
+    first = fetch(store, out)
     assert first["copied"] == first["bytes"] == verify(out)["bytes"]
     assert Shards(out).identity == Shards(built).identity
     assert sorted(p.name for p in out.iterdir()) == sorted(
@@ -42,10 +42,10 @@ def test_a_copy_is_whole_and_goes_on_where_it_stopped(store: str, built: Path, t
     damaged = out / "shard-00000.ids.bin"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     seen: list[tuple[int, int]] = []
-    again = stage(store, out, progress=lambda done, total: seen.append((done, total)))
+    again = fetch(store, out, progress=lambda done, total: seen.append((done, total)))
     assert again["copied"] == damaged.stat().st_size + (out / "shard-00001.ids.bin").stat().st_size
     assert seen[-1] == (first["bytes"], first["bytes"])
-    assert stage(str(built), tmp_path / "local")["files"] == first["files"]
+    assert fetch(str(built), tmp_path / "local")["files"] == first["files"]
 
 
 @pytest.mark.parametrize("how", ["flipped", "missing"])
@@ -57,7 +57,7 @@ def test_a_damaged_store_is_named_and_nothing_looks_finished(store: str, tmp_pat
     if how == "flipped":
         memory.pipe_file(path, bytes(data))
     with pytest.raises(KormoError, match=r"shard-00001\.ids\.bin"):
-        stage(store, tmp_path / "out")
+        fetch(store, tmp_path / "out")
     assert not (tmp_path / "out" / "shards.json").exists()
     assert not list((tmp_path / "out").glob("*.tmp"))
     with pytest.raises(KormoError, match="never finished"):
@@ -65,18 +65,18 @@ def test_a_damaged_store_is_named_and_nothing_looks_finished(store: str, tmp_pat
 
 
 def test_while_another_version_is_copied_over_it_a_folder_is_not_whole(store: str, tmp_path: Path) -> None:
-    stage(store, tmp_path / "out")
+    fetch(store, tmp_path / "out")
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/bucket/mix/shards.json", memory.cat_file("/bucket/mix/shards.json") + b" ")
     memory.rm("/bucket/mix/shard-00001.ids.bin")
     (tmp_path / "out" / "shard-00001.ids.bin").unlink()
     with pytest.raises(KormoError):
-        stage(store, tmp_path / "out")
+        fetch(store, tmp_path / "out")
     assert not (tmp_path / "out" / "shards.json").exists()
 
 
 @pytest.mark.parametrize("url", ["memory://nowhere", "nosuchprotocol://x"])
 def test_an_address_without_shards_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(KormoError):
-        stage(url, tmp_path / "out")
+        fetch(url, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -218,13 +218,15 @@ def test_same_ids_from_tiktoken(fast: Any, folder: Path) -> None:
         assert ids == fast.encode(text, add_special_tokens=False).ids, ascii(text)
 
 
-@pytest.mark.parametrize("quick", [True, False])
-def test_same_ids_from_the_shard_writer(fast: Any, folder: Path, quick: bool) -> None:
+@pytest.mark.parametrize("engine", ["gigatoken", "tiktoken", "tokenizers"])
+def test_same_ids_from_the_shard_writer(fast: Any, folder: Path, engine: str) -> None:
     from kormo_plugins.shards.encoder import Encoder
 
     tags = [token for role, token in SPECIAL_TOKENS if role not in CONTROL]
-    encoder = Encoder(folder, tags, fast=quick)
-    assert encoder.kind == ("tiktoken" if quick else "tokenizers")
+    if engine == "gigatoken":
+        pytest.importorskip("gigatoken", reason="the extra `fast` is not installed")
+    encoder = Encoder(folder, tags, engine=engine)
+    assert encoder.kind == engine, encoder.reason
     texts = [*strings(5000, 5), *(token for _, token in SPECIAL_TOKENS)]
     ids, lengths = encoder.encode(texts, list(map(str, range(len(texts)))))
     ends = lengths.cumsum()

@@ -31,18 +31,19 @@ def test_axolotl_alone_weighs_micro_batches(whole: dict[str, Any]) -> None:
     for one rank since 0.20 (it now looks at the model's loss function)."""
     from axolotl.core.trainers import base
 
-    cut = run({"micro": 1, "accumulation": 8, "ours": False})
+    # The first step alone: Axolotl decays other parameters than we do.
+    first = run({"micro": 1, "accumulation": 8, "ours": False, "steps": 1})["grad_norm"][0]
     if "model_loss_accepts_num_items_in_batch" in vars(base):
-        assert cut["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
+        assert first == pytest.approx(whole["grad_norm"][0], rel=1e-4)
     else:
-        assert cut["grad_norm"] != pytest.approx(whole["grad_norm"], rel=1e-2)
+        assert first != pytest.approx(whole["grad_norm"][0], rel=1e-2)
 
 
 @pytest.mark.soak
 def test_axolotl_alone_weighs_ranks(whole: dict[str, Any], tmp_path: Path, forks: Server) -> None:
     """Still a fault: Axolotl fixes `average_tokens_across_devices: false`, so a rank with few tokens weighs as much."""
     first, _ = ranks(2, {"micro": 2, "accumulation": 2, "ours": False}, tmp_path, forks)
-    assert first["grad_norm"] != pytest.approx(whole["grad_norm"], rel=1e-2)
+    assert first["grad_norm"] != pytest.approx(whole["grad_norm"], rel=1e-2)  # decay makes less than 0.2% of it
 
 
 def test_two_ranks_are_the_same_step(whole: dict[str, Any], tmp_path: Path, forks: Server) -> None:

@@ -92,7 +92,7 @@ class Files:
     def inputs(self, params: FilesParams) -> dict[str, Any]:
         """What the documents depend on: names, sizes and checksums of the files, and how they are read."""
         files = self.find(params)
-        checksums = {file.path: file_checksum(file.path) for file in files if file.kind}
+        checksums = {path: file_checksum(path) for path in {file.path for file in files if file.kind}}
         return {
             **params.model_dump(mode="json", exclude={"path", "follow_links"}),
             "files": [

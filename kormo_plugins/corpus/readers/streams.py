@@ -156,8 +156,9 @@ def _members(
     file: BinaryIO, new: Callable[[], _Decompressor], fault: type[Exception], block: int = CHUNK
 ) -> Iterator[bytes]:
     """All four formats are chains of members, each with an end mark of its own."""
-    stream, fresh = new(), True
+    stream, fresh, begun = new(), True, False
     while data := file.read(block):
+        begun = True
         if fresh and not data.strip(b"\0"):
             continue  # padding behind the last member, as tapes and xz have it
         while data or not stream.needs_input:
@@ -170,7 +171,7 @@ def _members(
             data, fresh = b"", False
             if stream.eof:
                 data, stream, fresh = stream.unused_data.lstrip(b"\0"), new(), True
-    if not fresh:
+    if not fresh or not begun:  # even of nothing an archive has some bytes
         raise Damaged("the archive ends too early")
 
 

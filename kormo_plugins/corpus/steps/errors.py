@@ -110,11 +110,14 @@ class Errors:
 
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
-        lowered = text.lower()
+        found = text.split("\n")
+        # Only a short line can go, and most of a text is in long ones: those are not searched.
+        longest = self.params.longest_line
+        short = [line for line in found if len(line) <= longest or len(line.strip()) <= longest]
+        lowered = "\n".join(short).lower()
         keys = [key for key in _KEYS if key in lowered]
         if not keys:
             return document
-        found = text.split("\n")
         kept = [line for line in found if not self._goes(line, keys)]
         if len(kept) == len(found):
             return document

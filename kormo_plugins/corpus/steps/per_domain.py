@@ -6,18 +6,18 @@
         lyrics.example: off
         "*.exam.example": {fewest_sentences: 0.05}
 
-Songs, exams and chats fail the thresholds of prose. Which domains lose how much, and why, is on the page of rejects
-(`report.html`); here they are let through, one by one, and the change is part of the corpus's identity.
+Songs, exams and chats fail the thresholds of prose. Which domains lose how much, and why, is on the report's page
+(`kormo data report`); here they are let through, one by one, and the change is part of the corpus's identity.
 """
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from kormo_plugins.corpus.domains import domain_of
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.step import DocumentStep, is_source_step
 from kormo_plugins.documents.document import Document, Reject
@@ -70,16 +70,11 @@ class PerDomain:
         return {"version": make.VERSION, "inputs": asked}
 
     def __call__(self, document: Document) -> Document | Reject:
-        domain = _domain(str(document.meta.get(self.params.key, "")))
+        domain = domain_of(str(document.meta.get(self.params.key, "")))
         for pattern, step in self.switched.items():
             if fnmatchcase(domain, pattern) or (pattern.startswith("*.") and domain == pattern[2:]):
                 return step(document) if step else document
         return self.elsewhere(document)
-
-
-def _domain(address: str) -> str:
-    host = urlsplit(address).hostname if "://" in address else address.partition("/")[0]
-    return (host or "").lower().removeprefix("www.")
 
 
 def _class(name: str) -> Any:

@@ -19,7 +19,6 @@ from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
 
 _GOPHER = "Gopher, table A1"
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RepetitionParams(Strict):
@@ -76,53 +75,27 @@ class Repetition:
         return None
 
     def _ngrams(self, found: list[str]) -> Reject | None:
+        from kormo_plugins.corpus.steps.ngram_kernel import longer, repeated, top
+
         if len(found) < self.params.fewest_words:
             return None
-        numbers: dict[str, int] = {}
-        ids = np.fromiter((numbers.setdefault(w, len(numbers)) for w in found), dtype=np.uint64, count=len(found))
-        starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])
-        total = starts[-1]
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(found))}
         if len(numbers) > 0.95 * len(found):  # hardly a word twice: no n-gram can be
             return None
-        limits = [
-            *((n, limit, True) for n, limit in self.params.top),
-            *((n, x, False) for n, x in self.params.repeated),
-        ]
+        ids = np.fromiter(map(numbers.__getitem__, found), dtype=np.uint64, count=len(found))
+        starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])
+        total = starts[-1]
+        limits = [(*pair, True) for pair in self.params.top] + [(*pair, False) for pair in self.params.repeated]
         strictest = min((limit for _, limit in self.params.repeated), default=0.0)
         grams, size = ids + np.uint64(1), 1
-        for n, limit, top in sorted(limits):
+        for n, limit, single in sorted(limits):
             while size < n:
-                with np.errstate(over="ignore"):
-                    grams = (grams[:-1] * _MULTIPLIER) ^ (grams[:-1] >> np.uint64(29)) ^ (ids[size:] + np.uint64(1))
-                size += 1
+                grams, size = longer(grams, ids, size), size + 1
             if len(grams) < 2:
                 break
-            share = _top(grams, starts, n) if top else _repeated(grams, starts, n)
+            share = (top if single else repeated)(grams, starts, n)
             if share > limit * total:
-                return Reject(f"top {n}-gram" if top else f"repeated {n}-grams")
-            if not top and share <= strictest * total:
+                return Reject(f"top {n}-gram" if single else f"repeated {n}-grams")
+            if not single and share <= strictest * total:
                 break  # what a longer n-gram covers, the shorter ones cover too
         return None
-
-
-def _top(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
-    """Characters in the most frequent n-gram, if it is there more than twice."""
-    _, first, counts = np.unique(grams, return_index=True, return_counts=True)
-    best = int(np.argmax(counts))
-    if counts[best] < 3:
-        return 0
-    return int(counts[best] * (starts[first[best] + n] - starts[first[best]]))
-
-
-def _repeated(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
-    """Characters covered by n-grams that came before, each counted once."""
-    again = np.ones(len(grams), dtype=bool)
-    again[np.unique(grams, return_index=True)[1]] = False
-    if not again.any():
-        return 0
-    covered = np.zeros(len(starts), dtype=np.int64)
-    where = np.flatnonzero(again)
-    np.add.at(covered, where, 1)
-    np.add.at(covered, where + n, -1)
-    inside = np.cumsum(covered)[:-1] > 0
-    return int(np.diff(starts)[inside].sum())

@@ -22,7 +22,7 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.files import Files, FilesParams
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.corpus.steps.duplicates.boilerplate import MENU_WORDS, SHORTEST_MENU
+from kormo_plugins.corpus.steps.duplicates.boilerplate import body
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
@@ -30,7 +30,6 @@ from kormo_plugins.store.fingerprint import file_checksum
 NAME = "lines.npy"
 LONGEST = 200
 """Characters of a line that can be of a template."""
-_SENTENCE = re.compile(r"[.!?…。;{}()=]|[다요죠까네오]$")
 _NUMBERS = re.compile(r"\d+")
 _EXAMPLES = Files("jsonl", "parquet", "text", name="template_lines")
 
@@ -127,22 +126,5 @@ def _hashes(path: Path) -> np.ndarray:
 
 
 def _without_menus(lines: list[str]) -> list[str]:
-    """Less the run of entries at the head and the one at the foot, unless they are all that there is."""
-    head = _entries(lines)
-    foot = _entries(lines[::-1])
-    if head + foot >= len(lines):
-        return lines
-    return lines[head : len(lines) - foot]
-
-
-def _entries(lines: list[str]) -> int:
-    """How many lines from the first on are a menu; 0 for fewer than `SHORTEST_MENU` entries."""
-    entries = end = 0
-    for index, line in enumerate(lines):
-        bare = line.strip()
-        if not bare:
-            continue
-        if len(bare) > 40 or len(bare.split()) > MENU_WORDS or _SENTENCE.search(bare):
-            break
-        entries, end = entries + 1, index + 1
-    return end if entries >= SHORTEST_MENU else 0
+    start, end = body(lines)
+    return lines[start:end]

@@ -16,9 +16,13 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.checks.places import not_a_folder, written
 from kormo_plugins.recipe.cost.plan import checkpoint_bytes
+from kormo_plugins.recipe.files.resolve import exists
 from kormo_plugins.recipe.load import Recipe
 
 GB = 1e9
+MEGABYTE = 1e6
+KEPT = 0.5
+"""Bytes on disk for each byte of text, at least: compressed documents, and two bytes for a token of some six."""
 
 PACKAGES: Mapping[str, Mapping[object, str]] = {
     "optimizer": {
@@ -57,9 +61,63 @@ def not_ready(recipe: Recipe) -> Iterator[KormoError]:
     """What this machine lacks for a run of the recipe."""
     for key, path in written(recipe.resolved):
         yield from unwritable(path, recipe.resolved.where(key))
+    yield from data_not_ready(recipe)
     yield from _packages(recipe)
     yield from _tracker_keys(recipe)
     yield from _disk(recipe)
+
+
+def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
+    """What is missing for building the data: files that are read, and space for text that is generated."""
+    yield from _missing_inputs(recipe)
+    generated = MEGABYTE * sum(_generated(recipe))
+    free = shutil.disk_usage(existing(recipe.block.workspace)).free
+    if generated * KEPT > free:
+        yield KormoError(
+            where=recipe.resolved.where("kormo.data.sources"),
+            found=f"{generated / GB:,.1f} GB of text to generate, {free / GB:,.1f} GB free on the disk of "
+            f"{recipe.block.workspace}",
+            why=f"documents and shards take at least {KEPT:g} of it",
+            do="generate less (megabytes), choose another kormo.workspace, or free some space",
+        )
+
+
+def _generated(recipe: Recipe) -> Iterator[float]:
+    """Megabytes of text that each generator is asked for, where it is asked in megabytes."""
+    for source in recipe.data.corpus.sources.values() if recipe.data is not None else ():
+        size = source.generator.values.get("megabytes") if source.generator is not None else None
+        if isinstance(size, (int, float)) and not isinstance(size, bool):
+            yield float(size)
+
+
+def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
+    """Files that the recipe reads and that are not here: a source is read when those before it are cleaned."""
+    for source, path in _reader_paths(recipe):
+        if not exists(path):
+            yield KormoError(
+                where=recipe.resolved.where(f"kormo.data.sources.{source}.reader.path"),
+                found=str(path)[:200],
+                why="there is no such file or folder (paths are relative to the current folder)",
+                do="correct the path, or run the command in the folder that it is meant from",
+            )
+    choice = recipe.block.tokenizer
+    if choice is not None and choice.path is not None and not exists(choice.path / "tokenizer.json"):
+        yield KormoError(
+            where=recipe.resolved.where("kormo.tokenizer.path"),
+            found=str(choice.path)[:200],
+            why="there is no tokenizer.json in it",
+            do="name a folder written by `kormo tokenizer train`, or that of another byte-level BPE",
+        )
+
+
+def _reader_paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Source and path of the readers that have a parameter `path` of that type."""
+    for name, source in recipe.data.corpus.sources.items() if recipe.data is not None else ():
+        model = recipe.registry.model("reader", source.reader.name) if source.reader is not None else None
+        field = model.model_fields.get("path") if model is not None else None
+        value = source.reader.values.get("path") if source.reader is not None else None
+        if field is not None and field.annotation is Path and isinstance(value, str):
+            yield name, Path(value)
 
 
 def refuse_unwritable(folder: Path, where: str) -> None:
@@ -87,7 +145,7 @@ def unwritable(path: Path, where: str) -> Iterator[KormoError]:
 
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
-    return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path("/"))
+    return next((folder for folder in (path, *path.absolute().parents) if exists(folder)), Path("/"))
 
 
 def _packages(recipe: Recipe) -> Iterator[KormoError]:

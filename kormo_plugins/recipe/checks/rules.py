@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kormo_plugins.errors import Faults, KormoError, moved
-from kormo_plugins.evaluation.run import catalogue_of
-from kormo_plugins.evaluation.suites import load_suite
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.context_parallel import check_shared_rows
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
@@ -28,7 +26,7 @@ from kormo_plugins.recipe.checks.schedule import (
     schedule_without_evaluation,
     warm_up,
 )
-from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources
+from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
 from kormo_plugins.training.precision import axolotl_switches
 from kormo_plugins.training.settings import Precision
@@ -278,6 +276,11 @@ def deepspeed_is_readable(recipe: Resolved) -> Iterator[KormoError]:
 
 def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
+    if recipe.get("kormo.evaluate") is None:
+        return
+    from kormo_plugins.evaluation.run import catalogue_of  # a quarter of the time of a whole check
+    from kormo_plugins.evaluation.suites import load_suite
+
     where, faults = "kormo.evaluate.suites", Faults()
     asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
     for name in recipe.get(where) or ():
@@ -345,6 +348,7 @@ RULES: list[Rule] = [
     generation,
     bad_places,
     references_where_they_work,
+    tokenizer_can_be_had,
     shares_have_sources,
     ignored_tokens_exist,
 ]

@@ -12,8 +12,27 @@ from kormo_plugins.tokenizer.layout import NEWLINE_RUNS, SPECIAL_TOKENS, read_to
 from kormo_plugins.tokenizer.params import TokenizerParams
 
 OURS = "kormo_bpe"
-UNKNOWN = ("und", "mul")
-"""Languages of a source that say nothing about its documents."""
+UNKNOWN = "und"
+"""The language of a source that says nothing about its documents."""
+
+
+def tokenizer_can_be_had(recipe: Resolved) -> Iterator[KormoError]:
+    """Rows need a tokenizer, and a tokenizer that is trained needs documents."""
+    data, tokenizer = recipe.get("kormo.data"), recipe.get("kormo.tokenizer")
+    if data is not None and tokenizer is None and recipe.get("kormo.from_run") is None:
+        yield KormoError(
+            where=recipe.where("kormo.tokenizer"),
+            found="nothing",
+            why="without a tokenizer kormo.data cannot become tokens",
+            do="set kormo.tokenizer (train, path or hub) or kormo.from_run",
+        )
+    if data is None and recipe.get("kormo.tokenizer.train") is not None:
+        yield KormoError(
+            where=recipe.where("kormo.tokenizer.train"),
+            found="train without kormo.data",
+            why="a tokenizer is trained on the recipe's own documents",
+            do="set kormo.data, or kormo.tokenizer: {path: …}",
+        )
 
 
 def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
@@ -36,8 +55,9 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
 
 def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
     """Tokens that are left out of the loss by name are tokens of the tokenizer, as far as it is known already."""
-    asked, known = recipe.get("kormo.collator.ignore_tokens"), _added_tokens(recipe)
-    for token in asked if isinstance(asked, list) and known else ():
+    asked = recipe.get("kormo.collator.ignore_tokens")
+    known = _added_tokens(recipe) if isinstance(asked, list) else []
+    for token in asked if known else ():
         if isinstance(token, str) and token not in known:
             named = [name for name in known if name.strip()]
             yield KormoError(
@@ -49,16 +69,18 @@ def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def _languages(recipe: Resolved) -> set[str]:
-    """The languages of the sources; empty where one of them does not say its own, or a step finds it."""
+    """The languages of the documents; empty where a step, a column or a generator says them."""
     data = recipe.get("kormo.data")
     sources = data.get("sources") if isinstance(data, Mapping) else None
     found: set[str] = set()
     for source in sources.values() if isinstance(sources, Mapping) else ():
-        language = source.get("language") if isinstance(source, Mapping) else None
-        steps = (source.get("steps") if isinstance(source, Mapping) else None) or data.get("steps") or ()
-        if not isinstance(language, str) or language in UNKNOWN or any(_name(step) == "language" for step in steps):
+        steps = source.get("steps") if source.get("steps") is not None else data.get("steps") or ()
+        columns = (source.get("reader") or {}).get("columns") or {}
+        language = source.get("language", UNKNOWN)
+        said_elsewhere = "language" in columns or (source.get("generator") is not None and language == UNKNOWN)
+        if said_elsewhere or any(_name(step) == "language" for step in steps):
             return set()
-        found.add(language)
+        found.add(str(language))
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved, beside, folders_of
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved, beside, exists, folders_of
 
 NAMED_FILES = ("deepspeed",)
 """Keys of Axolotl's that name a file which travels with the recipes."""
@@ -17,7 +17,7 @@ def located(resolved: Resolved, key: str) -> Path:
     """Where the file that a key names is, as seen from the current folder; the path as written if it is nowhere."""
     value, origin = str(resolved.get(key)), resolved.origin(key)
     place = Path(value) if origin == COMMAND_LINE else beside(folders_of(Path(origin)), value, resolved.where(key))
-    return place if place.is_file() else Path(value)
+    return place if exists(place) and place.is_file() else Path(value)
 
 
 def from_here(resolved: Resolved) -> dict[str, Any]:

@@ -36,8 +36,11 @@ from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
 COMMAND_LINE = "command line"
-SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "monitor", "unseen"))
+SHORTHAND = (("kormo", "data"), ("kormo", "tokenizer", "train"), ("kormo", "monitor", "external_eval"))
 """Blocks that may be given as a string, the path of the file to extend."""
+
+RENAMED = {("kormo", "monitor", "unseen"): "external_eval"}
+"""Key of an earlier version -> what it is called today; both are read, and the old one is named in a warning."""
 
 UNITED = ("plugins",)
 PATHS = (
@@ -53,7 +56,7 @@ PATHS = (
 )
 """Keys that hold a path, in which an environment variable may stand."""
 
-ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "unseen"), *PATHS)
+ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "external_eval"), *PATHS)
 MAX_VALUES = 200_000
 """Values of a recipe with all that it inherits: files that extend one another twice each can stand for billions."""
 
@@ -90,12 +93,14 @@ class Resolved:
         path: the file that was asked for.
         values: the plain mapping, `extends` gone; inherited keys first, in the order of the files.
         files: every file that was read, parents before children, each once.
+        renamed: file -> the keys of earlier versions that it uses, dotted, each with what it is called today.
     """
 
     path: Path
     values: dict[str, Any]
     files: list[Path]
     tree: Block = field(repr=False)
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def get(self, key: str) -> Any:
         """The value of the dotted `key` (`kormo.precision.weights`); None when it is not there or null."""
@@ -230,7 +235,7 @@ def _resolve(
         tree = _expanded(tree, keys, reader.faults)
     reader.faults.raise_any()
     assert isinstance(tree, Block)  # a file and the command line are mappings
-    return Resolved(path, plain(tree), list(reader.files.values()), tree)
+    return Resolved(path, plain(tree), list(reader.files.values()), tree, reader.renamed)
 
 
 def _expanded(node: Block | Leaf, keys: Keys, faults: Faults, at: Keys = ()) -> Block | Leaf:
@@ -258,6 +263,7 @@ class _Reader:
         self._trees: dict[tuple[Path, str, Keys | None], Block] = {}
         self._sizes: dict[int, tuple[dict[Any, Block | Leaf], int]] = {}
         self._shorthand = shorthand
+        self.renamed: dict[str, dict[str, str]] = {}
 
     def file(self, path: Path, named_by: str, at: Keys = ()) -> Block:
         """The tree of a file that stands at the key `at` of the recipe; read once, however often it is extended."""
@@ -317,8 +323,9 @@ class _Reader:
         self, values: Mapping[Any, Any], file: str, folders: tuple[Path, ...], at: Keys, short: bool = False
     ) -> Block:
         """The tree of a mapping in `file`, its own `extends` followed; `short` if it was written as a path alone."""
+        today = self._today(values, file, at)
         own: Block | Leaf = Block(
-            {key: self._node(value, file, folders, (*at, key)) for key, value in values.items() if key != EXTENDS},
+            {key: self._node(value, file, folders, (*at, key)) for key, value in today.items() if key != EXTENDS},
             file,
             replaces=not values and bool(at),
         )
@@ -335,6 +342,23 @@ class _Reader:
         tree = merge(base, own, at)
         assert isinstance(tree, Block)
         return Block(tree.children, file, replaces=True)
+
+    def _today(self, values: Mapping[Any, Any], file: str, at: Keys) -> Mapping[Any, Any]:
+        """The mapping with keys of earlier versions under the names that they have today."""
+        old = {key: RENAMED[*at, key] for key in values if (*at, key) in RENAMED}
+        for key, name in old.items():
+            dotted = ".".join((*at, key))
+            self.renamed.setdefault(file, {})[dotted] = name
+            if name in values:
+                self.faults.add(
+                    KormoError(
+                        where=f"{file}: {dotted}",
+                        found=f"{key} beside {name}",
+                        why=f"{name} is what {key} is called today, so one of the two would be lost",
+                        do=f"remove {key}",
+                    )
+                )
+        return {old.get(key, key): value for key, value in values.items()} if old else values
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -360,7 +384,7 @@ def folders_of(path: Path) -> tuple[Path, ...]:
     return (beside,) if beside.resolve() == behind else (beside, behind)
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether there is a file; a name that no file system has is one that is not there."""
     try:
         return path.exists()
@@ -377,7 +401,7 @@ def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
     if is_shipped(name):
         return located(name, where)
     places = [Path(os.path.normpath(folder / name)) for folder in folders]
-    there = [place for place in places if _exists(place)]
+    there = [place for place in places if exists(place)]
     if len(there) > 1 and not there[0].samefile(there[1]):
         raise KormoError(
             where=where,

@@ -39,7 +39,7 @@ CHOICES = {
 }
 """Model and field -> the kind of component that is chosen there by name."""
 
-DATA = (("KormoBlock", "data"), ("Monitor", "unseen"))
+DATA = (("KormoBlock", "data"), ("Monitor", "external_eval"))
 """Model and field -> where a dataset recipe stands."""
 
 MONITORS = ("held_out", "collapse", "mini")

@@ -41,6 +41,11 @@ class TokenizerChoice(Strict):
     path: Path | None = Field(default=None, description="a folder that AutoTokenizer opens")
     hub: str | None = Field(default=None, description="a hub id")
     revision: str | None = Field(default=None, description="a commit of the hub repository; needed with `hub`")
+    engine: Literal["auto", "gigatoken", "tiktoken", "tokenizers"] = Field(
+        default="auto",
+        description="the library that encodes text: the fastest that is proved to give the ids of `tokenizers`, or one "
+        "by name, which falls back to the next; ids do not depend on it",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> TokenizerChoice:
@@ -81,7 +86,7 @@ class Monitor(Strict):
     mini: dict[str, Any] | None = Field(
         default_factory=dict, description="parameters of the run callback `mini`; null: off"
     )
-    unseen: dict[str, Any] | None = Field(
+    external_eval: dict[str, Any] | None = Field(
         default=None,
         description="a dataset recipe (file or mapping) of texts that are only measured: by people, or by generators "
         "that the model was not trained on",

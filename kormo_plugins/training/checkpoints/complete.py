@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import SUFFIX, flush, usual_mode
+from kormo_plugins.store.atomic import SUFFIX, by_umask, flush
 from kormo_plugins.store.complete import MARKER, fault, read_marker
 from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import write_json
@@ -46,7 +46,7 @@ def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
     """Size and XXH3-128 of each file, as the marker lists them; flushed to the disk before."""
     found = {}
     for name in sorted(names):
-        usual_mode(folder / name)
+        by_umask(folder / name)
         flush(folder / name)
         found[name] = asdict(FileRecord.of(folder / name))
     return found

@@ -83,13 +83,12 @@ class MinhashDedup(Clustering):
     def sign(self, document: Document) -> np.ndarray:
         """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: places of the runs, all ones for a
         document that is too short; places of the numbers; numbers per thousand words; words; the document's rank."""
-        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import count_words, numbers, signature
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import numbers, signature
 
         text = document.text if self.params.whole else without_boilerplate(document.text, self.params.fewest_words)
         data = np.frombuffer(text.encode(), dtype=np.uint8)
-        places = signature(data, self.params.ngram, self.params.fewest_words, *self.keys)
+        places, words = signature(data, self.params.ngram, self.params.fewest_words, *self.keys)
         smallest, count = numbers(data, *self.number_keys)
-        words = count_words(data)
         share = min(1000, 1000 * count // max(1, words))
         facts = np.array([share, words, *rank(document, self.params.prefer)], np.uint32)
         return np.concatenate((places, smallest, facts))

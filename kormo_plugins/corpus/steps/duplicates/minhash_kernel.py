@@ -92,7 +92,9 @@ def _counted(run: np.uint64, seen: np.ndarray, times: np.ndarray) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray, addends: np.ndarray) -> np.ndarray:
+def signature(
+    data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray, addends: np.ndarray
+) -> tuple[np.ndarray, int]:
     """MinHash signature of UTF-8 text.
 
     Args:
@@ -101,13 +103,13 @@ def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray
         fewest: words below which the signature is `EMPTY`.
         multipliers, addends: the hash family, uint64, shape [places].
     Returns:
-        uint32, shape [places]: the smallest hash of any run, for each function.
+        uint32, shape [places]: the smallest hash of any run, for each function; and the number of words.
     """
     places = len(multipliers)
     smallest = np.full(places, np.uint32(0xFFFFFFFF), dtype=np.uint32)
     words = _words(data)
     if len(words) < fewest:
-        return smallest
+        return smallest, len(words)
     n = min(ngram, len(words))
     base = np.uint64(0x9E3779B97F4A7C15)
     highest = np.uint64(1)
@@ -126,7 +128,7 @@ def signature(data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray
             x = _final(_counted(run, keys_seen, times))
             for k in range(places):
                 smallest[k] = min(smallest[k], np.uint32((multipliers[k] * x + addends[k]) >> np.uint64(32)))
-    return smallest
+    return smallest, len(words)
 
 
 @njit(cache=True, nogil=True)
@@ -159,12 +161,6 @@ def numbers(data: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> t
                 smallest[k] = min(smallest[k], np.uint32((multipliers[k] * x + addends[k]) >> np.uint64(32)))
             count, inside, value = count + 1, False, np.uint64(0xCBF29CE484222325)
     return smallest, count
-
-
-@njit(cache=True, nogil=True)
-def count_words(data: np.ndarray) -> int:
-    """Words of UTF-8 `data`."""
-    return len(_words(data))
 
 
 @njit(cache=True, nogil=True)

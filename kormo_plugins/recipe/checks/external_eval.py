@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KEY = "kormo.monitor"
 
 
-def unseen_data(
+def external_eval_data(
     resolved: Resolved, block: KormoBlock, data: DataRecipe | None, components: Registry
 ) -> DataRecipe | None:
     """The dataset recipe of texts that are only measured, or None.
@@ -37,28 +37,30 @@ def unseen_data(
             why="Axolotl reads the data of this recipe, and how many tokens a step has is not known before",
             do="set every_steps instead, and every_tokens: null",
         )
-    if asked.unseen is None:
+    if asked.external_eval is None:
         if asked.held_out is not None and data is None:
             raise KormoError(
                 where=resolved.where(f"{KEY}.held_out"),
-                found="no kormo.data and no unseen texts",
+                found="no kormo.data and no external_eval texts",
                 why="there is nothing to measure",
-                do=f"name texts under {KEY}.unseen, or set {KEY}.held_out: null",
+                do=f"name texts under {KEY}.external_eval, or set {KEY}.held_out: null",
             )
         return None
-    unseen = parse_data(asked.unseen, components, lambda key: resolved.where(f"{KEY}.unseen{'.' * bool(key)}{key}"))
+    external = parse_data(
+        asked.external_eval, components, lambda key: resolved.where(f"{KEY}.external_eval{'.' * bool(key)}{key}")
+    )
     trained = _writers(data)
-    for name, source in unseen.corpus.sources.items():
+    for name, source in external.corpus.sources.items():
         writer = _writer(source)
         if writer in trained:
             raise KormoError(
-                where=resolved.where(f"{KEY}.unseen.sources.{name}"),
+                where=resolved.where(f"{KEY}.external_eval.sources.{name}"),
                 found=f"text written by {' '.join(writer)}",
                 why=f"the model trains on text of that generator (source {trained[writer]}), so this is not unseen; "
                 "what it writes with another seed is measured as held_out already",
                 do="name another generator or people's text, or remove the source",
             )
-    return unseen
+    return external
 
 
 def _writer(source: Source) -> tuple[str, ...]:
