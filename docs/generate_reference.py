@@ -29,6 +29,7 @@ from kormo_plugins import hookspecs
 from kormo_plugins.cli.main import cli
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.mixture.params import MixtureRecipe
+from kormo_plugins.plugins import contract
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
@@ -331,7 +332,11 @@ def hooks_page() -> str:
     for kind, hook in hookspecs.KINDS.items():
         about = inspect.cleandoc(getattr(hookspecs, hook).__doc__ or "").replace("<|", "&lt;|")
         names = ", ".join(f"`{name}`" for name in registry.names(kind)) or "none"
-        parts.append(f"## {hook}\n\n{about}\n\nKind: `{kind}`. Built in: {names}.\n\n")
+        parts.append(f"## {hook}\n\n{about}\n\n")
+        for part in contract.parts(hook):
+            members = "".join(f"- `{m.name}{m.signature}`: {' '.join(m.doc.split())}\n" for m in part.members)
+            parts.append(f"**{part.name}.** {part.doc.replace('<|', '&lt;|')}\n\n{members}\n")
+        parts.append(f"Kind: `{kind}`. Built in: {names}.\n\n")
     return "".join(parts).rstrip() + "\n"
 
 

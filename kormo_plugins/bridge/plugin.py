@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 from axolotl.integrations.base import BasePlugin, PluginManager
 
 from kormo_plugins.bridge import commands, kernels
+from kormo_plugins.bridge.job import Job
+from kormo_plugins.console.rank import launched_rank as rank
 from kormo_plugins.errors import EXIT_BAD_INPUT, Faults, KormoError
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
@@ -36,11 +38,6 @@ from kormo_plugins.training.compat import cpu_ranks, variants, versions
 SELF = "kormo_plugins.KormoPlugin"
 OTHER_RANKS_WAIT = 5.0
 """Seconds that the other ranks let rank 0 speak first: a launcher ends all ranks when one ends."""
-
-
-def rank() -> int:
-    """Global rank of this process."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def stop(error: KormoError) -> NoReturn:
@@ -82,40 +79,40 @@ class KormoPlugin(BasePlugin):
         return all(one is not self for one in plugins) and any(isinstance(one, KormoPlugin) for one in plugins)
 
     def _register(self, cfg: Any) -> None:
-        path = Path(str(cfg.axolotl_config_path))
-        overrides = {} if folder.is_resolved(path) else overrides_of(cfg, path)
-        # Axolotl writes the options of its commands (`--debug`) into the configuration, where they are no keys.
-        view = axolotl_keys([SELF])
-        options = {"inference", "is_preprocess", *view.command_line} - set(view.schema["properties"])
-        overrides = {key: value for key, value in overrides.items() if key not in options}
-        # `axolotl inference --base-model DIR`: which model to talk to, not what the recipe starts from
-        chosen = overrides.pop("base_model", None) if cfg.inference else None
-        self.recipe = recipe = load_recipe(path, overrides)
+        recipe, chosen = _read(cfg)
+        self.recipe = recipe
         self._adopt_plugins(cfg, recipe)
         if cfg.inference:
             return self._for_inference(cfg, recipe, chosen)
-        commands.refuse(recipe)
-        preprocess = bool(cfg.is_preprocess) or os.environ.get("AXOLOTL_IS_PREPROCESS") == "1"
-        driver = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ  # of a Ray job: it trains nothing itself
-        world_size = int(cfg.ray_num_workers or 1) if driver else cpu_ranks.world_size()
-        planned = axolotl_values(recipe, None, world_size)  # refuse before building what could not be trained on
-        if not cfg.merge_lora:
-            self._refuse_early(recipe, planned)
-        refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not preprocess)
-        if not preprocess:
-            refusals.refuse_long_build(recipe, world_size)
-            if rank() == 0 and not driver and not cfg.merge_lora:
-                occupy(recipe.output_dir, say)
+        job = Job.of(cfg)
+        self._refuse(recipe, job)
         self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
-        values = axolotl_values(recipe, self.built, world_size)
-        if not preprocess and not cfg.merge_lora and commands.command() != "quantize":
-            folder.prepare(recipe, self.built, main=rank() == 0, world_size=world_size)
+        values = axolotl_values(recipe, self.built, job.world_size)
+        if job.trains:
+            folder.prepare(recipe, self.built, main=rank() == 0, world_size=job.world_size)
         self._apply(cfg, recipe, values)
-        if cfg.merge_lora:
-            variants.call_after_merge(self._merged)
-        if driver:
+        self._make_ready(recipe, job)
+
+    def _refuse(self, recipe: Recipe, job: Job) -> None:
+        """All that is known before anything is built, and then the run's folder is taken."""
+        commands.refuse(recipe)
+        planned = axolotl_values(recipe, None, job.world_size)
+        if not job.merges:
+            self._refuse_early(recipe, planned)
+        refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not job.preprocesses)
+        if job.preprocesses:
             return
-        cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not preprocess)
+        refusals.refuse_long_build(recipe, job.world_size)
+        if rank() == 0 and not job.drives and not job.merges:
+            occupy(recipe.output_dir, say)
+
+    def _make_ready(self, recipe: Recipe, job: Job) -> None:
+        """What this process needs before Axolotl goes on."""
+        if job.merges:
+            variants.call_after_merge(self._merged)
+        if job.drives:
+            return
+        cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not job.preprocesses)
         cpu_ranks.use_all_cores()
 
     def _refuse_early(self, recipe: Recipe, planned: dict[str, Any]) -> None:
@@ -305,6 +302,20 @@ class KormoPlugin(BasePlugin):
             finish.finish_merged(self.recipe, self.built)
         except KormoError as error:
             stop(error)
+
+
+def _read(cfg: Any) -> tuple[Recipe, str | None]:
+    """The recipe that Axolotl was given, and the model that `axolotl inference --base-model` names."""
+    path = Path(str(cfg.axolotl_config_path))
+    overrides = {} if folder.is_resolved(path) else overrides_of(cfg, path)
+    # Axolotl writes the options of its commands (`--debug`) into the configuration, where they are no keys.
+    view = axolotl_keys([SELF])
+    options = {"inference", "is_preprocess", *view.command_line} - set(view.schema["properties"])
+    overrides = {key: value for key, value in overrides.items() if key not in options}
+    if cfg.merge_lora and overrides.get("load_in_4bit") is False:  # set by the command, which merges in full
+        overrides["bnb_config_kwargs"] = None
+    chosen = overrides.pop("base_model", None) if cfg.inference else None
+    return load_recipe(path, overrides), chosen
 
 
 def _is_ours(cfg: Any) -> bool:

@@ -82,8 +82,10 @@ def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -
 def hooks(as_json: bool) -> None:
     """The contract: every hook that a plugin can implement, from kormo_plugins/hookspecs.py."""
     import inspect
+    from dataclasses import asdict
 
     from kormo_plugins import hookspecs
+    from kormo_plugins.plugins.contract import parts
     from kormo_plugins.plugins.registry import registry
 
     rows: list[dict[str, Any]] = []
@@ -96,6 +98,7 @@ def hooks(as_json: bool) -> None:
                 "signature": f"{hook}{inspect.signature(function)}".replace("'", ""),
                 "arguments": list(inspect.signature(function).parameters),
                 "doc": inspect.cleandoc(function.__doc__ or ""),
+                "protocols": [asdict(part) for part in parts(hook)],
                 "components": registry().names(kind),
             }
         )
@@ -104,6 +107,11 @@ def hooks(as_json: bool) -> None:
     for row in rows:
         click.echo(click.style(row["signature"], bold=True))
         click.echo("\n".join("    " + line for line in row["doc"].splitlines()))
+        for part in row["protocols"]:
+            click.echo(f"    {click.style(part['name'], bold=True)}: {part['doc']}")
+            for member in part["members"]:
+                click.echo(f"        {member['name']}{member['signature']}")
+                click.echo("\n".join("            " + line for line in member["doc"].splitlines()))
         click.echo(f"    Installed: {', '.join(row['components']) or 'none'}\n")
 
 

@@ -19,9 +19,10 @@ from kormo_plugins.runs.publish import revisions
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @json_option
 def publish(run: Path, repository: str, public: bool, licence: str | None, dry_run: bool, as_json: bool) -> None:
-    """Send the finished RUN to the hub: the plain model as main, its own layout and its checkpoints as revisions.
+    """Send a finished run to a model hub, checkpoints as revisions.
 
-    Optimizer states, random states and pickles stay here. A recipe with `hub_model_id` does this at its end.
+    The plain model becomes main, its own layout and its checkpoints become revisions. Optimizer states, random states
+    and pickles stay here. A recipe with `hub_model_id` does this at its end.
     """
     if dry_run:
         planned = {revision.name: [path.name for path in revision.files] for revision in revisions(run)}

@@ -31,7 +31,9 @@ DIFFERENT = 1
 )
 @json_option
 def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> None:
-    """Write DIR: everything that a stranger needs to check and repeat RUN, a run's folder or a chain's.
+    """Write a folder with which others can check and repeat a run.
+
+    RUN is a run's folder or a chain's; DIR gets everything that a stranger needs.
 
     Recipes as written and resolved, code and package versions, hashes of every artifact, seeds, metrics, scores, cards,
     licences, a software bill of materials, and SHA256SUMS over all of it.
@@ -59,7 +61,9 @@ def reproduce(
     folder: Path, mode: str, steps: str | None, name: str | None, identity: str | None, out: Path | None,
     tolerance: float, as_json: bool,
 ) -> None:  # fmt: skip
-    """Check the release DIR, and with --build or --steps repeat it; the first thing that differs is named.
+    """Check a release, or build it again and compare.
+
+    With --build or --steps the release in DIR is repeated; the first thing that differs is named.
 
     Ends with status 1 where something differs.
     """

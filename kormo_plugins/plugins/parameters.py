@@ -12,8 +12,26 @@ from kormo_plugins.errors import Faults, KormoError, closest
 LARGEST = 2**63
 """No number in a recipe is larger: bytes of all disks of the world, tokens of all texts."""
 
-_FORMS = frozenset(("bool", "int", "float", "str", "none", "dict", "list", "tuple"))
+_FORMS = frozenset(
+    (
+        "bool",
+        "int",
+        "float",
+        "str",
+        "none",
+        "dict",
+        "list",
+        "tuple",
+        "constrained-int",
+        "constrained-float",
+        "constrained-str",
+    )
+)
 """What pydantic adds to the place of a finding in a choice of forms."""
+
+
+_NO_MAPPING = frozenset(("model_type", "dict_type"))
+"""Findings that say only that a value is no mapping; where it may be a number, what is wrong with that counts."""
 
 
 def checked(model: Any, values: dict[str, Any], where: str) -> Any:
@@ -53,7 +71,8 @@ def _nearest(details: Sequence[Any]) -> list[Any]:
         place = _place(detail["loc"])
         if unions.setdefault(place, detail["loc"]) == detail["loc"]:
             kept.append(detail)
-    return kept
+    places = {_place(detail["loc"]) for detail in kept}
+    return [d for d in kept if d["type"] not in _NO_MAPPING or _place(d["loc"])[:-1] not in places]
 
 
 def _place(way: Sequence[Any]) -> tuple[Any, ...]:

@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.store.atomic import SUFFIX
+
 STEPS: tuple[dict[str, Any], ...] = (
     {"name": "normalize"},
     {"name": "exact_dedup"},
@@ -16,8 +18,9 @@ STEPS: tuple[dict[str, Any], ...] = (
 
 
 def tree_hash(folder: Path) -> str:
+    """Of all files but those that a killed writer left under a temporary name: whoever publishes removes them."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != SUFFIX):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

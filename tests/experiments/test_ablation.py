@@ -113,6 +113,7 @@ def test_a_cell_of_other_documents_is_not_reused(files: Any, tmp_path: Path, mon
     path = files(seeds=[1])
     base = yaml.safe_load((tmp_path / "base.yml").read_text())
     base["kormo"]["data"] = data
+    base["kormo"]["tokenizer"] = {"train": {"name": "kormo_bpe", "shares": {}}}  # the documents are of one language
     (tmp_path / "base.yml").write_text(yaml.safe_dump(base))
 
     class Recording(Trainer):

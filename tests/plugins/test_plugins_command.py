@@ -138,7 +138,8 @@ def test_hooks_are_the_contract() -> None:
     rows = json.loads(CliRunner().invoke(cli, ["plugins", "hooks", "--json"]).stdout)
     assert {row["hook"]: row["kind"] for row in rows} == {hook: kind for kind, hook in hookspecs.KINDS.items()}
     for row in rows:
-        assert row["signature"].startswith(row["hook"] + "(") and len(row["doc"]) > 40
+        assert row["signature"].startswith(row["hook"] + "(") and len(row["doc"]) > 25
+        assert row["protocols"] and all(part["members"] and part["doc"] for part in row["protocols"])
         for argument in row["arguments"]:  # a hook that takes some has to say what they are
             assert argument in row["doc"], (row["hook"], argument)
 

@@ -39,7 +39,7 @@ def test_each_is_asked_as_it_was_trained(speakers: dict[str, Speaker]) -> None:
     assert asked.is_chat and not base.is_chat
     assert base.tokenizer.decode(base.prompt(ASKED, Wish(max_new_tokens=8))) == "<|BOS|>안녕하세요?"
     thinking, plain = (asked.tokenizer.decode(asked.prompt(ASKED, Wish(think, 8))) for think in (True, False))
-    assert thinking.endswith("<|BOT|>assistant\n<think>\n") and plain.endswith("<think>\n\n</think>\n\n")
+    assert thinking.endswith("<|BOT|>assistant\n<think>\n") and plain.endswith("<think>\n\n</think>\n")
     assert "<|BOS|>" not in plain
 
 
