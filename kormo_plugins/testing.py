@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kormo_plugins.corpus.step import is_source_step
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.plugins.registry import Registry
 
@@ -78,8 +79,6 @@ def run_step(
         texts: texts or documents; they are copied.
         values: the step's parameters, as in a dataset recipe.
     """
-    from kormo_plugins.corpus.step import is_source_step
-
     make = component("corpus_step", name, plugins)
     step = make(params("corpus_step", name, values, plugins))
     given = [copy.deepcopy(t) if isinstance(t, Document) else documents([t])[0] for t in texts]

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.architecture import registration
+from kormo_plugins.architecture.checkpoint import write_initial
+from kormo_plugins.architecture.export import export_llama, import_llama
 from kormo_plugins.architecture.initialization import draw
 from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
 from kormo_plugins.architecture.shape import KormoArchitecture
@@ -64,20 +66,14 @@ class KORMoFamily:
 
     def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, Any]:
         """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
-        from kormo_plugins.architecture.checkpoint import write_initial
-
         return write_initial(out, params, **options)
 
     def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
         """The checkpoint as a plain Llama, verified by logits; see `export.export_llama`."""
-        from kormo_plugins.architecture.export import export_llama
-
         return export_llama(checkpoint, out)
 
     def import_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
         """A plain Llama checkpoint as one of this family, verified by logits; see `export.import_llama`."""
-        from kormo_plugins.architecture.export import import_llama
-
         return import_llama(checkpoint, out)
 
     def to_llama(

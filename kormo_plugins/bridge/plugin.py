@@ -33,7 +33,9 @@ from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
 from kormo_plugins.runs.occupancy import occupy
-from kormo_plugins.training.compat import cpu_ranks, variants, versions
+from kormo_plugins.training import precision
+from kormo_plugins.training.compat import cpu_ranks, upstream, variants, versions
+from kormo_plugins.training.precision import torch_dtype
 
 SELF = "kormo_plugins.KormoPlugin"
 OTHER_RANKS_WAIT = 5.0
@@ -191,8 +193,6 @@ class KormoPlugin(BasePlugin):
             return None
         if cpu_ranks.world_size() > 1 and not cpu_ranks.has_accelerator():
             cfg.device_map = dict(cpu_ranks.DEVICE_MAP)
-        from kormo_plugins.training.precision import torch_dtype
-
         cfg.torch_dtype = torch_dtype(recipe.block.precision.weights)
         if recipe.data is None:
             return None
@@ -205,7 +205,6 @@ class KormoPlugin(BasePlugin):
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
         if self.recipe is None:
             return
-        from kormo_plugins.training.compat import upstream
         from kormo_plugins.training.telemetry import progress
 
         if cfg.rl:
@@ -224,9 +223,6 @@ class KormoPlugin(BasePlugin):
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
-        from kormo_plugins.training import precision
-        from kormo_plugins.training.compat import upstream
-
         if self.recipe is not None and not upstream.is_quantized(model) and not cfg.adapter:
             precision.cast_weights(model, training_precision(self.recipe))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.experiments.ablation.markdown import markdown
 
 
 @click.command()
@@ -25,7 +26,6 @@ def ablate(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
 
     Killed or stopped, the same command goes on. The exit status is 1 if a cell failed, 75 if one was preempted.
     """
-    from kormo_plugins.experiments.ablation.markdown import markdown
     from kormo_plugins.experiments.ablation.runner import Ablation, run
     from kormo_plugins.experiments.ablation.spec import cells, read_spec
 

@@ -10,6 +10,10 @@ import click
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs import revisions as hub_revisions
+from kormo_plugins.store.complete import fault, read_marker
+from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
+from kormo_plugins.training.checkpoints.sharded import shards_of
+from kormo_plugins.training.checkpoints.universal import convert
 
 FOLDER = click.Path(path_type=Path)
 
@@ -25,8 +29,6 @@ def checkpoint() -> None:
 @json_option
 def list_(run: Path, hashes: bool, as_json: bool) -> None:
     """The checkpoints of a RUN (its output folder), and which of them are whole."""
-    from kormo_plugins.training.checkpoints.complete import checkpoints
-
     if not run.is_dir():
         raise KormoError(
             where=str(run),
@@ -62,8 +64,6 @@ def universal(folder: Path, workers: int, as_json: bool) -> None:
     The files of the ranks stay. A run that is started again on another number of ranks uses the universal form by
     itself.
     """
-    from kormo_plugins.training.checkpoints.universal import convert
-
     shards = convert(folder, workers)
     if as_json:
         return print_json({"checkpoint": folder, "ranks": shards.ranks, "universal": shards.universal})
@@ -124,10 +124,6 @@ def fetch(repository: str, every: str | None, tokens_per_step: int | None, out: 
 
 
 def _described(folder: Path, hashes: bool) -> dict[str, Any]:
-    from kormo_plugins.store.complete import fault, read_marker
-    from kormo_plugins.training.checkpoints.complete import step_of
-    from kormo_plugins.training.checkpoints.sharded import shards_of
-
     reason, shards = fault(folder, hashes), shards_of(folder)
     return {
         "name": folder.name,

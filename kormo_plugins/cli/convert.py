@@ -9,6 +9,9 @@ import click
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.shards.external.formats import export, token_files
+from kormo_plugins.shards.external.token_file import ReadOptions
+from kormo_plugins.shards.reader import Shards
 
 WHERE = "kormo data convert"
 
@@ -75,9 +78,6 @@ def _refuse(target: str | None, origin: str | None, tokenizer: Path | None, out:
 
 
 def _to(source: Path, name: str, out: Path, progress: Progress) -> dict[str, object]:
-    from kormo_plugins.shards.external.formats import export
-    from kormo_plugins.shards.reader import Shards
-
     shards = Shards(source)
     files = export(source, name, out, progress)
     return {"path": out, "documents": shards.documents, "tokens": shards.tokens, "files": len(files)}
@@ -87,8 +87,6 @@ def _from(
     source: Path, name: str, tokenizer: Path, out: Path, how: tuple[str | None, int | None], progress: Progress
 ) -> dict[str, object]:
     from kormo_plugins.shards.external.adopt import Origin, adopt
-    from kormo_plugins.shards.external.formats import token_files
-    from kormo_plugins.shards.external.token_file import ReadOptions
 
     files = token_files(source, name, ReadOptions(*how), f"{WHERE}: --from")
     manifest = adopt(files, tokenizer, out, Origin(source.stem, name, None, how[1]), progress)

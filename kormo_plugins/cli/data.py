@@ -16,9 +16,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kormo_plugins.cli.convert import convert
+from kormo_plugins.cli.mixture_tree import print_tree, tree, write_page
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.cli.peek import peek
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
+from kormo_plugins.console.progress import Progress
+from kormo_plugins.corpus.report import dataset_card, write_report
+from kormo_plugins.errors import EXIT_BAD_INPUT, Faults, KormoError, printable
+from kormo_plugins.pipeline.built import NotBuilt, lookup_only, say
+from kormo_plugins.pipeline.transfer import fetch_artifact
+from kormo_plugins.pipeline.verify import Checked, verify_folder
+from kormo_plugins.recipe.files.resolve import resolve_data
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.runs.publish_data import publish_documents
+from kormo_plugins.store.artifact import MANIFEST, read_manifest
+from kormo_plugins.store.artifact import build as make
 from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -64,9 +75,6 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
 
     Of a dataset recipe by itself, only the documents are built.
     """
-    from kormo_plugins.pipeline.built import say
-    from kormo_plugins.store.artifact import build as make
-
     had: list[tuple[Artifact, str]] = []
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
@@ -96,7 +104,6 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
 @json_option
 def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
     """The mixture of RECIPE: tokens, documents, shares wanted and got, epochs and fill of each source."""
-    from kormo_plugins.cli.mixture_tree import print_tree, tree, write_page
     from kormo_plugins.mixture.report import stats as measure
 
     loaded, _, dataset = _opened(recipe)
@@ -189,8 +196,6 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
 
     RECIPE may be a dataset recipe by itself.
     """
-    from kormo_plugins.corpus.report import dataset_card, write_report
-
     described, had = _looked_up(recipe, workspace)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
@@ -224,7 +229,6 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
     Documents keep their source and licence; whether those allow to publish them is for you to say.
     """
     from kormo_plugins.corpus.report import dataset_card
-    from kormo_plugins.runs.publish_data import publish_documents
 
     described, had = _looked_up(recipe, workspace)
     documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
@@ -243,9 +247,6 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
 @json_option
 def fetch(url: str, folder: Path, as_json: bool) -> None:
     """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
-    from kormo_plugins.console.progress import Progress
-    from kormo_plugins.pipeline.transfer import fetch_artifact
-
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
         def show(done: int, total: int) -> None:
@@ -264,8 +265,6 @@ def _looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dic
     Raises:
         KormoError: the documents are not built.
     """
-    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
-
     had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
     look = lookup_only(recipe)
 
@@ -304,7 +303,6 @@ def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | Non
 
 def _refuse_unready(path: Path, workspace: Path) -> None:
     """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
-    from kormo_plugins.errors import Faults
     from kormo_plugins.recipe.checks.machine import data_not_ready, refuse_unwritable
 
     if _dataset_recipe(path) is not None:
@@ -323,8 +321,6 @@ def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
 def _dataset_recipe(path: Path) -> DataRecipe | None:
     """The dataset recipe that the file is by itself; None if it is a recipe."""
     from kormo_plugins.plugins.registry import registry
-    from kormo_plugins.recipe.files.resolve import resolve_data
-    from kormo_plugins.recipe.files.yaml_file import read_yaml
     from kormo_plugins.recipe.schema.dataset import parse_data
 
     own = read_yaml(path)
@@ -383,7 +379,6 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     reported, and says why the rest is missing.
     """
     from kormo_plugins.pipeline.build import add_model
-    from kormo_plugins.pipeline.built import NotBuilt, lookup_only
 
     checked: list[Checked] = []
     look = lookup_only(path, check=False)
@@ -414,8 +409,6 @@ def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
 
 def _verify_folders(folder: Path) -> list[Checked]:
     """Checks one folder, or every artifact of a workspace."""
-    from kormo_plugins.store.artifact import MANIFEST
-
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     if not (folder / MANIFEST).is_file() and any((path / MANIFEST).is_file() for path in inside):
         return [_verify_folder(path, artifact=True) for path in inside]
@@ -423,9 +416,6 @@ def _verify_folders(folder: Path) -> list[Checked]:
 
 
 def _verify_folder(folder: Path, artifact: bool) -> Checked:
-    from kormo_plugins.pipeline.verify import Checked
-    from kormo_plugins.store.artifact import read_manifest
-
     try:
         return _verify(folder, read_manifest(folder) if artifact else None)
     except KormoError as error:
@@ -433,9 +423,6 @@ def _verify_folder(folder: Path, artifact: bool) -> Checked:
 
 
 def _verify(folder: Path, manifest: Mapping[str, Any] | None) -> Checked:
-    from kormo_plugins.console.progress import Progress
-    from kormo_plugins.pipeline.verify import verify_folder
-
     with Progress(f"bytes of {folder.name}", unit="bytes") as progress:
         return verify_folder(folder, manifest, progress)
 

@@ -13,6 +13,8 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.mini import write_items
+from kormo_plugins.evaluation.published import published
 
 PERCENT = 100
 
@@ -25,8 +27,6 @@ def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | 
     """Writes the mini suite's items, and ends."""
     if folder is None:
         return
-    from kormo_plugins.evaluation.mini import write_items
-
     for path in write_items(folder):
         click.echo(path)
     ctx.exit()
@@ -36,8 +36,6 @@ def _published(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> 
     """Prints the published scores, and ends."""
     if not wanted:
         return
-    from kormo_plugins.evaluation.published import published
-
     values = published()
     click.echo(f"In percent ({values['source']}):")
     _print_published(values["models"], values["scores"])
@@ -225,8 +223,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
             if note:
                 click.echo(f"{row['task']}: {note}")
     if compared:
-        from kormo_plugins.evaluation.published import published
-
         models = published()["models"]
         click.echo(f"\nPublished, in percent ({published()['source']}):")
         print_table(

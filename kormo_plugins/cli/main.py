@@ -20,7 +20,7 @@ import click
 
 from kormo_plugins import __version__
 from kormo_plugins.console.signals import Terminated, raise_on_sigterm
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, system_error
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, system_error
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
@@ -71,8 +71,6 @@ class Nouns(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As in click, with the nearest noun in the message."""
-        from kormo_plugins.errors import closest
-
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             ctx.fail(f"No such command {args[0]!r}. {closest(args[0], NOUNS)}".strip())
         return super().resolve_command(ctx, args)

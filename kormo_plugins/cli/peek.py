@@ -14,6 +14,7 @@ from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.corpus.peek import Look, look
 from kormo_plugins.documents.conversation import messages_of
 from kormo_plugins.documents.document import Document
+from kormo_plugins.tokenizer.conversations import ChatEncoder
 
 WIDTH = 60
 """Characters of an example in the table of columns."""
@@ -103,8 +104,6 @@ def _rendered(document: Document, tokenizer: Path) -> Parts:
     """Runs of tokens that are trained or not, as the chat template makes them."""
     import numpy as np
     from tokenizers import Tokenizer
-
-    from kormo_plugins.tokenizer.conversations import ChatEncoder
 
     ids, _, mask = ChatEncoder(tokenizer)([document])
     vocabulary = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))

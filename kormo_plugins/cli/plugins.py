@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kormo_plugins import hookspecs
 from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.hookspecs import KINDS
+from kormo_plugins.plugins.contract import parts
+from kormo_plugins.plugins.parameters import models_in
+from kormo_plugins.plugins.template import write_template
 
 if TYPE_CHECKING:
     from kormo_plugins.plugins.registry import Entry, Registry
@@ -54,7 +60,6 @@ def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """The component NAME: what it does, its parameters with their defaults, where it is written."""
-    from kormo_plugins.errors import KormoError, closest
     from kormo_plugins.plugins.registry import registry
 
     _check_kind(kind)
@@ -84,8 +89,6 @@ def hooks(as_json: bool) -> None:
     import inspect
     from dataclasses import asdict
 
-    from kormo_plugins import hookspecs
-    from kormo_plugins.plugins.contract import parts
     from kormo_plugins.plugins.registry import registry
 
     rows: list[dict[str, Any]] = []
@@ -121,8 +124,6 @@ def hooks(as_json: bool) -> None:
 @json_option
 def new(folder: Path, name: str | None, as_json: bool) -> None:
     """Write a plugin distribution into FOLDER: a corpus step, a mixing policy, their tests, all of which pass."""
-    from kormo_plugins.plugins.template import write_template
-
     made = write_template(folder, name or folder.resolve().name)
     if as_json:
         return print_json({"folder": folder, "distribution": made.distribution, "files": made.files})
@@ -134,9 +135,6 @@ def new(folder: Path, name: str | None, as_json: bool) -> None:
 
 
 def _check_kind(kind: str | None) -> None:
-    from kormo_plugins.errors import KormoError, closest
-    from kormo_plugins.hookspecs import KINDS
-
     if kind and kind not in KINDS:
         raise KormoError(
             where="kormo plugins: --kind",
@@ -177,8 +175,6 @@ def _describe(found: Registry, entry: Entry) -> dict[str, Any]:
 
 def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
     """The fields of a pydantic model and of those within it, each by its dotted key."""
-    from kormo_plugins.plugins.parameters import models_in
-
     for name, field in model.model_fields.items():
         yield _parameter(f"{prefix}{name}", field)
         for inner in models_in(field.annotation):

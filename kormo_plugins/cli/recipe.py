@@ -10,6 +10,9 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
+from kormo_plugins.pipeline.built import lookup_only
+from kormo_plugins.recipe.files.resolve import Leaf, leaves, resolve, resolve_data
+from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -32,8 +35,6 @@ def recipe() -> None:
 @json_option
 def show(file: Path, origins: bool, as_json: bool) -> None:
     """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
-    from kormo_plugins.recipe.files.resolve import leaves
-
     resolved = _resolved(file)
     if as_json:
         found: dict[str, Any] = {"path": file, "files": resolved.files, "values": resolved.values}
@@ -160,7 +161,6 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
 def _counted(recipe: Recipe) -> dict[str, Counted] | None:
     """The sources of a recipe as built, found without building anything."""
     from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import lookup_only
     from kormo_plugins.recipe.cost.shares import Counted
 
     if recipe.data is None or not recipe.block.workspace.is_dir():
@@ -231,8 +231,6 @@ def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
     """A tree as YAML, with the file of each value behind it if `origins`."""
-    from kormo_plugins.recipe.files.resolve import Leaf
-
     assert not isinstance(node, Leaf)
     indent = "  " * depth
     for key, child in node.children.items():
@@ -268,8 +266,6 @@ def _dump(value: Mapping[Any, Any]) -> str:
 def _resolved(file: Path) -> Resolved:
     """A recipe, or a dataset or tokenizer recipe by itself."""
     from kormo_plugins.recipe.checks.validate import kind_of
-    from kormo_plugins.recipe.files.resolve import resolve, resolve_data
-    from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     return resolve(file) if kind_of(read_yaml(file)) == "recipe" else resolve_data(file)
 

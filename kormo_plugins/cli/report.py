@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.errors import disk_error
+from kormo_plugins.reporting.page import write_report
 
 
 @click.command()
@@ -22,9 +24,6 @@ def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
     RUN is an output folder, or a chain's or an ablation's.
     """
-    from kormo_plugins.errors import disk_error
-    from kormo_plugins.reporting.page import write_report
-
     out = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
     try:
         page = write_report(runs, out)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.train import axolotl
+from kormo_plugins.pipeline.built import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +36,6 @@ def run(chain: Path, first: str | None, only: str | None, dry_run: bool, as_json
     """
     from kormo_plugins.experiments.chain.runner import exit_status, last_lines, plan, run_chain
     from kormo_plugins.experiments.chain.spec import load_chain
-    from kormo_plugins.pipeline.built import say
 
     loaded = load_chain(chain)
     if dry_run:
@@ -53,8 +54,6 @@ def run(chain: Path, first: str | None, only: str | None, dry_run: bool, as_json
 
 def command(chain: Chain, stage: Stage, recipe: Path) -> Sequence[str]:
     """`axolotl train` of this environment on the resolved recipe."""
-    from kormo_plugins.cli.train import axolotl
-
     options = list(chain.file.launcher_options)
     if chain.file.launcher == "torchrun":
         options = [f"--nproc_per_node={chain.file.nproc_per_node}", *options]

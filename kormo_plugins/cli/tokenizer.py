@@ -10,7 +10,12 @@ import click
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.cli.values import ManyValues
 from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.recipe.files.resolve import resolve_data
+from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import publish
+from kormo_plugins.tokenizer.page import table, write_page
+from kormo_plugins.tokenizer.report import report as measure
+from kormo_plugins.tokenizer.texts import read_texts
 
 text_option = click.option(
     "--text",
@@ -38,8 +43,6 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
 
     RECIPE is a tokenizer recipe (datasets_recipes/tokenizer.yml), or a recipe with kormo.tokenizer.train.
     """
-    from kormo_plugins.tokenizer.texts import read_texts
-
     name, params, components = _choice(recipe)
     learn = components.load("tokenizer", name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -76,9 +79,6 @@ def report(
 
     Compare on text that none of them was trained on.
     """
-    from kormo_plugins.tokenizer.page import table, write_page
-    from kormo_plugins.tokenizer.report import report as measure
-
     if page is not None and not page.parent.is_dir():
         raise KormoError(
             where="kormo tokenizer report: --page",
@@ -108,8 +108,6 @@ def report(
 def _choice(recipe: Path) -> tuple[str, Any, Any]:
     """Name and parameters of the tokenizer that the file asks for, and the registry that knows it."""
     from kormo_plugins.plugins.registry import registry
-    from kormo_plugins.recipe.files.resolve import resolve_data
-    from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     own = read_yaml(recipe)
     if "kormo" in own or "plugins" in own:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from math import gcd, prod
 
 from kormo_plugins.embedded.lexicon import Lexicon, calendar
+from kormo_plugins.embedded.morphology import conjugate
 from kormo_plugins.embedded.template import Word, both
 from kormo_plugins.store.keyed_random import KeyedRandom, key
 
@@ -98,8 +99,6 @@ def thing(dice: KeyedRandom, lexicon: Lexicon, kind: str = "", noun: Word | None
 
 
 def _described(dice: KeyedRandom, lexicon: Lexicon, kind: str, noun: Word, quality: Word) -> dict[str, Word]:
-    from kormo_plugins.embedded.morphology import conjugate
-
     head, space, last = quality.ko.rpartition(" ")
     ko = f"{head}{space}{conjugate(last, '는', adjective=True)} "
     en = f"{quality.en} "

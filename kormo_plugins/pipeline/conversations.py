@@ -13,6 +13,7 @@ from kormo_plugins.pipeline.rejects import READ, log_rejects
 from kormo_plugins.recipe.projections import RowPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
+from kormo_plugins.tokenizer.conversations import ChatEncoder
 
 VERSION = 3
 """Raised when the same inputs would give other bytes."""
@@ -27,7 +28,6 @@ def chat_shards(
         KormoError: `kormo.role` is base, or the source holds texts as well.
     """
     from kormo_plugins.shards.tokenize import tokenize_source
-    from kormo_plugins.tokenizer.conversations import ChatEncoder
 
     Faults(plan.refused_turns(name)).raise_any()
     texts = corpus.stats["documents"] - corpus.stats["conversations"]

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.architecture import files
+from kormo_plugins.architecture.files import read_json
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.projections import EarlierRun
 from kormo_plugins.store.artifact import Spec
@@ -21,6 +23,7 @@ from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.model_json import rope_base
+from kormo_plugins.tokenizer.swap import apply_swap, plan_swap
 
 SHAPE = (
     "hidden_size",
@@ -73,8 +76,6 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
 
 
 def _same_shape(run: EarlierRun, where: str) -> None:
-    from kormo_plugins.architecture.files import read_json
-
     if run.architecture is None:
         return
     config = read_json(run.folder / "config.json")
@@ -96,8 +97,6 @@ def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
         KormoError: a shorter context or a smaller RoPE base than the model was trained with. A recipe that inherits
             the values of an earlier stage would undo the stages between in silence.
     """
-    from kormo_plugins.architecture.files import read_json
-
     if run.architecture is None:
         return {}
     config, asked = read_json(folder / "config.json"), run.architecture.values
@@ -126,8 +125,6 @@ def change_config(folder: Path, changes: Mapping[str, Any], out: Path) -> dict[s
     Returns:
         Statistics: the changes, each with the value before.
     """
-    from kormo_plugins.architecture import files
-
     config = files.read_json(folder / "config.json")
     path = str(folder / "config.json")
     before = {key: rope_base(config, path) if key == "rope_theta" else config.get(key) for key in changes}
@@ -173,9 +170,6 @@ def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, 
     Returns:
         Statistics: how many rows are copied, averaged over pieces, or filled with the mean.
     """
-    from kormo_plugins.architecture import files
-    from kormo_plugins.tokenizer.swap import apply_swap, plan_swap
-
     plan = plan_swap(folder, tokenizer)
     weights: dict[str, Any] = {}
     for file in files.weight_files(folder):

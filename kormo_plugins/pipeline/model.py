@@ -12,6 +12,7 @@ from kormo_plugins.pipeline.built import ArtifactProvider, BuiltModel, BuiltToke
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.projections import EarlierRun, ModelPlan
 from kormo_plugins.store.artifact import Spec
+from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
 
 
 def build_model(plan: ModelPlan, tokenizer: BuiltTokenizer | None, get: ArtifactProvider) -> BuiltModel | None:
@@ -62,8 +63,6 @@ def _continued(
     plan: ModelPlan, before: EarlierRun, tokenizer: BuiltTokenizer | None, get: ArtifactProvider
 ) -> BuiltModel:
     """The model of the stage before, under the recipe's own tokenizer and config where it names others."""
-    from kormo_plugins.tokenizer.layout import tokenizer_hash
-
     folder = initial_model.finished_model(before, contents=True)
     for name in plan.components.names("architecture"):
         plan.components.load("architecture", name).register()
@@ -78,8 +77,6 @@ def _continued(
 
 
 def _swapped(plan: ModelPlan, tokenizer: BuiltTokenizer, folder: Path, get: ArtifactProvider) -> BuiltModel:
-    from kormo_plugins.tokenizer.layout import read_layout
-
     ids = _ids(plan, tokenizer)
     asked = plan.architecture.values if plan.architecture is not None else {}
     rows = read_layout(tokenizer.path).rows(int(asked.get("vocab_multiple", initial_model.ROW_MULTIPLE)))

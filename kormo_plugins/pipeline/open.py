@@ -11,6 +11,7 @@ from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.preferences import open_preferences
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.tokenizer.layout import read_tokenizer_json
 
 
 def open_dataset(recipe: Recipe, built: Built) -> Any:
@@ -52,8 +53,6 @@ def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recip
     Raises:
         KormoError: the tokenizer has no added token of that name.
     """
-    from kormo_plugins.tokenizer.layout import read_tokenizer_json
-
     added = {t["content"]: int(t["id"]) for t in read_tokenizer_json(tokenizer)["added_tokens"]} if tokenizer else {}
     for token in tokens:
         if isinstance(token, str) and token not in added:

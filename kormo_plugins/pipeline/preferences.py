@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer, say
 from kormo_plugins.pipeline.rejects import READ, log_rejects
+from kormo_plugins.posttraining.preference_pairs import build_pairs
 from kormo_plugins.recipe.projections import PairPlan, StreamPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import read_corpus
+from kormo_plugins.tokenizer.layout import read_layout
 
 if TYPE_CHECKING:
     from kormo_plugins.mixture.pairs import PairDataset
@@ -37,8 +39,6 @@ def build_preferences(
     Raises:
         KormoError: documents that are no pairs, a tokenizer without turns, or a source with no usable pair.
     """
-    from kormo_plugins.tokenizer.layout import read_layout
-
     read_layout(tokenizer.path)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
     for name in plan.sources:
@@ -55,8 +55,6 @@ def build_preferences(
 def _preferences(
     plan: PairPlan, name: str, corpus: Artifact, tokenizer: BuiltTokenizer, get: ArtifactProvider
 ) -> Artifact:
-    from kormo_plugins.posttraining.preference_pairs import build_pairs
-
     inputs = {
         "version": VERSION,
         "corpus": corpus.digest,

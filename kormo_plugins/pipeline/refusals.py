@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
 from kormo_plugins.pipeline.built import say
 from kormo_plugins.pipeline.estimate import build_seconds
 from kormo_plugins.recipe.checks.context_parallel import shared_rows
@@ -43,8 +44,6 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
     Raises:
         KormoError: names the key to change.
     """
-    from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
-
     if recipe.data is None or recipe.of_pairs:
         return
     shared = shared_rows(recipe.resolved)

@@ -11,8 +11,10 @@ from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, say
 from kormo_plugins.pipeline.conversations import chat_shards, tell_too_long
 from kormo_plugins.pipeline.token_source import token_shards
 from kormo_plugins.recipe.projections import RowPlan
+from kormo_plugins.shards.verify import verify_lengths
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
+from kormo_plugins.tokenizer.layout import read_layout
 
 SHARDS_VERSION = 3
 ROWS_VERSION = 2
@@ -24,7 +26,6 @@ def build_shards(
 ) -> Artifact:
     """The tokens of a source; `corpus` is None where they exist already, in another stack's files."""
     from kormo_plugins.shards.tokenize import tokenize_source
-    from kormo_plugins.tokenizer.layout import read_layout
 
     tokens = plan.corpus.sources[name].tokens
     if tokens is not None:
@@ -69,7 +70,6 @@ def build_row_plan(
 ) -> Artifact:
     """Which stretch of which document lies in which row of a source."""
     from kormo_plugins.mixture.rows import build_rows, packing_of
-    from kormo_plugins.shards.verify import verify_lengths
 
     row_length = plan.row_length
     chat = corpus is not None and bool(corpus.stats.get("conversations"))

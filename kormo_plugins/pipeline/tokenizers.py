@@ -14,6 +14,7 @@ from kormo_plugins.pipeline.initial_model import finished_model
 from kormo_plugins.recipe.projections import TokenizerPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files, read_corpus
+from kormo_plugins.tokenizer.layout import SPECIAL_TOKENS, read_layout, tokenizer_hash, write_role
 
 
 def build_tokenizer(
@@ -24,8 +25,6 @@ def build_tokenizer(
     Raises:
         KormoError: a tokenizer is to be trained and there are no documents, or the hub does not give it.
     """
-    from kormo_plugins.tokenizer.layout import tokenizer_hash
-
     path = _source(plan, corpora, get)
     if path is None:
         return None
@@ -47,8 +46,6 @@ def _source(plan: TokenizerPlan, corpora: Mapping[str, Artifact], get: ArtifactP
 
 def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactProvider) -> Path:
     """The same tokenizer with the end token of the role: ids do not change, what `eos` means does."""
-    from kormo_plugins.tokenizer.layout import SPECIAL_TOKENS, write_role
-
     end = dict(SPECIAL_TOKENS)["eot" if plan.role == "chat" else "eos"]
     config = tokenizer / "tokenizer_config.json"
     if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("eos_token") == end:
@@ -64,8 +61,6 @@ def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactPro
 
 def special_ids(tokenizer: Path | None, role: str) -> dict[str, int]:
     """Ids of `bos`, `eos` and `pad` for a role: a base model ends its text, a chat model its turn."""
-    from kormo_plugins.tokenizer.layout import read_layout
-
     if tokenizer is None:
         return {}
     layout = read_layout(tokenizer)

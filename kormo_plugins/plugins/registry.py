@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 import pluggy
 
-from kormo_plugins import hookspecs
+from kormo_plugins import __version__, hookspecs
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import (
     KINDS,
@@ -367,8 +367,6 @@ def _check_version(point: importlib.metadata.EntryPoint, distribution: str, vers
     """
     from packaging.requirements import Requirement
 
-    from kormo_plugins import __version__
-
     for line in (point.dist.requires if point.dist else None) or ():
         wanted = Requirement(line)
         ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"
@@ -402,8 +400,6 @@ def _packages() -> dict[str, list[str]]:
 def _distribution(module: str) -> tuple[str, str]:
     top = module.split(".")[0]
     if top == "kormo_plugins":
-        from kormo_plugins import __version__
-
         return "kormo-plugins", __version__
     names: Iterable[str] = _packages().get(top, ())
     for name in names:

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError, printable
+from kormo_plugins.evaluation.after_training import evaluate_run
+from kormo_plugins.monitoring.samples import continuations
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.pipeline.tokenizers import special_ids
@@ -18,6 +20,7 @@ from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
 from kormo_plugins.runs.verification import wait_for_verification
 from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.checkpoints.complete import mark_complete
+from kormo_plugins.training.checkpoints.saved_config import restore
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.guards import loss_guard, preemption_file
 from kormo_plugins.training.telemetry import run_record
@@ -67,8 +70,6 @@ def finish_merged(recipe: Recipe, built: Built) -> None:
 
 def _complete(recipe: Recipe, built: Built, out: Path) -> None:
     """Honest configs, and the marker of a finished model."""
-    from kormo_plugins.training.checkpoints.saved_config import restore
-
     restore(out, special_ids(built.tokenizer, recipe.block.role), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)
@@ -76,8 +77,6 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
 
 def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     """The plain Llama export, card, samples, scores and report of the model in `out`."""
-    from kormo_plugins.monitoring.samples import continuations
-
     family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
     if recipe.block.export and family in recipe.registry.names("architecture"):
         report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
@@ -97,8 +96,6 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         for prompt, text in written:
             print(printable(f"  {prompt} ▸ {' '.join(text.split())}"), flush=True)
     if recipe.block.evaluate is not None:
-        from kormo_plugins.evaluation.after_training import evaluate_run
-
         evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
     _publish(recipe, out)
     if recipe.block.report:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from kormo_plugins.errors import KormoError, redact
+from kormo_plugins.mixture.resume import check_resume
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
@@ -138,8 +139,6 @@ def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any]
     Raises:
         KormoError: steps that were trained already would have been other.
     """
-    from kormo_plugins.mixture.resume import check_resume
-
     if recipe.data is None:
         return {}, []
     record = run_record.read_record(recipe.output_dir)

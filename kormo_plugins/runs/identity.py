@@ -21,6 +21,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.pipeline.token_source import token_identities
+from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import Artifact, Make, Spec
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, file_checksum, identity
@@ -123,8 +124,6 @@ def identity_inputs(recipe: Recipe, corpora: Mapping[str, str] | None = None) ->
 
 def changed_keys(recipe: Recipe, folder: Path) -> list[str]:
     """What the recipe of the run in `folder` says otherwise, as `key: before → now`."""
-    from kormo_plugins.recipe.files.yaml_file import read_yaml
-
     path = folder / "recipe.yml"
     if not path.is_file():
         return []

@@ -12,6 +12,7 @@ from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import provenance
+from kormo_plugins.tokenizer.conversations import ChatEncoder
 
 HELD_OUT = "held_out"
 """Folder inside a corpus artifact: documents that no row of the training data is made of."""
@@ -72,8 +73,6 @@ def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
 
 
 def _conversations(recipe: Recipe, built: Built) -> Any:
-    from kormo_plugins.tokenizer.conversations import ChatEncoder
-
     return ChatEncoder(built.tokenizer) if recipe.block.role == "chat" and built.tokenizer is not None else None
 
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from kormo_plugins.console.machine import total_memory
 from kormo_plugins.pipeline.built import Built
+from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+from kormo_plugins.recipe.files.shipped import beside
+from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training.compat import cpu_ranks
 from kormo_plugins.training.telemetry import run_record
@@ -88,9 +91,6 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     recipe that it was made of extends, or of that recipe itself.
     """
     from kormo_plugins.recipe.files.override import record_of
-    from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
-    from kormo_plugins.recipe.files.shipped import beside
-    from kormo_plugins.recipe.files.yaml_file import read_yaml
 
     written = record_of(recipe.path)
     first = Path(written["recipe"]) if written else recipe.path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kormo_plugins.reporting.page import write_report
 from kormo_plugins.store.json_file import write_json
 
 SAMPLES = "samples.json"
@@ -17,6 +18,4 @@ def write_samples(out: Path, written: Sequence[tuple[str, str]]) -> None:
 
 def run_report(out: Path) -> Path:
     """`report.html` in the run's folder; returns its path."""
-    from kormo_plugins.reporting.page import write_report
-
     return write_report([out], out / "report.html")

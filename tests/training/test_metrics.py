@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -229,7 +230,7 @@ def test_a_log_file_gets_whole_lines_and_few(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_terminal_gets_one_line_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda *size, **kinds: SimpleNamespace(columns=80))
+    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda *size, **kinds: os.terminal_size((80, 24)))
     text = shown(Terminal(), monkeypatch, seconds=0.05, steps=100)
     assert text.count("\n") == 1 and text.endswith("\n")
     pictures = text.rstrip("\n").split("\r\x1b[2K")[1:]

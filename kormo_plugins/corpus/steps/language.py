@@ -20,6 +20,7 @@ from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.text import prose, scripts, words
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
 
 SYLLABLE = 2.5
 SAMPLE = 20_000
@@ -80,8 +81,6 @@ class Language:
     @staticmethod
     def inputs(params: LanguageParams) -> Any:
         """The model's checksum, if there is one."""
-        from kormo_plugins.store.fingerprint import file_checksum
-
         return file_checksum(_model_path(params.model)) if params.model else None
 
     def __call__(self, document: Document) -> Document | Reject:

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.experiments.ablation.markdown import markdown
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
 from kormo_plugins.experiments.ablation.statistics import compare
 from kormo_plugins.experiments.chain.status import set_aside
@@ -29,6 +30,7 @@ from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.reporting.ablation import write_ablation
 from kormo_plugins.runs.identity import identity_inputs, recorded
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.complete import fault
@@ -187,9 +189,6 @@ def _documents_of(recipe: Recipe) -> dict[str, str]:
 
 def save(ablation: Ablation) -> None:
     """Writes `ablation.json`, `ablation.md` and `ablation.html`."""
-    from kormo_plugins.experiments.ablation.markdown import markdown
-    from kormo_plugins.reporting.ablation import write_ablation
-
     record = ablation.record()
     write_json(ablation.out / STATE, record)
     write_text(ablation.out / "ablation.md", markdown(record))
@@ -252,8 +251,6 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
     for name, measure in wanted.items():
         values = [float(line[measure.metric]) for line in lines if measure.metric in line]
         if not values:
-            from kormo_plugins.errors import closest
-
             known = sorted({key for line in lines for key in line})
             raise KormoError(
                 where=f"measure.{name}.metric",

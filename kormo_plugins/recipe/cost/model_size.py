@@ -18,6 +18,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.flops import Shape
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.tokenizer.layout import ADDED_TOKENS
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,6 @@ def vocabulary(recipe: Recipe) -> int:
     Raises:
         KormoError: a tokenizer of the hub that is not fetched yet, or a folder without tokenizer.json.
     """
-    from kormo_plugins.tokenizer.layout import ADDED_TOKENS
-
     choice = recipe.block.tokenizer
     assert choice is not None
     where = recipe.resolved.where("kormo.tokenizer")

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.mixture.weights import shares as weigh
 from kormo_plugins.recipe.load import Recipe
 
 KOREAN = "ko"
@@ -69,8 +70,6 @@ def shares(recipe: Recipe, counted: Mapping[str, Counted] | None = None) -> Shar
 
 
 def _by_source(recipe: Recipe, counted: Mapping[str, Counted]) -> dict[str, float] | None:
-    from kormo_plugins.mixture.weights import shares as weigh
-
     assert recipe.data is not None
     values = dict(recipe.data.mixture.mixture)
     params = recipe.registry.params("mixing", str(values.pop("name")), values)

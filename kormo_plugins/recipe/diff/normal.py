@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kormo_plugins.mixture.weights import leaves
 from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.paths import from_here
@@ -64,8 +65,6 @@ def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, Any]) 
 
 def data(recipe: DataRecipe, components: Registry) -> dict[str, Any]:
     """A dataset recipe with every component in full, and weights as shares."""
-    from kormo_plugins.mixture.weights import leaves
-
     corpus = recipe.corpus
     values = corpus.model_dump(mode="json")
     for name, source in corpus.sources.items():

@@ -17,7 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.errors import KormoError, closest, disk_error
+from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
@@ -208,9 +210,6 @@ def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[
 
 
 def _data_schema(definitions: dict[str, Schema]) -> Schema:
-    from kormo_plugins.corpus.params import CorpusRecipe
-    from kormo_plugins.mixture.params import MixtureRecipe
-
     parts = [object_schema(model, definitions)["properties"] for model in (CorpusRecipe, MixtureRecipe)]
     whole = {"type": "object", "properties": {**parts[0], **parts[1]}, "additionalProperties": False}
     return {"anyOf": [whole, {"type": "string"}, {"type": "null"}]}

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.errors import Faults, KormoError, closest, moved
+from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry, checked
 
 if TYPE_CHECKING:
@@ -46,9 +48,6 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
         KormoError: an unknown key or component, a missing value, one of the wrong kind, or weights that do
             not match the sources.
     """
-    from kormo_plugins.corpus.params import CorpusRecipe
-    from kormo_plugins.mixture.params import MixtureRecipe
-
     place = where if callable(where) else _prefix(where)
     parts: list[dict[str, Any]] = []
     for model in (CorpusRecipe, MixtureRecipe):

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.schema.axolotl import EVERY, axolotl_keys
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
@@ -90,9 +92,6 @@ def json_schema(kind: str, components: Registry) -> Schema:
 def _models(components: Registry) -> dict[str, Schema]:
     """Definitions of our own models, with each choice of a component turned into what the components take."""
     from pydantic.json_schema import models_json_schema
-
-    from kormo_plugins.corpus.params import CorpusRecipe
-    from kormo_plugins.mixture.params import MixtureRecipe
 
     models = (KormoBlock, CorpusRecipe, MixtureRecipe)
     _, found = models_json_schema(

@@ -19,6 +19,7 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
 
 _HANGUL = re.compile("[가-힣]")
 
@@ -48,8 +49,6 @@ class Decontaminate:
     @staticmethod
     def inputs(params: DecontaminateParams) -> Any:
         """Checksums of the evaluation files."""
-        from kormo_plugins.store.fingerprint import file_checksum
-
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 
     def __call__(self, document: Document) -> Document | Reject:

@@ -26,6 +26,7 @@ from kormo_plugins.corpus.steps.text import words
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import replace
+from kormo_plugins.store.fingerprint import file_checksum
 
 NAME = "classifier.npz"
 
@@ -69,8 +70,6 @@ class Classifier:
     @staticmethod
     def inputs(params: ClassifierParams) -> Any:
         """Checksums of the examples or of the model."""
-        from kormo_plugins.store.fingerprint import file_checksum
-
         if params.model is not None:
             return file_checksum(_existing(params.model))
         return [_EXAMPLES.inputs(side) for side in (params.positive, params.negative) if side]
