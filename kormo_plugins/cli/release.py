@@ -58,9 +58,15 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> N
 )
 @json_option
 def reproduce(
-    folder: Path, mode: str, steps: str | None, name: str | None, identity: str | None, out: Path | None,
-    tolerance: float, as_json: bool,
-) -> None:  # fmt: skip
+    folder: Path,
+    mode: str,
+    steps: str | None,
+    name: str | None,
+    identity: str | None,
+    out: Path | None,
+    tolerance: float,
+    as_json: bool,
+) -> None:
     """Check a release, or build it again and compare.
 
     With --build or --steps the release in DIR is repeated; the first thing that differs is named.
@@ -70,8 +76,9 @@ def reproduce(
     found = verify(folder, identity)
     here = list(differences_here(folder)) if not found else []
     if not found and (steps is not None or mode == "build"):
-        plan = Plan(folder, _new(out), lambda recipe: [axolotl(), "train", str(recipe), "--launcher", "python"],
-                    tolerance, say)  # fmt: skip
+        plan = Plan(
+            folder, _new(out), lambda recipe: [axolotl(), "train", str(recipe), "--launcher", "python"], tolerance, say
+        )
         found = build(plan) if steps is None else repeat_steps(plan, *_window(steps), name)
     _show(found, here, as_json)
     raise click.exceptions.Exit(DIFFERENT if found else 0)

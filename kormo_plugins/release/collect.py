@@ -36,9 +36,19 @@ INDEX = "release.json"
 FORMAT = 1
 CHAIN = "chain.json"
 KEPT = (
-    RESOLVED, RECORD, MARKER, "metrics.jsonl", "evaluation.json", "samples.json", "README.md", "config.json",
-    "generation_config.json", "model*.safetensors", "*.index.json", *TOKENIZER_FILES,
-)  # fmt: skip
+    RESOLVED,
+    RECORD,
+    MARKER,
+    "metrics.jsonl",
+    "evaluation.json",
+    "samples.json",
+    "README.md",
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "*.index.json",
+    *TOKENIZER_FILES,
+)
 
 
 @dataclass(frozen=True)
@@ -158,8 +168,13 @@ def _copy(source: str | Path, target: str | Path) -> None:
 
 def _write_index(out: Path, name: str, entries: Sequence[Released], runs: Sequence[Path]) -> None:
     seeds = {run.name: read_record(run).get("identity", {}).get("seed") for run in runs}
-    index = {"format": FORMAT, "name": name, "kormo_plugins": __version__, "runs": [asdict(entry) for entry in entries],
-             "seeds": seeds}  # fmt: skip
+    index = {
+        "format": FORMAT,
+        "name": name,
+        "kormo_plugins": __version__,
+        "runs": [asdict(entry) for entry in entries],
+        "seeds": seeds,
+    }
     write_json(out / INDEX, index)
     write_json(out / "code.json", code_hashes())
     write_json(out / "sbom.cdx.json", sbom())

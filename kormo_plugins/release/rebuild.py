@@ -113,8 +113,12 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
 def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:
     """The run's recipe with its folders moved, and the model that it starts from taken below `models`."""
     source = plan.release / "runs" / released.name / RESOLVED
-    changes: dict[str, Any] = {"output_dir": str(plan.run(released)), "kormo.workspace": str(plan.out / "artifacts"),
-                               "auto_resume_from_checkpoints": True, "hub_model_id": None}  # fmt: skip
+    changes: dict[str, Any] = {
+        "output_dir": str(plan.run(released)),
+        "kormo.workspace": str(plan.out / "artifacts"),
+        "auto_resume_from_checkpoints": True,
+        "hub_model_id": None,
+    }
     before = read_yaml(source).get("kormo", {}).get("from_run")
     for other in runs:
         if before is not None and os.path.normpath(before) == os.path.normpath(other.output_dir):

@@ -60,9 +60,12 @@ def scores(run: Path) -> list[EvalResult]:
     rows: Sequence[Mapping[str, Any]] = json.loads(path.read_text("utf-8")).get("results", []) if path.is_file() else []
     return [
         Score(
-            task_type="text-generation", dataset_type=str(row["task"]), dataset_name=str(row["task"]),
-            metric_type=str(row["metric"]), metric_value=row["value"],
+            task_type="text-generation",
+            dataset_type=str(row["task"]),
+            dataset_name=str(row["task"]),
+            metric_type=str(row["metric"]),
+            metric_value=row["value"],
         )
         for row in rows
         if row.get("value") is not None
-    ]  # fmt: skip
+    ]

@@ -204,8 +204,14 @@ def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
     """For a folder that holds a GGUF; empty for any other."""
     for file in sorted(folder.glob("*.gguf")):
         serve = f"llama-server -m {file.name}{' --jinja' if role == 'chat' else ''}"
-        return ("```bash", serve, f"ollama create {folder.name} -f Modelfile", "```", "",
-                "llama.cpp composes no text: send Hangul as NFC.")  # fmt: skip
+        return (
+            "```bash",
+            serve,
+            f"ollama create {folder.name} -f Modelfile",
+            "```",
+            "",
+            "llama.cpp composes no text: send Hangul as NFC.",
+        )
     return ()
 
 

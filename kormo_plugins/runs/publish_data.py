@@ -51,13 +51,20 @@ def publish_documents(
         hub.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         for name, folder in corpora.items():
             hub.upload_folder(
-                repo_id=repository, repo_type=kind, folder_path=folder, path_in_repo=name, allow_patterns=PARTS,
+                repo_id=repository,
+                repo_type=kind,
+                folder_path=folder,
+                path_in_repo=name,
+                allow_patterns=PARTS,
                 commit_message=f"documents of {name}",
-            )  # fmt: skip
+            )
         hub.upload_file(
-            repo_id=repository, repo_type=kind, path_or_fileobj=card.encode(), path_in_repo="README.md",
+            repo_id=repository,
+            repo_type=kind,
+            path_or_fileobj=card.encode(),
+            path_in_repo="README.md",
             commit_message="card",
-        )  # fmt: skip
+        )
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,

@@ -86,8 +86,13 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dic
     try:
         compared = _write_file(plan, partial)
         write_text(partial / "Modelfile", "\n".join(modelfile(plan.file, plan.vocabulary, plan.generation)) + "\n")
-        record = {"from": plan.config["model_type"], "to": "gguf", "compared": compared, "kormo_plugins": __version__,
-                  "files": {plan.file: file_checksum(partial / plan.file)}}  # fmt: skip
+        record = {
+            "from": plan.config["model_type"],
+            "to": "gguf",
+            "compared": compared,
+            "kormo_plugins": __version__,
+            "files": {plan.file: file_checksum(partial / plan.file)},
+        }
         write_json(partial / RECORD, record)
         take_place(partial, out)
     finally:
@@ -159,8 +164,12 @@ def _add_settings(writer: GGUFWriter, plan: Plan) -> None:
     from gguf import LlamaFileType
 
     config = plan.config
-    types = {"q8_0": LlamaFileType.MOSTLY_Q8_0, "f16": LlamaFileType.MOSTLY_F16, "bf16": LlamaFileType.MOSTLY_BF16,
-             "f32": LlamaFileType.ALL_F32}  # fmt: skip
+    types = {
+        "q8_0": LlamaFileType.MOSTLY_Q8_0,
+        "f16": LlamaFileType.MOSTLY_F16,
+        "bf16": LlamaFileType.MOSTLY_BF16,
+        "f32": LlamaFileType.ALL_F32,
+    }
     head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     writer.add_name(plan.checkpoint.resolve().name)
     writer.add_file_type(types["q8_0" if plan.quantize == "q8_0" else plan.dtype])
@@ -189,8 +198,12 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types([int(kind) for kind in vocabulary.kinds])
     writer.add_token_merges(vocabulary.merges)
-    adders = {"bos": writer.add_bos_token_id, "eos": writer.add_eos_token_id, "pad": writer.add_pad_token_id,
-              "eot": writer.add_eot_token_id}  # fmt: skip
+    adders = {
+        "bos": writer.add_bos_token_id,
+        "eos": writer.add_eos_token_id,
+        "pad": writer.add_pad_token_id,
+        "eot": writer.add_eot_token_id,
+    }
     for role, number in vocabulary.ids.items():
         adders[role](number)
     writer.add_add_bos_token(vocabulary.add_bos)

@@ -18,9 +18,17 @@ from kormo_plugins.corpus.readers.streams import SUFFIXES, ZIP
 from kormo_plugins.errors import KormoError, closest
 
 KINDS = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".arrow": "arrow", ".txt": "text",
-    ".md": "text", ".csv": "csv", ".tsv": "csv", ".tab": "csv",
-}  # fmt: skip
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".txt": "text",
+    ".md": "text",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+}
 """Suffix, in lower case and before that of a compression -> kind of file."""
 WHOLE_FILES = ("parquet", "arrow")
 """Kinds that are read at any place of the file, so neither compressed nor from within an archive."""

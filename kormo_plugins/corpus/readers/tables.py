@@ -33,12 +33,14 @@ class Table(Strict):
     """How CSV and TSV files are written; what is `auto` is found out for each file, and logged."""
 
     delimiter: str = Field(default=AUTO, description="character between fields (`,`, `\\t`, `;`, `|`), or auto")
-    quote: str = Field(default=AUTO, description="character that encloses fields, doubled within; none; or auto: `\"` "
-                       "or none")  # fmt: skip
+    quote: str = Field(
+        default=AUTO, description='character that encloses fields, doubled within; none; or auto: `"` or none'
+    )
     header: bool | Literal["auto"] = Field(
-        default="auto", description="the first row names the columns; false: they are named 0, 1, 2, …; auto: it does "
+        default="auto",
+        description="the first row names the columns; false: they are named 0, 1, 2, …; auto: it does "
         "unless the recipe asks for columns by such numbers",
-    )  # fmt: skip
+    )
 
     @field_validator("delimiter", "quote")
     @classmethod

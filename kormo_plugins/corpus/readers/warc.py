@@ -38,17 +38,19 @@ class WarcParams(Strict):
 
     path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
     urls: Path | None = Field(
-        default=None, description="a text file with the address of one archive a line (s3://, https://, a file), as "
+        default=None,
+        description="a text file with the address of one archive a line (s3://, https://, a file), as "
         "Common Crawl's `warc.paths`",
-    )  # fmt: skip
+    )
     base: str = Field(default="", description="what is put before each address of `urls`")
     storage: dict[str, str | int | bool] = Field(
         default_factory=dict, description="options of fsspec's filesystem (`anon: true` for a public bucket)"
     )
     opt_out: tuple[str, ...] = Field(
-        default=TOKENS, description="robots rules of a page, in header or meta tag, by which it is rejected; add "
+        default=TOKENS,
+        description="robots rules of a page, in header or meta tag, by which it is rejected; add "
         "`noindex` or `noarchive` to be stricter; empty: none is honoured",
-    )  # fmt: skip
+    )
     largest: int = Field(
         default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
     )

@@ -20,16 +20,41 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-PROGRESS = frozenset({
-    "last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "base_lrs", "lr_lambdas",
-    "best", "num_bad_epochs", "cooldown_counter", "optimizer",
-})  # fmt: skip
+PROGRESS = frozenset(
+    {
+        "last_epoch",
+        "_step_count",
+        "_last_lr",
+        "_get_lr_called_within_step",
+        "_is_initial",
+        "base_lrs",
+        "lr_lambdas",
+        "best",
+        "num_bad_epochs",
+        "cooldown_counter",
+        "optimizer",
+    }
+)
 """Attributes of schedulers that say how far they are (or are compared by themselves); all others are settings."""
 
-GROUP_SETTINGS = frozenset({
-    "lr", "initial_lr", "weight_decay", "betas", "beta1", "beta2", "beta3", "eps", "momentum", "dampening", "nesterov",
-    "alpha", "amsgrad", "maximize",
-})  # fmt: skip
+GROUP_SETTINGS = frozenset(
+    {
+        "lr",
+        "initial_lr",
+        "weight_decay",
+        "betas",
+        "beta1",
+        "beta2",
+        "beta3",
+        "eps",
+        "momentum",
+        "dampening",
+        "nesterov",
+        "alpha",
+        "amsgrad",
+        "maximize",
+    }
+)
 """What of a parameter group is the recipe's. Other entries may be state (schedule-free optimizers count steps there);
 they stay as the checkpoint has them, and a recipe that changes `optimizer` or `optim_args` is refused before."""
 

@@ -64,8 +64,10 @@ class Perplexity:
     @staticmethod
     def inputs(params: PerplexityParams) -> Any:
         """Checksums of the models."""
-        files = {**{f"model {k}": v for k, v in params.models.items()}, **{f"pieces {k}": v for k, v in
-                 params.pieces.items()}}  # fmt: skip
+        files = {
+            **{f"model {k}": v for k, v in params.models.items()},
+            **{f"pieces {k}": v for k, v in params.pieces.items()},
+        }
         return {name: file_checksum(_existing(path)) for name, path in sorted(files.items())}
 
     def __call__(self, document: Document) -> Document | Reject:

@@ -51,18 +51,36 @@ _KOREAN_KEYS = re.compile(
     r"엠창|느금|니애미|니미럴|한남충|김치녀|된장녀|틀딱|맘충|급식충|홍어새|짱깨|쪽바리"
 )
 _ENGLISH_KEYS = (
-    "uck", "u*ck", "f*ck", "shit", "sh1t", "sh*t", "tch", "cunt", "c*nt", "hole", "whore", "wh0re", "fag", "f@g",
-    "f*g", "nigg", "n1gg", "n*gg", "retard",
-)  # fmt: skip
+    "uck",
+    "u*ck",
+    "f*ck",
+    "shit",
+    "sh1t",
+    "sh*t",
+    "tch",
+    "cunt",
+    "c*nt",
+    "hole",
+    "whore",
+    "wh0re",
+    "fag",
+    "f@g",
+    "f*g",
+    "nigg",
+    "n1gg",
+    "n*gg",
+    "retard",
+)
 
 
 class ToxicityParams(Strict):
     """How much is too much."""
 
     words: Path | None = Field(
-        default=None, description="a file with further words, one a line (`#` begins a comment): in Korean as the "
+        default=None,
+        description="a file with further words, one a line (`#` begins a comment): in Korean as the "
         "beginning of an eojeol, in letters of Latin as whole words",
-    )  # fmt: skip
+    )
     built_in: bool = Field(default=True, description="the short list that comes with the step")
     at_most: float = Field(default=0.01, ge=0, le=1, description="toxic words per word that stay (ours)")
     allowed: int = Field(default=1, ge=0, description="so many never drop a document, however short (ours)")
