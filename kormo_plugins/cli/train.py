@@ -47,7 +47,8 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
 
     A key is a dotted path into the recipe, `[0]` an element of a list, a value is YAML: `null`, `[a, b]`, `{a: 1}`.
     """
-    from kormo_plugins.recipe.files.override import changed, parse, recipe_yaml, write
+    from kormo_plugins.recipe.files.override import changed, parse, recipe_yaml, text_of, write
+    from kormo_plugins.runs.occupancy import refuse_occupied
 
     found = parse(changes, recipe)
     resolved = changed(recipe, found)
@@ -55,8 +56,19 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
         click.echo(recipe_yaml(from_here(resolved.resolved)), nl=False)
         return
     program = axolotl()  # before anything is written
-    asked = write(resolved, found, resolved.output_dir / REQUESTED)
+    asked = resolved.output_dir / REQUESTED
+    if not says(asked, text_of(resolved, found)):  # the nodes of one run are all started with the same words
+        refuse_occupied(resolved.output_dir)
+        write(resolved, found, asked)
     become([program, "train", str(asked), *launcher_words(launcher, ctx.obj)])
+
+
+def says(path: Path, text: str) -> bool:
+    """Whether a file is there with this very text."""
+    try:
+        return path.read_bytes() == text.encode("utf-8")
+    except OSError:
+        return False
 
 
 def launcher_words(launcher: str | None, words: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kormo_plugins.store.lease import Lease, LeaseLost, acquire_or_refuse
+from kormo_plugins.store.lease import Lease, LeaseLost, acquire_or_refuse, refuse_live
 
 FILE = ".run.lease"
 """Common name of the lease's files in an output folder."""
@@ -36,6 +36,15 @@ def occupy(output_dir: Path, tell: Callable[[str], None]) -> None:
     lease.start()
     _held[folder] = os.getpid(), lease
     atexit.register(leave, output_dir)
+
+
+def refuse_occupied(output_dir: Path) -> None:
+    """For what writes into the folder before the run itself takes it.
+
+    Raises:
+        KormoError: a run of this machine is at work there.
+    """
+    refuse_live(output_dir.resolve() / FILE, f"a run in {output_dir}")
 
 
 def leave(output_dir: Path) -> None:

@@ -35,9 +35,10 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         publish(unfinished, path)
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise disk_error(error, path.parent) from error
-        raise
+        named = disk_error(error, path.parent) if isinstance(error, OSError) else error
+        if named is error:  # no error is its own cause: who follows causes would never come to an end
+            raise
+        raise named from error
 
 
 def publish(unfinished: Path, path: Path) -> None:

@@ -85,6 +85,10 @@ class Holder:
         well_typed = all(type(read[name]) is type(value) for name, value in asdict(cls("")).items())
         return holder if well_typed else None
 
+    def __str__(self) -> str:
+        """For a message."""
+        return f"process {self.pid} on {self.host!r}"
+
     def alive(self) -> bool | None:
         """Whether the process is there; None where this process cannot see it."""
         if not self.machine or self.machine != _machine():
@@ -271,7 +275,7 @@ class Lease:
         holder = self._seen[1].holder
         if holder is None:
             return "an unknown process" if self._beat_changed else None
-        return f"process {holder.pid} on {holder.host!r}" if holder.alive() or self._beat_changed else None
+        return str(holder) if holder.alive() or self._beat_changed else None
 
     def _is_free(self, number: int) -> bool:
         now = time.monotonic()  # before the look: a pause between the two must not count as silence
@@ -334,16 +338,36 @@ def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lam
     while not lease.acquire():
         holder = lease.live_holder()
         if holder is not None:
-            raise KormoError(
-                where=str(lease.path.parent),
-                found=f"{holder} is at work on {what}",
-                why="two at a time would write the same files",
-                do="wait for it or stop it, or name another folder",
-            )
+            raise _at_work(lease.path, holder, what)
         if not told and lease.stale_after > POLL:
             tell(f"another process held {what}; watching for up to {lease.stale_after:.0f} s whether it is alive")
             told = True
         time.sleep(min(POLL, lease.stale_after / 4))
+
+
+def refuse_live(path: Path, what: str) -> None:
+    """Says who holds a lease, if that is a living process of this machine; takes nothing and waits for nobody.
+
+    Args:
+        path: common name of the lease's files.
+        what: is held, for the message.
+    Raises:
+        KormoError: another process holds it.
+    """
+    files = Generations(path)
+    seen = files.read(files.newest()) if path.parent.is_dir() else None
+    holder = seen.holder if seen is not None else None
+    if holder is not None and not holder.released and holder.alive():
+        raise _at_work(path, str(holder), what)
+
+
+def _at_work(path: Path, holder: str, what: str) -> KormoError:
+    return KormoError(
+        where=str(path.parent),
+        found=f"{holder} is at work on {what}",
+        why="two at a time would write the same files",
+        do="wait for it or stop it, or name another folder",
+    )
 
 
 def _machine() -> str:

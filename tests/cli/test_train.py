@@ -13,6 +13,7 @@ from click.testing import Result
 from kormo_plugins.cli import train
 from kormo_plugins.recipe.files.override import provenance
 from kormo_plugins.recipe.files.resolve import resolve
+from kormo_plugins.runs import occupancy
 
 from .conftest import Made
 
@@ -69,3 +70,19 @@ def test_bad_input_starts_nothing(copy: Made, refused: Callable[..., str], comma
     assert "Did you mean 'learning_rate'?" in refused("train", "recipe.yml", "learning_rte=1", "output_dir=o")
     assert "no such file" in refused("train", "recipe.yaml")
     assert commands == [] and not Path("o").exists()
+
+
+def test_what_a_run_at_work_was_asked_for_stays(
+    copy: Made, kormo: Kormo, refused: Callable[..., str], commands: list[list[str]]
+) -> None:
+    first = "train", "recipe.yml", "seed=1", "output_dir=o"
+    assert kormo(*first).exit_code == 0
+    occupancy.occupy(Path("o"), pytest.fail)
+    try:
+        assert "is at work on a run in o" in refused("train", "recipe.yml", "seed=2", "output_dir=o")
+        assert kormo(*first).exit_code == 0  # another node of the same run
+        assert resolve(Path("o/requested.yml")).get("seed") == 1 and len(commands) == 2
+    finally:
+        occupancy.leave(Path("o"))
+    assert kormo("train", "recipe.yml", "seed=2", "output_dir=o").exit_code == 0
+    assert resolve(Path("o/requested.yml")).get("seed") == 2

@@ -70,18 +70,21 @@ def changed(recipe_path: Path, changes: Mapping[str, Any]) -> Recipe:
     return load_recipe(recipe_path, nested(changes, resolve(recipe_path).values))
 
 
-def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
-    """Writes what `changed` gave; see `with_changes`."""
+def text_of(recipe: Recipe, changes: Mapping[str, Any]) -> str:
+    """What `changed` gave as the text of a recipe, which says of what it was made."""
     record = {"recipe": str(recipe.path), "set": dict(changes)}
     before = record_of(recipe.path)
     if before:  # a recipe that is itself a changed one: say what was first, and all that was changed since
         record = {"recipe": before["recipe"], "set": {**before["set"], **changes}}
-    text = (
-        _FIRST_LINE + _RECORD + json.dumps(record, ensure_ascii=False) + "\n" + recipe_yaml(from_here(recipe.resolved))
-    )
+    values = recipe_yaml(from_here(recipe.resolved))
+    return f"{_FIRST_LINE}{_RECORD}{json.dumps(record, ensure_ascii=False)}\n{values}"
+
+
+def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
+    """Writes what `changed` gave; see `with_changes`."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, text)
+        write_text(out, text_of(recipe, changes))
     except OSError as error:
         raise disk_error(error, next(folder for folder in out.absolute().parents if folder.exists())) from error
     return out

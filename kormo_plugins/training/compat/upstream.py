@@ -170,7 +170,9 @@ FAILED_WRITES = (
 def disk_error_in(error: BaseException, where: Path) -> KormoError | None:
     """The refused write inside an error, which a library may have wrapped; None if it is about something else."""
     seen: BaseException | None = error
-    while seen is not None:
+    looked_at: set[int] = set()
+    while seen is not None and id(seen) not in looked_at:  # `raise error from error` is a chain without an end
+        looked_at.add(id(seen))
         named = disk_error(seen, where) if isinstance(seen, OSError) else None
         if named is None and any(words in str(seen).lower() for words in FAILED_WRITES):
             named = disk_error(OSError(errno.ENOSPC, str(seen)), where)
