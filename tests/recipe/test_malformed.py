@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -309,6 +310,12 @@ def test_the_message_as_json(bad: Bad, write: Write) -> None:
     assert (result.exit_code, result.stderr, sound_one["ok"], refused["ok"]) == (2, "", True, False)
     assert refused["error"]["where"] == bad.where
     assert bad.says in " ".join(refused["error"].values())
+
+
+def test_a_link_that_leads_nowhere_is_told_as_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine.yml").symlink_to("gone.yml")
+    shown = CliRunner().invoke(cli, ["recipe", "validate", str(tmp_path / "mine.yml")])
+    assert shown.exit_code == 2 and "leads to 'gone.yml'" in shown.output and "Did you mean" not in shown.output
 
 
 def test_there_are_many_of_them() -> None:
