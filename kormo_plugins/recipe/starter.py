@@ -41,7 +41,7 @@ def files(start: Start) -> Mapping[str, str]:
         "dataset.yml": _dataset(start),
         "chain.yml": _chain(start),
         "README.md": _readme(start),
-        ".gitignore": "outputs/\n.kormo/\n*.log\n__pycache__/\n",
+        ".gitignore": "artifacts/\noutputs/\n.kormo/\n*.log\n__pycache__/\n",
     }
 
 

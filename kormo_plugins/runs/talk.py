@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 from kormo_plugins.architecture.files import read_json
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import registry
+from kormo_plugins.store.complete import check_marked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextIteratorStreamer
@@ -127,12 +128,14 @@ def open_speaker(folder: Path, modules: Sequence[str] = ()) -> Speaker:
     Args:
         modules: plugins that bring the model's architecture.
     Raises:
-        KormoError: no checkpoint, or one of an architecture that nobody knows.
+        KormoError: no checkpoint, one that is not whole, or one of an architecture that nobody knows.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     config = read_json(folder / "config.json")
+    check_marked(folder)
     components = registry(tuple(modules))
     for name in components.names("architecture"):
         components.load("architecture", name).register()
@@ -140,7 +143,7 @@ def open_speaker(folder: Path, modules: Sequence[str] = ()) -> Speaker:
     try:
         model = AutoModelForCausalLM.from_pretrained(folder).eval().to(device)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise KormoError(
             where=str(folder),
             found=" ".join(str(error).split())[:200],

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from kormo_plugins.corpus.readers import json_values
 from kormo_plugins.corpus.readers.files import FilesParams, folder
-from kormo_plugins.corpus.readers.json_values import NotJson, layout, loads, repeated_in, values
+from kormo_plugins.corpus.readers.json_values import HEAD, NotJson, layout, loads, repeated_in, values
 from kormo_plugins.corpus.readers.paths import lookup, root, steps
-from kormo_plugins.corpus.readers.streams import Damaged
+from kormo_plugins.corpus.readers.streams import CHUNK, Damaged
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document
 
@@ -71,6 +71,16 @@ def test_values_end_where_they_end_however_the_stream_is_cut(
 )
 def test_the_layout_is_told_by_the_first_line(written: bytes, expected: str) -> None:
     assert layout(written) == expected
+
+
+@pytest.mark.parametrize("size", [HEAD - 1, HEAD, HEAD + 1, 2 * HEAD, CHUNK - 1, CHUNK, CHUNK + 1])
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_an_array_on_one_line_is_read_at_any_size(tmp_path: Path, size: int, end: str, name: str) -> None:
+    rows = [{"text": f"글 {number}"} for number in range(20)]
+    rows[-1]["text"] += "x" * (size - len(json.dumps(rows)))
+    (tmp_path / name).write_text(json.dumps(rows) + end)
+    assert [item.text for item in read(tmp_path) if isinstance(item, Document)] == [row["text"] for row in rows]
 
 
 def test_a_broken_value_costs_itself(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -80,6 +81,7 @@ FILES = [
         "recipe.yml, line 13",
         "the key 'size' for the second",
     ),
+    Bad("no output folder", sound("output_dir: out", "output_dir: ''"), "recipe.yml: output_dir", "names no folder"),
     Bad("no as a key", SOUND + "no: 1\n", "recipe.yml, line 22", "put it in quotes"),
     Bad("endless alias", "a: &a [*a]\n", "recipe.yml", "levels"),
     Bad(
@@ -309,6 +311,12 @@ def test_the_message_as_json(bad: Bad, write: Write) -> None:
     assert (result.exit_code, result.stderr, sound_one["ok"], refused["ok"]) == (2, "", True, False)
     assert refused["error"]["where"] == bad.where
     assert bad.says in " ".join(refused["error"].values())
+
+
+def test_a_link_that_leads_nowhere_is_told_as_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine.yml").symlink_to("gone.yml")
+    shown = CliRunner().invoke(cli, ["recipe", "validate", str(tmp_path / "mine.yml")])
+    assert shown.exit_code == 2 and "leads to 'gone.yml'" in shown.output and "Did you mean" not in shown.output
 
 
 def test_there_are_many_of_them() -> None:

@@ -59,6 +59,8 @@ def test_a_folder_of_ones_own_is_sound(size: str, tmp_path: Path, monkeypatch: p
         for name, content in files(Start("lab", size, text)).items():
             (folder / name).write_text(content)
         assert len((folder / "recipe.yml").read_text().splitlines()) <= 15
+        workspace = str(resolve(Path("recipe.yml")).get("kormo.workspace") or "artifacts")
+        assert {f"{workspace}/", "outputs/"} <= set((folder / ".gitignore").read_text().split())
         for name in ("recipe.yml", "dataset.yml"):
             validate(Path(name))
         if text is None and size == "nano":  # the others read sources of a hub

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,20 @@ def test_the_terminal(folders: dict[str, Path]) -> None:
     result = CliRunner().invoke(chat, [str(folders["chat"]), "--max-new-tokens", "4"], input=lines)
     assert result.exit_code == 0, result.output
     assert "chat answers" in result.output and "reasoning is on" in result.output and "control token" in result.output
+
+
+def test_a_damaged_model_is_told_and_not_asked(folders: dict[str, Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folders["base"], damaged)
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    (marker := damaged / "complete.json").unlink(missing_ok=True)
+    asked = CliRunner().invoke(chat, [str(damaged)])
+    assert isinstance(asked.exception, KormoError) and "cannot open" in asked.exception.render()
+    files = {weights.name: {"bytes": 101, "xxh3_128": "0" * 32}}
+    marker.write_text(json.dumps({"step": 1, "files": files}))
+    asked = CliRunner().invoke(chat, [str(damaged)])
+    assert isinstance(asked.exception, KormoError) and "100 bytes instead of 101" in asked.exception.render()
 
 
 def test_two_stages_side_by_side(speakers: dict[str, Speaker]) -> None:

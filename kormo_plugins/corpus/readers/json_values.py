@@ -111,7 +111,11 @@ def repeated_in(value: Json) -> str | None:
 
 
 def layout(head: bytes) -> Layout:
-    """How the values of a file are divided, by its first `HEAD` bytes in UTF-8: one a line, or by their brackets."""
+    """How the values of a file are divided, by its first `HEAD` bytes in UTF-8: one a line, or by their brackets.
+
+    What is given beyond these bytes is left out, so that the answer does not depend on how the file was read.
+    """
+    head = head[:HEAD]
     begun = head.lstrip(_SPACE)
     line, end, rest = begun.partition(b"\n")
     if begun[:1] not in (b"[", b"{"):
@@ -120,7 +124,7 @@ def layout(head: bytes) -> Layout:
         loads(line)
     except NotJson:
         return "values" if _open_at_end(line, ended=bool(end) or len(head) < HEAD) else "lines"
-    return "values" if begun[:1] == b"[" and not rest.strip(_SPACE) and len(head) < HEAD else "lines"
+    return "values" if begun[:1] == b"[" and not rest.strip(_SPACE) else "lines"
 
 
 def _open_at_end(line: bytes, ended: bool) -> bool:

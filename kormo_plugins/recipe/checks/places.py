@@ -29,6 +29,9 @@ def bad_places(recipe: Resolved) -> Iterator[KormoError]:
     inputs = dict(_inputs(recipe))
     for key, path in written(recipe):
         where = recipe.where(key)
+        if (value := recipe.get(key)) is not None and not str(value).strip():
+            yield KormoError(where=where, found=repr(value), why="it names no folder", do="name one, as outputs/mine")
+            continue
         fault = not_a_folder(path, where)
         if fault is not None:
             yield fault

@@ -163,6 +163,8 @@ def _stream(name: str) -> bytes:
 
 def nearest_file(path: Path) -> str:
     """What to do about a path that does not exist: the nearest name in its folder, or the folder that is missing."""
+    if path.is_symlink():
+        return f"correct the link: it leads to {str(path.readlink())!r}, which is not there"
     folder = path.parent
     if not folder.is_dir():
         return f"correct the path: there is no folder {str(folder)!r} (seen from {Path.cwd()})"
