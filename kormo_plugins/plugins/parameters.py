@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, closest
@@ -72,7 +72,15 @@ def _nearest(details: Sequence[Any]) -> list[Any]:
         if unions.setdefault(place, detail["loc"]) == detail["loc"]:
             kept.append(detail)
     places = {_place(detail["loc"]) for detail in kept}
-    return [d for d in kept if d["type"] not in _NO_MAPPING or _place(d["loc"])[:-1] not in places]
+    return [detail for detail in kept if not _follows(detail["type"], _place(detail["loc"]), places)]
+
+
+def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) -> bool:
+    """Whether a finding only follows from another one: no mapping, where a number may stand too and has a finding of
+    its own; or too few elements, where each that was given has been refused."""
+    if kind in _NO_MAPPING:
+        return place[:-1] in places
+    return kind == "too_short" and any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
 def _place(way: Sequence[Any]) -> tuple[Any, ...]:

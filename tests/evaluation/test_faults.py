@@ -164,12 +164,17 @@ def test_a_recipe_that_asks_for_what_is_not_there(
     assert key in error.value.where and told in error.value.render()
 
 
-def test_no_variable_of_a_launcher_reaches_the_command_and_its_failure_is_told(monkeypatch: Any) -> None:
+def test_no_variable_of_a_launcher_reaches_the_command_and_its_failure_is_told(
+    monkeypatch: Any, tmp_path: Path
+) -> None:
     """With a rank and a world it would wait for ranks that are gone."""
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    script = "import os; raise SystemExit(3 if {'RANK', 'ACCELERATE_USE_CPU'} & set(os.environ) else 2)"
-    monkeypatch.setattr(after_training, "command", lambda *_: [sys.executable, "-c", script, "eval", "out"])
+    script = tmp_path / "kormo"
+    what = "import os; raise SystemExit(3 if {'RANK', 'ACCELERATE_USE_CPU'} & set(os.environ) else 2)"
+    script.write_text(f"#!{sys.executable}\n{what}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(after_training, "command", lambda *_: [str(script), "eval", "out"])
     said: list[str] = []
     evaluate_run(Path("out"), Evaluate(), (), said.append)
     assert "exit code 2" in said[0] and "kormo eval out" in said[0]
@@ -177,7 +182,7 @@ def test_no_variable_of_a_launcher_reaches_the_command_and_its_failure_is_told(m
 
 def test_everything_that_a_recipe_says_reaches_the_command() -> None:
     wanted = Evaluate(suites=("mini", "korean"), tasks=("piqa", "copa"), limit=5, data=Path("d"))
-    words = command(Path("out"), wanted, ("my_plugin",))[3:]
+    words = command(Path("out"), wanted, ("my_plugin",))[1:]
     assert words == [
         "eval", "out", "--suite", "mini", "--suite", "korean", "--tasks", "piqa,copa", "--limit", "5", "--data", "d",
         "--plugin", "my_plugin",
