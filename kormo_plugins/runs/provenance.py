@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, res
 from kormo_plugins.recipe.files.shipped import beside
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.reporting.recipes import flat
 from kormo_plugins.training.compat import cpu_ranks
 from kormo_plugins.training.telemetry import run_record
 
@@ -110,17 +111,6 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     changed = {key: [before.get(key), now.get(key)] for key in keys if before.get(key) != now.get(key)}
     files = [str(path) for path in (resolve(first).files if written else recipe.resolved.files)]
     return {"files": files, "parents": [str(path) for path in paths], "changed": changed}
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys; lists are values."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def mixture(recipe: Recipe, built: Built) -> dict[str, Any]:
