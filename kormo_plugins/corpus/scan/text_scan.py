@@ -1,0 +1,115 @@
+"""What compiled scans say of the text that is cleaned now, each computed once and shared by all steps that ask.
+
+A text goes through ten steps that mostly do not change it. So the answers about the text that was asked about last are
+kept, by the identity of the string: `scan_of(text)` of the next step finds its code points, lines and prose ready.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from kormo_plugins.corpus.scan import alphabets, bits
+from kormo_plugins.corpus.scan.characters import table
+
+REFERENCE = "KORMO_REFERENCE_STEPS"
+"""Environment: set to 1, the steps use their per-document patterns instead of compiled scans; results are the same."""
+
+
+def compiled() -> bool:
+    """Whether steps use the compiled scans."""
+    return os.environ.get(REFERENCE, "") in ("", "0")
+
+
+@lru_cache(maxsize=1)
+def character_bits() -> np.ndarray:
+    """The bits of every code point; uint16, shape [0x110000]."""
+    between = alphabets.BETWEEN_DIGITS
+    separators = between + "".join(chr(code) for code, plain in alphabets.PLAIN.items() if plain in between)
+    rare = "".join(char for char in map(chr, range(0xAC00, 0xD7A4)) if not in_ks_x_1001(char))
+    return table(
+        {
+            bits.ODD: alphabets.ODD,
+            bits.SUSPECT: alphabets.SUSPECT,
+            bits.RARE: rare,
+            bits.SEPARATOR: re.escape(separators),
+            bits.WIDE: re.escape("".join(map(chr, alphabets.PLAIN))),
+            bits.PARTICLE: "".join(sorted(alphabets.PARTICLES)),
+        }
+    )
+
+
+def in_ks_x_1001(syllable: str) -> bool:
+    """Whether a Hangul syllable is one of the 2,350 of KS X 1001. Of the others, Python's codec writes the letters."""
+    return len(syllable.encode("euc_kr")) == 2
+
+
+class TextScan:
+    """Answers about one text.
+
+    Args:
+        text: any Unicode, lone surrogates too.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.codes: np.ndarray = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+    @cached_property
+    def survey(self) -> list[int]:
+        """What its characters are (`survey_kernel`)."""
+        from kormo_plugins.corpus.scan.survey_kernel import survey
+
+        found: list[int] = survey(self.codes, character_bits()).tolist()
+        return found
+
+    @cached_property
+    def prose(self) -> ProseScan:
+        """Its prose, which may be the text itself."""
+        from kormo_plugins.corpus.scan.prose_kernel import prose
+
+        return ProseScan(prose(self.codes, character_bits()))
+
+
+class ProseScan:
+    """Answers about the prose of a text.
+
+    Args:
+        codes: its code points.
+    """
+
+    def __init__(self, codes: np.ndarray) -> None:
+        self.codes = codes
+
+    @cached_property
+    def lines(self) -> np.ndarray:
+        """Start and end of its lines that are not empty; int64, shape [lines, 2]."""
+        from kormo_plugins.corpus.scan.lines_kernel import lines
+
+        return np.asarray(lines(self.codes, character_bits()))
+
+    @cached_property
+    def may_be_stamped(self) -> bool:
+        """Whether it may have the marks of a chat or of subtitles."""
+        from kormo_plugins.corpus.scan.lines_kernel import may_be_stamped
+
+        return bool(may_be_stamped(self.codes, character_bits()))
+
+    def text(self) -> str:
+        """The prose itself."""
+        return self.codes.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+class _Latest:
+    scan = TextScan("")
+
+
+def scan_of(text: str) -> TextScan:
+    """The answers about `text`; those that were given are kept until another text is asked about."""
+    latest = _Latest.scan
+    if latest.text is not text:
+        latest = _Latest.scan = TextScan(text)
+    return latest
