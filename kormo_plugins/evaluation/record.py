@@ -20,6 +20,7 @@ from typing import Any
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.store.atomic import set_aside
 from kormo_plugins.store.json_file import write_json
 
 FILE = "evaluation.json"
@@ -65,8 +66,7 @@ class Record:
             ) from None
         if old == model_hash and values.get("format") == FORMAT:
             return dict(values)
-        self.set_aside = self.path.with_name(f"evaluation-{old}.json")
-        self.path.replace(self.set_aside)
+        self.set_aside = set_aside(self.path, self.path.with_name(f"evaluation-{old}.json"))
         return None
 
     def task(self, hash: str) -> dict[str, Any] | None:
