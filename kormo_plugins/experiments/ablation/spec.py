@@ -28,6 +28,7 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.measures.metrics_file import current_name
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.environment import expand_paths
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -114,7 +115,9 @@ def read_spec(path: Path) -> AblationSpec:
         KormoError: an unknown key, a value of the wrong kind, or a baseline that is no variant.
     """
     path = located(path)
-    spec: AblationSpec = checked(AblationSpec, read_yaml(path), str(path))
+    spec: AblationSpec = checked(
+        AblationSpec, expand_paths(read_yaml(path), str(path), (), ("set", "variants", "question")), str(path)
+    )
     if spec.reference not in spec.variants:
         raise KormoError(
             where=f"{path}: baseline",
