@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.machine import total_memory
+from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
 from kormo_plugins.recipe.files.shipped import beside
@@ -77,7 +78,7 @@ def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
         ("corpus", built.corpora),
         ("shards", built.shards),
         ("rows", built.rows),
-        ("unseen", built.external_eval),
+        (EXTERNAL_EVAL, built.external_eval),
     )
     for kind, group in groups:
         for name, artifact in group.items():

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from kormo_plugins.pipeline.initial_model import weights_hash
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import changed_keys, recorded
+from kormo_plugins.store.atomic import move
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
@@ -76,7 +77,7 @@ def set_aside(out: Path) -> Path:
     number = 1
     while (aside := out.with_name(f"{out.name}.before-{number}")).exists():
         number += 1
-    out.rename(aside)
+    move(out, aside)
     return aside
 
 

@@ -7,7 +7,6 @@ Axolotl's is said in `fate_table.py`, which numbers have a meaning in `ranges.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -27,12 +26,12 @@ from kormo_plugins.recipe.checks.schedule import (
     warm_up,
 )
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
+from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
 from kormo_plugins.training.precision import axolotl_switches
 from kormo_plugins.training.settings import Precision
 
 Rule = Callable[[Resolved], Iterable[KormoError]]
-REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
 DTYPES = {"weights", "compute", "master", "optimizer"}
 TEXTS = {"prompts", "chat_template_jinja"}
 """Keys of texts, in which `${…}` is just text."""
@@ -316,8 +315,7 @@ def references_where_they_work(recipe: Resolved) -> Iterator[KormoError]:
                     recipe,
                     ".".join(map(str, keys)),
                     found=reference[0],
-                    why="environment variables stand in paths and in dataset recipes only: apart from where things "
-                    "lie, a recipe says the same on every machine",
+                    why=REFUSED,
                     do="write the value itself, or give it on the command line (`kormo train RECIPE KEY=VALUE`)",
                 )
 
