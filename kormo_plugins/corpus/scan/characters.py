@@ -11,7 +11,13 @@ import unicodedata
 
 import numpy as np
 
-from kormo_plugins.corpus.scan.bits import DIGIT, HANGUL, ODD, PARTICLE, RARE, SEPARATOR, SPACE, SUSPECT, UNSURE, WIDE, WORD
+from kormo_plugins.corpus.scan.bits import (
+    DIGIT,
+    HANGUL,
+    SPACE,
+    UNSURE,
+    WORD,
+)
 
 CODES = 0x110000
 # Blocks in which hardly a character is combining or composes with the one before it; those that do are taken out.
@@ -50,5 +56,3 @@ def table(classes: dict[int, str]) -> np.ndarray:
                 if unicodedata.combining(every[code]) or not unicodedata.is_normalized("NFC", every[code]):
                     bits[code] |= UNSURE
     return bits
-
-

@@ -36,10 +36,11 @@ def rule_tables(
             literals += [[tail, *map(ord, w)] for n, tail, w in words if n == number and w[0] == first]
             endings += [[kind, *map(ord, reversed(end))] for kind, end in _endings(rules[number][1])]
             begins.append((len(literals), len(endings)))
-    return firsts, np.array(begins, np.int64), _padded(literals, 8), _padded(endings, 4)
+    return firsts, np.array(begins, np.int64), padded(literals, 8), padded(endings, 4)
 
 
-def _padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
+def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """Rows of code points filled up with zeros; uint32, shape [rows, width]."""
     table = np.zeros((len(rows), width), dtype=np.uint32)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values

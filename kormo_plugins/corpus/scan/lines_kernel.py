@@ -86,7 +86,7 @@ def _stamp(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> bool:
         return end - at >= 3 and end < size and bits[codes[end]] & DIGIT != 0
     if code == 87:  # WEBVTT
         return at + 1 < size and codes[at + 1] == 69
-    if bits[code] & DIGIT and at + 4 < size and bits[codes[at + 3]] & DIGIT:  # 2024. 1. 2. 오전 10:12, name : 
+    if bits[code] & DIGIT and at + 4 < size and bits[codes[at + 3]] & DIGIT:  # 2024. 1. 2. 오전 10:12, name :
         sign = codes[at + 4]
         if sign == 0xB144 or sign == 46 or sign == 47 or sign == 45:
             end = at
@@ -132,7 +132,11 @@ def may_be_stamped(codes: np.ndarray, bits: np.ndarray) -> bool:
                 before -= 1
             if before > 0 and codes[before] == 93:
                 before -= 1
-            if before > 0 and (bits[codes[before]] & DIGIT or codes[before] == 77) and _has_colon(codes, before - 12, before):
+            if (
+                before > 0
+                and (bits[codes[before]] & DIGIT or codes[before] == 77)
+                and _has_colon(codes, before - 12, before)
+            ):
                 return True
     if not colon:
         return False

@@ -1,7 +1,4 @@
-"""Where personal data may stand: runs of digits that are long enough, and signs of the forms that patterns look for.
-
-A flag that is not set says that the pattern of its kind can match nowhere in the text.
-"""
+"""Where personal data may stand: runs of digits that are long enough, and signs of the forms that patterns look for."""
 
 from __future__ import annotations
 
@@ -9,9 +6,9 @@ import numpy as np
 from numba import njit
 
 from kormo_plugins.corpus.scan.bits import HANGUL, SEPARATOR, SPACE, WIDE
+from kormo_plugins.corpus.scan.personal_flags import EMAIL, IPV4, IPV6, LETTERS, LICENCE, PASSPORT, SPOKEN
 
-EMAIL, IPV4, IPV6, SPOKEN, PASSPORT, LICENCE, LETTERS = (1, 2, 4, 8, 16, 32, 64)
-"""`LETTERS`: the letter O for a zero (`O1O`), so that the runs found here are not all."""
+PASSPORT_WORD = tuple(map(ord, "passport"))
 FEWEST_DIGITS, MOST_BETWEEN = 7, 3
 
 
@@ -126,7 +123,7 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                     break
             at = last + 1
             if digits >= FEWEST_DIGITS:
-                if start and codes[start - 1] == 43 or start and codes[start - 1] == 0xFF0B:
+                if (start and codes[start - 1] == 43) or (start and codes[start - 1] == 0xFF0B):
                     start -= 1
                 if start and (codes[start - 1] == 40 or codes[start - 1] == 0xFF08):
                     start -= 1

@@ -178,9 +178,7 @@ def prose(text: np.ndarray, bits: np.ndarray) -> np.ndarray:
                 ticks = True
             elif code == 60:
                 tags = True
-            elif code == 40 and before == 93:
-                links = True
-            elif code == 112 and before == 116 and second == 116:
+            elif (code == 40 and before == 93) or (code == 112 and before == 116 and second == 116):
                 links = True
             if (code == 96 or code == 126) and code == before and code == second:
                 fences = True

@@ -7,7 +7,21 @@ from numba import njit
 
 from kormo_plugins.corpus.scan.bits import HANGUL, RARE, SUSPECT
 
-(ANY, TRAILING, NEWLINES, LOST, SUSPECT_RUN, MOJIBAKE, ASCII, SYLLABLES, RARE_SYLLABLES, MARKUP, CODE, COLONS, FIELDS) = range(13)
+(
+    ANY,
+    TRAILING,
+    NEWLINES,
+    LOST,
+    SUSPECT_RUN,
+    MOJIBAKE,
+    ASCII,
+    SYLLABLES,
+    RARE_SYLLABLES,
+    MARKUP,
+    CODE,
+    COLONS,
+    FIELDS,
+) = range(13)
 """Places of the answer: all bits that occur; blanks before a line end; longest run of line feeds; replacement
 characters; longest run of suspects; suspects in runs of three or more with a Latin one; ASCII characters; Hangul
 syllables; those outside KS X 1001; signs of markup (`<`, `&`); backticks and tildes; colons."""

@@ -67,11 +67,20 @@ class TextScan:
         return found
 
     @cached_property
+    def personal(self) -> tuple[list[list[int]], int]:
+        """Where personal data may stand in it (`numbers_kernel`): runs of digits, and flags."""
+        from kormo_plugins.corpus.scan.numbers_kernel import PASSPORT_WORD, personal
+
+        runs, flags = personal(self.codes, character_bits(), PASSPORT_WORD)
+        return runs.tolist(), int(flags)
+
+    @cached_property
     def prose(self) -> ProseScan:
         """Its prose, which may be the text itself."""
         from kormo_plugins.corpus.scan.prose_kernel import prose
 
-        return ProseScan(prose(self.codes, character_bits()))
+        found = prose(self.codes, character_bits())
+        return ProseScan(found, self.text if found.size == self.codes.size else None)
 
 
 class ProseScan:
@@ -79,10 +88,11 @@ class ProseScan:
 
     Args:
         codes: its code points.
+        text: the same as a string, where that is there.
     """
 
-    def __init__(self, codes: np.ndarray) -> None:
-        self.codes = codes
+    def __init__(self, codes: np.ndarray, text: str | None = None) -> None:
+        self.codes, self._text = codes, text
 
     @cached_property
     def lines(self) -> np.ndarray:
@@ -98,9 +108,36 @@ class ProseScan:
 
         return bool(may_be_stamped(self.codes, character_bits()))
 
+    @cached_property
     def text(self) -> str:
         """The prose itself."""
+        if self._text is not None:
+            return self._text
         return self.codes.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def is_composed(text: str, form: str) -> bool:
+    """Whether every character of `text` surely stays as it is: none that `normalize` rewrites, and none that may not be
+    in the form NFC. Of another form, but `none`, nothing is said."""
+    if form not in ("NFC", "none") or not compiled():
+        return False
+    from kormo_plugins.corpus.scan.survey_kernel import ANY
+
+    doubtful = bits.ODD | (bits.UNSURE if form == "NFC" else 0)
+    return not scan_of(text).survey[ANY] & doubtful
+
+
+def plain_text(text: str) -> str:
+    """`text` with other writings of digits and separators as those of ASCII, character for character."""
+    from kormo_plugins.corpus.scan.numbers_kernel import rewritten
+    from kormo_plugins.corpus.scan.survey_kernel import ANY
+
+    scan = scan_of(text)
+    if not scan.survey[ANY] & bits.WIDE:
+        return text
+    pairs = sorted((code, ord(plain)) for code, plain in alphabets.PLAIN.items())
+    wide, plain = np.array(pairs, dtype=np.uint32).T.copy()
+    return rewritten(scan.codes, character_bits(), wide, plain).tobytes().decode("utf-32-le", "surrogatepass")
 
 
 class _Latest:

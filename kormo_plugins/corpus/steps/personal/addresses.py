@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from kormo_plugins.corpus.scan.personal_flags import EMAIL, IPV4, IPV6
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 from kormo_plugins.corpus.steps.personal.numbers import Span
 
 EMAIL_PLACEHOLDER = "email@example.com"
@@ -57,6 +59,8 @@ PUBLIC = frozenset(_RESOLVERS.split())
 
 def email_spans(text: str) -> list[Span]:
     """Addresses of persons, also written with `(at)`, `골뱅이` and `(dot)` against robots."""
+    if compiled() and not scan_of(text).personal[1] & EMAIL:
+        return []
     if not ("@" in text or "＠" in text or "골뱅이" in text or "at)" in text.lower() or "at]" in text.lower()):
         return []
     return [Span(m.start(), m.end(), "email") for m in _EMAIL.finditer(text) if _is_email(m)]
@@ -75,8 +79,9 @@ def _is_email(match: re.Match[str]) -> bool:
 
 def ip_spans(text: str) -> list[Span]:
     """Addresses that belong to somebody's machine on the internet."""
-    found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)]
-    if "::" in text or text.count(":") > 4:
+    flags = scan_of(text).personal[1] if compiled() else IPV4 | IPV6
+    found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)] if flags & IPV4 else []
+    if flags & IPV6 and ("::" in text or text.count(":") > 4):
         found += [Span(m.start(), m.end(), "ip") for m in _IPV6.finditer(text) if _is_global(m[0])]
     return found
 
