@@ -7,7 +7,7 @@ from numba import njit
 
 from kormo_plugins.corpus.scan.bits import DIGIT, SPACE
 
-_COLON, _WIDE_COLON = 58, 0xFF1A
+NONE, SPEAKERS, STAMPED = range(3)
 
 
 @njit(cache=True, nogil=True)
@@ -35,24 +35,25 @@ def lines(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _speaker(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> np.uint64:
-    """Hash of the name that ends at a colon and begins the line at `at` (`genres._SPEAKER`); 0: there is none."""
+def _speaker(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> tuple[np.uint64, int]:
+    """Hash of the name that ends at a colon and begins the line at `at` (`genres._SPEAKER`), 0 if there is none; and
+    where what is said begins."""
     end, value = at, np.uint64(0xCBF29CE484222325)
     while end < size and end - at <= 12 and codes[end] != 58 and codes[end] != 0xFF1A and not bits[codes[end]] & SPACE:
         value = (value ^ np.uint64(codes[end])) * np.uint64(0x100000001B3)
         end += 1
     if end == at or end - at > 12:
-        return np.uint64(0)
+        return np.uint64(0), at
     if end < size and codes[end] == 32:
         end += 1
     if end >= size or (codes[end] != 58 and codes[end] != 0xFF1A):
-        return np.uint64(0)
+        return np.uint64(0), at
     end += 1
     if end < size and codes[end] == 32:
         end += 1
     if end >= size or bits[codes[end]] & SPACE:
-        return np.uint64(0)
-    return value | np.uint64(1)
+        return np.uint64(0), at
+    return value | np.uint64(1), end
 
 
 @njit(cache=True, nogil=True)
@@ -110,41 +111,33 @@ def _doubled(names: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def may_be_stamped(codes: np.ndarray, bits: np.ndarray) -> bool:
-    """Whether `genres.without_stamps` may change the text; where not, it surely does not.
-
-    Args:
-        codes: code points, uint32, shape [characters].
-        bits: of each code point, uint16, shape [0x110000].
-    """
+def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
+    """Which marks stand before the lines: `NONE`, `SPEAKERS`, or perhaps others."""
     size, colon = len(codes), False
     for at in range(size):
         code = codes[at]
         colon |= code == 58 or code == 0xFF1A
         if code == 62:
             if at > 1 and codes[at - 1] == 45 and codes[at - 2] == 45:
-                return True
+                return STAMPED
         elif code == 60:
             if at + 2 < size and codes[at + 1] == 118 and codes[at + 2] == 32:
-                return True
+                return STAMPED
             before = at - 1
             if before > 0 and codes[before] == 32:
                 before -= 1
             if before > 0 and codes[before] == 93:
                 before -= 1
-            if (
-                before > 0
-                and (bits[codes[before]] & DIGIT or codes[before] == 77)
-                and _has_colon(codes, before - 12, before)
-            ):
-                return True
+            ends = before > 0 and (bits[codes[before]] & DIGIT != 0 or codes[before] == 77)
+            if ends and _has_colon(codes, before - 12, before):
+                return STAMPED
     if not colon:
-        return False
+        return NONE
     names, times, distinct, start = np.zeros(16, dtype=np.uint64), 0, 0, 0
     while start < size:
         if _stamp(codes, start, size, bits):
-            return True
-        name = _speaker(codes, start, size, bits)
+            return STAMPED
+        name, _ = _speaker(codes, start, size, bits)
         if name:
             times += 1
             slot = np.int64(name >> np.uint64(8)) & (len(names) - 1)
@@ -158,4 +151,28 @@ def may_be_stamped(codes: np.ndarray, bits: np.ndarray) -> bool:
         while start < size and codes[start] != 10:
             start += 1
         start += 1
-    return times >= 4 and 2 * distinct <= times
+    return SPEAKERS if times >= 4 and 2 * distinct <= times else NONE
+
+
+@njit(cache=True, nogil=True)
+def without_speakers(codes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, int]:
+    """The text without the names before what speakers say (`genres.without_stamps`), where it has no other marks.
+
+    Args:
+        codes: code points, uint32, shape [characters].
+        bits: of each code point, uint16, shape [0x110000].
+    Returns:
+        code points; and `NONE` or `SPEAKERS`, or `STAMPED` where patterns have to look for other marks.
+    """
+    state, size = _marks(codes, bits), len(codes)
+    if state != SPEAKERS:
+        return codes, state
+    found, count, at = codes.copy(), 0, 0
+    while at < size:
+        _, at = _speaker(codes, at, size, bits)
+        while at < size:
+            found[count] = codes[at]
+            count, at = count + 1, at + 1
+            if found[count - 1] == 10:
+                break
+    return found[:count], state

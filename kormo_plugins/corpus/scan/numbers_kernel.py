@@ -82,8 +82,8 @@ def _says(codes: np.ndarray, at: int, word: tuple[int, ...]) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> tuple[np.ndarray, int]:
-    """Runs of digits, and flags.
+def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> tuple[np.ndarray, int, np.ndarray]:
+    """Runs of digits, flags, and signs of mail addresses.
 
     Args:
         codes: code points, uint32, shape [characters].
@@ -91,10 +91,11 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
         passport: the code points of `passport`.
     Returns:
         start and end of each run of `FEWEST_DIGITS` digits and more with at most `MOST_BETWEEN` separators between two,
-        with the sign or bracket before it, int64, shape [runs, 2]; and the flags.
+        with the sign or bracket before it, int64, shape [runs, 2]; the flags; and the places at which `@` or what stands
+        for it may belong to an address, int64.
     """
     size, flags, count = len(codes), 0, 0
-    found = np.empty((8, 2), dtype=np.int64)
+    found, places, place_count = np.empty((8, 2), dtype=np.int64), np.empty(8, dtype=np.int64), 0
     at, octets, octets_end = 0, 0, -2
     while at < size:
         code = codes[at]
@@ -137,14 +138,13 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                 if (codes[start - 1] == 79 and codes[at] == 79) or (codes[start - 1] == 111 and codes[at] == 111):
                     flags |= LETTERS
             continue
+        is_place = False
         if code < 128:
             if code == 64:
-                if not flags & EMAIL and _at_sign(codes, at, bits):
-                    flags |= EMAIL
+                is_place = _at_sign(codes, at, bits)
             elif code == 116 or code == 84:
                 before = at > 1 and (codes[at - 1] == 97 or codes[at - 1] == 65) and _opens(codes, at - 2, bits)
-                if before and _closes(codes, at + 1, bits):
-                    flags |= EMAIL
+                is_place = before and _closes(codes, at + 1, bits)
             elif code == 58:
                 if (
                     at > 3
@@ -176,12 +176,19 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                 if following == 0xC804:
                     flags |= LICENCE
             elif code == 0xACE8:  # 골뱅이
-                if following == 0xBC45:
-                    flags |= EMAIL
+                is_place = following == 0xBC45
             elif code == 0xFF20:
-                flags |= EMAIL
+                is_place = True
+        if is_place:
+            flags |= EMAIL
+            if place_count == len(places):
+                longer = np.empty(2 * place_count, dtype=np.int64)
+                longer[:place_count] = places
+                places = longer
+            places[place_count] = at
+            place_count += 1
         at += 1
-    return found[:count], flags
+    return found[:count], flags, places[:place_count]
 
 
 @njit(cache=True, nogil=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -19,9 +21,24 @@ REFERENCE = "KORMO_REFERENCE_STEPS"
 """Environment: set to 1, the steps use their per-document patterns instead of compiled scans; results are the same."""
 
 
+class _State:
+    compiled = os.environ.get(REFERENCE, "") in ("", "0")
+    scan: TextScan
+
+
 def compiled() -> bool:
     """Whether steps use the compiled scans."""
-    return os.environ.get(REFERENCE, "") in ("", "0")
+    return _State.compiled
+
+
+@contextmanager
+def reference_steps() -> Iterator[None]:
+    """Within it, steps of this process use their patterns: what compiled scans are compared with."""
+    before, _State.compiled = _State.compiled, False
+    try:
+        yield
+    finally:
+        _State.compiled = before
 
 
 @lru_cache(maxsize=1)
@@ -67,12 +84,12 @@ class TextScan:
         return found
 
     @cached_property
-    def personal(self) -> tuple[list[list[int]], int]:
-        """Where personal data may stand in it (`numbers_kernel`): runs of digits, and flags."""
+    def personal(self) -> tuple[list[list[int]], int, list[int]]:
+        """Where personal data may stand in it (`numbers_kernel`): runs of digits, flags, signs of addresses."""
         from kormo_plugins.corpus.scan.numbers_kernel import PASSPORT_WORD, personal
 
-        runs, flags = personal(self.codes, character_bits(), PASSPORT_WORD)
-        return runs.tolist(), int(flags)
+        runs, flags, signs = personal(self.codes, character_bits(), PASSPORT_WORD)
+        return runs.tolist(), int(flags), signs.tolist()
 
     @cached_property
     def prose(self) -> ProseScan:
@@ -95,18 +112,20 @@ class ProseScan:
         self.codes, self._text = codes, text
 
     @cached_property
-    def lines(self) -> np.ndarray:
-        """Start and end of its lines that are not empty; int64, shape [lines, 2]."""
-        from kormo_plugins.corpus.scan.lines_kernel import lines
+    def bare(self) -> np.ndarray | None:
+        """Its code points without the names of speakers before its lines; None where other marks of a chat or of
+        subtitles may stand, which patterns have to take out (`steps/genres.py`)."""
+        from kormo_plugins.corpus.scan.lines_kernel import STAMPED, without_speakers
 
-        return np.asarray(lines(self.codes, character_bits()))
+        found, state = without_speakers(self.codes, character_bits())
+        return None if state == STAMPED else found
 
     @cached_property
-    def may_be_stamped(self) -> bool:
-        """Whether it may have the marks of a chat or of subtitles."""
-        from kormo_plugins.corpus.scan.lines_kernel import may_be_stamped
+    def lines(self) -> np.ndarray:
+        """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
+        from kormo_plugins.corpus.scan.lines_kernel import lines
 
-        return bool(may_be_stamped(self.codes, character_bits()))
+        return np.asarray(lines(self.bare, character_bits()))
 
     @cached_property
     def text(self) -> str:
@@ -140,13 +159,12 @@ def plain_text(text: str) -> str:
     return rewritten(scan.codes, character_bits(), wide, plain).tobytes().decode("utf-32-le", "surrogatepass")
 
 
-class _Latest:
-    scan = TextScan("")
+_State.scan = TextScan("")
 
 
 def scan_of(text: str) -> TextScan:
     """The answers about `text`; those that were given are kept until another text is asked about."""
-    latest = _Latest.scan
+    latest = _State.scan
     if latest.text is not text:
-        latest = _Latest.scan = TextScan(text)
+        latest = _State.scan = TextScan(text)
     return latest

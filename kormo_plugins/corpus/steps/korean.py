@@ -107,7 +107,8 @@ class Korean:
     def __call__(self, document: Document) -> Document | Reject:
         if document.language not in ("ko", "mul", "und"):
             return document
-        if compiled() and not (scan := scan_of(document.text).prose).may_be_stamped:
+        scan = scan_of(document.text).prose if compiled() else None
+        if scan is not None and scan.bare is not None:
             return self._by_counts(document, _counts(scan))
         text = without_stamps(prose(document.text))
         eojeol = [word for word in words(text) if "가" <= word[-1] <= "힣"]
@@ -233,7 +234,7 @@ def _counts(scan: ProseScan) -> list[int]:
     """What the compiled scan counts (`korean_kernel`)."""
     from kormo_plugins.corpus.scan.korean_kernel import korean
 
-    found: list[int] = korean(scan.codes, character_bits(), scan.lines, *_tables(), CLAUSE_WORDS).tolist()
+    found: list[int] = korean(scan.bare, character_bits(), scan.lines, *_tables(), CLAUSE_WORDS).tolist()
     return found
 
 

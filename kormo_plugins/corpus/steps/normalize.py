@@ -40,7 +40,6 @@ _GONE = re.compile(
     f"[{GONE}]|(?:(?<=[\\s])|^)[{JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
     f"|[{TAGS}]"
 )
-_TRAILING = re.compile(r"[ \t]+(?=\n|$)")
 _RUN_OF_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 _Form = Literal["NFC", "NFKC"]
 
@@ -83,7 +82,7 @@ def normalize(text: str, params: NormalizeParams) -> str:
         if _ODD.search(text):  # one look for all
             text = _composed(visible(text), params.form)  # what was removed may have parted two that compose
     if " \n" in text or "\t\n" in text:
-        text = _TRAILING.sub("", text)
+        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     kept = "\n" * (params.blank_lines + 1)
     if kept + "\n" in text:
         text = re.sub(kept + "\n+", kept, text)

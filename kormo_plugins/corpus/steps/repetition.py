@@ -75,7 +75,8 @@ class Repetition:
         self.strictest = min((limit for _, limit in params.repeated), default=0.0)
 
     def __call__(self, document: Document) -> Document | Reject:
-        if compiled() and not (scan := scan_of(document.text).prose).may_be_stamped:
+        scan = scan_of(document.text).prose if compiled() else None
+        if scan is not None and scan.bare is not None:
             return self._judged(scan) or document
         text = without_stamps(prose(document.text))
         found = lines(text)
@@ -89,7 +90,7 @@ class Repetition:
 
         params, limits = self.params, self.limits
         bounds = (params.lines, params.line_characters, params.paragraphs, params.verse, self.strictest)
-        reason, n = of.judge(scan.codes, character_bits(), scan.lines, bounds, params.min_words, *limits)
+        reason, n = of.judge(scan.bare, character_bits(), scan.lines, bounds, params.min_words, *limits)
         return Reject(_REASONS[reason].format(n)) if reason else None
 
     def _lines(self, found: list[str], text: str, verse: float) -> Reject | None:
