@@ -76,6 +76,17 @@ def automaton(groups: Mapping[int, str], counted: int) -> Automaton:
 
 
 @njit(cache=True, nogil=True)
+def holds(codes: np.ndarray, letters: np.ndarray, moves: np.ndarray, marks: np.ndarray) -> bool:
+    """Whether one of the strings of an `Automaton` is in a text; code points, uint32, shape [characters]."""
+    state = 0
+    for code in codes:
+        state = moves[state, letters[code]]
+        if marks[state]:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def lines_with(
     codes: np.ndarray,
     bits: np.ndarray,

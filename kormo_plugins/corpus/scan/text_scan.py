@@ -76,6 +76,18 @@ class TextScan:
         self.codes: np.ndarray = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
     @cached_property
+    def utf8(self) -> bytes:
+        """The text in UTF-8."""
+        return self.text.encode()
+
+    @cached_property
+    def one_spaced(self) -> np.ndarray:
+        """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
+        from kormo_plugins.corpus.scan.words_kernel import one_spaced
+
+        return np.asarray(one_spaced(self.codes, character_bits()))
+
+    @cached_property
     def survey(self) -> list[int]:
         """What its characters are (`survey_kernel`)."""
         from kormo_plugins.corpus.scan.survey_kernel import survey
