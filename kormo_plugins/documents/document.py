@@ -85,10 +85,15 @@ def from_line(line: bytes) -> Document:
 
 def write_documents(path: Path, documents: Iterable[Document], level: int = ZSTD_LEVEL) -> int:
     """Writes one `.jsonl.zst` file; returns the number of documents. The caller renames it into place."""
+    return write_lines(path, map(to_line, documents), level)
+
+
+def write_lines(path: Path, lines: Iterable[bytes], level: int = ZSTD_LEVEL) -> int:
+    """The same from lines that `to_line` made."""
     count = 0
     with path.open("wb") as file, _compressor(level).stream_writer(file) as stream:
-        for document in documents:
-            stream.write(to_line(document))
+        for line in lines:
+            stream.write(line)
             count += 1
     return count
 
@@ -104,9 +109,13 @@ def read_documents(source: Path | IO[bytes]) -> Iterator[Document]:
     Args:
         source: the file, or what it is read from; that is left open.
     """
+    return map(from_line, read_lines(source))
+
+
+def read_lines(source: Path | IO[bytes]) -> Iterator[bytes]:
+    """The lines of such a file, for who need not know what they say."""
     with (
         source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file,
         zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as stream,
     ):
-        for line in io.BufferedReader(stream, 1 << 20):
-            yield from_line(line)
+        yield from io.BufferedReader(stream, 1 << 20)

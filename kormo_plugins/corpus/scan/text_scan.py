@@ -73,11 +73,19 @@ class TextScan:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.codes: np.ndarray = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Its code points; uint32, shape [characters], read-only."""
+        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
     @cached_property
     def utf8(self) -> bytes:
-        """The text in UTF-8."""
+        """The text in UTF-8.
+
+        Raises:
+            UnicodeEncodeError: a lone surrogate, which has none.
+        """
         return self.text.encode()
 
     @cached_property
