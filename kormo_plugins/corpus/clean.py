@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.job import SourceBuild, Tally, deciders
+from kormo_plugins.corpus.job import NamedStep, SourceBuild, Tally, deciders
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.part_files import Facts, Fate, chunk_file, facts_of, kept_lines
 from kormo_plugins.corpus.scan.text_scan import scan_of
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.documents.conversation import NOTES
+from kormo_plugins.documents.conversation import MESSAGES, NOTES
 from kormo_plugins.documents.document import (
     WORK_LEVEL,
     Document,
@@ -35,7 +35,7 @@ from kormo_plugins.documents.document import (
     write_documents,
     write_lines,
 )
-from kormo_plugins.documents.preference_pair import rewritten
+from kormo_plugins.documents.preference_pair import PROMPT, rewritten
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.atomic import replace
@@ -43,6 +43,8 @@ from kormo_plugins.store.atomic import replace
 CHUNK = 16_000_000
 """Characters read between two marks; some seconds of cleaning."""
 _OVER = object()
+TURNS = frozenset((MESSAGES, PROMPT))
+"""What is in the `meta` of a document that is more than a text."""
 
 
 @dataclass
@@ -134,7 +136,7 @@ def _clean_chunk(
     segment, folder = job.segments[stage], job.folder(stage)
     tallies = [Tally(step.name) for step in segment.steps]
     steps = [step.make(step.params) for step in segment.steps]
-    signers = [end.make(end.params) for end in segment.ends]
+    signers = [_signer(end) for end in segment.ends]
     signatures: list[list[Any]] = [[] for _ in signers]
     ids: list[int] = []
     facts: list[Facts] = []
@@ -155,7 +157,6 @@ def _clean_chunk(
                 seen.rejects.append(document)
                 continue
             for signer, table in zip(signers, signatures, strict=True):
-                assert isinstance(signer, SourceStep)
                 table.append(signer.sign(document))
             ids.append(id_hash(document.id))
             facts.append(Facts.of(document))
@@ -168,7 +169,6 @@ def _clean_chunk(
         replace(chunk_file(folder, part, number, f"{kind}.zst"), write)
     save_array(chunk_file(folder, part, number, "ids.npy"), np.array(ids, dtype=np.uint64))
     for place, (signer, table) in enumerate(zip(signers, signatures, strict=True)):
-        assert isinstance(signer, SourceStep)
         save_array(chunk_file(folder, part, number, f"signatures-{place}.npy"), _table(table, signer))
     languages = {language: place for place, language in enumerate(dict.fromkeys(fact.language for fact in facts))}
     rows = [(fact.bytes, fact.characters, languages[fact.language], int(fact.conversation)) for fact in facts]
@@ -228,7 +228,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
         tally.documents_in += 1
         tally.bytes_in += size
         before = document.text
-        result = rewritten(document, step)
+        result = rewritten(document, step) if document.meta.keys() & TURNS else step(document)
         if isinstance(result, Reject):
             tally.rejects[result.reason] += 1
             document.text = before
@@ -269,6 +269,12 @@ def id_hash(name: str) -> int:
     import xxhash
 
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
+
+
+def _signer(step: NamedStep) -> SourceStep:
+    made = step.make(step.params)
+    assert isinstance(made, SourceStep)
+    return made
 
 
 def _table(signatures: list[Any], signer: SourceStep) -> np.ndarray:

@@ -20,6 +20,8 @@ from kormo_plugins.corpus.scan.bits import (
 )
 
 CODES = 0x110000
+_PLANES = ((0, 0x10000), (0xE0000, 0xE0200))
+"""Where the characters lie that steps ask for by classes of their own."""
 # Blocks in which hardly a character is combining or composes with the one before it; those that do are taken out.
 _STABLE = (
     (0x0000, 0x0300),
@@ -43,9 +45,13 @@ def table(classes: dict[int, str]) -> np.ndarray:
     """
     bits = np.zeros(CODES, dtype=np.uint16)
     every = np.arange(CODES, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    for bit, body in {SPACE: r"\s", WORD: r"\w", DIGIT: r"\d", **classes}.items():
-        for run in re.finditer(f"[{body}]+", every):
+    for bit, body in {SPACE: r"\s", WORD: r"\w", DIGIT: r"\d"}.items():
+        for run in re.finditer(f"{body}+", every):
             bits[run.start() : run.end()] |= bit
+    for bit, body in classes.items():
+        for start, end in _PLANES:
+            for run in re.compile(f"[{body}]+").finditer(every, start, end):
+                bits[run.start() : run.end()] |= bit
     bits[0xAC00:0xD7A4] |= HANGUL
     bits |= np.uint16(UNSURE)
     for start, end in (*_STABLE, (0xAC00, 0xD7A4)):
