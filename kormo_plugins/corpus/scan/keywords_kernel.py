@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from kormo_plugins.corpus.scan.bits import SPACE
+from kormo_plugins.corpus.scan.growing_kernel import with_pair
 
 _FOLDED = {0x17F: "s", 0x212A: "k", 0x130: "i", 0x131: "i", 0x24B8: "ⓒ"}
 """What a pattern that ignores case takes for a letter, beside its capital."""
@@ -132,11 +133,7 @@ def lines_with(
             for want in wanted:
                 hit |= seen & want == want
             if hit and not code_sign:
-                if count == len(found):
-                    more = np.empty((2 * count, 2), dtype=np.int64)
-                    more[:count] = found
-                    found = more
-                found[count, 0], found[count, 1] = start, end
+                found = with_pair(found, count, start, end)
                 count += 1
         start = end + 1
     return found[:count]

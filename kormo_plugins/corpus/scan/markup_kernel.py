@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numba import njit
 
+from kormo_plugins.corpus.scan.growing_kernel import with_pair
 from kormo_plugins.corpus.scan.prose_kernel import fence_end
 
 SLOTS = 1 << 14
@@ -107,11 +108,7 @@ def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
                 end = _ticks_end(codes, at, size)
         if at == size or end > at:  # a piece ends here
             if held:
-                if count == len(found):
-                    more = np.empty((2 * count, 2), dtype=np.int64)
-                    more[:count] = found
-                    found = more
-                found[count, 0], found[count, 1] = start, at
+                found = with_pair(found, count, start, at)
                 count += 1
             if at == size:
                 return found[:count]

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from kormo_plugins.corpus.scan.bits import HANGUL, SEPARATOR, SPACE, WIDE
+from kormo_plugins.corpus.scan.growing_kernel import with_number, with_pair
 from kormo_plugins.corpus.scan.personal_flags import EMAIL, IPV4, IPV6, LETTERS, LICENCE, PASSPORT, SPOKEN
 
 PASSPORT_WORD = tuple(map(ord, "passport"))
@@ -128,11 +129,7 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                     start -= 1
                 if start and (codes[start - 1] == 40 or codes[start - 1] == 0xFF08):
                     start -= 1
-                if count == len(found):
-                    more = np.empty((2 * count, 2), dtype=np.int64)
-                    more[:count] = found
-                    found = more
-                found[count, 0], found[count, 1] = start, last + 1
+                found = with_pair(found, count, start, last + 1)
                 count += 1
             if start and (codes[start] == 49 or codes[start] == 0xFF11) and at == start + 1 and at < size:
                 if (codes[start - 1] == 79 and codes[at] == 79) or (codes[start - 1] == 111 and codes[at] == 111):
@@ -181,11 +178,7 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                 is_place = True
         if is_place:
             flags |= EMAIL
-            if place_count == len(places):
-                longer = np.empty(2 * place_count, dtype=np.int64)
-                longer[:place_count] = places
-                places = longer
-            places[place_count] = at
+            places = with_number(places, place_count, at)
             place_count += 1
         at += 1
     return found[:count], flags, places[:place_count]
