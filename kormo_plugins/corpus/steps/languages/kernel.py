@@ -9,7 +9,8 @@ no copy of the text is made.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kormo_plugins.store.compiled import njit
 
 BUCKET_BITS = 14
 """Rows of the table of weights, as a power of two."""
@@ -31,12 +32,12 @@ _PENDING = 512
 _SHIFT = np.uint64(64 - BUCKET_BITS)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _row(code: np.uint64) -> int:
     return np.int64((code * _MULTIPLIER) >> _SHIFT)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
     """Writes the rows of a word's features to `out` and returns how many there are (at most 3 `LONGEST` + 4).
 
@@ -68,7 +69,7 @@ def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def add(found: np.ndarray, count: int, weights: np.ndarray, sums: np.ndarray) -> None:
     """Adds rows of the table to `sums`.
 
@@ -108,7 +109,7 @@ def packed(weights: np.ndarray) -> np.ndarray:
     return (weights.astype(np.int16) + 128).astype("<u2").view("<u8").astype(np.uint64)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _decode(data: np.ndarray, i: int) -> tuple[int, int]:
     """Code point at `i`, and its length in bytes."""
     byte = np.int64(data[i])
@@ -121,7 +122,7 @@ def _decode(data: np.ndarray, i: int) -> tuple[int, int]:
     return 0, 4
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _after(data: np.ndarray, i: int) -> int:
     """Where what is no prose at `i` (inline code, a tag, an address) ends; `i` itself if there is none.
 
@@ -167,7 +168,7 @@ def _after(data: np.ndarray, i: int) -> int:
     return i
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _fence(data: np.ndarray, i: int) -> int:
     """Length of a run of three or more backticks or tildes at `i`, the beginning of a line; 0 if there is none."""
     indent = 0
@@ -181,13 +182,13 @@ def _fence(data: np.ndarray, i: int) -> int:
     return (run if data[i] == 0x60 else run + (1 << 20)) if run >= 3 else 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _copy(source: np.ndarray, target: np.ndarray) -> None:
     for place in range(len(source)):
         target[place] = source[place]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def measure(
     data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, int]:
@@ -274,7 +275,7 @@ def measure(
     return counts, sums, words
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarray:
     """Rows of the features of all words of a text in UTF-8; int64. What the weights are learned from."""
     out = np.empty(4 * len(data) + 8, dtype=np.int64)
@@ -307,7 +308,7 @@ EVIDENCE = 0.12
 """Logits a word by which the best language must lead the second, else `und` (ours, on lists and code)."""
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def language(
     data: np.ndarray,
     scripts: np.ndarray,
@@ -351,7 +352,7 @@ def language(
     return first if lead > EVIDENCE * UNIT * words else UND
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _heaviest(sums: np.ndarray, start: int, end: int) -> tuple[int, int]:
     """The lane of the largest sum, and by how much it leads."""
     best, second = start, -(1 << 30)
@@ -363,7 +364,7 @@ def _heaviest(sums: np.ndarray, start: int, end: int) -> tuple[int, int]:
     return best, sums[best] - second
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def languages(
     data: np.ndarray,
     ends: np.ndarray,
