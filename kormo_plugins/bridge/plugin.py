@@ -28,7 +28,8 @@ from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.checks.machine import not_ready
 from kormo_plugins.recipe.checks.validate import check_with_axolotl
-from kormo_plugins.recipe.files.resolve import EXTENDS, overrides_of
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings

@@ -16,8 +16,10 @@ from typing import Any
 from kormo_plugins.console.machine import total_memory
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
+from kormo_plugins.recipe.files.tree import Block, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.reporting.recipes import flat

@@ -11,16 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.files.resolve import (
-    COMMAND_LINE,
-    Block,
-    Leaf,
-    leaves,
-    merge,
-    overrides_of,
-    resolve,
-    resolve_data,
-)
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, overrides_of, resolve, resolve_data
+from kormo_plugins.recipe.files.tree import Block, Leaf, leaves, merge
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["x", "y"]))
 LEAVES = st.builds(Leaf, st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), st.just("f"))
