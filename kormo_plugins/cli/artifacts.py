@@ -19,7 +19,6 @@ from kormo_plugins.store.artifact import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
-    from kormo_plugins.pipeline.verify import Checked
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.schema.dataset import DataRecipe
     from kormo_plugins.store.artifact import Artifact, Make, Spec
@@ -59,9 +58,10 @@ def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | N
     from kormo_plugins.pipeline.build import build_data
     from kormo_plugins.pipeline.corpora import build_corpora
     from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.projections import CorpusPlan
 
     if (alone := dataset_recipe(path)) is not None:
-        build_corpora(_with_workers(alone, workers), registry(), workspace, path, get)
+        build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
     else:
         recipe = recipe_with_data(path)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
