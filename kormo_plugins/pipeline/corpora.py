@@ -60,6 +60,6 @@ def _refuse_empty(path: Path, corpora: Mapping[str, Artifact]) -> None:
         raise KormoError(
             where=f"{path}: sources.{empty[0]}",
             found="no usable document",
-            why="every document was rejected or the input holds none; a source without text cannot be mixed",
+            why="the input is empty or every document was rejected; a source without documents cannot be mixed",
             do=f"see the reasons in {corpora[empty[0]].path / 'rejects'}, or remove the source",
         )

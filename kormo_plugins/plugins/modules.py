@@ -46,7 +46,7 @@ def check_version(point: importlib.metadata.EntryPoint, distribution: str, versi
             raise KormoError(
                 where=f"plugin {point.value} ({distribution} {version})",
                 found=f"it needs kormo-plugins{wanted.specifier}",
-                why=f"kormo-plugins {__version__} is installed, and the two were not made for each other",
+                why=f"kormo-plugins {__version__} is installed, and the two are not compatible",
                 do=f"install a version of kormo-plugins within {wanted.specifier}, or another {distribution}",
             )
 

@@ -1,4 +1,4 @@
-"""Finds plugins and answers for names: one `Registry` per set of plugin modules that a recipe names.
+"""Finds plugins and looks up components by name: one `Registry` per set of plugin modules that a recipe names.
 
 Three places are searched: the built-in rooms, installed distributions (entry-point group `kormo_plugins`), and the
 modules named by the recipe. A plugin that cannot be imported stops the run with the reason, as does one that needs
@@ -147,7 +147,7 @@ class Registry:
         return True
 
     def _refuse_idle_block(self) -> None:
-        """A name that blocks nothing is a misspelt one, and what it was to block would run."""
+        """Refuses a name that blocks nothing: it is misspelt, and what it should have blocked would run."""
 
         def blocks(name: str) -> bool:
             return any(is_blocked((name,), entry.module, entry.distribution, False) for entry in self.blocked)
@@ -196,7 +196,7 @@ class Registry:
         return f"plugin {module} ({distribution} {version})"
 
     def _without(self, module: str) -> str:
-        """How to go on without a plugin."""
+        """Advice on how to run without a plugin."""
         distribution, _, origin = self._from[module]
         if origin == "entry point":
             return f"uninstall {distribution}, or set KORMO_PLUGINS={distribution}, which blocks it"
@@ -213,7 +213,7 @@ class Registry:
                     raise KormoError(
                         where=self._named(module),
                         found=f"{hook}() ends with {type(error).__name__}: {error}",
-                        why="a hook yields its components, or returns a list of them; what it has to give is not known",
+                        why="a hook yields its components or returns a list of them; those of this one are unknown",
                         do=f"correct it, or {self._without(module)}",
                     ) from error
                 for component in components:

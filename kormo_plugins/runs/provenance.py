@@ -1,4 +1,4 @@
-"""What a run writes down about itself besides its identity, for the page that is looked at later.
+"""What a run records about itself besides its identity, for its report.
 
 What it ran on, what its recipe extends and changes, and what its mixture is made of stand in `run.json` under `facts`
 from the first step on, so that `kormo report` needs the run's folder and nothing else: not the recipe files, which

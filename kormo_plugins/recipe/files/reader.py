@@ -44,7 +44,7 @@ class Reader:
             tree = self.block(read_yaml(path, named_by), str(path), folders_of(path), at)
             self._chain.pop()
             self.files.setdefault(real, path)
-            tree = Block(tree.children, tree.file)  # a whole file is nobody's replacement by itself
+            tree = Block(tree.children, tree.file)  # a file by itself does not replace what its child inherits
             self._refuse_explosion(tree, path)
             self._trees[known] = tree
         return self._trees[known]
@@ -63,7 +63,7 @@ class Reader:
             raise KormoError(
                 where=named_by,
                 found=f"more than {MAX_CHAIN} files that extend one another",
-                why="nobody could say where a value comes from",
+                why="it would be impossible to tell where a value comes from",
                 do="put some of them into one",
             )
 
