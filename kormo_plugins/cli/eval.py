@@ -72,7 +72,11 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 @click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
 @click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
 @click.option("--cut-long", is_flag=True, help="Let prompts longer than the context lose their beginning.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Requests at a time. [default: by memory; for choices 8 on a GPU, else 32]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Requests at a time. [default: by memory; for choices 8 on a GPU, else 32]",
+)
 @click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Place of evaluation.json. [CHECKPOINT]")
 @click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")

@@ -1,4 +1,4 @@
-"""What a recipe gives against the pydantic model that says what may be given; every fault as a message.
+"""Checks what a recipe gives against a pydantic model, and turns every fault into a message.
 
 A parameter that was renamed works under its old name too: its model says `RENAMED = {old: new}`, the values are read
 under the names of today, and a warning names them. Whatever is computed from the parameters (the identity of an
@@ -19,7 +19,7 @@ from kormo_plugins.errors import Faults, KormoError, Notice, closest
 log = logging.getLogger(__name__)
 
 LARGEST = 2**63
-"""No number in a recipe is larger: bytes of all disks of the world, tokens of all texts."""
+"""The largest number that a recipe may hold: more than all bytes ever stored, more than all tokens ever written."""
 
 _FORMS = frozenset(
     (
@@ -160,7 +160,7 @@ def _fault(model: Any, detail: Any, where: str) -> KormoError:
 
 
 def _endless(given: Any, where: str) -> Iterator[KormoError]:
-    """Numbers that no computer holds or computes with."""
+    """A fault for each number that is infinite, not a number, or absurdly large."""
     if (isinstance(given, float) and not math.isfinite(given)) or (
         isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
     ):
@@ -179,7 +179,7 @@ def _endless(given: Any, where: str) -> Iterator[KormoError]:
 
 
 def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
-    """Keys with a truth value of which pydantic has made a number."""
+    """Keys whose truth value pydantic has turned into a number."""
     if isinstance(given, bool):
         if isinstance(made, (int, float)) and not isinstance(made, bool):
             yield key

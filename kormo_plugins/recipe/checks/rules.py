@@ -27,7 +27,8 @@ from kormo_plugins.recipe.checks.schedule import (
 )
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
 from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED
-from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
+from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved
+from kormo_plugins.recipe.files.tree import leaves
 from kormo_plugins.training.precision import axolotl_switches
 from kormo_plugins.training.settings import Precision
 
