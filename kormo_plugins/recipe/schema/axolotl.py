@@ -157,7 +157,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
         out = Path(folder) / "schema.json"
         paths = [path for path in sys.path if path]
         if any(allowed(plugin.rpartition(".")[0]) for plugin in plugins):
-            paths.append(os.getcwd())
+            paths.append(str(Path.cwd()))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         child = subprocess.run(
             [sys.executable, "-P", "-m", "kormo_plugins.recipe.schema.axolotl", str(out), *plugins],
