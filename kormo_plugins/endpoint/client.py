@@ -117,9 +117,9 @@ class Client:
             self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
         return answer
 
-    def has(self, request: dict[str, Any]) -> bool:
-        """Whether `ask` would answer from the cache."""
-        return _kept(self._place(identity(request))) is not None
+    def knows(self, request: dict[str, Any], route: str = CHAT) -> bool:
+        """Whether `complete` would answer from the cache."""
+        return _kept(self._place(identity([route, request]))) is not None
 
     def _place(self, key: str) -> Path:
         return self.cache / key[:2] / f"{key}.json"
