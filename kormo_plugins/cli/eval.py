@@ -220,7 +220,9 @@ def _loader(batch_size: int | None, device: str | None) -> Callable[[Any], Any]:
 
     def load(checkpoint: Any) -> Any:
         from kormo_plugins.evaluation.model import Model, default_device
+        from kormo_plugins.evaluation.run import quiet_harness
 
+        quiet_harness()
         place = device or default_device()
         if checkpoint.hash not in loaded:
             loaded[checkpoint.hash] = Model(checkpoint.path, batch_size=batch_size, device=place)

@@ -1,4 +1,4 @@
-"""A judge on this machine that is known through and through: it counts a secret word, or has a bias that was planted."""
+"""A judge on this machine that is known: it counts a secret word, or has a bias that was planted."""
 
 from __future__ import annotations
 

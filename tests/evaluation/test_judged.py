@@ -121,8 +121,10 @@ def test_layouts_of_the_benchmarks(tmp_path: Path, registry: Any) -> None:
     mt, logickor = tmp_path / "data" / "mt_bench", tmp_path / "data" / "LogicKor"
     for folder in (mt / "reference_answer", logickor):
         folder.mkdir(parents=True)
-    rows: list[dict[str, Any]] = [{"question_id": 81, "category": "writing", "turns": ["Write.", "Again."]},
-                                  {"prompt_id": 82, "category": "math", "prompt": ["1+1?", "2+2?"], "reference": []}]  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {"question_id": 81, "category": "writing", "turns": ["Write.", "Again."]},
+        {"prompt_id": 82, "category": "math", "prompt": ["1+1?", "2+2?"], "reference": []},
+    ]
     (mt / "question.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (mt / "reference_answer" / "gpt-4.jsonl").write_text(
         json.dumps({"question_id": 82, "choices": [{"turns": ["2", "4"]}]}) + "\n"

@@ -1,7 +1,7 @@
 """Who answers conversations: a checkpoint on this machine, or a model behind an OpenAI-compatible endpoint.
 
-Either keeps every answer in a file named by the hash of the model, the conversation and the settings, so that work which
-was killed asks again only for what it never got. A base model is asked in the form of question and answer.
+Either keeps every answer in a file named by the hash of the model, the conversation and the settings, so that work
+which was killed asks again only for what it never got. A base model is asked in the form of question and answer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ PLAIN = {"ko": ("질문: ", "답:"), "en": ("Q: ", "A:")}
 class Speaker(Protocol):
     """A model that answers conversations."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
 
     def reply(self, conversations: Sequence[Sequence[Turn]], sampling: Sampling) -> list[Answer | Reject]:
         """The next turn of each conversation, in order, or why there is none."""

@@ -8,9 +8,9 @@
 Each damaged answer stands against the good one, in both orders; the share in which the good one wins is the judge's
 *accuracy*. Then, with nothing to choose between:
 
-    position    an answer against itself: any winner is a bias; and how often, over all decisive verdicts about two
-                different answers in both orders, the first wins more than the second
-    length      the good answer against itself with true and useless filler behind it, in both orders: wins of the longer
+    position    an answer against itself: any winner is a bias; and wins of the first place less those of the
+                second, over all decisive verdicts about two different answers in both orders
+    length      the good answer against itself with true and useless filler behind it: wins of the longer
 
 (Position and length bias of language models as judges: Zheng et al., arXiv 2306.05685; Wang et al., arXiv 2305.17926.)
 """

@@ -74,11 +74,12 @@ def pair_result(
     placed = Counter(one.winner for one in verdicts if one.winner in ("A", "B"))
     counted = Counter(value for values in won.values() for value in values)
     wins, differences = [], []
-    for one in answered:
-        for turn, answer in enumerate(one.answers):
-            for value in won[one.question.id, turn]:
+    for conversation in answered:
+        name = conversation.question.id
+        for turn, answer in enumerate(conversation.answers):
+            for value in won[name, turn]:
                 wins.append(value)
-                differences.append(math.log((1 + len(answer)) / (1 + len(others[one.question.id][turn]))))
+                differences.append(math.log((1 + len(answer)) / (1 + len(others[name][turn]))))
     return {
         **mean_with_interval(groups),
         "wins": counted[1.0],

@@ -82,9 +82,8 @@ def prepare(
     planned = turns * times * (1 if others is None else 1 + PAIRS_WITH_ORDERS)
     planned += len(questions_to_judge(probes())) if suite.check_judge else 0
     if judge is not None:
-        say(
-            f"{suite.title}: {len(questions)} conversations, {turns} answers; at most {planned:,} questions to the judge"
-        )
+        told = f"{len(questions)} conversations, {turns} answers"
+        say(f"{suite.title}: {told}; at most {planned:,} questions to the judge")
     if isinstance(judge, ServedSpeaker) and planned > suite.max_requests and not yes:
         raise KormoError(
             where=f"suite {name}: max_requests",

@@ -2,8 +2,8 @@
 
 - Intervals are bootstrapped over *questions*: turns and repetitions of one question are not independent (Efron 1979;
   percentiles, seeded).
-- Agreement is Krippendorff's alpha (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"), which takes missing
-  values: 1 is full agreement, 0 what chance gives. Scores are intervals; winners are names.
+- Agreement is Krippendorff's alpha (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"), which takes
+  missing values: 1 is full agreement, 0 what chance gives. Scores are intervals; winners are names.
 - The length-controlled win rate is what a logistic model of the win, with the difference in length as its second input,
   says for a difference of none (the idea of Dubois et al., arXiv 2404.04475, without their terms for instructions).
 """

@@ -1,7 +1,7 @@
 """Verdicts: one judge's view of one answer, or of two; each is kept whatever it says.
 
-A verdict that holds no score or winner is *unparsable*: it is counted, stays in the file with its text, and is in no mean.
-One that could not be had after all tries has a reason instead of a text.
+A verdict that holds no score or winner is *unparsable*: it is counted, stays in the file with its text, and is in no
+mean. One that could not be had after all tries has a reason instead of a text.
 """
 
 from __future__ import annotations

@@ -278,8 +278,8 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
     if recipe.get("kormo.evaluate") is None:
         return
-    from kormo_plugins.evaluation.run import catalogue_of  # a quarter of the time of a whole check
     from kormo_plugins.evaluation.judged.suite import is_judged
+    from kormo_plugins.evaluation.run import catalogue_of  # a quarter of the time of a whole check
     from kormo_plugins.evaluation.suites import load_suite
 
     where, faults = "kormo.evaluate.suites", Faults()
@@ -320,7 +320,7 @@ def _judge_is_named(recipe: Resolved, name: str) -> Iterator[KormoError]:
             "kormo.evaluate.suites",
             found=name,
             why="a judged suite needs a judge, and this one names none",
-            do="name a suite file of yours with judge.url and judge.model, or run `kormo eval RUN --judge …` afterwards",
+            do="name a suite file of yours with judge.url and judge.model, or run `kormo eval --judge …` afterwards",
         )
 
 
