@@ -278,6 +278,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
     if recipe.get("kormo.evaluate") is None:
         return
+    from kormo_plugins.evaluation.judged.suite import is_judged
     from kormo_plugins.evaluation.run import catalogue_of  # a quarter of the time of a whole check
     from kormo_plugins.evaluation.suites import load_suite
 
@@ -285,6 +286,9 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
     for name in recipe.get(where) or ():
         with faults.catch():
+            if is_judged(str(name)):
+                yield from _judge_is_named(recipe, str(name))
+                continue
             suite = load_suite(str(name), recipe.where(where))
             if str(name).endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
                 asked += [(line.task, where) for line in suite.tasks]
@@ -302,6 +306,21 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
             found=str(data),
             why="there is no such folder (paths are relative to the working directory)",
             do="name the folder of the datasets",
+        )
+
+
+def _judge_is_named(recipe: Resolved, name: str) -> Iterator[KormoError]:
+    """After a training nobody is there to name a judge."""
+    from kormo_plugins.evaluation.judged.suite import load_judged
+
+    settings = load_judged(name).judge
+    if settings.url is None and settings.checkpoint is None:
+        yield _error(
+            recipe,
+            "kormo.evaluate.suites",
+            found=name,
+            why="a judged suite needs a judge, and this one names none",
+            do="name a suite file of yours with judge.url and judge.model, or run `kormo eval --judge …` afterwards",
         )
 
 
