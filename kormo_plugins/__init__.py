@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 __all__ = ["Component", "KormoPlugin", "__version__", "hookimpl"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "KormoPlugin":
         from kormo_plugins.bridge.plugin import KormoPlugin
 

@@ -92,7 +92,7 @@ def write_initial(
     }
 
 
-def generation_config(settings: Mapping[str, Any], ids: Mapping[str, Ids]) -> dict[str, Any]:
+def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) -> dict[str, Any]:
     """The content of a generation_config.json, checked by transformers.
 
     Raises:

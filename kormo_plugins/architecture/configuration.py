@@ -40,7 +40,7 @@ class KORMoConfig(LlamaConfig):
     model_type = "kormo"
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+    def from_dict(cls, config_dict: dict[str, object], **kwargs: object) -> Any:
         """A config from the content of a config.json.
 
         Raises:

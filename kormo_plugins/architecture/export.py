@@ -82,7 +82,7 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     return config
 
 
-def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _convert(checkpoint: Path, out: Path, config: dict[str, object], names: Mapping[str, str]) -> dict[str, Any]:
     check_place(checkpoint, out)
     check_unchanged(checkpoint)
     partial = out.with_name(f".{out.name}.partial")
@@ -141,7 +141,7 @@ def check_unchanged(checkpoint: Path) -> None:
             )
 
 
-def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> list[str]:
+def _write(checkpoint: Path, out: Path, config: dict[str, object], names: Mapping[str, str]) -> list[str]:
     sources = weight_files(checkpoint)
     for source in sources:
         write_weights(out / source.name, renamed(read_weights(source), names))

@@ -29,8 +29,6 @@ told to.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -58,7 +56,7 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
         self.pre_attention_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
         self.pre_mlp_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
         """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
         attended, _ = self.self_attn(hidden_states=self.pre_attention_layernorm(hidden_states), **kwargs)
         hidden_states = hidden_states + attended
@@ -98,11 +96,11 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        past_key_values: object = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: object,
+    ) -> object:
         """As `LlamaModel.forward`, but: `use_cache=None` means no cache in training mode.
 
         Raises:

@@ -247,12 +247,12 @@ def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[st
         yield from (indent + line for line in rest)
 
 
-def _dump(value: Mapping[Any, Any]) -> str:
+def _dump(value: Mapping[object, object]) -> str:
     """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: object) -> bool:
             return True
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

@@ -36,7 +36,7 @@ Weights = dict[str, Node]
 Group.model_rebuild()
 
 
-def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
+def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
     """Share of each source, summing to 1, before any temperature.
 
     Raises:

@@ -63,7 +63,7 @@ def refuse_tokens(sources: Mapping[str, Tokens], where: str, why: str) -> None:
         )
 
 
-def token_inputs(tokens: Tokens) -> dict[str, Any]:
+def token_inputs(tokens: Tokens) -> dict[str, object]:
     """What the tokens of a source depend on, without reading all of them: names, sizes and samples of the files.
 
     A change elsewhere in a file is found by `kormo data verify`, from the checksum that was taken when it was linked.

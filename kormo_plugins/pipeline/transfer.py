@@ -24,7 +24,7 @@ THREADS = 8
 def fetch_artifact(
     url: str,
     out: Path,
-    options: dict[str, Any] | None = None,
+    options: dict[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
     """Copies and verifies the folder at `url`: an artifact, or a folder of shards or rows without a manifest of ours.

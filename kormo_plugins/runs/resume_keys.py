@@ -164,7 +164,7 @@ def rule_of(key: str) -> Rule | None:
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= _leaves(value, f"{above}{key}.")

@@ -133,7 +133,7 @@ def find(workspace: Path, spec: Spec, check: bool = True) -> Artifact | None:
     return Artifact(folder, manifest)
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
     """Compares the sizes of all files of an artifact, and the contents of small ones.
 
     Raises:
@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 _SHAPE: dict[str, type] = {"kind": str, "name": str, "hash": str, "inputs": dict, "stats": dict, "files": dict}
 
 
-def _checksum(manifest: Mapping[str, Any]) -> str:
+def _checksum(manifest: Mapping[str, object]) -> str:
     """XXH3-128 of a manifest's values, its own checksum aside."""
     return bytes_checksum(canonical_json({key: v for key, v in manifest.items() if key != "checksum"}).encode())
 
@@ -306,7 +306,7 @@ class _Attempt:
             if not file.is_dir():
                 file.unlink(missing_ok=True)
 
-    def _manifest(self, stats: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def _manifest(self, stats: Mapping[str, object], seconds: float) -> dict[str, Any]:
         manifest = {
             "kind": self.spec.kind,
             "name": self.spec.name,

@@ -73,7 +73,7 @@ class Settings:
     precision: Precision
     decay: Decay = Decay()
     objective: str = "next_token"
-    objective_params: Any = None
+    objective_params: object = None
     special: Mapping[str, int] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)

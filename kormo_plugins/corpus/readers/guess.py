@@ -65,7 +65,7 @@ def guess(rows: Sequence[Row]) -> dict[str, Any]:
             names.setdefault(path, []).append(value)
     top = {name for row in rows for name in row}
     if {"chosen", "rejected"} <= top:
-        found: dict[str, Any] = {"pair": {}}
+        found: dict[str, object] = {"pair": {}}
     else:
         found = _turns(rows, top) or _exchange(top) or _text(names)
     if not found:
@@ -105,14 +105,14 @@ def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | di
     return {"column": name, **changed} if changed else name
 
 
-def _exchange(top: set[str]) -> dict[str, Any]:
+def _exchange(top: set[str]) -> dict[str, object]:
     for question, answer in PAIRS:
         if {question, answer} <= top:
             return {"messages": {"question": question, "answer": answer}}
     return {}
 
 
-def _text(names: Mapping[str, Sequence[object]]) -> dict[str, Any]:
+def _text(names: Mapping[str, Sequence[object]]) -> dict[str, object]:
     """The column of a usual name, or the one with the longest texts; paths into columns too."""
     lengths = {
         name: sum(len(value) for value in values if isinstance(value, str))

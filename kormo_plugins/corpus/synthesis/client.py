@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.errors import redact
@@ -69,7 +68,7 @@ class Client:
     _next: float = field(default=0.0, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def ask(self, request: dict[str, Any]) -> str | Reject:
+    def ask(self, request: dict[str, object]) -> str | Reject:
         """The answer's text, from the cache or the endpoint.
 
         Returns:
@@ -90,7 +89,7 @@ class Client:
             write_text(path, json.dumps({"request": request, "text": answer}, ensure_ascii=False))
         return answer
 
-    def _try(self, request: dict[str, Any]) -> str | Reject:
+    def _try(self, request: dict[str, object]) -> str | Reject:
         reason, refused = "no answer", 0
         for attempt in range(self.retries + 1):
             self._wait_turn()
@@ -121,7 +120,7 @@ class Client:
                 time.sleep(wait)
         return Reject(reason)
 
-    def _send(self, request: dict[str, Any]) -> bytes:
+    def _send(self, request: dict[str, object]) -> bytes:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         url = f"{self.url.rstrip('/')}/chat/completions"
         asked = urllib.request.Request(url, json.dumps(request).encode(), headers)

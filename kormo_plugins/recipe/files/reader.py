@@ -115,7 +115,7 @@ class Reader:
         """The mapping with keys of earlier versions under the names that they have today."""
         old = {key: RENAMED[*at, key] for key in values if (*at, key) in RENAMED}
         for key, name in old.items():
-            dotted = ".".join((*at, key))
+            dotted = ".".join(map(str, (*at, key)))
             self.renamed.setdefault(file, {})[dotted] = name
             if name in values:
                 self.faults.add(

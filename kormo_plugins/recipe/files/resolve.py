@@ -105,7 +105,7 @@ def resolve(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Res
     return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
 
 
-def resolve_data(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Resolved:
+def resolve_data(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
     """The dataset recipe at `path` by itself: what a recipe gets from `kormo: {data: path}`."""
     return _resolve(Path(path), overrides, (), ((),))
 
@@ -135,7 +135,7 @@ def _own_yaml(path: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def _difference(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+def _difference(new: Mapping[str, object], old: Mapping[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for key, value in new.items():
         if key not in old:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNITED = ("plugins",)
-Keys = tuple[Any, ...]
+Keys = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)

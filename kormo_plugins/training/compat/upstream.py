@@ -95,7 +95,7 @@ def forget_deepspeed() -> None:
     import transformers.modeling_utils as modeling
 
     integration.unset_hf_deepspeed_config()
-    modules: tuple[Any, ...] = (integration, modeling)
+    modules: tuple[object, ...] = (integration, modeling)
     for module in modules:
         module.is_deepspeed_zero3_enabled = lambda: False
 
@@ -115,7 +115,7 @@ def use_varlen_attention(precision: Precision) -> bool:
     return bool(patch_sdpa_varlen())
 
 
-def refuse_other_engine(trainer: Any, stage: int | None) -> None:
+def refuse_other_engine(trainer: object, stage: int | None) -> None:
     """Compares the engine that Trainer ended up with and the recipe's.
 
     accelerate turns DeepSpeed on by environment variables, and where one of them is missing it trains with plain DDP
@@ -204,7 +204,7 @@ def no_second_model() -> None:
     if getattr(original, "kormo", False):
         return
 
-    def only_if_used(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    def only_if_used(cfg: object, *args: object, **kwargs: object) -> object:
         return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
@@ -221,13 +221,13 @@ def trackio_as_installed() -> None:
     import importlib
     import inspect
 
-    trackio: Any = importlib.import_module("trackio")
+    trackio: object = importlib.import_module("trackio")
     original = trackio.init
     if getattr(original, "kormo", False):
         return
     known = set(inspect.signature(original).parameters)
 
-    def init(**given: Any) -> Any:
+    def init(**given: object) -> object:
         unknown = sorted(key for key, value in given.items() if key not in known and value is not None)
         if unknown:
             raise KormoError(
