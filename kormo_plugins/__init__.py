@@ -6,7 +6,7 @@ Axolotl and torch (seconds), which the `kormo` command never needs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.hookspecs import Component, hookimpl
 

@@ -41,7 +41,7 @@ def write_initial(
     pad_token_id: int | None,
     generation: Mapping[str, Any],
     shard_bytes: int = SHARD_BYTES,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Writes the checkpoint that a run from scratch starts with; memory is needed for one shard.
 
     Args:
@@ -92,7 +92,7 @@ def write_initial(
     }
 
 
-def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) -> dict[str, Any]:
+def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) -> dict[str, object]:
     """The content of a generation_config.json, checked by transformers.
 
     Raises:

@@ -144,7 +144,7 @@ def evaluate(
             make_ready(model, components, lengths, depths, haystack)
         record = _record(out or checkpoint, model)
         load = _loader(model, batch_size, device)
-        rows: list[dict[str, Any]] = []
+        rows: list[dict[str, object]] = []
         if lines:
             rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=load, say=_say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None

@@ -39,7 +39,7 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
     """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
     resolved = _resolved(file)
     if as_json:
-        found: dict[str, Any] = {"path": file, "files": resolved.files, "values": resolved.values}
+        found: dict[str, object] = {"path": file, "files": resolved.files, "values": resolved.values}
         if origins:
             found["origins"] = {".".join(map(str, keys)): leaf.file for keys, leaf in leaves(resolved.tree)}
         print_json(found)
@@ -61,7 +61,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
     """
     from kormo_plugins.recipe.checks.validate import validate as check
 
-    results: list[dict[str, Any]] = []
+    results: list[dict[str, object]] = []
     for file in files:
         try:
             report = check(file, full=_to_axolotl if full else None)

@@ -41,7 +41,7 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys; lists are values."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")

@@ -163,7 +163,7 @@ def rule_of(key: str) -> Rule | None:
     return next((rule for rule in RULES if rule.covers(key)), None)
 
 
-def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

@@ -33,7 +33,7 @@ LEASES = ".leases"
 FORMAT = 2
 """Raised when artifacts of an older layout must not be reused."""
 
-Make = Callable[[Path], Mapping[str, Any]]
+Make = Callable[[Path], Mapping[str, object]]
 """Writes an artifact's content into the folder it is given, and returns statistics."""
 
 SMALL = 1 << 20
@@ -60,7 +60,7 @@ class Spec:
 
     kind: str
     name: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, object]
 
     @property
     def hash(self) -> str:
@@ -157,14 +157,14 @@ def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None
         record.check(folder / name, contents)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, object]:
     """The manifest of an artifact.
 
     Raises:
         KormoError: it is missing, unreadable, or not what was written.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, object] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         shaped = all(isinstance(manifest[key], kind) for key, kind in _SHAPE.items())
         if shaped and manifest["checksum"] == _checksum(manifest):
             return manifest

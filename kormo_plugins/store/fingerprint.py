@@ -28,7 +28,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
-def identity(value: Any) -> str:
+def identity(value: object) -> str:
     """SHA-256 (hex, 64 digits) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 

@@ -80,7 +80,7 @@ class Settings:
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     stop_on: StopOn = StopOn()
-    batch: Callable[[int], Mapping[str, Any]] | None = None
+    batch: Callable[[int], Mapping[str, object]] | None = None
     zero_stage: int | None = None
     milestone_tokens: int | None = None
 

@@ -57,7 +57,7 @@ def flat(row: Row, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, obje
             yield from flat(value[0], f"{path}[0].", depth - 1)
 
 
-def guess(rows: Sequence[Row]) -> dict[str, Any]:
+def guess(rows: Sequence[Row]) -> dict[str, object]:
     """The keys of `columns` that are likely meant; empty where nothing looks like a text."""
     names: dict[str, list[object]] = {}
     for row in rows:
@@ -81,7 +81,7 @@ def _of(names: Sequence[str], there: set[str]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, Any]:
+def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
     """The column that holds lists of turns in every row, and how they are written."""
     for name in sorted(top):
         for role, content in TURN_KEYS:
@@ -94,7 +94,7 @@ def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, Any]:
     return {}
 
 
-def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | dict[str, Any]:
+def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | dict[str, object]:
     if role == "from" and all("role" in turn for turn in turns):  # a transcript, which has the usual names
         role, content = "role", "content"
     said = sorted({str(turn.get(role)) for turn in turns} - set(ROLES))

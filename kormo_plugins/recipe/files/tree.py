@@ -30,7 +30,7 @@ class Block:
     """A mapping. `replaces`: it takes the place of what is inherited instead of being merged or united with
     it."""
 
-    children: dict[Any, Block | Leaf]
+    children: dict[object, Block | Leaf]
     file: str
     replaces: bool = False
 

@@ -49,7 +49,7 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
             not match the sources.
     """
     place = where if callable(where) else _prefix(where)
-    parts: list[dict[str, Any]] = []
+    parts: list[dict[str, object]] = []
     for model in (CorpusRecipe, MixtureRecipe):
         parts.append({key: value for key, value in values.items() if key in model.model_fields})
     known = [*CorpusRecipe.model_fields, *MixtureRecipe.model_fields]

@@ -12,7 +12,6 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.training.settings import Precision
@@ -141,18 +140,18 @@ def _engine(stage: int | None) -> str:
     return "no DeepSpeed" if stage is None else f"ZeRO-{stage}"
 
 
-def is_quantized(model: Any) -> bool:
+def is_quantized(model: object) -> bool:
     """Whether the weights are held in a quantized form, whose dtype says nothing about precision."""
     return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
 
 
-def gathered(parameters: list[Any]) -> contextlib.AbstractContextManager[Any]:
+def gathered(parameters: list[object]) -> contextlib.AbstractContextManager[object]:
     """Inside, parameters that ZeRO-3 has divided among the ranks are whole; to be entered by all ranks together."""
     if not any(hasattr(parameter, "ds_id") for parameter in parameters):
         return contextlib.nullcontext()
     import deepspeed
 
-    whole: contextlib.AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(parameters)
+    whole: contextlib.AbstractContextManager[object] = deepspeed.zero.GatheredParameters(parameters)
     return whole
 
 
