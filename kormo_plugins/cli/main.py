@@ -15,7 +15,6 @@ import os
 import platform
 import sys
 from importlib import metadata
-from typing import Any
 
 import click
 
@@ -81,7 +80,7 @@ class Nouns(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, NOUNS[name][1]) for name in sorted(NOUNS)])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Runs the command; a KormoError becomes its message and exit status 2."""
         try:
             return super().invoke(ctx)

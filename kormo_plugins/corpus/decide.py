@@ -117,7 +117,7 @@ def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndar
     return repeats, np.sort(np.argsort(keyed ^ (keyed >> np.uint64(32)), kind="stable")[:count])
 
 
-def _cut(settled: tuple[dict[int, int], np.ndarray], low: int, high: int) -> dict[str, Any]:
+def _cut(settled: tuple[dict[int, int], np.ndarray], low: int, high: int) -> dict[str, object]:
     repeats, held = settled
     low_at, high_at = np.searchsorted(held, [low, high])
     return {

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
@@ -45,7 +44,7 @@ def _drawn(plan: ModelPlan, tokenizer: BuiltTokenizer, get: ArtifactProvider) ->
         **ids,
     }
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         family.register()
         return family.write_initial(
             out,

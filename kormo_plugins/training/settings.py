@@ -73,14 +73,14 @@ class Settings:
     precision: Precision
     decay: Decay = Decay()
     objective: str = "next_token"
-    objective_params: Any = None
+    objective_params: object = None
     special: Mapping[str, int] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     stop_on: StopOn = StopOn()
-    batch: Callable[[int], Mapping[str, Any]] | None = None
+    batch: Callable[[int], Mapping[str, object]] | None = None
     zero_stage: int | None = None
     milestone_tokens: int | None = None
 

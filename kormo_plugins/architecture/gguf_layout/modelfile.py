@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from kormo_plugins.architecture.gguf_layout.vocabulary import TURN_END, Vocabulary
 
@@ -20,7 +19,7 @@ PARAMETERS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 OLLAMA = {"repetition_penalty": "repeat_penalty"}
 
 
-def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, Any]) -> Iterator[str]:
+def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, object]) -> Iterator[str]:
     """The lines of the Modelfile.
 
     Args:

@@ -99,7 +99,7 @@ class Cell:
 
     variant: str
     seed: int
-    changes: dict[str, Any]
+    changes: dict[str, object]
     recipe: Recipe
     hash: str
 
@@ -148,7 +148,7 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     return made
 
 
-def _located(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _located(changes: dict[str, object], folder: Path) -> dict[str, object]:
     """The changes, with the names of YAML files seen from the ablation's folder, as `base` is."""
 
     def place(value: Any) -> Any:

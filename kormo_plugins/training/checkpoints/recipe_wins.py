@@ -70,7 +70,7 @@ class RecipeSettings:
     """
 
     groups: tuple[Mapping[str, Any], ...]
-    schedule: Mapping[str, Any]
+    schedule: Mapping[str, object]
     closed_form: bool
 
     @classmethod
@@ -201,6 +201,6 @@ def reading(checkpoint: Path) -> Iterator[None]:
         ) from None
 
 
-def _settings(scheduler: LRScheduler) -> dict[str, Any]:
+def _settings(scheduler: LRScheduler) -> dict[str, object]:
     settings = {key: value for key, value in vars(scheduler).items() if key not in PROGRESS and not callable(value)}
     return {**settings, "base_lrs": list(getattr(scheduler, "base_lrs", ()))}
