@@ -14,10 +14,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "kormo_plugins"
 FLOORS = (
-    {"measures", "documents", "errors", "hookspecs"},
+    {"measures", "documents", "errors", "hookspecs", "korean"},
     {"kernels"},
     {"plugins", "store", "console"},
-    {"reporting"},
+    {"reporting", "endpoint"},
     {"architecture", "evaluation", "tokenizer", "shards", "corpus", "embedded"},
     {"training", "mixture", "monitoring"},
     {"recipe", "posttraining"},

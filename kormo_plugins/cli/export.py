@@ -11,10 +11,11 @@ import click
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
-from kormo_plugins.hookspecs import ImportsLlama
+from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import export_card
 from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.json_file import read_object
 
 GGUF = "gguf"
 PLAIN = "llama"
@@ -23,7 +24,13 @@ PLAIN = "llama"
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--to", "layout", required=True, metavar="LAYOUT", help="`llama`, `gguf`, or a family such as `kormo`.")
+@click.option(
+    "--to",
+    "layout",
+    required=True,
+    metavar="LAYOUT",
+    help="`llama`, `gguf`, a family such as `kormo`, or the class that computes the same: `qwen3`, `olmo2`, `mixtral`.",
+)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
@@ -100,7 +107,18 @@ def _converted(
             why=f"{checkpoint} has this layout already",
             do="copy the folder",
         )
-    if layout == PLAIN:
+    own = components.load("architecture", here) if here in components.names("architecture") else None
+    plain = own.plain_type(read_object(checkpoint / "config.json")) if isinstance(own, HasPlainForm) else PLAIN
+    if own is not None and plain is not None and layout == plain:
+        convert = own.export_llama
+    elif layout == PLAIN and plain not in (PLAIN, None):
+        raise KormoError(
+            where="kormo export: --to",
+            found=f"{layout}, of a checkpoint of the type {here}",
+            why=f"it has no Llama form: transformers computes the same as {plain}",
+            do=f"write --to {plain}",
+        )
+    elif layout == PLAIN:
         convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
         family = components.load("architecture", layout, "kormo export: --to")

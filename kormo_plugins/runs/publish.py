@@ -52,7 +52,7 @@ class Revision:
 
     @property
     def files(self) -> list[Path]:
-        """What will be sent, by name."""
+        """The names of the files that will be uploaded."""
         found = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
         return sorted(found)
 

@@ -44,12 +44,12 @@ READ_WHOLE = ("tokenizer",)
 """Kinds of artifacts whose readers (transformers, tokenizers) open them by name: they are compared before that."""
 
 POLL = 0.5
-"""Seconds between two looks of a waiting process."""
+"""Seconds between two checks of a waiting process."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What an artifact is, before it exists.
+    """Describes an artifact before it is built.
 
     Args:
         kind: `corpus`, `tokenizer`, `shards`, `rows`, `init`, …
@@ -242,7 +242,7 @@ def _require_folder(workspace: Path) -> None:
         raise KormoError(
             where=f"workspace {workspace}",
             found=f"{taken}, which is no folder",
-            why="all artifacts are written into a folder of that name",
+            why="artifacts are written into a folder of that name",
             do=f"name another workspace, or move {taken} away",
         ) from error
     except OSError as error:
