@@ -22,7 +22,11 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
     blocks: Blocks = gradio.Blocks(title="kormo chat", analytics_enabled=False)
     with blocks:
         with gradio.Row():
-            columns = [gradio.Chatbot(label=speaker.name, height=520) for speaker in speakers]
+            # As text, not as Markdown: a picture that a model writes would be fetched, and could carry the text away.
+            columns = [
+                gradio.Chatbot(label=speaker.name, height=520, render_markdown=False, sanitize_html=True)
+                for speaker in speakers
+            ]
         question = gradio.Textbox(label="Ask" if any(s.is_chat for s in speakers) else "Begin a text", autofocus=True)
         with gradio.Row():
             thinking = gradio.Checkbox(label="think first", value=False)
