@@ -129,7 +129,9 @@ def cli(traceback: bool) -> None:
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
-    gc.set_threshold(100_000, 50, 50)  # imports make many objects that stay: a tenth of a short command was looking at them
+    gc.set_threshold(
+        100_000, 50, 50
+    )  # imports make many objects that stay: a tenth of a short command was looking at them
     try:
         cli(prog_name="kormo")
     except Terminated as end:
