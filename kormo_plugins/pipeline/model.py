@@ -1,11 +1,12 @@
-"""The weights that training starts from: drawn, or those of the stage before under another vocabulary or config, or made
-into another family (a mixture of experts upcycled from a dense model)."""
+"""The weights that training starts from: drawn, or those of the stage before under another vocabulary or config, or
+made into another family (a mixture of experts upcycled from a dense model)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model

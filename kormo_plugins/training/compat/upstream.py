@@ -55,6 +55,7 @@ DEEPSPEED_TOUCHED: dict[str, str] = {
     "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer": "master weights for the precision check",
     "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3": "master weights for the precision check",
     "deepspeed.runtime.bf16_optimizer:BF16_Optimizer": "master weights for the precision check (ZeRO-1 in bfloat16)",
+    "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer._load_global_state": "`max_grad_norm` on resume",
     "deepspeed.checkpoint.ds_to_universal:main": "converts a checkpoint for another number of ranks",
     "deepspeed.utils.zero_to_fp32:get_fp32_state_dict_from_zero_checkpoint": "puts a partitioned checkpoint together",
 }
