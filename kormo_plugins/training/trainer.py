@@ -1,4 +1,4 @@
-"""The Trainer that recipes get: Axolotl's, with nine things put right.
+"""The Trainer that recipes get: Axolotl's, with ten things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
@@ -11,6 +11,7 @@
 7. A loss that is NaN or a spike ends the run before the optimizer's step (`loss_guard.py`).
 8. A log says what the step was made of: loss by source and language, tokens, speed (`metrics.py`).
 9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
+10. Output layer and loss are one pass, which tells the loss of each token too (`one_pass.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -29,7 +30,7 @@ from transformers import Trainer
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
-from kormo_plugins.training import precision
+from kormo_plugins.training import one_pass, precision
 from kormo_plugins.training.checkpoints import universal
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
@@ -40,6 +41,7 @@ from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards import loss_guard
 from kormo_plugins.training.guards.preemption import Preemption
 from kormo_plugins.training.guards.row_losses import per_row_loss
+from kormo_plugins.training.objective import NEXT_TOKEN
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
 from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.settings import Settings
@@ -271,6 +273,7 @@ class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
         super().configure(settings, objective, stop)
         # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
         self.model_accepts_loss_kwargs = True
-        self.meter = Meter(
-            settings, self.accelerator.unwrap_model(self.model), self.args.device, self.accelerator.num_processes
-        )
+        bare = self.accelerator.unwrap_model(self.model)
+        if settings.objective == NEXT_TOKEN:  # another objective may want the logits
+            one_pass.install(bare)
+        self.meter = Meter(settings, bare, self.args.device, self.accelerator.num_processes)
