@@ -17,7 +17,6 @@ With `triton` the row kernel is Liger's (`liger_cross_entropy_kernel`), which tu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +30,9 @@ IGNORE = -100
 
 CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}
 """Logits that exist at a time, in their own dtype: what a cache holds; what fills a GPU and is small beside a model."""
+
+WHOLE_BYTES = 256 << 20
+"""Up to this a CPU keeps the gradients of all logits, so that dW is one product, to the bit that of torch."""
 
 LARGEST_BLOCK = 32768
 """Logits that one Triton program takes at a time, as in Liger."""
@@ -87,8 +89,8 @@ class _OnePass(torch.autograd.Function):
         triton: bool,
     ) -> tuple[Tensor, Tensor]:
         wanted = [differentiate and needed for needed in ctx.needs_input_grad[:2]]
-        losses, of_states, of_weight = _chunks(states, weight.to(compute), targets, *wanted, triton)
-        ctx.gradients = (of_states, None if of_weight is None else of_weight, factor)
+        losses, of_states, of_weight = _chunks(states, weight.to(compute), targets, factor, *wanted, triton)
+        ctx.gradients = (of_states, of_weight, factor if triton else None)
         ctx.weight_dtype = weight.dtype
         ctx.mark_non_differentiable(losses)
         return losses.sum() * factor, losses
@@ -100,52 +102,67 @@ class _OnePass(torch.autograd.Function):
             raise RuntimeError("the gradients of this loss were given out already; compute the loss again")
         of_states, of_weight, factor = ctx.gradients
         ctx.gradients = None
-        by = of_total * factor
+        by = of_total if factor is None else of_total * factor
         of_states = None if of_states is None else of_states.mul_(by)
         of_weight = None if of_weight is None else of_weight.mul_(by).to(ctx.weight_dtype)
         return of_states, of_weight, None, None, None, None, None
 
 
 def _chunks(
-    states: Tensor, weight: Tensor, targets: Tensor, for_states: bool, for_weight: bool, triton: bool
+    states: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    factor: Tensor,
+    for_states: bool,
+    for_weight: bool,
+    triton: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Losses [tokens], and the gradients of their sum: of the states in their dtype, of the weights in float32."""
-    tokens, vocabulary = len(states), len(weight)
-    losses = torch.zeros(tokens, dtype=torch.float32, device=states.device)  # Liger skips what is not predicted
+    """Losses [tokens], and the gradients of their sum: of the states in their dtype, of the weights in float32 (in
+    torch's order of sums where the logits of all tokens are kept). Without `triton` they are times `factor`."""
+    tokens, vocabulary, device = len(states), len(weight), states.device
+    losses = torch.zeros(tokens, dtype=torch.float32, device=device)  # Liger skips what is not predicted
     of_states = torch.empty_like(states) if for_states else None
-    of_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight else None
-    size = chunk_tokens(tokens, vocabulary, weight.element_size(), states.device.type)
-    judge: Callable[..., Tensor] = _by_liger if triton else _by_torch
-    logits = torch.empty(size, vocabulary, dtype=weight.dtype, device=states.device)
+    size = chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
+    whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= WHOLE_BYTES
+    of_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight and not whole else None
+    logits = torch.empty(tokens if whole else size, vocabulary, dtype=weight.dtype, device=device)
     for start in range(0, tokens, size):
         part = slice(start, min(start + size, tokens))
-        x = states[part].to(weight.dtype)
-        z = torch.mm(x, weight.t(), out=logits[: len(x)])
-        gradient = judge(z, targets[part], losses[part], for_states or for_weight)
+        x, target = states[part].to(weight.dtype), targets[part]
+        z = torch.mm(x, weight.t(), out=logits[part] if whole else logits[: len(x)])
+        if triton:
+            gradient = _by_liger(z, target, losses[part], for_states or for_weight)
+        else:
+            gradient = _by_torch(z, target, losses[part], factor, for_states or for_weight)
+        if whole and gradient is not z:
+            z.copy_(gradient)
         if of_states is not None:
             of_states[part] = gradient @ weight
         if of_weight is not None:
             _add_product(of_weight, gradient.t(), x)
+    if whole:
+        of_weight = (logits.t() @ states.to(weight.dtype)).float()
     return losses, of_states, of_weight
 
 
-def _by_torch(logits: Tensor, targets: Tensor, losses: Tensor, differentiate: bool) -> Tensor:
-    """Writes the losses of a chunk; returns the gradient of their sum by the logits, in the logits' dtype."""
+def _by_torch(logits: Tensor, targets: Tensor, losses: Tensor, factor: Tensor, differentiate: bool) -> Tensor:
+    """Writes the losses of a chunk; returns the gradient of `factor` × their sum by the logits, in the logits' dtype.
+
+    By torch's own operations in the order of `cross_entropy`, so that in float32 no bit of the gradient differs."""
     known = targets != IGNORE
     at = targets.clamp(min=0)[:, None]
     log_probabilities = torch.log_softmax(logits.float(), dim=1)
     losses.copy_(torch.where(known, -log_probabilities.gather(1, at)[:, 0], 0.0))
     if not differentiate:
         return logits
-    gradient = log_probabilities.exp_()
-    gradient.scatter_add_(1, at, gradient.new_full(at.shape, -1.0))
-    if known.device.type != "cpu" or not bool(known.all()):  # a GPU would wait for the answer
-        gradient.mul_(known[:, None])
+    gradient = logits if logits.dtype == torch.float32 else torch.empty_like(log_probabilities)
+    gradient.zero_().scatter_(1, at, torch.where(known, -factor, 0.0)[:, None])
+    torch.ops.aten._log_softmax_backward_data.out(gradient, log_probabilities, 1, torch.float32, out=gradient)
     return gradient.to(logits.dtype)
 
 
 def _by_liger(logits: Tensor, targets: Tensor, losses: Tensor, differentiate: bool) -> Tensor:
-    """The same by one Triton program for each token, in place."""
+    """The same by one Triton program for each token, in place, and without the factor."""
     from liger_kernel.ops.cross_entropy import liger_cross_entropy_kernel
     from triton import next_power_of_2
 

@@ -30,17 +30,21 @@ def made(dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor,
 
 
 @pytest.mark.parametrize("budget", [16 * VOCAB * 4, 1 << 30])
-def test_loss_and_gradients_are_torchs(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With chunks that do not divide the tokens, and with a single one."""
+@pytest.mark.parametrize("whole", [0, 1 << 30])
+def test_loss_and_gradients_are_torchs(budget: int, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With chunks that do not divide the tokens, and with a single one; where all logits are kept, to the bit."""
     monkeypatch.setitem(one_pass_loss.CHUNK_BYTES, "cpu", budget)
+    monkeypatch.setattr(one_pass_loss, "WHOLE_BYTES", whole)
     states, weight, targets = made(torch.float32)
-    total, losses = token_losses(states, weight, targets, 1 / 40)
-    (3 * total).backward()
+    total, losses = token_losses(states, weight, targets, 1 / torch.tensor(40))
+    total.backward()
     ours = (total.detach(), losses, states.grad, weight.grad)
     states.grad = weight.grad = None
     each = cross_entropy(states @ weight.T, targets, ignore_index=IGNORE, reduction="none")
-    plain = each.sum() / 40
-    (3 * plain).backward()
+    plain = cross_entropy(states @ weight.T, targets, ignore_index=IGNORE, reduction="sum") / torch.tensor(40)
+    plain.backward()
+    if whole:
+        assert torch.equal(ours[2], states.grad) and torch.equal(ours[3], weight.grad)
     for one, other in zip(ours, (plain, each, states.grad, weight.grad), strict=True):
         torch.testing.assert_close(one, other.detach(), rtol=1e-6, atol=1e-6)
     assert not losses.requires_grad and losses[0] == 0
@@ -51,13 +55,14 @@ def test_in_bfloat16_the_weights_gradient_is_summed_in_float32(weights: torch.dt
     """Autocast and bfloat16 weights, 4 chunks, against float64 on the same rounded numbers: errors stay those of one
     rounding of the products, and the gradient has the parameter's dtype."""
     monkeypatch.setitem(one_pass_loss.CHUNK_BYTES, "cpu", 16 * VOCAB * 2)
+    monkeypatch.setattr(one_pass_loss, "WHOLE_BYTES", 0)
     states, weight, targets = made(weights)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=weights == torch.float32):
         total, _ = token_losses(states, weight, targets, 0.025)
-    total.backward()
+    (3 * total).backward()
     exact = [t.detach().bfloat16().double().requires_grad_() for t in (states, weight)]
     plain = 0.025 * cross_entropy(exact[0] @ exact[1].T, targets, ignore_index=IGNORE, reduction="sum")
-    plain.backward()
+    (3 * plain).backward()
     assert total.item() == pytest.approx(plain.item(), rel=3e-3)
     for ours, reference in zip((states, weight), exact, strict=True):
         assert ours.grad is not None and reference.grad is not None and ours.grad.dtype == ours.dtype
@@ -97,7 +102,7 @@ def test_a_model_that_fits_gives_the_same_step() -> None:
         one.loss.backward()
         other.loss.backward()
     for mine, reference in zip(ours.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, reference.grad, rtol=1e-5, atol=1e-7)
+        assert torch.equal(mine.grad, reference.grad)
     each = cross_entropy(plain(ids).logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="none")
     torch.testing.assert_close(other.token_losses[:, 1:].flatten(), each.detach(), rtol=1e-5, atol=1e-6)
     assert torch.equal(ours.eval()(**inputs).logits, plain.eval()(**inputs).logits)

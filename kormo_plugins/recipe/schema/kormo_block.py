@@ -26,7 +26,8 @@ class Precision(Strict):
     weights: Dtype = Field(description="dtype in which the model's parameters are held and saved")
     compute: Dtype = Field(description="dtype of matrix products (autocast when it differs from `weights`)")
     master: Dtype | None = Field(
-        default=None, description="dtype of separate master weights (DeepSpeed keeps them); null: there are none"
+        default=None,
+        description="dtype of separate master weights in the optimizer, beside bfloat16 weights; null: there are none",
     )
     optimizer: Dtype = Field(description="dtype of the optimizer's moments")
 
