@@ -175,6 +175,10 @@ class KormoBlock(Strict):
     milestones: int | None = Field(
         default=None, ge=1, description="tokens between checkpoints that are kept for good, beside the rolling ones"
     )
+    pack_pairs: bool = Field(
+        default=False,
+        description="preference pairs without padding: texts share rows and are kept apart, logits of answers alone",
+    )
     from_run: Path | None = Field(
         default=None, description="output folder of the stage before, whose model this one goes on with"
     )
