@@ -106,8 +106,7 @@ class HasPlainForm(Protocol):
     """A model family whose export is not always possible, or is another class of transformers than Llama."""
 
     def plain_type(self, values: Mapping[str, Any]) -> str | None:
-        """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`; None: none.
-        """
+        """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`; None: none."""
 
     def why_not_plain(self, values: Mapping[str, Any]) -> str:
         """Why there is none; empty if there is one."""

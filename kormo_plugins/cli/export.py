@@ -14,8 +14,8 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import export_card
-from kormo_plugins.store.json_file import read_object
 from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.json_file import read_object
 
 GGUF = "gguf"
 PLAIN = "llama"
@@ -24,7 +24,13 @@ PLAIN = "llama"
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--to", "layout", required=True, metavar="LAYOUT", help="`llama`, `gguf`, a family such as `kormo`, or the class that computes the same: `qwen3`, `olmo2`, `mixtral`.")
+@click.option(
+    "--to",
+    "layout",
+    required=True,
+    metavar="LAYOUT",
+    help="`llama`, `gguf`, a family such as `kormo`, or the class that computes the same: `qwen3`, `olmo2`, `mixtral`.",
+)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."

@@ -163,6 +163,7 @@ def test_mix_ln_is_post_ln_and_then_pre_ln(values: dict[str, Any], tokenizer: Pa
     rotary = body.rotary_emb(x, position_ids=positions)
     mask = torch.full((16, 16), float("-inf")).triu(1)[None, None]
     for number, layer in enumerate(body.layers):
+
         def attend(y: torch.Tensor, layer: Any = layer) -> torch.Tensor:
             return layer.self_attn(y, position_embeddings=rotary, attention_mask=mask)[0]
 
@@ -189,7 +190,9 @@ def test_later_labels_stay_in_their_document() -> None:
         assert torch.equal(later, expected), distance
 
 
-def test_later_tokens_are_predicted_by_their_own_layers(values: dict[str, Any], tokenizer: Path, tmp_path: Path) -> None:
+def test_later_tokens_are_predicted_by_their_own_layers(
+    values: dict[str, Any], tokenizer: Path, tmp_path: Path
+) -> None:
     model, batch = opened(written("kormo_mtp", values, tokenizer, tmp_path / "m")).train(), packed()
     outputs = model(**batch, num_items_in_batch=50)
     main = torch.nn.functional.cross_entropy(

@@ -207,14 +207,21 @@ def mask_bytes(setup: Setup) -> int:
 def logit_bytes(setup: Setup) -> int:
     """The output layer and the loss at their worst moment."""
     shape, tokens = setup.shape, setup.tokens
-    waiting = 8 * shape.future_tokens * tokens * shape.vocab_rows  # those of later tokens, float32 and their log-softmax
+    waiting = (
+        8 * shape.future_tokens * tokens * shape.vocab_rows
+    )  # those of later tokens, float32 and their log-softmax
     if "fused_linear_cross_entropy" not in setup.kernels:
         return 12 * tokens * shape.vocab_rows + waiting
     chunks = -(-shape.vocab_rows // shape.hidden_size)
     chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())  # a power of two, as Liger takes it
     matrix = shape.vocab_rows * shape.hidden_size  # its gradient is made now, and summed in float32
     gradient = matrix * (int(setup.weight_bytes) + setup.compute_bytes + 4)
-    return min(chunk, tokens) * shape.vocab_rows * setup.compute_bytes + tokens * shape.hidden_size * 4 + gradient + waiting
+    return (
+        min(chunk, tokens) * shape.vocab_rows * setup.compute_bytes
+        + tokens * shape.hidden_size * 4
+        + gradient
+        + waiting
+    )
 
 
 def _sent(setup: Setup) -> float:
