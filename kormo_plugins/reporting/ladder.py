@@ -16,11 +16,11 @@ from kormo_plugins.reporting.markup import duration, number, parts_with_links, p
 
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 LIMITS = (
-    "What this cannot show: a law through a few sizes that differ by a factor of thirty says how the loss goes on at the "
-    "next size, under this recipe, on this held-out text, and no further. It says nothing of abilities, of models a "
-    "thousand times as large, of many times as many tokens, or of another mixture. At these sizes most parameters are "
-    "embeddings, and all runs are far from the floor E, which is therefore hardly known. Intervals are of the law and of "
-    "the luck of a run; that the law is the wrong one is not in them."
+    "What this cannot show: a law through a few small sizes says how the loss goes on at the next size, under this "
+    "recipe, on this held-out text, and no further. It says nothing of abilities, of models a thousand times as large, "
+    "of many times as many tokens, or of another mixture. In models of a few million parameters most of them are "
+    "embeddings, and all runs are far from the floor E, which is therefore hardly known. Intervals are of the law and "
+    "of the luck of a run; that the law is the wrong one is not in them."
 )
 MEANING = {
     "E": "floor: the loss of an unlimited model on unlimited text",

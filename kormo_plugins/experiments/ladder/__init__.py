@@ -1,1 +1,1 @@
-"""A ladder of sizes: trained by one recipe, fitted by a scaling law, which predicts the next size before it is trained."""
+"""A ladder of sizes, a scaling law through them, and a prediction of the next size before it is trained."""

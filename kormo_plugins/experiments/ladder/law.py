@@ -12,8 +12,8 @@ that of double precision, and the intervals are as follows.)
 Intervals: points of one run share its seed and its luck, so runs are resampled and not points: a wild cluster bootstrap
 with Webb's six weights, which are for few clusters (Webb 2014; Cameron, Gelbach & Miller 2008), on the residuals that
 each run has to the law fitted *without* it (the jackknife form of MacKinnon, Nielsen & Webb 2023). Residuals of the
-law's own fit would be too small: five parameters go through five runs. The interval of a prediction adds the residual of
-one more run, drawn likewise.
+law's own fit would be too small: five parameters go through five runs. The interval of a prediction adds the residual
+of one more run, drawn likewise.
 """
 
 from __future__ import annotations

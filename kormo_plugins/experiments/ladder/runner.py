@@ -4,8 +4,8 @@
     outputs/ladders/NAME/predictions.jsonl  what was predicted and when; lines are added, never changed
     outputs/ladders/NAME/ladder.json        runs, points, law, predictions and outcomes; ladder.html for people
 
-Killed, it goes on, as an ablation does. A prediction is written when all smaller sizes are trained and the predicted one
-has no run yet. A size whose run was begun before is never told as predicted: its prediction is marked as made afterwards.
+Killed, it goes on, as an ablation does. A prediction is written when all smaller sizes are trained and the predicted
+one has no run yet. For a size whose run was begun before, none is written: nothing is told as foreseen that was known.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
     line = record.add(ladder.out, entry)
     last = line["at"][-1]
     log(
-        f"{rung.cell.variant}: {ladder.spec.metric} {last['loss']:.4f} ({last['low']:.4f} to {last['high']:.4f}) predicted "
-        f"after {last['tokens']:,} tokens; sha256 {line['sha256'][:16]}"
+        f"{rung.cell.variant}: {ladder.spec.metric} {last['loss']:.4f} ({last['low']:.4f} to {last['high']:.4f}) "
+        f"predicted after {last['tokens']:,} tokens; sha256 {line['sha256'][:16]}"
     )
 
 

@@ -13,14 +13,15 @@
     seeds: [1]
     metric: held_out/bits_per_byte
 
-A point is one evaluation. Where the learning rate stays what it is after the warm-up, a run stopped at any evaluation is
-a run of that many tokens, so all of them are points (Hu et al. 2024, arXiv 2404.06395); of a schedule that decays, only
-the end of a run is one.
+A point is one evaluation. Where the learning rate stays what it is after the warm-up, a run stopped at any evaluation
+is a run of that many tokens, so all of them are points (Hu et al. 2024, arXiv 2404.06395); of a schedule that decays,
+only the end of a run is one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,7 +144,7 @@ def rungs(path: Path, spec: LadderSpec) -> list[Rung]:
 def _check_growth(path: Path, made: list[Rung]) -> None:
     counts = {rung.size: rung.parameters for rung in made}
     names = list(counts)
-    for smaller, larger in zip(names, names[1:], strict=False):
+    for smaller, larger in pairwise(names):
         if counts[larger] <= counts[smaller]:
             raise KormoError(
                 where=f"{path}: sizes.{larger}",
