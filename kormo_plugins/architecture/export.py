@@ -29,7 +29,7 @@ from kormo_plugins.architecture.files import (
 from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, portable, renamed
 from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import publish
+from kormo_plugins.store.atomic import publish_folder
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.model_json import rope_base
 
@@ -130,7 +130,7 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], convert: Conve
             "kormo_plugins": __version__,
         }
         write_json(unfinished / RECORD, record)
-        take_place(unfinished, out)
+        publish_folder(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return {"files": files, "bytes": sum((out / name).stat().st_size for name in files), "compared": compared}
@@ -223,15 +223,3 @@ def _logits(folder: Path) -> torch.Tensor:
     with torch.inference_mode():
         logits: torch.Tensor = model.eval()(input_ids=ids, use_cache=False).logits
     return logits
-
-
-def take_place(partial: Path, out: Path) -> None:
-    """Renames `partial` to `out`. What was there steps aside: no folder replaces a full one."""
-    if not out.exists():
-        publish(partial, out)
-        return
-    aside = out.with_name(f".{out.name}.replaced")
-    shutil.rmtree(aside, ignore_errors=True)
-    out.replace(aside)
-    publish(partial, out)
-    shutil.rmtree(aside)

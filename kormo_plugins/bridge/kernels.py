@@ -1,4 +1,4 @@
-"""The recipe's kernels around a training: the keys they need, the patch, and its undoing."""
+"""The recipe's kernels: the keys that they need, applying them before training, and undoing them after it."""
 
 from __future__ import annotations
 

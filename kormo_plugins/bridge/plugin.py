@@ -1,4 +1,4 @@
-"""The one plugin that Axolotl sees: its hooks on one side, our rooms on the other.
+"""The plugin that Axolotl sees: translates its hooks into calls of our rooms.
 
 Axolotl calls `register` with the raw recipe, in every process, before anything else. There the recipe is resolved,
 checked and built, and Axolotl's own keys are filled in; all later hooks only hand over what is ready. Bad input ends
@@ -28,7 +28,8 @@ from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.checks.machine import not_ready
 from kormo_plugins.recipe.checks.validate import check_with_axolotl
-from kormo_plugins.recipe.files.resolve import EXTENDS, overrides_of
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
@@ -96,7 +97,7 @@ class KormoPlugin(BasePlugin):
         self._make_ready(recipe, job)
 
     def _refuse(self, recipe: Recipe, job: Job) -> None:
-        """All that is known before anything is built, and then the run's folder is taken."""
+        """Refuses what can be known to fail before anything is built, then takes the lease of the run's folder."""
         commands.refuse(recipe)
         planned = axolotl_values(recipe, None, job.world_size)
         if not job.merges:
@@ -109,7 +110,7 @@ class KormoPlugin(BasePlugin):
             occupy(recipe.output_dir, say)
 
     def _make_ready(self, recipe: Recipe, job: Job) -> None:
-        """What this process needs before Axolotl goes on."""
+        """Prepares this process for what Axolotl does next."""
         if job.merges:
             variants.call_after_merge(self._merged)
         if job.drives:
@@ -277,7 +278,7 @@ class KormoPlugin(BasePlugin):
         return [replace_bars(trainer), *made, *guest]
 
     def post_train_unload(self, cfg: Any) -> None:
-        """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
+        """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
         if self.recipe is None or rank() != 0 or variants.training_failed():
             return
         kernels.release(self.recipe)  # what follows runs on the CPU
@@ -323,6 +324,6 @@ def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:
     return KormoError(
         where=f"{recipe.path}: plugins",
         found=f"{name!r}",
-        why=f"it cannot be loaded ({reason}); without it this would be another run",
+        why=f"it cannot be loaded ({reason}); without it this would be a different run",
         do="correct the name, install what it needs, or remove it from the recipe",
     )

@@ -66,10 +66,23 @@ def export(
             why=f"{MARKER} lists what was written when the training ended",
             do="take another checkpoint of the run, or train the stage again",
         )
+    replaced = folder.is_dir() and any(folder.iterdir())
     found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
     card = export_card(checkpoint, folder)
     if as_json:
-        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card, **found})
+        return print_json(
+            {
+                "checkpoint": checkpoint,
+                "from": here,
+                "to": layout,
+                "path": folder,
+                "card": card,
+                "replaced": replaced,
+                **found,
+            }
+        )
+    if replaced:
+        click.echo(f"{folder}: the earlier export that was there is replaced, with all that lay in it")
     click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
     click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, all equal")
     if layout == GGUF:

@@ -9,6 +9,7 @@ The same group is `axolotl kormo …`.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import platform
@@ -34,7 +35,7 @@ NOUNS: dict[str, tuple[str, str]] = {
         "Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.",
     ),
     "ladder": (
-        "kormo_plugins.cli.ladder:ladder",
+        "kormo_plugins.cli.ablate:ladder",
         "Train the sizes in FILE, fit a scaling law, and predict the next size before it is trained.",
     ),
     "plugins": (
@@ -132,6 +133,9 @@ def cli(traceback: bool) -> None:
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
+    gc.set_threshold(
+        100_000, 50, 50
+    )  # imports make many objects that stay: a tenth of a short command was looking at them
     try:
         cli(prog_name="kormo")
     except Terminated as end:

@@ -11,13 +11,15 @@ import click
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
 from kormo_plugins.pipeline.built import lookup_only
-from kormo_plugins.recipe.files.resolve import Leaf, leaves, resolve, resolve_data
+from kormo_plugins.recipe.files.resolve import resolve, resolve_data
+from kormo_plugins.recipe.files.tree import Leaf, leaves
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
     from kormo_plugins.recipe.cost.shares import Counted
-    from kormo_plugins.recipe.files.resolve import Block, Leaf, Resolved
+    from kormo_plugins.recipe.files.resolve import Resolved
+    from kormo_plugins.recipe.files.tree import Block, Leaf
     from kormo_plugins.recipe.load import Recipe
 
 COMMENT_COLUMN = 48
@@ -120,7 +122,7 @@ def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
 
     Where the memory is not enough, it names keys and values with which it would be.
     """
-    from kormo_plugins.recipe.cost.plan import Machine
+    from kormo_plugins.recipe.cost.machine import Machine
     from kormo_plugins.recipe.cost.plan import plan as plan_of
     from kormo_plugins.recipe.cost.plan_text import text
     from kormo_plugins.recipe.load import load_recipe
@@ -145,7 +147,7 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
     Both are compared with everything that they inherit and every default written out. Names, folders and logging are
     set apart. Two recipes that train the same thing say so; the exit status is 0 in any case.
     """
-    from kormo_plugins.recipe.cost.plan import Machine
+    from kormo_plugins.recipe.cost.machine import Machine
     from kormo_plugins.recipe.diff.diff_text import text
     from kormo_plugins.recipe.diff.difference import difference
     from kormo_plugins.recipe.load import load_recipe

@@ -31,6 +31,7 @@ from kormo_plugins.corpus.step import is_ranking, is_source_step
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.store.atomic import move
 from kormo_plugins.store.corpus_files import read_corpus
 
 GENERATOR_PARTS = 4
@@ -86,7 +87,7 @@ def build_source(
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
-    (out / "work").rename(out / "work.done")  # in one step: half a folder of marks must never be believed
+    move(out / "work", out / "work.done")  # in one step: half a folder of marks must never be believed
     shutil.rmtree(out / "work.done")
     return stats
 

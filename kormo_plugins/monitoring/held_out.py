@@ -34,6 +34,7 @@ from kormo_plugins.documents.message import message_text
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
+from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
 from kormo_plugins.store.corpus_files import read_corpus
@@ -78,7 +79,7 @@ class Window:
 
 
 class HeldOut(Monitor):
-    """Logs `held_out/…` and `unseen/…`."""
+    """Logs `held_out/…` and `external_eval/…`."""
 
     name = "held_out"
 
@@ -94,7 +95,7 @@ class HeldOut(Monitor):
             KormoError: no document at all, or a tokenizer with neither start nor end token.
         """
         super().open(run)
-        chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.external_eval)]
+        chosen = [*self._groups("held_out", run.held_out), *self._groups(EXTERNAL_EVAL, run.external_eval)]
         if not chosen:
             raise KormoError(
                 where="kormo.monitor.held_out",

@@ -35,8 +35,8 @@ def chat_shards(
         raise KormoError(
             where=f"{plan.path}: sources.{name}",
             found=f"{corpus.stats['conversations']:,} conversations and {texts:,} texts",
-            why="a source is of one kind: of a text every token is trained, of a conversation the answers",
-            do="make two sources of it",
+            why="a source holds one kind: texts train on every token, conversations only on the answers",
+            do="split it into two sources",
         )
     log_rejects(corpus, name, "conversations", (READ,), log)
     encode = ChatEncoder(tokenizer)

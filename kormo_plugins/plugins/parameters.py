@@ -1,16 +1,25 @@
-"""What a recipe gives against the pydantic model that says what may be given; every fault as a message."""
+"""Checks what a recipe gives against a pydantic model, and turns every fault into a message.
+
+A parameter that was renamed works under its old name too: its model says `RENAMED = {old: new}`, the values are read
+under the names of today, and a warning names them. Whatever is computed from the parameters (the identity of an
+artifact, a difference of recipes) never sees the old name.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import lru_cache
 from typing import Any
 
-from kormo_plugins.errors import Faults, KormoError, closest
+from kormo_plugins.errors import Faults, KormoError, Notice, closest
+
+log = logging.getLogger(__name__)
 
 LARGEST = 2**63
-"""No number in a recipe is larger: bytes of all disks of the world, tokens of all texts."""
+"""The largest number that a recipe may hold: more than all bytes ever stored, more than all tokens ever written."""
 
 _FORMS = frozenset(
     (
@@ -45,6 +54,7 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     from pydantic import ValidationError
 
     faults = Faults(_endless(values, where))
+    values = current_names(model, values, where, faults)
     try:
         made = model.model_validate(values)
     except ValidationError as error:
@@ -61,6 +71,41 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
             )
     faults.raise_any()
     return made
+
+
+def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, Any]:
+    """`values` under the names that the parameters of `model` have today.
+
+    An old name is logged as a warning, once for each place; a parameter given under both names is a fault.
+    """
+    renamed: Mapping[str, str] = getattr(model, "RENAMED", {})
+    old = {key: renamed[key] for key in values if key in renamed}
+    twice = {key for key, name in old.items() if name in values}
+    for key, name in old.items():
+        if key not in twice:
+            _warn_of_old_name(f"{where}.{key}", name)
+            continue
+        faults.add(
+            KormoError(
+                where=f"{where}.{key}",
+                found=f"{key} beside {name}",
+                why=f"{name} is what {key} is called today, so one of the two would be lost",
+                do=f"remove {key}",
+            )
+        )
+    return {old.get(key, key): value for key, value in values.items() if key not in twice}
+
+
+@lru_cache(maxsize=1024)
+def _warn_of_old_name(where: str, name: str) -> None:
+    """Once for each place: a recipe is checked several times on its way."""
+    notice = Notice(
+        where=where,
+        found="a parameter of an earlier version",
+        why=f"it is called {name} today; the old name works for now",
+        do=f"write {name}",
+    )
+    log.warning("%s", notice.render())
 
 
 def _nearest(details: Sequence[Any]) -> list[Any]:
@@ -115,7 +160,7 @@ def _fault(model: Any, detail: Any, where: str) -> KormoError:
 
 
 def _endless(given: Any, where: str) -> Iterator[KormoError]:
-    """Numbers that no computer holds or computes with."""
+    """A fault for each number that is infinite, not a number, or absurdly large."""
     if (isinstance(given, float) and not math.isfinite(given)) or (
         isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
     ):
@@ -134,7 +179,7 @@ def _endless(given: Any, where: str) -> Iterator[KormoError]:
 
 
 def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
-    """Keys with a truth value of which pydantic has made a number."""
+    """Keys whose truth value pydantic has turned into a number."""
     if isinstance(given, bool):
         if isinstance(made, (int, float)) and not isinstance(made, bool):
             yield key

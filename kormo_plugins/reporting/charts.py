@@ -59,7 +59,12 @@ class Chart:
 
 
 CHARTS: tuple[Chart, ...] = (
-    Chart("Loss", "nats per token", r"(loss|held_out/loss|unseen/loss)", "the training loss, and that on unseen text"),
+    Chart(
+        "Loss",
+        "nats per token",
+        r"(loss|held_out/loss|external_eval/loss)",
+        "of training, held-out and external text",
+    ),
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
     Chart(
@@ -77,15 +82,15 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Bits per byte by source", "bits per byte", r"held_out/bits_per_byte/source/(.+)", "held-out documents"),
     Chart("Bits per byte by domain", "bits per byte", r"held_out/bits_per_byte/domain/(.+)", "held-out documents"),
     Chart(
-        "Bits per byte on unseen text",
+        "Bits per byte on external text",
         "bits per byte",
-        r"unseen/bits_per_byte/source/(.+)",
+        r"external_eval/bits_per_byte/source/(.+)",
         "writers that the model was not trained on",
     ),
     Chart(
-        "Bits per byte on unseen text, by language",
+        "Bits per byte on external text, by language",
         "bits per byte",
-        r"unseen/bits_per_byte/([^/]+)",
+        r"external_eval/bits_per_byte/([^/]+)",
         "writers that the model was not trained on",
     ),
     Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "share of right answers; a guess gets 0.25", share=True),
@@ -167,7 +172,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _name(chart: Chart, key: str) -> str:
     match = re.fullmatch(chart.pattern, key)
     name = match.group(1) if match and match.group(1) else key
-    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen", "mini/acc": "all"}
+    known = {"loss": "training", "held_out/loss": "held out", "external_eval/loss": "external", "mini/acc": "all"}
     return known.get(name, name.replace("_", " ").replace("/", " "))
 
 

@@ -1,4 +1,4 @@
-"""What follows the last step: configs as they should be, the plain Llama export, card, samples, scores and report."""
+"""Finishes a run after its last step: corrected configs, plain Llama export, model card, samples, scores, report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MERGED = "merged"
 
 
 def finish(recipe: Recipe, built: Built) -> None:
-    """After the weights are saved: honest configs, the plain Llama export, samples, and where everything is."""
+    """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
@@ -70,7 +70,7 @@ def finish_merged(recipe: Recipe, built: Built) -> None:
 
 
 def _complete(recipe: Recipe, built: Built, out: Path) -> None:
-    """Honest configs, and the marker of a finished model."""
+    """Corrects the configs and writes the marker of a finished model."""
     restore(out, special_ids(built.tokenizer, recipe.block.role), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)

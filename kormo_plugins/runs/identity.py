@@ -166,7 +166,7 @@ def _documents(recipe: Recipe) -> dict[str, str]:
     def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
-    found = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, named)
+    found = build_corpora(recipe.corpus_plan(), named)
     return {name: artifact.hash for name, artifact in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""The watchers of a run, opened: those that the recipe names, and those that `kormo.monitor` asks for."""
+"""Creates and opens the callbacks of a run: those that the recipe names, and those of `kormo.monitor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes down about itself besides its identity, for the page that is looked at later.
+"""What a run records about itself besides its identity, for its report.
 
 What it ran on, what its recipe extends and changes, and what its mixture is made of stand in `run.json` under `facts`
 from the first step on, so that `kormo report` needs the run's folder and nothing else: not the recipe files, which
@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.machine import total_memory
+from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
+from kormo_plugins.recipe.files.tree import Block, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.reporting.recipes import flat
@@ -77,7 +80,7 @@ def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
         ("corpus", built.corpora),
         ("shards", built.shards),
         ("rows", built.rows),
-        ("unseen", built.external_eval),
+        (EXTERNAL_EVAL, built.external_eval),
     )
     for kind, group in groups:
         for name, artifact in group.items():

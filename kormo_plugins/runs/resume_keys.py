@@ -110,7 +110,7 @@ RULES = (
 
 
 def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
-    """What the recipe says otherwise than the resolved recipe that the run was started with.
+    """Compares the recipe with the resolved recipe that the run was started with.
 
     Args:
         resolved: `recipe.yml` of the output folder.

@@ -21,7 +21,7 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.store.atomic import SUFFIX, publish
+from kormo_plugins.store.atomic import SUFFIX, move, publish
 from kormo_plugins.store.files import FORMATS, FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.store.json_file import write_json
@@ -44,12 +44,12 @@ READ_WHOLE = ("tokenizer",)
 """Kinds of artifacts whose readers (transformers, tokenizers) open them by name: they are compared before that."""
 
 POLL = 0.5
-"""Seconds between two looks of a waiting process."""
+"""Seconds between two checks of a waiting process."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What an artifact is, before it exists.
+    """Describes an artifact before it is built.
 
     Args:
         kind: `corpus`, `tokenizer`, `shards`, `rows`, `init`, …
@@ -242,7 +242,7 @@ def _require_folder(workspace: Path) -> None:
         raise KormoError(
             where=f"workspace {workspace}",
             found=f"{taken}, which is no folder",
-            why="all artifacts are written into a folder of that name",
+            why="artifacts are written into a folder of that name",
             do=f"name another workspace, or move {taken} away",
         ) from error
     except OSError as error:
@@ -298,7 +298,7 @@ class _Attempt:
             if self.partial.exists():
                 shutil.rmtree(self.partial)
             try:
-                folder.rename(self.partial)
+                move(folder, self.partial)
             except FileNotFoundError:
                 continue
         self.partial.mkdir(parents=True, exist_ok=True)

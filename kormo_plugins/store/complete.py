@@ -23,7 +23,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 
 def fault(folder: Path, hashes: bool = True) -> str | None:
-    """Why the folder is not whole, or None if it is.
+    """Why the folder is incomplete, or None if it is complete.
 
     Args:
         hashes: read every file and compare; otherwise only names and sizes.

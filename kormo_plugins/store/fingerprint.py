@@ -16,7 +16,7 @@ IDENTITY_LENGTH = 12
 
 
 def canonical_json(value: Any) -> str:
-    """One text for one value: sorted keys, no spaces, no NaN; paths as POSIX text."""
+    """Canonical text of a value: sorted keys, no spaces, no NaN; paths as POSIX text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
@@ -52,7 +52,7 @@ def bytes_checksum(data: bytes | memoryview) -> str:
 
 
 def tokenizer_identity(content: dict[str, Any]) -> str:
-    """SHA-256 (hex, 64 digits) of what makes ids out of text: the parsed `tokenizer.json` in canonical form.
+    """SHA-256 (hex, 64 digits) of everything that turns text into ids: the parsed `tokenizer.json` in canonical form.
 
     Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the same
     written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash alike.

@@ -1,4 +1,4 @@
-"""The JSON files that we keep: written whole or not at all, read as an object or refused by name.
+"""JSON files of ours: written atomically, read as an object or refused with their name.
 
 They sit beside what they describe (shards, checkpoints, artifacts) and are written last, so that whoever finds one may
 trust the rest; a half-written one would be worse than none.
@@ -47,7 +47,7 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
 
 
 def check_shape(path: Path, value: Mapping[str, Any], shape: Mapping[str, type | tuple[type, ...]], fix: str) -> None:
-    """Compares the kinds of what a record of ours holds.
+    """Checks the types of the values in a record of ours.
 
     Args:
         shape: key -> kind; a key that is missing is the reader's business.

@@ -38,7 +38,7 @@ from kormo_plugins.tokenizer.layout import (
 from kormo_plugins.tokenizer.merges import Merges, learn_merges
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.pieces import Pieces
-from kormo_plugins.tokenizer.sample import Texts, draw, plan_quotas, statistics, take_census
+from kormo_plugins.tokenizer.sample import Census, Texts, draw, plan_quotas, statistics, take_census
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,9 +78,9 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     if learned < params.vocab_size:
         raise KormoError(
             where="tokenizer: vocab_size",
-            found=f"{params.vocab_size:,}, of which this text yields {learned:,}",
+            found=f"{params.vocab_size:,}, of which this text yields {learned:,} ({_size(census, params)})",
             why=f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
-            do=f"give more text, or set vocab_size to at most {learned:,}",
+            do=f"give more text, raise megabytes where there is more, or set vocab_size to at most {learned:,}",
         )
     _complete(tokenizer)
     out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +102,11 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     }
     write_json(out / MANIFEST, result)
     return result
+
+
+def _size(census: Census, params: TokenizerParams) -> str:
+    documents, size = census.documents.total(), sum(map(census.size, census.bins))
+    return f"{size / 1e6:,.2f} MB in {documents:,} documents, of which megabytes takes {params.megabytes:g}"
 
 
 def _learn(

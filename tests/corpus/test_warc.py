@@ -74,8 +74,8 @@ def crawl(compressed: bool = True) -> Archive:
     return made.record("http://a.kr/10", "conversion", "열째 글이다.".encode())
 
 
-def read(data: bytes, opt_out: tuple[str, ...] = ("noai",), largest: int = 1000) -> list[Document | Rejected]:
-    return list(pages(io.BytesIO(data), "w", opt_out, largest))
+def read(data: bytes, opt_out: tuple[str, ...] = ("noai",), max_bytes: int = 1000) -> list[Document | Rejected]:
+    return list(pages(io.BytesIO(data), "w", opt_out, max_bytes))
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -84,7 +84,7 @@ def test_every_page_is_a_document_or_says_why_not(compressed: bool) -> None:
     texts = [item.text for item in found if isinstance(item, Document)]
     assert texts == ["<title>하나</title><p>첫째 글이다.", "<p>둘째 글이다.", "<p>셋째 글이다.", "<p>x", "열째 글이다."]
     reasons = [item.reason for item in found if isinstance(item, Rejected)]
-    assert reasons == ["not a page (image)", "status 404", "opt-out: noai", "empty page", "larger than `largest`"]
+    assert reasons == ["not a page (image)", "status 404", "opt-out: noai", "empty page", "larger than `max_bytes`"]
     first = found[0]
     assert isinstance(first, Document) and first.meta["url"] == "http://a.kr/1" and first.meta["mime"] == "text/html"
     assert first.meta["crawled"].startswith("20") and len({getattr(i, "id", "") for i in found}) == 6
@@ -123,7 +123,7 @@ def test_a_folder_of_archives_is_built_into_a_corpus(tmp_path: Path, build: Buil
     (folder / "2023" / "a.warc.gz").write_bytes(crawl().data)
     (folder / "b.warc").write_bytes(Archive(False).page("http://b.kr/1", "<p>다른 글이다.".encode()).data[:-9])
     (folder / "README.txt").write_text("not an archive")
-    stats = build({"reader": {"name": "warc", "path": str(folder), "largest": 1000}, "language": "ko"},
+    stats = build({"reader": {"name": "warc", "path": str(folder), "max_bytes": 1000}, "language": "ko"},
                   steps=({"name": "extract"},), held_out={"documents": 0})  # fmt: skip
     assert stats["documents"] == 5 and stats["parts"] == 2
     assert stats["steps"][0]["rejects"]["unreadable archive (the archive ends too early)"] == 1

@@ -196,6 +196,12 @@ def test_a_resume_replaces_later_lines(tmp_path: Path) -> None:
     assert read_metrics(path) == [{"step": 1, "loss": 4}, {"step": 2, "loss": 2}]
 
 
+def test_metrics_of_an_earlier_version_are_read_under_the_names_of_today(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1, "unseen/loss/source/a": 2.0, "unseen": 1, "held_out/loss": 3.0}) + "\n")
+    assert read_metrics(path) == [{"step": 1, "external_eval/loss/source/a": 2.0, "unseen": 1, "held_out/loss": 3.0}]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins import __version__
-from kormo_plugins.architecture.export import RECORD, check_place, check_unchanged, take_place
+from kormo_plugins.architecture.export import RECORD, check_place, check_unchanged
 from kormo_plugins.architecture.files import read_json, write_json
 from kormo_plugins.architecture.gguf_layout.modelfile import modelfile
 from kormo_plugins.architecture.gguf_layout.tensors import Heads, stored_tensors
 from kormo_plugins.architecture.gguf_layout.vocabulary import Vocabulary, read_vocabulary
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.model_json import readable_config
 
@@ -94,7 +94,7 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dic
             "files": {plan.file: file_checksum(partial / plan.file)},
         }
         write_json(partial / RECORD, record)
-        take_place(partial, out)
+        publish_folder(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"files": [plan.file], "bytes": (out / plan.file).stat().st_size, "compared": compared}

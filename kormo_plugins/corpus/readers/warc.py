@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,8 @@ TRIES = 4
 class WarcParams(Strict):
     """Archives of this machine, or of somewhere else."""
 
+    RENAMED: ClassVar = {"largest": "max_bytes"}
+
     path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
     urls: Path | None = Field(
         default=None,
@@ -51,7 +53,7 @@ class WarcParams(Strict):
         description="robots rules of a page, in header or meta tag, by which it is rejected; add "
         "`noindex` or `noarchive` to be stricter; empty: none is honoured",
     )
-    largest: int = Field(
+    max_bytes: int = Field(
         default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
     )
 
@@ -82,7 +84,7 @@ class Warc:
                 [name, file_checksum(Path(address))] if params.path else address for name, address in archives(params)
             ],
             "opt_out": list(params.opt_out),
-            "largest": params.largest,
+            "max_bytes": params.max_bytes,
         }
 
     def __call__(self, params: WarcParams, shard: int = 0, shards: int = 1) -> Read:
@@ -131,7 +133,7 @@ def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document |
     for attempt in range(TRIES):
         try:
             with _opened(address, params) as stream:
-                for number, item in enumerate(pages(stream, name, params.opt_out, params.largest)):
+                for number, item in enumerate(pages(stream, name, params.opt_out, params.max_bytes)):
                     if number >= done:
                         done += 1
                         yield item

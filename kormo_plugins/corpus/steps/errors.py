@@ -8,6 +8,7 @@ A line goes when a pattern covers what it says; a document goes when such lines 
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -89,10 +90,12 @@ _KEYS = (
 class ErrorsParams(Strict):
     """How much of it is too much."""
 
-    longest_line: int = Field(
+    RENAMED: ClassVar = {"most_removed": "max_removed", "longest_line": "max_line_length"}
+
+    max_line_length: int = Field(
         default=80, ge=1, description="a longer line is prose that happens to speak of errors, and stays (ours)"
     )
-    most_removed: float = Field(
+    max_removed: float = Field(
         default=0.3,
         gt=0,
         le=1,
@@ -112,7 +115,7 @@ class Errors:
         text = document.text
         found = text.split("\n")
         # Only a short line can go, and most of a text is in long ones: those are not searched.
-        longest = self.params.longest_line
+        longest = self.params.max_line_length
         short = [line for line in found if len(line) <= longest or len(line.strip()) <= longest]
         lowered = "\n".join(short).lower()
         keys = [key for key in _KEYS if key in lowered]
@@ -122,14 +125,14 @@ class Errors:
         if len(kept) == len(found):
             return document
         clean = "\n".join(kept).strip()
-        if len(clean) < (1 - self.params.most_removed) * len(text.strip()):
+        if len(clean) < (1 - self.params.max_removed) * len(text.strip()):
             return Reject("error page or boilerplate")
         document.text = clean
         return document
 
     def _goes(self, line: str, keys: list[str]) -> bool:
         bare = line.strip()
-        if not bare or len(bare) > self.params.longest_line or "`" in bare:
+        if not bare or len(bare) > self.params.max_line_length or "`" in bare:
             return False
         lowered = bare.lower()
         if not any(key in lowered for key in keys):

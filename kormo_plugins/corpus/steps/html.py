@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import html as entities
 import re
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -35,7 +36,9 @@ _CODE = re.compile(rf"{FENCE.pattern}|(?<!`)(`++)[^\n]+?(?<!`)\2(?!`)", FENCE.fl
 class HtmlParams(Strict):
     """What is removed, and when too much is."""
 
-    most_markup: float = Field(
+    RENAMED: ClassVar = {"most_markup": "max_markup"}
+
+    max_markup: float = Field(
         default=0.5,
         gt=0,
         le=1,
@@ -58,7 +61,7 @@ class Html:
             return document
         page = is_page(text)
         clean = page_text(text) if page else strip_markup(text)
-        if not page and len(clean) < (1 - self.params.most_markup) * len(text):
+        if not page and len(clean) < (1 - self.params.max_markup) * len(text):
             return Reject("mostly markup")
         document.text = clean
         return document if clean.strip() else Reject("nothing but markup")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from math import comb
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -40,34 +41,43 @@ CLAUSE_WORDS = 5
 class KoreanParams(Strict):
     """Bounds; a document in no Korean (language not `ko`, `mul` or `und`) passes untouched."""
 
-    fewest_words: int = Field(
+    RENAMED: ClassVar = {
+        "fewest_words": "min_words",
+        "shortest_mean": "min_mean",
+        "longest_mean": "max_mean",
+        "fewest_particles": "min_particles",
+        "most_told": "min_statements",
+        "fewest_sentences": "min_sentences",
+        "fewest_agreeing": "min_agreeing",
+        "most_symbols": "max_symbols",
+    }
+
+    min_words: int = Field(
         default=20, ge=0, description="eojeol, code apart; below it only mean length is looked at (ours)"
     )
-    shortest_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5 (ours)")
-    longest_mean: float = Field(
-        default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)"
-    )
-    fewest_particles: float = Field(
+    min_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5 (ours)")
+    max_mean: float = Field(default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)")
+    min_particles: float = Field(
         default=0.35,
         ge=0,
         le=1,
         description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
         "0.8, lists of nouns 0.1 to 0.3 (ours)",
     )
-    most_told: float = Field(
+    min_statements: float = Field(
         default=0.6,
         ge=0,
         le=1,
         description="from this share of its characters in lines that say something on, half as "
         "many particles are enough: chats and reports in noun style leave them out (ours)",
     )
-    fewest_sentences: float = Field(
+    min_sentences: float = Field(
         default=0.2,
         ge=0,
         le=1,
         description="share of characters in lines that are, or hold, a sentence; menus have none (ours)",
     )
-    fewest_agreeing: float = Field(
+    min_agreeing: float = Field(
         default=0.6, ge=0, le=1, description="share of dependent words behind their ending (ours)"
     )
     chance: float = Field(
@@ -77,7 +87,7 @@ class KoreanParams(Strict):
         description="so unlikely must that share be in prose, where nine in ten agree "
         "(one-sided binomial test; two dependent words that both fail are 0.01; ours)",
     )
-    most_symbols: float = Field(
+    max_symbols: float = Field(
         default=0.3, ge=0, le=1, description="share of signs that are no letter, digit or space (ours)"
     )
 
@@ -102,33 +112,33 @@ class Korean:
 
     def _words(self, eojeol: Sequence[str], text: str) -> str | None:
         mean = sum(map(len, eojeol)) / len(eojeol)
-        if not self.params.shortest_mean <= mean <= self.params.longest_mean:
+        if not self.params.min_mean <= mean <= self.params.max_mean:
             return "length of words"
-        if len(eojeol) < self.params.fewest_words:
+        if len(eojeol) < self.params.min_words:
             return None
-        fewest = self.params.fewest_particles * len(eojeol)
+        fewest = self.params.min_particles * len(eojeol)
         found = sum(word[-1] in PARTICLES for word in eojeol)
-        if found < fewest / 2 or (found < fewest and _told(lines(text)) < self.params.most_told):
+        if found < fewest / 2 or (found < fewest and _told(lines(text)) < self.params.min_statements):
             return "few particles and endings"
         return None
 
     def _order(self, text: str, count: int) -> str | None:
-        if count < self.params.fewest_words:
+        if count < self.params.min_words:
             return None
         agreeing, dependent = agreement(text)
-        if agreeing < self.params.fewest_agreeing * dependent and _chance(agreeing, dependent) < self.params.chance:
+        if agreeing < self.params.min_agreeing * dependent and _chance(agreeing, dependent) < self.params.chance:
             return "word order"
         return None
 
     def _layout(self, text: str, count: int) -> str | None:
-        if count < self.params.fewest_words:
+        if count < self.params.min_words:
             return None
         found = lines(text)
         total = sum(map(len, found))
-        if _told(found) < self.params.fewest_sentences:
+        if _told(found) < self.params.min_sentences:
             return "no sentences"
         signs = len(_SIGN.findall(text))
-        return "signs" if signs > self.params.most_symbols * total else None
+        return "signs" if signs > self.params.max_symbols * total else None
 
 
 def _told(found: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -34,8 +35,10 @@ LOST = "\ufffd"
 class MojibakeParams(Strict):
     """When a document counts as damaged."""
 
+    RENAMED: ClassVar = {"most_lost": "max_lost", "most_latin": "max_latin", "most_rare": "max_rare"}
+
     repair: bool = Field(default=True, description="put right what can be put right exactly")
-    most_lost: float = Field(
+    max_lost: float = Field(
         default=0.002,
         ge=0,
         le=1,
@@ -48,14 +51,14 @@ class MojibakeParams(Strict):
         description="so many never drop a document, however short (ours): a form or a copy that lost "
         "one letter; a wrong table loses many",
     )
-    most_latin: float = Field(
+    max_latin: float = Field(
         default=0.3,
         ge=0,
         le=1,
         description="share of the non-ASCII characters that stand in runs of three or more "
         "Latin-1 signs (ours; accented letters of other languages seldom stand together)",
     )
-    most_rare: float = Field(
+    max_rare: float = Field(
         default=0.05,
         ge=0,
         le=1,
@@ -78,12 +81,12 @@ class Mojibake:
             return document
         if self.params.repair:
             text = repair(text)
-        if text.count(LOST) > max(self.params.allowed_lost, self.params.most_lost * len(text)):
+        if text.count(LOST) > max(self.params.allowed_lost, self.params.max_lost * len(text)):
             return Reject("replacement characters")
         runs = sum(len(run) for run in _RUN.findall(text) if len(run) > 2 and _LATIN.search(run))
-        if runs > FEWEST and runs > self.params.most_latin * (len(text) - len(text.encode("ascii", "ignore"))):
+        if runs > FEWEST and runs > self.params.max_latin * (len(text) - len(text.encode("ascii", "ignore"))):
             return Reject("mojibake (Latin-1)")
-        if _rare_share(text) > self.params.most_rare:
+        if _rare_share(text) > self.params.max_rare:
             return Reject("mojibake (rare syllables)")
         document.text = text
         return document

@@ -2,13 +2,15 @@
 
 The measures and thresholds are Gopher's (Rae et al. 2021, arXiv 2112.11446, table A1) where they can be: duplicate
 lines and paragraphs, the most frequent n-gram for n = 2…4, duplicated n-grams for n = 5…10. Words are eojeol in
-Korean. Three things differ. Code is left out before counting; for a document of fewer than `fewest_words` words no
+Korean. Three things differ. Code is left out before counting; for a document of fewer than `min_words` words no
 n-gram says anything; and songs, chats and subtitles are measured as what they are (`genres.py`): without the times and
 names before their lines, and where the lines are verse, refrains are allowed up to `verse` and n-grams are counted over
 each line once.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +25,8 @@ _GOPHER = "Gopher, table A1"
 
 class RepetitionParams(Strict):
     """Largest shares that are let through."""
+
+    RENAMED: ClassVar = {"fewest_words": "min_words"}
 
     lines: float = Field(default=0.30, gt=0, le=1, description=f"duplicate lines, of all lines ({_GOPHER})")
     line_characters: float = Field(default=0.20, gt=0, le=1, description=f"characters in duplicate lines ({_GOPHER})")
@@ -42,7 +46,7 @@ class RepetitionParams(Strict):
         description="the first three for songs, poems and chats: short lines of which none "
         "comes three times in a row; 0: they are measured like prose (ours)",
     )
-    fewest_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
+    min_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
 
 
 class Repetition:
@@ -77,7 +81,7 @@ class Repetition:
     def _ngrams(self, found: list[str]) -> Reject | None:
         from kormo_plugins.corpus.steps.ngram_kernel import longer, repeated, top
 
-        if len(found) < self.params.fewest_words:
+        if len(found) < self.params.min_words:
             return None
         numbers = {word: number for number, word in enumerate(dict.fromkeys(found))}
         if len(numbers) > 0.95 * len(found):  # hardly a word twice: no n-gram can be

@@ -1,4 +1,4 @@
-"""`kormo ablate`: every cell of an ablation, one after another, and what they say together.
+"""`kormo ablate`: trains every cell of an ablation, one after another, and compares them.
 
     outputs/ablations/cells/cell-<hash>/     a run like any other, made by `axolotl train`
     outputs/ablations/NAME/ablation.json     the cells, their measures, the comparison; rewritten after each cell
@@ -286,7 +286,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
 
 
 def _trainer(spec: AblationSpec, warm: ForkServer) -> Train:
-    """How the file wants its cells trained."""
+    """The launcher that the file asks for."""
     if spec.launcher is None:
         return warm.train
 

@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.measures.metrics_file import current_name
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.environment import expand_paths
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -52,6 +54,11 @@ class Measure(Strict):
     metric: str = Field(description="its key in metrics.jsonl")
     last: int = Field(default=1, ge=1, description="mean of so many last values; a loss jumps from step to step")
     better: Literal["lower", "higher"] = Field(default="lower", description="which way is better")
+
+    @field_validator("metric")
+    @classmethod
+    def _current(cls, metric: str) -> str:
+        return current_name(metric)
 
 
 class AblationSpec(Strict):
@@ -108,7 +115,9 @@ def read_spec(path: Path) -> AblationSpec:
         KormoError: an unknown key, a value of the wrong kind, or a baseline that is no variant.
     """
     path = located(path)
-    spec: AblationSpec = checked(AblationSpec, read_yaml(path), str(path))
+    spec: AblationSpec = checked(
+        AblationSpec, expand_paths(read_yaml(path), str(path), (), ("set", "variants", "question")), str(path)
+    )
     if spec.reference not in spec.variants:
         raise KormoError(
             where=f"{path}: baseline",

@@ -1,4 +1,4 @@
-"""What the cells say: mean and spread over seeds, and a paired test against the baseline.
+"""Statistics of the cells: mean and spread over seeds, and a paired test against the baseline.
 
 Cells of one seed share their data order and their initial weights (where the shapes are the same), so variants are
 compared seed by seed: the differences d_i are tested against zero with Student's t (n - 1 degrees of freedom). With

@@ -29,7 +29,7 @@ from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
 from kormo_plugins.training.guards.preemption_file import FILE as PREEMPTED
 
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""What a stage hears of as well."""
+"""Signals that are passed on to the stage."""
 POLL = 0.2
 """Seconds between two looks at a running stage."""
 TELL_EVERY = 30.0
@@ -124,7 +124,7 @@ def select(chain: Chain, first: str | None, only: str | None) -> list[Stage]:
         raise KormoError(
             where="kormo run",
             found=f"--from {first} beside --only {only}",
-            why="the two contradict each other",
+            why="the two options contradict each other",
             do="give one of them",
         )
     start = chain.stages.index(chain.stage(first or only or chain.stages[0].name))
@@ -182,7 +182,7 @@ def _run_stage(
 
 
 def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, Any], log: Callable[[str], None]) -> None:
-    """What the exit status and the folder say."""
+    """The outcome, from the exit status and the folder."""
     entry.exit_status = status
     if status == EXIT_PREEMPTED:
         entry.finished("preempted", stage.out)

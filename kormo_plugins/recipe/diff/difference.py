@@ -17,7 +17,8 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.cost.learning_rate import landmarks
-from kormo_plugins.recipe.cost.plan import Machine, plan
+from kormo_plugins.recipe.cost.machine import Machine
+from kormo_plugins.recipe.cost.plan import plan
 from kormo_plugins.recipe.cost.shares import Counted, as_json, shares
 from kormo_plugins.recipe.diff.normal import LENGTH, normal
 from kormo_plugins.recipe.load import Recipe

@@ -22,7 +22,8 @@ from kormo_plugins.errors import KormoError, closest, disk_error
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
+from kormo_plugins.recipe.files.tree import UNITED
 from kormo_plugins.recipe.files.yaml_file import read_value
 from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
