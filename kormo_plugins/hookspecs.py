@@ -106,7 +106,7 @@ class HasPlainForm(Protocol):
     """A model family whose export is not always possible, or is another class of transformers than Llama."""
 
     def plain_type(self, values: Mapping[str, Any]) -> str | None:
-        """Model type that `export_llama` writes, from values of config.json or of `kormo.architecture`; None: none."""
+        """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`, or None."""
 
     def why_not_plain(self, values: Mapping[str, Any]) -> str:
         """Why there is none; empty if there is one."""
@@ -124,8 +124,7 @@ class Upcycles(Protocol):
 def kormo_architectures() -> Iterable[Component]:
     """Model families (`Architecture`), named as the `model_type` of their config.json; those that have a way back
     are `ImportsLlama` too; a family may be `HasPlainForm` and `Upcycles`. `architecture/family.py` is the model to
-    follow.
-    """
+    follow."""
 
 
 class TokenizerTrainer(Protocol):

@@ -16,7 +16,6 @@ from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import export_card
 from kormo_plugins.store.complete import MARKER, fault
-from kormo_plugins.store.json_file import read_object
 
 GGUF = "gguf"
 PLAIN = "llama"
@@ -100,7 +99,8 @@ def _converted(
             do="copy the folder",
         )
     own = components.load("architecture", here) if here in components.names("architecture") else None
-    plain = own.plain_type(read_object(checkpoint / "config.json")) if isinstance(own, HasPlainForm) else PLAIN
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    plain = own.plain_type(config) if isinstance(own, HasPlainForm) else PLAIN
     if own is not None and plain is not None and layout == plain:
         convert = own.export_llama
     elif layout == PLAIN and plain not in (PLAIN, None):

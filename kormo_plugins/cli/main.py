@@ -33,6 +33,10 @@ NOUNS: dict[str, tuple[str, str]] = {
         "kormo_plugins.cli.init:init",
         "Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.",
     ),
+    "ladder": (
+        "kormo_plugins.cli.ablate:ladder",
+        "Train the sizes in FILE, fit a scaling law, and predict the next size before it is trained.",
+    ),
     "plugins": (
         "kormo_plugins.cli.plugins:plugins",
         "What is installed, what a recipe can name, and how to add to it.",

@@ -1,4 +1,4 @@
-"""The weights that training starts from: drawn, or those of the stage before under another vocabulary or config, or
+"""The weights that training starts from: drawn, or those of the stage before, under another vocabulary or config, or
 made into another family (a mixture of experts upcycled from a dense model)."""
 
 from __future__ import annotations

@@ -69,6 +69,12 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
     Chart(
+        "What the model adds to its loss",
+        "",
+        r"loss/(load_balance|future_\d+)",
+        "unweighted, of the training batches",
+    ),
+    Chart(
         "Bits per byte by language",
         "bits per byte",
         r"held_out/bits_per_byte/([^/]+)",
