@@ -68,7 +68,7 @@ def workers(
         start: how they are started (`spawn`, `fork` or `forkserver`).
         initializer: called once in each of them.
     Raises:
-        KormoError: one of them ended without a word.
+        KormoError: one of them died without an error message.
     """
     pool = Workers(number, start, initializer)
     try:
@@ -82,7 +82,7 @@ def workers(
             time.sleep(SAME_SIGNAL)
             raise KormoError(
                 where=where,
-                found=f"one of {number} worker processes ended without a word",
+                found=f"one of {number} worker processes died without an error message",
                 why="the system killed it; most often there was not enough memory for so many",
                 do="run it again with fewer workers: what is finished is kept",
             ) from None

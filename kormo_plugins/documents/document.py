@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ ZSTD_LEVEL = 3
 """Of files that are kept."""
 WORK_LEVEL = -3
 """Of files that the next pass reads and removes: half the time of level 3, two thirds more bytes."""
+MAX_LINE = 1 << 30
+"""Bytes that no document of a corpus reaches."""
 _NO_META = b', "meta": {}}\n'
 
 
@@ -108,14 +111,24 @@ def read_documents(source: Path | IO[bytes]) -> Iterator[Document]:
 
     Args:
         source: the file, or what it is read from; that is left open.
+    Raises:
+        ValueError: a document of `MAX_LINE` bytes or more: a few kilobytes of zstd can hold one that fills the memory.
     """
     return map(from_line, read_lines(source))
 
 
 def read_lines(source: Path | IO[bytes]) -> Iterator[bytes]:
-    """The lines of such a file, for who need not know what they say."""
+    """The lines of such a file, for who need not know what they say.
+
+    Raises:
+        ValueError: one of `MAX_LINE` bytes or more: a few kilobytes of zstd can hold one that fills the memory.
+    """
     with (
         source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file,
         zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as stream,
     ):
-        yield from io.BufferedReader(stream, 1 << 20)
+        reader = io.BufferedReader(stream, 1 << 20)
+        for line in iter(partial(reader.readline, MAX_LINE), b""):
+            if len(line) >= MAX_LINE:
+                raise ValueError(f"a document of {MAX_LINE:,} bytes or more")
+            yield line

@@ -3,8 +3,8 @@
 The cache is what makes the work resumable: an answer is kept in a file named by the hash of everything that was asked,
 so a run that was killed asks again only for what it never got, and the same recipe gives the same documents for ever.
 
-`ask` is for whoever needs a whole text (synthetic data, a judge's verdict); `complete` for whoever measures what a model
-says, where an empty answer, or one cut at its longest, is an answer too.
+`ask` is for whoever needs a whole text (synthetic data); `complete` for whoever measures what a model says, where an
+empty answer, or one cut at its longest, is an answer too.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ class Client:
             self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
         return answer
 
-    def has(self, request: dict[str, Any]) -> bool:
-        """Whether `ask` would answer from the cache."""
-        return _kept(self._place(identity(request))) is not None
+    def knows(self, request: dict[str, Any], route: str = CHAT) -> bool:
+        """Whether `complete` would answer from the cache."""
+        return _kept(self._place(identity([route, request]))) is not None
 
     def _place(self, key: str) -> Path:
         return self.cache / key[:2] / f"{key}.json"

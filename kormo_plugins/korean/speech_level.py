@@ -1,6 +1,6 @@
 """Speech levels: how politely each sentence of a Korean text ends, and whether the text keeps to it.
 
-The level is read from the last word of a sentence (National Institute of Korean Language, standard grammar, 상대 높임법):
+The level is read from the last word of a sentence (National Institute of Korean Language, 상대 높임법):
 
     hapsyo   하십시오체, formal and polite      …니다  …니까  …시오
     haeyo    해요체, polite                    …요  …죠
@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from kormo_plugins.korean.text import prose, sentences
 
@@ -25,7 +26,10 @@ _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|‘[^’\n]*’|「[^」\n]*
 _LEVELS = (
     ("hapsyo", re.compile(r"(?:[가-힣]니다|[가-힣]니까|[가-힣]시오|[가-힣]십시다)$")),
     ("haeyo", re.compile(r"(?:[가-힣]요|[가-힣]죠)$")),
-    ("haera", re.compile(r"(?:[가-힣]다|는가|은가|인가|느냐|으냐|[가-힣]거라|[아어해]라|[가-힣]노라|하자|[가-힣]도다)$")),
+    (
+        "haera",
+        re.compile(r"(?:[가-힣]다|는가|은가|인가|느냐|으냐|[가-힣]거라|[아어해]라|[가-힣]노라|하자|[가-힣]도다)$"),
+    ),
     (
         "hae",
         re.compile(
@@ -34,12 +38,7 @@ _LEVELS = (
         ),
     ),
 )
-_NOUNS = frozenset(
-    "의지 가지 단지 아버지 강아지 편지 이미지 에너지 페이지 메시지 국가 평가 전문가 작가 물가 증가 분야 시야 언어 영어 국어 "
-    "한국어 단어 용어 외국어 네 우리네 동네 미래 노래 아래 거래 모래 유래 본래 오래 과다 바다 수다 판다 필요 중요 주요 수요 "
-    "동요 가요 개요 요 치아 유아 고아 동아시아 아시아 개봉가 피아 광어 인어 상어 문어 분해 이해 오해 방해 피해 손해 새해 올해 "
-    "지하자 사하자 게 화가 참가 추가 휴가 대가".split()
-)
+_NOUNS = frozenset(Path(__file__).with_name("nouns_like_endings.txt").read_text(encoding="utf-8").split())
 """Frequent nouns that end as a verb does: as the last word of an item they say nothing of politeness."""
 
 

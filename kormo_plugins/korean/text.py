@@ -1,9 +1,9 @@
 """Counting Korean text: syllables, eojeol and sentences; how much of it is Korean, and what in it is not.
 
-A syllable is a precomposed Hangul character (가-힣); text is put into that form first (NFC), so that jamo written apart
-count as the syllables that they make. An *eojeol* is what stands between spaces and holds a letter or a digit: a dash or
-a bullet between spaces is none. A sentence ends at its mark (. ! ? …) before a space, a closing quote or the end of the
-line; a decimal, a numbered item's `1.` and a file name's dot end nothing, and a line break always does.
+A syllable is a precomposed Hangul character (가-힣); text is put into that form first (NFC), so that jamo written
+apart count as the syllables that they make. An *eojeol* is what stands between spaces and holds a letter or a digit: a
+dash or a bullet between spaces is none. A sentence ends at its mark (. ! ? …) before a space, a closing quote or the
+end of the line; a decimal, a numbered item's `1.` and a file name's dot end nothing, and a line break always does.
 """
 
 from __future__ import annotations

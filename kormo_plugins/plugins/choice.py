@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
+    """Frozen; unknown keys are refused."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Key of an earlier version -> what it is called today (`plugins/parameters.py`)."""

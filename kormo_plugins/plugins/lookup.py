@@ -44,7 +44,7 @@ def _spec(name: str, places: list[str] | None) -> ModuleSpec | None:
         spec = finder.find_spec(name, places)
         if spec is not None:
             return spec
-    return PathFinder.find_spec(name, [os.getcwd()]) if places is None else None
+    return PathFinder.find_spec(name, [str(Path.cwd())]) if places is None else None
 
 
 def source(module: str) -> str | None:

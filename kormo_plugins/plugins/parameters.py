@@ -1,4 +1,4 @@
-"""What a recipe gives against the pydantic model that says what may be given; every fault as a message.
+"""Checks what a recipe gives against a pydantic model, and turns every fault into a message.
 
 A parameter that was renamed works under its old name too: its model says `RENAMED = {old: new}`, the values are read
 under the names of today, and a warning names them. Whatever is computed from the parameters (the identity of an
@@ -19,7 +19,7 @@ from kormo_plugins.errors import Faults, KormoError, Notice, closest
 log = logging.getLogger(__name__)
 
 LARGEST = 2**63
-"""No number in a recipe is larger: bytes of all disks of the world, tokens of all texts."""
+"""The largest number that a recipe may hold: more than all bytes ever stored, more than all tokens ever written."""
 
 _FORMS = frozenset(
     (
@@ -73,7 +73,7 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     return made
 
 
-def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, Any]:
+def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, object]:
     """`values` under the names that the parameters of `model` have today.
 
     An old name is logged as a warning, once for each place; a parameter given under both names is a fault.
@@ -108,9 +108,9 @@ def _warn_of_old_name(where: str, name: str) -> None:
     log.warning("%s", notice.render())
 
 
-def _nearest(details: Sequence[Any]) -> list[Any]:
+def _nearest(details: Sequence[Any]) -> list[object]:
     """Pydantic's findings, of a choice of several forms only the first: the others say why it is no other form."""
-    unions: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    unions: dict[tuple[object, ...], tuple[object, ...]] = {}
     kept = []
     for detail in details:
         place = _place(detail["loc"])
@@ -128,7 +128,7 @@ def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) ->
     return kind == "too_short" and any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
-def _place(way: Sequence[Any]) -> tuple[Any, ...]:
+def _place(way: Sequence[Any]) -> tuple[object, ...]:
     """Where a finding is, without what pydantic adds to tell the forms of a choice apart (`float`, `dict[str,float]`,
     `function-wrap[…]`)."""
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
@@ -160,7 +160,7 @@ def _fault(model: Any, detail: Any, where: str) -> KormoError:
 
 
 def _endless(given: Any, where: str) -> Iterator[KormoError]:
-    """Numbers that no computer holds or computes with."""
+    """A fault for each number that is infinite, not a number, or absurdly large."""
     if (isinstance(given, float) and not math.isfinite(given)) or (
         isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
     ):
@@ -179,7 +179,7 @@ def _endless(given: Any, where: str) -> Iterator[KormoError]:
 
 
 def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
-    """Keys with a truth value of which pydantic has made a number."""
+    """Keys whose truth value pydantic has turned into a number."""
     if isinstance(given, bool):
         if isinstance(made, (int, float)) and not isinstance(made, bool):
             yield key
@@ -200,7 +200,7 @@ def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def models_in(hint: Any) -> Iterator[Any]:
+def models_in(hint: Any) -> Iterator[object]:
     """The pydantic models inside a type hint."""
     if hasattr(hint, "model_fields"):
         yield hint

@@ -170,6 +170,6 @@ def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
 
 
 def register_architectures(recipe: Recipe) -> None:
-    """Teaches transformers every installed model family."""
+    """Registers every installed model family with transformers."""
     for name in recipe.registry.names("architecture"):
         recipe.registry.load("architecture", name).register()

@@ -154,7 +154,7 @@ def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
             yield keys, value
 
 
-def _short(values: Mapping[str, Any], key: str) -> str:
+def _short(values: Mapping[str, object], key: str) -> str:
     text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -166,7 +166,7 @@ def _documents(recipe: Recipe) -> dict[str, str]:
     def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
-    found = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, named)
+    found = build_corpora(recipe.corpus_plan(), named)
     return {name: artifact.hash for name, artifact in found.items()}
 
 

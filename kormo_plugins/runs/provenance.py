@@ -1,4 +1,4 @@
-"""What a run writes down about itself besides its identity, for the page that is looked at later.
+"""What a run records about itself besides its identity, for its report.
 
 What it ran on, what its recipe extends and changes, and what its mixture is made of stand in `run.json` under `facts`
 from the first step on, so that `kormo report` needs the run's folder and nothing else: not the recipe files, which
@@ -11,23 +11,29 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.console.machine import total_memory
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
+from kormo_plugins.recipe.files.tree import Block, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.reporting.recipes import flat
 from kormo_plugins.training.compat import cpu_ranks
 from kormo_plugins.training.telemetry import run_record
 
+if TYPE_CHECKING:
+    from torch import nn
+
+
 KEY = "facts"
 
 
-def record(recipe: Recipe, built: Built, model: Any) -> None:
+def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     """Adds the facts to `run.json`. Called by the main process when the model is on its device.
 
     A run that goes on from its own resolved recipe, which extends nothing, keeps what it said of its parents before.

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, in the one place that renames.
+"""Atomic writes: files and folders are complete or absent. The only module that renames.
 
 What is written goes under a temporary name of its own (two writers never share one), is flushed to the disk, and is
 renamed into place. A kill or a full disk leaves what was there before, and never half of something new.
@@ -37,7 +37,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         named = disk_error(error, path.parent) if isinstance(error, OSError) else error
-        if named is error:  # no error is its own cause: who follows causes would never come to an end
+        if named is error:  # an error must not be its own cause: following the chain would never end
             raise
         raise named from error
 
@@ -115,7 +115,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def by_umask(path: Path) -> None:
-    """Gives a file the rights of any new file of this process.
+    """Gives a file the permissions of any new file of this process.
 
     safetensors writes through a temporary file that only its owner may read, and the rights stay when it is renamed: a
     model on a shared disk could then be used by the one who trained it and by nobody else.

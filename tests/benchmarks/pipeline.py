@@ -73,7 +73,7 @@ def write_input(folder: Path, form: str, texts: Iterator[str]) -> int:
 def ours(folder: Path, workers: int) -> None:
     """In a process of its own: the build, with a line of JSON for each stage."""
     begin = processor()
-    from kormo_plugins.cli import data
+    from kormo_plugins.cli import artifacts
     from kormo_plugins.pipeline import corpora, rows
     from kormo_plugins.store.artifact import build as make
 
@@ -96,7 +96,7 @@ def ours(folder: Path, workers: int) -> None:
     for module in (corpora, rows):
         module.Progress = timed  # type: ignore[assignment,misc]
     stages["start"] = processor() - begin
-    data._have(folder / "recipe.yml", folder / "artifacts", get, workers)
+    artifacts.provide(folder / "recipe.yml", folder / "artifacts", get, workers)
     for label, spent in stages.items():
         print(json.dumps({"stage": label, "seconds": round(spent, 3)}))
 

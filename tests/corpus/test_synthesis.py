@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.endpoint.client import Client, Unreachable
 from kormo_plugins.corpus.synthesis.generate import EndpointParams, endpoint
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, messages
+from kormo_plugins.endpoint.client import Client, Unreachable
 from kormo_plugins.errors import KormoError
 
 from .conftest import write_rows

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.experiments.chain.spec import load_chain
-from kormo_plugins.recipe.cost.plan import Machine, plan, zero_of
+from kormo_plugins.recipe.cost.machine import Machine
+from kormo_plugins.recipe.cost.plan import plan
+from kormo_plugins.recipe.cost.setup import zero_of
 from kormo_plugins.recipe.files.override import with_changes
 from kormo_plugins.recipe.load import load_recipe
 

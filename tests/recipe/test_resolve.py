@@ -14,17 +14,8 @@ from pydantic import BaseModel
 
 from kormo_plugins.errors import KormoError, each
 from kormo_plugins.recipe.files.environment import expand_paths
-from kormo_plugins.recipe.files.resolve import (
-    COMMAND_LINE,
-    ENVIRONMENT_BLOCKS,
-    Block,
-    Leaf,
-    leaves,
-    merge,
-    overrides_of,
-    resolve,
-    resolve_data,
-)
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, overrides_of, resolve, resolve_data
+from kormo_plugins.recipe.files.tree import Block, Leaf, leaves, merge
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["x", "y"]))
 LEAVES = st.builds(Leaf, st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), st.just("f"))

@@ -97,7 +97,9 @@ def form_of(model_type: str, fields: Mapping[str, Any]) -> Form | str:
             return OLMO2
         return "transformers' only class with norms on what sublayers give is OLMo 2, whose qk_norm is projection"
     if model_type == "kormo_mix_ln":
-        return f"its first {fields.get('post_norm_layers')} layers normalise after the residual sum, which no class does"
+        return (
+            f"its first {fields.get('post_norm_layers')} layers normalise after the residual sum, which no class does"
+        )
     return LLAMA if model_type == "kormo_mtp" else MIXTRAL
 
 

@@ -82,7 +82,7 @@ class Stage:
 
     name: str
     recipe: Recipe
-    changes: Mapping[str, Any]
+    changes: Mapping[str, object]
     before: str | None
 
     @property
@@ -165,7 +165,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
             raise KormoError(
                 where=f"{where}.from",
                 found=f"{entry.from_} beside set: {FROM_RUN}",
-                why="the model would come from two places",
+                why="it says twice, and differently, which model the stage starts from",
                 do="remove one of the two",
             )
         changes[FROM_RUN] = str(source.out)
@@ -176,7 +176,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
 
 
 def _check_inputs(chain: Chain, stage: Stage) -> None:
-    """That the stage can start when its turn comes: documents, model before, ranks, attention."""
+    """Checks that the stage will be able to start: documents, the model before it, ranks, attention."""
     recipe, given = stage.recipe, stage.recipe.block.from_run
     if given is not None and stage.before is None:
         later = next((other for other in chain.stages if _same(other.out, given)), None)

@@ -27,7 +27,8 @@ from kormo_plugins.recipe.checks.schedule import (
 )
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
 from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED
-from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
+from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved
+from kormo_plugins.recipe.files.tree import leaves
 from kormo_plugins.training.precision import axolotl_switches
 from kormo_plugins.training.settings import Precision
 
@@ -277,6 +278,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
     if recipe.get("kormo.evaluate") is None:
         return
+    from kormo_plugins.evaluation.judged.suite import is_judged
     from kormo_plugins.evaluation.run import catalogue_of  # a quarter of the time of a whole check
     from kormo_plugins.evaluation.suites import load_suite
 
@@ -284,6 +286,9 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
     for name in recipe.get(where) or ():
         with faults.catch():
+            if is_judged(str(name)):
+                yield from _judge_is_named(recipe, str(name))
+                continue
             suite = load_suite(str(name), recipe.where(where))
             if str(name).endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
                 asked += [(line.task, where) for line in suite.tasks]
@@ -301,6 +306,21 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
             found=str(data),
             why="there is no such folder (paths are relative to the working directory)",
             do="name the folder of the datasets",
+        )
+
+
+def _judge_is_named(recipe: Resolved, name: str) -> Iterator[KormoError]:
+    """After a training nobody is there to name a judge."""
+    from kormo_plugins.evaluation.judged.suite import load_judged
+
+    settings = load_judged(name).judge
+    if settings.url is None and settings.checkpoint is None:
+        yield _error(
+            recipe,
+            "kormo.evaluate.suites",
+            found=name,
+            why="a judged suite needs a judge, and this one names none",
+            do="name a suite file of yours with judge.url and judge.model, or run `kormo eval --judge …` afterwards",
         )
 
 

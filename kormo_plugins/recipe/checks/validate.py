@@ -15,7 +15,8 @@ from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.checks.machine import not_ready
-from kormo_plugins.recipe.files.resolve import EXTENDS, Resolved, resolve_data
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
@@ -73,6 +74,13 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
             found="an ablation",
             why="its cells are checked together, each a recipe of its own",
             do=f"run `kormo ablate {path} --dry-run`",
+        )
+    if "sizes" in own and "kormo" not in own:
+        raise KormoError(
+            where=str(path),
+            found="a ladder",
+            why="its sizes are checked together, each a recipe of its own",
+            do=f"run `kormo ladder {path} --dry-run`",
         )
     kind = kind_of(own)
     if kind != "recipe":

@@ -22,7 +22,8 @@ from kormo_plugins.errors import KormoError, closest, disk_error
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
+from kormo_plugins.recipe.files.tree import UNITED
 from kormo_plugins.recipe.files.yaml_file import read_value
 from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
@@ -96,7 +97,7 @@ def record_of(path: Path) -> dict[str, Any] | None:
         with path.open(encoding="utf-8") as file:
             if file.readline() != _FIRST_LINE:
                 return None
-            found: dict[str, Any] = json.loads(file.readline().removeprefix(_RECORD))
+            found: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
             return found
     except (OSError, ValueError):
         return None
@@ -123,7 +124,7 @@ def recipe_yaml(values: Mapping[str, Any]) -> str:
         return plain
 
     Dumper.add_representer(str, text)
-    escaped: Any = values
+    escaped: object = values
     for block in ENVIRONMENT_BLOCKS:
         escaped = _escaped(escaped, block)
     written: str = yaml.dump(escaped, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
@@ -152,7 +153,7 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
         KormoError: a word without `=`, a key given twice, or a value of another kind than its key takes.
     """
     resolved = resolve(recipe_path)
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for word in words:
         key, sign, text = word.partition("=")
         if not sign or not _KEY.fullmatch(key):
@@ -197,7 +198,7 @@ def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[
         **view.schema,
         "properties": {**view.schema["properties"], "kormo": object_schema(KormoBlock, definitions)},
     }
-    value: Any = resolved.values
+    value: object = resolved.values
     way = ""
     for name in names:
         value = _step(value, name)
