@@ -6,10 +6,11 @@ By loops: where one slice is assigned to another, numba compiles the message of 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kormo_plugins.store.compiled import njit
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def with_pair(found: np.ndarray, count: int, first: int, second: int) -> np.ndarray:
     """The array with a pair of numbers in row `count`, twice as long where it was full; int64, shape [rows, 2]."""
     if count == len(found):
@@ -21,7 +22,7 @@ def with_pair(found: np.ndarray, count: int, first: int, second: int) -> np.ndar
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def with_number(found: np.ndarray, count: int, number: int) -> np.ndarray:
     """The same for single numbers; int64, shape [rows]."""
     if count == len(found):
