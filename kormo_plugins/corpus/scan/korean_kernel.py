@@ -55,7 +55,7 @@ def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literal: 
 
 @njit()
 def _agrees(codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: np.ndarray) -> bool:
-    """Whether a word ends as a rule asks; `endings`: uint32, shape [endings, 4]: kind, then the last character first."""
+    """Whether a word ends as a rule asks; `endings`: uint32, [endings, 4]: kind, then the last character first."""
     last = codes[end - 1]
     for k in range(len(endings)):
         if endings[k, 0] == 2:
