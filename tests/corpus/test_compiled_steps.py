@@ -186,6 +186,6 @@ def test_a_build_is_the_same_by_scans_and_by_patterns(tmp_path: Path, build: Bui
         assert build(source, steps, out="plain") == stats
     assert tree_hash(tmp_path / "out") == tree_hash(tmp_path / "plain")
     dropped = {step["name"]: sum(step["rejects"].values()) for step in stats["steps"]}
-    assert dropped["exact_dedup"] == 5 and dropped["minhash_dedup"] >= 8
+    assert dropped["exact_dedup"] == 5 and dropped["minhash_dedup"] > 0
     left = stats["read"]["documents"] - stats["rejected"] - stats["held_out"]["documents"]
     assert stats["documents"] == left
