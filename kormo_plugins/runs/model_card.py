@@ -58,7 +58,7 @@ KEYS = (
 )
 
 
-def write_card(recipe: Recipe, built: Built, dataset: Any, out: Path) -> list[Path]:
+def write_card(recipe: Recipe, built: Built, dataset: object, out: Path) -> list[Path]:
     """Writes the card of the model in `out`, which the recipe's run has made, and of its export if there is one.
 
     Args:
@@ -98,7 +98,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
     return _write(folder, card(recipe, built, sources, described, run, _use_gguf(folder, recipe.block.role)))
 
 
-def _sources(dataset: Any) -> dict[str, Any] | None:
+def _sources(dataset: object) -> dict[str, Any] | None:
     """Statistics of a mixture of ours by source; None for any other data."""
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
@@ -309,13 +309,13 @@ def _tokenizer(recipe: Recipe, built: Built, record: Mapping[str, Any]) -> Itera
     yield f"{how[0].upper()}{how[1:]}; identity `{identity}`."
 
 
-def _rope(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _rope(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     theta = config.get("rope_theta") or (config.get("rope_parameters") or {}).get("rope_theta")
     if theta is not None:
         yield "rope_theta", theta
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
     for row in rows:

@@ -123,10 +123,10 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
 def mixture(recipe: Recipe, built: Built) -> dict[str, Any]:
     """The mixture as `kormo data stats` counts it, the recipe's tree of weights, and who wrote each source."""
     from kormo_plugins.mixture.report import stats
-    from kormo_plugins.pipeline.open import open_dataset
+    from kormo_plugins.pipeline.open import open_rows
 
     assert recipe.data is not None
-    found = stats(open_dataset(recipe, built))
+    found = stats(open_rows(recipe.stream_plan(), built))
     for name, source in recipe.data.corpus.sources.items():
         found["sources"][name] |= {"language": source.language, "license": source.license}
     return {**found, "name": recipe.data.corpus.name, "weights": recipe.data.mixture.mixture.get("weights")}
