@@ -39,7 +39,7 @@ def write_initial(
     bos_token_id: int | None,
     eos_token_id: Ids,
     pad_token_id: int | None,
-    generation: Mapping[str, Any],
+    generation: Mapping[str, object],
     shard_bytes: int = SHARD_BYTES,
 ) -> dict[str, object]:
     """Writes the checkpoint that a run from scratch starts with; memory is needed for one shard.

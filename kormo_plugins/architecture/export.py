@@ -42,7 +42,7 @@ PROBE = (2, 64)
 """Rows and tokens of the batch that both layouts are compared on."""
 
 
-def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
+def export_llama(checkpoint: Path, out: Path) -> dict[str, object]:
     """Writes a KORMo checkpoint as a plain Llama one, with tokenizer and generation settings.
 
     Args:
@@ -58,7 +58,7 @@ def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     return _convert(checkpoint, out, config_json(llama_config(config)), TO_LLAMA)
 
 
-def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
+def import_llama(checkpoint: Path, out: Path) -> dict[str, object]:
     """Writes a plain Llama checkpoint as a KORMo one: the inverse of `export_llama`, with the same checks."""
     register()
     config = _config(checkpoint, "llama")
@@ -82,7 +82,7 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     return config
 
 
-def _convert(checkpoint: Path, out: Path, config: dict[str, object], names: Mapping[str, str]) -> dict[str, Any]:
+def _convert(checkpoint: Path, out: Path, config: dict[str, object], names: Mapping[str, str]) -> dict[str, object]:
     check_place(checkpoint, out)
     check_unchanged(checkpoint)
     partial = out.with_name(f".{out.name}.partial")

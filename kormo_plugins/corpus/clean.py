@@ -108,7 +108,7 @@ def _clean_chunk(
     steps = [step.make(step.params) for step in segment.steps]
     signer = segment.ends.make(segment.ends.params) if segment.ends else None
     assert signer is None or isinstance(signer, SourceStep)
-    signatures: list[Any] = []
+    signatures: list[np.ndarray] = []
     ids: list[int] = []
     mark: dict[str, Any] = {"items": 0, "last": False}
 
@@ -237,7 +237,7 @@ def id_hash(name: str) -> int:
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
 
 
-def _table(signatures: list[Any], signer: SourceStep) -> np.ndarray:
+def _table(signatures: list[np.ndarray], signer: SourceStep) -> np.ndarray:
     if signatures:
         return np.asarray(signatures)
     empty = np.asarray(signer.sign(Document(id="", text="")))  # for dtype and shape

@@ -7,13 +7,17 @@ bounds of its shard and its row before it is copied.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
+
 
 IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
@@ -23,7 +27,7 @@ def _as_pointer(typing_context: Any, address: Any) -> object:
     """A whole number as a pointer."""
     del typing_context
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> object:
+    def generate(context: Any, builder: IRBuilder, signature: Any, arguments: Any) -> object:
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 

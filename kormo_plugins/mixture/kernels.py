@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
+
 
 SLACK = 1e-6
 """Rows by which a share of rows may miss a whole number through rounding and still count as one."""
@@ -18,7 +22,7 @@ def _count_trailing_zeros(typing_context: object, word: object) -> object:
     """The machine's instruction for it, which numba has no name for."""
     del typing_context, word
 
-    def generate(context: object, builder: Any, signature: object, arguments: Any) -> object:
+    def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
         del context, signature
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ from kormo_plugins.store.files import FileRecord, file_records, read_json
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import write_json
 
+if TYPE_CHECKING:
+    from kormo_plugins.hookspecs import Params
+
+
 ROWS_FORMAT = "kormo-rows-1"
 ROWS_MANIFEST = "rows.json"
 ROWS, STARTS, LENGTHS = "rows.bin", "segments.start.bin", "segments.length.bin"
@@ -41,7 +45,7 @@ WINDOW = 1 << 21
 Progress = Callable[[int, int], None]
 
 
-def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, conversations: bool) -> tuple[str, Any]:
+def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, conversations: bool) -> tuple[str, Params]:
     """The policy and parameters with which a source is packed.
 
     Of conversations, `too_long` decides what becomes of those longer than a row, since the later pieces of a cut one

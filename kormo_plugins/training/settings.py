@@ -75,8 +75,8 @@ class Settings:
     objective: str = "next_token"
     objective_params: object = None
     special: Mapping[str, int] = field(default_factory=dict)
-    generation: Mapping[str, Any] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
+    record: Mapping[str, object] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     stop_on: StopOn = StopOn()

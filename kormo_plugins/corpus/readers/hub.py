@@ -37,7 +37,7 @@ class Hub:
 
     VERSION = 2
 
-    def inputs(self, params: HubParams) -> dict[str, Any]:
+    def inputs(self, params: HubParams) -> dict[str, object]:
         """What the documents depend on: the dataset, its commit and the columns."""
         return params.model_dump(mode="json") | {"revision": self.commit(params)}
 

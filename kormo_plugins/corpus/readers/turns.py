@@ -24,7 +24,7 @@ ALWAYS = frozenset({"tool_calls", "function_call", "name", "tool_call_id"})
 """Keys of a turn whose names every dataset shares."""
 CALLS = "function_call"
 """A role of ShareGPT sets: the assistant's turn is the JSON text of its calls."""
-Value = Callable[[Mapping[str, Any], str], Any]
+Value = Callable[[Mapping[str, object], str], object]
 
 
 def by_name(row: Mapping[str, object], name: str) -> object:
@@ -75,7 +75,7 @@ class Turns(TurnKeys):
 
     @model_validator(mode="before")
     @classmethod
-    def _column(cls, value: Any) -> Any:
+    def _column(cls, value: object) -> object:
         return {"column": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.errors import KormoError
 
 if TYPE_CHECKING:
+    from transformers import TrainingArguments
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
@@ -69,12 +70,12 @@ class RecipeSettings:
         closed_form: whether the rate of any step follows from the step alone (`LambdaLR`).
     """
 
-    groups: tuple[Mapping[str, Any], ...]
+    groups: tuple[Mapping[str, object], ...]
     schedule: Mapping[str, object]
     closed_form: bool
 
     @classmethod
-    def of(cls, groups: Sequence[Mapping[str, Any]], scheduler: LRScheduler) -> RecipeSettings:
+    def of(cls, groups: Sequence[Mapping[str, object]], scheduler: LRScheduler) -> RecipeSettings:
         """Copies the settings; to be called before a checkpoint is read."""
         from torch.optim.lr_scheduler import LambdaLR
 
@@ -137,7 +138,7 @@ def set_rates(scheduler: LRScheduler) -> None:
     scheduler._last_lr = list(rates)
 
 
-def obey_or_refuse(args: Any, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
+def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
     """For trainers whose reading of a checkpoint is not ours: what was brought back has to be what the recipe says.
 
     Args:
