@@ -7,7 +7,7 @@ bounds of its shard and its row before it is copied.
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import carray, njit, types

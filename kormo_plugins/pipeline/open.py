@@ -43,7 +43,7 @@ def open_rows(plan: StreamPlan, built: Built) -> MixtureDataset:
     )
 
 
-def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
+def make_collator(recipe: Recipe, built: Built) -> Callable[[object], dict[str, object]]:
     """The recipe's collator, the tokens that it names turned into ids."""
     choice, values = recipe.block.collator, dict(recipe.block.collator.values)
     if values.get("ignore_tokens"):

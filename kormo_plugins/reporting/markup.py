@@ -6,7 +6,6 @@ import html
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from kormo_plugins.errors import printable
 

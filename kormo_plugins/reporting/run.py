@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS

@@ -12,7 +12,6 @@ Datasets name the fields of a turn and its roles in many ways; the recipe says i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from pydantic import Field, model_validator
 

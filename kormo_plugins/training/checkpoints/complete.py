@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import SUFFIX, by_umask, flush

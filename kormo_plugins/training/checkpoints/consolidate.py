@@ -103,7 +103,9 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     try:
         told = io.StringIO()
         with weights_only(checkpoint), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-            found: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
+            found: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
+                str(checkpoint), lazy_mode=True
+            )
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(
             where=str(checkpoint),

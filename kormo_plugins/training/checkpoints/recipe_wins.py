@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
 
 if TYPE_CHECKING:
-    from transformers import TrainingArguments
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+    from transformers import TrainingArguments
 
 PROGRESS = frozenset(
     {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,7 +16,6 @@ from kormo_plugins.training.telemetry.loss_by_source import LossBySource
 
 if TYPE_CHECKING:
     from transformers import Trainer
-
 
 
 def per_row_loss(trainer: Trainer, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
