@@ -29,6 +29,12 @@ NOTE = {
 }
 """Stands in every config.json of the type `kormo`, for whoever opens the folder without this package."""
 
+VARIANT_NOTE = {
+    "how_to_open": "this model_type is of the package kormo-plugins; where transformers has a class that computes the "
+    "same, a finished run has it in its folder export/"
+}
+"""The same, in the variants' (`variants/`)."""
+
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
@@ -66,7 +72,8 @@ def readable_by_all(fields: Mapping[str, object], where: str) -> dict[str, objec
     Raises:
         KormoError: it names two bases of RoPE.
     """
-    note = NOTE if fields.get("model_type") == "kormo" else {}
+    kind = str(fields.get("model_type"))
+    note = NOTE if kind == "kormo" else VARIANT_NOTE if kind.startswith("kormo_") else {}
     return {**readable_config(fields, where), **note}
 
 
@@ -126,6 +133,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise KormoError(
             where=str(path), found=str(error), why="the file is damaged or cut short", do="copy it again"
         ) from None
+
+
+def tensor_bytes(path: Path) -> int:
+    """Bytes of the tensors in a safetensors file, its header apart: what `total_size` of an index adds up."""
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    return path.stat().st_size - 8 - header
 
 
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kormo_plugins.cli.artifacts import looked_up, opened, provide, refuse_unready, verify_folders, verify_recipe
 from kormo_plugins.cli.convert import convert
 from kormo_plugins.cli.mixture_tree import print_tree, tree, write_page
 from kormo_plugins.cli.output import json_option, print_json, print_table
@@ -26,11 +27,12 @@ from kormo_plugins.pipeline.transfer import fetch_artifact
 from kormo_plugins.runs.publish_data import publish_documents
 from kormo_plugins.store.artifact import build as make
 from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.sums import SUMS
+from kormo_plugins.store.sums import write_sums as publish_sums
 
 if TYPE_CHECKING:
     from kormo_plugins.pipeline.built import Built
     from kormo_plugins.store.artifact import Artifact, Make, Spec
-from kormo_plugins.cli.artifacts import looked_up, opened, provide, refuse_unready, verify_folders, verify_recipe
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill", "weight", "share")
 """What `stats --json` says of each source; `weight` is the share of tokens wanted, `share` the one got."""
@@ -151,12 +153,20 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
 @data.command()
 @click.argument("what", type=click.Path(path_type=Path), metavar="RECIPE|FOLDER")
 @workspace_option
+@click.option("--write-sums", is_flag=True, help="Write SHA256SUMS into FOLDER if it is whole, for `kormo data fetch`.")
 @json_option
-def verify(what: Path, workspace: Path, as_json: bool) -> None:
+def verify(what: Path, workspace: Path, write_sums: bool, as_json: bool) -> None:
     """Read every file of what RECIPE was built into, or of FOLDER, and compare checksums.
 
     FOLDER is an artifact, a folder of shards or rows, or a whole workspace. The exit status is 2 if a file is damaged.
     """
+    if write_sums and not what.is_dir():
+        raise KormoError(
+            where="kormo data verify --write-sums",
+            found=f"{what}, a recipe",
+            why="the list is for one folder",
+            do="name the folder of an artifact (`kormo data build --json` prints them)",
+        )
     checked = verify_folders(what) if what.is_dir() else verify_recipe(what, workspace)
     damaged = [error for one in checked for error in one.damaged]
     for error in damaged:
@@ -176,6 +186,10 @@ def verify(what: Path, workspace: Path, as_json: bool) -> None:
         click.echo(f"{files:,} files in {len(checked)} folders, {size / 1e6:,.1f} MB: {len(damaged)} damaged")
     if damaged:
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
+    if write_sums:
+        click.echo(
+            f"{what / SUMS}: its SHA-256 is {publish_sums(what)}; publish it where the folder is not", err=as_json
+        )
 
 
 @data.command()
@@ -236,19 +250,29 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
 @data.command()
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--sha256", "identity", metavar="HEX", help="Of its SHA256SUMS, as its author published it elsewhere.")
 @json_option
-def fetch(url: str, folder: Path, as_json: bool) -> None:
-    """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
+def fetch(url: str, folder: Path, identity: str | None, as_json: bool) -> None:
+    """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it.
+
+    Its manifest shows damage. What somebody else made is compared with SHA256SUMS too, where it has one.
+    """
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
         def show(done: int, total: int) -> None:
             progress.total = total
             progress(done - progress.done)
 
-        found = fetch_artifact(url, folder, progress=show)
+        found = fetch_artifact(url, folder, progress=show, identity=identity)
     if as_json:
         return print_json({"url": url, "path": folder, **found})
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
+    if identity is not None:
+        click.echo("every file is the one that its author published (SHA-256)")
+    elif found["sha256"]:
+        click.echo(f"every file is as {SUMS} beside it says; --sha256 compares that with what its author published")
+    else:
+        click.echo(f"compared by XXH3, which shows damage and no forgery: there is no {SUMS} at {url}")
 
 
 def _decoder(built: Built) -> Callable[[Any], str]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.reporting.charts import drawn
 from kormo_plugins.reporting.document import write_page as write_html
+from kormo_plugins.reporting.markup import text as escape
 
 SUMMED = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "rows_drawn")
 BAR = 20

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kormo_plugins.recipe.load import Recipe
 
 COMMENT_COLUMN = 48
-FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation")
+FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation", "ladder")
 
 
 @click.group()
@@ -228,6 +228,10 @@ def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
         from kormo_plugins.experiments.ablation.spec import AblationSpec
 
         return {"$schema": DRAFT, **AblationSpec.model_json_schema()}
+    if kind == "ladder":
+        from kormo_plugins.experiments.ladder.spec import LadderSpec
+
+        return {"$schema": DRAFT, **LadderSpec.model_json_schema()}
     return json_schema(kind, registry(modules))
 
 

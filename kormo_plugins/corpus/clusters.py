@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.clean import kept
 from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import read_mark, write_mark
+from kormo_plugins.corpus.part_files import kept
 from kormo_plugins.documents.document import Document
 
 NAME = "clusters.json"

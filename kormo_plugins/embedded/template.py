@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-from kormo_plugins.embedded import english, morphology, sounds
+from kormo_plugins.embedded import english
+from kormo_plugins.korean import morphology, sounds
 
 _SLOT = re.compile(r"\{([@!~=]?[^{}:]+)(?::([^{}]*))?\}")
 _POOL = re.compile(r"\{(@[a-z_.]+\d*)")

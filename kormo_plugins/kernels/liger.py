@@ -86,7 +86,8 @@ class Liger:
             return "kernels: liger is off, as there is no GPU; torch computes the same"
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN, apply_liger_kernel_to_llama
 
-        MODEL_TYPE_TO_APPLY_LIGER_FN.setdefault("kormo", apply_liger_kernel_to_llama)
+        if model_type == "kormo" or model_type.startswith("kormo_"):  # all are made of Llama's parts
+            MODEL_TYPE_TO_APPLY_LIGER_FN.setdefault(model_type, apply_liger_kernel_to_llama)
         if model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
             raise KormoError(
                 where="kormo.kernels",

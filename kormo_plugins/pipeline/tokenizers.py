@@ -15,6 +15,7 @@ from kormo_plugins.recipe.projections import TokenizerPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files, read_corpus
 from kormo_plugins.tokenizer.layout import SPECIAL_TOKENS, read_layout, tokenizer_hash, write_role
+from kormo_plugins.tokenizer.params import named
 
 
 def build_tokenizer(
@@ -92,7 +93,10 @@ def _trained(
         for artifact in corpora.values():  # a sample may end in the middle of a part
             for part, record in part_files(artifact.path).items():
                 record.check(part)
-        return train(texts, params, out) or {}
+        try:
+            return train(texts, params, out) or {}
+        except KormoError as error:
+            raise named(error, where) from None
 
     return get(plan.workspace, spec, make)
 

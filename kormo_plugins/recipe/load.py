@@ -11,6 +11,7 @@ from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, Notice, moved
 from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
+from kormo_plugins.recipe.checks.export import check_export
 from kormo_plugins.recipe.checks.external_eval import external_eval_data
 from kormo_plugins.recipe.checks.fate_table import TABLE
 from kormo_plugins.recipe.checks.fates import refusals
@@ -83,8 +84,8 @@ class Recipe:
     @property
     def earlier_run(self) -> EarlierRun | None:
         """The stage that this one goes on from."""
-        folder = self.block.from_run
-        return EarlierRun(folder, self.block.architecture, self.resolved.where) if folder is not None else None
+        folder, block = self.block.from_run, self.block
+        return EarlierRun(folder, block.architecture, self.resolved.where, self.registry) if folder else None
 
     def build_plan(self) -> BuildPlan:
         """All that is built before training."""
@@ -254,6 +255,9 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
         _check_tokenizer(resolved, known)
     # Without the recipe's plugins, a name that is not known may be one of theirs.
     faults.add(*(fault for fault in found if components or not isinstance(fault, UnknownComponent)))
+    if block is not None and not found:
+        with faults.catch():
+            check_export(block, known, resolved)
     if components is None or block is None or found:
         return None
     return Recipe(resolved.path, resolved, block, data, components, external)

@@ -37,11 +37,13 @@ class EarlierRun:
         folder: its output folder (`kormo.from_run`).
         architecture: what the recipe says of the model; None: nothing, the model keeps its own config.
         where: dotted key -> the file and key that said it.
+        components: the installed plugins.
     """
 
     folder: Path
     architecture: Choice | None
     where: Callable[[str], str]
+    components: Registry
 
 
 @dataclass(frozen=True)

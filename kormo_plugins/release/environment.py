@@ -9,7 +9,7 @@ from typing import Any
 
 import kormo_plugins
 from kormo_plugins import __version__
-from kormo_plugins.release.sums import sha256
+from kormo_plugins.store.sums import sha256
 
 CODE = ("*.py", "*.jinja", "*.yml", "*.json")
 

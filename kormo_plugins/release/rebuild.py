@@ -27,8 +27,8 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.collect import Released, read_index
-from kormo_plugins.release.sums import Finding, sha256
 from kormo_plugins.store.artifact import MANIFEST
+from kormo_plugins.store.sums import Finding, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 Command = Callable[[Path], Sequence[str]]

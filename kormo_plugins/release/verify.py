@@ -15,10 +15,10 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release.collect import read_index
 from kormo_plugins.release.environment import code_hashes, lock
-from kormo_plugins.release.sums import SUMS, Finding, check_sums, sha256
 from kormo_plugins.store.artifact import read_manifest
 from kormo_plugins.store.complete import fault
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
+from kormo_plugins.store.sums import SUMS, Finding, check_sums, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 

@@ -8,7 +8,7 @@ what a page on runs has: one cell of each variant stands for it where all of the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def read_ablation(folder: Path) -> dict[str, object]:
             record
         ):
             return record
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         pass
     raise KormoError(
         where=str(folder / ABLATION),
@@ -52,16 +52,21 @@ def read_ablation(folder: Path) -> dict[str, object]:
     )
 
 
-def write_ablation(record: Mapping[str, Any], out: Path, folder: Path | None = None) -> Path:
+def write_ablation(
+    record: Mapping[str, Any], out: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda line: None
+) -> Path:
     """Writes the page and returns its path.
 
     Args:
         record: `ablation.json`: `question`, `base`, `baseline`, `measures`, `variants`, `cells`, `table`.
         out: the file.
         folder: of the ablation; beside it lie the cells, where it was moved. None: that of `out`.
+        tell: called with each warning that the page shows.
     """
     found = _runs(record, folder or out.parent)
     cells = [run for _, run in found]
+    for line in sections.warning_lines(cells):
+        tell(line)
     one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # of its first seed
     base = f" Every cell extends {record['base']}." if record.get("base") else ""
     head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>.{text(base)}</p>"

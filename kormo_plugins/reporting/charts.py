@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kormo_plugins.errors import printable
 from kormo_plugins.reporting.markup import text
 from kormo_plugins.reporting.run import Run
 
@@ -67,6 +68,12 @@ CHARTS: tuple[Chart, ...] = (
     ),
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
+    Chart(
+        "What the model adds to its loss",
+        "",
+        r"loss/(load_balance|future_\d+)",
+        "unweighted, of the training batches",
+    ),
     Chart(
         "Bits per byte by language",
         "bits per byte",
@@ -249,8 +256,21 @@ def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: st
 
 def safe_json(value: object) -> str:
     """JSON that can stand inside a script element: no tag can be closed or opened in it."""
-    made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    made = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+_TAG = re.compile(r"<(?!/?(?:b|i|br|sup|sub|extra)>)")
+"""What begins any tag but those that only set type: plotly makes links of others in a label."""
+
+
+def _plain(value: Any) -> Any:
+    """The value with every text in it made harmless, wherever plotly shows it."""
+    if isinstance(value, str):
+        return printable(_TAG.sub("&lt;", value))
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:

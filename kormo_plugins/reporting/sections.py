@@ -90,9 +90,14 @@ def summary(runs: Sequence[Run]) -> str:
     return table(["", *(run.name for run in runs)], rows, "-" + "n" * len(runs))
 
 
+def warning_lines(runs: Sequence[Run]) -> list[str]:
+    """What a reader should know before trusting the page, with the run's name where there are several."""
+    return [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
+
+
 def warnings(runs: Sequence[Run]) -> str:
     """What a reader should know first."""
-    lines = [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
+    lines = warning_lines(runs)
     return f"<div class=warn><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul></div>" if lines else ""
 
 

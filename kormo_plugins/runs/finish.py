@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.evaluation.after_training import evaluate_run
+from kormo_plugins.hookspecs import Architecture, HasPlainForm
 from kormo_plugins.monitoring.samples import continuations
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
@@ -77,10 +78,12 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
 
 def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     """The plain Llama export, card, samples, scores and report of the model in `out`."""
-    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if recipe.block.export and family in recipe.registry.names("architecture"):
-        report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
-        say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
+    if recipe.block.export and (family := plain_family(recipe, out)) is not None:
+        report = family.export_llama(out, out / "export")
+        layout, compared = report.get("layout", "Llama"), report.get("compared", "all")
+        say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, equal")
+    elif recipe.block.export:
+        say("there is no export/: no class of transformers is known to compute the same as this model")
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
@@ -100,6 +103,16 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     _publish(recipe, out)
     if recipe.block.report:
         say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
+
+
+def plain_family(recipe: Recipe, out: Path) -> Architecture | None:
+    """The family that writes the plain layout of the model in `out`; None where there is no such layout."""
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    name = config.get("model_type")
+    if name not in recipe.registry.names("architecture"):
+        return None
+    family = recipe.registry.load("architecture", name)
+    return None if isinstance(family, HasPlainForm) and family.plain_type(config) is None else family
 
 
 def _publish(recipe: Recipe, out: Path) -> None:

@@ -126,11 +126,11 @@ def card(
     yield from _front(config, sources)
     yield f"# {markdown(run.name)}"
     yield ""
-    if config.get("model_type") == MODEL_TYPE and not use:
+    kind = config.get("model_type")
+    if kind == MODEL_TYPE and not use:
         yield "> transformers, vLLM and llama.cpp open the folder `export/`, which holds this model as a plain Llama."
         yield "> The weights beside this card are in KORMo's own layout, which the package kormo-plugins reads."
         yield ""
-    kind = config.get("model_type")
     yield f"A causal language model of {number:,} parameters ({', '.join(dtypes)}) in the layout `{kind}`, trained with"
     yield f"kormo-plugins by the recipe `{record.get('recipe', recipe.path)}`."
     if record.get("overrides"):
@@ -177,19 +177,22 @@ def _front(config: Mapping[str, object], sources: Mapping[str, Any] | None) -> I
 
 
 def _use(folder: Path, role: str) -> Iterator[str]:
-    ours = read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+    kind = str(read_json(folder / "config.json").get("model_type"))
+    ours = kind == MODEL_TYPE or kind.startswith(f"{MODEL_TYPE}_")
     yield "```python"
     if ours:
         yield "from kormo_plugins.plugins.registry import registry"
     yield "from transformers import AutoModelForCausalLM, AutoTokenizer"
     yield ""
     if ours:
-        yield f'registry().load("architecture", "{MODEL_TYPE}").register()  # not needed for the plain copy in export/'
+        yield f'registry().load("architecture", "{kind}").register()  # not needed for the plain copy in export/'
     yield f'model = AutoModelForCausalLM.from_pretrained("{folder.as_posix()}")'
     yield f'tokenizer = AutoTokenizer.from_pretrained("{folder.as_posix()}")'
     yield "```"
     yield ""
-    if ours:
+    if ours and kind != MODEL_TYPE:
+        yield "Where transformers has a class that computes the same, `export/` holds the model in its layout."
+    elif ours:
         yield "`export/` holds the same model as a plain Llama, which needs no package of ours."
     else:
         made = read_json(folder / "kormo_export.json") if (folder / "kormo_export.json").is_file() else {}

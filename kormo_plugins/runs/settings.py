@@ -37,6 +37,8 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         **watched(recipe, built),
         zero_stage=zero_stage(deepspeed_config(recipe.resolved)),
         milestone_tokens=recipe.block.milestones,
+        pack_pairs=recipe.block.pack_pairs,
+        varlen=bool(recipe.get("sdpa_varlen")) and training_precision(recipe).compute == "bfloat16",
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.store.atomic import SUFFIX, publish
+from kormo_plugins.store.atomic import SUFFIX, move, publish
 from kormo_plugins.store.files import FORMATS, FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.store.json_file import write_json
@@ -298,7 +298,7 @@ class _Attempt:
             if self.partial.exists():
                 shutil.rmtree(self.partial)
             try:
-                folder.rename(self.partial)
+                move(folder, self.partial)
             except FileNotFoundError:
                 continue
         self.partial.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,55 @@ def publish(unfinished: Path, path: Path) -> None:
     flush(unfinished)
     unfinished.replace(path)
     flush(path.parent)  # the new name
+
+
+def publish_folder(partial: Path, out: Path) -> None:
+    """Flushes all that is below a finished folder, and gives it the name `out`.
+
+    What was there steps aside first, as no folder replaces a full one, and is removed at the end; who calls has asked
+    whether it may be. A kill between the two leaves it as `.NAME.replaced`.
+    """
+    for path in partial.rglob("*"):
+        if path.is_file() or path.is_dir():
+            flush(path)
+    if not out.exists():
+        return publish(partial, out)
+    aside = out.with_name(f".{out.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    out.rename(aside)
+    publish(partial, out)
+    shutil.rmtree(aside)
+
+
+def move(path: Path, target: Path) -> None:
+    """Gives a file or folder that is on the disk already another name in its folder, or in one beside it.
+
+    Raises:
+        FileNotFoundError: it is gone: another process was faster.
+    """
+    path.rename(target)
+    flush(target.parent)
+
+
+def set_aside(path: Path, target: Path) -> Path:
+    """Moves what must not be used, and must not be lost, to `target` or the next free name with a number.
+
+    Not after a dash, where Axolotl would read the number as a checkpoint's.
+    """
+    free, number = target, 1
+    while free.exists():
+        number += 1
+        free = target.with_name(f"{target.name}.{number}")
+    move(path, free)
+    return free
+
+
+def link(path: Path, target: Path) -> None:
+    """A symbolic link at `target` that leads to `path`, in place of what was there."""
+    unfinished = temporary(target)
+    unfinished.symlink_to(path.resolve())
+    unfinished.replace(target)
+    flush(target.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -63,6 +63,8 @@ class Settings:
         batch: describes the global batch of a step (from 0) as `kormo data batch` does; None: the rows are not ours.
         zero_stage: ZeRO stage of DeepSpeed; None: the recipe does not use it.
         milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
+        pack_pairs: preference pairs go through the model without padding.
+        varlen: on a GPU, attention finds the borders of documents without a mask.
     """
 
     output_dir: Path
@@ -82,6 +84,8 @@ class Settings:
     batch: Callable[[int], Mapping[str, object]] | None = None
     zero_stage: int | None = None
     milestone_tokens: int | None = None
+    pack_pairs: bool = False
+    varlen: bool = False
 
     @property
     def tokens_per_step(self) -> int:

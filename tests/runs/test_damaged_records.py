@@ -11,6 +11,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import read_metrics_file
+from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import read_run
 from kormo_plugins.store.complete import MARKER, check_marked, fault
 from kormo_plugins.store.files import FORMATS, manifest_files
@@ -91,3 +92,6 @@ def test_a_report_names_what_it_cannot_read(tmp_path: Path, name: str, content: 
     (tmp_path / run_record.FILE).write_text("{}")
     (tmp_path / name).write_bytes(content)
     assert any(name in warning for warning in read_run(tmp_path).warnings)
+    told: list[str] = []
+    write_report([tmp_path], tmp_path / "report.html", told.append)
+    assert told == read_run(tmp_path).warnings

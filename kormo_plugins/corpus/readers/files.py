@@ -68,7 +68,7 @@ class Files:
         name: the reader's name, for messages.
     """
 
-    VERSION = 3
+    VERSION = 4
 
     def __init__(self, *kinds: str, name: str = "") -> None:
         self.kinds, self.name = kinds, name or kinds[0]

@@ -24,9 +24,9 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Choice, Strict
 from kormo_plugins.corpus.step import Read, Rejected
-from kormo_plugins.corpus.synthesis.client import Client, Unreachable
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, Style, messages
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.endpoint.client import Client, Unreachable
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Reader
 from kormo_plugins.plugins.registry import registry

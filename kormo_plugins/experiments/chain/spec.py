@@ -26,6 +26,7 @@ from kormo_plugins.pipeline.axolotl_keys import axolotl_values
 from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.environment import expand_paths
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -128,7 +129,9 @@ def load_chain(path: Path) -> Chain:
         KormoError: the first fault of the file, of a recipe, or of what a stage would start from.
     """
     path = located(path)
-    file: ChainFile = checked(ChainFile, read_yaml(path), str(path))
+    file: ChainFile = checked(
+        ChainFile, expand_paths(read_yaml(path), str(path), ("folder",), ("set", "stages")), str(path)
+    )
     _unique(path, [stage.name for stage in file.stages], "name")
     if file.nproc_per_node > 1 and file.launcher == "python":
         raise KormoError(

@@ -11,14 +11,15 @@ or by `kormo run`. Nothing is ever deleted.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kormo_plugins.pipeline.initial_model import weights_hash
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.finish import plain_family
 from kormo_plugins.runs.identity import changed_keys, recorded
+from kormo_plugins.store.atomic import move
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
@@ -64,8 +65,7 @@ def unfinished(recipe: Recipe) -> str | None:
     reason = fault(out, hashes=False)
     if reason is not None:
         return "it was stopped before its end" if not (out / MARKER).is_file() else reason
-    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
-    exported = recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter")
+    exported = recipe.block.export and not recipe.get("adapter") and plain_family(recipe, out) is not None
     if exported and not (out / "export" / "config.json").is_file():
         return "its export/ is missing"
     return None
@@ -76,7 +76,7 @@ def set_aside(out: Path) -> Path:
     number = 1
     while (aside := out.with_name(f"{out.name}.before-{number}")).exists():
         number += 1
-    out.rename(aside)
+    move(out, aside)
     return aside
 
 

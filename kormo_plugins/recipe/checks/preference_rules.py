@@ -32,9 +32,20 @@ LOSSES = (
 """What TRL 1.9's DPOTrainer computes."""
 
 
+KEEP_APART = ("sdpa", "flash_attention_2", "eager", "flex_attention")
+"""Attention that finds the texts of a row by positions that restart; FlashAttention in one row, which it is given."""
+
+
 def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
     """What a preference run cannot mean."""
     if not recipe.get("rl") or recipe.get("kormo.data") is None:
+        if recipe.get("kormo.pack_pairs"):
+            yield KormoError(
+                where=recipe.where("kormo.pack_pairs"),
+                found="pack_pairs: true",
+                why="only a preference run (rl) over kormo.data has pairs to pack",
+                do="remove it",
+            )
         return
     for key, bad, why, fix in _faults(recipe):
         if bad:
@@ -90,6 +101,24 @@ def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
             get("dpo_use_liger_kernel") and get("precompute_ref_log_probs"),
             "the fused loss cannot use log-probabilities that were computed beforehand",
             "remove one of the two: precompute_ref_log_probs saves the second model, the kernel the logits",
+        ),
+        (
+            "kormo.pack_pairs",
+            get("kormo.pack_pairs") and not get("precompute_ref_log_probs"),
+            "packed pairs are not given to a second model, so the reference must be asked beforehand",
+            "set precompute_ref_log_probs: true, or pack_pairs: false",
+        ),
+        (
+            "kormo.pack_pairs",
+            get("kormo.pack_pairs") and get("dpo_use_liger_kernel"),
+            "the fused loss takes padded pairs",
+            "remove dpo_use_liger_kernel: packed pairs make no logits of prompts and padding",
+        ),
+        (
+            "kormo.pack_pairs",
+            get("kormo.pack_pairs") and get("attn_implementation") not in KEEP_APART,
+            "attention must keep the texts of a row apart by their positions",
+            f"set attn_implementation to one of: {', '.join(KEEP_APART)}; or pack_pairs: false",
         ),
     ]
 

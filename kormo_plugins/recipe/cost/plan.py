@@ -66,6 +66,7 @@ class Plan:
         length = self.setup.sequence_len
         return {
             "parameters": self.model.parameters,
+            "active_parameters": self.model.active,
             "trainable_parameters": self.setup.trainable,
             "global_batch": self.rows_per_step,
             "micro_batch_size": self.micro_batch_size,

@@ -76,6 +76,7 @@ RUNS = (
     "flash_*",
     "xformers_*",
     "kormo.kernels",
+    "kormo.pack_pairs",
     "liger_*",
     "cut_cross_entropy",
     "torch_compile*",

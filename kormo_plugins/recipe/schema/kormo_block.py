@@ -26,7 +26,8 @@ class Precision(Strict):
     weights: Dtype = Field(description="dtype in which the model's parameters are held and saved")
     compute: Dtype = Field(description="dtype of matrix products (autocast when it differs from `weights`)")
     master: Dtype | None = Field(
-        default=None, description="dtype of separate master weights (DeepSpeed keeps them); null: there are none"
+        default=None,
+        description="dtype of separate master weights in the optimizer, beside bfloat16 weights; null: there are none",
     )
     optimizer: Dtype = Field(description="dtype of the optimizer's moments")
 
@@ -173,6 +174,10 @@ class KormoBlock(Strict):
     )
     milestones: int | None = Field(
         default=None, ge=1, description="tokens between checkpoints that are kept for good, beside the rolling ones"
+    )
+    pack_pairs: bool = Field(
+        default=False,
+        description="preference pairs without padding: texts share rows and are kept apart, logits of answers alone",
     )
     from_run: Path | None = Field(
         default=None, description="output folder of the stage before, whose model this one goes on with"

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import SUFFIX, by_umask, flush
+from kormo_plugins.store.atomic import SUFFIX, by_umask, flush, set_aside
 from kormo_plugins.store.complete import MARKER, fault, read_marker
 from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import write_json
@@ -106,16 +106,6 @@ def set_aside_incomplete(output_dir: Path, log: Callable[[str], None]) -> Path |
         reason = fault(folder)
         if reason is None:
             return folder
-        aside = _free(folder.with_name(folder.name + ".incomplete"))
-        folder.rename(aside)
+        aside = set_aside(folder, folder.with_name(folder.name + ".incomplete"))
         log(f"{folder.name} is not used: {reason}; kept as {aside.name}")
     return None
-
-
-def _free(path: Path) -> Path:
-    """The path, or the next with a number; not after a dash, where Axolotl would read it as a checkpoint's."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}.{number}")
-    return candidate

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 
@@ -138,6 +138,26 @@ def set_rates(scheduler: LRScheduler) -> None:
     scheduler._last_lr = list(rates)
 
 
+@contextmanager
+def own_clipping(engine: Any) -> Iterator[None]:
+    """Around DeepSpeed's reading of a checkpoint: under ZeRO-1 and 2 it brings back the bound of the gradient's norm.
+
+    Args:
+        engine: DeepSpeed's engine, whose optimizer was made with the recipe's `max_grad_norm`.
+    """
+    optimizer = engine.optimizer
+    own = clipping(optimizer)
+    yield
+    if own is not None:
+        optimizer.clip_grad = own
+
+
+def clipping(optimizer: Any) -> float | None:
+    """The bound of the gradient's norm that DeepSpeed's optimizer keeps; None for optimizers that keep none."""
+    bound = getattr(getattr(optimizer, "optimizer", None), "clip_grad", getattr(optimizer, "clip_grad", None))
+    return None if bound is None else float(bound)
+
+
 def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
     """For trainers whose reading of a checkpoint is not ours: what was brought back has to be what the recipe says.
 
@@ -145,7 +165,8 @@ def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRS
         args: transformers' TrainingArguments.
         optimizer, scheduler: as the checkpoint left them.
     Raises:
-        KormoError: another learning rate, weight decay, betas or epsilon.
+        KormoError: another learning rate, weight decay, betas or epsilon, or under DeepSpeed another bound of the
+            gradient's norm.
     """
     from torch.optim.lr_scheduler import LambdaLR
 
@@ -161,6 +182,9 @@ def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRS
         for key, value in wanted.items()
         if key in group and group[key] != value and not (key == "weight_decay" and group[key] == 0.0)
     }
+    bound = clipping(optimizer)
+    if bound is not None and bound != args.max_grad_norm:
+        changed.add(f"max_grad_norm: {bound} in the checkpoint, {args.max_grad_norm} in the recipe")
     if changed:
         raise KormoError(
             where=str(output_dir),

@@ -22,6 +22,7 @@ TOUCHED: dict[str, str] = {
     "torch.utils.data:DataLoader._get_iterator": "workers are started while SIGTERM is blocked",
     "transformers.trainer:Trainer._save_checkpoint": "writes the completeness marker",
     "transformers.trainer:Trainer._get_train_sampler": "gives the sampler",
+    "transformers.trainer:Trainer._clip_grad_norm": "the gradients to clip are those of the master weights",
     "transformers.trainer:Trainer._get_grad_norm": "the last moment before the optimizer's step",
     "transformers.trainer:Trainer._prepare_inputs": "a stopped step's rows go through the model once more",
     "transformers.trainer:Trainer._get_output_dir": "the folder a checkpoint is written to",
@@ -39,6 +40,7 @@ TOUCHED: dict[str, str] = {
     "axolotl.core.trainers.dpo.trainer:AxolotlDPOTrainer": "the base of PreferenceTrainer",
     "trl:DPOTrainer._prepare_dataset": "pairs come as token ids",
     "trl:DPOTrainer._precompute_ref_logps": "done in `train`, once for each pair, and kept in the run's folder",
+    "trl:DPOTrainer._compute_loss": "is given packed pairs",
     "trl:DPOTrainer.compute_ref_log_probs": "the reference's log-probabilities of a batch",
     "trl.models:prepare_deepspeed": "the reference pass under DeepSpeed",
     "transformers.trainer:deepspeed_load_checkpoint": "universal checkpoints where the number of ranks changed",
@@ -55,6 +57,7 @@ DEEPSPEED_TOUCHED: dict[str, str] = {
     "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer": "master weights for the precision check",
     "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3": "master weights for the precision check",
     "deepspeed.runtime.bf16_optimizer:BF16_Optimizer": "master weights for the precision check (ZeRO-1 in bfloat16)",
+    "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer._load_global_state": "`max_grad_norm` on resume",
     "deepspeed.checkpoint.ds_to_universal:main": "converts a checkpoint for another number of ranks",
     "deepspeed.utils.zero_to_fp32:get_fp32_state_dict_from_zero_checkpoint": "puts a partitioned checkpoint together",
 }

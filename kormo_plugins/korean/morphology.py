@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from kormo_plugins.embedded.sounds import TAILS, final_sound, is_syllable, join, split, with_tail
+from kormo_plugins.korean.sounds import TAILS, final_sound, is_syllable, join, split, with_tail
 
 REGISTERS = ("plain", "hae", "haeyo", "hapsyo")
 """Speech levels: 해라체 (written), 해체 (intimate), 해요체 (polite), 하십시오체 (formal)."""

@@ -1,0 +1,127 @@
+"""Where the norms stand: three decoder layers, and the models made of them.
+
+    pre-norm (KORMo)      x + F(N(x))     gradients flow past every layer; the residual stream grows with depth
+    post-norm (OLMo 2)    x + N(F(x))     what a layer adds is bounded (arXiv 2501.00656; "res-post-norm" of Swin v2)
+    Post-LN (2017)        N(x + F(x))     the stream is normalised at each layer; deep models need care to start
+    Mix-LN                Post-LN in the first layers, pre-norm in the others (Li et al. 2024, arXiv 2412.13795)
+
+Mix-LN's authors find that pre-norm leaves the deep layers and Post-LN the first ones with small gradients, and that a
+quarter of Post-LN gives the best of both. KORMo compared it with pre-norm and kept pre-norm.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.models.llama import modeling_llama
+
+from kormo_plugins.architecture.configuration import KORMoConfig
+from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausalLM, KORMoModel
+from kormo_plugins.architecture.variants.attention import attention
+from kormo_plugins.architecture.variants.configurations import MixLnConfig, PostNormConfig, QkNormConfig
+
+RECORDED: dict[str, Any] = {"attentions": modeling_llama.LlamaAttention}
+
+
+class QkNormDecoderLayer(KORMoDecoderLayer):
+    """KORMo's layer with the attention that the config asks for."""
+
+    def make_attention(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
+        """Attention with normed queries and keys."""
+        return attention(config, layer_idx)
+
+
+class PostNormDecoderLayer(GradientCheckpointingLayer):
+    """x + N(F(x)), twice; the weights are called as OLMo 2 calls them."""
+
+    def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.self_attn = attention(config, layer_idx)
+        self.mlp = modeling_llama.LlamaMLP(config)
+        width, eps = config.hidden_size, config.rms_norm_eps
+        self.post_attention_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
+        self.post_feedforward_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
+        attended, _ = self.self_attn(hidden_states=hidden_states, **kwargs)
+        hidden_states = hidden_states + self.post_attention_layernorm(attended)
+        updated: torch.Tensor = hidden_states + self.post_feedforward_layernorm(self.mlp(hidden_states))
+        return updated
+
+
+class PostLnDecoderLayer(GradientCheckpointingLayer):
+    """N(x + F(x)), twice: the order of Vaswani et al. 2017 (arXiv 1706.03762), with RMSNorm."""
+
+    def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.self_attn = attention(config, layer_idx)
+        self.mlp = modeling_llama.LlamaMLP(config)
+        width, eps = config.hidden_size, config.rms_norm_eps
+        self.post_attention_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
+        self.post_mlp_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
+        attended, _ = self.self_attn(hidden_states=hidden_states, **kwargs)
+        hidden_states = self.post_attention_layernorm(hidden_states + attended)
+        updated: torch.Tensor = self.post_mlp_layernorm(hidden_states + self.mlp(hidden_states))
+        return updated
+
+
+class QkNormModel(KORMoModel):
+    """KORMo's body with normed queries and keys."""
+
+    config_class = QkNormConfig
+    _no_split_modules: ClassVar = ["QkNormDecoderLayer"]
+    _can_record_outputs: ClassVar = {"hidden_states": QkNormDecoderLayer, **RECORDED}
+    layer_class = QkNormDecoderLayer
+
+
+class QkNormForCausalLM(KORMoForCausalLM):
+    """`kormo_qk_norm` with its output layer."""
+
+    config_class = QkNormConfig
+    _no_split_modules: ClassVar = ["QkNormDecoderLayer"]
+    body_class = QkNormModel
+
+
+class PostNormModel(KORMoModel):
+    """A body of post-norm layers; its final norm stays, as OLMo 2's does."""
+
+    config_class = PostNormConfig
+    _no_split_modules: ClassVar = ["PostNormDecoderLayer"]
+    _can_record_outputs: ClassVar = {"hidden_states": PostNormDecoderLayer, **RECORDED}
+    layer_class = PostNormDecoderLayer
+
+
+class PostNormForCausalLM(KORMoForCausalLM):
+    """`kormo_post_norm` with its output layer."""
+
+    config_class = PostNormConfig
+    _no_split_modules: ClassVar = ["PostNormDecoderLayer"]
+    body_class = PostNormModel
+
+
+class MixLnModel(KORMoModel):
+    """A body whose first `post_norm_layers` layers are Post-LN and whose others are KORMo's."""
+
+    config_class = MixLnConfig
+    _no_split_modules: ClassVar = ["PostLnDecoderLayer", "KORMoDecoderLayer"]
+    _can_record_outputs: ClassVar = {"hidden_states": [PostLnDecoderLayer, KORMoDecoderLayer], **RECORDED}
+
+    def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
+        """The layer number `layer_idx`."""
+        first = layer_idx < config.post_norm_layers  # type: ignore[attr-defined]
+        return PostLnDecoderLayer(config, layer_idx) if first else KORMoDecoderLayer(config, layer_idx)
+
+
+class MixLnForCausalLM(KORMoForCausalLM):
+    """`kormo_mix_ln` with its output layer."""
+
+    config_class = MixLnConfig
+    _no_split_modules: ClassVar = ["PostLnDecoderLayer", "KORMoDecoderLayer"]
+    body_class = MixLnModel
