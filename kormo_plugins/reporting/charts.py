@@ -254,7 +254,7 @@ def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: st
     )
 
 
-def safe_json(value: Any) -> str:
+def safe_json(value: object) -> str:
     """JSON that can stand inside a script element: no tag can be closed or opened in it."""
     made = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kormo_plugins.architecture.gguf_layout.vocabulary import TURN_END, Vocabulary
 
@@ -34,7 +35,7 @@ def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, obj
         yield f"PARAMETER {OLLAMA.get(key, key)} {value}"
 
 
-def sampling_of(generation: Mapping[str, object]) -> dict[str, object]:
+def sampling_of(generation: Mapping[str, object]) -> dict[str, Any]:
     """How the model is to be sampled, for readers that know no `do_sample`: without it they are given temperature 0.
 
     Args:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -76,7 +76,7 @@ class Warc:
         installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
         return min(len(archives(params)), MAX_PARTS)
 
-    def inputs(self, params: WarcParams) -> dict[str, Any]:
+    def inputs(self, params: WarcParams) -> dict[str, object]:
         """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
         has published does not change."""
         return {
