@@ -13,7 +13,7 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.runs.model_card import export_card
+from kormo_plugins.runs.model_card import NEEDED, export_card
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.json_file import read_object
 
@@ -70,6 +70,9 @@ def export(
     replaced = folder.is_dir() and any(folder.iterdir())
     found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
     card = export_card(checkpoint, folder)
+    if card is None:
+        missing = ", ".join(name for name in NEEDED if not (checkpoint / name).is_file())
+        click.echo(f"no model card: {checkpoint} is not a finished run (it has no {missing})", err=True)
     if as_json:
         return print_json(
             {
@@ -90,7 +93,8 @@ def export(
         click.echo(
             "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"
         )
-    click.echo(f"{card}: what the run recorded" if card else f"no model card: {checkpoint} is not a finished run")
+    if card is not None:
+        click.echo(f"{card}: what the run recorded")
 
 
 def _converted(
