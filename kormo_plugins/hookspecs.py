@@ -89,8 +89,8 @@ class Architecture(Protocol):
         """The checkpoint that a run from scratch starts with, written into `out`."""
 
     def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
-        """The plain layout of `export/`; returns `files`, `bytes` and `compared`, the number of logits, and `layout`, its
-        name, where it is not Llama."""
+        """The plain layout of `export/`; returns `files`, `bytes` and `compared`, the number of logits, and `layout`,
+        its name, where it is not Llama."""
 
 
 @runtime_checkable
@@ -106,7 +106,7 @@ class HasPlainForm(Protocol):
     """A model family whose export is not always possible, or is another class of transformers than Llama."""
 
     def plain_type(self, values: Mapping[str, Any]) -> str | None:
-        """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`; None: none."""
+        """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`, or None."""
 
     def why_not_plain(self, values: Mapping[str, Any]) -> str:
         """Why there is none; empty if there is one."""
@@ -123,8 +123,8 @@ class Upcycles(Protocol):
 @hookspec
 def kormo_architectures() -> Iterable[Component]:
     """Model families (`Architecture`), named as the `model_type` of their config.json; those that have a way back
-    are `ImportsLlama` too; a family may be `HasPlainForm` and `Upcycles`. `architecture/family.py` is the model to follow.
-    """
+    are `ImportsLlama` too; a family may be `HasPlainForm` and `Upcycles`. `architecture/family.py` is the model to
+    follow."""
 
 
 class TokenizerTrainer(Protocol):

@@ -42,7 +42,7 @@ class KORMoConfig(LlamaConfig):
     """Fields that a variant (`variants/`) has beyond Llama's; a file must have them too."""
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+    def from_dict(cls, config_dict: dict[str, object], **kwargs: object) -> Any:
         """A config from the content of a config.json.
 
         Raises:

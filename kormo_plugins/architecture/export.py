@@ -112,7 +112,7 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
 
 
 def _convert(checkpoint: Path, out: Path, config: dict[str, Any], convert: Convert) -> dict[str, Any]:
-    check_place(checkpoint, out)
+    check_place(checkpoint, out, config["model_type"])
     check_unchanged(checkpoint)
     unfinished = out.with_name(f".{out.name}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -136,8 +136,13 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], convert: Conve
     return {"files": files, "bytes": sum((out / name).stat().st_size for name in files), "compared": compared}
 
 
-def check_place(checkpoint: Path, out: Path) -> None:
-    """Refuses to replace anything but an earlier conversion, and never what is being converted."""
+def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -> None:
+    """Refuses to replace anything but an earlier conversion to the same, and never what is being converted.
+
+    Args:
+        to: the layout that is to be written.
+        file: the one file that holds its weights, if their form is a part of its name.
+    """
     if checkpoint.resolve().is_relative_to(out.resolve()):
         raise KormoError(
             where=str(out),
@@ -145,8 +150,19 @@ def check_place(checkpoint: Path, out: Path) -> None:
             why="the checkpoint would be replaced",
             do="name another folder",
         )
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / RECORD).is_file():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    if (out / RECORD).is_file():
+        earlier = read_json(out / RECORD)
+        held = sorted(earlier.get("files", {}))
+        if earlier.get("to") == to and (file is None or held == [file]):
+            return
+        raise KormoError(
+            where=str(out),
+            found=f"an earlier export to {earlier.get('to')}: {', '.join(held[:3])}",
+            why=f"{file or f'a {to} checkpoint'} would take its place, and it would be gone",
+            do="name another folder, or remove this one",
+        )
     raise KormoError(
         where=str(out),
         found=f"something other than an earlier export (no {RECORD} in it)",

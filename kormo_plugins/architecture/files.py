@@ -61,12 +61,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return read_object(path, missing=missing, fix="write the checkpoint again")
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Writes a JSON object as transformers does (indented, sorted), in one step."""
     json_file.write_json(path, value, sort_keys=True)
 
 
-def readable_by_all(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+def readable_by_all(fields: Mapping[str, object], where: str) -> dict[str, object]:
     """The content of a config.json so that transformers 4 and 5 read the same model, and a person what it is.
 
     Raises:
@@ -77,9 +77,9 @@ def readable_by_all(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {**readable_config(fields, where), **note}
 
 
-def config_json(config: PretrainedConfig) -> dict[str, Any]:
+def config_json(config: PretrainedConfig) -> dict[str, object]:
     """The content of config.json as transformers writes it, less the path that the config was read from."""
-    fields: dict[str, Any] = json.loads(config.to_json_string())
+    fields: dict[str, object] = json.loads(config.to_json_string())
     fields.pop("_name_or_path", None)
     return fields
 

@@ -112,11 +112,11 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        past_key_values: object = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: object,
+    ) -> object:
         """As `LlamaModel.forward`, but: `use_cache=None` means no cache in training mode.
 
         Raises:

@@ -42,7 +42,7 @@ def kormo_architectures() -> Iterator[Component]:
         "kormo_mtp",
         load="kormo_plugins.architecture.variants.families:MTP",
         params="kormo_plugins.architecture.variants.params:MtpArchitecture",
-        summary="kormo that also predicts later tokens while it is trained; its plain form is Llama without those heads",
+        summary="kormo that also predicts later tokens in training; its plain form is Llama without those heads",
         source="Gloeckle et al. 2024, arXiv 2404.19737",
     )
     yield Component(

@@ -25,7 +25,7 @@ def axolotl_keys(recipe: Recipe) -> dict[str, Any]:
         KormoError: two kernels want the same key to be different.
     """
     plugins: list[str] = []
-    keys: dict[str, Any] = {}
+    keys: dict[str, object] = {}
     for kernel, params in _kernels(recipe):
         wanted = dict(kernel.axolotl(params)) if isinstance(kernel, NeedsAxolotl) else {}
         plugins += wanted.pop("plugins", [])

@@ -188,6 +188,6 @@ def _verify_folder(folder: Path, artifact: bool) -> Checked:
         return Checked(folder, damaged=[error])
 
 
-def _verify(folder: Path, manifest: Mapping[str, Any] | None) -> Checked:
+def _verify(folder: Path, manifest: Mapping[str, object] | None) -> Checked:
     with Progress(f"bytes of {folder.name}", unit="bytes") as progress:
         return verify_folder(folder, manifest, progress)

@@ -74,7 +74,7 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
         state = "found"
 
-        def noted(out: Path) -> Mapping[str, Any]:
+        def noted(out: Path) -> Mapping[str, object]:
             nonlocal state
             state = "built"
             return write(out)

@@ -86,6 +86,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 @click.option("--judge", metavar="PLACE", help="Of a judged suite: an endpoint, a chat model's folder, or none.")
 @click.option("--judge-model", metavar="NAME", help="The judge's name at its endpoint.")
 @click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Another model's answers.jsonl.")
+@click.option("--human", type=click.Path(path_type=Path), metavar="FILE", help="Korean text of people, for comparison.")
 @click.option("--yes", is_flag=True, help="Send a judge more requests than the suite's max_requests.")
 @click.option("--endpoint", metavar="URL", help="A server of this model (vLLM, transformers serve) that generates.")
 @click.option("--endpoint-model", metavar="NAME", help="The model's name there. [default: CHECKPOINT]")
@@ -125,6 +126,7 @@ def evaluate(
     judge: str | None,
     judge_model: str | None,
     against: Path | None,
+    human: Path | None,
     yes: bool,
     endpoint: str | None,
     endpoint_model: str | None,
@@ -157,7 +159,7 @@ def evaluate(
     named = [one.strip() for one in tasks.split(",") if one.strip()]
     judged = [name for name in suites if is_judged(name)]
     plain = [name for name in suites if name not in judged]
-    options = JudgedOptions(judge, judge_model, against, yes, endpoint, endpoint_model, data, limit, batch_size)
+    options = JudgedOptions(judge, judge_model, against, human, yes, endpoint, endpoint_model, data, limit, batch_size)
     refuse_unused(options, judged)
     with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
         lines = run.find_lines(plain or (() if named or needle or judged else ("mini",)), named, limit, components)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from kormo_plugins.architecture.export import RECORD
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
@@ -15,7 +16,6 @@ from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import NEEDED, export_card
 from kormo_plugins.store.complete import MARKER, fault
-from kormo_plugins.store.json_file import read_object
 
 GGUF = "gguf"
 PLAIN = "llama"
@@ -45,8 +45,8 @@ def export(
     """Convert a checkpoint to another layout.
 
     Both are opened from disk and run on the same tokens, and DIR is made only if their logits are equal. An earlier
-    export in DIR is replaced; any other folder that is not empty is refused. So is a CHECKPOINT whose files are not
-    those that its own record lists.
+    export to the same layout (and quantization) in DIR is replaced, and that is said; any other folder that is not
+    empty is refused. So is a CHECKPOINT whose files are not those that its own record lists.
 
     `gguf` is the one file that llama.cpp, Ollama and LM Studio read, with a Modelfile beside it; every tensor in it is
     compared with the checkpoint's.
@@ -67,27 +67,18 @@ def export(
             why=f"{MARKER} lists what was written when the training ended",
             do="take another checkpoint of the run, or train the stage again",
         )
-    replaced = folder.is_dir() and any(folder.iterdir())
+    replaced = (folder / RECORD).is_file()
     found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
     card = export_card(checkpoint, folder)
     if card is None:
         missing = ", ".join(name for name in NEEDED if not (checkpoint / name).is_file())
         click.echo(f"no model card: {checkpoint} is not a finished run (it has no {missing})", err=True)
     if as_json:
-        return print_json(
-            {
-                "checkpoint": checkpoint,
-                "from": here,
-                "to": layout,
-                "path": folder,
-                "card": card,
-                "replaced": replaced,
-                **found,
-            }
-        )
-    if replaced:
-        click.echo(f"{folder}: the earlier export that was there is replaced, with all that lay in it")
+        record = {"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card}
+        return print_json({**record, "replaced": replaced, **found})
     click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
+    if replaced:
+        click.echo(f"it replaced the {layout} checkpoint that was there")
     click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, all equal")
     if layout == GGUF:
         click.echo(
@@ -112,7 +103,8 @@ def _converted(
             do="copy the folder",
         )
     own = components.load("architecture", here) if here in components.names("architecture") else None
-    plain = own.plain_type(read_object(checkpoint / "config.json")) if isinstance(own, HasPlainForm) else PLAIN
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    plain = own.plain_type(config) if isinstance(own, HasPlainForm) else PLAIN
     if own is not None and plain is not None and layout == plain:
         convert = own.export_llama
     elif layout == PLAIN and plain not in (PLAIN, None):

@@ -30,6 +30,7 @@ class JudgedOptions:
     judge: str | None
     judge_model: str | None
     against: Path | None
+    human: Path | None
     yes: bool
     endpoint: str | None
     endpoint_model: str | None
@@ -44,7 +45,12 @@ def refuse_unused(options: JudgedOptions, judged: Sequence[str]) -> None:
     Raises:
         KormoError: names them.
     """
-    given = {"--judge": options.judge, "--judge-model": options.judge_model, "--against": options.against}
+    given = {
+        "--judge": options.judge,
+        "--judge-model": options.judge_model,
+        "--against": options.against,
+        "--human": options.human,
+    }
     unused = [name for name, value in given.items() if value is not None] + ["--yes"] * options.yes
     if unused and not judged:
         raise KormoError(
@@ -71,6 +77,7 @@ def prepare_suites(
     for name in names:
         with faults.catch():
             suite = with_judge(load_judged(name), options.judge, options.judge_model)
+            suite = suite.model_copy(update={"human": options.human or suite.human})
             judge = open_judge(suite, components, load)
             if judge is None and options.judge != "none":
                 raise _no_judge(name)
@@ -165,6 +172,7 @@ def print_judged(results: Sequence[Mapping[str, Any]]) -> None:
             for language, one in result["controls"].items()
         ]
         print_table(["language", *_CONTROLS.values()], rows)
+        _print_nativeness(result["nativeness"])
         for key, told in (("unanswered", "turns without an answer"), ("cut", "answers cut at their longest")):
             if result[key]:
                 click.echo(f"{told}: {result[key]}")
@@ -177,6 +185,16 @@ _CONTROLS = {
     "level_kept": "level kept",
     "characters": "characters",
 }
+
+
+def _print_nativeness(found: Mapping[str, Any] | None) -> None:
+    if found is None:
+        return
+    rows = [
+        [one["title"], *(_number(text.get(name)) for text in found["texts"].values()), one["better"]]
+        for name, one in found["measures"].items()
+    ]
+    print_table(["Korean without a judge", *found["texts"], "better"], rows)
 
 
 def _print_not_counted(part: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ import os
 import platform
 import sys
 from importlib import metadata
-from typing import Any
 
 import click
 
@@ -33,6 +32,10 @@ NOUNS: dict[str, tuple[str, str]] = {
     "init": (
         "kormo_plugins.cli.init:init",
         "Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.",
+    ),
+    "ladder": (
+        "kormo_plugins.cli.ablate:ladder",
+        "Train the sizes in FILE, fit a scaling law, and predict the next size before it is trained.",
     ),
     "plugins": (
         "kormo_plugins.cli.plugins:plugins",
@@ -81,7 +84,7 @@ class Nouns(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, NOUNS[name][1]) for name in sorted(NOUNS)])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Runs the command; a KormoError becomes its message and exit status 2."""
         try:
             return super().invoke(ctx)

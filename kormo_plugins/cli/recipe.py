@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kormo_plugins.recipe.load import Recipe
 
 COMMENT_COLUMN = 48
-FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation")
+FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation", "ladder")
 
 
 @click.group()
@@ -39,7 +39,7 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
     """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
     resolved = _resolved(file)
     if as_json:
-        found: dict[str, Any] = {"path": file, "files": resolved.files, "values": resolved.values}
+        found: dict[str, object] = {"path": file, "files": resolved.files, "values": resolved.values}
         if origins:
             found["origins"] = {".".join(map(str, keys)): leaf.file for keys, leaf in leaves(resolved.tree)}
         print_json(found)
@@ -61,7 +61,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
     """
     from kormo_plugins.recipe.checks.validate import validate as check
 
-    results: list[dict[str, Any]] = []
+    results: list[dict[str, object]] = []
     for file in files:
         try:
             report = check(file, full=_to_axolotl if full else None)
@@ -228,6 +228,10 @@ def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
         from kormo_plugins.experiments.ablation.spec import AblationSpec
 
         return {"$schema": DRAFT, **AblationSpec.model_json_schema()}
+    if kind == "ladder":
+        from kormo_plugins.experiments.ladder.spec import LadderSpec
+
+        return {"$schema": DRAFT, **LadderSpec.model_json_schema()}
     return json_schema(kind, registry(modules))
 
 
@@ -247,12 +251,12 @@ def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[st
         yield from (indent + line for line in rest)
 
 
-def _dump(value: Mapping[Any, Any]) -> str:
+def _dump(value: Mapping[object, object]) -> str:
     """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: object) -> bool:
             return True
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

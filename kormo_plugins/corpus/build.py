@@ -104,12 +104,14 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
         place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
         make = components.load("corpus_step", chosen.name, place)
         step = NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place))
-        if is_source_step(make):
-            segments.append(StepGroup(tuple(waiting), step))
+        if is_source_step(make) and segments and not waiting:  # signed in the same pass
+            segments[-1] = replace(segments[-1], ends=(*segments[-1].ends, step))
+        elif is_source_step(make):
+            segments.append(StepGroup(tuple(waiting), (step,)))
             waiting = []
         else:
             waiting.append(step)
-    compares = [group for group in segments if group.ends and not is_ranking(group.ends.make)]
+    compares = [end for group in segments for end in group.ends if not is_ranking(end.make)]
     if source.deduplicate_against and not compares:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
@@ -118,7 +120,7 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             do="add exact_dedup or minhash_dedup to its steps",
         )
     if waiting or not segments:
-        segments.append(StepGroup(tuple(waiting), None))
+        segments.append(StepGroup(tuple(waiting), ()))
     return SourceBuild(name, source, read, params, _parts(source, read, params), tuple(segments), out)
 
 
@@ -128,16 +130,15 @@ def _prepared(job: SourceBuild) -> SourceBuild:
 
     numbers = count()
 
-    def ready(step: NamedStep | None) -> NamedStep | None:
-        if step is None or not isinstance(step.make, Prepares):
+    def ready(step: NamedStep) -> NamedStep:
+        if not isinstance(step.make, Prepares):
             return step
         folder = job.out / "models" / f"{next(numbers)}-{step.name}"
         folder.mkdir(parents=True, exist_ok=True)
         return replace(step, params=step.make.prepare(step.params, folder))
 
     segments = tuple(
-        StepGroup(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
-        for segment in job.segments
+        StepGroup(tuple(map(ready, segment.steps)), tuple(map(ready, segment.ends))) for segment in job.segments
     )
     params = job.read.pinned(job.params) if isinstance(job.read, Pins) else job.params
     return replace(job, segments=segments, params=params)
@@ -174,7 +175,7 @@ def source_inputs(
         content = job.read.inputs(job.params)
     else:
         content = job.params.model_dump(mode="json") if job.params is not None else {}
-    steps = [step for segment in job.segments for step in (*segment.steps, segment.ends) if step]
+    steps = [step for segment in job.segments for step in (*segment.steps, *segment.ends)]
     return {
         "build": VERSION,
         "source": name,
@@ -221,7 +222,7 @@ def _label(job: SourceBuild, stage: int) -> str:
     if stage == total - 1:
         return f"{total} of {total}: write"
     segment = job.segments[stage]
-    steps = [step.name for step in (*segment.steps, segment.ends) if step]
+    steps = [step.name for step in (*segment.steps, *segment.ends)]
     return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
 
 

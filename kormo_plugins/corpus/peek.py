@@ -82,7 +82,7 @@ def look(path: Path, rows: int = 200) -> Look:
     found = files.folder.find(FilesParams(path=path))
     kinds = Counter(file.kind for file in found if file.kind)
     first = max((file for file in found if file.kind), key=lambda file: (kinds[file.kind], file.path.stat().st_size))
-    reader: dict[str, Any] = {"name": first.kind if len(kinds) == 1 else "folder", "path": str(path)}
+    reader: dict[str, object] = {"name": first.kind if len(kinds) == 1 else "folder", "path": str(path)}
     notes: list[str] = []
     same = sorted((file for file in found if file.kind == first.kind and file != first), key=lambda file: file.name)
     others = same[:: max(1, -(-len(same) // (LOOKED_AT - 1)))]  # from all over the folder: years lie side by side
@@ -103,7 +103,7 @@ def look(path: Path, rows: int = 200) -> Look:
     )
 
 
-def _described(file: Found, reader: dict[str, Any], notes: list[str], rows: int) -> list[Raw]:
+def _described(file: Found, reader: dict[str, object], notes: list[str], rows: int) -> list[Raw]:
     """The first rows of a file; adds to `reader` and `notes` what they say of how it is to be read."""
     if (encoding := _encoding(file, notes)) != encodings.UTF8:
         reader["encoding"] = encoding
@@ -155,11 +155,11 @@ def _objects(raw: list[Raw]) -> list[Mapping[str, object]]:
     return [one.value for one in raw if isinstance(one.value, Mapping)]
 
 
-def _params(reader: Mapping[str, Any]) -> FilesParams:
+def _params(reader: Mapping[str, object]) -> FilesParams:
     return FilesParams.model_validate({key: value for key, value in reader.items() if key != "name"})
 
 
-def _rows(file: Found, reader: Mapping[str, Any]) -> Iterator[Raw]:
+def _rows(file: Found, reader: Mapping[str, object]) -> Iterator[Raw]:
     """The rows with all their columns."""
     return rows_of(Unit(file), replace(_params(reader).options, columns=None))
 
@@ -190,7 +190,7 @@ def _by_line(raw: list[Raw]) -> list[str]:
     return ["each line looks like a text of its own: `text_per: line` makes it one"] if guess.repeats(lines) else []
 
 
-def _dialect(file: Found, reader: Mapping[str, Any]) -> str:
+def _dialect(file: Found, reader: Mapping[str, object]) -> str:
     params = _params(reader)
     stream = encodings.to_utf8(streams.chunks(file.path, file.member), params.encoding)
     head = islice(streams.lines(stream, params.max_row_bytes), tables.SNIFFED_LINES)
@@ -208,7 +208,7 @@ def _columns(rows: list[Mapping[str, object]]) -> Iterator[Column]:
         yield Column(name, guess.kind(found), len(filled), filled[0] if filled else None)
 
 
-def _tried(found: list[Found], reader: Mapping[str, Any], rows: int) -> tuple[list[Document], dict[str, int]]:
+def _tried(found: list[Found], reader: Mapping[str, object], rows: int) -> tuple[list[Document], dict[str, int]]:
     """What the proposed block makes of the first rows of some files."""
     params = _params(reader)
     read, each = READERS.get(str(reader["name"]), files.folder), max(1, rows // len(found))

@@ -64,7 +64,7 @@ def read_metrics_file(path: Path) -> Metrics:
     return found
 
 
-def _step(line: dict[str, Any]) -> int:
+def _step(line: dict[str, object]) -> int:
     step = line.get("step", 0)
     return step if isinstance(step, int) else 0
 

@@ -21,11 +21,11 @@ IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
 
 
-def _as_pointer(typing_context: Any, address: Any) -> Any:
+def _as_pointer(typing_context: Any, address: Any) -> object:
     """A whole number as a pointer."""
     del typing_context
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> object:
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 

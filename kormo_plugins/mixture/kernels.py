@@ -16,11 +16,11 @@ SLACK = 1e-6
 """Rows by which a share of rows may miss a whole number through rounding and still count as one."""
 
 
-def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
+def _count_trailing_zeros(typing_context: object, word: object) -> object:
     """The machine's instruction for it, which numba has no name for."""
     del typing_context, word
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: object, builder: Any, signature: object, arguments: Any) -> object:
         del context, signature
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 

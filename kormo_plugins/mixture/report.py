@@ -140,7 +140,7 @@ def _sample(dataset: MixtureDataset, index: int, decode: Callable[[NDArray[Any]]
     shards = dataset.rows[sample.source].shards
     documents = []
     for document, start, end in sample.documents:
-        entry: dict[str, Any] = {"id": shards.name(document), "start": start, "end": end}
+        entry: dict[str, object] = {"id": shards.name(document), "start": start, "end": end}
         if decode is not None:
             entry["text"] = decode(shards.document(document)[start:end])
         documents.append(entry)

@@ -169,10 +169,10 @@ class _Plan:
         order = np.argsort(where[cut:], kind="stable")
         return where[cut:][order], sizes[cut:][order]
 
-    def finish(self, ledger: dict[str, int], made_of: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, ledger: dict[str, int], made_of: dict[str, object]) -> dict[str, Any]:
         """Renames the files into place, writes `rows.json` last, and returns the statistics in it."""
         places = self.rows * self.row_length
-        stats: dict[str, Any] = {
+        stats: dict[str, object] = {
             **ledger,
             "rows": self.rows,
             "segments": self.segments,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import Faults, KormoError
@@ -42,7 +41,7 @@ def chat_shards(
     encode = ChatEncoder(tokenizer)
     inputs = {"version": VERSION, "corpus": corpus.digest, "conversations": encode.identity}
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(

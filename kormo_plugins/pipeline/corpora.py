@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError
@@ -37,7 +36,7 @@ def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[
         inputs["against"] = {other: artifact.hash for other, artifact in others.items()}
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         stats = build_source(
             name,
             source,

@@ -130,12 +130,12 @@ def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
     return {key: asked[key] for key in CHANGEABLE if asked.get(key) is not None and asked[key] != held.get(key)}
 
 
-def changed_spec(name: str, weights: str, changes: Mapping[str, Any]) -> Spec:
+def changed_spec(name: str, weights: str, changes: Mapping[str, object]) -> Spec:
     """The artifact that holds the weights whose identity is `weights` under a changed config."""
     return Spec("init", f"{name}-changed", {"weights": weights, "config": dict(changes)})
 
 
-def change_config(folder: Path, changes: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def change_config(folder: Path, changes: Mapping[str, object], out: Path) -> dict[str, Any]:
     """Writes the model of `folder` with another config; the weights are linked, or copied to another disk.
 
     A finished model's files are never written in place, so a link cannot change under the artifact.

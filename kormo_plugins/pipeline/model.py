@@ -1,5 +1,5 @@
-"""The weights that training starts from: drawn, or those of the stage before under another vocabulary or config, or made
-into another family (a mixture of experts upcycled from a dense model)."""
+"""The weights that training starts from: drawn, or those of the stage before, under another vocabulary or config, or
+made into another family (a mixture of experts upcycled from a dense model)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _drawn(plan: ModelPlan, tokenizer: BuiltTokenizer, get: ArtifactProvider) ->
         **ids,
     }
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         family.register()
         return family.write_initial(
             out,

@@ -63,7 +63,7 @@ def _preferences(
         "length": plan.length,
     }
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         return build_pairs(
             read_corpus(corpus.path),
             tokenizer.path,

@@ -30,7 +30,7 @@ Check = Callable[[str, Path], None]
 def fetch_artifact(
     url: str,
     out: Path,
-    options: dict[str, Any] | None = None,
+    options: dict[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
     identity: str | None = None,
 ) -> dict[str, Any]:

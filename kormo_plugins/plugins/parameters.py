@@ -73,7 +73,7 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     return made
 
 
-def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, Any]:
+def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, object]:
     """`values` under the names that the parameters of `model` have today.
 
     An old name is logged as a warning, once for each place; a parameter given under both names is a fault.
@@ -108,9 +108,9 @@ def _warn_of_old_name(where: str, name: str) -> None:
     log.warning("%s", notice.render())
 
 
-def _nearest(details: Sequence[Any]) -> list[Any]:
+def _nearest(details: Sequence[Any]) -> list[object]:
     """Pydantic's findings, of a choice of several forms only the first: the others say why it is no other form."""
-    unions: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    unions: dict[tuple[object, ...], tuple[object, ...]] = {}
     kept = []
     for detail in details:
         place = _place(detail["loc"])
@@ -128,7 +128,7 @@ def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) ->
     return kind == "too_short" and any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
-def _place(way: Sequence[Any]) -> tuple[Any, ...]:
+def _place(way: Sequence[Any]) -> tuple[object, ...]:
     """Where a finding is, without what pydantic adds to tell the forms of a choice apart (`float`, `dict[str,float]`,
     `function-wrap[…]`)."""
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
@@ -200,7 +200,7 @@ def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def models_in(hint: Any) -> Iterator[Any]:
+def models_in(hint: Any) -> Iterator[object]:
     """The pydantic models inside a type hint."""
     if hasattr(hint, "model_fields"):
         yield hint

@@ -219,7 +219,7 @@ class Registry:
                 for component in components:
                     self._claim(kind, component, module)
 
-    def _claim(self, kind: str, component: Any, module: str) -> None:
+    def _claim(self, kind: str, component: object, module: str) -> None:
         if not isinstance(component, Component) or not re.fullmatch(r"\w[\w.-]*", str(component.name)):
             raise KormoError(
                 where=self._named(module),

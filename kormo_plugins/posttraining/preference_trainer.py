@@ -1,4 +1,4 @@
-"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with five things put right besides `RunMixin`'s.
+"""The Trainer of preference runs: Axolotl's around TRL's DPOTrainer, with six things put right besides `RunMixin`'s.
 
 1. The pairs are trained on as they come. TRL would tokenize texts again: <|BOS|> in front where the tokenizer adds one,
    a second <|EOT|> behind an answer that ends with a newline, and the answers cut at `max_length`.
@@ -10,6 +10,7 @@
    log-probability of an answer, say -501.3, would be rounded to a multiple of 2 (bfloat16 has 8 significant bits).
 5. Axolotl collects garbage after every micro-batch; what exists before training is exempt, or each step would look
    through every module of every library (0.1 to 1 s).
+6. With `kormo.pack_pairs` nothing is padded, and no logits are made of prompts (`packed_pairs.py`).
 
 The loss is TRL's own (`dpo_loss_type`), a mean over pairs; every micro-batch holds as many pairs as the next, so the
 mean of their means is the mean over the global batch.
@@ -29,6 +30,7 @@ from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.posttraining.packed_pairs import packed
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.training.compat import variants
@@ -77,6 +79,31 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             return super().train(*args, **kwargs)
         finally:
             gc.unfreeze()
+
+    @property
+    def _packs(self) -> bool:
+        kormo = self.kormo
+        return kormo is not None and kormo.pack_pairs and self.precompute_ref_logps and _has_ids(self.train_dataset)
+
+    def _one_row(self) -> bool:
+        """Whether attention finds the borders of texts without a mask."""
+        assert self.kormo is not None
+        kind = str(getattr(self.model.config, "_attn_implementation", ""))
+        return "flash" in kind or (self.kormo.varlen and torch.cuda.is_available())
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        """TRL's loss; of packed pairs where the recipe says so."""
+        if not self._packs or "completion_mask" not in inputs:
+            return super()._compute_loss(model, inputs, return_outputs)
+        pairs = packed(inputs, one_row=self._one_row())
+        return super()._compute_loss(pairs.of(model), pairs.answers, return_outputs)
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """The reference's log-probabilities, from the same rows as the policy's."""
+        if not self._packs:
+            return super().compute_ref_log_probs(model, inputs)
+        pairs = packed(inputs, one_row=self._one_row())
+        return super().compute_ref_log_probs(pairs.of(model), pairs.answers)
 
     def _reference(self, dataset: Any) -> NDArray[np.float32]:
         """log πref of chosen and rejected of each pair that the run sees; float32 [pairs, 2], NaN for the others."""

@@ -113,7 +113,7 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
 def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:
     """The run's recipe with its folders moved, and the model that it starts from taken below `models`."""
     source = plan.release / "runs" / released.name / RESOLVED
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "output_dir": str(plan.run(released)),
         "kormo.workspace": str(plan.out / "artifacts"),
         "auto_resume_from_checkpoints": True,

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release.collect import read_index
@@ -66,7 +65,7 @@ def _artifact(folder: Path, artifact: Path) -> Iterator[Finding]:
 
 def differences_here(folder: Path) -> Iterator[Finding]:
     """Where this environment is another than that of the release: our modules, and versions of packages."""
-    theirs: dict[str, Any] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
+    theirs: dict[str, object] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
     ours = code_hashes()
     changed = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
     if changed:

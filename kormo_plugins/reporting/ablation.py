@@ -30,7 +30,7 @@ HOW = (
 )
 
 
-def read_ablation(folder: Path) -> dict[str, Any]:
+def read_ablation(folder: Path) -> dict[str, object]:
     """`ablation.json`.
 
     Raises:
@@ -88,7 +88,7 @@ def write_ablation(
     return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
 
 
-def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, Any], Run]]:
+def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, object], Run]]:
     """The cells that have a result, each with its run, named by variant and seed."""
     found = []
     for cell in record["cells"]:
@@ -135,7 +135,7 @@ def _measure(record: Mapping[str, Any], name: str, index: int, found: Sequence[t
 def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
     """Every cell as a dot, every variant's mean as a line."""
     variants, seeds = list(record["variants"]), sorted({cell["seed"] for cell in record["cells"]})
-    data: list[dict[str, Any]] = []
+    data: list[dict[str, object]] = []
     for place, variant in enumerate(variants):
         colour = COLOURS[place % len(COLOURS)]
         points = [
@@ -188,7 +188,7 @@ def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tupl
     """The measure's metric along every cell's run: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})
-    data: list[dict[str, Any]] = []
+    data: list[dict[str, object]] = []
     for cell, run in found:
         points = run.curve(metric)
         if points:

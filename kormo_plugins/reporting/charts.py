@@ -69,6 +69,12 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
     Chart(
+        "What the model adds to its loss",
+        "",
+        r"loss/(load_balance|future_\d+)",
+        "unweighted, of the training batches",
+    ),
+    Chart(
         "Bits per byte by language",
         "bits per byte",
         r"held_out/bits_per_byte/([^/]+)",
@@ -134,11 +140,11 @@ def charted(key: str) -> bool:
     return any(re.fullmatch(chart.pattern, key) for chart in CHARTS)
 
 
-def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
     """Traces: one run is told apart by colours; of several, colour is the run and the dash is the series."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
     keys.sort(key=lambda key: "/" in key)  # the training's own first
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
             points = downsample(run.curve(key))
@@ -181,7 +187,7 @@ def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: S
     axis = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
     unit = "tokens" if runs[0].in_tokens else "steps"
     values = [y for one in series for y in one["y"] if y is not None]
-    vertical: dict[str, Any] = {"title": {"text": chart.unit, "font": {"size": 12}}}
+    vertical: dict[str, object] = {"title": {"text": chart.unit, "font": {"size": 12}}}
     if values and chart.share and max(values) > 0.9:  # an axis that ends at 1.2 would say that more could come
         vertical["range"] = [0 if min(values) < 0.5 else min(values) - 0.05, 1.02]
     elif values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.reporting import sections
 from kormo_plugins.reporting.ablation import ABLATION, read_ablation, write_ablation
@@ -37,7 +36,7 @@ def write_report(folders: Sequence[Path], out: Path, tell: Callable[[str], None]
     return write_page(title, body(runs, chain), out)
 
 
-def body(runs: Sequence[Run], chain: Mapping[str, Any] | None = None) -> str:
+def body(runs: Sequence[Run], chain: Mapping[str, object] | None = None) -> str:
     """The page between title and end."""
     parts = {
         "Chain": sections.chain(chain),

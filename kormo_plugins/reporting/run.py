@@ -91,7 +91,7 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
     Raises:
         KormoError: a folder that is not there, or in which there is no run.
     """
-    chain: dict[str, Any] | None = None
+    chain: dict[str, object] | None = None
     titles: list[str] = []
     if len(folders) == 1 and (chain_file := folders[0] / CHAIN).is_file():
         chain = _json(chain_file, [], dict) or {}

@@ -154,7 +154,7 @@ def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
             yield keys, value
 
 
-def _short(values: Mapping[str, Any], key: str) -> str:
+def _short(values: Mapping[str, object], key: str) -> str:
     text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
     return text if len(text) <= 40 else text[:37] + "..."
 

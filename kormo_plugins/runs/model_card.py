@@ -106,7 +106,7 @@ def _sources(dataset: Any) -> dict[str, Any] | None:
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
 
-    found: dict[str, Any] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
+    found: dict[str, object] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
     return found
 
 
@@ -222,7 +222,7 @@ def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
 
 
 def _training(recipe: Recipe, run: Path) -> Iterator[str]:
-    rows: list[tuple[str, Any]] = []
+    rows: list[tuple[str, object]] = []
     if recipe.steps and recipe.block.global_batch:
         tokens = recipe.steps * recipe.block.global_batch * recipe.sequence_len
         rows = [

@@ -11,7 +11,7 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.console.machine import total_memory
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
@@ -26,10 +26,14 @@ from kormo_plugins.reporting.recipes import flat
 from kormo_plugins.training.compat import cpu_ranks
 from kormo_plugins.training.telemetry import run_record
 
+if TYPE_CHECKING:
+    from torch import nn
+
+
 KEY = "facts"
 
 
-def record(recipe: Recipe, built: Built, model: Any) -> None:
+def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     """Adds the facts to `run.json`. Called by the main process when the model is on its device.
 
     A run that goes on from its own resolved recipe, which extends nothing, keeps what it said of its parents before.

@@ -163,8 +163,8 @@ def rule_of(key: str) -> Rule | None:
     return next((rule for rule in RULES if rule.covers(key)), None)
 
 
-def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= _leaves(value, f"{above}{key}.")

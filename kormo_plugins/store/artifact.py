@@ -33,7 +33,7 @@ LEASES = ".leases"
 FORMAT = 2
 """Raised when artifacts of an older layout must not be reused."""
 
-Make = Callable[[Path], Mapping[str, Any]]
+Make = Callable[[Path], Mapping[str, object]]
 """Writes an artifact's content into the folder it is given, and returns statistics."""
 
 SMALL = 1 << 20
@@ -60,7 +60,7 @@ class Spec:
 
     kind: str
     name: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, object]
 
     @property
     def hash(self) -> str:
@@ -133,7 +133,7 @@ def find(workspace: Path, spec: Spec, check: bool = True) -> Artifact | None:
     return Artifact(folder, manifest)
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
     """Compares the sizes of all files of an artifact, and the contents of small ones.
 
     Raises:
@@ -157,14 +157,14 @@ def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None
         record.check(folder / name, contents)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, object]:
     """The manifest of an artifact.
 
     Raises:
         KormoError: it is missing, unreadable, or not what was written.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, object] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         shaped = all(isinstance(manifest[key], kind) for key, kind in _SHAPE.items())
         if shaped and manifest["checksum"] == _checksum(manifest):
             return manifest
@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 _SHAPE: dict[str, type] = {"kind": str, "name": str, "hash": str, "inputs": dict, "stats": dict, "files": dict}
 
 
-def _checksum(manifest: Mapping[str, Any]) -> str:
+def _checksum(manifest: Mapping[str, object]) -> str:
     """XXH3-128 of a manifest's values, its own checksum aside."""
     return bytes_checksum(canonical_json({key: v for key, v in manifest.items() if key != "checksum"}).encode())
 
@@ -306,7 +306,7 @@ class _Attempt:
             if not file.is_dir():
                 file.unlink(missing_ok=True)
 
-    def _manifest(self, stats: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def _manifest(self, stats: Mapping[str, object], seconds: float) -> dict[str, Any]:
         manifest = {
             "kind": self.spec.kind,
             "name": self.spec.name,

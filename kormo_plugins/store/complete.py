@@ -73,7 +73,7 @@ def check_marked(folder: Path) -> None:
         )
 
 
-def _renamed(value: Any) -> Any:
+def _renamed(value: object) -> object:
     """Markers of versions up to 0.1 called the checksum `xxh3`."""
     if isinstance(value, Mapping) and "xxh3" in value:
         return {"bytes": value.get("bytes"), "xxh3_128": value["xxh3"]}

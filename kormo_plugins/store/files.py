@@ -141,7 +141,7 @@ def _lists_files(part: object) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("files"), Mapping)
 
 
-def file_list(folder: Path) -> dict[str, dict[str, Any]]:
+def file_list(folder: Path) -> dict[str, dict[str, object]]:
     """Size and checksum of every file below `folder`, by POSIX path, in order.
 
     Files that a `shards.json` or `rows.json` in the folder lists with their checksums are left to it. Everything is

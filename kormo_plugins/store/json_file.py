@@ -15,7 +15,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import write_text
 
 
-def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
+def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
     """Writes JSON in place of what was there.
 
     Raises:
@@ -46,7 +46,9 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
     return dict(value)
 
 
-def check_shape(path: Path, value: Mapping[str, Any], shape: Mapping[str, type | tuple[type, ...]], fix: str) -> None:
+def check_shape(
+    path: Path, value: Mapping[str, object], shape: Mapping[str, type | tuple[type, ...]], fix: str
+) -> None:
     """Checks the types of the values in a record of ours.
 
     Args:

@@ -7,6 +7,9 @@ from typing import Any
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.context_parallel import shared_rows
 
+NEXT_TOKEN = "next_token"
+"""The name of the objective below."""
+
 
 def next_token(model: Any, inputs: dict[str, Any], num_items_in_batch: Any, params: Any) -> tuple[Any, Any]:
     """Next-token prediction: cross entropy summed over predicted tokens, divided by the global batch's number.

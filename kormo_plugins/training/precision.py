@@ -60,19 +60,20 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
                 do="set master: null",
             )
     else:
-        if p.master is not None:
+        if p.master is not None and (adapters or (p.weights, p.master) != ("bfloat16", "float32")):
             raise KormoError(
                 where="kormo.precision",
-                found=f"master {p.master} without DeepSpeed",
-                why="only DeepSpeed keeps a second, more precise copy of the weights",
-                do="set weights: float32, compute: bfloat16, master: null: the same arithmetic without a copy",
+                found=f"master {p.master} with weights {p.weights}" + (" and an adapter" if adapters else ""),
+                why="masters are float32 copies of bfloat16 weights; adapters are float32 already",
+                do="set master: null" if adapters else "set weights: bfloat16, master: float32, or master: null",
             )
-        if p.optimizer != p.weights and not adapters:
+        held = p.master or p.weights
+        if p.optimizer != held and not adapters:
             raise KormoError(
                 where="kormo.precision",
-                found=f"optimizer {p.optimizer} with weights {p.weights}",
-                why="torch's AdamW keeps its moments in the dtype of the weights",
-                do=f"set optimizer: {p.weights}",
+                found=f"optimizer {p.optimizer} with {'master' if p.master else 'weights'} {held}",
+                why="torch's AdamW keeps its moments in the dtype of what it updates",
+                do=f"set optimizer: {held}",
             )
     return {"bf16": p.compute == "bfloat16", "fp16": False, "tf32": False}
 
@@ -93,7 +94,7 @@ def cast_weights(model: Any, precision: Precision) -> int:
 
 
 def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
-    """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed), `optimizer`."""
+    """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed's or ours), `optimizer`."""
     inner = optimizer
     while hasattr(inner, "optimizer") and inner.optimizer is not inner:
         masters = _masters(inner)
@@ -104,7 +105,8 @@ def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
                 "optimizer": _moments(inner.optimizer),
             }
         inner = inner.optimizer
-    return {"weights": _dtypes(model.parameters()), "master": Counter(), "optimizer": _moments(inner)}
+    masters = _dtypes(getattr(inner, "master_weights", ()))
+    return {"weights": _dtypes(model.parameters()), "master": masters, "optimizer": _moments(inner)}
 
 
 def _masters(optimizer: Any) -> Counter[str] | None:
@@ -139,7 +141,8 @@ def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
     master = precision.master or (precision.weights if seen["master"] else None)
     for key, wanted in (("weights", precision.weights), ("master", master), ("optimizer", precision.optimizer)):
         found = set(seen[key])
-        if wanted is not None and found - {wanted}:
+        missing = key == "master" and precision.master is not None and not found
+        if wanted is not None and (missing or found - {wanted}):
             raise KormoError(
                 where=f"kormo.precision.{key}",
                 found=f"{wanted} asked for, {dict(seen[key])} (dtype: tensors) in the running trainer",

@@ -64,6 +64,8 @@ class Settings:
         batch: describes the global batch of a step (from 0) as `kormo data batch` does; None: the rows are not ours.
         zero_stage: ZeRO stage of DeepSpeed; None: the recipe does not use it.
         milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
+        pack_pairs: preference pairs go through the model without padding.
+        varlen: on a GPU, attention finds the borders of documents without a mask.
     """
 
     output_dir: Path
@@ -73,16 +75,18 @@ class Settings:
     precision: Precision
     decay: Decay = Decay()
     objective: str = "next_token"
-    objective_params: Any = None
+    objective_params: object = None
     special: Mapping[str, int] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     stop_on: StopOn = StopOn()
-    batch: Callable[[int], Mapping[str, Any]] | None = None
+    batch: Callable[[int], Mapping[str, object]] | None = None
     zero_stage: int | None = None
     milestone_tokens: int | None = None
+    pack_pairs: bool = False
+    varlen: bool = False
 
     @property
     def tokens_per_step(self) -> int:

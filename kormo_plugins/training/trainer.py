@@ -1,4 +1,4 @@
-"""The Trainer that recipes get: Axolotl's, with nine things put right.
+"""The Trainer that recipes get: Axolotl's, with eleven things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
@@ -11,6 +11,8 @@
 7. A loss that is NaN or a spike ends the run before the optimizer's step (`loss_guard.py`).
 8. A log says what the step was made of: loss by source and language, tokens, speed (`metrics.py`).
 9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
+10. Output layer and loss are one pass, which tells the loss of each token too (`one_pass.py`).
+11. bfloat16 weights have float32 masters in the optimizer where the recipe says so (`master_weights.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -29,17 +31,19 @@ from transformers import Trainer
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
-from kormo_plugins.training import precision
+from kormo_plugins.training import one_pass, precision
 from kormo_plugins.training.checkpoints import universal
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
-from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, reading
+from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, own_clipping, reading
 from kormo_plugins.training.checkpoints.saving import save_whole
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards import loss_guard
 from kormo_plugins.training.guards.preemption import Preemption
 from kormo_plugins.training.guards.row_losses import per_row_loss
+from kormo_plugins.training.master_weights import MasterWeights, not_loaded
+from kormo_plugins.training.objective import NEXT_TOKEN
 from kormo_plugins.training.optimizer import decayed_parameters, parameter_groups
 from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.settings import Settings
@@ -86,6 +90,7 @@ class RunMixin(Trainer):
     _recipe_settings: RecipeSettings | None = None
     _watch: loss_guard.LossSpikeGuard | None = None
     meter: Meter | None = None
+    masters: MasterWeights | None = None
 
     def configure(self, settings: Settings, objective: Objective, stop: Callable[[KormoError], NoReturn]) -> None:
         """Hands over the recipe; called once, when Axolotl has built the trainer.
@@ -152,7 +157,8 @@ class RunMixin(Trainer):
         """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
         assert self.optimizer is not None and self.lr_scheduler is not None
         self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
-        universal.load(original, engine, path, **kwargs)
+        with own_clipping(engine):
+            universal.load(original, engine, path, **kwargs)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Reads the state; every setting stays the recipe's (`checkpoints/recipe_wins.py`)."""
@@ -160,9 +166,13 @@ class RunMixin(Trainer):
             return super()._load_optimizer_and_scheduler(checkpoint)
         assert self.optimizer is not None and self.lr_scheduler is not None
         settings = self._recipe_settings or RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
+        if self.masters is not None:
+            self.masters.loaded = False
         with reading(Path(checkpoint)):
             super()._load_optimizer_and_scheduler(checkpoint)
         settings.restore(self.optimizer, self.lr_scheduler, Path(checkpoint))
+        if self.masters is not None and not self.masters.loaded:
+            raise not_loaded(checkpoint)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
@@ -179,6 +189,19 @@ class RunMixin(Trainer):
         self._offset_sampler.start = self.state.global_step * self.kormo.global_batch
         with upstream.no_batch_skipping():  # the sampler is at the right place already
             return super()._run_epoch(*args, **kwargs)
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The recipe's optimizer; with float32 masters in between where the recipe has them and DeepSpeed has not."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        ours = self.kormo is not None and self.kormo.precision.master and not self.is_deepspeed_enabled
+        if ours and self.masters is None:
+            self.masters = MasterWeights(optimizer)
+        return optimizer
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        if self.masters is None:
+            return super()._clip_grad_norm(model)
+        return self.masters.clip(self.args.max_grad_norm)
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
         """Names of the decayed parameters, by the recipe's `kormo.decay`."""
@@ -212,12 +235,16 @@ class RunMixin(Trainer):
         if self.meter is not None:
             self.meter.begin(inputs, logs_next(self.args, self.state))
         self._step_batches = (*self._step_batches, inputs)
+        if self.masters is not None:
+            self.masters.wrapped(model)
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._step_loss = loss if self._step_loss is None else self._step_loss + loss
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """The gradient's norm; the last moment before the optimizer's step, so the step is judged here."""
+        if grad_norm is None and self.masters is not None:
+            grad_norm = self.masters.clip(float("inf"))
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self._watch is not None and self.kormo is not None:
             if not self._watch.losses:  # a resumed run knows what was ordinary from its log
@@ -271,6 +298,7 @@ class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
         super().configure(settings, objective, stop)
         # AxolotlTrainer.__init__ sets this to False for every causal model; with it the loss is a mean of means.
         self.model_accepts_loss_kwargs = True
-        self.meter = Meter(
-            settings, self.accelerator.unwrap_model(self.model), self.args.device, self.accelerator.num_processes
-        )
+        bare = self.accelerator.unwrap_model(self.model)
+        if settings.objective == NEXT_TOKEN:  # another objective may want the logits
+            one_pass.install(bare)
+        self.meter = Meter(settings, bare, self.args.device, self.accelerator.num_processes)

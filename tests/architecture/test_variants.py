@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
@@ -16,6 +17,7 @@ from kormo_plugins.architecture import files
 from kormo_plugins.architecture.checkpoint import write_initial
 from kormo_plugins.architecture.variants import experts, future
 from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.flops import Shape, model_flops_per_token
 from kormo_plugins.plugins.registry import registry
 
 from .tiny_kormo import GENERATION, IDS
@@ -152,6 +154,23 @@ def test_what_training_saves_is_opened_as_the_same_model(variant: Path, tmp_path
         files.write_json(tmp_path / "saved" / "config.json", {k: v for k, v in fields.items() if k != key})
         with pytest.raises(KormoError, match=key):
             AutoConfig.from_pretrained(tmp_path / "saved")
+
+
+def test_parameters_and_flops_are_what_torch_counts(variant: Path) -> None:
+    """Every weight, and every matrix product of a forward and backward in training, beside `flops.Shape`."""
+    model = opened(variant).train()
+    model.set_attn_implementation("eager")
+    model.set_experts_implementation("eager") if variant.name == "kormo_moe" else None
+    shape = Shape.of(model.config.to_dict())
+    embedding = shape.vocab_rows * shape.hidden_size
+    counted = sum(weight.numel() for weight in model.parameters())
+    assert shape.matmul_parameters + shape.norm_parameters + embedding == counted
+    batch = ids(2, 48)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=batch, labels=batch).loss.backward()
+    rotary = 2 * shape.head_dim // 2 * 48
+    expected = model_flops_per_token(shape, 48) * batch.numel()
+    assert counter.get_total_flops() - rotary == pytest.approx(expected, rel=1e-12)
 
 
 def test_mix_ln_is_post_ln_and_then_pre_ln(values: dict[str, Any], tokenizer: Path, tmp_path: Path) -> None:

@@ -65,17 +65,32 @@ def test_all_of_ifevals_constraints_are_there() -> None:
 
 
 MISSED = {
-    "length:syllables_at_most": "가" * 400, "length:syllables_at_least": "가나다",
+    "length:syllables_at_most": "가" * 400,
+    "length:syllables_at_least": "가나다",
     "length:letters_between": "가",
-    "length:eojeol_at_most": "가 " * 200, "length:eojeol_at_least": "가 나 - · 다", "length:sentences": "한 문장입니다.",
-    "length:paragraphs": "한 문단\n그 다음 줄", "words:existence": "나무", "words:frequency": "마음",
-    "words:forbidden": "그리고 하지만 매우 정말 할 수 있는 것", "words:syllable_frequency": "비새꽃", 
+    "length:eojeol_at_most": "가 " * 200,
+    "length:eojeol_at_least": "가 나 - · 다",
+    "length:sentences": "한 문장입니다.",
+    "length:paragraphs": "한 문단\n그 다음 줄",
+    "words:existence": "나무",
+    "words:frequency": "마음",
+    "words:forbidden": "그리고 하지만 매우 정말 할 수 있는 것",
+    "words:syllable_frequency": "비새꽃",
     "level:hapsyo": "갑니다. 가요.",
-    "level:haeyo": "가요. 간다.", "level:haera": "간다. 갑니다.", "script:no_latin": "가 a", "script:no_digits": "셋 3",
-    "format:bullets": "- 하나", "format:numbered": "1. 하나\n3. 셋\n2. 둘", "format:title": "제목\n『본문』",
-    "format:json": '{"제목": 1}', "startend:first_word": "그날 어느 먼저 사실은", "startend:last_words": "이상입니다. 끝",
-    "startend:postscript": "추신을 씁니다.", "punctuation:no_comma": "가, 나", "play:acrostic": "무지개\n도서관\n봄바람",
-}  # fmt: skip
+    "level:haeyo": "가요. 간다.",
+    "level:haera": "간다. 갑니다.",
+    "script:no_latin": "가 a",
+    "script:no_digits": "셋 3",
+    "format:bullets": "- 하나",
+    "format:numbered": "1. 하나\n3. 셋\n2. 둘",
+    "format:title": "제목\n『본문』",
+    "format:json": '{"제목": 1}',
+    "startend:first_word": "그날 어느 먼저 사실은",
+    "startend:last_words": "이상입니다. 끝",
+    "startend:postscript": "추신을 씁니다.",
+    "punctuation:no_comma": "가, 나",
+    "play:acrostic": "무지개\n도서관\n봄바람",
+}
 
 
 def test_korean_constraints_are_kept_by_their_examples_and_by_nothing_that_just_misses() -> None:

@@ -61,7 +61,9 @@ def test_scores_orders_and_the_page(tmp_path: Path, registry: Any) -> None:
     """The better model scores higher, wins in both orders, and repetitions that differ show in the agreement."""
     with fake_judge() as server:
         judged(tmp_path, server, Scripted("weak", times=0), registry, "weak")
-        result = judged(tmp_path, server, Scripted("strong"), registry, against=tmp_path / "weak")
+        human = tmp_path / "human.jsonl"
+        human.write_text('{"text": "마을에는 길이 있다. 길은 마을에서 시작한다. 마을의 길이다."}\n', encoding="utf-8")
+        result = judged(tmp_path, server, Scripted("strong"), registry, against=tmp_path / "weak", human=human)
     korean, english = result["single"]["by_language"]["ko"], result["single"]["by_language"]["en"]
     assert korean["mean"] > english["mean"] and korean["low"] <= korean["mean"] <= korean["high"]
     assert result["single"]["verdicts"] == 6 * 2 * 2 and not result["single"]["not_counted"]
@@ -71,6 +73,9 @@ def test_scores_orders_and_the_page(tmp_path: Path, registry: Any) -> None:
     assert pairs["same_in_both_orders"] == 1.0 and pairs["position"] == 0.0
     assert result["controls"]["ko"]["hangul"] == 1.0 and result["controls"]["ko"]["level_kept"] == 1.0
     assert result["controls"]["en"]["right_language"] == 1.0
+    people = result["nativeness"]["texts"]
+    assert set(people) == {"model", "other model", "human text"}
+    assert people["model"]["repetition_over_turns"] == 0.0 and people["human text"]["continuity"] == 1.0
     page = (tmp_path / "out" / "judged.html").read_text(encoding="utf-8")
     assert page.count("<details>") == 6 and GOOD in page and "strong" in page
 

@@ -8,6 +8,7 @@ the losses with those of one rank.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import socket
 import subprocess
@@ -105,6 +106,31 @@ def test_the_number_of_ranks_changes_by_universal_checkpoints(lab: Lab, trained:
     assert alone.returncode == 0, alone.stderr[-3000:]
     assert losses(lab, name) == pytest.approx(losses(lab, f"{name}-alone"), rel=1e-5)
     same_model(lab, name, f"{name}-alone")
+
+
+CHANGED: dict[str, Any] = {
+    "learning_rate": 2e-3, "weight_decay": 1.0, "adam_beta2": 0.9, "max_grad_norm": 0.05, "lr_scheduler": "cosine",
+    "warmup_steps": 2, "max_steps": 10,
+}  # fmt: skip
+"""Each of them moves the weights by more than `same_model` admits."""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_changed_settings_hold_after_a_resume(lab: Lab, trained: Any, stage: int) -> None:
+    """DeepSpeed reads its checkpoints itself; the recipe must win there as it does on one rank without it."""
+    for name, engine in (("changed-alone", 0), (f"changed{stage}", stage)):
+        if lab.out(name).exists():
+            continue
+        for change in ({"max_steps": 4}, CHANGED):
+            path = recipe(lab, name, engine, **change)
+            run = lab.ranks(path, 2 if engine else 1, KORMO_ROWS=str(path.with_suffix(".rows")))
+            assert all(rank.returncode == 0 for rank in run), run[0].stderr[-4000:]
+    rates = [2e-3 * 0.5 * (1 + math.cos(math.pi * (step - 2) / 8)) for step in range(4, 10)]
+    assert logged(lab, f"changed{stage}", "learning_rate")[4:] == pytest.approx(rates)
+    for key in ("loss", "learning_rate"):
+        assert logged(lab, f"changed{stage}", key) == pytest.approx(logged(lab, "changed-alone", key), rel=1e-5), key
+    same_model(lab, f"changed{stage}", "changed-alone")
 
 
 WRITES = """

@@ -119,6 +119,7 @@ def losses_by_source(made: Any, inputs: dict[str, torch.Tensor], items: int) -> 
 def main() -> dict[str, Any]:
     import kormo_plugins.architecture.family as family
     from kormo_plugins.kernels.liger import LIGER, LigerParams
+    from kormo_plugins.training import one_pass
 
     family.KORMO.register()
     shim()
@@ -143,6 +144,11 @@ def main() -> dict[str, Any]:
     found["half"] = step(model(), inputs, 2 * items)[0] / loss
     found["alone"] = alone(model(), inputs, items)
     found["sources"] = losses_by_source(model(), inputs, items)
+    whole = model()
+    assert one_pass.install(whole), "Liger's forward is not known any more"
+    loss, grads, _ = step(whole, inputs, items)
+    found["one pass"] = [loss, furthest(grads, plain_grads)]
+    found["one pass sources"] = losses_by_source(whole, inputs, items)
     LIGER.release()
     again_loss, again, outputs = step(model(), inputs, items)
     found["released"] = [again_loss == plain_loss, furthest(again, plain_grads), outputs.get("logits") is not None]

@@ -67,6 +67,15 @@ def test_loss_by_source_needs_no_logits(found: dict[str, Any]) -> None:
     assert fused["batch_loss"] == pytest.approx(found["loss"][1], rel=1e-6)
 
 
+def test_in_one_pass_the_losses_of_the_tokens_come_with_the_gradients(found: dict[str, Any]) -> None:
+    """Our loop over chunks around Liger's row kernel."""
+    loss, gradients = found["one pass"]
+    assert loss == pytest.approx(found["loss"][0], rel=1e-6) and gradients < 1e-5
+    sources = found["one pass sources"]
+    assert sources.pop("logits") == 0.0
+    assert sources == pytest.approx({**found["plain sources"]}, rel=1e-6)
+
+
 def test_what_was_patched_is_given_back(found: dict[str, Any]) -> None:
     assert found["released"] == [True, 0.0, True]
 

@@ -63,17 +63,20 @@ def model(seed: int = 0) -> Any:
 
 def trainer(
     micro: int, accumulation: int, steps: int = 4, ours: bool = True, out: str = "",
-    milestone_tokens: int | None = None, **arguments: Any,
+    milestone_tokens: int | None = None, masters: bool = False, **arguments: Any,
 ) -> Any:  # fmt: skip
-    """A trainer over `Rows`; with `ours` false, Axolotl's own trainer as its builder sets it up."""
+    """A trainer over `Rows`; with `ours` false, Axolotl's own trainer as its builder sets it up; with
+    `masters`, bfloat16 weights with float32 masters."""
     from axolotl.core.trainers.base import AxolotlTrainer
     from axolotl.core.training_args import AxolotlTrainingArguments
 
     from kormo_plugins.recipe.checks.deepspeed import zero_stage
     from kormo_plugins.training.objective import next_token
+    from kormo_plugins.training.precision import cast_weights
     from kormo_plugins.training.settings import Precision, Settings
     from kormo_plugins.training.trainer import KormoTrainer
 
+    arguments.setdefault("bf16", masters)
     args = AxolotlTrainingArguments(
         output_dir=out or tempfile.mkdtemp(), per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulation, max_steps=steps, logging_steps=1, report_to=[],
@@ -81,6 +84,8 @@ def trainer(
         use_cpu="deepspeed" not in arguments, disable_tqdm=True, average_tokens_across_devices=ours,
         curriculum_sampling=True, remove_unused_columns=False, lr_scheduler_type="constant", **arguments,
     )  # fmt: skip
+    float32 = Precision("float32", "float32", None, "float32")
+    precision = Precision("bfloat16", "bfloat16", "float32", "float32") if masters else float32
     kind = KormoTrainer if ours else AxolotlTrainer
     collator = Collator()
     made = kind(model=model(), args=args, train_dataset=Rows(), data_collator=collator)
@@ -88,9 +93,10 @@ def trainer(
         world = int(os.environ.get("WORLD_SIZE", "1"))
         settings = Settings(
             output_dir=Path(args.output_dir), steps=steps, global_batch=micro * accumulation * world,
-            sequence_len=LENGTH, precision=Precision("float32", "float32", None, "float32"),
+            sequence_len=LENGTH, precision=precision,
             zero_stage=zero_stage(arguments.get("deepspeed")), milestone_tokens=milestone_tokens,
         )  # fmt: skip
+        cast_weights(made.model, precision)
         made.configure(settings, next_token, _raise)
     made.collator_seen = collator.seen
     return made

@@ -49,7 +49,8 @@ def test_casting_is_exact_there_and_back() -> None:
 @pytest.mark.parametrize(
     ("precision", "deepspeed"),
     [
-        (MASTERS, False),
+        (Precision("float32", "bfloat16", "float32", "float32"), False),
+        (Precision("bfloat16", "bfloat16", "float32", "bfloat16"), False),
         (PURE, True),
         (Precision("bfloat16", "float32", None, "bfloat16"), False),
         (Precision("float32", "bfloat16", None, "bfloat16"), False),
@@ -65,5 +66,7 @@ def test_what_no_backend_can_hold_is_refused(precision: Precision, deepspeed: bo
 def test_switches() -> None:
     assert axolotl_switches(FLOAT32, False)["bf16"] is False
     assert axolotl_switches(MIXED, False)["bf16"] is True
-    assert axolotl_switches(MASTERS, True)["bf16"] is True
+    assert axolotl_switches(MASTERS, True)["bf16"] is True and axolotl_switches(MASTERS, False)["bf16"] is True
+    with pytest.raises(KormoError, match="adapters are float32 already"):
+        axolotl_switches(MASTERS, False, adapters=True)
     assert axolotl_switches(FLOAT32, False)["fp16"] is False, "unset, Axolotl turns it on without a GPU"

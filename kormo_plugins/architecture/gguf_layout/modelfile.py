@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from kormo_plugins.architecture.gguf_layout.vocabulary import TURN_END, Vocabulary
 
@@ -20,7 +19,7 @@ PARAMETERS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 OLLAMA = {"repetition_penalty": "repeat_penalty"}
 
 
-def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, Any]) -> Iterator[str]:
+def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, object]) -> Iterator[str]:
     """The lines of the Modelfile.
 
     Args:
@@ -31,6 +30,16 @@ def modelfile(weights: str, vocabulary: Vocabulary, generation: Mapping[str, Any
     yield f'TEMPLATE """{CHAT if vocabulary.is_chat else "{{ .Prompt }}"}"""'
     if vocabulary.is_chat:
         yield f'PARAMETER stop "{TURN_END}"'
-    for key in PARAMETERS:
-        if generation.get(key) is not None:
-            yield f"PARAMETER {OLLAMA.get(key, key)} {generation[key]}"
+    for key, value in sampling_of(generation).items():
+        yield f"PARAMETER {OLLAMA.get(key, key)} {value}"
+
+
+def sampling_of(generation: Mapping[str, object]) -> dict[str, object]:
+    """How the model is to be sampled, for readers that know no `do_sample`: without it they are given temperature 0.
+
+    Args:
+        generation: content of generation_config.json.
+    """
+    if generation.get("do_sample") is False:
+        return {"temperature": 0}
+    return {key: generation[key] for key in PARAMETERS if generation.get(key) is not None}

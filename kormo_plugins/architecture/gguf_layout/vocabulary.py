@@ -79,7 +79,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
             why="only byte-level BPE is written as GGUF here",
             do="convert it with llama.cpp's own script",
         )
-    added: dict[int, Mapping[str, Any]] = {token["id"]: token for token in content.get("added_tokens", ())}
+    added: dict[int, Mapping[str, object]] = {token["id"]: token for token in content.get("added_tokens", ())}
     names = {number: token for token, number in model["vocab"].items()}
     tokens, kinds = _tokens(names, added, int(config["vocab_size"]))
     known = _special_ids(config, added)

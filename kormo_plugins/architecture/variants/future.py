@@ -6,8 +6,9 @@ all share the final norm and the output layer. The trunk is layers 1 … L-1; la
 
     loss = CE(t+1) + future_loss_weight · Σ_k CE(t+1+k)
 
-Without these layers the model is a KORMo of L layers, which is what generates, is measured and is exported. (DeepSeek-V3,
-arXiv 2412.19437, chains its heads and feeds the tokens between in; here they are parallel, as in the first paper.)
+Without these layers the model is a KORMo of L layers, which is what generates, is measured and is exported.
+(DeepSeek-V3, arXiv 2412.19437, chains its heads and feeds the tokens between in; here they are parallel, as in the
+first paper.)
 
 A label is used only if it is of the document that the token is in: positions must count on from one to the other.
 Each loss is divided by the next tokens of the global batch, like the main one: a document's last tokens have fewer

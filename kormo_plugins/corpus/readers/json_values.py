@@ -26,6 +26,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?', re.DOTALL)
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*(["\n])?|[\[\]{},]', re.DOTALL)
 """A string (of which the end is missing where the group is empty), a bracket or a comma. A line end ends a string: JSON
 has none in strings, and one missing quotation mark must not turn the rest of the file inside out."""
+_KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _SPACE = b" \t\r\n"
 NOT_UTF8 = "not UTF-8"
 _CLOSES = {b"[": b"]", b"{": b"}"}
@@ -56,7 +57,9 @@ def loads(line: bytes) -> tuple[Json, bool]:
 
     try:
         value = orjson.loads(line)
-        if _count(value) == sum(map(bool, _STRING.findall(line))):
+        count = _count(value)
+        # Each key ends in a quotation mark and a colon. Where no more of these are there than keys, none is there twice.
+        if count == len(_KEY_END.findall(line)) or count == sum(map(bool, _STRING.findall(line))):
             return value, False
     except (orjson.JSONDecodeError, Strange, RecursionError):
         pass

@@ -27,7 +27,7 @@ CALLS = "function_call"
 Value = Callable[[Mapping[str, Any], str], Any]
 
 
-def by_name(row: Mapping[str, Any], name: str) -> Any:
+def by_name(row: Mapping[str, object], name: str) -> object:
     """What the column `name` of a row holds; None where it is missing."""
     return row.get(name)
 
@@ -98,7 +98,7 @@ class Turns(TurnKeys):
         return [name for name in (self.input, self.history, self.system, self.tools, beside) if name is not None]
 
 
-def turns(row: Mapping[str, Any], how: Turns, value: Value = by_name) -> list[object] | Reject:
+def turns(row: Mapping[str, object], how: Turns, value: Value = by_name) -> list[object] | Reject:
     """The turns of a row as `documents.conversation` takes them, or the reason why it has none.
 
     Args:
@@ -123,7 +123,7 @@ def _listed(value: object, how: TurnKeys) -> list[object] | Reject:
     return found if isinstance(found, Reject) else [as_turn(turn, how) for turn in found]
 
 
-def _exchange(row: Mapping[str, Any], how: Turns, value: Value) -> list[object] | Reject:
+def _exchange(row: Mapping[str, object], how: Turns, value: Value) -> list[object] | Reject:
     question, answer = (value(row, name or "") for name in (how.question, how.answer))
     about = value(row, how.input) if how.input else None
     if about is not None and not isinstance(about, str):

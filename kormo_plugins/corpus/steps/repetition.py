@@ -16,11 +16,21 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import ProseScan, character_bits, compiled, scan_of
 from kormo_plugins.corpus.steps.genres import is_verse, without_stamps
 from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
 
 _GOPHER = "Gopher, table A1"
+_REASONS = (
+    "",
+    "duplicate lines",
+    "characters in duplicate lines",
+    "duplicate paragraphs",
+    "top {}-gram",
+    "repeated {}-grams",
+)
+"""By the numbers of `repetition_kernel`."""
 
 
 class RepetitionParams(Strict):
@@ -56,13 +66,32 @@ class Repetition:
 
     def __init__(self, params: RepetitionParams) -> None:
         self.params = params
+        limits = sorted([(*pair, True) for pair in params.top] + [(*pair, False) for pair in params.repeated])
+        self.limits = (
+            np.array([n for n, _, _ in limits], np.int64),
+            np.array([limit for _, limit, _ in limits], np.float64),
+            np.array([single for _, _, single in limits], np.bool_),
+        )
+        self.strictest = min((limit for _, limit in params.repeated), default=0.0)
 
     def __call__(self, document: Document) -> Document | Reject:
+        scan = scan_of(document.text).prose if compiled() else None
+        if scan is not None and scan.bare is not None:
+            return self._judged(scan) or document
         text = without_stamps(prose(document.text))
         found = lines(text)
         verse = self.params.verse > 0 and is_verse(found)
         once = words("\n".join(dict.fromkeys(found))) if verse else words(text)
         return self._lines(found, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
+
+    def _judged(self, scan: ProseScan) -> Reject | None:
+        """The same by a compiled scan."""
+        from kormo_plugins.corpus.scan import repetition_kernel as of
+
+        params, limits = self.params, self.limits
+        bounds = (params.lines, params.line_characters, params.paragraphs, params.verse, self.strictest)
+        reason, n = of.judge(scan.bare, character_bits(), scan.lines, bounds, params.min_words, *limits)
+        return Reject(_REASONS[reason].format(n)) if reason else None
 
     def _lines(self, found: list[str], text: str, verse: float) -> Reject | None:
         if len(found) < 4:
@@ -89,10 +118,8 @@ class Repetition:
         ids = np.fromiter(map(numbers.__getitem__, found), dtype=np.uint64, count=len(found))
         starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])
         total = starts[-1]
-        limits = [(*pair, True) for pair in self.params.top] + [(*pair, False) for pair in self.params.repeated]
-        strictest = min((limit for _, limit in self.params.repeated), default=0.0)
         grams, size = ids + np.uint64(1), 1
-        for n, limit, single in sorted(limits):
+        for n, limit, single in zip(*(values.tolist() for values in self.limits), strict=True):
             while size < n:
                 grams, size = longer(grams, ids, size), size + 1
             if len(grams) < 2:
@@ -100,6 +127,6 @@ class Repetition:
             share = (top if single else repeated)(grams, starts, n)
             if share > limit * total:
                 return Reject(f"top {n}-gram" if single else f"repeated {n}-grams")
-            if not single and share <= strictest * total:
+            if not single and share <= self.strictest * total:
                 break  # what a longer n-gram covers, the shorter ones cover too
         return None

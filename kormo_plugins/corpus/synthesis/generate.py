@@ -129,7 +129,7 @@ class Endpoint:
 
 def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tuple[Any, str | Reject]]:
     """Every seed with its answer, in order, with no more than `concurrency` questions open."""
-    waiting: deque[tuple[Any, Future[str | Reject] | None]] = deque()
+    waiting: deque[tuple[object, Future[str | Reject] | None]] = deque()
     pool = ThreadPoolExecutor(params.concurrency)
     try:
         for seed in seeds:
@@ -145,7 +145,7 @@ def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tu
         pool.shutdown(cancel_futures=True)
 
 
-def _request(params: EndpointParams, seed: Document) -> dict[str, Any]:
+def _request(params: EndpointParams, seed: Document) -> dict[str, object]:
     text = seed.text[: params.max_seed_characters]
     choice = int(identity([seed.id, params.seed])[:8], 16)
     return {

@@ -35,7 +35,7 @@ SHAPES = (
 
 def items() -> list[dict[str, Any]]:
     """Every prompt: `key`, `prompt`, `instruction_id_list`, `kwargs` as in IFEval's data, and `oracle`."""
-    found = []
+    found: list[dict[str, Any]] = []
     for place in range(3):
         for number, name in enumerate(KINDS):
             found.append(_item(len(found), TOPICS[(number + 5 * place) % len(TOPICS)], [name], [place]))

@@ -18,6 +18,7 @@ from kormo_plugins.evaluation.generation.speaker import ServedSpeaker, Speaker, 
 from kormo_plugins.evaluation.judged import prompts
 from kormo_plugins.evaluation.judged.answers import FILE, Answered, answer_all, read_answers, write_rows
 from kormo_plugins.evaluation.judged.controls import control, total
+from kormo_plugins.evaluation.judged.human import read_texts
 from kormo_plugins.evaluation.judged.judge import judge_sampling, repeats
 from kormo_plugins.evaluation.judged.page import write_judged_page
 from kormo_plugins.evaluation.judged.probes import probes, questions_to_judge, report
@@ -26,6 +27,7 @@ from kormo_plugins.evaluation.judged.result import pair_result, single_result
 from kormo_plugins.evaluation.judged.suite import JudgedSuite
 from kormo_plugins.evaluation.judged.verdicts import Asked, Judge, Verdict, about, ask, cost
 from kormo_plugins.evaluation.published import published
+from kormo_plugins.korean.nativeness import MEASURES, measure
 from kormo_plugins.store.fingerprint import identity
 
 Say = Callable[[str], None]
@@ -40,6 +42,7 @@ class Prepared:
     Args:
         others: another model's answers by question; None: no pairs.
         times: verdicts on each answer.
+        human: texts that people wrote, for comparison.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Prepared:
     others: dict[str, tuple[str, ...]] | None
     against: Path | None
     times: int
+    human: list[str]
 
 
 def prepare(
@@ -91,7 +95,8 @@ def prepare(
             why=f"without a word of yours, at most {suite.max_requests:,} are sent to an endpoint",
             do="pass --yes, --limit N or fewer repeats, or raise max_requests in a suite file",
         )
-    return Prepared(name, suite, questions, judge, others, against, times)
+    texts = read_texts(suite.human) if suite.human is not None else []
+    return Prepared(name, suite, questions, judge, others, against, times, texts)
 
 
 def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) 
         "unanswered": sum(one.missing for one in answered),
         "cut": sum(one.cut for one in answered),
         "controls": total(controls, questions),
+        "nativeness": _nativeness(wanted, answered),
         "judge": None,
     }
     verdicts: list[Verdict] = []
@@ -126,6 +132,21 @@ def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) 
     write_judged_page(result, answered, controls, verdicts, wanted.others or {}, folder / PAGE)
     say(f"answers and verdicts side by side: {folder / PAGE}")
     return result
+
+
+def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> dict[str, Any] | None:
+    """Measures of the Korean answers without a judge, beside those of human text; None: nothing is in Korean."""
+    korean = [one.answers for one in answered if one.question.language == "ko"]
+    if not korean:
+        return None
+    texts = {"model": measure(korean)}
+    if wanted.others is not None:
+        texts["other model"] = measure(
+            wanted.others[one.question.id] for one in answered if one.question.language == "ko"
+        )
+    if wanted.human:
+        texts["human text"] = measure([text] for text in wanted.human)
+    return {"measures": {name: vars(one) for name, one in MEASURES.items()}, "texts": texts}
 
 
 def _judge(

@@ -75,6 +75,9 @@ class JudgedSuite(Strict):
     max_requests: int = Field(
         default=1000, ge=1, description="most requests that are sent to an endpoint without `--yes`"
     )
+    human: Path | None = Field(
+        default=None, description="Korean text that people wrote (.txt, .md, .jsonl), measured beside the answers"
+    )
     cache: Path = Field(default=Path("artifacts/answers"), description="folder of answers and verdicts, by their hash")
     published: str | None = Field(default=None, description="row of published.yml that the score is compared with")
 

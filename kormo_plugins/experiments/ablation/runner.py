@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,19 +139,12 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
     for number, cell in enumerate(distinct.values(), 1):
         title = f"[{number}/{len(distinct)}] {cell.variant}, seed {cell.seed}"
         folder = cell.folder(ablation.runs)
-        if other := other_documents(cell.recipe, folder):
-            wait_for(folder / LOG, log)
-            log(f"{title}: {folder} was trained on other documents ({other}); it is kept as {set_aside(folder).name}")
-        if _finished(folder):
-            outcome = Outcome("reused", _seconds(folder))
-        elif budget is not None and time.monotonic() - start > 60 * budget:
+        late = budget is not None and time.monotonic() - start > 60 * budget
+        found = run_cell(cell, folder, train, partial(_titled, log, title), may_start=not late)
+        if found is None:
             log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
             continue
-        else:
-            log(f"{title}: training in {folder}")
-            folder.mkdir(parents=True, exist_ok=True)
-            wait_for(folder / LOG, log)
-            outcome = Outcome("reused", _seconds(folder)) if _finished(folder) else _train(cell, folder, train)
+        outcome = found
         if outcome.state in ("trained", "reused"):
             outcome.measures = _measures(cell, folder, ablation.spec.measure)
         ablation.outcomes[cell.hash] = outcome
@@ -161,6 +155,34 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         code = max(code, int(outcome.state == "failed"))
     save(ablation)
     return code
+
+
+def _titled(log: Callable[[str], None], title: str, line: str) -> None:
+    log(f"{title}: {line}")
+
+
+def run_cell(
+    cell: Cell, folder: Path, train: Train, log: Callable[[str], None], may_start: bool = True
+) -> Outcome | None:
+    """Trains a cell, or finds it trained; one of other documents is set aside first.
+
+    Args:
+        log: gets lines on what is done.
+        may_start: whether a training may begin.
+    Returns:
+        The outcome without measures; None where a training was needed and may not begin.
+    """
+    if other := other_documents(cell.recipe, folder):
+        wait_for(folder / LOG, log)
+        log(f"{folder} was trained on other documents ({other}); it is kept as {set_aside(folder).name}")
+    if _finished(folder):
+        return Outcome("reused", _seconds(folder))
+    if not may_start:
+        return None
+    log(f"training in {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    wait_for(folder / LOG, log)
+    return Outcome("reused", _seconds(folder)) if _finished(folder) else _train(cell, folder, train)
 
 
 def other_documents(recipe: Recipe, folder: Path) -> str:

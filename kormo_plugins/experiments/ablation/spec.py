@@ -99,7 +99,7 @@ class Cell:
 
     variant: str
     seed: int
-    changes: dict[str, Any]
+    changes: dict[str, object]
     recipe: Recipe
     hash: str
 
@@ -137,7 +137,7 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     made, path = [], located(path)
     for variant, own in spec.variants.items():
         for seed in spec.seeds:
-            changes = {**_located({**spec.changes, **own}, path.parent), "seed": seed}
+            changes = {**located_changes({**spec.changes, **own}, path.parent), "seed": seed}
             try:
                 recipe = changed(beside(path.parent, str(spec.base), f"{path}: base"), changes)
             except KormoError as error:
@@ -148,8 +148,8 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     return made
 
 
-def _located(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The changes, with the names of YAML files seen from the ablation's folder, as `base` is."""
+def located_changes(changes: dict[str, object], folder: Path) -> dict[str, object]:
+    """The changes, with the names of YAML files seen from the folder of the file that says them, as `base` is."""
 
     def place(value: Any) -> Any:
         named = isinstance(value, str) and value.endswith((".yml", ".yaml"))

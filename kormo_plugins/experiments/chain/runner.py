@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 from kormo_plugins.experiments.chain import status as chain_state
@@ -48,7 +47,7 @@ class Signals:
     process: subprocess.Popen[bytes] | None = None
     seen: list[int] = field(default_factory=list)
 
-    def __call__(self, number: int, frame: Any) -> None:
+    def __call__(self, number: int, frame: object) -> None:
         """Hands the signal on; a second interrupt ends the stage at once."""
         again = number in self.seen and number == signal.SIGINT
         self.seen.append(number)
@@ -181,7 +180,7 @@ def _run_stage(
     _judge(stage, entry, status, now, log)
 
 
-def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, Any], log: Callable[[str], None]) -> None:
+def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, object], log: Callable[[str], None]) -> None:
     """The outcome, from the exit status and the folder."""
     entry.exit_status = status
     if status == EXIT_PREEMPTED:

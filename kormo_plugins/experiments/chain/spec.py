@@ -82,7 +82,7 @@ class Stage:
 
     name: str
     recipe: Recipe
-    changes: Mapping[str, Any]
+    changes: Mapping[str, object]
     before: str | None
 
     @property

@@ -59,7 +59,9 @@ def listed_plugins(resolved: Resolved) -> list[str]:
     return list(plugins or ())
 
 
-def key_faults(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> Iterator[KormoError]:
+def key_faults(
+    values: Mapping[str, object], view: SchemaView, resolved: Resolved | None = None
+) -> Iterator[KormoError]:
     """Axolotl's part of a recipe, `kormo` left out: unknown keys at any depth, and values of the wrong kind.
 
     Args:

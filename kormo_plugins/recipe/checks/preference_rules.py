@@ -7,7 +7,6 @@ A preference run is a recipe with `rl:` and `kormo.data`. With `rl:` and Axolotl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import Resolved
@@ -33,9 +32,20 @@ LOSSES = (
 """What TRL 1.9's DPOTrainer computes."""
 
 
+KEEP_APART = ("sdpa", "flash_attention_2", "eager", "flex_attention")
+"""Attention that finds the texts of a row by positions that restart; FlashAttention in one row, which it is given."""
+
+
 def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
     """What a preference run cannot mean."""
     if not recipe.get("rl") or recipe.get("kormo.data") is None:
+        if recipe.get("kormo.pack_pairs"):
+            yield KormoError(
+                where=recipe.where("kormo.pack_pairs"),
+                found="pack_pairs: true",
+                why="only a preference run (rl) over kormo.data has pairs to pack",
+                do="remove it",
+            )
         return
     for key, bad, why, fix in _faults(recipe):
         if bad:
@@ -44,7 +54,7 @@ def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
             yield KormoError(where=recipe.where(key), found=told, why=why, do=fix)
 
 
-def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:
+def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
     get = recipe.get
     losses = get("dpo_loss_type") or []
     unknown = [name for name in losses if name not in LOSSES] if isinstance(losses, list) else []
@@ -92,8 +102,26 @@ def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:
             "the fused loss cannot use log-probabilities that were computed beforehand",
             "remove one of the two: precompute_ref_log_probs saves the second model, the kernel the logits",
         ),
+        (
+            "kormo.pack_pairs",
+            get("kormo.pack_pairs") and not get("precompute_ref_log_probs"),
+            "packed pairs are not given to a second model, so the reference must be asked beforehand",
+            "set precompute_ref_log_probs: true, or pack_pairs: false",
+        ),
+        (
+            "kormo.pack_pairs",
+            get("kormo.pack_pairs") and get("dpo_use_liger_kernel"),
+            "the fused loss takes padded pairs",
+            "remove dpo_use_liger_kernel: packed pairs make no logits of prompts and padding",
+        ),
+        (
+            "kormo.pack_pairs",
+            get("kormo.pack_pairs") and get("attn_implementation") not in KEEP_APART,
+            "attention must keep the texts of a row apart by their positions",
+            f"set attn_implementation to one of: {', '.join(KEEP_APART)}; or pack_pairs: false",
+        ),
     ]
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

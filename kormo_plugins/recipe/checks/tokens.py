@@ -84,7 +84,7 @@ def _languages(recipe: Resolved) -> set[str]:
     return found
 
 
-def _name(step: Any) -> Any:
+def _name(step: object) -> Any:
     return step.get("name") if isinstance(step, Mapping) else step
 
 

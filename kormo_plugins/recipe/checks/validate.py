@@ -75,6 +75,13 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
             why="its cells are checked together, each a recipe of its own",
             do=f"run `kormo ablate {path} --dry-run`",
         )
+    if "sizes" in own and "kormo" not in own:
+        raise KormoError(
+            where=str(path),
+            found="a ladder",
+            why="its sizes are checked together, each a recipe of its own",
+            do=f"run `kormo ladder {path} --dry-run`",
+        )
     kind = kind_of(own)
     if kind != "recipe":
         alone = resolve_data(path, overrides)

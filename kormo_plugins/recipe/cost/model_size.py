@@ -66,7 +66,7 @@ def model_of(recipe: Recipe) -> Model:
     return _model(values, -(-ids // multiple) * multiple, recipe.resolved.where("kormo.architecture"))
 
 
-def _model(values: Mapping[str, Any], rows: int, where: str) -> Model:
+def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
     try:
         return Model(Shape.of(values, rows), bool(values.get("tie_word_embeddings")))
     except (KeyError, TypeError) as error:

@@ -45,7 +45,7 @@ class Plan:
     flops_per_token: float
     flops: float | None
     hours: float | None
-    checkpoints: dict[str, Any]
+    checkpoints: dict[str, object]
     notes: tuple[str, ...]
     advice: tuple[dict[str, Any], ...]
 

@@ -33,7 +33,7 @@ def normal(recipe: Recipe) -> dict[str, Any]:
     return {**full, "kormo": _block(recipe)}
 
 
-def _number(value: Any, entry: Mapping[str, Any]) -> Any:
+def _number(value: object, entry: Mapping[str, Any]) -> Any:
     """`"3e-4"` as a number where the schema wants one."""
     kinds = {part.get("type") for part in entry.get("anyOf", [entry])}
     if isinstance(value, str) and kinds & {"number", "integer"} and "string" not in kinds:
@@ -55,7 +55,7 @@ def _block(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, Any]) -> dict[str, Any]:
+def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, object]) -> dict[str, Any]:
     """A component with every parameter, defaults included."""
     values = dict(choice) if isinstance(choice, Mapping) else {"name": choice.name, **choice.values}
     name = str(values.pop("name"))
@@ -85,7 +85,7 @@ def data(recipe: DataRecipe, components: Registry) -> dict[str, Any]:
     return values
 
 
-def _is_tree(weights: Any) -> bool:
+def _is_tree(weights: object) -> bool:
     return isinstance(weights, Mapping) and all(
         isinstance(w, (int, float)) or hasattr(w, "of") for w in weights.values()
     )

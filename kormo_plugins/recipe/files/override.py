@@ -97,7 +97,7 @@ def record_of(path: Path) -> dict[str, Any] | None:
         with path.open(encoding="utf-8") as file:
             if file.readline() != _FIRST_LINE:
                 return None
-            found: dict[str, Any] = json.loads(file.readline().removeprefix(_RECORD))
+            found: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
             return found
     except (OSError, ValueError):
         return None
@@ -124,7 +124,7 @@ def recipe_yaml(values: Mapping[str, Any]) -> str:
         return plain
 
     Dumper.add_representer(str, text)
-    escaped: Any = values
+    escaped: object = values
     for block in ENVIRONMENT_BLOCKS:
         escaped = _escaped(escaped, block)
     written: str = yaml.dump(escaped, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
@@ -153,7 +153,7 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
         KormoError: a word without `=`, a key given twice, or a value of another kind than its key takes.
     """
     resolved = resolve(recipe_path)
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for word in words:
         key, sign, text = word.partition("=")
         if not sign or not _KEY.fullmatch(key):
@@ -198,7 +198,7 @@ def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[
         **view.schema,
         "properties": {**view.schema["properties"], "kormo": object_schema(KormoBlock, definitions)},
     }
-    value: Any = resolved.values
+    value: object = resolved.values
     way = ""
     for name in names:
         value = _step(value, name)

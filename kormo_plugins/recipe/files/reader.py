@@ -29,7 +29,7 @@ class Reader:
         self.faults = Faults()
         self._chain: list[Path] = []
         self._trees: dict[tuple[Path, str, Keys | None], Block] = {}
-        self._sizes: dict[int, tuple[dict[Any, Block | Leaf], int]] = {}
+        self._sizes: dict[int, tuple[dict[object, Block | Leaf], int]] = {}
         self._shorthand = shorthand
         self.renamed: dict[str, dict[str, str]] = {}
 
@@ -111,11 +111,11 @@ class Reader:
         assert isinstance(tree, Block)
         return Block(tree.children, file, replaces=True)
 
-    def _today(self, values: Mapping[Any, Any], file: str, at: Keys) -> Mapping[Any, Any]:
+    def _today(self, values: Mapping[Any, Any], file: str, at: Keys) -> Mapping[object, object]:
         """The mapping with keys of earlier versions under the names that they have today."""
         old = {key: RENAMED[*at, key] for key in values if (*at, key) in RENAMED}
         for key, name in old.items():
-            dotted = ".".join((*at, key))
+            dotted = ".".join(map(str, (*at, key)))
             self.renamed.setdefault(file, {})[dotted] = name
             if name in values:
                 self.faults.add(
@@ -136,7 +136,7 @@ class Reader:
             yield
         del self._chain[depth:]
 
-    def _node(self, value: Any, file: str, folders: tuple[Path, ...], at: Keys) -> Block | Leaf:
+    def _node(self, value: object, file: str, folders: tuple[Path, ...], at: Keys) -> Block | Leaf:
         if isinstance(value, str) and at in self._shorthand:
             return self.block({EXTENDS: value}, file, folders, at, short=True)
         if isinstance(value, Mapping):
@@ -146,7 +146,7 @@ class Reader:
         return Leaf(value, file)
 
 
-def _parents(value: Any, where: str) -> list[str]:
+def _parents(value: object, where: str) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise KormoError(

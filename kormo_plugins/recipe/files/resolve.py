@@ -65,7 +65,7 @@ class Resolved:
 
     def get(self, key: str) -> Any:
         """The value of the dotted `key` (`kormo.precision.weights`); None when it is not there or null."""
-        value: Any = self.values
+        value: object = self.values
         for name in key.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
@@ -105,12 +105,12 @@ def resolve(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Res
     return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
 
 
-def resolve_data(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Resolved:
+def resolve_data(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
     """The dataset recipe at `path` by itself: what a recipe gets from `kormo: {data: path}`."""
     return _resolve(Path(path), overrides, (), ((),))
 
 
-def overrides_of(cfg: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+def overrides_of(cfg: Mapping[str, object], path: Path | str) -> dict[str, Any]:
     """What the command line changed: the part of `cfg` that differs from the file's own YAML.
 
     Axolotl applies its options to the child file before plugins see it; taken apart again here, they can win
@@ -128,15 +128,15 @@ def overrides_of(cfg: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
     return changed
 
 
-def _own_yaml(path: Path) -> dict[str, Any]:
+def _own_yaml(path: Path) -> dict[str, object]:
     import yaml
 
     read_yaml(path)  # for its messages; the comparison needs Axolotl's own reading of `3e-4`
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def _difference(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
+def _difference(new: Mapping[str, object], old: Mapping[str, Any]) -> dict[str, object]:
+    changed: dict[str, object] = {}
     for key, value in new.items():
         if key not in old:
             changed[key] = value

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNITED = ("plugins",)
-Keys = tuple[Any, ...]
+Keys = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Block:
     """A mapping. `replaces`: it takes the place of what is inherited instead of being merged or united with
     it."""
 
-    children: dict[Any, Block | Leaf]
+    children: dict[object, Block | Leaf]
     file: str
     replaces: bool = False
 

@@ -121,7 +121,7 @@ def _key(plugins: list[str]) -> dict[str, Any]:
                 where=f"the package {distribution}",
                 found="not installed",
                 why="a recipe is a configuration of Axolotl's",
-                do=versions.INSTALL,
+                do=versions.install_line(),
             ) from None
     return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
 
@@ -174,7 +174,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             where="the installed Axolotl",
             found=last,
             why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.INSTALL}",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.install_line()}",
         )
     if "error" in content:
         where, found, why, do = content["error"]

@@ -52,9 +52,9 @@ def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def write_marker(folder: Path, step: int, files: Mapping[str, Any], milestone: bool = False) -> None:
+def write_marker(folder: Path, step: int, files: Mapping[str, object], milestone: bool = False) -> None:
     """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
-    value: dict[str, Any] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
+    value: dict[str, object] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
     write_json(folder / MARKER, value)
 
 

@@ -80,7 +80,7 @@ def _mark(folder: Path, step: int, ranks: ControlChannel, milestone: bool) -> No
         mine: dict[str, Any] = checkpoint.entries(folder, names[ranks.rank :: ranks.world])
     except OSError as error:
         mine = {"error": str(error)}
-    files: dict[str, Any] = {}
+    files: dict[str, object] = {}
     for rank, part in enumerate(ranks.gather(mine)):
         if "error" in part:
             raise _not_shared(folder, f"rank {rank} cannot read it: {part['error']}")

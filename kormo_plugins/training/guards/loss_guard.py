@@ -71,7 +71,7 @@ class LossSpikeGuard:
         return None
 
 
-def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dict[str, Any]:
+def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dict[str, object]:
     """A description of a global batch with the loss of each row, NaN first, then the highest.
 
     Args:
@@ -130,7 +130,7 @@ def write_report(output_dir: Path, **values: Any) -> None:
     write_json(output_dir / FILE, _sound(values))
 
 
-def _sound(value: Any) -> Any:
+def _sound(value: Any) -> object:
     """The value with NaN and infinity as words, which JSON has no numbers for."""
     if isinstance(value, Mapping):
         return {key: _sound(one) for key, one in value.items()}

@@ -4,11 +4,12 @@ A row is of one source, so the loss by source is the loss by row: S_s = Σ over 
 tokens t of −log p(t), and Σ_s S_s / Σ_s n_s is the step's loss itself. It is taken from the forward that training
 makes anyway:
 
-* the model gave logits: their log-softmax is taken once more, row by row;
-* a fused kernel gave none: the states that enter the output layer are kept by a hook, and the output layer is
+* the model told the losses of its tokens (`one_pass.py`): they are summed by row, which costs nothing;
+* another model gave logits: their log-softmax is taken once more, row by row;
+* a fused kernel gave neither: the states that enter the output layer are kept by a hook, and the output layer is
   multiplied again, a chunk of tokens at a time. That is a third of the layer's own training cost.
 
-Both happen only on steps that will be logged, without gradients, so that training is bit for bit the same with and
+All happen only on steps that will be logged, without gradients, so that training is bit for bit the same with and
 without them. Over ranks the sums are added up, so every rank reports the whole batch.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from kormo_plugins.training import one_pass
 from kormo_plugins.training.compat import upstream
 
 IGNORE = -100
@@ -67,9 +69,9 @@ class LossBySource:
         self._output_layer: Any = None
 
     def attach(self, model: Any) -> None:
-        """Hooks the body of a causal language model: what leaves it enters the output layer. A model without these
-        parts is measured by its logits alone."""
-        if not (hasattr(model, "get_decoder") and hasattr(model, "get_output_embeddings")):
+        """Hooks the body of a causal language model that does not tell its tokens' losses: what leaves it enters the
+        output layer. A model without these parts is measured by its logits alone."""
+        if one_pass.installed(model) or not (hasattr(model, "get_decoder") and hasattr(model, "get_output_embeddings")):
             return
         self._output_layer = model.get_output_embeddings()
         model.get_decoder().register_forward_hook(self._keep)
@@ -98,8 +100,11 @@ class LossBySource:
         self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))
 
     def rows(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """`row_losses` of the forward that was just made; None if it left neither logits nor states."""
-        logits = outputs.get("logits") if hasattr(outputs, "get") else None
+        """`row_losses` of the forward that was just made; None if it left neither losses, logits nor states."""
+        named = outputs if hasattr(outputs, "get") else {}
+        losses, logits = named.get("token_losses"), named.get("logits")
+        if losses is not None:
+            return losses.double().sum(dim=1), (labels[:, 1:] != IGNORE).sum(dim=1).double()
         states, self._states = self._states, None
         if logits is not None:
             detached = logits.detach()

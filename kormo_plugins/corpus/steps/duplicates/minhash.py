@@ -27,6 +27,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import scan_of
 from kormo_plugins.corpus.step import Clustering
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
@@ -90,7 +91,8 @@ class MinhashDedup(Clustering):
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import numbers, signature
 
         text = document.text if self.params.whole else without_boilerplate(document.text, self.params.min_words)
-        data = np.frombuffer(text.encode(), dtype=np.uint8)
+        encoded = scan_of(text).utf8 if text is document.text else text.encode()
+        data = np.frombuffer(encoded, dtype=np.uint8)
         places, words = signature(data, self.params.ngram, self.params.min_words, *self.keys)
         smallest, count = numbers(data, *self.number_keys)
         share = min(1000, 1000 * count // max(1, words))

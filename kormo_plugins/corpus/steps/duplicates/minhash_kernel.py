@@ -38,8 +38,16 @@ def _words(data: np.ndarray) -> np.ndarray:
     """64-bit hashes of the words of UTF-8 `data`, in order."""
     found = np.empty(len(data) // 2 + 1, dtype=np.uint64)
     count, value, inside, i, size = 0, np.uint64(0xCBF29CE484222325), False, 0, len(data)
+    prime = np.uint64(0x100000001B3)
     while i < size:
         byte = data[i]
+        if 0xE4 <= byte < 0xF0 and i + 2 < size:  # Hangul and Han, which nearly all of a Korean text is
+            value = (value ^ np.uint64(byte)) * prime
+            value = (value ^ np.uint64(data[i + 1])) * prime
+            value = (value ^ np.uint64(data[i + 2])) * prime
+            inside = True
+            i += 3
+            continue
         step, letter = 1, False
         if byte < 128:
             letter = 97 <= byte <= 122 or 48 <= byte <= 57 or 65 <= byte <= 90

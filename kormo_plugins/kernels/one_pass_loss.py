@@ -1,0 +1,210 @@
+"""Output layer and cross entropy in one pass: every token's loss, and the gradients, from one product with the weights.
+
+For states x [tokens, d], output weights W [vocabulary, d] and targets y, a chunk of tokens at a time:
+
+    z = x·Wᵀ        ℓ = logsumexp(z) − z[y]        g = softmax(z) − onehot(y)        dx = g·W        dW += gᵀ·x
+
+The gradient of a sum of losses is known as soon as the logits are, so it is taken in the forward pass and the logits
+are dropped (Hsu et al. 2024, arXiv 2410.10989; github.com/mgmalek/efficient_cross_entropy). What is different here:
+
+* the losses of the single tokens are returned beside their sum: what a log tells by source, row or language costs no
+  second product;
+* W is cast once under autocast, not once for each chunk, and a chunk is as large as `CHUNK_BYTES` allows, so that dW
+  (in float32) is read and written a few times, not dozens of times.
+
+With `triton` the row kernel is Liger's (`liger_cross_entropy_kernel`), which turns logits into gradients in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IGNORE = -100
+"""Target of a token that is not predicted (torch's and transformers' convention)."""
+
+CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}
+"""Logits that exist at a time, in their own dtype: what a cache holds; what fills a GPU and is small beside a model."""
+
+WHOLE_BYTES = 256 << 20
+"""Up to this a CPU keeps the gradients of all logits, so that dW is one product, to the bit that of torch."""
+
+LARGEST_BLOCK = 32768
+"""Logits that one Triton program takes at a time, as in Liger."""
+
+
+def chunk_tokens(tokens: int, vocabulary: int, width: int, device: str = "cpu") -> int:
+    """Tokens whose logits exist at a time: a power of two between 16 and 4,096.
+
+    Args:
+        tokens: of the micro-batch.
+        vocabulary: rows of the output layer.
+        width: bytes of a logit.
+        device: `cpu` or `cuda`.
+    """
+    wanted = CHUNK_BYTES.get(device, CHUNK_BYTES["cuda"]) // max(1, vocabulary * width)
+    return max(1, min(tokens, 4096, max(16, 1 << max(0, wanted.bit_length() - 1))))
+
+
+def token_losses(
+    states: Tensor, weight: Tensor, targets: Tensor, scale: Tensor | float, *, triton: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The loss of a micro-batch and of each of its tokens.
+
+    Args:
+        states: [tokens, d], what enters the output layer.
+        weight: [vocabulary, d].
+        targets: int64 [tokens]; `IGNORE` where nothing is predicted.
+        scale: what the sum of the losses is multiplied by.
+        triton: whether Liger's kernel turns logits into gradients; torch's operations do the same anywhere.
+    Returns:
+        `scale` × the sum over tokens, float32, to be differentiated once; and the losses, float32 [tokens], without a
+        gradient.
+    """
+    kind = states.device.type
+    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    factor = torch.as_tensor(scale, dtype=torch.float32, device=states.device)
+    with torch.autocast(kind, enabled=False):
+        total, losses = _OnePass.apply(states, weight, targets, factor, compute, torch.is_grad_enabled(), triton)
+    return total, losses
+
+
+class _OnePass(torch.autograd.Function):
+    """The sum's gradients are made by `forward` and scaled by `backward`."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        factor: Tensor,
+        compute: torch.dtype,
+        differentiate: bool,
+        triton: bool,
+    ) -> tuple[Tensor, Tensor]:
+        wanted = [differentiate and needed for needed in ctx.needs_input_grad[:2]]
+        losses, of_states, of_weight = _chunks(states, weight.to(compute), targets, factor, *wanted, triton)
+        ctx.gradients = (of_states, of_weight, factor if triton else None)
+        ctx.weight_dtype = weight.dtype
+        ctx.mark_non_differentiable(losses)
+        return losses.sum() * factor, losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor, of_losses: Tensor) -> tuple[Any, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("the gradients of this loss were given out already; compute the loss again")
+        of_states, of_weight, factor = ctx.gradients
+        ctx.gradients = None
+        by = of_total if factor is None else of_total * factor
+        of_states = None if of_states is None else of_states.mul_(by)
+        of_weight = None if of_weight is None else of_weight.mul_(by).to(ctx.weight_dtype)
+        return of_states, of_weight, None, None, None, None, None
+
+
+def _chunks(
+    states: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    factor: Tensor,
+    for_states: bool,
+    for_weight: bool,
+    triton: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Losses [tokens], and the gradients of their sum: of the states in their dtype, of the weights in float32 (in
+    torch's order of sums where the logits of all tokens are kept). Without `triton` they are times `factor`."""
+    tokens, vocabulary, device = len(states), len(weight), states.device
+    losses = torch.zeros(tokens, dtype=torch.float32, device=device)  # Liger skips what is not predicted
+    of_states = torch.empty_like(states) if for_states else None
+    size = chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
+    whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= WHOLE_BYTES
+    of_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight and not whole else None
+    logits = torch.empty(tokens if whole else size, vocabulary, dtype=weight.dtype, device=device)
+    for start in range(0, tokens, size):
+        part = slice(start, min(start + size, tokens))
+        x, target = states[part].to(weight.dtype), targets[part]
+        z = torch.mm(x, weight.t(), out=logits[part] if whole else logits[: len(x)])
+        if triton:
+            gradient = _by_liger(z, target, losses[part], for_states or for_weight)
+        else:
+            gradient = _by_torch(z, target, losses[part], factor, for_states or for_weight)
+        if whole and gradient is not z:
+            z.copy_(gradient)
+        if of_states is not None:
+            of_states[part] = gradient @ weight
+        if of_weight is not None:
+            _add_product(of_weight, gradient.t(), x)
+    if whole:
+        of_weight = (logits.t() @ states.to(weight.dtype)).float()
+    return losses, of_states, of_weight
+
+
+def _by_torch(logits: Tensor, targets: Tensor, losses: Tensor, factor: Tensor, differentiate: bool) -> Tensor:
+    """Writes the losses of a chunk; returns the gradient of `factor` × their sum by the logits, in the logits' dtype.
+
+    By torch's own operations in the order of `cross_entropy`, so that in float32 no bit of the gradient differs."""
+    known = targets != IGNORE
+    at = targets.clamp(min=0)[:, None]
+    log_probabilities = torch.log_softmax(logits.float(), dim=1)
+    losses.copy_(torch.where(known, -log_probabilities.gather(1, at)[:, 0], 0.0))
+    if not differentiate:
+        return logits
+    gradient = logits if logits.dtype == torch.float32 else torch.empty_like(log_probabilities)
+    gradient.zero_().scatter_(1, at, torch.where(known, -factor, 0.0)[:, None])
+    torch.ops.aten._log_softmax_backward_data.out(gradient, log_probabilities, 1, torch.float32, out=gradient)
+    return gradient.to(logits.dtype)
+
+
+def _by_liger(logits: Tensor, targets: Tensor, losses: Tensor, differentiate: bool) -> Tensor:
+    """The same by one Triton program for each token, in place, and without the factor."""
+    from liger_kernel.ops.cross_entropy import liger_cross_entropy_kernel
+    from triton import next_power_of_2
+
+    liger_cross_entropy_kernel[(len(logits),)](
+        X_ptr=logits,
+        X_stride=logits.stride(0),
+        Y_ptr=targets,
+        Y_stride=targets.stride(0),
+        weight_ptr=None,
+        loss_ptr=losses,
+        z_loss_ptr=None,
+        loss_stride=losses.stride(0),
+        token_accuracy_ptr=None,
+        token_accuracy_stride=0,
+        predicted_tokens_ptr=None,
+        predicted_tokens_stride=0,
+        n_cols=logits.shape[1],
+        n_non_ignore=1,
+        sum_non_ignore_weight=1,
+        weight_sum=0.0,
+        ignore_index=IGNORE,
+        lse_square_scale=0.0,
+        label_smoothing=0.0,
+        reduction="sum",
+        softcap=None,
+        RETURN_Z_LOSS=False,
+        RETURN_TOKEN_ACCURACY=False,
+        RETURN_PREDICTED_TOKENS=False,
+        HAS_WEIGHT=False,
+        HAS_SOFTCAPPING=False,
+        HAS_GRADIENTS=differentiate,
+        BLOCK_SIZE=min(LARGEST_BLOCK, next_power_of_2(logits.shape[1])),
+        num_warps=32,
+    )
+    return logits
+
+
+def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:
+    """`total` (float32) += `one` · `other`, products of half precision summed in float32 where the library can."""
+    if one.dtype == total.dtype:
+        total.addmm_(one, other)
+    elif total.device.type == "cuda":
+        torch.addmm(total, one, other, out_dtype=torch.float32, out=total)
+    else:
+        total.add_(one @ other)

@@ -1,0 +1,114 @@
+"""The loss of a causal language model in one pass, with the losses of its tokens (`kernels/one_pass_loss.py`).
+
+The forward of a model is replaced only where it is known to the letter: states from the body, a plain output layer
+without bias, cross entropy. That is Llama's forward, which KORMo inherits, those that transformers copies from it, and
+the one that Liger puts in its place. Any other model keeps its own, and the log takes its logits once more
+(`telemetry/loss_by_source.py`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from kormo_plugins.kernels.one_pass_loss import IGNORE, token_losses
+
+LIGER = ("liger_kernel.transformers.model.llama", "lce_forward")
+KNOWN = frozenset(
+    {
+        ("transformers.models.llama.modeling_llama", "LlamaForCausalLM.forward"),
+        ("transformers.models.mistral.modeling_mistral", "MistralForCausalLM.forward"),
+        ("transformers.models.qwen2.modeling_qwen2", "Qwen2ForCausalLM.forward"),
+        ("transformers.models.qwen3.modeling_qwen3", "Qwen3ForCausalLM.forward"),
+        LIGER,
+    }
+)
+"""Module and name of the forwards that do nothing else; a test compares their code."""
+
+
+@dataclass
+class TokenLossOutput(CausalLMOutputWithPast):
+    """What a training forward returns: `loss`, and `token_losses` [rows, tokens], float32, each where its target
+    stands: 0 at a row's first token and where nothing is predicted."""
+
+    token_losses: torch.Tensor | None = None
+
+
+def forward_of(model: Any) -> tuple[str, str]:
+    """Module and qualified name of the forward of a model's class, decorators apart."""
+    function = inspect.unwrap(type(model).forward)
+    return function.__module__, function.__qualname__
+
+
+def fits(model: Any) -> bool:
+    """Whether this model's loss can be taken in one pass, to the same number."""
+    if forward_of(model) not in KNOWN:
+        return False
+    head = model.get_output_embeddings()
+    return type(head) is nn.Linear and head.bias is None
+
+
+def installed(model: Any) -> bool:
+    """Whether the model's training forward tells the losses of its tokens."""
+    return bool(getattr(model.forward, "tells_token_losses", False))
+
+
+def install(model: Any) -> bool:
+    """Gives the model a training forward in one pass, if it fits; returns whether it did. Without labels, and in
+    evaluation, the model's own forward is called."""
+    if installed(model):
+        return True
+    if not fits(model):
+        return False
+    original = model.forward
+    triton = forward_of(model) == LIGER
+
+    @functools.wraps(inspect.unwrap(type(model).forward))
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if args or not self.training or kwargs.get("labels") is None:
+            return original(*args, **kwargs)
+        return one_pass(self, triton=triton, **kwargs)
+
+    forward.tells_token_losses = True  # type: ignore[attr-defined]
+    model.forward = MethodType(forward, model)
+    return True
+
+
+def one_pass(
+    model: Any,
+    *,
+    labels: torch.Tensor,
+    triton: bool,
+    num_items_in_batch: Any = None,
+    logits_to_keep: Any = 0,
+    **inputs: Any,
+) -> TokenLossOutput:
+    """Body, output layer and loss.
+
+    Args:
+        labels: int64 [rows, tokens]; the label at t is predicted from the tokens before t.
+        triton: use Liger's row kernel.
+        num_items_in_batch: what the sum is divided by; None: the predicted tokens of these rows.
+        logits_to_keep: taken and not needed.
+        inputs: of the body.
+    """
+    body: Callable[..., Any] = model.get_decoder()
+    made = body(**inputs)
+    states = made.last_hidden_state
+    following = pad(labels, (0, 1), value=IGNORE)[:, 1:].to(states.device)
+    count = num_items_in_batch if num_items_in_batch is not None else (following != IGNORE).sum()
+    scale = 1.0 / torch.as_tensor(count, device=states.device)
+    loss, losses = token_losses(
+        states.flatten(0, 1), model.get_output_embeddings().weight, following.flatten(), scale, triton=triton
+    )
+    shifted = pad(losses.view_as(following), (1, 0))[:, :-1]
+    return TokenLossOutput(loss=loss, token_losses=shifted, past_key_values=made.past_key_values)

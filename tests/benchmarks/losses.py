@@ -1,0 +1,119 @@
+"""What it costs to look: a step with the loss by source and the watch, against one without and against a bare loop.
+
+    python tests/benchmarks/losses.py [--turns 12]
+
+The nano model of the quick start on its rows (8 × 512 tokens, two documents each). In our trainer steps take turns:
+nothing looked at, the watch (every step of a real run), the watch and the losses (a logged step). The bare loop is
+a Llama of transformers: batch, forward, backward, clipping, AdamW, nothing else; it takes a step after every three of
+ours, in the same process. Processor time, medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+
+from tests.training import harness
+
+LENGTH, VOCAB, ROWS, WARM = 512, 4224, 8, 6
+
+
+def nano(seed: int = 0) -> Any:
+    """The shape of `recipes/sizes/nano.yml`."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(LlamaConfig(
+        vocab_size=VOCAB, hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=1, head_dim=32, max_position_embeddings=4096, use_cache=False, tie_word_embeddings=False,
+    ))  # fmt: skip
+
+
+class Bare:
+    """A training loop of ten lines."""
+
+    def __init__(self) -> None:
+        self.model = nano().train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
+
+    def step(self, batch: dict[str, torch.Tensor]) -> None:
+        """One step on a micro-batch that is the whole batch."""
+        self.model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class Turns(TrainerCallback):
+    """Switches what is looked at from step to step, takes the time of each, and lets the bare loop take a turn."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer, self.meter, self.watch, self.bare = trainer, trainer.meter, trainer._watch, Bare()
+        self.times: dict[int, list[float]] = {0: [], 1: [], 2: [], 3: []}
+        self._since: float | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ends the time of the step before, and sets this one up."""
+        now = time.process_time()
+        step = state.global_step
+        if self._since is not None and step > WARM:
+            self.times[(step - 1) % 3].append(now - self._since)
+        if step % 3 == 0:
+            batch = self.trainer.seen[-1] if self.trainer.seen else None
+            begin = time.process_time()
+            if batch is not None:
+                self.bare.step(batch)
+            if step > WARM:
+                self.times[3].append(time.process_time() - begin)
+        self.trainer._watch = self.watch if step % 3 else None
+        self.trainer.meter = self.meter if step % 3 == 2 else None
+        self._since = time.process_time()
+
+
+def main() -> None:
+    """Measures and prints one JSON line at the end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=12)
+    turns = parser.parse_args().turns
+    harness.LENGTH, harness.VOCAB, harness.model = LENGTH, VOCAB, nano
+    made = harness.trainer(ROWS, 1, steps=3 * turns + WARM + 1)
+    collate, made.seen = made.data_collator, []
+    half = torch.arange(LENGTH // 2)
+
+    def collated(rows: Any) -> dict[str, torch.Tensor]:
+        batch = {**collate(rows), "position_ids": torch.cat([half, half]).repeat(len(rows), 1)}
+        made.seen[:] = [batch]
+        return {**batch, "sources": torch.arange(len(rows)) % 2}
+
+    made.data_collator = collated
+    settings = dataclasses.replace(made.kormo, sources=("ko", "en"), languages=("ko", "en"))
+    made.configure(settings, made.objective, made._stop)
+    made.args.logging_steps = 3  # the third turn is logged
+    taken = Turns(made)
+    made.add_callback(taken)
+    made.train()
+    nothing, watched, logged, bare = (1000 * statistics.median(taken.times[turn]) for turn in range(4))
+    print(f"medians of {turns} steps of {ROWS} × {LENGTH} tokens: {nothing:.0f} ms; watched {watched:.0f}; watched and "
+          f"logged {logged:.0f}; a bare Llama loop {bare:.0f}")  # fmt: skip
+    pairs = list(zip(taken.times[2], taken.times[1], strict=False))
+    cost = {
+        "watch": watched / nothing - 1,
+        "logged_step": statistics.median(one / other for one, other in pairs) - 1,
+        "step_over_bare_loop": logged / bare,
+    }
+    print(json.dumps({"name": "losses", "unit": "ms", "ours": round(logged, 1), "peer": round(bare, 1),
+                      "peer_name": "a bare loop over a Llama of transformers",
+                      **{key: round(value, 4) for key, value in cost.items()}}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
