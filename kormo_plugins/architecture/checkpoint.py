@@ -40,7 +40,7 @@ def write_initial(
     bos_token_id: int | None,
     eos_token_id: Ids,
     pad_token_id: int | None,
-    generation: Mapping[str, Any],
+    generation: Mapping[str, object],
     shard_bytes: int = SHARD_BYTES,
     make_config: Callable[..., Any] = new_config,
 ) -> dict[str, Any]:

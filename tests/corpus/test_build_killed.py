@@ -98,7 +98,7 @@ build_source("s", recipe.sources["s"], recipe, registry(), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(s, marks=pytest.mark.soak) for s in range(3, 30))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.soak) for s in range(1, 30))])
 def test_killed_for_real(tmp_path: Path, components: Registry, seed: int) -> None:
     path = write_rows(tmp_path / "a.jsonl", texts(4000, 1))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 6}

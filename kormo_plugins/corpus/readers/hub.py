@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pydantic import Field
 
@@ -51,7 +50,7 @@ class Hub:
 
     VERSION = 3
 
-    def inputs(self, params: HubParams) -> dict[str, Any]:
+    def inputs(self, params: HubParams) -> dict[str, object]:
         """What the documents depend on: the dataset, its commit and the columns."""
         return params.model_dump(mode="json") | {"revision": self.commit(params)}
 

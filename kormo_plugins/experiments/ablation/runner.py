@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.markdown import markdown
@@ -78,7 +77,7 @@ class Ablation:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By a cell's hash."""
 
-    def table(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def table(self) -> dict[str, dict[str, dict[str, object]]]:
         """Measure -> variant -> mean, spread and comparison."""
         tables = {}
         for name in self.spec.measure:
@@ -90,7 +89,7 @@ class Ablation:
             tables[name] = compare(results, self.spec.reference)
         return tables
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """All of it as JSON values."""
         waiting = Outcome("not started")
         return {

@@ -180,5 +180,5 @@ def zero_of(config: dict[str, Any]) -> Zero:
     )
 
 
-def _number(value: Any, default: int) -> int:
+def _number(value: object, default: int) -> int:
     return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
