@@ -123,8 +123,9 @@ def check_step(
     again = run_step(name, texts, values, plugins)
     assert (kept, rejected) == again, f"{name}: a second run gives another result"
     step = make(params("corpus_step", name, values, plugins))
-    if isinstance(step, BatchStep):
-        results = list(step.batch(_named(texts)))
+    batch: Any = step.batch if isinstance(step, BatchStep) else None
+    if batch is not None:
+        results = list(batch(_named(texts)))
         assert len(results) == len(texts), f"{name}: {len(results)} results for a batch of {len(texts)} documents"
         lone = [step(document) for document in _named(texts)]
         assert results == lone, f"{name}: a batch gives another result than a call for each document"
