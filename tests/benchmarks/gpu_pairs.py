@@ -64,7 +64,7 @@ def trainer(size: Size, device: str) -> Any:
         model(size, device, "kormo"),
         None,
         args=args,
-        processing_class=words,
+        processing_class=tokenizer,
         train_dataset=Dataset.from_list([row] * 8),
     )
     compute = "bfloat16" if device == "cuda" else "float32"
