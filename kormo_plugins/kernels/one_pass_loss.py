@@ -22,33 +22,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from kormo_plugins.kernels import chunks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORE = -100
 """Target of a token that is not predicted (torch's and transformers' convention)."""
 
-CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}
-"""Logits that exist at a time, in their own dtype: what a cache holds; what fills a GPU and is small beside a model."""
-
-WHOLE_BYTES = 256 << 20
-"""Up to this a CPU keeps the gradients of all logits, so that dW is one product, to the bit that of torch."""
-
 LARGEST_BLOCK = 32768
 """Logits that one Triton program takes at a time, as in Liger."""
-
-
-def chunk_tokens(tokens: int, vocabulary: int, width: int, device: str = "cpu") -> int:
-    """Tokens whose logits exist at a time: a power of two between 16 and 4,096.
-
-    Args:
-        tokens: of the micro-batch.
-        vocabulary: rows of the output layer.
-        width: bytes of a logit.
-        device: `cpu` or `cuda`.
-    """
-    wanted = CHUNK_BYTES.get(device, CHUNK_BYTES["cuda"]) // max(1, vocabulary * width)
-    return max(1, min(tokens, 4096, max(16, 1 << max(0, wanted.bit_length() - 1))))
 
 
 def token_losses(
@@ -122,8 +105,8 @@ def _chunks(
     tokens, vocabulary, device = len(states), len(weight), states.device
     losses = torch.zeros(tokens, dtype=torch.float32, device=device)  # Liger skips what is not predicted
     of_states = torch.empty_like(states) if for_states else None
-    size = chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
-    whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= WHOLE_BYTES
+    size = chunks.chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
+    whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= chunks.WHOLE_BYTES
     of_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight and not whole else None
     logits = torch.empty(tokens if whole else size, vocabulary, dtype=weight.dtype, device=device)
     for start in range(0, tokens, size):

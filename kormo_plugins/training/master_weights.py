@@ -128,8 +128,9 @@ class MasterWeights:
         self.loaded = True
 
 
-def _keep(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """A communication hook that sends nothing."""
+def _keep(state: None, bucket):  # type: ignore[no-untyped-def]
+    """A communication hook that sends nothing: `bucket` (dist.GradBucket) to a finished future of its buffer. DDP
+    refuses annotations that are text, as all of this module are."""
     done: torch.futures.Future[Tensor] = torch.futures.Future()
     done.set_result(bucket.buffer())
     return done
