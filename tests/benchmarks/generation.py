@@ -3,8 +3,8 @@ same checkpoint, prompts and settings; and whether they wrote the same.
 
     python tests/benchmarks/generation.py outputs/pretrain --task mini_instruct_ko --items 100 --theirs 1,8,32
 
-The harness's command takes batches of one by default; `--theirs` names the sizes that are tried. Both are measured with
-the model loaded, after a first batch.
+On a busy machine, compare items per CPU second, which others' work changes little. The harness's command takes batches of one by default;
+`--theirs` names the sizes that are tried. Both are measured with the model loaded, after a first batch.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def requests_of(folder: Path, task: str, items: int) -> Sequence[Any]:
     return list(ready.task.instances)
 
 
-def timed(model: Any, requests: Sequence[Any], write: Any) -> tuple[float, list[str]]:
-    """Items per second, and the texts."""
+def timed(model: Any, requests: Sequence[Any], write: Any) -> tuple[float, float, list[str]]:
+    """Items per second, items per CPU second, and the texts."""
     write(model, requests[:2], disable_tqdm=True)
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), time.process_time()
     texts = write(model, requests, disable_tqdm=True)
-    return len(requests) / (time.perf_counter() - begin), texts
+    wall, cpu = time.perf_counter() - begin, time.process_time() - used
+    return len(requests) / wall, len(requests) / cpu, texts
 
 
 def main() -> None:
@@ -46,20 +47,29 @@ def main() -> None:
     parser.add_argument("--task", default="mini_instruct_ko")
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--theirs", default="1,8,32", help="batch sizes of the harness's own model")
+    parser.add_argument("--new", type=int, help="tokens of the longest answer, instead of the task's")
     arguments = parser.parse_args()
     quiet_harness()
     from lm_eval.models.huggingface import HFLM
 
     requests = requests_of(arguments.checkpoint, arguments.task, arguments.items)
-    ours, texts = timed(
+    for request in requests if arguments.new else ():
+        request.arguments = (request.arguments[0], {**request.arguments[1], "max_gen_toks": arguments.new})
+    ours, ours_cpu, texts = timed(
         Model(arguments.checkpoint, batch_size=None, device=default_device()), requests, Model.generate_until
     )
-    print(json.dumps({"who": "kormo eval", "batch": "by memory", "items/s": round(ours, 2)}), flush=True)
+    print(
+        json.dumps(
+            {"who": "kormo eval", "batch": "by memory", "items/s": round(ours, 2), "items/CPU s": round(ours_cpu, 2)}
+        ),
+        flush=True,
+    )
     for size in map(int, arguments.theirs.split(",")):
         theirs = HFLM(pretrained=str(arguments.checkpoint), batch_size=size, device=default_device(), dtype="auto")
-        speed, written = timed(theirs, requests, HFLM.generate_until)
+        speed, cpu, written = timed(theirs, requests, HFLM.generate_until)
         same = sum(one == other for one, other in zip(texts, written, strict=True))
-        row = {"who": "lm_eval hf", "batch": size, "items/s": round(speed, 2), "ours": f"{ours / speed:.1f} times"}
+        row = {"who": "lm_eval hf", "batch": size, "items/s": round(speed, 2), "items/CPU s": round(cpu, 2)}
+        row["ours"] = f"{ours / speed:.1f} times (CPU: {ours_cpu / cpu:.1f})"
         print(json.dumps({**row, "same texts": f"{same} of {len(texts)}"}), flush=True)
 
 
