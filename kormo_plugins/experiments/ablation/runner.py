@@ -286,7 +286,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
 
 
 def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:
-    """How a file wants its runs trained: by Axolotl's launcher, or, without one, from a process that is started once."""
+    """How a file wants its runs trained: by a launcher, or, without one, from a process that is started once."""
     if launcher is None:
         return warm.train
 
