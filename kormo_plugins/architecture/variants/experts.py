@@ -22,7 +22,7 @@ from transformers.models.mixtral import modeling_mixtral
 
 from kormo_plugins.architecture.configuration import KORMoConfig
 from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausalLM, KORMoModel
-from kormo_plugins.architecture.variants.configurations import MoeConfig
+from kormo_plugins.architecture.variants.configurations import KORMoMoeConfig
 from kormo_plugins.architecture.variants.norms import RECORDED
 from kormo_plugins.architecture.variants.terms import add_terms
 from kormo_plugins.errors import KormoError
@@ -39,7 +39,7 @@ class KORMoExperts(modeling_mixtral.MixtralExperts):
 class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
     """Mixtral's block, which keeps the router's logits while `keep` is set."""
 
-    def __init__(self, config: MoeConfig) -> None:
+    def __init__(self, config: KORMoMoeConfig) -> None:
         nn.Module.__init__(self)
         self.gate = modeling_mixtral.MixtralTopKRouter(config)
         self.experts = KORMoExperts(config)
@@ -56,7 +56,7 @@ class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
         return mixed.reshape(hidden_states.shape)
 
 
-class MoeDecoderLayer(KORMoDecoderLayer):
+class KORMoMoeDecoderLayer(KORMoDecoderLayer):
     """KORMo's layer with a mixture of experts as its MLP."""
 
     def make_mlp(self, config: KORMoConfig) -> nn.Module:
@@ -64,22 +64,22 @@ class MoeDecoderLayer(KORMoDecoderLayer):
         return MoeBlock(config)  # type: ignore[arg-type]
 
 
-class MoeModel(KORMoModel):
+class KORMoMoeModel(KORMoModel):
     """KORMo's body with mixtures of experts."""
 
-    config_class = MoeConfig
-    _no_split_modules: ClassVar = ["MoeDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": MoeDecoderLayer, **RECORDED}
-    layer_class = MoeDecoderLayer
+    config_class = KORMoMoeConfig
+    _no_split_modules: ClassVar = ["KORMoMoeDecoderLayer"]
+    _can_record_outputs: ClassVar = {"hidden_states": KORMoMoeDecoderLayer, **RECORDED}
+    layer_class = KORMoMoeDecoderLayer
 
 
-class MoeForCausalLM(KORMoForCausalLM):
+class KORMoMoeForCausalLM(KORMoForCausalLM):
     """`kormo_moe` with its output layer."""
 
-    config: MoeConfig
-    config_class = MoeConfig
-    _no_split_modules: ClassVar = ["MoeDecoderLayer"]
-    body_class = MoeModel
+    config: KORMoMoeConfig
+    config_class = KORMoMoeConfig
+    _no_split_modules: ClassVar = ["KORMoMoeDecoderLayer"]
+    body_class = KORMoMoeModel
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the load-balancing loss in it.
