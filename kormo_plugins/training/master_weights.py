@@ -91,10 +91,11 @@ class MasterWeights:
         for master in self.masters:
             if master.grad is None:  # another rank may have one
                 master.grad = torch.zeros_like(master)
-        sent = [dist.all_reduce(master.grad, async_op=True) for master in self.masters]
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        sent = [dist.all_reduce(gradient, async_op=True) for gradient in gradients]
         for one in sent:
             one.wait()
-        torch._foreach_div_([m.grad for m in self.masters], dist.get_world_size())
+        torch._foreach_div_(gradients, dist.get_world_size())
 
     def clip(self, norm: float) -> Tensor:
         """Clips the masters' gradients to a norm, in one pass; returns the norm before."""

@@ -13,11 +13,11 @@ batch, so that neither accumulation nor ranks change the weight of this loss; tr
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
-from transformers.integrations import use_experts_implementation
+from transformers.integrations.moe import use_experts_implementation
 from transformers.models.mixtral import modeling_mixtral
 
 from kormo_plugins.architecture.configuration import KORMoConfig
@@ -42,11 +42,11 @@ class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
     def __init__(self, config: KORMoMoeConfig) -> None:
         nn.Module.__init__(self)
         self.gate = modeling_mixtral.MixtralTopKRouter(config)
-        self.experts = KORMoExperts(config)
+        self.experts = KORMoExperts(config)  # type: ignore[arg-type]
         self.keep = False
         self.kept: torch.Tensor | None = None
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """[batch, sequence, hidden] to the same; `kept` is then float32 [batch · sequence, experts]."""
         flat = hidden_states.reshape(-1, hidden_states.shape[-1])
         logits, weights, chosen = self.gate(flat)
@@ -68,8 +68,8 @@ class KORMoMoeModel(KORMoModel):
     """KORMo's body with mixtures of experts."""
 
     config_class = KORMoMoeConfig
-    _no_split_modules: ClassVar = ["KORMoMoeDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": KORMoMoeDecoderLayer, **RECORDED}
+    _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoMoeDecoderLayer, **RECORDED}  # noqa: RUF012
     layer_class = KORMoMoeDecoderLayer
 
 
@@ -78,7 +78,7 @@ class KORMoMoeForCausalLM(KORMoForCausalLM):
 
     config: KORMoMoeConfig
     config_class = KORMoMoeConfig
-    _no_split_modules: ClassVar = ["KORMoMoeDecoderLayer"]
+    _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
     body_class = KORMoMoeModel
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ later ones, and no split into micro-batches changes the sum.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,8 +52,8 @@ class KORMoMtpModel(KORMoModel):
     """KORMo's body, with the layers of the later tokens beside its last one."""
 
     config_class = KORMoMtpConfig
-    _can_record_outputs: ClassVar = {"hidden_states": KORMoDecoderLayer, **RECORDED}
-    _no_split_modules: ClassVar = ["KORMoDecoderLayer", "TappedDecoderLayer"]
+    _can_record_outputs = {"hidden_states": KORMoDecoderLayer, **RECORDED}  # noqa: RUF012
+    _no_split_modules = ["KORMoDecoderLayer", "TappedDecoderLayer"]  # noqa: RUF012
 
     def __init__(self, config: KORMoMtpConfig) -> None:
         super().__init__(config)
@@ -74,7 +74,7 @@ class KORMoMtpForCausalLM(KORMoForCausalLM):
 
     config: KORMoMtpConfig
     config_class = KORMoMtpConfig
-    _no_split_modules: ClassVar = ["KORMoDecoderLayer", "TappedDecoderLayer"]
+    _no_split_modules = ["KORMoDecoderLayer", "TappedDecoderLayer"]  # noqa: RUF012
     body_class = KORMoMtpModel
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,7 +111,8 @@ class KORMoMtpForCausalLM(KORMoForCausalLM):
         summed = nn.functional.cross_entropy(
             logits, targets.flatten().to(logits.device), ignore_index=IGNORE, reduction="sum"
         )
-        return summed / count
+        loss: torch.Tensor = summed / count
+        return loss
 
 
 def later_labels(labels: torch.Tensor, positions: torch.Tensor | None, distance: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ quarter of Post-LN gives the best of both. KORMo compared it with pre-norm and k
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,8 +76,8 @@ class KORMoQkNormModel(KORMoModel):
     """KORMo's body with normed queries and keys."""
 
     config_class = KORMoQkNormConfig
-    _no_split_modules: ClassVar = ["KORMoQkNormDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": KORMoQkNormDecoderLayer, **RECORDED}
+    _no_split_modules = ["KORMoQkNormDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoQkNormDecoderLayer, **RECORDED}  # noqa: RUF012
     layer_class = KORMoQkNormDecoderLayer
 
 
@@ -85,7 +85,7 @@ class KORMoQkNormForCausalLM(KORMoForCausalLM):
     """`kormo_qk_norm` with its output layer."""
 
     config_class = KORMoQkNormConfig
-    _no_split_modules: ClassVar = ["KORMoQkNormDecoderLayer"]
+    _no_split_modules = ["KORMoQkNormDecoderLayer"]  # noqa: RUF012
     body_class = KORMoQkNormModel
 
 
@@ -93,8 +93,8 @@ class KORMoPostNormModel(KORMoModel):
     """A body of post-norm layers; its final norm stays, as OLMo 2's does."""
 
     config_class = KORMoPostNormConfig
-    _no_split_modules: ClassVar = ["KORMoPostNormDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": KORMoPostNormDecoderLayer, **RECORDED}
+    _no_split_modules = ["KORMoPostNormDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoPostNormDecoderLayer, **RECORDED}  # noqa: RUF012
     layer_class = KORMoPostNormDecoderLayer
 
 
@@ -102,7 +102,7 @@ class KORMoPostNormForCausalLM(KORMoForCausalLM):
     """`kormo_post_norm` with its output layer."""
 
     config_class = KORMoPostNormConfig
-    _no_split_modules: ClassVar = ["KORMoPostNormDecoderLayer"]
+    _no_split_modules = ["KORMoPostNormDecoderLayer"]  # noqa: RUF012
     body_class = KORMoPostNormModel
 
 
@@ -110,12 +110,12 @@ class KORMoMixLnModel(KORMoModel):
     """A body whose first `post_norm_layers` layers are Post-LN and whose others are KORMo's."""
 
     config_class = KORMoMixLnConfig
-    _no_split_modules: ClassVar = ["PostLnDecoderLayer", "KORMoDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": [PostLnDecoderLayer, KORMoDecoderLayer], **RECORDED}
+    _no_split_modules = ["PostLnDecoderLayer", "KORMoDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": [PostLnDecoderLayer, KORMoDecoderLayer], **RECORDED}  # noqa: RUF012
 
     def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
         """The layer number `layer_idx`."""
-        first = layer_idx < config.post_norm_layers  # type: ignore[attr-defined]
+        first = layer_idx < config.post_norm_layers
         return PostLnDecoderLayer(config, layer_idx) if first else KORMoDecoderLayer(config, layer_idx)
 
 
@@ -123,5 +123,5 @@ class KORMoMixLnForCausalLM(KORMoForCausalLM):
     """`kormo_mix_ln` with its output layer."""
 
     config_class = KORMoMixLnConfig
-    _no_split_modules: ClassVar = ["PostLnDecoderLayer", "KORMoDecoderLayer"]
+    _no_split_modules = ["PostLnDecoderLayer", "KORMoDecoderLayer"]  # noqa: RUF012
     body_class = KORMoMixLnModel
