@@ -14,7 +14,7 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.runs.model_card import export_card
+from kormo_plugins.runs.model_card import NEEDED, export_card
 from kormo_plugins.store.complete import MARKER, fault
 
 GGUF = "gguf"
@@ -70,6 +70,9 @@ def export(
     replaced = (folder / RECORD).is_file()
     found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
     card = export_card(checkpoint, folder)
+    if card is None:
+        missing = ", ".join(name for name in NEEDED if not (checkpoint / name).is_file())
+        click.echo(f"no model card: {checkpoint} is not a finished run (it has no {missing})", err=True)
     if as_json:
         record = {"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card}
         return print_json({**record, "replaced": replaced, **found})
@@ -81,7 +84,8 @@ def export(
         click.echo(
             "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"
         )
-    click.echo(f"{card}: what the run recorded" if card else f"no model card: {checkpoint} is not a finished run")
+    if card is not None:
+        click.echo(f"{card}: what the run recorded")
 
 
 def _converted(

@@ -250,13 +250,13 @@ def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: st
     return (
         f"<figure><figcaption>{text(title)}{told}</figcaption><div class=plot id={name} "
         f"style='height:{figure['layout']['height']}px'></div>{below}"
-        f"<script type='application/json' data-for={name}>{safe_json(figure)}</script></figure>"
+        f"<script type='application/json' data-for={name}>{safe_json(_plain(figure))}</script></figure>"
     )
 
 
 def safe_json(value: object) -> str:
     """JSON that can stand inside a script element: no tag can be closed or opened in it."""
-    made = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

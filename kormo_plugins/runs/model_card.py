@@ -57,6 +57,9 @@ KEYS = (
     "adam_epsilon",
 )
 
+NEEDED = (RESOLVED, run_record.FILE, MARKER)
+"""Files of a run without which nothing is known that a card could tell."""
+
 
 def write_card(recipe: Recipe, built: Built, dataset: object, out: Path) -> list[Path]:
     """Writes the card of the model in `out`, which the recipe's run has made, and of its export if there is one.
@@ -84,7 +87,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
     from kormo_plugins.pipeline.build import build_data
     from kormo_plugins.pipeline.open import open_dataset
 
-    if not all((run / name).is_file() for name in (RESOLVED, run_record.FILE, MARKER)):
+    if not all((run / name).is_file() for name in NEEDED):
         return None
     recipe, built, sources = load_recipe(run / RESOLVED), Built(), None
     try:

@@ -10,11 +10,12 @@ and in it with the chunk, where it was. Pages that say `noai` are rejected by th
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, cast
 
 from pydantic import Field, model_validator
 
@@ -29,6 +30,8 @@ from kormo_plugins.store.fingerprint import file_checksum
 
 SUFFIXES = (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.zst", ".wet.zst", ".warc.wet.gz")
 MAX_PARTS = 1024
+READ = 1 << 20
+"""Bytes of an archive elsewhere that are asked for at a time."""
 TRIES = 4
 """Times that an archive is opened before the build stops; it goes on from there when it is started again."""
 
@@ -158,8 +161,51 @@ def _opened(address: str, params: WarcParams) -> Iterator[BinaryIO]:
         return
     import fsspec
 
-    with fsspec.open(address, "rb", **params.storage) as file:
-        yield file
+    with _as_os_errors():
+        opened = fsspec.open(address, "rb", **params.storage).open()
+    with opened as file, io.BufferedReader(_Remote(file), READ) as stream:
+        yield cast(BinaryIO, stream)
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What the libraries of filesystems raise is often no OSError: aiohttp's, for one, when an answer is cut short."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+class _Remote(io.RawIOBase):
+    """A file elsewhere, read from front to back; where the connection breaks, and the file can be entered anywhere, it
+    goes on at that byte."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        """True: it can only be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads up to `len(buffer)` bytes; 0 at the end."""
+        for attempt in range(TRIES):
+            try:
+                with _as_os_errors():
+                    if attempt:
+                        self._file.seek(self._at)
+                    data = self._file.read(len(buffer))
+                break
+            except OSError:
+                if attempt == TRIES - 1 or not self._file.seekable():
+                    raise
+                time.sleep(2**attempt)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _unreachable(address: str, error: Exception) -> KormoError:
