@@ -60,6 +60,7 @@ IGNORED_KEYS = frozenset(
         "kormo.stop_on",
         # on what it is trained: the same numbers up to rounding
         "micro_batch_size",
+        "kormo.pack_pairs",
         "deepspeed",
         "fsdp",
         "fsdp_config",

@@ -19,6 +19,7 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers import files as local
 from kormo_plugins.corpus.readers.columns import Columns
+from kormo_plugins.corpus.readers.encodings import UTF8
 from kormo_plugins.corpus.readers.find import kind_of
 from kormo_plugins.corpus.readers.formats import documents_of
 from kormo_plugins.corpus.readers.rows import from_row, rejected
@@ -153,7 +154,7 @@ def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
         options = local.FilesParams(path=path, columns=params.columns).options
         if not path.stat().st_size:
             return
-        for unit in units(local.folder.find(local.FilesParams(path=path)), encoding=local.UTF8, text_per_line=False):
+        for unit in units(local.folder.find(local.FilesParams(path=path)), encoding=UTF8, text_per_line=False):
             here = replace(unit, file=replace(unit.file, name=name + unit.file.name.removeprefix(path.name)))
             if here.file.kind:
                 yield from documents_of(here, options)

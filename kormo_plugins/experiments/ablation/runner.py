@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -128,7 +128,7 @@ def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = No
     lease = Lease(ablation.out / ".lease")
     acquire_or_refuse(lease, f"the ablation in {ablation.out}", log)
     with lease.held(), ForkServer() as warm:
-        return _run(ablation, log, train or _trainer(ablation.spec, warm))
+        return _run(ablation, log, train or trainer(ablation.spec.launcher, ablation.spec.launcher_args, warm))
 
 
 def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
@@ -284,15 +284,15 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
     return found
 
 
-def _trainer(spec: AblationSpec, warm: ForkServer) -> Train:
-    """The launcher that the file asks for."""
-    if spec.launcher is None:
+def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:
+    """How a file wants its runs trained: by a launcher, or, without one, from a process that is started once."""
+    if launcher is None:
         return warm.train
 
     def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
-        command = ["axolotl", "train", str(recipe), "--launcher", str(spec.launcher)]
-        if spec.launcher_args:
-            command += ["--", *spec.launcher_args]
+        command = ["axolotl", "train", str(recipe), "--launcher", launcher]
+        if arguments:
+            command += ["--", *arguments]
         with log.open("ab") as out:
             return subprocess.run(
                 command, stdout=out, stderr=out, env={**os.environ, **env}, check=False, preexec_fn=ends_with_us()
