@@ -26,7 +26,7 @@ from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
 from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.complete import MARKER, fault
-from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.json_file import read_object, seal_fault, write_json
 from kormo_plugins.store.sums import write_sums
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry.run_record import FILE as RECORD
@@ -49,6 +49,10 @@ KEPT = (
     "*.index.json",
     *TOKENIZER_FILES,
 )
+
+
+EVALUATION = "evaluation.json"
+SCORES = "remove it, or run `kormo eval` again"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     runs = _runs(source)
     for run in runs:
         _refuse_unfinished(run)
+        _refuse_changed_scores(run)
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
@@ -117,6 +122,15 @@ def _refuse_unfinished(run: Path) -> None:
             why="only a finished run, as it was written, can be checked by others",
             do="train it to its end (the same command goes on)",
         )
+
+
+def _refuse_changed_scores(run: Path) -> None:
+    path = run / EVALUATION
+    if not path.is_file():
+        return
+    found = seal_fault(read_object(path, missing=("", ""), fix=SCORES))
+    if found:
+        raise KormoError(where=str(path), found=found, why="the scores are not those that were measured", do=SCORES)
 
 
 def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:

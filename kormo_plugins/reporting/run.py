@@ -18,6 +18,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
+from kormo_plugins.store.json_file import seal_fault
 
 CHAIN = "chain.json"
 EVALUATION = "evaluation.json"
@@ -146,7 +147,10 @@ def read_run(folder: Path) -> Run:
     written = _lines(folder / "samples.jsonl", run.warnings)
     shape = {"step": int, "prompt": str, "text": str}
     run.written = last_of_each(_entries(written, shape, "samples.jsonl", run.warnings))
-    evaluation = _json(folder / EVALUATION, run.warnings, dict, needed=False) or {}
+    evaluation = _json(folder / EVALUATION, run.warnings, dict, needed=False)
+    fault = "" if evaluation is None else seal_fault(evaluation)
+    run.warnings += [f"{EVALUATION} is left out: {fault}."] if fault else []
+    evaluation = {} if fault or evaluation is None else evaluation
     run.evaluation = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
     rows = run.evaluation.get("results")
     if rows is not None:
