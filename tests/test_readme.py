@@ -139,12 +139,12 @@ def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
     values: dict[str, Any] = yaml.safe_load(text)
     if {"name", "stages"} <= set(values):
         assert load_chain(written(copy / "recipes" / "chains", text)).stages
-    elif "question" in values:
-        path = written(copy / "recipes" / "ablations", text)
-        assert cells(path, read_spec(path))
     elif "sizes" in values:
         path = written(copy / "recipes" / "ladders", text)
         assert ladder.rungs(path, ladder.read_spec(path))
+    elif "question" in values:
+        path = written(copy / "recipes" / "ablations", text)
+        assert cells(path, read_spec(path))
     elif set(values) - {"extends"} <= DATA_KEYS:
         if not {"extends", "sources"} & set(values):  # a part of a dataset recipe
             whole = yaml.safe_load((copy / "datasets_recipes" / "embedded.yml").read_text(encoding="utf-8"))

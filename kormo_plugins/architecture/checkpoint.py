@@ -20,7 +20,7 @@ from kormo_plugins.architecture.files import (
     write_json,
     write_sharded,
 )
-from kormo_plugins.architecture.initialization import draw
+from kormo_plugins.architecture.initialization import draw, draw_all
 from kormo_plugins.architecture.registration import config as new_config
 from kormo_plugins.architecture.registration import register, torch_dtype
 from kormo_plugins.architecture.shape import KormoArchitecture
@@ -40,7 +40,7 @@ def write_initial(
     bos_token_id: int | None,
     eos_token_id: Ids,
     pad_token_id: int | None,
-    generation: Mapping[str, Any],
+    generation: Mapping[str, object],
     shard_bytes: int = SHARD_BYTES,
     make_config: Callable[..., Any] = new_config,
 ) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def write_initial(
         return draw(name, shapes[name], seed=seed, std=params.initializer_range, dtype=kind)
 
     copied = copy_tokenizer(tokenizer, out)
-    files = write_sharded(out, shapes, make, kind.itemsize, shard_bytes)
+    files = write_sharded(out, shapes, make, kind.itemsize, shard_bytes, draw_all)
     write_json(out / "generation_config.json", generation_json)
     fields = readable_by_all(config_json(config), str(out / "config.json"))
     write_json(out / "config.json", fields)  # last: without it the folder is no checkpoint

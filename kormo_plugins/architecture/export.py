@@ -187,7 +187,8 @@ def check_unchanged(checkpoint: Path) -> None:
 
 
 def _write(checkpoint: Path, out: Path, config: dict[str, Any], convert: Convert) -> list[str]:
-    sources, places = weight_files(checkpoint), {}
+    sources = weight_files(checkpoint)
+    places: dict[str, str] = {}
     for source in sources:
         weights = convert(read_weights(source))
         if weights:  # a file may hold nothing but what the other layout has no place for

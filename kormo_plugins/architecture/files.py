@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from kormo_plugins.store.model_json import readable_config, readable_tokenizer
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
+
+MakeAll = Callable[[Callable[[str], "torch.Tensor"], Iterable[tuple[str, int]]], "dict[str, torch.Tensor]"]
 
 TOKENIZER_SETTINGS = "tokenizer_config.json"
 NOTE = {
@@ -156,6 +158,7 @@ def write_sharded(
     make: Callable[[str], torch.Tensor],
     itemsize: int,
     shard_bytes: int = SHARD_BYTES,
+    make_all: MakeAll | None = None,
 ) -> list[Path]:
     """Writes weights shard by shard, so that one shard at a time is in memory.
 
@@ -165,18 +168,25 @@ def write_sharded(
         make: gives the weight of a name.
         itemsize: bytes per element.
         shard_bytes: largest size of a file.
+        make_all: calls `make` for the weights of a file (names and numbers of values), several at a time.
     Returns:
         The files, without the index.
     """
+
+    def weights(names: list[str]) -> dict[str, torch.Tensor]:
+        if make_all is None:
+            return {name: make(name) for name in names}
+        return make_all(make, [(name, _product(shapes[name])) for name in names])
+
     sizes = {name: _product(shape) * itemsize for name, shape in shapes.items()}
     shards = list(_shards(sizes, shard_bytes))
     if len(shards) == 1:
-        write_weights(folder / WEIGHTS, {name: make(name) for name in shards[0]})
+        write_weights(folder / WEIGHTS, weights(shards[0]))
         return [folder / WEIGHTS]
     weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        write_weights(folder / file, {name: make(name) for name in names})
+        write_weights(folder / file, weights(names))
         weight_map.update(dict.fromkeys(names, file))
     # The index comes last: a folder that has one has all of its shards.
     write_json(folder / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map})

@@ -5,11 +5,18 @@ weight has a random stream of its own: Philox, a counter-based generator (Salmon
 SHA-256 of seed and name. So the draw does not depend on the order in which weights are made, on how many
 files they are split into, on the global random state (which is left alone), on the dtype they are stored in
 or on the number of ranks; and a deeper model shares its first layers with a shallower one of the same width.
+
+So weights are drawn side by side, one a core (`draw_all`): numpy draws without holding Python's lock. A single weight
+is not divided: the ziggurat method takes now and then more than one random number for a value, so where a value stands
+in the stream is known only when those before it are drawn.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,3 +44,16 @@ def draw(name: str, shape: tuple[int, ...], *, seed: int, std: float, dtype: tor
     values = stream.standard_normal(shape, dtype=np.float32)
     values *= np.float32(std)
     return torch.from_numpy(values).to(dtype)
+
+
+def draw_all(make: Callable[[str], torch.Tensor], shapes: Iterable[tuple[str, int]]) -> dict[str, torch.Tensor]:
+    """Weights by name, drawn by all cores that this process may use, the largest first.
+
+    Args:
+        make: gives the weight of a name, whichever thread asks.
+        shapes: names, in the order of the result, and their numbers of values.
+    """
+    sizes = dict(shapes)
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
+        made = {name: threads.submit(make, name) for name in sorted(sizes, key=lambda name: -sizes[name])}
+        return {name: made[name].result() for name in sizes}

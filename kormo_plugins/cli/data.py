@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kormo_plugins.cli.artifacts import looked_up, opened, provide, refuse_unready, verify_folders, verify_recipe
 from kormo_plugins.cli.convert import convert
-from kormo_plugins.cli.mixture_tree import print_tree, tree, write_page
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.cli.peek import peek
+from kormo_plugins.cli.support.artifacts import (
+    looked_up,
+    opened,
+    provide,
+    refuse_unready,
+    verify_folders,
+    verify_recipe,
+)
+from kormo_plugins.cli.support.mixture_tree import print_tree, tree, write_page
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.corpus.report import dataset_card, write_report
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable

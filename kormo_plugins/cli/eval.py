@@ -13,7 +13,14 @@ from typing import Any
 
 import click
 
-from kormo_plugins.cli.judged import JudgedOptions, prepare_suites, print_judged, refuse_unused, run_suites
+from kormo_plugins.cli.judged import (
+    JudgedOptions,
+    prepare_suites,
+    print_judged,
+    refuse_unused,
+    run_suites,
+    served_model,
+)
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.judged.suite import is_judged
@@ -174,7 +181,7 @@ def evaluate(
         record = _record(out or checkpoint, model)
         rows: list[dict[str, Any]] = []
         if lines:
-            asked = partial(load, model)
+            asked = partial(served_model, options, model, load) if endpoint else partial(load, model)
             rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
         verdicts = run_suites(prepared, options, model, record, load, _say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None

@@ -19,6 +19,8 @@ from kormo_plugins.evaluation.judged.suite import JudgedSuite, JudgeSettings, lo
 from kormo_plugins.evaluation.record import Record
 from kormo_plugins.plugins.registry import Registry
 
+ANSWERS = Path("artifacts/answers/answers")
+"""Where the answers of endpoints are kept, as by the judged suites."""
 Load = Callable[[Checkpoint], Any]
 Say = Callable[[str], None]
 
@@ -116,6 +118,16 @@ def open_speaker(
         return LocalSpeaker(model, cache, lambda: load(model), max_rows=options.batch_size)
     client = open_client(options.endpoint, "OPENAI_API_KEY", cache, JudgeSettings(), "--endpoint")
     return ServedSpeaker(client, options.endpoint_model or str(model.path), 32, model.hash)
+
+
+def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> Any:
+    """The harness's model that asks the endpoint for what is generated."""
+    from kormo_plugins.evaluation.served import Served, ServedModel
+
+    assert options.endpoint is not None
+    client = open_client(options.endpoint, "OPENAI_API_KEY", ANSWERS, JudgeSettings(), "--endpoint")
+    served = Served(client, options.endpoint_model or str(model.path))
+    return ServedModel(model, served, lambda: load(model))
 
 
 def run_suites(

@@ -50,7 +50,8 @@ def raise_on_sigterm() -> None:
 
     def forgotten(args: sys.UnraisableHookArgs) -> None:
         if not isinstance(args.exc_value, Terminated) or os.getpid() != command:
-            return before(args)
+            before(args)
+            return
         signal.signal(signal.SIGTERM, receive)
         again = threading.Timer(AGAIN_AFTER, os.kill, (command, signal.SIGTERM))
         again.daemon = True

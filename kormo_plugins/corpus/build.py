@@ -38,6 +38,8 @@ GENERATOR_PARTS = 4
 """Parts of a generated source whose recipe names no number."""
 VERSION = 1
 """Raised when the same recipe and input would give other bytes."""
+LAYOUT = "layout-2"
+"""Empty file by which work in progress says how its files are named; raised when `part_files.py` changes."""
 
 ProgressFactory = Callable[[str], AbstractContextManager[Callable[[int], None]]]
 """Begins to show one stage, by its name; what it gives is called with the number of documents done since its last
@@ -79,6 +81,7 @@ def build_source(
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
+    _begin(out / "work")
     for stage in range(len(job.segments) + 1):
         with watch(f"{name}, {_label(job, stage)}") as progress:
             _run(job, stage, recipe, workers, progress)
@@ -90,6 +93,14 @@ def build_source(
     move(out / "work", out / "work.done")  # in one step: half a folder of marks must never be believed
     shutil.rmtree(out / "work.done")
     return stats
+
+
+def _begin(work: Path) -> None:
+    """The folder of work in progress; one whose files another version of the package named otherwise is removed."""
+    if work.exists() and not (work / LAYOUT).exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    (work / LAYOUT).touch()
 
 
 def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, out: Path) -> SourceBuild:

@@ -156,7 +156,7 @@ def _failed(job: SourceBuild, stage: int) -> None:
         raise KormoError(**read_mark(path))
 
 
-def _in_queue(job_id: Any) -> bool:
+def _in_queue(job_id: object) -> bool:
     """Whether Slurm still has that job; where it cannot be asked, yes."""
     try:
         asked = subprocess.run(["squeue", "-h", "-j", str(job_id)], capture_output=True, text=True, timeout=60)

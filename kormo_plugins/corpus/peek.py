@@ -133,7 +133,8 @@ def _compared(
     more: list[Raw] = []
     here = {name for value in _objects(raw) for name in value}
     for file in others:
-        found = _encoding(file, told := [])
+        told: list[str] = []
+        found = _encoding(file, told)
         sure = file.kind in BINARY or told[0] == f"encoding: {found}"
         names.setdefault(found if sure else "not certain", []).append(file.name)
         mine = list(islice(_rows(file, {**reader, "encoding": found}), rows))

@@ -22,33 +22,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from kormo_plugins.kernels import chunks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORE = -100
 """Target of a token that is not predicted (torch's and transformers' convention)."""
 
-CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}
-"""Logits that exist at a time, in their own dtype: what a cache holds; what fills a GPU and is small beside a model."""
-
-WHOLE_BYTES = 256 << 20
-"""Up to this a CPU keeps the gradients of all logits, so that dW is one product, to the bit that of torch."""
-
 LARGEST_BLOCK = 32768
 """Logits that one Triton program takes at a time, as in Liger."""
-
-
-def chunk_tokens(tokens: int, vocabulary: int, width: int, device: str = "cpu") -> int:
-    """Tokens whose logits exist at a time: a power of two between 16 and 4,096.
-
-    Args:
-        tokens: of the micro-batch.
-        vocabulary: rows of the output layer.
-        width: bytes of a logit.
-        device: `cpu` or `cuda`.
-    """
-    wanted = CHUNK_BYTES.get(device, CHUNK_BYTES["cuda"]) // max(1, vocabulary * width)
-    return max(1, min(tokens, 4096, max(16, 1 << max(0, wanted.bit_length() - 1))))
 
 
 def token_losses(
@@ -78,7 +61,7 @@ class _OnePass(torch.autograd.Function):
     """The sum's gradients are made by `forward` and scaled by `backward`."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         states: Tensor,
         weight: Tensor,
@@ -88,8 +71,10 @@ class _OnePass(torch.autograd.Function):
         differentiate: bool,
         triton: bool,
     ) -> tuple[Tensor, Tensor]:
-        wanted = [differentiate and needed for needed in ctx.needs_input_grad[:2]]
-        losses, of_states, of_weight = _chunks(states, weight.to(compute), targets, factor, *wanted, triton)
+        states_too, weight_too = (differentiate and needed for needed in ctx.needs_input_grad[:2])
+        losses, of_states, of_weight = _chunks(
+            states, weight.to(compute), targets, factor, states_too, weight_too, triton
+        )
         ctx.gradients = (of_states, of_weight, factor if triton else None)
         ctx.weight_dtype = weight.dtype
         ctx.mark_non_differentiable(losses)
@@ -122,8 +107,8 @@ def _chunks(
     tokens, vocabulary, device = len(states), len(weight), states.device
     losses = torch.zeros(tokens, dtype=torch.float32, device=device)  # Liger skips what is not predicted
     of_states = torch.empty_like(states) if for_states else None
-    size = chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
-    whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= WHOLE_BYTES
+    size = chunks.chunk_tokens(tokens, vocabulary, weight.element_size(), device.type)
+    whole = for_weight and device.type == "cpu" and tokens * vocabulary * weight.element_size() <= chunks.WHOLE_BYTES
     of_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight and not whole else None
     logits = torch.empty(tokens if whole else size, vocabulary, dtype=weight.dtype, device=device)
     for start in range(0, tokens, size):

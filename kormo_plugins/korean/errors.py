@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kormo_plugins.korean.morphology import is_syllable, split
+from kormo_plugins.korean.sounds import is_syllable, split
 from kormo_plugins.korean.stems import CHANGING, noun_stems, right_form, words_of
 from kormo_plugins.korean.text import prose
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from kormo_plugins.korean.morphology import final_sound
+from kormo_plugins.korean.sounds import final_sound
 
 SURE = (
     "에서는", "에서도", "에게서", "에서", "에게", "한테", "께서",

@@ -88,7 +88,7 @@ class Flex(DocumentMask):
 
         segment = torch.from_numpy(np.cumsum(batch.position_ids == 0, axis=1))
 
-        def same(row: Any, head: Any, query: Any, seen: Any) -> Any:
+        def same(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
             return (query >= seen) & (segment[row, query] == segment[row, seen])
 
         count, length = batch.input_ids.shape

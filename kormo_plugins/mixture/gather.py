@@ -7,7 +7,7 @@ bounds of its shard and its row before it is copied.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import carray, types
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from kormo_plugins.store.compiled import njit
 
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
+
 IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
 
@@ -25,7 +28,7 @@ def _as_pointer(typing_context: Any, address: Any) -> object:
     """A whole number as a pointer."""
     del typing_context
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> object:
+    def generate(context: Any, builder: IRBuilder, signature: Any, arguments: Any) -> object:
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import ir
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from kormo_plugins.store.compiled import njit
 
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
+
 SLACK = 1e-6
 """Rows by which a share of rows may miss a whole number through rounding and still count as one."""
 
@@ -20,7 +23,7 @@ def _count_trailing_zeros(typing_context: object, word: object) -> object:
     """The machine's instruction for it, which numba has no name for."""
     del typing_context, word
 
-    def generate(context: object, builder: Any, signature: object, arguments: Any) -> object:
+    def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
         del context, signature
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 

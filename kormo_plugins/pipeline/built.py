@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -114,6 +113,6 @@ def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
     return get
 
 
-def dumped(params: BaseModel | None) -> dict[str, Any]:
+def dumped(params: BaseModel | None) -> dict[str, object]:
     """A component's parameters as JSON values; nothing for a component that takes none."""
     return params.model_dump(mode="json") if params is not None else {}

@@ -108,7 +108,7 @@ def _same_shape(run: EarlierRun, where: str) -> None:
             )
 
 
-def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
+def config_changes(run: EarlierRun, folder: Path) -> dict[str, object]:
     """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
 
     Raises:
@@ -135,7 +135,7 @@ def changed_spec(name: str, weights: str, changes: Mapping[str, object]) -> Spec
     return Spec("init", f"{name}-changed", {"weights": weights, "config": dict(changes)})
 
 
-def change_config(folder: Path, changes: Mapping[str, object], out: Path) -> dict[str, Any]:
+def change_config(folder: Path, changes: Mapping[str, object], out: Path) -> dict[str, object]:
     """Writes the model of `folder` with another config; the weights are linked, or copied to another disk.
 
     A finished model's files are never written in place, so a link cannot change under the artifact.
@@ -179,7 +179,7 @@ def swap_spec(folder: Path, tokenizer_hash: str, rows: int, ids: Mapping[str, in
     return Spec("init", f"{folder.name}-swapped", inputs)
 
 
-def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, int], out: Path) -> dict[str, Any]:
+def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, int], out: Path) -> dict[str, object]:
     """Writes the model of `folder` with its embeddings re-made for `tokenizer`.
 
     Args:

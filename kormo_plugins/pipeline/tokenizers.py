@@ -53,7 +53,7 @@ def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactPro
         return tokenizer
     spec = Spec("tokenizer", plan.role, {"tokenizer": digest, "role": plan.role})
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         write_role(tokenizer, out, plan.role)
         return {}
 
@@ -89,7 +89,7 @@ def _trained(
         for artifact in corpora.values():
             yield from read_corpus(artifact.path)
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         for artifact in corpora.values():  # a sample may end in the middle of a part
             for part, record in part_files(artifact.path).items():
                 record.check(part)
@@ -104,7 +104,7 @@ def _trained(
 def _from_hub(plan: TokenizerPlan, hub: str, revision: str | None, get: ArtifactProvider) -> Path:
     spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         from transformers import AutoTokenizer
 
         try:

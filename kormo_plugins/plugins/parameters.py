@@ -12,11 +12,18 @@ import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import Faults, KormoError, Notice, closest
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
 log = logging.getLogger(__name__)
+Place = tuple[int | str, ...]
+"""Keys and list indices that lead to a value."""
+
 
 LARGEST = 2**63
 """The largest number that a recipe may hold: more than all bytes ever stored, more than all tokens ever written."""
@@ -108,9 +115,9 @@ def _warn_of_old_name(where: str, name: str) -> None:
     log.warning("%s", notice.render())
 
 
-def _nearest(details: Sequence[Any]) -> list[object]:
+def _nearest(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Pydantic's findings, of a choice of several forms only the first: the others say why it is no other form."""
-    unions: dict[tuple[object, ...], tuple[object, ...]] = {}
+    unions: dict[Place, Place] = {}
     kept = []
     for detail in details:
         place = _place(detail["loc"])
@@ -120,7 +127,7 @@ def _nearest(details: Sequence[Any]) -> list[object]:
     return [detail for detail in kept if not _follows(detail["type"], _place(detail["loc"]), places)]
 
 
-def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) -> bool:
+def _follows(kind: str, place: Place, places: Set[Place]) -> bool:
     """Whether a finding only follows from another one: no mapping, where a number may stand too and has a finding of
     its own; or too few elements, where each that was given has been refused."""
     if kind in _NO_MAPPING:
@@ -128,13 +135,13 @@ def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) ->
     return kind == "too_short" and any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
-def _place(way: Sequence[Any]) -> tuple[object, ...]:
+def _place(way: Place) -> Place:
     """Where a finding is, without what pydantic adds to tell the forms of a choice apart (`float`, `dict[str,float]`,
     `function-wrap[…]`)."""
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
 
 
-def _fault(model: Any, detail: Any, where: str) -> KormoError:
+def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
     """One of pydantic's findings as a message."""
     way = _place(detail["loc"])
     key = ".".join(str(part) for part in way)
@@ -159,7 +166,7 @@ def _fault(model: Any, detail: Any, where: str) -> KormoError:
     )
 
 
-def _endless(given: Any, where: str) -> Iterator[KormoError]:
+def _endless(given: object, where: str) -> Iterator[KormoError]:
     """A fault for each number that is infinite, not a number, or absurdly large."""
     if (isinstance(given, float) and not math.isfinite(given)) or (
         isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
@@ -178,7 +185,7 @@ def _endless(given: Any, where: str) -> Iterator[KormoError]:
             yield from _endless(value, f"{where}[{place}]")
 
 
-def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
+def _truths_as_numbers(given: object, made: object, key: str = "") -> Iterator[str]:
     """Keys whose truth value pydantic has turned into a number."""
     if isinstance(given, bool):
         if isinstance(made, (int, float)) and not isinstance(made, bool):
@@ -192,7 +199,7 @@ def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
             yield from _truths_as_numbers(one, other, f"{key}[{place}]")
 
 
-def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
+def _fields_at(model: type[BaseModel], way: Sequence[str]) -> list[str]:
     """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
     for name in way:
         if name in model.model_fields:
@@ -200,9 +207,9 @@ def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def models_in(hint: Any) -> Iterator[object]:
+def models_in(hint: object) -> Iterator[type[BaseModel]]:
     """The pydantic models inside a type hint."""
-    if hasattr(hint, "model_fields"):
+    if isinstance(hint, type) and hasattr(hint, "model_fields"):
         yield hint
     for argument in typing.get_args(hint):
         yield from models_in(argument)

@@ -254,7 +254,7 @@ def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: st
     )
 
 
-def safe_json(value: Any) -> str:
+def safe_json(value: object) -> str:
     """JSON that can stand inside a script element: no tag can be closed or opened in it."""
     made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -264,7 +264,7 @@ _TAG = re.compile(r"<(?!/?(?:b|i|br|sup|sub|extra)>)")
 """What begins any tag but those that only set type: plotly makes links of others in a label."""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """The value with every text in it made harmless, wherever plotly shows it."""
     if isinstance(value, str):
         return printable(_TAG.sub("&lt;", value))

@@ -133,13 +133,13 @@ def _figure(record: Mapping[str, Any]) -> str:
             curves.append(
                 {"type": "scatter", "mode": "lines", "x": across, "y": curve, "line": line, "hoverinfo": "skip"}
             )
-    for line in _newest(record["predictions"]):
-        at = line["at"]
+    for predicted in _newest(record["predictions"]):
+        at = predicted["at"]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": text(f"{line['size']}, predicted"),
+                "name": text(f"{predicted['size']}, predicted"),
                 "marker": {"size": 9, "color": "#111111", "symbol": "diamond-open"},
                 "line": {"color": "#111111", "dash": "dot"},
                 "x": [place["tokens"] for place in at],

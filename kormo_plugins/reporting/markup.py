@@ -6,7 +6,6 @@ import html
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from kormo_plugins.errors import printable
 
@@ -74,7 +73,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value of a recipe, as YAML spells it."""
     if value is None:
         return "–"

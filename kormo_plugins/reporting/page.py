@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.reporting import sections
 from kormo_plugins.reporting.ablation import ABLATION, read_ablation, write_ablation
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import parts_with_links
 from kormo_plugins.reporting.needle import needles
-from kormo_plugins.reporting.run import EVALUATION, METRICS, RECORD, Run, read_runs
+from kormo_plugins.reporting.run import EVALUATION, RECORD, Run, read_runs
 
 
 def write_report(folders: Sequence[Path], out: Path, tell: Callable[[str], None] = lambda line: None) -> Path:

@@ -22,7 +22,7 @@ APART = (
 """Keys that say where a run lies and how it is watched, and change nothing of what is trained."""
 
 
-def changes(changed: Mapping[str, Sequence[object]]) -> list[tuple[str, Any, Any]]:
+def changes(changed: Mapping[str, Sequence[object]]) -> list[tuple[str, object, object]]:
     """Key, value before, value now, of what a recipe changes of its parents."""
     return [(key, before, now) for key, (before, now) in changed.items()]
 

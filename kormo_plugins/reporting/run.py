@@ -12,13 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
 from kormo_plugins.store.json_file import seal_fault
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
 
 CHAIN = "chain.json"
 EVALUATION = "evaluation.json"
@@ -201,7 +205,7 @@ def _warnings(run: Run) -> list[str]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -240,7 +244,9 @@ def _sound(
     return {key: value for key, value in record.items() if key not in wrong}
 
 
-def _entries(found: list[Any], shape: Mapping[str, Any], name: str, warnings: list[str]) -> list[dict[str, Any]]:
+def _entries(
+    found: list[object], shape: Mapping[str, type | tuple[type, ...]], name: str, warnings: list[str]
+) -> list[dict[str, Any]]:
     """Those that hold what is written there."""
     objects = [one for one in found if isinstance(one, dict)]
     sound = [one for one in objects if all(isinstance(one.get(key), kind) for key, kind in shape.items())]

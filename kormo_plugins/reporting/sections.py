@@ -121,7 +121,7 @@ def chain(record: Mapping[str, Any] | None) -> str:
     return table([wanted[key] for key in keys], rows, kinds) if rows else ""
 
 
-def _of_stage(key: str, value: Any) -> str:
+def _of_stage(key: str, value: object) -> str:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return text(shown(value))
     return duration(value) if key == "seconds" else short(value) if key == "tokens" else number(value)

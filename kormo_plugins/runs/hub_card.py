@@ -49,7 +49,9 @@ def hub_datasets(run: Path) -> list[str]:
     path = run / RESOLVED
     recipe = read_yaml(path) if path.is_file() else {}
     data = recipe.get("kormo", {}).get("data") or {}
-    readers: list[Mapping[str, Any]] = [source.get("reader") or {} for source in (data.get("sources") or {}).values()]
+    readers: list[Mapping[str, object]] = [
+        source.get("reader") or {} for source in (data.get("sources") or {}).values()
+    ]
     return sorted({str(reader["dataset"]) for reader in readers if reader.get("name") == "hub"})
 
 
@@ -64,7 +66,7 @@ def scores(run: Path) -> list[EvalResult]:
     found = read_object(path, missing=("", again), fix=again)
     if fault := seal_fault(found):
         raise KormoError(where=str(path), found=fault, why="the scores are not those that were measured", do=again)
-    rows: Sequence[Mapping[str, Any]] = found.get("results", [])
+    rows: Sequence[Mapping[str, object]] = found.get("results", [])
     return [
         Score(
             task_type="text-generation",

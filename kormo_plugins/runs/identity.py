@@ -60,6 +60,7 @@ IGNORED_KEYS = frozenset(
         "kormo.stop_on",
         # on what it is trained: the same numbers up to rounding
         "micro_batch_size",
+        "kormo.pack_pairs",
         "deepspeed",
         "fsdp",
         "fsdp_config",
@@ -142,7 +143,7 @@ def recorded(folder: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _told(values: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     """The leaves that count, with their keys; null is the same as nothing."""
     for key, value in values.items():
         keys = (*above, str(key))

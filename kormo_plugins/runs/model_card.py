@@ -61,7 +61,7 @@ NEEDED = (RESOLVED, run_record.FILE, MARKER)
 """Files of a run without which nothing is known that a card could tell."""
 
 
-def write_card(recipe: Recipe, built: Built, dataset: Any, out: Path) -> list[Path]:
+def write_card(recipe: Recipe, built: Built, dataset: object, out: Path) -> list[Path]:
     """Writes the card of the model in `out`, which the recipe's run has made, and of its export if there is one.
 
     Args:
@@ -101,7 +101,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
     return _write(folder, card(recipe, built, sources, described, run, _use_gguf(folder, recipe.block.role)))
 
 
-def _sources(dataset: Any) -> dict[str, Any] | None:
+def _sources(dataset: object) -> dict[str, object] | None:
     """Statistics of a mixture of ours by source; None for any other data."""
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
@@ -116,7 +116,7 @@ def _write(folder: Path, lines: Iterable[str]) -> Path:
 
 
 def card(
-    recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder: Path, run: Path, use: Sequence[str] = ()
+    recipe: Recipe, built: Built, sources: Mapping[str, object] | None, folder: Path, run: Path, use: Sequence[str] = ()
 ) -> Iterator[str]:
     """The lines of the card of the model in `folder`, made by `run`; `sources` as in `mixture.report.stats`.
 
@@ -170,7 +170,7 @@ def weights(folder: Path) -> tuple[int, list[str]]:
     return number, sorted(dtypes)
 
 
-def _front(config: Mapping[str, Any], sources: Mapping[str, Any] | None) -> Iterator[str]:
+def _front(config: Mapping[str, object], sources: Mapping[str, Any] | None) -> Iterator[str]:
     """The block that model hubs read."""
     found = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
     yield "---"
@@ -315,13 +315,13 @@ def _tokenizer(recipe: Recipe, built: Built, record: Mapping[str, Any]) -> Itera
     yield f"{how[0].upper()}{how[1:]}; identity `{identity}`."
 
 
-def _rope(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _rope(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     theta = config.get("rope_theta") or (config.get("rope_parameters") or {}).get("rope_theta")
     if theta is not None:
         yield "rope_theta", theta
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
     for row in rows:
@@ -333,5 +333,5 @@ def _cell(value: object) -> str:
     return re.sub(r"(?<!\\)\|", r"\|", printable(" ".join(str(value).split())))
 
 
-def _code(values: Mapping[str, Any]) -> str:
+def _code(values: Mapping[str, object]) -> str:
     return ", ".join(f"`{key}: {json.dumps(value, ensure_ascii=False, default=str)}`" for key, value in values.items())

@@ -39,7 +39,7 @@ def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     A run that goes on from its own resolved recipe, which extends nothing, keeps what it said of its parents before.
     """
     before = run_record.read_record(recipe.output_dir)
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         **before.get(KEY, {}),
         "hardware": hardware(),
         "parameters": sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),  # ZeRO-3 holds only a part
@@ -52,7 +52,7 @@ def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     run_record.write_record(recipe.output_dir, {**before, KEY: found})
 
 
-def hardware() -> dict[str, Any]:
+def hardware() -> dict[str, object]:
     """The machine in words and numbers; memory in bytes."""
     import torch
 
@@ -91,7 +91,7 @@ def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
             yield kind, name, artifact.hash
 
 
-def lineage(recipe: Recipe) -> dict[str, Any] | None:
+def lineage(recipe: Recipe) -> dict[str, object] | None:
     """What the recipe extends, and each key that it changes: `{files, parents, changed: {key: [before, now]}}`; None
     if it extends nothing.
 
@@ -120,13 +120,13 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     return {"files": files, "parents": [str(path) for path in paths], "changed": changed}
 
 
-def mixture(recipe: Recipe, built: Built) -> dict[str, Any]:
+def mixture(recipe: Recipe, built: Built) -> dict[str, object]:
     """The mixture as `kormo data stats` counts it, the recipe's tree of weights, and who wrote each source."""
     from kormo_plugins.mixture.report import stats
-    from kormo_plugins.pipeline.open import open_dataset
+    from kormo_plugins.pipeline.open import open_rows
 
     assert recipe.data is not None
-    found = stats(open_dataset(recipe, built))
+    found = stats(open_rows(recipe.stream_plan(), built))
     for name, source in recipe.data.corpus.sources.items():
         found["sources"][name] |= {"language": source.language, "license": source.license}
     return {**found, "name": recipe.data.corpus.name, "weights": recipe.data.mixture.mixture.get("weights")}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -163,7 +163,7 @@ def rule_of(key: str) -> Rule | None:
     return next((rule for rule in RULES if rule.covers(key)), None)
 
 
-def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, object]:
+def _leaves(values: Mapping[str, object], above: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.pipeline.axolotl_keys import training_precision
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.pipeline.open import open_rows
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
@@ -53,7 +53,7 @@ def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
 
     names = tuple(sorted(built.rows))  # as `MixtureDataset.names`, which the column `sources` counts in
     found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
-    return {**found, "batch": lambda step: batch(open_dataset(recipe, built), step)}
+    return {**found, "batch": lambda step: batch(open_rows(recipe.stream_plan(), built), step)}
 
 
 def _language(recipe: Recipe, built: Built, source: str) -> str:

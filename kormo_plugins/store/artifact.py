@@ -306,7 +306,7 @@ class _Attempt:
             if not file.is_dir():
                 file.unlink(missing_ok=True)
 
-    def _manifest(self, stats: Mapping[str, object], seconds: float) -> dict[str, Any]:
+    def _manifest(self, stats: Mapping[str, object], seconds: float) -> dict[str, object]:
         manifest = {
             "kind": self.spec.kind,
             "name": self.spec.name,

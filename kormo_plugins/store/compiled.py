@@ -29,6 +29,7 @@ import numba
 from kormo_plugins import __version__
 
 VARIABLE = "KORMO_CACHE"
+_SETTINGS: Any = numba.config  # its attributes are made when numba is imported
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -36,13 +37,13 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
     """`numba.njit` without the interpreter's lock, its code kept in `folder()`; `options` are numba's."""
 
     def decorate(function: _Function) -> _Function:
-        kept, before = folder(), numba.config.CACHE_DIR
+        kept, before = folder(), _SETTINGS.CACHE_DIR
         # numba looks at the setting while it decorates; other packages' functions keep to their own.
-        numba.config.CACHE_DIR = str(kept or before)
+        _SETTINGS.CACHE_DIR = str(kept or before)
         try:
             compiled: _Function = numba.njit(cache=kept is not None, nogil=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            _SETTINGS.CACHE_DIR = before
         return compiled
 
     return decorate

@@ -38,7 +38,7 @@ class FileRecord:
         return cls(path.stat().st_size, file_checksum(path))
 
     @classmethod
-    def parse(cls, value: Any, name: str, where: Path) -> FileRecord:
+    def parse(cls, value: object, name: str, where: Path) -> FileRecord:
         """From the manifest `where`, which says `value` of the file `name`.
 
         Raises:
@@ -97,7 +97,7 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
     return value
 
 
-def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:
+def file_records(values: dict[str, object], where: Path) -> dict[str, FileRecord]:
     """The `files` part of a manifest, with names that may not leave the folder.
 
     Raises:

@@ -29,13 +29,13 @@ def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n")
 
 
-def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(value: Mapping[str, object]) -> dict[str, object]:
     """The object with the checksum of all else in it, for a record that nothing beside it has a checksum of."""
     rest = {key: one for key, one in value.items() if key != CHECKSUM}
     return rest | {CHECKSUM: _seal(rest)}
 
 
-def seal_fault(value: Mapping[str, Any]) -> str:
+def seal_fault(value: Mapping[str, object]) -> str:
     """Why an object is not as `sealed` made it; empty if it is, or was written by a version that sealed nothing."""
     if CHECKSUM not in value:
         return "" if value.get("format") == UNSEALED else "it has no checksum"
@@ -43,7 +43,7 @@ def seal_fault(value: Mapping[str, Any]) -> str:
     return "" if _seal(rest) == value[CHECKSUM] else "it was changed after it was written"
 
 
-def _seal(value: Mapping[str, Any]) -> str:
+def _seal(value: Mapping[str, object]) -> str:
     return bytes_checksum(canonical_json(json.loads(json.dumps(value))).encode())
 
 

@@ -91,10 +91,11 @@ class MasterWeights:
         for master in self.masters:
             if master.grad is None:  # another rank may have one
                 master.grad = torch.zeros_like(master)
-        sent = [dist.all_reduce(master.grad, async_op=True) for master in self.masters]
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        sent = [dist.all_reduce(gradient, async_op=True) for gradient in gradients]
         for one in sent:
             one.wait()
-        torch._foreach_div_([m.grad for m in self.masters], dist.get_world_size())
+        torch._foreach_div_(gradients, dist.get_world_size())
 
     def clip(self, norm: float) -> Tensor:
         """Clips the masters' gradients to a norm, in one pass; returns the norm before."""
@@ -128,8 +129,9 @@ class MasterWeights:
         self.loaded = True
 
 
-def _keep(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """A communication hook that sends nothing."""
+def _keep(state: None, bucket):  # type: ignore[no-untyped-def]
+    """A communication hook that sends nothing: `bucket` (dist.GradBucket) to a finished future of its buffer. DDP
+    refuses annotations that are text, as all of this module are."""
     done: torch.futures.Future[Tensor] = torch.futures.Future()
     done.set_result(bucket.buffer())
     return done

@@ -8,6 +8,7 @@ import pytest
 
 from kormo_plugins.recipe.cost.advice import advise
 from kormo_plugins.recipe.cost.memory import Setup, Zero, memory
+from kormo_plugins.recipe.cost.plan import zero_of
 
 from .real_step import measure, setup, sizes
 
@@ -79,3 +80,31 @@ def test_where_no_single_change_helps_several_are_put_together() -> None:
     assert together["fits"] and len(together["set"]) > 1
     (hopeless,) = advise(large(ranks=2), 2, 2e9)
     assert not hopeless["fits"]
+
+
+CARD = sizes(2048, 6144, 16, 16, 8, 128, 125184), sizes(4096, 16384, 4, 32, 8, 128, 125184)
+LIGER = frozenset({"rms_norm", "swiglu", "fused_linear_cross_entropy"})
+ZERO3 = {"stage": 3, "overlap_comm": True, "reduce_bucket_size": 500_000_000, "stage3_max_live_parameters": 10**9}
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "zero", "reserved"),
+    [(0, "float32", None, 49.8), (1, "float32", None, 53.1), (1, "bfloat16", ZERO3, 55.7)],
+)
+def test_what_an_h100_reserved(model: int, weights: str, zero: dict[str, object] | None, reserved: float) -> None:
+    """4 rows of 4,096 tokens, packed documents, AdamW (foreach), Liger with its own fused loss: the 1B and four layers
+    of the 10B, and the latter under ZeRO-3 on one rank. Never under, and at most 5% over."""
+    held: dict[str, object] = {}
+    if zero is not None:
+        config = {"zero_optimization": zero, "data_types": {"grad_accum_dtype": "fp32"}}
+        held = {"master_bytes": 4, "moment_bytes": 8, "zero": zero_of(config)}
+    step = replace(setup(CARD[model], 4, 4096, weights, "bfloat16", False), cuda=True, dense_mask=False,
+                   foreach_bytes=4, kernels=LIGER, **held)  # fmt: skip
+    assert reserved * 1e9 <= memory(step).total <= 1.05 * reserved * 1e9
+
+
+def test_one_pass_holds_a_chunk_of_the_logits_and_masters_have_the_gradients() -> None:
+    plain = replace(setup(CARD[0], 4, 4096, "bfloat16", "bfloat16", False), cuda=True, dense_mask=False, moment_bytes=8)
+    ours = replace(plain, kernels=frozenset({"one_pass", "fused_linear_cross_entropy"}), master_bytes=4)
+    assert memory(ours).logits < 0.15 * memory(plain).logits
+    assert memory(ours).gradients == 2 * memory(plain).gradients == 4 * ours.parameters

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.cli import mixture_tree
+from kormo_plugins.cli.support import mixture_tree
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.report import dataset_card, write_report
 from kormo_plugins.documents.document import Document, write_documents

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.precision import observe
+from kormo_plugins.training.precision import cast_weights, observe
+from kormo_plugins.training.settings import Precision
 from tests.forked import Server
 
 from .harness import Collator, Rows, model, ranks, trainer
@@ -24,7 +25,8 @@ def by_hand(steps: int, micro: int, accumulation: int) -> tuple[list[torch.Tenso
     """Masters and weights after the same training, written out: gradients of each micro-batch summed in float32."""
     from kormo_plugins.training import one_pass
 
-    net = model().to(torch.bfloat16).train()
+    net = model().train()
+    cast_weights(net, Precision("bfloat16", "bfloat16", "float32", "float32"))  # and no buffer, as RoPE's
     one_pass.install(net)
     named = dict(net.named_parameters())
     masters = {name: torch.nn.Parameter(p.detach().float()) for name, p in named.items()}

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from kormo_plugins.kernels import one_pass_loss
-from kormo_plugins.kernels.one_pass_loss import IGNORE, chunk_tokens, token_losses
+from kormo_plugins.kernels import chunks
+from kormo_plugins.kernels.chunks import chunk_tokens
+from kormo_plugins.kernels.one_pass_loss import IGNORE, token_losses
 from kormo_plugins.training import one_pass
 
 from .harness import model
@@ -33,8 +34,8 @@ def made(dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor,
 @pytest.mark.parametrize("whole", [0, 1 << 30])
 def test_loss_and_gradients_are_torchs(budget: int, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With chunks that do not divide the tokens, and with a single one; where all logits are kept, to the bit."""
-    monkeypatch.setitem(one_pass_loss.CHUNK_BYTES, "cpu", budget)
-    monkeypatch.setattr(one_pass_loss, "WHOLE_BYTES", whole)
+    monkeypatch.setitem(chunks.CHUNK_BYTES, "cpu", budget)
+    monkeypatch.setattr(chunks, "WHOLE_BYTES", whole)
     states, weight, targets = made(torch.float32)
     total, losses = token_losses(states, weight, targets, 1 / torch.tensor(40))
     total.backward()
@@ -54,8 +55,8 @@ def test_loss_and_gradients_are_torchs(budget: int, whole: int, monkeypatch: pyt
 def test_in_bfloat16_the_weights_gradient_is_summed_in_float32(weights: torch.dtype, monkeypatch: Any) -> None:
     """Autocast and bfloat16 weights, 4 chunks, against float64 on the same rounded numbers: errors stay those of one
     rounding of the products, and the gradient has the parameter's dtype."""
-    monkeypatch.setitem(one_pass_loss.CHUNK_BYTES, "cpu", 16 * VOCAB * 2)
-    monkeypatch.setattr(one_pass_loss, "WHOLE_BYTES", 0)
+    monkeypatch.setitem(chunks.CHUNK_BYTES, "cpu", 16 * VOCAB * 2)
+    monkeypatch.setattr(chunks, "WHOLE_BYTES", 0)
     states, weight, targets = made(weights)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=weights == torch.float32):
         total, _ = token_losses(states, weight, targets, 0.025)

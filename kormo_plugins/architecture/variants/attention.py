@@ -28,7 +28,7 @@ class QkNormAttention(modeling_llama.LlamaAttention):
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
         super().__init__(config=config, layer_idx=layer_idx)
-        self.by_head = config.qk_norm == "head"  # type: ignore[attr-defined]
+        self.by_head = config.qk_norm == "head"
         queries, keys = (
             self.head_dim if self.by_head else heads * self.head_dim
             for heads in (config.num_attention_heads, config.num_key_value_heads or config.num_attention_heads)

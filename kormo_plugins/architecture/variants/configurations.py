@@ -5,7 +5,7 @@ from __future__ import annotations
 from kormo_plugins.architecture.configuration import KORMoConfig
 
 
-class QkNormConfig(KORMoConfig):
+class KORMoQkNormConfig(KORMoConfig):
     """See `params.QkNormArchitecture`."""
 
     model_type = "kormo_qk_norm"
@@ -13,7 +13,7 @@ class QkNormConfig(KORMoConfig):
     qk_norm: str = "head"
 
 
-class PostNormConfig(KORMoConfig):
+class KORMoPostNormConfig(KORMoConfig):
     """See `params.PostNormArchitecture`."""
 
     model_type = "kormo_post_norm"
@@ -21,7 +21,7 @@ class PostNormConfig(KORMoConfig):
     qk_norm: str = "projection"
 
 
-class MixLnConfig(KORMoConfig):
+class KORMoMixLnConfig(KORMoConfig):
     """See `params.MixLnArchitecture`."""
 
     model_type = "kormo_mix_ln"
@@ -29,7 +29,7 @@ class MixLnConfig(KORMoConfig):
     post_norm_layers: int = 1
 
 
-class MtpConfig(KORMoConfig):
+class KORMoMtpConfig(KORMoConfig):
     """See `params.MtpArchitecture`."""
 
     model_type = "kormo_mtp"
@@ -38,7 +38,7 @@ class MtpConfig(KORMoConfig):
     future_loss_weight: float = 1.0
 
 
-class MoeConfig(KORMoConfig):
+class KORMoMoeConfig(KORMoConfig):
     """See `params.MoeArchitecture`. `router_jitter_noise` is what transformers' block asks for: none here."""
 
     model_type = "kormo_moe"

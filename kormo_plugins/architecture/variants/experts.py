@@ -13,16 +13,16 @@ batch, so that neither accumulation nor ranks change the weight of this loss; tr
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
-from transformers.integrations import use_experts_implementation
+from transformers.integrations.moe import use_experts_implementation
 from transformers.models.mixtral import modeling_mixtral
 
 from kormo_plugins.architecture.configuration import KORMoConfig
 from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausalLM, KORMoModel
-from kormo_plugins.architecture.variants.configurations import MoeConfig
+from kormo_plugins.architecture.variants.configurations import KORMoMoeConfig
 from kormo_plugins.architecture.variants.norms import RECORDED
 from kormo_plugins.architecture.variants.terms import add_terms
 from kormo_plugins.errors import KormoError
@@ -39,14 +39,14 @@ class KORMoExperts(modeling_mixtral.MixtralExperts):
 class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
     """Mixtral's block, which keeps the router's logits while `keep` is set."""
 
-    def __init__(self, config: MoeConfig) -> None:
+    def __init__(self, config: KORMoMoeConfig) -> None:
         nn.Module.__init__(self)
         self.gate = modeling_mixtral.MixtralTopKRouter(config)
-        self.experts = KORMoExperts(config)
+        self.experts = KORMoExperts(config)  # type: ignore[arg-type]
         self.keep = False
         self.kept: torch.Tensor | None = None
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """[batch, sequence, hidden] to the same; `kept` is then float32 [batch · sequence, experts]."""
         flat = hidden_states.reshape(-1, hidden_states.shape[-1])
         logits, weights, chosen = self.gate(flat)
@@ -56,7 +56,7 @@ class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
         return mixed.reshape(hidden_states.shape)
 
 
-class MoeDecoderLayer(KORMoDecoderLayer):
+class KORMoMoeDecoderLayer(KORMoDecoderLayer):
     """KORMo's layer with a mixture of experts as its MLP."""
 
     def make_mlp(self, config: KORMoConfig) -> nn.Module:
@@ -64,22 +64,22 @@ class MoeDecoderLayer(KORMoDecoderLayer):
         return MoeBlock(config)  # type: ignore[arg-type]
 
 
-class MoeModel(KORMoModel):
+class KORMoMoeModel(KORMoModel):
     """KORMo's body with mixtures of experts."""
 
-    config_class = MoeConfig
-    _no_split_modules: ClassVar = ["MoeDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": MoeDecoderLayer, **RECORDED}
-    layer_class = MoeDecoderLayer
+    config_class = KORMoMoeConfig
+    _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoMoeDecoderLayer, **RECORDED}  # noqa: RUF012
+    layer_class = KORMoMoeDecoderLayer
 
 
-class MoeForCausalLM(KORMoForCausalLM):
+class KORMoMoeForCausalLM(KORMoForCausalLM):
     """`kormo_moe` with its output layer."""
 
-    config: MoeConfig
-    config_class = MoeConfig
-    _no_split_modules: ClassVar = ["MoeDecoderLayer"]
-    body_class = MoeModel
+    config: KORMoMoeConfig
+    config_class = KORMoMoeConfig
+    _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
+    body_class = KORMoMoeModel
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the load-balancing loss in it.

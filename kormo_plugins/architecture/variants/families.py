@@ -28,7 +28,7 @@ class VariantFamily:
 
     Args:
         model_type: its name.
-        classes: beginning of the names of its config and its models: `QkNorm`.
+        classes: beginning of the names of its config and its models: `KORMoQkNorm`.
         module: where the models are, in this folder.
     """
 
@@ -94,8 +94,8 @@ class MoeFamily(VariantFamily):
         return upcycle(checkpoint, out, params, seed)
 
 
-QK_NORM = VariantFamily("kormo_qk_norm", "QkNorm", "norms")
-POST_NORM = VariantFamily("kormo_post_norm", "PostNorm", "norms")
-MIX_LN = VariantFamily("kormo_mix_ln", "MixLn", "norms")
-MTP = VariantFamily("kormo_mtp", "Mtp", "future")
-MOE = MoeFamily("kormo_moe", "Moe", "experts")
+QK_NORM = VariantFamily("kormo_qk_norm", "KORMoQkNorm", "norms")
+POST_NORM = VariantFamily("kormo_post_norm", "KORMoPostNorm", "norms")
+MIX_LN = VariantFamily("kormo_mix_ln", "KORMoMixLn", "norms")
+MTP = VariantFamily("kormo_mtp", "KORMoMtp", "future")
+MOE = MoeFamily("kormo_moe", "KORMoMoe", "experts")

@@ -17,14 +17,14 @@ later ones, and no split into micro-batches changes the sum.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from kormo_plugins.architecture.configuration import KORMoConfig
 from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausalLM, KORMoModel
-from kormo_plugins.architecture.variants.configurations import MtpConfig
+from kormo_plugins.architecture.variants.configurations import KORMoMtpConfig
 from kormo_plugins.architecture.variants.norms import RECORDED
 from kormo_plugins.architecture.variants.terms import add_terms
 
@@ -48,14 +48,14 @@ class TappedDecoderLayer(KORMoDecoderLayer):
         return super().__call__(hidden_states, **kwargs)
 
 
-class MtpModel(KORMoModel):
+class KORMoMtpModel(KORMoModel):
     """KORMo's body, with the layers of the later tokens beside its last one."""
 
-    config_class = MtpConfig
-    _can_record_outputs: ClassVar = {"hidden_states": KORMoDecoderLayer, **RECORDED}
-    _no_split_modules: ClassVar = ["KORMoDecoderLayer", "TappedDecoderLayer"]
+    config_class = KORMoMtpConfig
+    _can_record_outputs = {"hidden_states": KORMoDecoderLayer, **RECORDED}  # noqa: RUF012
+    _no_split_modules = ["KORMoDecoderLayer", "TappedDecoderLayer"]  # noqa: RUF012
 
-    def __init__(self, config: MtpConfig) -> None:
+    def __init__(self, config: KORMoMtpConfig) -> None:
         super().__init__(config)
         # A place in the cache that is never used: these layers do not generate.
         self.future_layers = nn.ModuleList(
@@ -69,13 +69,13 @@ class MtpModel(KORMoModel):
         return TappedDecoderLayer(config, layer_idx) if last else KORMoDecoderLayer(config, layer_idx)
 
 
-class MtpForCausalLM(KORMoForCausalLM):
+class KORMoMtpForCausalLM(KORMoForCausalLM):
     """`kormo_mtp` with its output layer."""
 
-    config: MtpConfig
-    config_class = MtpConfig
-    _no_split_modules: ClassVar = ["KORMoDecoderLayer", "TappedDecoderLayer"]
-    body_class = MtpModel
+    config: KORMoMtpConfig
+    config_class = KORMoMtpConfig
+    _no_split_modules = ["KORMoDecoderLayer", "TappedDecoderLayer"]  # noqa: RUF012
+    body_class = KORMoMtpModel
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the later tokens' in it.
@@ -111,7 +111,8 @@ class MtpForCausalLM(KORMoForCausalLM):
         summed = nn.functional.cross_entropy(
             logits, targets.flatten().to(logits.device), ignore_index=IGNORE, reduction="sum"
         )
-        return summed / count
+        loss: torch.Tensor = summed / count
+        return loss
 
 
 def later_labels(labels: torch.Tensor, positions: torch.Tensor | None, distance: int) -> torch.Tensor:

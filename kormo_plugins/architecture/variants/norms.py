@@ -11,7 +11,7 @@ quarter of Post-LN gives the best of both. KORMo compared it with pre-norm and k
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,12 +21,12 @@ from transformers.models.llama import modeling_llama
 from kormo_plugins.architecture.configuration import KORMoConfig
 from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausalLM, KORMoModel
 from kormo_plugins.architecture.variants.attention import attention
-from kormo_plugins.architecture.variants.configurations import MixLnConfig, PostNormConfig, QkNormConfig
+from kormo_plugins.architecture.variants.configurations import KORMoMixLnConfig, KORMoPostNormConfig, KORMoQkNormConfig
 
 RECORDED: dict[str, Any] = {"attentions": modeling_llama.LlamaAttention}
 
 
-class QkNormDecoderLayer(KORMoDecoderLayer):
+class KORMoQkNormDecoderLayer(KORMoDecoderLayer):
     """KORMo's layer with the attention that the config asks for."""
 
     def make_attention(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
@@ -34,7 +34,7 @@ class QkNormDecoderLayer(KORMoDecoderLayer):
         return attention(config, layer_idx)
 
 
-class PostNormDecoderLayer(GradientCheckpointingLayer):
+class KORMoPostNormDecoderLayer(GradientCheckpointingLayer):
     """x + N(F(x)), twice; the weights are called as OLMo 2 calls them."""
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
@@ -72,56 +72,56 @@ class PostLnDecoderLayer(GradientCheckpointingLayer):
         return updated
 
 
-class QkNormModel(KORMoModel):
+class KORMoQkNormModel(KORMoModel):
     """KORMo's body with normed queries and keys."""
 
-    config_class = QkNormConfig
-    _no_split_modules: ClassVar = ["QkNormDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": QkNormDecoderLayer, **RECORDED}
-    layer_class = QkNormDecoderLayer
+    config_class = KORMoQkNormConfig
+    _no_split_modules = ["KORMoQkNormDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoQkNormDecoderLayer, **RECORDED}  # noqa: RUF012
+    layer_class = KORMoQkNormDecoderLayer
 
 
-class QkNormForCausalLM(KORMoForCausalLM):
+class KORMoQkNormForCausalLM(KORMoForCausalLM):
     """`kormo_qk_norm` with its output layer."""
 
-    config_class = QkNormConfig
-    _no_split_modules: ClassVar = ["QkNormDecoderLayer"]
-    body_class = QkNormModel
+    config_class = KORMoQkNormConfig
+    _no_split_modules = ["KORMoQkNormDecoderLayer"]  # noqa: RUF012
+    body_class = KORMoQkNormModel
 
 
-class PostNormModel(KORMoModel):
+class KORMoPostNormModel(KORMoModel):
     """A body of post-norm layers; its final norm stays, as OLMo 2's does."""
 
-    config_class = PostNormConfig
-    _no_split_modules: ClassVar = ["PostNormDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": PostNormDecoderLayer, **RECORDED}
-    layer_class = PostNormDecoderLayer
+    config_class = KORMoPostNormConfig
+    _no_split_modules = ["KORMoPostNormDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoPostNormDecoderLayer, **RECORDED}  # noqa: RUF012
+    layer_class = KORMoPostNormDecoderLayer
 
 
-class PostNormForCausalLM(KORMoForCausalLM):
+class KORMoPostNormForCausalLM(KORMoForCausalLM):
     """`kormo_post_norm` with its output layer."""
 
-    config_class = PostNormConfig
-    _no_split_modules: ClassVar = ["PostNormDecoderLayer"]
-    body_class = PostNormModel
+    config_class = KORMoPostNormConfig
+    _no_split_modules = ["KORMoPostNormDecoderLayer"]  # noqa: RUF012
+    body_class = KORMoPostNormModel
 
 
-class MixLnModel(KORMoModel):
+class KORMoMixLnModel(KORMoModel):
     """A body whose first `post_norm_layers` layers are Post-LN and whose others are KORMo's."""
 
-    config_class = MixLnConfig
-    _no_split_modules: ClassVar = ["PostLnDecoderLayer", "KORMoDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": [PostLnDecoderLayer, KORMoDecoderLayer], **RECORDED}
+    config_class = KORMoMixLnConfig
+    _no_split_modules = ["PostLnDecoderLayer", "KORMoDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": [PostLnDecoderLayer, KORMoDecoderLayer], **RECORDED}  # noqa: RUF012
 
     def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
         """The layer number `layer_idx`."""
-        first = layer_idx < config.post_norm_layers  # type: ignore[attr-defined]
+        first = layer_idx < config.post_norm_layers
         return PostLnDecoderLayer(config, layer_idx) if first else KORMoDecoderLayer(config, layer_idx)
 
 
-class MixLnForCausalLM(KORMoForCausalLM):
+class KORMoMixLnForCausalLM(KORMoForCausalLM):
     """`kormo_mix_ln` with its output layer."""
 
-    config_class = MixLnConfig
-    _no_split_modules: ClassVar = ["PostLnDecoderLayer", "KORMoDecoderLayer"]
-    body_class = MixLnModel
+    config_class = KORMoMixLnConfig
+    _no_split_modules = ["PostLnDecoderLayer", "KORMoDecoderLayer"]  # noqa: RUF012
+    body_class = KORMoMixLnModel

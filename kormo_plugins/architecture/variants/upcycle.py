@@ -59,7 +59,7 @@ def upcycle(checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> 
         **{key: value for key, value in config.items() if key not in files.NOTE},
         **{key: getattr(params, key) for key in FREE if key != "vocab_multiple"},
         "model_type": "kormo_moe",
-        "architectures": ["MoeForCausalLM"],
+        "architectures": ["KORMoMoeForCausalLM"],
         "router_jitter_noise": 0.0,
     }
     files.write_json(out / "config.json", files.readable_by_all(fields, str(out / "config.json")))

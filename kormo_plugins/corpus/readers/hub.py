@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers import files as local
 from kormo_plugins.corpus.readers.columns import Columns
+from kormo_plugins.corpus.readers.encodings import UTF8
 from kormo_plugins.corpus.readers.find import kind_of
 from kormo_plugins.corpus.readers.formats import documents_of
 from kormo_plugins.corpus.readers.rows import from_row, rejected
@@ -51,7 +51,7 @@ class Hub:
 
     VERSION = 3
 
-    def inputs(self, params: HubParams) -> dict[str, Any]:
+    def inputs(self, params: HubParams) -> dict[str, object]:
         """What the documents depend on: the dataset, its commit and the columns."""
         return params.model_dump(mode="json") | {"revision": self.commit(params)}
 
@@ -154,7 +154,7 @@ def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
         options = local.FilesParams(path=path, columns=params.columns).options
         if not path.stat().st_size:
             return
-        for unit in units(local.folder.find(local.FilesParams(path=path)), encoding=local.UTF8, text_per_line=False):
+        for unit in units(local.folder.find(local.FilesParams(path=path)), encoding=UTF8, text_per_line=False):
             here = replace(unit, file=replace(unit.file, name=name + unit.file.name.removeprefix(path.name)))
             if here.file.kind:
                 yield from documents_of(here, options)

@@ -58,7 +58,7 @@ def loads(line: bytes) -> tuple[Json, bool]:
     try:
         value = orjson.loads(line)
         count = _count(value)
-        # Each key ends in a quotation mark and a colon. Where no more of these are there than keys, none is there twice.
+        # A key ends in a quotation mark and a colon: with no more of these than keys, none is there twice.
         if count == len(_KEY_END.findall(line)) or count == sum(map(bool, _STRING.findall(line))):
             return value, False
     except (orjson.JSONDecodeError, Strange, RecursionError):

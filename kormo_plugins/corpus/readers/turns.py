@@ -12,7 +12,6 @@ Datasets name the fields of a turn and its roles in many ways; the recipe says i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -24,7 +23,7 @@ ALWAYS = frozenset({"tool_calls", "function_call", "name", "tool_call_id"})
 """Keys of a turn whose names every dataset shares."""
 CALLS = "function_call"
 """A role of ShareGPT sets: the assistant's turn is the JSON text of its calls."""
-Value = Callable[[Mapping[str, Any], str], Any]
+Value = Callable[[Mapping[str, object], str], object]
 
 
 def by_name(row: Mapping[str, object], name: str) -> object:
@@ -75,7 +74,7 @@ class Turns(TurnKeys):
 
     @model_validator(mode="before")
     @classmethod
-    def _column(cls, value: Any) -> Any:
+    def _column(cls, value: object) -> object:
         return {"column": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")

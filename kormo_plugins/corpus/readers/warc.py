@@ -79,7 +79,7 @@ class Warc:
         installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
         return min(len(archives(params)), MAX_PARTS)
 
-    def inputs(self, params: WarcParams) -> dict[str, Any]:
+    def inputs(self, params: WarcParams) -> dict[str, object]:
         """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
         has published does not change."""
         return {
@@ -182,7 +182,7 @@ class _Remote(io.RawIOBase):
     """A file elsewhere, read from front to back; where the connection breaks, and the file can be entered anywhere, it
     goes on at that byte."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self._file, self._at = file, 0
 

@@ -1,4 +1,4 @@
-"""Which characters the steps ask about, as bodies of classes of `re`: data alone, shared by patterns and compiled scans."""
+"""Which characters the steps ask about, as bodies of classes of `re`: data alone, for patterns and compiled scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many plain strings sought at once in the lines of a text (Aho and Corasick 1975), in time that is the text's alone."""
+"""Many plain strings sought at once in a text (Aho and Corasick 1975), in time that is the text's alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import SPACE
+from kormo_plugins.corpus.scan.growing_kernel import with_pair
+from kormo_plugins.store.compiled import njit
 
 _FOLDED = {0x17F: "s", 0x212A: "k", 0x130: "i", 0x131: "i", 0x24B8: "ⓒ"}
 """What a pattern that ignores case takes for a letter, beside its capital."""
@@ -75,7 +76,7 @@ def automaton(groups: Mapping[int, str], counted: int) -> Automaton:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def holds(codes: np.ndarray, letters: np.ndarray, moves: np.ndarray, marks: np.ndarray) -> bool:
     """Whether one of the strings of an `Automaton` is in a text; code points, uint32, shape [characters]."""
     state = 0
@@ -86,7 +87,7 @@ def holds(codes: np.ndarray, letters: np.ndarray, moves: np.ndarray, marks: np.n
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def lines_with(
     codes: np.ndarray,
     bits: np.ndarray,
@@ -132,11 +133,7 @@ def lines_with(
             for want in wanted:
                 hit |= seen & want == want
             if hit and not code_sign:
-                if count == len(found):
-                    more = np.empty((2 * count, 2), dtype=np.int64)
-                    more[:count] = found
-                    found = more
-                found[count, 0], found[count, 1] = start, end
+                found = with_pair(found, count, start, end)
                 count += 1
         start = end + 1
     return found[:count]

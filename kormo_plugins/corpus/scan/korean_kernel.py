@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import HANGUL, PARTICLE, SPACE, WORD
+from kormo_plugins.store.compiled import njit
 
 (EOJEOL, SYLLABLES, PARTICLES, TOLD, CHARACTERS, SIGNS, AGREEING, DEPENDENT, FIELDS) = range(9)
 """Places of the answer: eojeol (words that end in Hangul) and their characters; those that end like a particle or an
@@ -17,28 +17,28 @@ PLAIN, BEHIND_HANGUL, NOT_THESE = 0, 1, 2
 """What an ending is: itself; itself behind Hangul; any last syllable but this one (and its neighbours in the rule)."""
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _in(code: int, sorted_codes: np.ndarray) -> bool:
-    for one in sorted_codes:
+    for one in sorted_codes:  # noqa: SIM110
         if one == code:
             return True
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _ends_with(codes: np.ndarray, start: int, end: int, suffixes: np.ndarray) -> bool:
     """Whether the piece ends with one of these; uint32, shape [suffixes, 3], from the last character on, then 0."""
     for k in range(len(suffixes)):
         if end > start and codes[end - 1] == suffixes[k, 0]:
             if suffixes[k, 1] == 0:
                 return True
-            if end - 1 > start and codes[end - 2] == suffixes[k, 1]:
-                if suffixes[k, 2] == 0 or (end - 2 > start and codes[end - 3] == suffixes[k, 2]):
-                    return True
+            third = suffixes[k, 2] == 0 or (end - 2 > start and codes[end - 3] == suffixes[k, 2])
+            if third and end - 1 > start and codes[end - 2] == suffixes[k, 1]:
+                return True
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literal: np.ndarray) -> bool:
     """Whether a rule's literal stands at the beginning of a word; its first number says what has to follow."""
     at = start
@@ -53,15 +53,15 @@ def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literal: 
     return literal[0] == 0 or at == end
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _agrees(codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: np.ndarray) -> bool:
-    """Whether a word ends as a rule asks; endings: uint32, shape [endings, 4]: kind, then from the last character on."""
+    """Whether a word ends as a rule asks; `endings`: uint32, [endings, 4]: kind, then the last character first."""
     last = codes[end - 1]
     for k in range(len(endings)):
         if endings[k, 0] == 2:
             if not bits[last] & HANGUL:
                 return False
-            for other in range(k, len(endings)):
+            for other in range(k, len(endings)):  # noqa: SIM110
                 if endings[other, 1] == last:
                     return False
             return True
@@ -80,7 +80,7 @@ def _agrees(codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: 
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def korean(
     codes: np.ndarray,
     bits: np.ndarray,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import DIGIT, SPACE
+from kormo_plugins.store.compiled import njit
 
 NONE, SPEAKERS, STAMPED = range(3)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def lines(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """Start and end of each line that is not empty, without the white space around it; int64, shape [lines, 2]."""
     size, count = len(codes), 1
@@ -34,7 +34,7 @@ def lines(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _speaker(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> tuple[np.uint64, int]:
     """Hash of the name that ends at a colon and begins the line at `at` (`genres._SPEAKER`), 0 if there is none; and
     where what is said begins."""
@@ -56,15 +56,15 @@ def _speaker(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> tuple[n
     return value | np.uint64(1), end
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _has_colon(codes: np.ndarray, start: int, end: int) -> bool:
-    for at in range(max(0, start), min(end, len(codes))):
+    for at in range(max(0, start), min(end, len(codes))):  # noqa: SIM110
         if codes[at] == 58:
             return True
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _stamp(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> bool:
     """Whether the line that begins at `at` may begin with a stamp, as far as its beginning tells."""
     code = codes[at]
@@ -97,7 +97,7 @@ def _stamp(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _doubled(names: np.ndarray) -> np.ndarray:
     """The same set of hashes with twice the room."""
     found = np.zeros(2 * len(names), dtype=np.uint64)
@@ -110,7 +110,7 @@ def _doubled(names: np.ndarray) -> np.ndarray:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
     """Which marks stand before the lines: `NONE`, `SPEAKERS`, or perhaps others."""
     size, colon = len(codes), False
@@ -154,7 +154,7 @@ def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
     return SPEAKERS if times >= 4 and 2 * distinct <= times else NONE
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def without_speakers(codes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, int]:
     """The text without the names before what speakers say (`genres.without_stamps`), where it has no other marks.
 

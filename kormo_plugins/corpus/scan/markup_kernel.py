@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numba import njit
 
+from kormo_plugins.corpus.scan.growing_kernel import with_pair
 from kormo_plugins.corpus.scan.prose_kernel import fence_end
+from kormo_plugins.store.compiled import njit
 
 SLOTS = 1 << 14
 
@@ -29,7 +30,7 @@ def names_table(names: Iterable[str], raw: Iterable[str]) -> np.ndarray:
     return table
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _ticks_end(codes: np.ndarray, start: int, size: int) -> int:
     """Where the code between equally many backticks ends that begins at `start`; `start` if none does."""
     at = start
@@ -48,12 +49,12 @@ def _ticks_end(codes: np.ndarray, start: int, size: int) -> int:
     return start
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _alphanumeric(code: int) -> bool:
     return 48 <= code <= 57 or 65 <= code <= 90 or 97 <= code <= 122
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _is_entity(codes: np.ndarray, at: int, size: int) -> bool:
     end = at + 1
     if end < size and codes[end] == 35:
@@ -64,7 +65,7 @@ def _is_entity(codes: np.ndarray, at: int, size: int) -> bool:
     return end > begin and end < size and codes[end] == 59
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _is_tag(codes: np.ndarray, at: int, size: int, names: np.ndarray) -> bool:
     end = at + 1
     if end < size and (codes[end] == 33 or codes[end] == 63):
@@ -73,19 +74,19 @@ def _is_tag(codes: np.ndarray, at: int, size: int, names: np.ndarray) -> bool:
         end += 1
     begin, value = end, 0
     while end < size and end - begin <= 21 and _alphanumeric(codes[end]):
-        code = np.int64(codes[end])
+        code = int(codes[end])
         value = (value * 31 + (code + 32 if 65 <= code <= 90 else code)) % 16384
         end += 1
-    if end == begin or end == size or codes[begin] < 65:
+    if end == begin or end == size or codes[begin] < 65:  # noqa: SIM109
         return False
     code = codes[end]
     if code == 58 or code == 45:
         return True
     follows = code == 32 or 9 <= code <= 13 or code == 62 or code == 47 or code == 0x3000 or code == 0xA0
-    return names[value] == 2 or (follows and names[value] == 1)
+    return bool(names[value] == 2 or (follows and names[value] == 1))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
     """The pieces of text between code (fences, backticks) that may hold markup.
 
@@ -107,11 +108,7 @@ def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
                 end = _ticks_end(codes, at, size)
         if at == size or end > at:  # a piece ends here
             if held:
-                if count == len(found):
-                    more = np.empty((2 * count, 2), dtype=np.int64)
-                    more[:count] = found
-                    found = more
-                found[count, 0], found[count, 1] = start, at
+                found = with_pair(found, count, start, at)
                 count += 1
             if at == size:
                 return found[:count]

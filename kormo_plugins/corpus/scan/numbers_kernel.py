@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import HANGUL, SEPARATOR, SPACE, WIDE
+from kormo_plugins.corpus.scan.growing_kernel import with_number, with_pair
 from kormo_plugins.corpus.scan.personal_flags import EMAIL, IPV4, IPV6, LETTERS, LICENCE, PASSPORT, SPOKEN
+from kormo_plugins.store.compiled import njit
 
 PASSPORT_WORD = tuple(map(ord, "passport"))
 FEWEST_DIGITS, MOST_BETWEEN = 7, 3
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _digit(code: int) -> bool:
     return 48 <= code <= 57 or 0xFF10 <= code <= 0xFF19
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _hex(code: int) -> bool:
     return 48 <= code <= 57 or 65 <= code <= 70 or 97 <= code <= 102
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _ascii_word(code: int) -> bool:
     return 48 <= code <= 57 or 65 <= code <= 90 or 97 <= code <= 122 or code == 95
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _opens(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     """Whether a bracket opens at that place, or before a space there."""
     if at >= 1 and bits[codes[at]] & SPACE:
@@ -35,7 +36,7 @@ def _opens(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     return at >= 0 and (codes[at] == 40 or codes[at] == 91 or codes[at] == 123)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _closes(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     """Whether a bracket closes at that place, or behind a space there."""
     if at < len(codes) and bits[codes[at]] & SPACE:
@@ -43,13 +44,13 @@ def _closes(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     return at < len(codes) and (codes[at] == 41 or codes[at] == 93 or codes[at] == 125)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _at_sign(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     """Whether the `@` there may be that of an address."""
     size = len(codes)
     if _opens(codes, at - 1, bits):
         return True
-    code = codes[at - 1] if at else np.uint32(0)
+    code = int(codes[at - 1]) if at else 0
     local = _ascii_word(code) or code == 46 or code == 43 or code == 37 or code == 45 or bits[code] & HANGUL
     if not local:
         return False
@@ -61,17 +62,17 @@ def _at_sign(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
         return dot
     if bits[codes[end]] & SPACE and end + 1 < size:
         end += 1
-        return codes[end] == 40 or codes[end] == 91 or codes[end] == 123 or codes[end] == 0xB2F7
-    return codes[end] == 46 or codes[end] == 40 or codes[end] == 91 or codes[end] == 123
+        return bool(codes[end] == 40 or codes[end] == 91 or codes[end] == 123 or codes[end] == 0xB2F7)
+    return bool(codes[end] == 46 or codes[end] == 40 or codes[end] == 91 or codes[end] == 123)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _says(codes: np.ndarray, at: int, word: tuple[int, ...]) -> bool:
     """Whether these characters (in lower case) stand there, in any case."""
     if at + len(word) > len(codes):
         return False
     for k in range(len(word)):
-        code = np.int64(codes[at + k])
+        code = int(codes[at + k])
         if 65 <= code <= 90:
             code += 32
         elif code == 0x17F:  # `ſ` is an `s` to a pattern that ignores case
@@ -81,7 +82,7 @@ def _says(codes: np.ndarray, at: int, word: tuple[int, ...]) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> tuple[np.ndarray, int, np.ndarray]:
     """Runs of digits, flags, and signs of mail addresses.
 
@@ -91,8 +92,8 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
         passport: the code points of `passport`.
     Returns:
         start and end of each run of `FEWEST_DIGITS` digits and more with at most `MOST_BETWEEN` separators between two,
-        with the sign or bracket before it, int64, shape [runs, 2]; the flags; and the places at which `@` or what stands
-        for it may belong to an address, int64.
+        with the sign or bracket before it, int64, shape [runs, 2]; the flags; and the places of `@`, or of what stands
+        for it, that may belong to an address, int64.
     """
     size, flags, count = len(codes), 0, 0
     found, places, place_count = np.empty((8, 2), dtype=np.int64), np.empty(8, dtype=np.int64), 0
@@ -128,15 +129,11 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                     start -= 1
                 if start and (codes[start - 1] == 40 or codes[start - 1] == 0xFF08):
                     start -= 1
-                if count == len(found):
-                    more = np.empty((2 * count, 2), dtype=np.int64)
-                    more[:count] = found
-                    found = more
-                found[count, 0], found[count, 1] = start, last + 1
+                found = with_pair(found, count, start, last + 1)
                 count += 1
-            if start and (codes[start] == 49 or codes[start] == 0xFF11) and at == start + 1 and at < size:
-                if (codes[start - 1] == 79 and codes[at] == 79) or (codes[start - 1] == 111 and codes[at] == 111):
-                    flags |= LETTERS
+            one = start > 0 and at == start + 1 and at < size and (codes[start] == 49 or codes[start] == 0xFF11)
+            if one and codes[start - 1] == codes[at] and (codes[at] == 79 or codes[at] == 111):
+                flags |= LETTERS
             continue
         is_place = False
         if code < 128:
@@ -158,9 +155,8 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                         end += 1
                     if end < size and codes[end] == 58:
                         flags |= IPV6
-            elif code == 112 or code == 80:
-                if not flags & PASSPORT and _says(codes, at, passport):
-                    flags |= PASSPORT
+            elif (code == 112 or code == 80) and not flags & PASSPORT and _says(codes, at, passport):
+                flags |= PASSPORT
         elif code >= 0xAC00:
             following = codes[at + 1] if at + 1 < size else np.uint32(0)
             if code == 0xC77C:  # 일공, 일영
@@ -181,17 +177,13 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                 is_place = True
         if is_place:
             flags |= EMAIL
-            if place_count == len(places):
-                longer = np.empty(2 * place_count, dtype=np.int64)
-                longer[:place_count] = places
-                places = longer
-            places[place_count] = at
+            places = with_number(places, place_count, at)
             place_count += 1
         at += 1
     return found[:count], flags, places[:place_count]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def rewritten(codes: np.ndarray, bits: np.ndarray, wide: np.ndarray, plain: np.ndarray) -> np.ndarray:
     """The text with every character of `wide` (sorted) as that of `plain` at its place; arrays of code points."""
     found = codes.copy()

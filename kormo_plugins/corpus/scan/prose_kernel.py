@@ -6,19 +6,19 @@ Each function does what one pattern of `steps/text.py` does, on code points and 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import SPACE
+from kormo_plugins.store.compiled import njit
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _line_end(codes: np.ndarray, at: int, size: int) -> int:
     while at < size and codes[at] != 10:
         at += 1
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def fence_end(codes: np.ndarray, start: int, size: int) -> int:
     """Where the fenced block ends that begins with the line at `start`; -1 if none begins there (`text.FENCE`)."""
     at = start
@@ -49,7 +49,7 @@ def fence_end(codes: np.ndarray, start: int, size: int) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _fences(codes: np.ndarray, size: int) -> int:
     """Each block becomes a line end, unless a fifth of it is Hangul."""
     out = at = 0
@@ -82,7 +82,7 @@ def _fences(codes: np.ndarray, size: int) -> int:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _inline(codes: np.ndarray, size: int) -> int:
     """What stands between two backticks of a line, without Hangul, becomes a space."""
     out = at = 0
@@ -99,12 +99,12 @@ def _inline(codes: np.ndarray, size: int) -> int:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _letter(code: int) -> bool:
     return 65 <= code <= 90 or 97 <= code <= 122
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _tags(codes: np.ndarray, size: int) -> int:
     """What looks like a tag becomes a space."""
     out = at = 0
@@ -125,7 +125,7 @@ def _tags(codes: np.ndarray, size: int) -> int:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _is_http(codes: np.ndarray, at: int, size: int) -> int:
     """Length of `http://` or `https://` at that place; 0 if it is none."""
     if at + 7 > size or codes[at + 1] != 116 or codes[at + 2] != 116 or codes[at + 3] != 112:
@@ -138,7 +138,7 @@ def _is_http(codes: np.ndarray, at: int, size: int) -> int:
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _links(codes: np.ndarray, size: int, bits: np.ndarray) -> int:
     """Addresses, and the targets of links, become a space."""
     out = at = 0
@@ -162,7 +162,7 @@ def _links(codes: np.ndarray, size: int, bits: np.ndarray) -> int:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def prose(text: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """The text without code blocks, inline code, tags and addresses; `text` itself where there is none.
 

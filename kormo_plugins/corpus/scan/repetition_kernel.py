@@ -6,10 +6,10 @@ Lines and words that have the same hash are compared, so that equal means equal.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import SPACE, WORD
 from kormo_plugins.corpus.steps.ngram_kernel import longer, repeated, top
+from kormo_plugins.store.compiled import njit
 
 (NOTHING, LINES, CHARACTERS, PARAGRAPHS, TOP, REPEATED) = range(6)
 """Why a document goes."""
@@ -17,7 +17,7 @@ FEWEST_VERSES, LONGEST_VERSE, SHARE_DISTINCT = 8, 40, 0.4
 """As in `steps/genres.py`."""
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _hash(codes: np.ndarray, start: int, end: int) -> np.uint64:
     value = np.uint64(0xCBF29CE484222325)
     for at in range(start, end):
@@ -26,7 +26,7 @@ def _hash(codes: np.ndarray, start: int, end: int) -> np.uint64:
     return value ^ (value >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def numbered(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, int]:
     """The number of each piece of a text: equal pieces have one, in the order in which they first come; int64, shape
     [pieces]. And how many numbers there are.
@@ -65,9 +65,9 @@ def numbered(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, int]:
     return numbers, count
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def word_spans(codes: np.ndarray, bits: np.ndarray, lines: np.ndarray, numbers: np.ndarray, once: bool) -> np.ndarray:
-    """Start and end of each word; with `once`, of a line that comes again only the first time; int64, shape [words, 2]."""
+    """Start and end of each word, with `once` of a line that comes again only the first time; int64, [words, 2]."""
     found = np.empty((len(codes) // 2 + 1, 2), dtype=np.int64)
     count, seen = 0, 0
     for line in range(len(lines)):
@@ -87,7 +87,7 @@ def word_spans(codes: np.ndarray, bits: np.ndarray, lines: np.ndarray, numbers: 
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _paragraphs(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """Start and end of what stands between empty lines and is not blank; int64, shape [paragraphs, 2]."""
     found = np.empty((len(codes) // 3 + 1, 2), dtype=np.int64)
@@ -105,7 +105,7 @@ def _paragraphs(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _is_verse(lines: np.ndarray, numbers: np.ndarray, distinct: int, total: int) -> bool:
     if len(lines) < FEWEST_VERSES or total > LONGEST_VERSE * len(lines) or distinct < SHARE_DISTINCT * len(lines):
         return False
@@ -117,7 +117,7 @@ def _is_verse(lines: np.ndarray, numbers: np.ndarray, distinct: int, total: int)
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def judge(
     codes: np.ndarray,
     bits: np.ndarray,

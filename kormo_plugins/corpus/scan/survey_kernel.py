@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import HANGUL, RARE, SUSPECT
+from kormo_plugins.store.compiled import njit
 
 (
     ANY,
@@ -27,7 +27,7 @@ characters; longest run of suspects; suspects in runs of three or more with a La
 syllables; those outside KS X 1001; signs of markup (`<`, `&`); backticks and tildes; colons."""
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def survey(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """What the characters of a text are.
 

@@ -145,7 +145,7 @@ class ProseScan:
         """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
         from kormo_plugins.corpus.scan.lines_kernel import lines
 
-        return np.asarray(lines(self.bare, character_bits()))
+        return np.asarray(lines(self.codes if self.bare is None else self.bare, character_bits()))
 
     @cached_property
     def text(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.scan.bits import SPACE
+from kormo_plugins.store.compiled import njit
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def one_spaced(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """The bytes of `" ".join(text.split())`.
 

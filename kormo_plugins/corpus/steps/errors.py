@@ -101,21 +101,25 @@ _SIGNS = {
     _PLACE: "페이지|게시물|게시글|주소|접근",
     _COOKIE: "쿠키|cookie",
     _USE: "사용|수집|use|policy|정책|동의",
-    _BUTTON: "좋아요|공유하기|댓글|추천|스크랩|인쇄|글자크기|글자 크기|목록|이전글|이전 글|다음글|다음 글|맨위로|맨 위로",
-    _SURE: "page not found|file not found|url not found|access denied|permission denied|internal server error|bad gateway|"
-    "enable javascript|enable cookies|javascript is|javascript must|your browser does not|페이지를 찾을|페이지를 표시할|"
-    "서비스점검|서비스 점검|서비스이용|서비스 이용|일시적인 오류|일시적인 장애|로그인이 필요|로그인을 하셔야|로그인후 이용|"
-    "로그인해|로그인하시겠|권한이 없습니다|비밀번호를 잊|무단전재|무단복제|무단배포|무단도용|무단 전재|무단 복제|무단 배포|무단 도용|"
-    "재배포금지|재배포 금지|all rights reserved|저작권자ⓒ|저작권자©|저작권자(c)|저작권자 ⓒ|저작권자 ©|저작권자 (c)|copyrightⓒ|copyright©|"
-    "copyright(c)|copyright ⓒ|copyright ©|copyright (c)|기사제보|기사 제보|구독하기|구독과 좋아요|바로가기|바로 가기|lorem ipsum|"
-    "skip to |share on|share this|traceback (most|fatal error: |parse error: |mysql_connect|mysql_query|undefined index",
+    _BUTTON: "좋아요|공유하기|댓글|추천|스크랩|인쇄|글자크기|글자 크기|목록|이전글|이전 글|다음글|다음 글|"
+    "맨위로|맨 위로",
+    _SURE: "page not found|file not found|url not found|access denied|permission denied|"
+    "internal server error|bad gateway|enable javascript|enable cookies|javascript is|"
+    "javascript must|your browser does not|페이지를 찾을|페이지를 표시할|서비스점검|서비스 점검|"
+    "서비스이용|서비스 이용|일시적인 오류|일시적인 장애|로그인이 필요|로그인을 하셔야|로그인후 이용|"
+    "로그인해|로그인하시겠|권한이 없습니다|비밀번호를 잊|무단전재|무단복제|무단배포|무단도용|"
+    "무단 전재|무단 복제|무단 배포|무단 도용|재배포금지|재배포 금지|all rights reserved|저작권자ⓒ|"
+    "저작권자©|저작권자(c)|저작권자 ⓒ|저작권자 ©|저작권자 (c)|copyrightⓒ|copyright©|copyright(c)|"
+    "copyright ⓒ|copyright ©|copyright (c)|기사제보|기사 제보|구독하기|구독과 좋아요|바로가기|"
+    "바로 가기|lorem ipsum|skip to |share on|share this|traceback (most|fatal error: |parse error: |"
+    "mysql_connect|mysql_query|undefined index",
 }
 """What a line must hold that one of the patterns covers: two of `_WANTED` together, one of `_SURE`, or two buttons."""
 _WANTED = (_NUMBER | _FAILED, _SCRIPT | _OFF, _ASKED | _PLACE, _COOKIE | _USE, _SURE)
 
 
 @lru_cache(maxsize=1)
-def _automaton() -> tuple[np.ndarray, ...]:
+def _automaton() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     from kormo_plugins.corpus.scan.keywords_kernel import automaton
 
     made = automaton(_SIGNS, _BUTTON)

@@ -25,7 +25,7 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.scan.alphabets import PARTICLES
 from kormo_plugins.corpus.scan.dependents import expanded, padded, rule_tables
-from kormo_plugins.corpus.scan.text_scan import ProseScan, character_bits, compiled, scan_of
+from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_of
 from kormo_plugins.corpus.steps.genres import without_stamps
 from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
@@ -109,7 +109,7 @@ class Korean:
             return document
         scan = scan_of(document.text).prose if compiled() else None
         if scan is not None and scan.bare is not None:
-            return self._by_counts(document, _counts(scan))
+            return self._by_counts(document, _counts(scan.bare, scan.lines))
         text = without_stamps(prose(document.text))
         eojeol = [word for word in words(text) if "가" <= word[-1] <= "힣"]
         if not eojeol:
@@ -223,18 +223,24 @@ for _word, _before in _RULES:
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """What the compiled scan knows of sentences, and of dependent words."""
+def _signs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the compiled scan knows of sentences."""
     closes, ends = (np.array([*map(ord, chars)], np.uint32) for chars in (_CLOSES, _ENDS + _FINALS))
-    reports = padded([[*map(ord, reversed(end))] for part in _REPORT_ENDS.split("|") for end in expanded(part)], 3)
-    return (closes, ends, reports), rule_tables(_RULES)
+    reports = [[*map(ord, reversed(end))] for part in _REPORT_ENDS.split("|") for end in expanded(part)]
+    return closes, ends, padded(reports, 3)
 
 
-def _counts(scan: ProseScan) -> list[int]:
+@lru_cache(maxsize=1)
+def _rules() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """And of dependent words."""
+    return rule_tables(_RULES)
+
+
+def _counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
     """What the compiled scan counts (`korean_kernel`)."""
     from kormo_plugins.corpus.scan.korean_kernel import korean
 
-    found: list[int] = korean(scan.bare, character_bits(), scan.lines, *_tables(), CLAUSE_WORDS).tolist()
+    found: list[int] = korean(bare, character_bits(), lines, _signs(), _rules(), CLAUSE_WORDS).tolist()
     return found
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.scan.text_scan import ProseScan, character_bits, compiled, scan_of
+from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_of
 from kormo_plugins.corpus.steps.genres import is_verse, without_stamps
 from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
@@ -77,20 +77,20 @@ class Repetition:
     def __call__(self, document: Document) -> Document | Reject:
         scan = scan_of(document.text).prose if compiled() else None
         if scan is not None and scan.bare is not None:
-            return self._judged(scan) or document
+            return self._judged(scan.bare, scan.lines) or document
         text = without_stamps(prose(document.text))
         found = lines(text)
         verse = self.params.verse > 0 and is_verse(found)
         once = words("\n".join(dict.fromkeys(found))) if verse else words(text)
         return self._lines(found, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
 
-    def _judged(self, scan: ProseScan) -> Reject | None:
+    def _judged(self, bare: np.ndarray, found: np.ndarray) -> Reject | None:
         """The same by a compiled scan."""
         from kormo_plugins.corpus.scan import repetition_kernel as of
 
         params, limits = self.params, self.limits
         bounds = (params.lines, params.line_characters, params.paragraphs, params.verse, self.strictest)
-        reason, n = of.judge(scan.bare, character_bits(), scan.lines, bounds, params.min_words, *limits)
+        reason, n = of.judge(bare, character_bits(), found, bounds, params.min_words, *limits)
         return Reject(_REASONS[reason].format(n)) if reason else None
 
     def _lines(self, found: list[str], text: str, verse: float) -> Reject | None:

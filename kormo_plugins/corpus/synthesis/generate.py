@@ -76,7 +76,7 @@ class Endpoint:
         values = registry().params("reader", params.seeds.name, params.seeds.values, where)
         return registry().load("reader", params.seeds.name, where), values
 
-    def inputs(self, params: EndpointParams) -> dict[str, Any]:
+    def inputs(self, params: EndpointParams) -> dict[str, object]:
         """What the documents depend on: the request and the seeds, not the address or the pace."""
         read, values = self._seeds(params)
         pace = {"url", "concurrency", "per_minute", "timeout", "retries", "backoff", "cache", "key_variable", "seeds"}

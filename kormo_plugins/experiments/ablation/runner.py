@@ -14,11 +14,10 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.markdown import markdown
@@ -78,7 +77,7 @@ class Ablation:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By a cell's hash."""
 
-    def table(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def table(self) -> dict[str, dict[str, dict[str, object]]]:
         """Measure -> variant -> mean, spread and comparison."""
         tables = {}
         for name in self.spec.measure:
@@ -90,7 +89,7 @@ class Ablation:
             tables[name] = compare(results, self.spec.reference)
         return tables
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """All of it as JSON values."""
         waiting = Outcome("not started")
         return {
@@ -129,7 +128,7 @@ def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = No
     lease = Lease(ablation.out / ".lease")
     acquire_or_refuse(lease, f"the ablation in {ablation.out}", log)
     with lease.held(), ForkServer() as warm:
-        return _run(ablation, log, train or _trainer(ablation.spec, warm))
+        return _run(ablation, log, train or trainer(ablation.spec.launcher, ablation.spec.launcher_args, warm))
 
 
 def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
@@ -285,15 +284,15 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
     return found
 
 
-def _trainer(spec: AblationSpec, warm: ForkServer) -> Train:
-    """The launcher that the file asks for."""
-    if spec.launcher is None:
+def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:
+    """How a file wants its runs trained: by a launcher, or, without one, from a process that is started once."""
+    if launcher is None:
         return warm.train
 
     def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
-        command = ["axolotl", "train", str(recipe), "--launcher", str(spec.launcher)]
-        if spec.launcher_args:
-            command += ["--", *spec.launcher_args]
+        command = ["axolotl", "train", str(recipe), "--launcher", launcher]
+        if arguments:
+            command += ["--", *arguments]
         with log.open("ab") as out:
             return subprocess.run(
                 command, stdout=out, stderr=out, env={**os.environ, **env}, check=False, preexec_fn=ends_with_us()

@@ -106,7 +106,7 @@ class Record:
         """The stage of that name."""
         return self.entries[name]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "chain": self.chain.file.name,

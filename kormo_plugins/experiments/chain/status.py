@@ -34,7 +34,7 @@ class Verdict:
     why: str
 
 
-def verdict(recipe: Recipe, now: dict[str, Any]) -> Verdict:
+def verdict(recipe: Recipe, now: dict[str, object]) -> Verdict:
     """Decides what to do with the output folder of a recipe.
 
     Args:

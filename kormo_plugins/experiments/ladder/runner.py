@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.experiments.ablation.runner import Outcome, Train, run_cell
+from kormo_plugins.experiments.ablation.runner import Outcome, Train, run_cell, trainer
 from kormo_plugins.experiments.ladder import record
 from kormo_plugins.experiments.ladder.law import Fit, Point, fit
 from kormo_plugins.experiments.ladder.spec import LadderSpec, Rung
@@ -123,7 +123,7 @@ def run(ladder: Ladder, log: Callable[[str], None], train: Train | None = None) 
     lease = Lease(ladder.out / ".lease")
     acquire_or_refuse(lease, f"the ladder in {ladder.out}", log)
     with lease.held(), ForkServer() as warm:
-        return _run(ladder, log, train or warm.train)
+        return _run(ladder, log, train or trainer(ladder.spec.launcher, ladder.spec.launcher_args, warm))
 
 
 def _run(ladder: Ladder, log: Callable[[str], None], train: Train) -> int:

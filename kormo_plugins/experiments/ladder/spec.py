@@ -71,6 +71,10 @@ class LadderSpec(Strict):
     points: Literal["all", "last"] = Field(default="all", description="evaluations of a run that count")
     skip_tokens: int = Field(default=0, ge=0, description="evaluations before so many tokens do not count (warm-up)")
     budget_minutes: float | None = Field(default=None, gt=0, description="no further run is started after it")
+    launcher: Literal["accelerate", "torchrun"] | None = Field(
+        default=None, description="Axolotl's launcher for each run; null: runs share one process's start-up"
+    )
+    launcher_args: tuple[str, ...] = Field(default=(), description="options of the launcher (--nproc_per_node=8)")
 
     @model_validator(mode="after")
     def _sound(self) -> LadderSpec:
@@ -80,6 +84,8 @@ class LadderSpec(Strict):
             raise ValueError("a share of synthetic tokens is given twice")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("a seed is given twice: the same run would count as two")
+        if self.launcher_args and self.launcher is None:
+            raise ValueError("launcher_args without a launcher would be ignored")
         return self
 
 

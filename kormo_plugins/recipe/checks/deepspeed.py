@@ -141,7 +141,7 @@ OFFLOAD = frozenset(
 )
 
 
-def deepspeed_config(recipe: Resolved) -> dict[str, Any] | None:
+def deepspeed_config(recipe: Resolved) -> dict[str, object] | None:
     """The configuration that a recipe names, checked; None if it names none.
 
     Raises:

@@ -69,7 +69,7 @@ def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]
     """Ways to need less, cheapest first; inside a family from mild to strong."""
     families: list[list[Change]] = []
     if setup.cuda:
-        kernels = frozenset({"rms_norm", "swiglu", "fused_linear_cross_entropy"})
+        kernels = setup.kernels | {"rms_norm", "swiglu", "fused_linear_cross_entropy"}
         if liger and "fused_linear_cross_entropy" not in setup.kernels:
             families.append([({"kormo.kernels": [{"name": "liger"}]}, lambda s: replace(s, kernels=kernels))])
         if setup.dense_mask and setup.compute_bytes == 2:

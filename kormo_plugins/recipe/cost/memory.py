@@ -6,7 +6,8 @@ With P parameters, N ranks, and bytes w of a weight, c of a compute value, o of 
     gradients    P·g                 shared from ZeRO-2 on; g is the weights' dtype, or DeepSpeed's grad_accum_dtype
     optimizer    P·o                 shared from ZeRO-1 on; moments, and the master weights where there are any
     activations  what autograd keeps for the backward pass; below
-    logits       12·T·V at the worst moment: log-probabilities, their gradient and that of the logits, all float32
+    logits       12·T·V at the worst moment: log-probabilities, their gradient and that of the logits, all float32;
+                 or a chunk of them and the gradients of states and output weights, where the loss is one pass
     buffers      copies that DDP or ZeRO send, what the optimizer's step needs beyond the rest, the CUDA context
 
 (Rajbhandari et al. 2020, arXiv 1910.02054, for the ZeRO stages.) The activations are counted tensor by tensor from the
@@ -31,15 +32,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kormo_plugins.kernels.chunks import WHOLE_BYTES, chunk_tokens
 from kormo_plugins.measures.flops import Shape
 
 GB = 1e9
 
-CONTEXT_BYTES = 1_500_000_000
-"""CUDA context, cuBLAS workspaces and NCCL's channels of one process."""
+CONTEXT_BYTES = 1_000_000_000
+"""CUDA context and NCCL's channels of one process, which no allocator reports."""
 
-FRAGMENTATION = 0.05
-"""Share of what is allocated that the caching allocator cannot use again."""
+FRAGMENTATION = 0.02
+"""Share of what is allocated that the caching allocator cannot use again: what three runs on an H100 reserved
+(`tests/recipe/test_memory.py`)."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Setup:
         autocast: the weights are cast for each product.
         keys_repeated: attention gets one key and value per query head.
         dense_mask: attention gets a mask of length × length per row.
-        kernels: fused kernels: `rms_norm`, `swiglu`, `fused_linear_cross_entropy`.
+        kernels: fused kernels: `rms_norm`, `swiglu`, `fused_linear_cross_entropy`; and `one_pass`, our loss.
         foreach_bytes: what the optimizer's step takes for a moment, per parameter.
         cuda: on a GPU, with a context and an allocator of its own.
     """
@@ -133,7 +136,9 @@ def memory(setup: Setup) -> Memory:
     """Bytes of one rank of this setup."""
     zero, ranks = setup.zero or Zero(), setup.ranks
     weights = setup.parameters * setup.weight_bytes / (ranks if zero.stage >= 3 else 1)
-    gradient_bytes = zero.gradient_bytes or setup.weight_bytes
+    gradient_bytes: float = zero.gradient_bytes or setup.weight_bytes
+    if setup.zero is None and setup.master_bytes:
+        gradient_bytes = setup.master_bytes  # they are the masters'
     if setup.trainable < setup.parameters:
         gradient_bytes = 4  # adapters are float32, and come on top of the weights
         weights += 4 * setup.trainable
@@ -207,21 +212,43 @@ def mask_bytes(setup: Setup) -> int:
 def logit_bytes(setup: Setup) -> int:
     """The output layer and the loss at their worst moment."""
     shape, tokens = setup.shape, setup.tokens
-    waiting = (
-        8 * shape.future_tokens * tokens * shape.vocab_rows
-    )  # those of later tokens, float32 and their log-softmax
+    if "one_pass" in setup.kernels:
+        return _one_pass_bytes(setup)
+    # those of later tokens, in float32, and their log-softmax
+    waiting = 8 * shape.future_tokens * tokens * shape.vocab_rows
     if "fused_linear_cross_entropy" not in setup.kernels:
         return 12 * tokens * shape.vocab_rows + waiting
     chunks = -(-shape.vocab_rows // shape.hidden_size)
     chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())  # a power of two, as Liger takes it
-    matrix = shape.vocab_rows * shape.hidden_size  # its gradient is made now, and summed in float32
-    gradient = matrix * (int(setup.weight_bytes) + setup.compute_bytes + 4)
+    matrix = shape.vocab_rows * shape.hidden_size
+    # Liger: the gradient in the weights' dtype, to which torch adds products in float32 without a copy, beside a cast
+    # of the weights; in half precision it adds a product of its own and that in float32
+    gradient = matrix * (
+        4 + setup.compute_bytes if setup.autocast else int(setup.weight_bytes) + setup.compute_bytes + 4
+    )
     return (
         min(chunk, tokens) * shape.vocab_rows * setup.compute_bytes
         + tokens * shape.hidden_size * 4
         + gradient
         + waiting
     )
+
+
+def _one_pass_bytes(setup: Setup) -> int:
+    """`kernels/one_pass_loss.py`: logits of a chunk, what turns them into gradients, and the gradients of states and
+    weights (in float32)."""
+    shape, tokens, c = setup.shape, setup.tokens, setup.compute_bytes
+    vocabulary, matrix = shape.vocab_rows, shape.vocab_rows * shape.hidden_size
+    chunk = chunk_tokens(tokens, vocabulary, c, "cuda" if setup.cuda else "cpu")
+    logits = chunk * vocabulary * c
+    if not setup.cuda and tokens * vocabulary * c <= WHOLE_BYTES:
+        logits = tokens * vocabulary * c
+    # torch: log-probabilities, and a gradient where not in place
+    if "fused_linear_cross_entropy" not in setup.kernels:
+        logits += chunk * vocabulary * (4 if c == 4 else 10)
+    cast = matrix * c if setup.autocast else 0
+    rounded = matrix * int(setup.weight_bytes) if setup.weight_bytes < 4 else 0  # given out in the weights' dtype
+    return logits + tokens * shape.hidden_size * setup.residual_bytes + 4 * matrix + max(cast, rounded)
 
 
 def _sent(setup: Setup) -> float:

@@ -59,7 +59,7 @@ class Plan:
         """What a batch is counted in."""
         return "rows" if self.setup.rows == self.micro_batch_size else "pairs of texts"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain values: numbers of bytes in GB of 10^9."""
         parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total")
         zero = self.setup.zero or Zero()

@@ -31,7 +31,7 @@ def text(found: Plan) -> list[str]:
     about = {
         "gradients": f"ZeRO-{zero}" if zero else "",
         "activations": "checkpointed" if setup.checkpointing else "",
-        "logits": "fused cross entropy" if "fused_linear_cross_entropy" in setup.kernels else "",
+        "logits": "a chunk at a time" if {"one_pass", "fused_linear_cross_entropy"} & setup.kernels else "",
         "buffers": "what is sent, the step, the context" if machine.cuda else "",
     }
     for part in ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total"):

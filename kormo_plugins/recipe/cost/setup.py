@@ -96,7 +96,7 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
         checkpointing=bool(recipe.get("gradient_checkpointing")),
         keys_repeated=dense or varlen,
         dense_mask=dense,
-        kernels=fused(recipe) if machine.cuda else frozenset(),
+        kernels=(fused(recipe) if machine.cuda else frozenset()) | one_pass(recipe, model),
         foreach_bytes=4 if machine.cuda and optimizer in FOREACH else 0,
         cuda=machine.cuda,
     )
@@ -113,6 +113,15 @@ def fused(recipe: Recipe) -> frozenset[str]:
     if recipe.get("cut_cross_entropy") or recipe.get("liger_fused_linear_cross_entropy"):
         found.add("fused_linear_cross_entropy")
     return frozenset(found)
+
+
+def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:
+    """Whether output layer and loss are our one pass (`training/one_pass.py`): next-token prediction of our family.
+    Losses of later tokens and of experts' routers are beside it, in a forward of their own."""
+    foreign = recipe.get("base_model") and recipe.block.architecture is None and recipe.block.from_run is None
+    own = model.shape.future_tokens or model.shape.experts > 1
+    taken = not recipe.get("rl") and recipe.block.objective.name == "next_token" and not foreign and not own
+    return frozenset({"one_pass"} if taken else ())
 
 
 def _adapter(recipe: Recipe, model: Model) -> int:
@@ -174,11 +183,11 @@ def zero_of(config: dict[str, Any]) -> Zero:
         (part.get("offload_optimizer") or {}).get("device", "none") != "none",
         (part.get("offload_param") or {}).get("device", "none") != "none",
         {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2}.get(str(accumulated)),
-        # DeepSpeed's documentation of overlap_comm: 4.5 times the buckets
-        int(sent * (4.5 if overlap else 1)) if stage else 0,
+        # overlap_comm: DeepSpeed's documentation says 4.5 times the buckets; ZeRO-3 holds one and what is being sent
+        int(sent * ((2 if stage == 3 else 4.5) if overlap else 1)) if stage else 0,
         _number(part.get("stage3_max_live_parameters"), 1_000_000_000),
     )
 
 
-def _number(value: Any, default: int) -> int:
+def _number(value: object, default: int) -> int:
     return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default

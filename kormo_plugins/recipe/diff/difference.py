@@ -105,7 +105,7 @@ class Difference:
         """Whether nothing that is trained differs."""
         return all(_one_of(key, RUNS) for key in self.changed)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain values."""
         return {
             "same_training": self.trains_the_same,
@@ -139,7 +139,7 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
     return Difference(changed, apart, _pairs(*told), tuple(dict.fromkeys((*notes[0], *notes[1]))))
 
 
-def _changes(a: Any, b: Any, way: str = "") -> Iterator[tuple[str, list[object]]]:
+def _changes(a: object, b: object, way: str = "") -> Iterator[tuple[str, list[object]]]:
     """Dotted keys whose values differ; what only one of the two has is one key, with all that is in it."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in [*a, *(key for key in b if key not in a)]:

@@ -23,7 +23,7 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
 
 
-def expand(value: Any, where: str, environment: Mapping[str, str] | None = None) -> object:
+def expand(value: object, where: str, environment: Mapping[str, str] | None = None) -> object:
     """`value` with every `${…}` in its strings replaced; `$${` stands for a literal `${`.
 
     As in a shell, `:-default` is taken when the variable is not set or empty. A variable without a default

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.recipe.files.folders import beside, folders_of
@@ -13,7 +12,7 @@ from kormo_plugins.recipe.files.tree import Block, Keys, Leaf, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
-RENAMED = {("kormo", "monitor", "unseen"): "external_eval"}
+RENAMED: dict[Keys, str] = {("kormo", "monitor", "unseen"): "external_eval"}
 """Key of an earlier version -> what it is called today; both are read, and the old one is named in a warning."""
 MAX_VALUES = 200_000
 """Values of a recipe with all that it inherits: files that extend one another twice each can stand for billions."""
@@ -88,7 +87,7 @@ class Reader:
         return known[1]
 
     def block(
-        self, values: Mapping[Any, Any], file: str, folders: tuple[Path, ...], at: Keys, short: bool = False
+        self, values: Mapping[str, object], file: str, folders: tuple[Path, ...], at: Keys, short: bool = False
     ) -> Block:
         """The tree of a mapping in `file`, its own `extends` followed; `short` if it was written as a path alone."""
         today = self._today(values, file, at)
@@ -111,7 +110,7 @@ class Reader:
         assert isinstance(tree, Block)
         return Block(tree.children, file, replaces=True)
 
-    def _today(self, values: Mapping[Any, Any], file: str, at: Keys) -> Mapping[object, object]:
+    def _today(self, values: Mapping[str, object], file: str, at: Keys) -> Mapping[str, object]:
         """The mapping with keys of earlier versions under the names that they have today."""
         old = {key: RENAMED[*at, key] for key in values if (*at, key) in RENAMED}
         for key, name in old.items():

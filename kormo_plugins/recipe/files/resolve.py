@@ -150,7 +150,7 @@ def _difference(new: Mapping[str, object], old: Mapping[str, Any]) -> dict[str, 
 
 
 def _resolve(
-    path: Path, overrides: Mapping[str, Any] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
+    path: Path, overrides: Mapping[str, object] | None, shorthand: tuple[Keys, ...], environment: tuple[Keys, ...]
 ) -> Resolved:
     path, reader = located(path), Reader(shorthand)
     tree: Block | Leaf = reader.file(path, "")

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import SUFFIX, by_umask, flush, set_aside
@@ -42,7 +41,7 @@ def file_names(folder: Path) -> list[str]:
     return [name for name in found if name != MARKER and not name.endswith(SUFFIX)]
 
 
-def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, int | str]]:
     """Size and XXH3-128 of each file, as the marker lists them; flushed to the disk before."""
     found = {}
     for name in sorted(names):

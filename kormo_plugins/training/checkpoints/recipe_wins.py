@@ -19,6 +19,7 @@ from kormo_plugins.errors import KormoError
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+    from transformers import TrainingArguments
 
 PROGRESS = frozenset(
     {
@@ -69,12 +70,12 @@ class RecipeSettings:
         closed_form: whether the rate of any step follows from the step alone (`LambdaLR`).
     """
 
-    groups: tuple[Mapping[str, Any], ...]
+    groups: tuple[Mapping[str, object], ...]
     schedule: Mapping[str, object]
     closed_form: bool
 
     @classmethod
-    def of(cls, groups: Sequence[Mapping[str, Any]], scheduler: LRScheduler) -> RecipeSettings:
+    def of(cls, groups: Sequence[Mapping[str, object]], scheduler: LRScheduler) -> RecipeSettings:
         """Copies the settings; to be called before a checkpoint is read."""
         from torch.optim.lr_scheduler import LambdaLR
 
@@ -157,7 +158,7 @@ def clipping(optimizer: Any) -> float | None:
     return None if bound is None else float(bound)
 
 
-def obey_or_refuse(args: Any, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
+def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
     """For trainers whose reading of a checkpoint is not ours: what was brought back has to be what the recipe says.
 
     Args:

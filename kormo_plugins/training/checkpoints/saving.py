@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
@@ -22,8 +22,13 @@ from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.settings import Settings
 
+if TYPE_CHECKING:
+    from transformers import Trainer
 
-def save_whole(trainer: Any, settings: Settings, ranks: ControlChannel, folder: Path, save: Callable[[], None]) -> None:
+
+def save_whole(
+    trainer: Trainer, settings: Settings, ranks: ControlChannel, folder: Path, save: Callable[[], None]
+) -> None:
     """Writes a checkpoint with `save`, marks it and removes older ones; called by every rank.
 
     Args:

@@ -46,7 +46,7 @@ class ExactDedup:
 
         text = document.text
         if self.params.ignore == "space" and compiled():
-            return np.frombuffer(xxhash.xxh3_128_digest(scan_of(text).one_spaced), dtype=np.uint64)
+            return np.frombuffer(xxhash.xxh3_128_digest(scan_of(text).one_spaced.data), dtype=np.uint64)
         if self.params.ignore == "space":
             text = " ".join(text.split())
         elif self.params.ignore == "punctuation":

@@ -34,7 +34,7 @@ _SHIFT = np.uint64(64 - BUCKET_BITS)
 
 @njit()
 def _row(code: np.uint64) -> int:
-    return np.int64((code * _MULTIPLIER) >> _SHIFT)
+    return np.int64((code * _MULTIPLIER) >> _SHIFT)  # type: ignore[return-value]
 
 
 @njit()
@@ -114,11 +114,12 @@ def _decode(data: np.ndarray, i: int) -> tuple[int, int]:
     """Code point at `i`, and its length in bytes."""
     byte = np.int64(data[i])
     if byte < 0x80:
-        return byte, 1
+        return byte, 1  # type: ignore[return-value]
     if byte < 0xE0 and i + 1 < len(data):
-        return (byte & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2
+        return (byte & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2  # type: ignore[return-value]
     if byte < 0xF0 and i + 2 < len(data):
-        return (byte & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F), 3
+        code = (byte & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F)
+        return code, 3  # type: ignore[return-value]
     return 0, 4
 
 
@@ -245,7 +246,7 @@ def measure(
         if byte < 0x80:
             code, step = np.int64(byte), 1
         else:
-            code, step = _decode(data, i)
+            code, step = _decode(data, i)  # type: ignore[assignment]
         script = scripts[code]
         i += step
         if script != NONE:

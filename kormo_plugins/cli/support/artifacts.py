@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,7 @@ from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
+    from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.schema.dataset import DataRecipe
@@ -113,11 +114,11 @@ def recipe_with_data(path: Path) -> Recipe:
     return recipe
 
 
-def opened(path: Path) -> tuple[Recipe, Built, Any]:
+def opened(path: Path) -> tuple[Recipe, Built, MixtureDataset]:
     """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
     from kormo_plugins.pipeline.build import build_data
     from kormo_plugins.pipeline.built import lookup_only
-    from kormo_plugins.pipeline.open import open_dataset
+    from kormo_plugins.pipeline.open import open_rows
 
     if dataset_recipe(path) is not None:
         raise KormoError(
@@ -135,7 +136,7 @@ def opened(path: Path) -> tuple[Recipe, Built, Any]:
             do="read pairs.jsonl in the folders that `kormo data build` names as preferences",
         )
     built = build_data(recipe, lookup_only(path))
-    return recipe, built, open_dataset(recipe, built)
+    return recipe, built, open_rows(recipe.stream_plan(), built)
 
 
 def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
