@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CHAIN = "chain.json"
 EVALUATION = "evaluation.json"
+Shape = Mapping[str, type | tuple[type, ...]]
 RECORD = "run.json"
 _INCOMPLETE = re.compile(r"checkpoint-\d+\.incomplete")
 
@@ -158,7 +159,7 @@ def read_run(folder: Path) -> Run:
     run.evaluation = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
     rows = run.evaluation.get("results")
     if rows is not None:
-        scored = {"task": str, "value": (int, float, NoneType)}
+        scored: Shape = {"task": str, "value": (int, float, NoneType)}
         run.evaluation["results"] = _entries(rows, scored, EVALUATION, run.warnings)
     run.warnings += _warnings(run)
     return run
@@ -235,18 +236,14 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
     return None
 
 
-def _sound(
-    record: dict[str, Any], shape: Mapping[str, type | tuple[type, ...]], name: str, warnings: list[str]
-) -> dict[str, Any]:
+def _sound(record: dict[str, Any], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without the keys whose values are of another kind than is written there."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
     warnings += [f"{name}: {key} is damaged: a {type(record[key]).__name__} stands there." for key in wrong]
     return {key: value for key, value in record.items() if key not in wrong}
 
 
-def _entries(
-    found: list[object], shape: Mapping[str, type | tuple[type, ...]], name: str, warnings: list[str]
-) -> list[dict[str, Any]]:
+def _entries(found: Sequence[object], shape: Shape, name: str, warnings: list[str]) -> list[dict[str, Any]]:
     """Those that hold what is written there."""
     objects = [one for one in found if isinstance(one, dict)]
     sound = [one for one in objects if all(isinstance(one.get(key), kind) for key, kind in shape.items())]
