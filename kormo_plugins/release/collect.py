@@ -21,6 +21,8 @@ from typing import Any
 from kormo_plugins import __version__
 from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
@@ -86,6 +88,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     for run in runs:
         _refuse_unfinished(run)
         _refuse_changed_scores(run)
+        _refuse_damaged_metrics(run)
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
@@ -121,6 +124,23 @@ def _refuse_unfinished(run: Path) -> None:
             found=reason or f"no {missing[0]}",
             why="only a finished run, as it was written, can be checked by others",
             do="train it to its end (the same command goes on)",
+        )
+
+
+def _refuse_damaged_metrics(run: Path) -> None:
+    """Refuses metrics with lines that no run logs, or that end before the run did."""
+    path, steps = run / METRICS, read_record(run).get("steps")
+    found = read_metrics_file(path)
+    last = max((line.get("step", 0) for line in found.lines), default=0)
+    told = "no such file" if not path.is_file() else f"line {found.broken[0]} is none" if found.broken else ""
+    if not told and isinstance(steps, int) and last < steps:
+        told = f"it ends at step {last:,} of {steps:,}"
+    if told:
+        raise KormoError(
+            where=str(path),
+            found=told,
+            why="others compare their losses with it, step by step",
+            do="bring it back from a copy of the run, or train the run again",
         )
 
 

@@ -78,7 +78,21 @@ def test_each_shape_of_a_list_of_files(tmp_path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["5", "[]", "null", '{"event": "resume"}', '{"event": "resume", "step": "x"}', "{", "[" * 9999]
+    "line",
+    [
+        '{"step": null}',
+        '{"step": "x", "loss": 1}',
+        '{"step": 1, "loss": "x"}',
+        '{"step": 1, "held_out/loss": []}',
+        '{"step": 1, "time": null}',
+        "5",
+        "[]",
+        "null",
+        '{"event": "resume"}',
+        '{"event": "resume", "step": "x"}',
+        "{",
+        "[" * 9999,
+    ],
 )
 def test_a_line_of_metrics_that_is_none_is_counted(tmp_path: Path, line: str) -> None:
     good = json.dumps({"step": 1, "loss": 2.0})
