@@ -1,4 +1,4 @@
-"""The Trainer that recipes get: Axolotl's, with eleven things put right.
+"""The Trainer that recipes get: Axolotl's, with twelve things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
@@ -13,6 +13,7 @@
 9. A signal to any rank ends the run with a whole checkpoint (`preemption.py`).
 10. Output layer and loss are one pass, which tells the loss of each token too (`one_pass.py`).
 11. bfloat16 weights have float32 masters in the optimizer where the recipe says so (`master_weights.py`).
+12. `torch_compile` compiles the layers, not the whole (`regional_compile.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -31,7 +32,7 @@ from transformers import Trainer
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
-from kormo_plugins.training import one_pass, precision
+from kormo_plugins.training import one_pass, precision, regional_compile
 from kormo_plugins.training.checkpoints import universal
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
@@ -301,4 +302,6 @@ class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
         bare = self.accelerator.unwrap_model(self.model)
         if settings.objective == NEXT_TOKEN:  # another objective may want the logits
             one_pass.install(bare)
+        if self.args.torch_compile:
+            regional_compile.compile_layers(bare, self.accelerator)
         self.meter = Meter(settings, bare, self.args.device, self.accelerator.num_processes)
