@@ -61,7 +61,7 @@ class _OnePass(torch.autograd.Function):
     """The sum's gradients are made by `forward` and scaled by `backward`."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         states: Tensor,
         weight: Tensor,
@@ -71,8 +71,9 @@ class _OnePass(torch.autograd.Function):
         differentiate: bool,
         triton: bool,
     ) -> tuple[Tensor, Tensor]:
-        wanted = [differentiate and needed for needed in ctx.needs_input_grad[:2]]
-        losses, of_states, of_weight = _chunks(states, weight.to(compute), targets, factor, *wanted, triton)
+        for_states, for_weight = (differentiate and needed for needed in ctx.needs_input_grad[:2])
+        cast = weight.to(compute)
+        losses, of_states, of_weight = _chunks(states, cast, targets, factor, for_states, for_weight, triton)
         ctx.gradients = (of_states, of_weight, factor if triton else None)
         ctx.weight_dtype = weight.dtype
         ctx.mark_non_differentiable(losses)

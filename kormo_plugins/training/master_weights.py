@@ -88,13 +88,15 @@ class MasterWeights:
         if self._averaged or not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
             return
         self._averaged = True
+        sums = []
         for master in self.masters:
             if master.grad is None:  # another rank may have one
                 master.grad = torch.zeros_like(master)
-        sent = [dist.all_reduce(master.grad, async_op=True) for master in self.masters]
+            sums.append(master.grad)
+        sent = [dist.all_reduce(one, async_op=True) for one in sums]
         for one in sent:
             one.wait()
-        torch._foreach_div_([m.grad for m in self.masters], dist.get_world_size())
+        torch._foreach_div_(sums, dist.get_world_size())
 
     def clip(self, norm: float) -> Tensor:
         """Clips the masters' gradients to a norm, in one pass; returns the norm before."""
