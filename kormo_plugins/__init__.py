@@ -6,7 +6,7 @@ Axolotl and torch (seconds), which the `kormo` command never needs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.hookspecs import Component, hookimpl
 
@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 __all__ = ["Component", "KormoPlugin", "__version__", "hookimpl"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "KormoPlugin":
         from kormo_plugins.bridge.plugin import KormoPlugin
 

@@ -89,7 +89,8 @@ class Architecture(Protocol):
         """The checkpoint that a run from scratch starts with, written into `out`."""
 
     def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
-        """The plain Llama layout of `export/`; returns `files`, `bytes` and `compared`, the number of logits."""
+        """The plain layout of `export/`; returns `files`, `bytes` and `compared`, the number of logits, and `layout`,
+        its name, where it is not Llama."""
 
 
 @runtime_checkable
@@ -100,10 +101,30 @@ class ImportsLlama(Protocol):
         """A plain Llama checkpoint in the family's own layout; returns what `export_llama` returns."""
 
 
+@runtime_checkable
+class HasPlainForm(Protocol):
+    """A model family whose export is not always possible, or is another class of transformers than Llama."""
+
+    def plain_type(self, values: Mapping[str, Any]) -> str | None:
+        """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`, or None."""
+
+    def why_not_plain(self, values: Mapping[str, Any]) -> str:
+        """Why there is none; empty if there is one."""
+
+
+@runtime_checkable
+class Upcycles(Protocol):
+    """A model family that can start from a finished model of another one (`kormo.from_run`)."""
+
+    def upcycle(self, checkpoint: Path, out: Path, params: Params, seed: int) -> dict[str, Any]:
+        """Writes the initial checkpoint into `out`; `seed` is for what is drawn anew. Returns statistics."""
+
+
 @hookspec
 def kormo_architectures() -> Iterable[Component]:
     """Model families (`Architecture`), named as the `model_type` of their config.json; those that have a way back
-    are `ImportsLlama` too. `architecture/family.py` is the model to follow."""
+    are `ImportsLlama` too; a family may be `HasPlainForm` and `Upcycles`. `architecture/family.py` is the model to
+    follow."""
 
 
 class TokenizerTrainer(Protocol):

@@ -70,7 +70,7 @@ def params(kind: str, name: str, values: Mapping[str, Any] | None = None, plugin
 def run_step(
     name: str,
     texts: Sequence[str] | Sequence[Document],
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
     plugins: Sequence[str] = (),
 ) -> tuple[list[Document], list[tuple[Document, str]]]:
     """What a corpus step keeps, and what it drops with which reason.
@@ -104,7 +104,7 @@ def run_step(
 
 
 def check_step(
-    name: str, values: Mapping[str, Any] | None = None, texts: Sequence[str] = TEXTS, plugins: Sequence[str] = ()
+    name: str, values: Mapping[str, object] | None = None, texts: Sequence[str] = TEXTS, plugins: Sequence[str] = ()
 ) -> None:
     """What every corpus step must keep: no document is lost or made twice, a reason for each that goes, provenance and
     names untouched, the same result again, a whole number as `VERSION`."""
@@ -128,7 +128,7 @@ def _named(texts: Sequence[str]) -> list[Document]:
 
 
 def check_packing(
-    name: str, values: Mapping[str, Any] | None = None, row_length: int = 64, plugins: Sequence[str] = ()
+    name: str, values: Mapping[str, object] | None = None, row_length: int = 64, plugins: Sequence[str] = ()
 ) -> None:
     """What every packing must keep: each token in one piece, once, or counted as dropped; no row too long; pure."""
     pack, chosen = component("packing", name, plugins), params("packing", name, values, plugins)
@@ -154,7 +154,7 @@ def check_packing(
 def mixing_counts(
     name: str,
     rows: Mapping[str, int],
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
     *,
     global_batch: int = 8,
     steps: int = 50,
@@ -177,7 +177,7 @@ def mixing_counts(
 
 def check_mixing(
     name: str,
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
     rows: Mapping[str, int] | None = None,
     plugins: Sequence[str] = (),
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,25 @@ def test_the_script_is_bash_and_names_files_that_are_there() -> None:
     tests = next(line for line in text.splitlines() if line.startswith("python -m pytest"))
     named = [CI.parent / word for word in tests.split() if word.startswith("tests/")]
     assert len(named) > 3 and all(path.exists() for path in named)
+
+
+@pytest.mark.parametrize("named", [None, "python9.9"])
+def test_an_interpreter_is_found_or_asked_for(named: str | None, tmp_path: Path) -> None:
+    """pyenv's interpreters are often not on the path. This one ends with 3 as soon as it is to make an environment."""
+    for version in ("9.9.2", "9.9.10"):
+        python = tmp_path / "versions" / version / "bin/python9.9"
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || {{ echo {version}; exit 3; }}\n')
+        python.chmod(0o755)
+    done = subprocess.run(
+        [str(CI / "compat"), named or "python9.8", "0.21"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYENV_ROOT": str(tmp_path)},
+    )  # fmt: skip
+    if named:
+        assert (done.returncode, done.stdout) == (3, "== install\n9.9.10\n")
+    else:
+        assert done.returncode == 2 and f"no python9.8 on the path, in {tmp_path}/versions" in done.stderr
+        assert ".ci/compat /path/to/python 0.21" in done.stderr and "KORMO_COMPAT_ENV=DIR" in done.stderr
 
 
 def test_its_chain_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

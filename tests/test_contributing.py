@@ -102,7 +102,7 @@ def test_the_generator(found: Registry) -> None:
 
 def test_the_corpus_step(found: Registry, plugins: list[str]) -> None:
     testing.check_step("few_digits", plugins=plugins)
-    make, params = made(found, "corpus_step", most=0.5)
+    make, params = made(found, "corpus_step", max_share=0.5)
     assert make(params)(Document("1", "12345 a")) == Reject("mostly digits")
     assert make(params)(Document("2", "열두 개")).text == "열두 개"
 

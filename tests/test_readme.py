@@ -28,6 +28,7 @@ from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.experiments.ablation.spec import cells, read_spec
 from kormo_plugins.experiments.chain.spec import load_chain
+from kormo_plugins.experiments.ladder import spec as ladder
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.checks.validate import validate
@@ -138,6 +139,9 @@ def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
     values: dict[str, Any] = yaml.safe_load(text)
     if {"name", "stages"} <= set(values):
         assert load_chain(written(copy / "recipes" / "chains", text)).stages
+    elif "sizes" in values:
+        path = written(copy / "recipes" / "ladders", text)
+        assert ladder.rungs(path, ladder.read_spec(path))
     elif "question" in values:
         path = written(copy / "recipes" / "ablations", text)
         assert cells(path, read_spec(path))
@@ -170,6 +174,8 @@ def test_every_command_names_a_recipe_that_is_sound(copy: Path) -> None:
             assert load_chain(Path(recipe)).stages
         elif "/ablations/" in recipe:
             assert cells(Path(recipe), read_spec(Path(recipe)))
+        elif "/ladders/" in recipe:
+            assert ladder.rungs(Path(recipe), ladder.read_spec(Path(recipe)))
         elif recipe != "datasets_recipes/tokenizer.yml":
             validate(recipe)
 

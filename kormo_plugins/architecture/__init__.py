@@ -8,6 +8,7 @@
     files.py           sharded safetensors, config and tokenizer files of a checkpoint folder
     checkpoint.py      an initial checkpoint; configs put right after a Trainer saved one
     export.py          the plain Llama layout, verified by logits, and back
+    variants/          other architectures, each with its plain form
     family.py          the component `kormo`: all of the above behind the contract of `hookspecs.py`
 
 Only `configuration` and `modeling` import torch and transformers when they are themselves imported.

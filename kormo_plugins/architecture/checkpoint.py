@@ -6,7 +6,8 @@ ranks and a sharded optimizer, each of which would draw otherwise (DeepSpeed ZeR
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from kormo_plugins.architecture.files import (
 from kormo_plugins.architecture.initialization import draw, draw_all
 from kormo_plugins.architecture.registration import config as new_config
 from kormo_plugins.architecture.registration import register, torch_dtype
-from kormo_plugins.architecture.shape import KormoArchitecture, parameters
+from kormo_plugins.architecture.shape import KormoArchitecture
 from kormo_plugins.errors import KormoError, closest
 
 Ids = int | list[int] | None
@@ -39,8 +40,9 @@ def write_initial(
     bos_token_id: int | None,
     eos_token_id: Ids,
     pad_token_id: int | None,
-    generation: Mapping[str, Any],
+    generation: Mapping[str, object],
     shard_bytes: int = SHARD_BYTES,
+    make_config: Callable[..., Any] = new_config,
 ) -> dict[str, Any]:
     """Writes the checkpoint that a run from scratch starts with; memory is needed for one shard.
 
@@ -53,6 +55,7 @@ def write_initial(
         bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
         generation: the recipe's generation settings, as in generation_config.json, without the ids.
         shard_bytes: largest size of a weight file.
+        make_config: `registration.config`, or that of a variant, whose type is registered.
     Returns:
         Statistics: `parameters` (by part), `vocab_size` (model rows), `tokenizer_length`, `bytes`, `files`.
     Raises:
@@ -69,7 +72,7 @@ def write_initial(
         "pad_token_id": pad_token_id,
     }
     generation_json = generation_config(generation, ids)
-    config = new_config(params, vocab_size=length, **ids)
+    config = make_config(params, vocab_size=length, **ids)
     config.dtype = kind
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
@@ -84,12 +87,32 @@ def write_initial(
     fields = readable_by_all(config_json(config), str(out / "config.json"))
     write_json(out / "config.json", fields)  # last: without it the folder is no checkpoint
     return {
-        "parameters": parameters(params, length),
+        "parameters": counted(shapes),
         "vocab_size": config.vocab_size,
         "tokenizer_length": length,
         "bytes": sum(file.stat().st_size for file in files),
         "files": [file.name for file in files] + copied,
     }
+
+
+def counted(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Number of parameters by part, of weights as they are named; `shape.parameters` says the same of a `kormo`.
+
+    Args:
+        shapes: name -> shape of each weight; one that is tied is named once.
+    """
+    parts = dict.fromkeys(("input_embedding", "attention", "mlp", "norms", "lm_head"), 0)
+    for name, shape in shapes.items():
+        if len(shape) == 1:
+            part = "norms"
+        elif ".self_attn." in name:
+            part = "attention"
+        elif ".mlp." in name:
+            part = "mlp"
+        else:
+            part = "lm_head" if name.startswith("lm_head.") else "input_embedding"
+        parts[part] += math.prod(shape)
+    return {**parts, "total": sum(parts.values())}
 
 
 def generation_config(settings: Mapping[str, Any], ids: Mapping[str, Ids]) -> dict[str, Any]:

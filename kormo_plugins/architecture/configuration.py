@@ -7,7 +7,7 @@ way is another model that still answers. Such a file is refused.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import LlamaConfig
 
@@ -38,23 +38,25 @@ class KORMoConfig(LlamaConfig):
     """
 
     model_type = "kormo"
+    own: ClassVar[tuple[str, ...]] = ()
+    """Fields that a variant (`variants/`) has beyond Llama's; a file must have them too."""
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+    def from_dict(cls, config_dict: dict[str, object], **kwargs: object) -> Any:
         """A config from the content of a config.json.
 
         Raises:
             KormoError: a value is missing that would otherwise silently become a Llama default, or RoPE has two bases.
         """
-        missing = [key for key in REQUIRED if config_dict.get(key) is None]
+        missing = [key for key in (*REQUIRED, *cls.own) if config_dict.get(key) is None]
         if all(config_dict.get(key) is None for key in ROPE):
             missing.append("rope_theta")
         if missing:
             raise KormoError(
-                where="config.json of a kormo checkpoint",
+                where=f"config.json of a {cls.model_type} checkpoint",
                 found=f"no {', '.join(missing)}",
                 why="transformers would fill in Llama's defaults, and run another model in silence",
                 do="add the values that the model was trained with",
             )
-        rope_base(config_dict, "config.json of a kormo checkpoint")
+        rope_base(config_dict, f"config.json of a {cls.model_type} checkpoint")
         return super().from_dict(config_dict, **kwargs)

@@ -8,7 +8,8 @@ it has the checksums of what decides those logits, so that a conversion that was
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +21,25 @@ from kormo_plugins.architecture.files import (
     read_json,
     read_weights,
     readable_by_all,
+    tensor_bytes,
     weight_files,
     write_json,
     write_weights,
 )
-from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, renamed
+from kormo_plugins.architecture.layout import FROM_LLAMA, TO_LLAMA, kormo_config, llama_config, portable, renamed
 from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import publish
+from kormo_plugins.store.atomic import publish_folder
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.model_json import rope_base
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
+
+    from kormo_plugins.architecture.variants.forms import Form
+
+    Convert = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 RECORD = "kormo_export.json"
 """Says that a folder is a conversion, of what, and what was compared; only such a folder may be replaced."""
@@ -55,14 +61,37 @@ def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     """
     register()
     config = _config(checkpoint, MODEL_TYPE)
-    return _convert(checkpoint, out, config_json(llama_config(config)), TO_LLAMA)
+    return _convert(checkpoint, out, config_json(llama_config(config)), partial(renamed, names=TO_LLAMA))
 
 
 def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     """Writes a plain Llama checkpoint as a KORMo one: the inverse of `export_llama`, with the same checks."""
     register()
     config = _config(checkpoint, "llama")
-    return _convert(checkpoint, out, config_json(kormo_config(config)), FROM_LLAMA)
+    return _convert(checkpoint, out, config_json(kormo_config(config)), partial(renamed, names=FROM_LLAMA))
+
+
+def converted(checkpoint: Path, out: Path, model_type: str, form: Form, own: set[str]) -> dict[str, Any]:
+    """Writes a checkpoint of a variant in its plain layout; as `export_llama`, which says what is raised.
+
+    Args:
+        model_type: of the checkpoint.
+        form: the plain layout.
+        own: fields of config.json that only the variant has.
+    Returns:
+        Statistics of `export_llama`, and `layout`, the name of the plain layout.
+    """
+    config = _config(checkpoint, model_type)
+    common = {key: value for key, value in portable(config).items() if key not in own}
+    fields = {**common, **form.config(config.to_dict()), "architectures": [form.architecture]}
+    plain: PretrainedConfig = _class_of(form.model_type).from_dict(fields)
+    return {**_convert(checkpoint, out, config_json(plain), form.convert), "layout": form.name}
+
+
+def _class_of(model_type: str) -> Any:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return CONFIG_MAPPING[model_type]
 
 
 def _config(folder: Path, model_type: str) -> PretrainedConfig:
@@ -82,17 +111,17 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
     return config
 
 
-def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    check_place(checkpoint, out)
+def _convert(checkpoint: Path, out: Path, config: dict[str, Any], convert: Convert) -> dict[str, Any]:
+    check_place(checkpoint, out, config["model_type"])
     check_unchanged(checkpoint)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    unfinished = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     try:
-        files = _write(checkpoint, partial, config, names)
-        compared = _verify(checkpoint, partial)
+        files = _write(checkpoint, unfinished, config, convert)
+        compared = _verify(checkpoint, unfinished)
         origin = read_json(checkpoint / "config.json")["model_type"]
-        sums = {name: file_checksum(partial / name) for name in [*files, "config.json"]}
+        sums = {name: file_checksum(unfinished / name) for name in [*files, "config.json"]}
         record = {
             "from": origin,
             "to": config["model_type"],
@@ -100,15 +129,20 @@ def _convert(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping
             "files": sums,
             "kormo_plugins": __version__,
         }
-        write_json(partial / RECORD, record)
-        take_place(partial, out)
+        write_json(unfinished / RECORD, record)
+        publish_folder(unfinished, out)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return {"files": files, "bytes": sum((out / name).stat().st_size for name in files), "compared": compared}
 
 
-def check_place(checkpoint: Path, out: Path) -> None:
-    """Refuses to replace anything but an earlier conversion, and never what is being converted."""
+def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -> None:
+    """Refuses to replace anything but an earlier conversion to the same, and never what is being converted.
+
+    Args:
+        to: the layout that is to be written.
+        file: the one file that holds its weights, if their form is a part of its name.
+    """
     if checkpoint.resolve().is_relative_to(out.resolve()):
         raise KormoError(
             where=str(out),
@@ -116,8 +150,19 @@ def check_place(checkpoint: Path, out: Path) -> None:
             why="the checkpoint would be replaced",
             do="name another folder",
         )
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / RECORD).is_file():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    if (out / RECORD).is_file():
+        earlier = read_json(out / RECORD)
+        held = sorted(earlier.get("files", {}))
+        if earlier.get("to") == to and (file is None or held == [file]):
+            return
+        raise KormoError(
+            where=str(out),
+            found=f"an earlier export to {earlier.get('to')}: {', '.join(held[:3])}",
+            why=f"{file or f'a {to} checkpoint'} would take its place, and it would be gone",
+            do="name another folder, or remove this one",
+        )
     raise KormoError(
         where=str(out),
         found=f"something other than an earlier export (no {RECORD} in it)",
@@ -141,18 +186,22 @@ def check_unchanged(checkpoint: Path) -> None:
             )
 
 
-def _write(checkpoint: Path, out: Path, config: dict[str, Any], names: Mapping[str, str]) -> list[str]:
+def _write(checkpoint: Path, out: Path, config: dict[str, Any], convert: Convert) -> list[str]:
     sources = weight_files(checkpoint)
+    places: dict[str, str] = {}
     for source in sources:
-        write_weights(out / source.name, renamed(read_weights(source), names))
+        weights = convert(read_weights(source))
+        if weights:  # a file may hold nothing but what the other layout has no place for
+            write_weights(out / source.name, weights)
+            places |= dict.fromkeys(weights, source.name)
     if (checkpoint / INDEX).exists():
-        index = read_json(checkpoint / INDEX)
-        write_json(out / INDEX, {**index, "weight_map": renamed(index["weight_map"], names)})
+        size = sum(tensor_bytes(out / name) for name in set(places.values()))
+        write_json(out / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
     copy_tokenizer(checkpoint, out)
     if (checkpoint / "generation_config.json").exists():
         write_json(out / "generation_config.json", read_json(checkpoint / "generation_config.json"))
     write_json(out / "config.json", readable_by_all({**config, "use_cache": True}, str(out / "config.json")))
-    return [source.name for source in sources]
+    return sorted(set(places.values()))
 
 
 def _verify(first: Path, second: Path) -> int:
@@ -191,15 +240,3 @@ def _logits(folder: Path) -> torch.Tensor:
     with torch.inference_mode():
         logits: torch.Tensor = model.eval()(input_ids=ids, use_cache=False).logits
     return logits
-
-
-def take_place(partial: Path, out: Path) -> None:
-    """Renames `partial` to `out`. What was there steps aside: no folder replaces a full one."""
-    if not out.exists():
-        publish(partial, out)
-        return
-    aside = out.with_name(f".{out.name}.replaced")
-    shutil.rmtree(aside, ignore_errors=True)
-    out.replace(aside)
-    publish(partial, out)
-    shutil.rmtree(aside)

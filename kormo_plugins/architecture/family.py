@@ -64,15 +64,15 @@ class KORMoFamily:
                 weight.copy_(draw(name, shape, seed=seed, std=config.initializer_range, dtype=kind))
         return model
 
-    def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, Any]:
+    def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, object]:
         """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
         return write_initial(out, params, **options)
 
-    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, object]:
         """The checkpoint as a plain Llama, verified by logits; see `export.export_llama`."""
         return export_llama(checkpoint, out)
 
-    def import_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+    def import_llama(self, checkpoint: Path, out: Path) -> dict[str, object]:
         """A plain Llama checkpoint as one of this family, verified by logits; see `export.import_llama`."""
         return import_llama(checkpoint, out)
 

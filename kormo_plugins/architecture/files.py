@@ -31,6 +31,12 @@ NOTE = {
 }
 """Stands in every config.json of the type `kormo`, for whoever opens the folder without this package."""
 
+VARIANT_NOTE = {
+    "how_to_open": "this model_type is of the package kormo-plugins; where transformers has a class that computes the "
+    "same, a finished run has it in its folder export/"
+}
+"""The same, in the variants' (`variants/`)."""
+
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
@@ -57,24 +63,25 @@ def read_json(path: Path) -> dict[str, Any]:
     return read_object(path, missing=missing, fix="write the checkpoint again")
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Writes a JSON object as transformers does (indented, sorted), in one step."""
     json_file.write_json(path, value, sort_keys=True)
 
 
-def readable_by_all(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+def readable_by_all(fields: Mapping[str, object], where: str) -> dict[str, object]:
     """The content of a config.json so that transformers 4 and 5 read the same model, and a person what it is.
 
     Raises:
         KormoError: it names two bases of RoPE.
     """
-    note = NOTE if fields.get("model_type") == "kormo" else {}
+    kind = str(fields.get("model_type"))
+    note = NOTE if kind == "kormo" else VARIANT_NOTE if kind.startswith("kormo_") else {}
     return {**readable_config(fields, where), **note}
 
 
-def config_json(config: PretrainedConfig) -> dict[str, Any]:
+def config_json(config: PretrainedConfig) -> dict[str, object]:
     """The content of config.json as transformers writes it, less the path that the config was read from."""
-    fields: dict[str, Any] = json.loads(config.to_json_string())
+    fields: dict[str, object] = json.loads(config.to_json_string())
     fields.pop("_name_or_path", None)
     return fields
 
@@ -128,6 +135,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise KormoError(
             where=str(path), found=str(error), why="the file is damaged or cut short", do="copy it again"
         ) from None
+
+
+def tensor_bytes(path: Path) -> int:
+    """Bytes of the tensors in a safetensors file, its header apart: what `total_size` of an index adds up."""
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    return path.stat().st_size - 8 - header
 
 
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:

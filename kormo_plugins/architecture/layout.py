@@ -55,18 +55,18 @@ def llama_config(config: PretrainedConfig) -> PretrainedConfig:
     """The `LlamaConfig` that computes what the `KORMoConfig` does."""
     from transformers import LlamaConfig
 
-    return LlamaConfig.from_dict({**_portable(config), "architectures": ["LlamaForCausalLM"]})
+    return LlamaConfig.from_dict({**portable(config), "architectures": ["LlamaForCausalLM"]})
 
 
 def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
     """The `KORMoConfig` that computes what the `LlamaConfig` does."""
     from kormo_plugins.architecture.configuration import KORMoConfig
 
-    made: PretrainedConfig = KORMoConfig.from_dict({**_portable(config), "architectures": ["KORMoForCausalLM"]})
+    made: PretrainedConfig = KORMoConfig.from_dict({**portable(config), "architectures": ["KORMoForCausalLM"]})
     return made
 
 
-def _portable(config: PretrainedConfig) -> dict[str, Any]:
+def portable(config: PretrainedConfig) -> dict[str, Any]:
     """All fields but those that say which class it is; `auto_map` names remote code, which is never run."""
     fields = config.to_dict()
     return {key: fields[key] for key in fields if key not in ("model_type", "auto_map", "architectures", *NOTE)}

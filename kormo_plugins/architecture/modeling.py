@@ -29,7 +29,7 @@ told to.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -52,11 +52,19 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
         super().__init__()
-        self.self_attn = modeling_llama.LlamaAttention(config=config, layer_idx=layer_idx)
-        self.mlp = modeling_llama.LlamaMLP(config)
+        self.self_attn = self.make_attention(config, layer_idx)
+        self.mlp = self.make_mlp(config)
         width, eps = config.hidden_size, config.rms_norm_eps
         self.pre_attention_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
         self.pre_mlp_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
+
+    def make_attention(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
+        """The attention of this layer; a variant may have another (`variants/`)."""
+        return modeling_llama.LlamaAttention(config=config, layer_idx=layer_idx)
+
+    def make_mlp(self, config: KORMoConfig) -> nn.Module:
+        """The MLP of this layer; likewise."""
+        return modeling_llama.LlamaMLP(config)
 
     def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
@@ -81,28 +89,34 @@ class KORMoPreTrainedModel(LlamaPreTrainedModel):
 class KORMoModel(KORMoPreTrainedModel, LlamaModel):
     """Embedding, layers and final norm: ids [batch, sequence] to states [batch, sequence, hidden]."""
 
+    layer_class: ClassVar[type[nn.Module]] = KORMoDecoderLayer
+
     def __init__(self, config: KORMoConfig) -> None:
         # Past LlamaModel, which would build its own layers first: 40 GB for nothing at 10B.
         super(LlamaModel, self).__init__(config)
         self.vocab_size = config.vocab_size
         self.padding_idx = None
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(KORMoDecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(self.make_layer(config, i) for i in range(config.num_hidden_layers))
         self.norm = modeling_llama.LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = modeling_llama.LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
         self.post_init()
+
+    def make_layer(self, config: KORMoConfig, layer_idx: int) -> nn.Module:
+        """The layer number `layer_idx`, from 0."""
+        return self.layer_class(config, layer_idx)
 
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        past_key_values: object = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: object,
+    ) -> object:
         """As `LlamaModel.forward`, but: `use_cache=None` means no cache in training mode.
 
         Raises:
@@ -131,9 +145,11 @@ class KORMoModel(KORMoPreTrainedModel, LlamaModel):
 class KORMoForCausalLM(KORMoPreTrainedModel, LlamaForCausalLM):
     """KORMo with its output layer: ids [batch, sequence] to logits [batch, sequence, rows]."""
 
+    body_class: ClassVar[type[KORMoModel]] = KORMoModel
+
     def __init__(self, config: KORMoConfig) -> None:
         super(LlamaForCausalLM, self).__init__(config)  # past LlamaForCausalLM, as above
-        self.model = KORMoModel(config)
+        self.model = self.body_class(config)
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()

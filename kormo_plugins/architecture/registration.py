@@ -24,19 +24,24 @@ DTYPES = ("float32", "bfloat16", "float16")
 def register() -> None:
     """Teaches transformers, and Axolotl where it is installed, the type `kormo`. Calling it again changes
     nothing."""
-    import transformers
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-
     from kormo_plugins.architecture.configuration import KORMoConfig
     from kormo_plugins.architecture.modeling import KORMoForCausalLM, KORMoModel
 
-    AutoConfig.register(MODEL_TYPE, KORMoConfig, exist_ok=True)
-    AutoModel.register(KORMoConfig, KORMoModel, exist_ok=True)
-    AutoModelForCausalLM.register(KORMoConfig, KORMoForCausalLM, exist_ok=True)
+    register_type(MODEL_TYPE, KORMoConfig, KORMoModel, KORMoForCausalLM)
+
+
+def register_type(model_type: str, config_class: type, model_class: type, causal_class: type) -> None:
+    """Teaches transformers, and Axolotl where it is installed, a type of this room."""
+    import transformers
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+    AutoConfig.register(model_type, config_class, exist_ok=True)
+    AutoModel.register(config_class, model_class, exist_ok=True)
+    AutoModelForCausalLM.register(config_class, causal_class, exist_ok=True)
     # `transformers serve` looks the class that config.json names up in the package itself.
-    setattr(transformers, KORMoForCausalLM.__name__, KORMoForCausalLM)
+    setattr(transformers, causal_class.__name__, causal_class)
     if importlib.util.find_spec("axolotl"):
-        _register_with_axolotl()
+        _register_with_axolotl(model_type)
 
 
 def config(
@@ -46,6 +51,8 @@ def config(
     bos_token_id: int | None,
     eos_token_id: int | list[int] | None,
     pad_token_id: int | None,
+    kind: Any = None,
+    architecture: str = "KORMoForCausalLM",
 ) -> PretrainedConfig:
     """The configuration of a new model.
 
@@ -53,6 +60,7 @@ def config(
         params: its shape.
         vocab_size: length of the tokenizer; the model gets `padded_vocab_size` of it.
         bos_token_id, eos_token_id, pad_token_id: ids of the tokenizer; eos may be several.
+        kind, architecture: config class and name of the model class, of a variant; by default KORMo's.
     Raises:
         KormoError: an id is not one of the tokenizer's.
     """
@@ -65,7 +73,7 @@ def config(
     }
     check_ids(ids, vocab_size)
     shape: dict[str, Any] = params.model_dump(exclude={"vocab_multiple", "rope_theta"})
-    return KORMoConfig(
+    made: PretrainedConfig = (kind or KORMoConfig)(
         **shape,
         **ids,
         vocab_size=padded_vocab_size(vocab_size, params.vocab_multiple),
@@ -75,8 +83,9 @@ def config(
         attention_dropout=0.0,
         mlp_bias=False,
         use_cache=True,
-        architectures=["KORMoForCausalLM"],
+        architectures=[architecture],
     )
+    return made
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -112,7 +121,7 @@ def check_ids(ids: Mapping[str, int | list[int] | None], vocab_size: int) -> Non
                 )
 
 
-def _register_with_axolotl() -> None:
+def _register_with_axolotl(model_type: str) -> None:
     """Tells Axolotl which of its own patches must not be tried: they import
     `transformers.models.<type>.modeling_<type>`, which a type from outside transformers does not have."""
     from axolotl.model_support import (
@@ -124,12 +133,12 @@ def _register_with_axolotl() -> None:
         register_model_support,
     )
 
-    if get_model_support(MODEL_TYPE) is not None:
+    if get_model_support(model_type) is not None:
         return
-    reason = "The patch looks for a kormo module inside transformers; the classes are in kormo_plugins."
+    reason = f"The patch looks for a {model_type} module inside transformers; the classes are in kormo_plugins."
     profile = ModelProfile(
         family=VANILLA_CAUSAL_LM,
         capabilities={name: Unsupported(reason) for name in ("lora_kernels", "cut_cross_entropy")},
     )
-    support: Any = type("KORMoSupport", (ModelSupport,), {"model_types": (MODEL_TYPE,), "profile": profile})
+    support: Any = type("KORMoSupport", (ModelSupport,), {"model_types": (model_type,), "profile": profile})
     register_model_support(support)

@@ -1,6 +1,6 @@
 """Which of Axolotl's commands this process is, and what a recipe of ours cannot do with it.
 
-Some would fail in words that help nobody, or do something else than their name says: `axolotl evaluate` never asks a
+Some would fail with an unhelpful message, or not do what their name says: `axolotl evaluate` never asks a
 plugin for its documents, `vllm-serve` serves the model before training, and `axolotl train --sweep` copies each variant
 of a recipe into a temporary folder, where relative paths lead nowhere.
 """

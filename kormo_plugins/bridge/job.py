@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.bridge.commands import command
 from kormo_plugins.training.compat import cpu_ranks
+
+if TYPE_CHECKING:
+    from axolotl.utils.dict import DictDefault
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Job:
     world_size: int
 
     @classmethod
-    def of(cls, cfg: Any) -> Job:
+    def of(cls, cfg: DictDefault) -> Job:
         """The job that Axolotl's raw configuration belongs to."""
         drives = bool(cfg.use_ray) and "WORLD_SIZE" not in os.environ
         return cls(

@@ -1,4 +1,4 @@
-"""The recipe's kernels around a training: the keys they need, the patch, and its undoing."""
+"""The recipe's kernels: the keys that they need, applying them before training, and undoing them after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def axolotl_keys(recipe: Recipe) -> dict[str, Any]:
         KormoError: two kernels want the same key to be different.
     """
     plugins: list[str] = []
-    keys: dict[str, Any] = {}
+    keys: dict[str, object] = {}
     for kernel, params in _kernels(recipe):
         wanted = dict(kernel.axolotl(params)) if isinstance(kernel, NeedsAxolotl) else {}
         plugins += wanted.pop("plugins", [])

@@ -1,4 +1,4 @@
-"""The one plugin that Axolotl sees: its hooks on one side, our rooms on the other.
+"""The plugin that Axolotl sees: translates its hooks into calls of our rooms.
 
 Axolotl calls `register` with the raw recipe, in every process, before anything else. There the recipe is resolved,
 checked and built, and Axolotl's own keys are filled in; all later hooks only hand over what is ready. Bad input ends
@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from axolotl.integrations.base import BasePlugin, PluginManager
 
@@ -28,7 +28,8 @@ from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.checks.machine import not_ready
 from kormo_plugins.recipe.checks.validate import check_with_axolotl
-from kormo_plugins.recipe.files.resolve import EXTENDS, overrides_of
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
@@ -36,6 +37,14 @@ from kormo_plugins.runs.occupancy import occupy
 from kormo_plugins.training import precision
 from kormo_plugins.training.compat import cpu_ranks, upstream, variants, versions
 from kormo_plugins.training.precision import torch_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from axolotl.common.datasets import TrainDatasetMeta as Dataset
+    from axolotl.utils.dict import DictDefault
+    from transformers import PreTrainedModel, Trainer, TrainerCallback
+
 
 SELF = "kormo_plugins.KormoPlugin"
 OTHER_RANKS_WAIT = 5.0
@@ -64,7 +73,7 @@ class KormoPlugin(BasePlugin):
         self.recipe: Recipe | None = None
         self.built = Built()
 
-    def register(self, cfg: Any) -> None:
+    def register(self, cfg: DictDefault) -> None:
         """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
         self.recipe, self.built = None, Built()
         if not _is_ours(cfg) or self._is_second():
@@ -80,7 +89,7 @@ class KormoPlugin(BasePlugin):
         plugins = PluginManager.get_instance().plugins.values()
         return all(one is not self for one in plugins) and any(isinstance(one, KormoPlugin) for one in plugins)
 
-    def _register(self, cfg: Any) -> None:
+    def _register(self, cfg: DictDefault) -> None:
         recipe, chosen = _read(cfg)
         self.recipe = recipe
         self._adopt_plugins(cfg, recipe)
@@ -96,7 +105,7 @@ class KormoPlugin(BasePlugin):
         self._make_ready(recipe, job)
 
     def _refuse(self, recipe: Recipe, job: Job) -> None:
-        """All that is known before anything is built, and then the run's folder is taken."""
+        """Refuses what can be known to fail before anything is built, then takes the lease of the run's folder."""
         commands.refuse(recipe)
         planned = axolotl_values(recipe, None, job.world_size)
         if not job.merges:
@@ -109,7 +118,7 @@ class KormoPlugin(BasePlugin):
             occupy(recipe.output_dir, say)
 
     def _make_ready(self, recipe: Recipe, job: Job) -> None:
-        """What this process needs before Axolotl goes on."""
+        """Prepares this process for what Axolotl does next."""
         if job.merges:
             variants.call_after_merge(self._merged)
         if job.drives:
@@ -117,7 +126,7 @@ class KormoPlugin(BasePlugin):
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not job.preprocesses)
         cpu_ranks.use_all_cores()
 
-    def _refuse_early(self, recipe: Recipe, planned: dict[str, Any]) -> None:
+    def _refuse_early(self, recipe: Recipe, planned: dict[str, object]) -> None:
         """What Axolotl, or this machine, would refuse once everything is built."""
         faults = Faults(not_ready(recipe))
         with faults.catch():
@@ -128,7 +137,7 @@ class KormoPlugin(BasePlugin):
             for warning in warnings_of(recipe):
                 print(warning.render(), file=sys.stderr, flush=True)
 
-    def _apply(self, cfg: Any, recipe: Recipe, values: dict[str, Any]) -> None:
+    def _apply(self, cfg: DictDefault, recipe: Recipe, values: dict[str, object]) -> None:
         cfg.pop("extends", None)
         for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
             if key != "plugins":  # adopted already
@@ -136,7 +145,7 @@ class KormoPlugin(BasePlugin):
         cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
         cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
 
-    def _for_inference(self, cfg: Any, recipe: Recipe, chosen: str | None) -> None:
+    def _for_inference(self, cfg: DictDefault, recipe: Recipe, chosen: str | None) -> None:
         """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
         model = chosen or str(recipe.output_dir)
         if chosen is None and not (recipe.output_dir / "config.json").is_file():
@@ -151,7 +160,7 @@ class KormoPlugin(BasePlugin):
         folder.register_architectures(recipe)
         self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
 
-    def _adopt_plugins(self, cfg: Any, recipe: Recipe) -> None:
+    def _adopt_plugins(self, cfg: DictDefault, recipe: Recipe) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
 
         Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed. A recipe that
@@ -186,7 +195,7 @@ class KormoPlugin(BasePlugin):
         """The schema of our keys, merged into Axolotl's."""
         return "kormo_plugins.recipe.schema.axolotl_args.KormoArgs"
 
-    def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
+    def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> Dataset | None:
         """The mixture, exactly steps × global batch rows; None when the recipe has no `kormo.data`."""
         recipe = self.recipe
         if recipe is None:
@@ -201,7 +210,7 @@ class KormoPlugin(BasePlugin):
         dataset = open_dataset(recipe, self.built)
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
 
-    def pre_model_load(self, cfg: Any) -> None:
+    def pre_model_load(self, cfg: DictDefault) -> None:
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
         if self.recipe is None:
             return
@@ -221,12 +230,12 @@ class KormoPlugin(BasePlugin):
         except KormoError as error:
             stop(error)
 
-    def post_model_load(self, cfg: Any, model: Any) -> None:
+    def post_model_load(self, cfg: DictDefault, model: PreTrainedModel) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
         if self.recipe is not None and not upstream.is_quantized(model) and not cfg.adapter:
             precision.cast_weights(model, training_precision(self.recipe))
 
-    def get_trainer_cls(self, cfg: Any) -> Any:
+    def get_trainer_cls(self, cfg: DictDefault) -> type[Trainer] | None:
         """Our trainer for causal language models; Axolotl's own for preference learning."""
         if self.recipe is None or cfg.rl or cfg.reward_model or cfg.process_reward_model:
             return None
@@ -234,7 +243,7 @@ class KormoPlugin(BasePlugin):
 
         return KormoTrainer
 
-    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+    def get_training_args(self, cfg: DictDefault) -> dict[str, object]:
         """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
         is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
         if self.recipe is None:
@@ -243,7 +252,9 @@ class KormoPlugin(BasePlugin):
         trackio = {key: value for key, value in keys.items() if value}
         return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
 
-    def get_collator_cls_and_kwargs(self, cfg: Any, is_eval: bool = False) -> Any:
+    def get_collator_cls_and_kwargs(
+        self, cfg: DictDefault, is_eval: bool = False
+    ) -> tuple[Callable[..., object], dict[str, object]] | None:
         """The recipe's collator; None when the rows are not ours."""
         recipe = self.recipe
         if recipe is None or recipe.data is None:
@@ -251,7 +262,7 @@ class KormoPlugin(BasePlugin):
         collate = make_collator(recipe, self.built)
         return (lambda tokenizer=None, **kwargs: collate), {}
 
-    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+    def post_trainer_create(self, cfg: DictDefault, trainer: Trainer) -> None:
         """Hands the recipe to our trainer."""
         from kormo_plugins.training.trainer import RunMixin
 
@@ -259,7 +270,7 @@ class KormoPlugin(BasePlugin):
             objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
             trainer.configure(settings.settings(self.recipe, self.built), objective, stop)
 
-    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+    def add_callbacks_post_trainer(self, cfg: DictDefault, trainer: Trainer) -> list[TrainerCallback]:
         """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
         if self.recipe is None:
             return []
@@ -276,8 +287,8 @@ class KormoPlugin(BasePlugin):
         guest = [] if ours else [RunCallback(settings.settings(self.recipe, self.built), stop)]
         return [replace_bars(trainer), *made, *guest]
 
-    def post_train_unload(self, cfg: Any) -> None:
-        """When the weights are saved: honest configs, the plain Llama export, samples, the place of it all."""
+    def post_train_unload(self, cfg: DictDefault) -> None:
+        """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
         if self.recipe is None or rank() != 0 or variants.training_failed():
             return
         kernels.release(self.recipe)  # what follows runs on the CPU
@@ -286,7 +297,7 @@ class KormoPlugin(BasePlugin):
         except KormoError as error:
             stop(error)
 
-    def post_lora_merge(self, cfg: Any, adapter_path: str, output_path: str) -> None:
+    def post_lora_merge(self, cfg: DictDefault, adapter_path: str, output_path: str) -> None:
         """Called by Axolotl 0.21 and later when it has merged; before, `variants.call_after_merge` sees to it."""
         self._merged()
 
@@ -300,7 +311,7 @@ class KormoPlugin(BasePlugin):
             stop(error)
 
 
-def _read(cfg: Any) -> tuple[Recipe, str | None]:
+def _read(cfg: DictDefault) -> tuple[Recipe, str | None]:
     """The recipe that Axolotl was given, and the model that `axolotl inference --base-model` names."""
     path = Path(str(cfg.axolotl_config_path))
     overrides = {} if folder.is_resolved(path) else overrides_of(cfg, path)
@@ -314,7 +325,7 @@ def _read(cfg: Any) -> tuple[Recipe, str | None]:
     return load_recipe(path, overrides), chosen
 
 
-def _is_ours(cfg: Any) -> bool:
+def _is_ours(cfg: DictDefault) -> bool:
     """Whether a raw configuration is a recipe of ours: it names us, or has a key that only we read."""
     return any(is_ours(str(name)) for name in cfg.get("plugins") or ()) or any(key in cfg for key in ("kormo", EXTENDS))
 
@@ -323,6 +334,6 @@ def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:
     return KormoError(
         where=f"{recipe.path}: plugins",
         found=f"{name!r}",
-        why=f"it cannot be loaded ({reason}); without it this would be another run",
+        why=f"it cannot be loaded ({reason}); without it this would be a different run",
         do="correct the name, install what it needs, or remove it from the recipe",
     )

@@ -10,7 +10,8 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.runs.talk import Speaker, Turn, Wish, open_speaker
 from kormo_plugins.runs.talk_page import serve
 
-HELP = "/think and /no-think switch reasoning, /clear begins anew, /quit or Ctrl-D ends."
+HELP = "/clear begins anew, /quit or Ctrl-D ends."
+CHAT_HELP = f"/think and /no-think switch reasoning, {HELP}"
 MOST = 2
 
 
@@ -37,11 +38,18 @@ def chat(
             do="name one, or two with --web",
         )
     speakers = [open_speaker(model, modules) for model in models]
+    if think and not any(speaker.is_chat for speaker in speakers):
+        raise KormoError(
+            where="kormo chat: --think",
+            found=f"{' and '.join(speaker.name for speaker in speakers)}: no chat model",
+            why="a base model goes on with a text; only a chat model reasons before it answers",
+            do="leave --think out, or name a stage after `kormo.role: chat`",
+        )
     if web:
         return serve(speakers, port)
     speaker = speakers[0]
     kind = "answers" if speaker.is_chat else "is a base model and goes on with a text"
-    click.echo(f"{speaker.name} {kind}. {HELP}")
+    click.echo(f"{speaker.name} {kind}. {_help(speaker)}")
     _conversation(speaker, Wish(think, max_new_tokens))
 
 
@@ -49,15 +57,19 @@ def _conversation(speaker: Speaker, wish: Wish) -> None:
     """Reads and answers until the input ends."""
     turns: list[Turn] = []
     while (text := _read()) is not None:
-        if text in ("/think", "/no-think"):
+        if speaker.is_chat and text in ("/think", "/no-think"):
             wish = Wish(text == "/think", wish.max_new_tokens)
             click.echo(f"reasoning is {'on' if wish.thinking else 'off'}")
         elif text == "/clear":
             turns = []
         elif text.startswith("/"):
-            click.echo(HELP)
+            click.echo(_help(speaker))
         elif text.strip():
             turns = _answered(speaker, [*turns, {"role": "user", "content": text}], wish)
+
+
+def _help(speaker: Speaker) -> str:
+    return CHAT_HELP if speaker.is_chat else HELP
 
 
 def _answered(speaker: Speaker, turns: list[Turn], wish: Wish) -> list[Turn]:

@@ -137,7 +137,7 @@ def _described(folder: Path, hashes: bool) -> dict[str, Any]:
     }
 
 
-def _writer(entry: dict[str, Any]) -> str:
+def _writer(entry: dict[str, object]) -> str:
     if entry["ranks"] is None:
         return "no DeepSpeed"
     return f"DeepSpeed, {entry['ranks']} rank(s){', universal' if entry['universal'] else ''}"

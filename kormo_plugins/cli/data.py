@@ -8,7 +8,6 @@ future, without a trainer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,32 +15,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kormo_plugins.cli.convert import convert
-from kormo_plugins.cli.mixture_tree import print_tree, tree, write_page
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.cli.peek import peek
+from kormo_plugins.cli.support.artifacts import (
+    looked_up,
+    opened,
+    provide,
+    refuse_unready,
+    verify_folders,
+    verify_recipe,
+)
+from kormo_plugins.cli.support.mixture_tree import print_tree, tree, write_page
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.corpus.report import dataset_card, write_report
-from kormo_plugins.errors import EXIT_BAD_INPUT, Faults, KormoError, printable
-from kormo_plugins.pipeline.built import NotBuilt, lookup_only, say
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
+from kormo_plugins.pipeline.built import say
 from kormo_plugins.pipeline.transfer import fetch_artifact
-from kormo_plugins.pipeline.verify import Checked, verify_folder
-from kormo_plugins.recipe.files.resolve import resolve_data
-from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.runs.publish_data import publish_documents
-from kormo_plugins.store.artifact import MANIFEST, read_manifest
 from kormo_plugins.store.artifact import build as make
 from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.sums import SUMS
+from kormo_plugins.store.sums import write_sums as publish_sums
 
 if TYPE_CHECKING:
-    from kormo_plugins.pipeline.built import ArtifactProvider, Built
-    from kormo_plugins.pipeline.verify import Checked
-    from kormo_plugins.recipe.load import Recipe
-    from kormo_plugins.recipe.schema.dataset import DataRecipe
+    from kormo_plugins.pipeline.built import Built
     from kormo_plugins.store.artifact import Artifact, Make, Spec
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill", "weight", "share")
 """What `stats --json` says of each source; `weight` is the share of tokens wanted, `share` the one got."""
-
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 workspace_option = click.option(
     "--workspace",
@@ -80,7 +81,7 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
         state = "found"
 
-        def noted(out: Path) -> Mapping[str, Any]:
+        def noted(out: Path) -> Mapping[str, object]:
             nonlocal state
             state = "built"
             return write(out)
@@ -89,8 +90,8 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
         had.append((artifact, state))
         return artifact
 
-    _refuse_unready(recipe, workspace)
-    _have(recipe, workspace, get, workers)
+    refuse_unready(recipe, workspace)
+    provide(recipe, workspace, get, workers)
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
         return print_json(rows)
@@ -106,7 +107,7 @@ def stats(recipe: Path, page: Path | None, as_json: bool) -> None:
     """The mixture of RECIPE: tokens, documents, shares wanted and got, epochs and fill of each source."""
     from kormo_plugins.mixture.report import stats as measure
 
-    loaded, _, dataset = _opened(recipe)
+    loaded, _, dataset = opened(recipe)
     found = measure(dataset)
     assert loaded.data is not None
     lines = tree(loaded.data.corpus.name, loaded.data.mixture.mixture.get("weights"), found)
@@ -137,7 +138,7 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
     """The documents, sources and offsets that make up a step of RECIPE."""
     from kormo_plugins.mixture.report import batch as describe
 
-    loaded, built, dataset = _opened(recipe)
+    loaded, built, dataset = opened(recipe)
     micro = int(loaded.get("micro_batch_size", 1))
     decode = _decoder(built) if text else None
     found = describe(dataset, step, rank=rank, world_size=world_size, micro_batch=micro, decode=decode)
@@ -159,13 +160,21 @@ def batch(recipe: Path, step: int, rank: int, world_size: int, text: bool, as_js
 @data.command()
 @click.argument("what", type=click.Path(path_type=Path), metavar="RECIPE|FOLDER")
 @workspace_option
+@click.option("--write-sums", is_flag=True, help="Write SHA256SUMS into FOLDER if it is whole, for `kormo data fetch`.")
 @json_option
-def verify(what: Path, workspace: Path, as_json: bool) -> None:
+def verify(what: Path, workspace: Path, write_sums: bool, as_json: bool) -> None:
     """Read every file of what RECIPE was built into, or of FOLDER, and compare checksums.
 
     FOLDER is an artifact, a folder of shards or rows, or a whole workspace. The exit status is 2 if a file is damaged.
     """
-    checked = _verify_folders(what) if what.is_dir() else _verify_recipe(what, workspace)
+    if write_sums and not what.is_dir():
+        raise KormoError(
+            where="kormo data verify --write-sums",
+            found=f"{what}, a recipe",
+            why="the list is for one folder",
+            do="name the folder of an artifact (`kormo data build --json` prints them)",
+        )
+    checked = verify_folders(what) if what.is_dir() else verify_recipe(what, workspace)
     damaged = [error for one in checked for error in one.damaged]
     for error in damaged:
         click.echo(error.render(), err=True)
@@ -184,6 +193,10 @@ def verify(what: Path, workspace: Path, as_json: bool) -> None:
         click.echo(f"{files:,} files in {len(checked)} folders, {size / 1e6:,.1f} MB: {len(damaged)} damaged")
     if damaged:
         raise click.exceptions.Exit(EXIT_BAD_INPUT)
+    if write_sums:
+        click.echo(
+            f"{what / SUMS}: its SHA-256 is {publish_sums(what)}; publish it where the folder is not", err=as_json
+        )
 
 
 @data.command()
@@ -196,7 +209,7 @@ def report(recipe: Path, workspace: Path, out: Path | None, as_json: bool) -> No
 
     RECIPE may be a dataset recipe by itself.
     """
-    described, had = _looked_up(recipe, workspace)
+    described, had = looked_up(recipe, workspace)
     corpora = had["corpus"]
     counted = {name: artifact.stats for name, artifact in corpora.items()}
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in described.corpus.name)
@@ -230,7 +243,7 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
     """
     from kormo_plugins.corpus.report import dataset_card
 
-    described, had = _looked_up(recipe, workspace)
+    described, had = looked_up(recipe, workspace)
     documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
     corpora = had["corpus"]
     card = dataset_card(documents, {name: artifact.stats for name, artifact in corpora.items()})
@@ -244,187 +257,29 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
 @data.command()
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--sha256", "identity", metavar="HEX", help="Of its SHA256SUMS, as its author published it elsewhere.")
 @json_option
-def fetch(url: str, folder: Path, as_json: bool) -> None:
-    """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it."""
+def fetch(url: str, folder: Path, identity: str | None, as_json: bool) -> None:
+    """Copy an artifact, or a folder of shards or rows, from URL (s3://…, a path) into DIR, and verify it.
+
+    Its manifest shows damage. What somebody else made is compared with SHA256SUMS too, where it has one.
+    """
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
         def show(done: int, total: int) -> None:
             progress.total = total
             progress(done - progress.done)
 
-        found = fetch_artifact(url, folder, progress=show)
+        found = fetch_artifact(url, folder, progress=show, identity=identity)
     if as_json:
         return print_json({"url": url, "path": folder, **found})
     click.echo(f"{folder}: {found['files']:,} files, {found['bytes']:,} bytes whole, {found['copied']:,} copied now")
-
-
-def _looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict[str, Artifact]]]:
-    """A recipe's data and its artifacts by kind and name, nothing built; shards may be missing, documents may not.
-
-    Raises:
-        KormoError: the documents are not built.
-    """
-    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
-    look = lookup_only(recipe)
-
-    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
-        artifact = look(folder, spec, write)
-        had.setdefault(spec.kind, {})[spec.name] = artifact
-        return artifact
-
-    described = _dataset_recipe(recipe) or _recipe(recipe).data
-    assert described is not None
-    try:
-        _have(recipe, workspace, get)
-    except NotBuilt as error:
-        if set(had["corpus"]) != set(described.corpus.documents_of):
-            raise
-        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
-    return described, had
-
-
-def _have(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
-    """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`.
-
-    Args:
-        workers: processes at work, where that is to be another number than the recipe's.
-    """
-    from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.corpora import build_corpora
-    from kormo_plugins.plugins.registry import registry
-
-    if (alone := _dataset_recipe(path)) is not None:
-        build_corpora(_with_workers(alone, workers), registry(), workspace, path, get)
+    if identity is not None:
+        click.echo("every file is the one that its author published (SHA-256)")
+    elif found["sha256"]:
+        click.echo(f"every file is as {SUMS} beside it says; --sha256 compares that with what its author published")
     else:
-        recipe = _recipe(path)
-        build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
-
-
-def _refuse_unready(path: Path, workspace: Path) -> None:
-    """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
-    from kormo_plugins.recipe.checks.machine import data_not_ready, refuse_unwritable
-
-    if _dataset_recipe(path) is not None:
-        return refuse_unwritable(workspace, "--workspace")
-    recipe = _recipe(path)
-    faults = Faults(data_not_ready(recipe))
-    with faults.catch():
-        refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
-    faults.raise_any()
-
-
-def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
-    return data if workers is None else replace(data, corpus=data.corpus.model_copy(update={"workers": workers}))
-
-
-def _dataset_recipe(path: Path) -> DataRecipe | None:
-    """The dataset recipe that the file is by itself; None if it is a recipe."""
-    from kormo_plugins.plugins.registry import registry
-    from kormo_plugins.recipe.schema.dataset import parse_data
-
-    own = read_yaml(path)
-    if "kormo" in own or "plugins" in own:  # Axolotl would not load us for a recipe that does not list us
-        return None
-    resolved = resolve_data(path)
-    if "sources" not in resolved.values:
-        return None
-    return parse_data(resolved.values, registry(), lambda key: resolved.where(key) if key else str(path))
-
-
-def _recipe(path: Path) -> Recipe:
-    """The recipe, which must have data."""
-    from kormo_plugins.recipe.load import load_recipe
-
-    recipe = load_recipe(path)
-    if recipe.data is None:
-        raise KormoError(
-            where=f"{path}: kormo.data",
-            found="nothing",
-            why="the data of this recipe is read by Axolotl itself, not built by kormo",
-            do="name a recipe with kormo.data, or set it",
-        )
-    return recipe
-
-
-def _opened(path: Path) -> tuple[Recipe, Built, Any]:
-    """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
-    from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import lookup_only
-    from kormo_plugins.pipeline.open import open_dataset
-
-    if _dataset_recipe(path) is not None:
-        raise KormoError(
-            where=str(path),
-            found="a dataset recipe by itself",
-            why="rows and steps come from the recipe that is trained with it",
-            do="name that recipe (recipes/pretrain.yml)",
-        )
-    recipe = _recipe(path)
-    if recipe.of_pairs:
-        raise KormoError(
-            where=str(path),
-            found=f"a recipe with rl: {recipe.get('rl')}",
-            why="it is trained on preference pairs, which have no rows",
-            do="read pairs.jsonl in the folders that `kormo data build` names as preferences",
-        )
-    built = build_data(recipe, lookup_only(path))
-    return recipe, built, open_dataset(recipe, built)
-
-
-def _verify_recipe(path: Path, workspace: Path) -> list[Checked]:
-    """Checks each artifact of a recipe where it is found, in the order in which they are built.
-
-    Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
-    reported, and says why the rest is missing.
-    """
-    from kormo_plugins.pipeline.build import add_model
-
-    checked: list[Checked] = []
-    look = lookup_only(path, check=False)
-
-    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
-        artifact = look(folder, spec, write)
-        checked.append(_verify(artifact.path, artifact.manifest))
-        return artifact
-
-    try:
-        if _dataset_recipe(path) is not None:
-            _have(path, workspace, get)
-        else:
-            from kormo_plugins.pipeline.build import build_data
-
-            recipe = _recipe(path)
-            built = build_data(recipe, get)
-            try:
-                add_model(recipe, built, get)
-            except NotBuilt:
-                click.echo("kormo: there is no initial checkpoint yet; the first training writes it", err=True)
-    except KormoError as error:
-        if not any(one.damaged for one in checked):
-            raise
-        click.echo(f"kormo: what is built from the damaged files was not looked for ({error.found})", err=True)
-    return checked
-
-
-def _verify_folders(folder: Path) -> list[Checked]:
-    """Checks one folder, or every artifact of a workspace."""
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if not (folder / MANIFEST).is_file() and any((path / MANIFEST).is_file() for path in inside):
-        return [_verify_folder(path, artifact=True) for path in inside]
-    return [_verify_folder(folder, artifact=(folder / MANIFEST).is_file())]
-
-
-def _verify_folder(folder: Path, artifact: bool) -> Checked:
-    try:
-        return _verify(folder, read_manifest(folder) if artifact else None)
-    except KormoError as error:
-        return Checked(folder, damaged=[error])
-
-
-def _verify(folder: Path, manifest: Mapping[str, Any] | None) -> Checked:
-    with Progress(f"bytes of {folder.name}", unit="bytes") as progress:
-        return verify_folder(folder, manifest, progress)
+        click.echo(f"compared by XXH3, which shows damage and no forgery: there is no {SUMS} at {url}")
 
 
 def _decoder(built: Built) -> Callable[[Any], str]:

@@ -6,13 +6,24 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kormo_plugins.cli.judged import (
+    JudgedOptions,
+    prepare_suites,
+    print_judged,
+    refuse_unused,
+    run_suites,
+    served_model,
+)
 from kormo_plugins.cli.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.judged.suite import is_judged
 from kormo_plugins.evaluation.mini import write_items
 from kormo_plugins.evaluation.published import published
 
@@ -63,7 +74,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--suite", "suites", multiple=True, metavar="NAME", help="korean, english, quick, mini, or a suite file.")
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="A suite's name, or a suite file (.yml).")
 @click.option("--tasks", default="", metavar="A,B", help="Tasks or groups by their names in lm-evaluation-harness.")
 @click.option("--limit", type=click.IntRange(min=1), help="Items per task.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Datasets: a folder for each.")
@@ -72,9 +83,20 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 @click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
 @click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
 @click.option("--cut-long", is_flag=True, help="Let prompts longer than the context lose their beginning.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Requests at a time. [default: 8 on a GPU, else 32]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Requests at a time. [default: by memory; for choices 8 on a GPU, else 32]",
+)
 @click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Place of evaluation.json. [CHECKPOINT]")
+@click.option("--judge", metavar="PLACE", help="Of a judged suite: an endpoint, a chat model's folder, or none.")
+@click.option("--judge-model", metavar="NAME", help="The judge's name at its endpoint.")
+@click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Another model's answers.jsonl.")
+@click.option("--human", type=click.Path(path_type=Path), metavar="FILE", help="Korean text of people, for comparison.")
+@click.option("--yes", is_flag=True, help="Send a judge more requests than the suite's max_requests.")
+@click.option("--endpoint", metavar="URL", help="A server of this model (vLLM, transformers serve) that generates.")
+@click.option("--endpoint-model", metavar="NAME", help="The model's name there. [default: CHECKPOINT]")
 @click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")
 @click.option(
     "--write-items",
@@ -108,14 +130,22 @@ def evaluate(
     batch_size: int | None,
     device: str | None,
     out: Path | None,
+    judge: str | None,
+    judge_model: str | None,
+    against: Path | None,
+    human: Path | None,
+    yes: bool,
+    endpoint: str | None,
+    endpoint_model: str | None,
     modules: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Score a checkpoint on benchmarks, and find needles in haystacks.
 
     CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
-    --suite, --tasks or --needle, the suite mini is run, which needs no data. Scores are kept in evaluation.json; what
-    is finished is not done again.
+    --suite, --tasks or --needle, the suite mini is run, which needs no data. The suites judged, mt_bench, ko_mt_bench
+    and logickor are judged by the model that --judge names. Scores are kept in evaluation.json; what is finished is not
+    done again.
     """
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
@@ -134,24 +164,34 @@ def evaluate(
         )
     components = registry(modules)
     named = [one.strip() for one in tasks.split(",") if one.strip()]
+    judged = [name for name in suites if is_judged(name)]
+    plain = [name for name in suites if name not in judged]
+    options = JudgedOptions(judge, judge_model, against, human, yes, endpoint, endpoint_model, data, limit, batch_size)
+    refuse_unused(options, judged)
     with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
-        lines = run.find_lines(suites or (() if named or needle else ("mini",)), named, limit, components)
+        lines = run.find_lines(plain or (() if named or needle or judged else ("mini",)), named, limit, components)
         model = models.open_checkpoint(checkpoint, components)
         _check_device(device)
         if needle:  # what is wrong with it must not be found out after the suites
             from kormo_plugins.evaluation.needle import make_ready
 
             make_ready(model, components, lengths, depths, haystack)
+        load = _loader(batch_size, device)
+        prepared = prepare_suites(judged, options, components, load, _say)
         record = _record(out or checkpoint, model)
-        load = _loader(model, batch_size, device)
         rows: list[dict[str, Any]] = []
         if lines:
-            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=load, say=_say)
+            asked = partial(served_model, options, model, load) if endpoint else partial(load, model)
+            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
+        verdicts = run_suites(prepared, options, model, record, load, _say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
     if as_json:
-        return print_json({"model": record.values["model"], "results": rows, **({"needle": found} if found else {})})
+        more = {**({"judged": verdicts} if verdicts else {}), **({"needle": found} if found else {})}
+        return print_json({"model": record.values["model"], "results": rows, **more})
     if rows:
         _print(rows)
+    if verdicts:
+        print_judged(verdicts)
     if found:
         _print_needle(found)
     click.echo(f"\n{record.path}")
@@ -183,14 +223,19 @@ def _record(folder: Path, model: Any) -> Any:
     return record
 
 
-def _loader(model: Any, batch_size: int | None, device: str | None) -> Any:
-    """Loads the model at the first call."""
+def _loader(batch_size: int | None, device: str | None) -> Callable[[Any], Any]:
+    """Gives the harness's model of a checkpoint, loaded at the first call."""
+    loaded: dict[str, Any] = {}
 
-    def load() -> Any:
+    def load(checkpoint: Any) -> Any:
         from kormo_plugins.evaluation.model import Model, default_device
+        from kormo_plugins.evaluation.run import quiet_harness
 
+        quiet_harness()
         place = device or default_device()
-        return Model(model.path, batch_size=batch_size or (32 if place == "cpu" else 8), device=place)
+        if checkpoint.hash not in loaded:
+            loaded[checkpoint.hash] = Model(checkpoint.path, batch_size=batch_size, device=place)
+        return loaded[checkpoint.hash]
 
     return load
 

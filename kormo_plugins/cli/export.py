@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from kormo_plugins.architecture.export import RECORD
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
-from kormo_plugins.hookspecs import ImportsLlama
+from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.runs.model_card import export_card
+from kormo_plugins.runs.model_card import NEEDED, export_card
 from kormo_plugins.store.complete import MARKER, fault
 
 GGUF = "gguf"
@@ -23,7 +24,13 @@ PLAIN = "llama"
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--to", "layout", required=True, metavar="LAYOUT", help="`llama`, `gguf`, or a family such as `kormo`.")
+@click.option(
+    "--to",
+    "layout",
+    required=True,
+    metavar="LAYOUT",
+    help="`llama`, `gguf`, a family such as `kormo`, or the class that computes the same: `qwen3`, `olmo2`, `mixtral`.",
+)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins does."
@@ -38,8 +45,8 @@ def export(
     """Convert a checkpoint to another layout.
 
     Both are opened from disk and run on the same tokens, and DIR is made only if their logits are equal. An earlier
-    export in DIR is replaced; any other folder that is not empty is refused. So is a CHECKPOINT whose files are not
-    those that its own record lists.
+    export to the same layout (and quantization) in DIR is replaced, and that is said; any other folder that is not
+    empty is refused. So is a CHECKPOINT whose files are not those that its own record lists.
 
     `gguf` is the one file that llama.cpp, Ollama and LM Studio read, with a Modelfile beside it; every tensor in it is
     compared with the checkpoint's.
@@ -60,17 +67,25 @@ def export(
             why=f"{MARKER} lists what was written when the training ended",
             do="take another checkpoint of the run, or train the stage again",
         )
+    replaced = (folder / RECORD).is_file()
     found, what = _converted(checkpoint, here, layout, folder, modules, quantize)
     card = export_card(checkpoint, folder)
+    if card is None:
+        missing = ", ".join(name for name in NEEDED if not (checkpoint / name).is_file())
+        click.echo(f"no model card: {checkpoint} is not a finished run (it has no {missing})", err=True)
     if as_json:
-        return print_json({"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card, **found})
+        record = {"checkpoint": checkpoint, "from": here, "to": layout, "path": folder, "card": card}
+        return print_json({**record, "replaced": replaced, **found})
     click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
+    if replaced:
+        click.echo(f"it replaced the {layout} checkpoint that was there")
     click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, all equal")
     if layout == GGUF:
         click.echo(
             "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"
         )
-    click.echo(f"{card}: what the run recorded" if card else f"no model card: {checkpoint} is not a finished run")
+    if card is not None:
+        click.echo(f"{card}: what the run recorded")
 
 
 def _converted(
@@ -87,7 +102,19 @@ def _converted(
             why=f"{checkpoint} has this layout already",
             do="copy the folder",
         )
-    if layout == PLAIN:
+    own = components.load("architecture", here) if here in components.names("architecture") else None
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    plain = own.plain_type(config) if isinstance(own, HasPlainForm) else PLAIN
+    if own is not None and plain is not None and layout == plain:
+        convert = own.export_llama
+    elif layout == PLAIN and plain not in (PLAIN, None):
+        raise KormoError(
+            where="kormo export: --to",
+            found=f"{layout}, of a checkpoint of the type {here}",
+            why=f"it has no Llama form: transformers computes the same as {plain}",
+            do=f"write --to {plain}",
+        )
+    elif layout == PLAIN:
         convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
         family = components.load("architecture", layout, "kormo export: --to")

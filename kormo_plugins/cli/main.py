@@ -9,12 +9,12 @@ The same group is `axolotl kormo …`.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import platform
 import sys
 from importlib import metadata
-from typing import Any
 
 import click
 
@@ -32,6 +32,10 @@ NOUNS: dict[str, tuple[str, str]] = {
     "init": (
         "kormo_plugins.cli.init:init",
         "Write a folder DIR for a model of your own: recipe, dataset recipe, chain, README and .gitignore.",
+    ),
+    "ladder": (
+        "kormo_plugins.cli.ablate:ladder",
+        "Train the sizes in FILE, fit a scaling law, and predict the next size before it is trained.",
     ),
     "plugins": (
         "kormo_plugins.cli.plugins:plugins",
@@ -80,7 +84,7 @@ class Nouns(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, NOUNS[name][1]) for name in sorted(NOUNS)])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Runs the command; a KormoError becomes its message and exit status 2."""
         try:
             return super().invoke(ctx)
@@ -128,6 +132,9 @@ def cli(traceback: bool) -> None:
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
+    gc.set_threshold(
+        100_000, 50, 50
+    )  # imports make many objects that stay: a tenth of a short command was looking at them
     try:
         cli(prog_name="kormo")
     except Terminated as end:

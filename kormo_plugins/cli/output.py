@@ -6,7 +6,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -29,7 +28,7 @@ json_option = click.option(
 )
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """One JSON document, on the real stdout; paths become text."""
     context = click.get_current_context(silent=True)
     stdout = context.meta.get(_STDOUT) if context else None

@@ -37,6 +37,8 @@ Parts = list[tuple[str, bool]]
 def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool) -> None:
     """Look at FILE: its format, its columns, and a source block for a dataset recipe that reads it.
 
+    Of a FOLDER, several files are looked at: where their encodings or columns differ, it is said.
+
     Of conversations, what is trained is green, and stands between ⟦ ⟧ where there are no colours.
     """
     found = look(path, rows)
@@ -56,7 +58,10 @@ def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool
 
 def _describe(found: Look) -> None:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items())
-    click.echo(f"{kinds}; looked at {found.file}, {found.rows:,} rows")
+    click.echo(
+        f"{kinds}; looked at {found.file}{f' and {found.files - 1:,} others' if found.files > 1 else ''}, "
+        f"{found.rows:,} rows"
+    )
     for note in found.notes:
         click.echo(f"  {note}")
     for name, fault in found.faults.items():

@@ -157,7 +157,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _describe(found: Registry, entry: Entry) -> dict[str, Any]:
+def _describe(found: Registry, entry: Entry) -> dict[str, object]:
     """All that is known of a component; imports it."""
     import inspect
 
@@ -173,7 +173,7 @@ def _describe(found: Registry, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
+def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, object]]:
     """The fields of a pydantic model and of those within it, each by its dotted key."""
     for name, field in model.model_fields.items():
         yield _parameter(f"{prefix}{name}", field)
@@ -181,7 +181,7 @@ def _parameters(model: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
             yield from _parameters(inner, f"{prefix}{name}.")
 
 
-def _parameter(name: str, field: Any) -> dict[str, Any]:
+def _parameter(name: str, field: Any) -> dict[str, object]:
     """A field of a pydantic model as JSON values; `default` is missing where a value is required."""
     annotation = field.annotation
     hint = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

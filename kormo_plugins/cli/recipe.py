@@ -11,17 +11,19 @@ import click
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
 from kormo_plugins.pipeline.built import lookup_only
-from kormo_plugins.recipe.files.resolve import Leaf, leaves, resolve, resolve_data
+from kormo_plugins.recipe.files.resolve import resolve, resolve_data
+from kormo_plugins.recipe.files.tree import Leaf, leaves
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import write_text
 
 if TYPE_CHECKING:
     from kormo_plugins.recipe.cost.shares import Counted
-    from kormo_plugins.recipe.files.resolve import Block, Leaf, Resolved
+    from kormo_plugins.recipe.files.resolve import Resolved
+    from kormo_plugins.recipe.files.tree import Block, Leaf
     from kormo_plugins.recipe.load import Recipe
 
 COMMENT_COLUMN = 48
-FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation")
+FILE_KINDS = ("recipe", "data", "tokenizer", "chain", "ablation", "ladder")
 
 
 @click.group()
@@ -37,7 +39,7 @@ def show(file: Path, origins: bool, as_json: bool) -> None:
     """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
     resolved = _resolved(file)
     if as_json:
-        found: dict[str, Any] = {"path": file, "files": resolved.files, "values": resolved.values}
+        found: dict[str, object] = {"path": file, "files": resolved.files, "values": resolved.values}
         if origins:
             found["origins"] = {".".join(map(str, keys)): leaf.file for keys, leaf in leaves(resolved.tree)}
         print_json(found)
@@ -59,7 +61,7 @@ def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
     """
     from kormo_plugins.recipe.checks.validate import validate as check
 
-    results: list[dict[str, Any]] = []
+    results: list[dict[str, object]] = []
     for file in files:
         try:
             report = check(file, full=_to_axolotl if full else None)
@@ -120,7 +122,7 @@ def plan(file: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> None:
 
     Where the memory is not enough, it names keys and values with which it would be.
     """
-    from kormo_plugins.recipe.cost.plan import Machine
+    from kormo_plugins.recipe.cost.machine import Machine
     from kormo_plugins.recipe.cost.plan import plan as plan_of
     from kormo_plugins.recipe.cost.plan_text import text
     from kormo_plugins.recipe.load import load_recipe
@@ -145,7 +147,7 @@ def diff(a: Path, b: Path, gpus: int, gpu: str, mfu: float, as_json: bool) -> No
     Both are compared with everything that they inherit and every default written out. Names, folders and logging are
     set apart. Two recipes that train the same thing say so; the exit status is 0 in any case.
     """
-    from kormo_plugins.recipe.cost.plan import Machine
+    from kormo_plugins.recipe.cost.machine import Machine
     from kormo_plugins.recipe.diff.diff_text import text
     from kormo_plugins.recipe.diff.difference import difference
     from kormo_plugins.recipe.load import load_recipe
@@ -226,6 +228,10 @@ def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
         from kormo_plugins.experiments.ablation.spec import AblationSpec
 
         return {"$schema": DRAFT, **AblationSpec.model_json_schema()}
+    if kind == "ladder":
+        from kormo_plugins.experiments.ladder.spec import LadderSpec
+
+        return {"$schema": DRAFT, **LadderSpec.model_json_schema()}
     return json_schema(kind, registry(modules))
 
 
@@ -245,12 +251,12 @@ def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[st
         yield from (indent + line for line in rest)
 
 
-def _dump(value: Mapping[Any, Any]) -> str:
+def _dump(value: Mapping[object, object]) -> str:
     """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: object) -> bool:
             return True
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

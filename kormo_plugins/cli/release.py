@@ -14,9 +14,9 @@ from kormo_plugins.pipeline.built import say
 from kormo_plugins.release.collect import read_index
 from kormo_plugins.release.collect import release as collect
 from kormo_plugins.release.rebuild import Plan, build, repeat_steps
-from kormo_plugins.release.sums import Finding
 from kormo_plugins.release.verify import check as verify
 from kormo_plugins.release.verify import differences_here
+from kormo_plugins.store.sums import Finding
 
 FOLDER = click.Path(path_type=Path)
 DIFFERENT = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kormo_plugins.cli.output import json_option, print_json
-from kormo_plugins.errors import disk_error
+from kormo_plugins.errors import disk_error, printable
 from kormo_plugins.reporting.page import write_report
 
 
@@ -26,7 +26,7 @@ def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """
     out = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
     try:
-        page = write_report(runs, out)
+        page = write_report(runs, out, lambda line: click.echo(printable(f"kormo: warning: {line}"), err=True))
     except OSError as error:
         raise disk_error(error, out.parent) from error
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import publish
 from kormo_plugins.tokenizer.page import table, write_page
+from kormo_plugins.tokenizer.params import named
 from kormo_plugins.tokenizer.report import report as measure
 from kormo_plugins.tokenizer.texts import read_texts
 
@@ -43,7 +45,7 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
 
     RECIPE is a tokenizer recipe (datasets_recipes/tokenizer.yml), or a recipe with kormo.tokenizer.train.
     """
-    name, params, components = _choice(recipe)
+    name, params, components, where = _choice(recipe)
     learn = components.load("tokenizer", name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
@@ -58,6 +60,9 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
         partial.mkdir(parents=True, exist_ok=True)
         result = learn(lambda: read_texts(files), params, partial) or {}
         publish(partial, out)
+    except KormoError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise named(error, where) from None
     except OSError as error:
         raise disk_error(error, out.parent) from error
     if as_json:
@@ -105,8 +110,8 @@ def report(
             click.echo(f"  {term}: in {found['tokens']:,} ids, used {found['uses']:,} times")
 
 
-def _choice(recipe: Path) -> tuple[str, Any, Any]:
-    """Name and parameters of the tokenizer that the file asks for, and the registry that knows it."""
+def _choice(recipe: Path) -> tuple[str, Any, Any, str]:
+    """Name and parameters of the tokenizer that the file asks for, the registry that knows it, and their place."""
     from kormo_plugins.plugins.registry import registry
 
     own = read_yaml(recipe)
@@ -126,7 +131,7 @@ def _choice(recipe: Path) -> tuple[str, Any, Any]:
             why="`name` says which tokenizer is trained",
             do=f"set it to one of: {', '.join(components.names('tokenizer'))}",
         )
-    return name, components.params("tokenizer", name, values, where), components
+    return name, components.params("tokenizer", name, values, where), components, where
 
 
 def _check_files(command: str, files: tuple[Path, ...]) -> None:

@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -98,7 +97,7 @@ def axolotl() -> str:
     return found
 
 
-def become(command: list[str]) -> Any:
+def become(command: list[str]) -> object:
     """Replaces this process. Axolotl starts its launcher by name, so the environment's programs come first on PATH."""
     path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", os.defpath)])
     sys.stdout.flush()

@@ -1,13 +1,28 @@
-"""SIGTERM as an exception: leases are given back, workers ended and temporary files removed on the way out."""
+"""SIGTERM as an exception: leases are given back, workers ended and temporary files removed on the way out.
+
+Python raises what a handler raises wherever the main thread happens to be. Two places must not see it: the start of a
+worker, which would be left without a parent that knows it, and whatever Python calls without a caller (`__del__`,
+callbacks of weak references, hooks of a fork), where an exception is printed and forgotten.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 EXIT_TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: the same command goes on from what is finished."""
+
+AGAIN_AFTER = 0.05
+"""Seconds until a SIGTERM whose exception was forgotten is sent again."""
+
+_deferring = 0
+_received = False
 
 
 class Terminated(SystemExit):
@@ -25,9 +40,40 @@ def raise_on_sigterm() -> None:
     command = os.getpid()
 
     def receive(number: int, frame: FrameType | None) -> None:
+        global _received
         signal.signal(number, signal.SIG_DFL)
         if os.getpid() != command:
             os.kill(os.getpid(), number)
-        raise Terminated
+        _received = True
+        if not _deferring:
+            raise Terminated
 
+    def forgotten(args: sys.UnraisableHookArgs) -> None:
+        if not isinstance(args.exc_value, Terminated) or os.getpid() != command:
+            before(args)
+            return
+        signal.signal(signal.SIGTERM, receive)
+        again = threading.Timer(AGAIN_AFTER, os.kill, (command, signal.SIGTERM))
+        again.daemon = True
+        again.start()
+
+    before = sys.unraisablehook
+    sys.unraisablehook = forgotten
     signal.signal(signal.SIGTERM, receive)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """SIGTERM that arrives in the block raises `Terminated` at its end, and no sooner.
+
+    A mask is not enough in the parent: the kernel gives a signal that one thread blocks to another one, and Python
+    runs the handler in the main thread all the same.
+    """
+    global _deferring
+    _deferring += 1
+    try:
+        yield
+    finally:
+        _deferring -= 1
+    if _received and not _deferring:
+        raise Terminated

@@ -31,12 +31,15 @@ from kormo_plugins.corpus.step import is_ranking, is_source_step
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.store.atomic import move
 from kormo_plugins.store.corpus_files import read_corpus
 
 GENERATOR_PARTS = 4
 """Parts of a generated source whose recipe names no number."""
 VERSION = 1
 """Raised when the same recipe and input would give other bytes."""
+LAYOUT = "layout-2"
+"""Empty file by which work in progress says how its files are named; raised when `part_files.py` changes."""
 
 ProgressFactory = Callable[[str], AbstractContextManager[Callable[[int], None]]]
 """Begins to show one stage, by its name; what it gives is called with the number of documents done since its last
@@ -78,6 +81,7 @@ def build_source(
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
     shutil.rmtree(out / "work.done", ignore_errors=True)
+    _begin(out / "work")
     for stage in range(len(job.segments) + 1):
         with watch(f"{name}, {_label(job, stage)}") as progress:
             _run(job, stage, recipe, workers, progress)
@@ -86,9 +90,17 @@ def build_source(
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
-    (out / "work").rename(out / "work.done")  # in one step: half a folder of marks must never be believed
+    move(out / "work", out / "work.done")  # in one step: half a folder of marks must never be believed
     shutil.rmtree(out / "work.done")
     return stats
+
+
+def _begin(work: Path) -> None:
+    """The folder of work in progress; one whose files another version of the package named otherwise is removed."""
+    if work.exists() and not (work / LAYOUT).exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    (work / LAYOUT).touch()
 
 
 def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, out: Path) -> SourceBuild:
@@ -103,12 +115,14 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
         place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
         make = components.load("corpus_step", chosen.name, place)
         step = NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place))
-        if is_source_step(make):
-            segments.append(StepGroup(tuple(waiting), step))
+        if is_source_step(make) and segments and not waiting:  # signed in the same pass
+            segments[-1] = replace(segments[-1], ends=(*segments[-1].ends, step))
+        elif is_source_step(make):
+            segments.append(StepGroup(tuple(waiting), (step,)))
             waiting = []
         else:
             waiting.append(step)
-    compares = [group for group in segments if group.ends and not is_ranking(group.ends.make)]
+    compares = [end for group in segments for end in group.ends if not is_ranking(end.make)]
     if source.deduplicate_against and not compares:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
@@ -117,7 +131,7 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             do="add exact_dedup or minhash_dedup to its steps",
         )
     if waiting or not segments:
-        segments.append(StepGroup(tuple(waiting), None))
+        segments.append(StepGroup(tuple(waiting), ()))
     return SourceBuild(name, source, read, params, _parts(source, read, params), tuple(segments), out)
 
 
@@ -127,16 +141,15 @@ def _prepared(job: SourceBuild) -> SourceBuild:
 
     numbers = count()
 
-    def ready(step: NamedStep | None) -> NamedStep | None:
-        if step is None or not isinstance(step.make, Prepares):
+    def ready(step: NamedStep) -> NamedStep:
+        if not isinstance(step.make, Prepares):
             return step
         folder = job.out / "models" / f"{next(numbers)}-{step.name}"
         folder.mkdir(parents=True, exist_ok=True)
         return replace(step, params=step.make.prepare(step.params, folder))
 
     segments = tuple(
-        StepGroup(tuple(step for step in map(ready, segment.steps) if step), ready(segment.ends))
-        for segment in job.segments
+        StepGroup(tuple(map(ready, segment.steps)), tuple(map(ready, segment.ends))) for segment in job.segments
     )
     params = job.read.pinned(job.params) if isinstance(job.read, Pins) else job.params
     return replace(job, segments=segments, params=params)
@@ -173,7 +186,7 @@ def source_inputs(
         content = job.read.inputs(job.params)
     else:
         content = job.params.model_dump(mode="json") if job.params is not None else {}
-    steps = [step for segment in job.segments for step in (*segment.steps, segment.ends) if step]
+    steps = [step for segment in job.segments for step in (*segment.steps, *segment.ends)]
     return {
         "build": VERSION,
         "source": name,
@@ -220,7 +233,7 @@ def _label(job: SourceBuild, stage: int) -> str:
     if stage == total - 1:
         return f"{total} of {total}: write"
     segment = job.segments[stage]
-    steps = [step.name for step in (*segment.steps, segment.ends) if step]
+    steps = [step.name for step in (*segment.steps, *segment.ends)]
     return f"{stage + 1} of {total}: {', '.join((['read'] if stage == 0 else []) + steps)}"
 
 

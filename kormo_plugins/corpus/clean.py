@@ -5,8 +5,9 @@ more parts than a dataset has files) that was killed goes on where its last chun
 read over, which costs a hundredth of cleaning it. Where a chunk ends depends on the documents alone, and so do all
 bytes. What is held in memory is one chunk's.
 
-    00007-0000.documents.zst, .rejects.zst, .ids.npy, .signatures.npy, .json      a chunk, its mark written last
-    00007.ids.npy, 00007.signatures.npy, 00007.json                               the part, when all chunks are there
+    00007-0000.documents.zst, .rejects.zst, .ids.npy, .facts.npy, .json      a chunk, its mark written last
+    00007-0000.signatures-0.npy, .rejects-0.zst, …                           of each of the steps that decide
+    00007.ids.npy, 00007.signatures-0.npy, 00007.json                        the part, when all chunks are there
 """
 
 from __future__ import annotations
@@ -15,17 +16,26 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.job import SourceBuild, Tally, decider
+from kormo_plugins.corpus.job import NamedStep, SourceBuild, Tally, deciders
 from kormo_plugins.corpus.marks import read_mark, write_mark
+from kormo_plugins.corpus.part_files import Facts, Fate, chunk_file, facts_of, kept_lines
+from kormo_plugins.corpus.scan.text_scan import scan_of
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.documents.conversation import NOTES
-from kormo_plugins.documents.document import WORK_LEVEL, Document, Reject, read_documents, write_documents
-from kormo_plugins.documents.preference_pair import rewritten
+from kormo_plugins.documents.conversation import MESSAGES, NOTES
+from kormo_plugins.documents.document import (
+    WORK_LEVEL,
+    Document,
+    Reject,
+    from_line,
+    to_line,
+    write_documents,
+    write_lines,
+)
+from kormo_plugins.documents.preference_pair import PROMPT, rewritten
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.atomic import replace
@@ -33,6 +43,8 @@ from kormo_plugins.store.atomic import replace
 CHUNK = 16_000_000
 """Characters read between two marks; some seconds of cleaning."""
 _OVER = object()
+TURNS = frozenset((MESSAGES, PROMPT))
+"""What is in the `meta` of a document that is more than a text."""
 
 
 @dataclass
@@ -40,26 +52,55 @@ class Seen:
     """What a source told since the last mark.
 
     Args:
-        head: the tally of reading, or of the decision before.
-        rejects: what was dropped, in order.
+        heads: the tally of reading, or of each decision before.
+        rejects: what was dropped by the last of them, or by a step, in order.
+        earlier: what the decisions before the last dropped.
     """
 
-    head: Tally
+    heads: list[Tally]
     rejects: list[Rejected] = field(default_factory=list)
+    earlier: list[list[Rejected]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.fresh()
 
     def fresh(self) -> None:
         """Begins anew, for the next chunk."""
-        self.head, self.rejects = Tally(self.head.name), []
+        self.heads, self.rejects = [Tally(head.name) for head in self.heads], []
+        self.earlier = [[] for _ in self.heads[1:]]
+
+    def passed(self, line: bytes, size: int, verdict: int, fate: Fate) -> bool:
+        """Whether the decisions let a document through, which is counted.
+
+        Args:
+            line: the document as its file has it.
+            size: bytes of its text.
+            verdict: index of the reason why it goes, or -1.
+        """
+        last = len(self.heads) if verdict < 0 else fate.steps[verdict]
+        for head in self.heads[: last + 1]:
+            head.documents_in += 1
+            head.bytes_in += size
+        for head in self.heads[:last]:
+            head.documents_out += 1
+            head.bytes_out += size
+        if verdict < 0:
+            return True
+        reason, head = fate.reasons[verdict], self.heads[last]
+        head.rejects[reason] += 1
+        kept_in = self.rejects if last == len(self.heads) - 1 else self.earlier[last]
+        kept_in.append(Rejected(from_line(line), reason, head.name))
+        return False
 
 
 def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
     """Cleans one part in one stage, from its last whole chunk on."""
     folder = job.folder(stage)
     marks: list[dict[str, Any]] = []
-    while (mark := _chunk(folder, part, len(marks), "json")).exists():
+    while (mark := chunk_file(folder, part, len(marks), "json")).exists():
         marks.append(read_mark(mark))
     if not marks or not marks[-1]["last"]:
-        seen = Seen(Tally("read" if stage == 0 else decider(job, stage - 1)))
+        seen = Seen([Tally(name) for name in (["read"] if stage == 0 else deciders(job, stage - 1))])
         source = _read(job, part, seen) if stage == 0 else survivors(job, stage - 1, part, seen)
         items = told(source, progress)
         for _ in islice(items, sum(mark["items"] for mark in marks)):
@@ -67,25 +108,14 @@ def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], Non
         while not marks or not marks[-1]["last"]:
             seen.fresh()
             marks.append(_clean_chunk(job, stage, part, len(marks), items, seen))
-    for kind in ("ids", "signatures") if job.segments[stage].ends else ("ids",):
-        tables = [np.load(_chunk(folder, part, number, f"{kind}.npy")) for number in range(len(marks))]
+    for kind in ("ids", *(f"signatures-{number}" for number in range(len(job.segments[stage].ends)))):
+        tables = [np.load(chunk_file(folder, part, number, f"{kind}.npy")) for number in range(len(marks))]
         save_array(folder / f"{part:05d}.{kind}.npy", np.concatenate(tables))
     total = [Tally(one["name"]) for one in marks[0]["steps"]]
     for mark_of_chunk in marks:
         for tally, one in zip(total, mark_of_chunk["steps"], strict=True):
             tally.add(one)
     write_mark(folder / f"{part:05d}.json", {"chunks": len(marks), "steps": [tally.as_dict() for tally in total]})
-
-
-def kept(job: SourceBuild, stage: int, part: int, kind: str) -> Iterator[Document]:
-    """The `documents` or the `rejects` of a finished part of a stage."""
-    folder = job.folder(stage)
-    for number in range(read_mark(folder / f"{part:05d}.json")["chunks"]):
-        yield from read_documents(_chunk(folder, part, number, f"{kind}.zst"))
-
-
-def _chunk(folder: Path, part: int, number: int, kind: str) -> Path:
-    return folder / f"{part:05d}-{number:04d}.{kind}"
 
 
 def told(source: Iterable[Any], progress: Callable[[int], None] | None) -> Iterator[Any]:
@@ -106,13 +136,13 @@ def _clean_chunk(
     segment, folder = job.segments[stage], job.folder(stage)
     tallies = [Tally(step.name) for step in segment.steps]
     steps = [step.make(step.params) for step in segment.steps]
-    signer = segment.ends.make(segment.ends.params) if segment.ends else None
-    assert signer is None or isinstance(signer, SourceStep)
-    signatures: list[Any] = []
+    signers = [_signer(end) for end in segment.ends]
+    signatures: list[list[Any]] = [[] for _ in signers]
     ids: list[int] = []
+    facts: list[Facts] = []
     mark: dict[str, Any] = {"items": 0, "last": False}
 
-    def cleaned() -> Iterator[Document]:
+    def cleaned() -> Iterator[bytes]:
         left = CHUNK
         while left > 0:
             item = next(items, _OVER)
@@ -126,19 +156,26 @@ def _clean_chunk(
             if isinstance(document, Rejected):
                 seen.rejects.append(document)
                 continue
-            if signer is not None:
-                signatures.append(signer.sign(document))
+            for signer, table in zip(signers, signatures, strict=True):
+                table.append(signer.sign(document))
             ids.append(id_hash(document.id))
-            yield document
+            facts.append(Facts.of(document))
+            yield to_line(document)
 
-    files = {"documents.zst": cleaned(), "rejects.zst": map(marked, seen.rejects)}  # in this order: both are lazy
-    for kind, documents in files.items():
-        replace(_chunk(folder, part, number, kind), partial(write_documents, documents=documents, level=WORK_LEVEL))
-    save_array(_chunk(folder, part, number, "ids.npy"), np.array(ids, dtype=np.uint64))
-    if signer is not None:
-        save_array(_chunk(folder, part, number, "signatures.npy"), _table(signatures, signer))
-    mark["steps"] = [tally.as_dict() for tally in [seen.head, *tallies]]
-    write_mark(_chunk(folder, part, number, "json"), mark)
+    replace(chunk_file(folder, part, number, "documents.zst"), partial(write_lines, lines=cleaned(), level=WORK_LEVEL))
+    dropped = {"rejects": seen.rejects} | {f"rejects-{place}": some for place, some in enumerate(seen.earlier)}
+    for kind, some in dropped.items():
+        write = partial(write_documents, documents=map(marked, some), level=WORK_LEVEL)
+        replace(chunk_file(folder, part, number, f"{kind}.zst"), write)
+    save_array(chunk_file(folder, part, number, "ids.npy"), np.array(ids, dtype=np.uint64))
+    for place, (signer, table) in enumerate(zip(signers, signatures, strict=True)):
+        save_array(chunk_file(folder, part, number, f"signatures-{place}.npy"), _table(table, signer))
+    languages = {language: place for place, language in enumerate(dict.fromkeys(fact.language for fact in facts))}
+    rows = [(fact.bytes, fact.characters, languages[fact.language], int(fact.conversation)) for fact in facts]
+    save_array(chunk_file(folder, part, number, "facts.npy"), np.array(rows, dtype=np.int64).reshape(-1, 4))
+    mark["languages"] = list(languages)
+    mark["steps"] = [tally.as_dict() for tally in [*seen.heads, *tallies]]
+    write_mark(chunk_file(folder, part, number, "json"), mark)
     return mark
 
 
@@ -157,7 +194,7 @@ def _read(job: SourceBuild, part: int, seen: Seen) -> Iterator[Document | Reject
         document.generator = (
             document.generator or source.written_by or (source.generator.name if source.generator else "")
         )
-        size, head = _size(document.text), seen.head
+        size, head = _size(document.text), seen.heads[0]
         head.documents_in += 1
         head.bytes_in += size
         head.notes.update(document.meta.get(NOTES, ()))
@@ -174,7 +211,7 @@ def _read(job: SourceBuild, part: int, seen: Seen) -> Iterator[Document | Reject
 
 def _size(text: str) -> int:
     try:
-        return len(text.encode())
+        return len(scan_of(text).utf8)
     except UnicodeEncodeError:
         return -1
 
@@ -186,12 +223,12 @@ def _printable(document: Document) -> Document:
 
 def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Document | Rejected:
     """One document through all document steps."""
-    size = len(document.text.encode())
+    size = len(scan_of(document.text).utf8)
     for step, tally in zip(steps, tallies, strict=True):
         tally.documents_in += 1
         tally.bytes_in += size
         before = document.text
-        result = rewritten(document, step)
+        result = rewritten(document, step) if document.meta.keys() & TURNS else step(document)
         if isinstance(result, Reject):
             tally.rejects[result.reason] += 1
             document.text = before
@@ -199,7 +236,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
         document = result
         if document.text is not before and document.text != before:
             tally.changed += 1
-            size = len(document.text.encode())
+            size = len(scan_of(document.text).utf8)
         tally.documents_out += 1
         tally.bytes_out += size
     return document
@@ -207,20 +244,17 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
 
 def survivors(job: SourceBuild, stage: int, part: int, seen: Seen) -> Iterator[Document]:
     """The documents of a finished stage that its decision lets through; the others become rejects."""
-    folder, name = job.folder(stage), decider(job, stage)
-    reasons = read_mark(folder / "decision.json")["reasons"]
-    fate = np.load(folder / f"{part:05d}.fate.npy")
-    for document, verdict in zip(kept(job, stage, part, "documents"), fate.tolist(), strict=True):
-        size, head = len(document.text.encode()), seen.head
-        head.documents_in += 1
-        head.bytes_in += size
-        if verdict >= 0:
-            head.rejects[reasons[verdict]] += 1
-            seen.rejects.append(Rejected(document, reasons[verdict], name))
-            continue
-        head.documents_out += 1
-        head.bytes_out += size
-        yield document
+    for line, _ in surviving_lines(job, stage, part, seen):
+        yield from_line(line)
+
+
+def surviving_lines(job: SourceBuild, stage: int, part: int, seen: Seen) -> Iterator[tuple[bytes, Facts]]:
+    """The same as lines, with what is counted of each."""
+    fate = Fate.of(job, stage, part)
+    lines, facts = kept_lines(job, stage, part, "documents"), facts_of(job, stage, part)
+    for line, fact, verdict in zip(lines, facts, fate.verdicts, strict=True):
+        if seen.passed(line, fact.bytes, verdict, fate):
+            yield line, fact
 
 
 def marked(rejected: Rejected) -> Document:
@@ -235,6 +269,12 @@ def id_hash(name: str) -> int:
     import xxhash
 
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
+
+
+def _signer(step: NamedStep) -> SourceStep:
+    made = step.make(step.params)
+    assert isinstance(made, SourceStep)
+    return made
 
 
 def _table(signatures: list[Any], signer: SourceStep) -> np.ndarray:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.clean import kept
 from kormo_plugins.corpus.job import SourceBuild
 from kormo_plugins.corpus.marks import read_mark, write_mark
+from kormo_plugins.corpus.part_files import kept
 from kormo_plugins.documents.document import Document
 
 NAME = "clusters.json"
@@ -60,7 +60,7 @@ def _members(stays: np.ndarray, kept_one: int) -> list[int]:
 
 def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Id and beginning of each document that is wanted, by its index."""
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, object]] = {}
     parts = sorted({int(np.searchsorted(bounds, index, side="right")) - 1 for index in wanted})[:MOST_PARTS]
     for part in parts:
         here = {index - int(bounds[part]) for index in wanted if bounds[part] <= index < bounds[part + 1]}
@@ -72,7 +72,7 @@ def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int
     return found
 
 
-def _sample(document: Document) -> dict[str, Any]:
+def _sample(document: Document) -> dict[str, object]:
     return {"id": document.id, "text": document.text[:EXCERPT], "characters": len(document.text)}
 
 

@@ -21,12 +21,14 @@ from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.corpus.step import Clustering, Ranking
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
-from kormo_plugins.store.array_file import save_array
+from kormo_plugins.store.array_file import join_arrays, save_array
 from kormo_plugins.store.corpus_files import read_corpus
 
 STAYS = -1
-IN_MEMORY = 1 << 30
-"""Bytes of signatures that are held in memory."""
+IN_MEMORY = 64 << 20
+"""Bytes of signatures that are held in memory: some 120,000 documents."""
+BLOCK = 1 << 16
+"""Rows that are copied at a time."""
 
 
 def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
@@ -38,16 +40,21 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
     bounds = np.cumsum([0, *map(len, ids)])
     fate = np.full(bounds[-1], STAYS, dtype=np.int8)
     reasons: list[str] = []
-    ends = job.segments[stage].ends
-    if ends is not None:
-        step = ends.make(ends.params)
+    steps: list[int] = []
+    for number, end in enumerate(job.segments[stage].ends):
+        step = end.make(end.params)
         assert isinstance(step, SourceStep)
-        table = _signatures(job, stage)
-        fate, reasons = step.decide(table)
+        there = np.flatnonzero(fate == STAYS)
+        table = _rows(_signatures(job, stage, number), there, folder / f"signatures-{number}.left.npy")
+        mine, told = step.decide(table)
         if isinstance(step, Clustering):
-            write_clusters(job, stage, ends.name, step.stays, bounds.tolist())
+            stays = np.arange(len(fate))
+            stays[there] = there[step.stays]
+            write_clusters(job, stage, end.name, stays, bounds.tolist())
         if job.against and not isinstance(step, Ranking):
-            fate, reasons = _against(step, table, fate, list(reasons), job.against)
+            mine, told = _against(step, table, mine, list(told), job.against)
+        fate[there] = np.where(mine == STAYS, STAYS, mine + len(reasons))
+        reasons, steps = [*reasons, *told], [*steps, *[number] * len(told)]
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
     for part in range(job.parts):
         low, high = bounds[part], bounds[part + 1]
@@ -56,23 +63,32 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
             before = int((fate[:low] == STAYS).sum())
             here = int((fate[low:high] == STAYS).sum())
             write_mark(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
-    write_mark(folder / "decision.json", {"reasons": reasons})
+    write_mark(folder / "decision.json", {"reasons": reasons, "steps": steps})
 
 
-def _signatures(job: SourceBuild, stage: int) -> np.ndarray:
-    """The signatures of all parts, in source order; from `IN_MEMORY` bytes on in a file, of which the system keeps in
-    memory what is looked at."""
-    folder = job.folder(stage)
-    tables = [np.load(folder / f"{part:05d}.signatures.npy", mmap_mode="r") for part in range(job.parts)]
-    rows = sum(map(len, tables))
-    if sum(table.nbytes for table in tables) <= IN_MEMORY or not rows:
-        return np.concatenate(tables)
-    path = folder / "signatures.npy"
-    shape = (rows, *tables[0].shape[1:])
-    whole = np.lib.format.open_memmap(path, mode="w+", dtype=tables[0].dtype, shape=shape)
-    np.concatenate(tables, out=whole)
-    whole.flush()
+def _rows(table: np.ndarray, wanted: np.ndarray, path: Path) -> np.ndarray:
+    """Those rows of a table; of a large one that is not wanted as a whole, in a file."""
+    if len(wanted) == len(table):
+        return table
+    if table.nbytes <= IN_MEMORY:
+        return np.asarray(table[wanted])
+    left = np.lib.format.open_memmap(path, mode="w+", dtype=table.dtype, shape=(len(wanted), *table.shape[1:]))
+    for start in range(0, len(wanted), BLOCK):
+        left[start : start + BLOCK] = table[wanted[start : start + BLOCK]]
+    left.flush()
     return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
+    """The signatures of all parts by one of the steps that end a stage, in source order; from `IN_MEMORY` bytes on in a
+    file, of which memory holds what is looked at."""
+    folder = job.folder(stage)
+    paths = [folder / f"{part:05d}.signatures-{number}.npy" for part in range(job.parts)]
+    if sum(path.stat().st_size for path in paths) <= IN_MEMORY:
+        return np.concatenate([np.load(path) for path in paths])
+    return join_arrays(
+        [path for path in paths if len(np.load(path, mmap_mode="r"))], folder / f"signatures-{number}.npy"
+    )
 
 
 def _against(
@@ -117,7 +133,7 @@ def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndar
     return repeats, np.sort(np.argsort(keyed ^ (keyed >> np.uint64(32)), kind="stable")[:count])
 
 
-def _cut(settled: tuple[dict[int, int], np.ndarray], low: int, high: int) -> dict[str, Any]:
+def _cut(settled: tuple[dict[int, int], np.ndarray], low: int, high: int) -> dict[str, object]:
     repeats, held = settled
     low_at, high_at = np.searchsorted(held, [low, high])
     return {

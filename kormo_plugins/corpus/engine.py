@@ -156,7 +156,7 @@ def _failed(job: SourceBuild, stage: int) -> None:
         raise KormoError(**read_mark(path))
 
 
-def _in_queue(job_id: Any) -> bool:
+def _in_queue(job_id: object) -> bool:
     """Whether Slurm still has that job; where it cannot be asked, yes."""
     try:
         asked = subprocess.run(["squeue", "-h", "-j", str(job_id)], capture_output=True, text=True, timeout=60)
@@ -167,7 +167,7 @@ def _in_queue(job_id: Any) -> bool:
 
 def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, logs: str) -> Any:
     # skip_completed is off: our own marks say what is done, and they come with the files.
-    common: dict[str, Any] = {
+    common: dict[str, object] = {
         "pipeline": [PartStep(job, stage)],
         "tasks": job.parts,
         "workers": workers,

@@ -24,10 +24,11 @@ class NamedStep:
 
 @dataclass(frozen=True)
 class StepGroup:
-    """Document steps, and the source step that ends them (None: the end of the pipeline)."""
+    """Document steps, and the source steps that end them (none: the end of the pipeline). Of several, each decides on
+    what the ones before it let through; all sign the documents in one pass."""
 
     steps: tuple[NamedStep, ...]
-    ends: NamedStep | None
+    ends: tuple[NamedStep, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,6 @@ class Tally:
         return {key: value for key, value in counts.items() if key != "notes"} | notes
 
 
-def decider(job: SourceBuild, stage: int) -> str:
-    """Name of the step that decides on what `stage` let through."""
-    ends = job.segments[stage].ends
-    return ends.name if ends else "settle"
+def deciders(job: SourceBuild, stage: int) -> list[str]:
+    """Names of the steps that decide on what `stage` let through."""
+    return [end.name for end in job.segments[stage].ends] or ["settle"]

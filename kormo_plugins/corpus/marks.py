@@ -8,7 +8,7 @@ from typing import Any
 from kormo_plugins.store.json_file import read_object, write_json
 
 
-def write_mark(path: Path, value: Any) -> None:
+def write_mark(path: Path, value: object) -> None:
     """Writes a mark, its keys in order."""
     write_json(path, value, sort_keys=True)
 

@@ -5,7 +5,6 @@ network.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from kormo_plugins.corpus.domains import losses
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import markdown
+from kormo_plugins.reporting.markup import text as _
 from kormo_plugins.store.corpus_files import read_corpus
 
 EXAMPLES = 3
@@ -56,10 +56,6 @@ def write_report(
         body.append(_domains(folders[name]))
         body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
     return write_page(title, "".join(body), out / "report.html")
-
-
-def _(text: object) -> str:
-    return html.escape(str(text))
 
 
 _KINDS = {"#": "n", "*": "name", "+": "why"}

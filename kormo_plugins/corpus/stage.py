@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from kormo_plugins.corpus.clean import Seen, clean, id_hash, kept, marked, survivors, told
-from kormo_plugins.corpus.job import SourceBuild, Tally, decider
+from kormo_plugins.corpus.clean import Seen, clean, id_hash, marked, surviving_lines, told
+from kormo_plugins.corpus.job import SourceBuild, Tally, deciders
 from kormo_plugins.corpus.marks import read_mark, write_mark
-from kormo_plugins.documents.conversation import MESSAGES
-from kormo_plugins.documents.document import Document, write_documents
+from kormo_plugins.corpus.part_files import Facts, all_rejects
+from kormo_plugins.documents.document import from_line, to_line, write_lines
 from kormo_plugins.store.atomic import replace
 
 
@@ -46,33 +46,37 @@ def work(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None
 def _finish(job: SourceBuild, part: int, progress: Callable[[int], None] | None) -> None:
     """The last stage: what stays is written, renamed where an id was taken, and some of it held out."""
     folder, last = job.folder(len(job.segments)), len(job.segments) - 1
-    seen = Seen(Tally(decider(job, last)))
-    held: list[Document] = []
+    seen = Seen([Tally(name) for name in deciders(job, last)])
+    held: list[bytes] = []
+    held_bytes: list[int] = []
     summary = Summary()
     settled = read_mark(job.folder(last) / f"{part:05d}.settled.json")
     held_out, renamed = set(settled["held_out"]), {int(k): v for k, v in settled["renamed"].items()}
     taken = _all_ids(job, last) if renamed else np.empty(0, np.uint64)
 
-    def staying() -> Iterator[Document]:
-        for index, document in enumerate(told(survivors(job, last, part, seen), progress)):
+    def staying() -> Iterator[bytes]:
+        for index, (line, facts) in enumerate(told(surviving_lines(job, last, part, seen), progress)):
             if index in renamed:
+                document = from_line(line)
                 document.meta["id"], document.id = document.id, free_name(document.id, renamed[index], taken)
+                line = to_line(document)
             if index in held_out:
-                held.append(document)
+                held.append(line)
+                held_bytes.append(facts.bytes)
                 continue
-            summary.add(document)
-            yield document
+            summary.add(facts)
+            yield line
 
     name = f"part-{part:05d}.jsonl.zst"
-    replace(job.out / name, lambda path: write_documents(path, staying()))
-    replace(job.out / "held_out" / name, lambda path: write_documents(path, held))
-    earlier = chain.from_iterable(kept(job, stage, part, "rejects") for stage in range(len(job.segments)))
-    rejects = chain(earlier, map(marked, seen.rejects))
-    replace(job.out / "rejects" / name, lambda path: write_documents(path, rejects))
+    replace(job.out / name, lambda path: write_lines(path, staying()))
+    replace(job.out / "held_out" / name, lambda path: write_lines(path, held))
+    earlier = chain.from_iterable(all_rejects(job, stage, part) for stage in range(len(job.segments)))
+    here = map(to_line, map(marked, chain(*seen.earlier, seen.rejects)))
+    replace(job.out / "rejects" / name, lambda path: write_lines(path, chain(earlier, here)))
     outcome = {
-        "steps": [seen.head.as_dict()] if job.segments[last].ends else [],
+        "steps": [head.as_dict() for head in seen.heads] if job.segments[last].ends else [],
         "kept": summary.as_dict(),
-        "held_out": {"documents": len(held), "bytes": sum(len(d.text.encode()) for d in held)},
+        "held_out": {"documents": len(held), "bytes": sum(held_bytes)},
         "renamed": len(renamed),
     }
     write_mark(folder / f"{part:05d}.json", outcome)
@@ -112,14 +116,15 @@ class Summary:
     languages: dict[str, Counter[str]] = field(default_factory=dict)
     lengths: Counter[int] = field(default_factory=Counter)
 
-    def add(self, document: Document) -> None:
-        size = len(document.text.encode())
+    def add(self, facts: Facts) -> None:
         self.documents += 1
-        self.bytes += size
-        self.characters += len(document.text)
-        self.conversations += MESSAGES in document.meta
-        self.languages.setdefault(document.language, Counter()).update(documents=1, bytes=size)
-        self.lengths[len(document.text).bit_length()] += 1
+        self.bytes += facts.bytes
+        self.characters += facts.characters
+        self.conversations += facts.conversation
+        language = self.languages.setdefault(facts.language, Counter())
+        language["documents"] += 1
+        language["bytes"] += facts.bytes
+        self.lengths[facts.characters.bit_length()] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """`lengths`: number of documents of fewer than 2^k characters (and at least 2^(k-1)), by k."""

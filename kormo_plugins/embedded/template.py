@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-from kormo_plugins.embedded import english, morphology
+from kormo_plugins.embedded import english
+from kormo_plugins.korean import morphology, sounds
 
 _SLOT = re.compile(r"\{([@!~=]?[^{}:]+)(?::([^{}]*))?\}")
 _POOL = re.compile(r"\{(@[a-z_.]+\d*)")
@@ -55,10 +56,10 @@ def _korean(form: str, register: str) -> Callable[[Word], str]:
         return attrgetter("ko")
     if form in morphology.PARTICLES or form in morphology.COPULAS:
         closed, opened, liquid = (morphology.particle(word, form, register) for word in ("책", "나무", "물"))
-        after = dict.fromkeys(morphology.TAILS, closed)
+        after = dict.fromkeys(sounds.TAILS, closed)
         after["ㄹ"] = liquid
         after[""] = opened
-        sound = morphology.final_sound
+        sound = sounds.final_sound
         return lambda word: word.ko + after[sound(word.ko)]
 
     bend = morphology.conjugate

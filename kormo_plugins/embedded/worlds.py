@@ -11,8 +11,8 @@ from functools import lru_cache
 from math import gcd, prod
 
 from kormo_plugins.embedded.lexicon import Lexicon, calendar
-from kormo_plugins.embedded.morphology import conjugate
 from kormo_plugins.embedded.template import Word, both
+from kormo_plugins.korean.morphology import conjugate
 from kormo_plugins.store.keyed_random import KeyedRandom, key
 
 THING_KINDS = ("tool", "vessel", "machine", "instrument", "cloth", "paper", "food", "plant", "animal")

@@ -29,6 +29,16 @@ def mini_folder() -> Path:
     return TASKS / "mini"
 
 
+def instructions_folder() -> Path:
+    """Task files of instruction following."""
+    return TASKS / "instructions"
+
+
+def generated_folder() -> Path:
+    """Task files of benchmarks that are answered in words."""
+    return TASKS / "generated"
+
+
 @dataclass(frozen=True)
 class Leaf:
     """One task: its name and what the groups above it override in its configuration."""

@@ -1,7 +1,9 @@
 """The harness's own model of transformers, with a record of which answers ended by themselves.
 
 The harness cuts an answer at its stop words and drops special tokens, so whether the model wrote its end token is no
-longer to be seen. Here every generated row is looked at before that. Nothing else differs: scores are the harness's.
+longer to be seen. Here every generated row is looked at before that. Answers are written by `generation/decode.py`, in
+batches by length that rows leave when they end, where a request's settings allow it; otherwise, as in the harness.
+Nothing else differs: scores are the harness's.
 
 Imported when a model is loaded; it imports torch.
 """
@@ -9,23 +11,32 @@ Imported when a model is loaded; it imports torch.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
+from kormo_plugins.evaluation.generation.batches import Sampling
+from kormo_plugins.evaluation.generation.decode import Decoder
 from kormo_plugins.evaluation.plan import render
 
 
 class Model(HFLM):
     """`HFLM` that knows how its answers ended, and asks a chat model as it was trained to be asked."""
 
-    def __init__(self, path: Path, *, batch_size: int, device: str, dtype: str = "auto") -> None:
+    def __init__(self, path: Path, *, batch_size: int | None, device: str, dtype: str = "auto") -> None:
         super().__init__(
-            pretrained=str(path), batch_size=batch_size, device=device, dtype=dtype, trust_remote_code=False
+            pretrained=str(path),
+            batch_size=batch_size or (8 if device != "cpu" else 32),
+            device=device,
+            dtype=dtype,
+            trust_remote_code=False,
         )
+        self._rows = batch_size
         self._ended: dict[tuple[int, ...], bool] = {}
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
@@ -33,8 +44,56 @@ class Model(HFLM):
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
     def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
-        """As in the harness; its bar is shown to people only."""
-        return super().generate_until(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
+        """The texts that follow the requests' prompts, in their order, as the harness would have written them."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            groups[repr(sorted(request.args[1].items()))].append(place)
+        texts: dict[int, str] = {}
+        for places in groups.values():
+            settings = normalize_gen_kwargs(requests[places[0]].args[1], self.max_gen_toks)
+            chosen = [requests[place] for place in places]
+            if self._ours(settings):
+                written = self._write([one.args[0] for one in chosen], settings)
+                for one, text in zip(chosen, written, strict=True):
+                    self.cache_hook.add_partial("generate_until", one.args, text)
+            else:
+                quiet = disable_tqdm or not sys.stderr.isatty()
+                written = super().generate_until(chosen, disable_tqdm=quiet)
+            texts.update(zip(places, written, strict=True))
+        return [texts[place] for place in range(len(requests))]
+
+    def _ours(self, settings: dict[str, Any]) -> bool:
+        """Whether the decoder knows everything that is asked for: greedy, or sampled by temperature and top-p."""
+        known = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}
+        configured = self.model.generation_config.to_diff_dict()
+        shaping = {"repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens", "bad_words_ids",
+                   "num_beams", "encoder_repetition_penalty", "suppress_tokens", "forced_eos_token_id", "min_p",
+                   "typical_p", "guidance_scale", "sequence_bias", "penalty_alpha"}  # fmt: skip
+        sampled = bool(settings.get("do_sample"))
+        drawn = {"top_k", "temperature", "top_p"} if sampled else set()
+        drawn -= {"temperature", "top_p"} & set(settings)
+        return self.backend == "causal" and set(settings) <= known and not (shaping | drawn) & set(configured)
+
+    def _write(self, prompts: list[str], settings: dict[str, Any]) -> list[str]:
+        eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        until = handle_stop_sequences(settings["until"], eos=eos)
+        new = int(settings["max_gen_toks"])
+        sampled = bool(settings.get("do_sample"))
+        sampling = Sampling(
+            max_tokens=new,
+            temperature=float(settings["temperature"]) if sampled else 0.0,
+            top_p=float(settings.get("top_p", 1.0)) if sampled else 1.0,
+            stop=tuple(one for one in until if one and one != eos),
+        )
+        encoded, mask = self.tok_batch_encode(prompts, left_truncate_len=self.max_length - new)
+        ids = [row[kept.bool()].tolist() for row, kept in zip(encoded, mask, strict=True)]
+        decode = partial(self.tokenizer.decode, skip_special_tokens=True)
+        decoder = Decoder(self.model, decode, self.ends, int(self.tokenizer.pad_token_id or 0))
+        texts = [""] * len(prompts)
+        for place, written in decoder.write(ids, sampling, self._rows):
+            self._ended[tuple(ids[place])] = written.ended
+            texts[place] = postprocess_generated_text(self.tok_decode(written.ids), until, None)
+        return texts
 
     def speak(self, chat: bool) -> None:
         """Whether the next prompts come from the chat template, before which there is no `<|BOS|>`."""

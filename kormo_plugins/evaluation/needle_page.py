@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.reporting.charts import drawn
 from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import text as escape
 
 NAMES = {"ko": "Korean", "en": "English"}
 SCORES = {"choice": "right number likeliest of ten", "generated": "right number written"}

@@ -21,3 +21,15 @@ def kormo_evaluation_tasks() -> Iterator[Component]:
         load="kormo_plugins.evaluation.catalogue:mini_folder",
         summary="choice, cloze, reading, arithmetic, instructions in Korean and English; needs no data",
     )
+    yield Component(
+        "instructions",
+        load="kormo_plugins.evaluation.catalogue:instructions_folder",
+        summary="instruction following checked by program: IFEval, and 25 kinds of Korean constraints",
+        source="Zhou et al., arXiv 2311.07911; Korean prompts ours",
+    )
+    yield Component(
+        "generated",
+        load="kormo_plugins.evaluation.catalogue:generated_folder",
+        summary="KMMLU-Pro, KMMLU-Redux, KoSimpleQA and HRM8K answered in words; pass@k",
+        source="LG AI Research; arXiv 2510.18368; HAERAE; prompts ours",
+    )

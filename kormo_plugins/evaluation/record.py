@@ -6,18 +6,21 @@
     needle     the latest needle in a haystack
 
 The file is rewritten (to a temporary name, then renamed) whenever a task is finished, so that a killed evaluation goes
-on behind the last one. A task counts as done when the hash of its requests and of the weights is the same.
+on behind the last one. A task counts as done when the hash of its requests and of the weights is the same. Times are
+told while it runs and are not kept: what is killed and repeated gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.store.atomic import set_aside
 from kormo_plugins.store.json_file import write_json
 
 FILE = "evaluation.json"
@@ -63,8 +66,7 @@ class Record:
             ) from None
         if old == model_hash and values.get("format") == FORMAT:
             return dict(values)
-        self.set_aside = self.path.with_name(f"evaluation-{old}.json")
-        self.path.replace(self.set_aside)
+        self.set_aside = set_aside(self.path, self.path.with_name(f"evaluation-{old}.json"))
         return None
 
     def task(self, hash: str) -> dict[str, Any] | None:
@@ -73,15 +75,13 @@ class Record:
 
     def add_task(self, row: dict[str, Any]) -> None:
         """Keeps a finished task, on disk at once."""
-        self.values["tasks"] = [one for one in self.values["tasks"] if one["hash"] != row["hash"]] + [row]
+        self.values["tasks"] = _with(self.values["tasks"], [row], ("hash",))
         self.write()
 
     def add_results(self, rows: list[dict[str, Any]]) -> None:
         """Keeps rows of a suite; a row of the same suite, task, metric, shots and limit is replaced."""
         keys = ("suite", "task", "metric", "shots", "limit")
-        new = {tuple(row[key] for key in keys) for row in rows}
-        kept = [one for one in self.values["results"] if tuple(one[key] for key in keys) not in new]
-        self.values["results"] = kept + rows
+        self.values["results"] = _with(self.values["results"], rows, keys)
         self.write()
 
     def set(self, key: str, value: Any) -> None:
@@ -96,3 +96,9 @@ class Record:
             write_json(self.path, self.values)
         except OSError as error:
             raise disk_error(error, self.path.parent) from error
+
+
+def _with(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of the same keys in the places that they had, the others behind: what is repeated moves nothing."""
+    rows = {tuple(row[key] for key in keys): row for row in old}
+    return list((rows | {tuple(row[key] for key in keys): row for row in new}).values())

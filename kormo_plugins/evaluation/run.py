@@ -67,6 +67,12 @@ def catalogue_of(registry: Registry) -> Catalogue:
     return Catalogue(folders)
 
 
+def quiet_harness() -> None:
+    """What the harness warns of is refused or recorded here."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    logging.getLogger("lm_eval.api.registry").setLevel(logging.CRITICAL)  # it looks for f1 on the hub, in vain
+
+
 def evaluate(
     lines: Sequence[Line],
     model: Checkpoint,
@@ -83,8 +89,7 @@ def evaluate(
     Args:
         load: gives the harness's model; not called when everything is finished already.
     """
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # what it warns of is refused or recorded here
-    logging.getLogger("lm_eval.api.registry").setLevel(logging.CRITICAL)  # it looks for f1 on the hub, in vain
+    quiet_harness()
     wanted = [Wanted(one.suite, leaf, one.line, one.limit) for one in lines for leaf in one.named.leaves]
     ready = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=cut_long)
     say(f"{len(ready)} tasks, {sum(len(one.task.instances) for one in ready):,} requests")

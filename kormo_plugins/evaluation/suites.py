@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field
 
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.evaluation.judged.suite import judged_names
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
 
@@ -65,7 +66,7 @@ def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
     """
     path = Path(name) if name.endswith((".yml", ".yaml")) else FOLDER / f"{name}.yml"
     if not path.is_file() or (path.parent == FOLDER and path.stem not in suite_names()):
-        names = suite_names()
+        names = sorted([*suite_names(), *judged_names()])
         raise KormoError(
             where=where,
             found=f"the suite {name!r}",

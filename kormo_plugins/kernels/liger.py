@@ -25,7 +25,6 @@ the CPU, and the export is compared with a Llama that must be plain.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -71,9 +70,9 @@ class Liger:
     """The component `liger`: a callable with what the contract of kernels allows besides."""
 
     def __init__(self) -> None:
-        self._originals: dict[str, Any] = {}
+        self._originals: dict[str, object] = {}
 
-    def axolotl(self, params: LigerParams) -> dict[str, Any]:
+    def axolotl(self, params: LigerParams) -> dict[str, object]:
         """Axolotl's keys and plugin; nothing where no kernel can run."""
         return {"plugins": [AXOLOTL_PLUGIN], **params.axolotl_keys()} if available() else {}
 
@@ -87,7 +86,8 @@ class Liger:
             return "kernels: liger is off, as there is no GPU; torch computes the same"
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN, apply_liger_kernel_to_llama
 
-        MODEL_TYPE_TO_APPLY_LIGER_FN.setdefault("kormo", apply_liger_kernel_to_llama)
+        if model_type == "kormo" or model_type.startswith("kormo_"):  # all are made of Llama's parts
+            MODEL_TYPE_TO_APPLY_LIGER_FN.setdefault(model_type, apply_liger_kernel_to_llama)
         if model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
             raise KormoError(
                 where="kormo.kernels",

@@ -71,9 +71,10 @@ class _OnePass(torch.autograd.Function):
         differentiate: bool,
         triton: bool,
     ) -> tuple[Tensor, Tensor]:
-        for_states, for_weight = (differentiate and needed for needed in ctx.needs_input_grad[:2])
-        cast = weight.to(compute)
-        losses, of_states, of_weight = _chunks(states, cast, targets, factor, for_states, for_weight, triton)
+        states_too, weight_too = (differentiate and needed for needed in ctx.needs_input_grad[:2])
+        losses, of_states, of_weight = _chunks(
+            states, weight.to(compute), targets, factor, states_too, weight_too, triton
+        )
         ctx.gradients = (of_states, of_weight, factor if triton else None)
         ctx.weight_dtype = weight.dtype
         ctx.mark_non_differentiable(losses)

@@ -14,6 +14,9 @@ C is the row's length when documents may see each other. When they may not, it i
 token is in, averaged over tokens: to count whole rows then would claim work that was never done. Since a token at
 position p of a document of n tokens has 2p + 1 summing to n² over it, that average is 2·mean(position) + 1.
 
+A mixture of experts multiplies a token with the experts that it goes to and with the router; a head of multi-token
+prediction is one more layer and one more product with the output layer.
+
 Pure arithmetic, without torch: `kormo recipe plan` and the running trainer share it.
 """
 
@@ -30,6 +33,9 @@ class Shape:
 
     Args:
         vocab_rows: rows of the output matrix, padding included.
+        experts, experts_per_token: MLPs of a layer, and those that a token goes to.
+        future_tokens: layers that predict later tokens, each through the output layer.
+        qk_norm: `none`, `head` or `projection`: the norms of queries and keys.
     """
 
     hidden_size: int
@@ -39,6 +45,10 @@ class Shape:
     num_key_value_heads: int
     head_dim: int
     vocab_rows: int
+    experts: int = 1
+    experts_per_token: int = 1
+    future_tokens: int = 0
+    qk_norm: str = "none"
 
     @classmethod
     def of(cls, config: Mapping[str, Any], vocab_rows: int | None = None) -> Shape:
@@ -56,20 +66,46 @@ class Shape:
             config.get("num_key_value_heads") or heads,
             config.get("head_dim") or config["hidden_size"] // heads,
             config["vocab_size"] if vocab_rows is None else vocab_rows,
+            config.get("num_local_experts") or 1,
+            config.get("num_experts_per_tok") or 1,
+            config.get("future_tokens") or 0,
+            config.get("qk_norm") or "none",
         )
 
     @property
+    def layers(self) -> int:
+        """Decoder layers that a training step computes."""
+        return self.num_hidden_layers + self.future_tokens
+
+    @property
     def matmul_parameters(self) -> int:
-        """Weights that every token is multiplied with: all but the input embedding and the norms."""
+        """Weights that tokens are multiplied with: all but the input embedding and the norms."""
+        return self._layers(self.experts) + self.vocab_rows * self.hidden_size
+
+    @property
+    def active_parameters(self) -> int:
+        """Of these, those that one token is multiplied with; the output layer counts once for each token predicted."""
+        outputs = 1 + self.future_tokens
+        return self._layers(self.experts_per_token) + outputs * self.vocab_rows * self.hidden_size
+
+    @property
+    def norm_parameters(self) -> int:
+        """Weights of all norms: two of each layer, those of queries and keys, and the final one."""
+        heads = self.num_attention_heads + self.num_key_value_heads
+        of_keys = {"none": 0, "head": 2 * self.head_dim, "projection": heads * self.head_dim}[self.qk_norm]
+        return self.layers * (2 * self.hidden_size + of_keys) + self.hidden_size
+
+    def _layers(self, experts: int) -> int:
         heads = self.num_attention_heads + self.num_key_value_heads
         attention = 2 * self.hidden_size * self.head_dim * heads  # q and o for h heads, k and v for g
         mlp = 3 * self.hidden_size * self.intermediate_size
-        return self.num_hidden_layers * (attention + mlp) + self.vocab_rows * self.hidden_size
+        router = self.hidden_size * self.experts if self.experts > 1 else 0
+        return self.layers * (attention + experts * mlp + router)
 
 
 def attention_flops_per_token(shape: Shape, context: float) -> float:
     """FLOPs of QKᵀ and of the product with V, forward and backward, over a context of so many tokens."""
-    return 12 * shape.num_hidden_layers * shape.num_attention_heads * shape.head_dim * context
+    return 12 * shape.layers * shape.num_attention_heads * shape.head_dim * context
 
 
 def model_flops_per_token(shape: Shape, sequence_len: int, documents_mean: float | None = None) -> float:
@@ -81,7 +117,7 @@ def model_flops_per_token(shape: Shape, sequence_len: int, documents_mean: float
             documents do not see each other; None: a row is one context.
     """
     context = sequence_len if documents_mean is None else documents_mean
-    return 6 * shape.matmul_parameters + attention_flops_per_token(shape, context)
+    return 6 * shape.active_parameters + attention_flops_per_token(shape, context)
 
 
 def documents_mean(mean_position: float) -> float:

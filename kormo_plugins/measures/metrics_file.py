@@ -3,6 +3,8 @@
 A resumed run goes on in the same file, behind a line `{"event": "resume", "step": N}`: what was logged of later steps
 before it is replaced by what follows; one that was killed before its first checkpoint begins again behind `{"event":
 "start"}`, which replaces everything. The last line may be half written while a run is looked at.
+
+Metrics that have been renamed are read under the names that they have today: an old run stands beside a new one.
 """
 
 from __future__ import annotations
@@ -12,6 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FILE = "metrics.jsonl"
+EXTERNAL_EVAL = "external_eval"
+"""First part of the metrics of texts from elsewhere (`kormo.monitor.external_eval`)."""
+
+RENAMED = {"unseen": EXTERNAL_EVAL}
+"""First part of a metric's name in earlier versions -> what it is today."""
+
+
+def current_name(name: str) -> str:
+    """The name that a metric has today: `unseen/loss` is `external_eval/loss`."""
+    first, slash, rest = name.partition("/")
+    return f"{RENAMED.get(first, first)}/{rest}" if slash else name
 
 
 class Metrics(NamedTuple):
@@ -47,11 +60,11 @@ def read_metrics_file(path: Path) -> Metrics:
             found.resumes.append(int(line["step"]))
             found.lines[:] = [kept for kept in found.lines if _step(kept) <= line["step"]]
         else:
-            found.lines.append(line)
+            found.lines.append({current_name(name): value for name, value in line.items()})
     return found
 
 
-def _step(line: dict[str, Any]) -> int:
+def _step(line: dict[str, object]) -> int:
     step = line.get("step", 0)
     return step if isinstance(step, int) else 0
 

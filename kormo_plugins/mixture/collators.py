@@ -33,7 +33,7 @@ class DocumentMask:
         self.params = params
         self._ignore = np.array(params.ignore_tokens, np.int64)
 
-    def __call__(self, rows: SampleRows | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: SampleRows | Sequence[Mapping[str, Any]]) -> dict[str, object]:
         """A batch of tensors from the rows that a `MixtureDataset` gave, whole or one by one."""
         import torch
 
@@ -53,7 +53,7 @@ class DocumentMask:
         """Position of each token, int64 [n, row_length]."""
         return batch.position_ids
 
-    def extra(self, batch: SampleRows) -> dict[str, Any]:
+    def extra(self, batch: SampleRows) -> dict[str, object]:
         """Borders of the segments of the batch laid end to end, int32 [segments + 1], if wanted."""
         if not getattr(self.params, "cu_seqlens", False):
             return {}
@@ -88,7 +88,7 @@ class Flex(DocumentMask):
 
         segment = torch.from_numpy(np.cumsum(batch.position_ids == 0, axis=1))
 
-        def same(row: Any, head: Any, query: Any, seen: Any) -> Any:
+        def same(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
             return (query >= seen) & (segment[row, query] == segment[row, seen])
 
         count, length = batch.input_ids.shape

@@ -156,7 +156,7 @@ class MixtureDataset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One sample: `input_ids`, `labels`, `position_ids` (int64 [row_length]), `filled` and `source`."""
-        row: dict[str, Any] = self.__getitems__([int(index) + len(self) if index < 0 else int(index)])[0]
+        row: dict[str, object] = self.__getitems__([int(index) + len(self) if index < 0 else int(index)])[0]
         return row
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

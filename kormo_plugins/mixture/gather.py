@@ -7,23 +7,28 @@ bounds of its shard and its row before it is copied.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from kormo_plugins.store.compiled import njit
+
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
 
 IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
 
 
-def _as_pointer(typing_context: Any, address: Any) -> Any:
+def _as_pointer(typing_context: Any, address: Any) -> object:
     """A whole number as a pointer."""
     del typing_context
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: IRBuilder, signature: Any, arguments: Any) -> object:
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
@@ -33,7 +38,7 @@ def _as_pointer(typing_context: Any, address: Any) -> Any:
 _pointer: Any = intrinsic(_as_pointer)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _plan(plans: NDArray[np.int64], source: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
     """The three maps of a source's row plan: where each row begins, and start and length of each segment."""
     begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
@@ -42,7 +47,7 @@ def _plan(plans: NDArray[np.int64], source: int) -> tuple[NDArray[np.int64], NDA
     return begins, starts, lengths
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _shard_at(shard_from: NDArray[np.int64], shards: NDArray[np.int64], source: int, start: int) -> int:
     """The last shard of a source that begins at or before the token `start`; the first one if none does."""
     low, high = shard_from[source], shard_from[source + 1] - 1
@@ -55,7 +60,7 @@ def _shard_at(shard_from: NDArray[np.int64], shards: NDArray[np.int64], source: 
     return low
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def fill_rows(
     chosen: NDArray[np.int64],
     plans: NDArray[np.int64],
@@ -109,7 +114,7 @@ def fill_rows(
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def fill_trained(
     chosen: NDArray[np.int64],
     plans: NDArray[np.int64],
@@ -141,7 +146,7 @@ def fill_trained(
         trained[place, used:] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def fill_labels(
     ids: NDArray[np.int64],
     positions: NDArray[np.int64],

@@ -8,8 +8,6 @@ ring attention knows positions of whole rows and no documents; Ulysses, which de
 
 from __future__ import annotations
 
-from typing import Any
-
 from kormo_plugins.errors import KormoError
 
 LONGEST_DENSE = 1024
@@ -28,7 +26,7 @@ ONE_DOCUMENT = frozenset({"pad"})
 
 def check_isolation(
     collator: str,
-    params: Any,
+    params: object,
     attention: str,
     *,
     micro_batch: int,
@@ -102,7 +100,7 @@ def _check_ring(attention: str, devices: int, packing: str) -> None:
         )
 
 
-def _check_parts(collator: str, params: Any, devices: int, row_length: int) -> None:
+def _check_parts(collator: str, params: object, devices: int, row_length: int) -> None:
     """What holds for every way of sharing rows: each device is given an even part of them."""
     if collator == "flex" or getattr(params, "cu_seqlens", False):
         raise KormoError(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from kormo_plugins.store.compiled import njit
+
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
 
 SLACK = 1e-6
 """Rows by which a share of rows may miss a whole number through rounding and still count as one."""
 
 
-def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
+def _count_trailing_zeros(typing_context: object, word: object) -> object:
     """The machine's instruction for it, which numba has no name for."""
     del typing_context, word
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
         del context, signature
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
@@ -29,7 +34,7 @@ _lowest_bit: Any = intrinsic(_count_trailing_zeros)
 """Place of the lowest set bit of a uint64 that is not zero."""
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _next_set(bits: NDArray[np.uint64], summary: NDArray[np.uint64], start: int) -> int:
     """The smallest member >= start of a bit set, or -1; `summary` has a bit for each word that is not 0."""
     word = start >> 6
@@ -49,7 +54,7 @@ def _next_set(bits: NDArray[np.uint64], summary: NDArray[np.uint64], start: int)
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _by_length(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]:
     """Indices of `lengths` (1..row_length), longest first, equal ones in their order: a counting sort."""
     starts = np.zeros(row_length + 2, np.int64)
@@ -65,7 +70,7 @@ def _by_length(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]
     return order
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _assign(
     lengths: NDArray[np.int64], order: NDArray[np.int64], row_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
@@ -105,7 +110,7 @@ def _assign(
     return row_of, free[:rows], rows
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def best_fit_rows(
     lengths: NDArray[np.int64], row_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -143,7 +148,7 @@ def best_fit_rows(
     return begin, packed, sorted_free
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def advance(counts: NDArray[np.int64], rates: NDArray[np.float64], batch: int, step: int, steps: int) -> bool:
     """Moves `counts`, in place, from before `step` to before `step + steps`, earliest deadline first.
 

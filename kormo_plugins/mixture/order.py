@@ -16,9 +16,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from kormo_plugins.store.compiled import njit
 from kormo_plugins.store.fingerprint import canonical_json
 
 ROUNDS = 6
@@ -32,20 +32,20 @@ def key(*parts: str | int) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.sha256(canonical_json(list(parts)).encode()).digest()[:8], "little"))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _mix(x: np.uint64) -> np.uint64:
     x = (x ^ (x >> _S30)) * _M1
     x = (x ^ (x >> _S27)) * _M2
     return x ^ (x >> _S31)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def subkey(key: np.uint64, number: int) -> np.uint64:
     """The key for one of many numbered permutations (an epoch, a step)."""
     return _mix(key + _GOLDEN * (np.uint64(number) + _ONE))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def permute(index: int, count: int, key: np.uint64) -> np.int64:
     """Where `index` of 0..count-1 goes. Bijective for each key.
 
@@ -68,7 +68,7 @@ def permute(index: int, count: int, key: np.uint64) -> np.int64:
             return np.int64(value)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def locate(
     slots: NDArray[np.int64],
     counts: NDArray[np.int64],

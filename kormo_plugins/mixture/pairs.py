@@ -49,7 +49,7 @@ class PairDataset:
     def __len__(self) -> int:
         return self.steps * self.global_batch
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, object]]:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -61,11 +61,11 @@ class PairDataset:
         source, place, _ = self.locate(index)
         return int(self._first[source]) + place
 
-    def pair(self, number: int) -> dict[str, Any]:
+    def pair(self, number: int) -> dict[str, object]:
         """Pair `number` of all pairs, as a sample."""
         source = int(np.searchsorted(self._first, number, "right")) - 1
         ids = self.sources[self.names[source]][number - int(self._first[source])]
-        sample: dict[str, Any] = dict(zip(FIELDS, ids, strict=True))
+        sample: dict[str, object] = dict(zip(FIELDS, ids, strict=True))
         if self.reference is not None:
             sample["ref_chosen_logps"], sample["ref_rejected_logps"] = self.reference[number].tolist()
         return sample

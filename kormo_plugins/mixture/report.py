@@ -85,7 +85,7 @@ def batch(
     rank: int = 0,
     world_size: int = 1,
     micro_batch: int | None = None,
-    decode: Callable[[NDArray[Any]], str] | None = None,
+    decode: Callable[[NDArray[np.integer]], str] | None = None,
 ) -> dict[str, Any]:
     """What one rank is given in one step.
 
@@ -135,12 +135,12 @@ def batch(
     }
 
 
-def _sample(dataset: MixtureDataset, index: int, decode: Callable[[NDArray[Any]], str] | None) -> dict[str, Any]:
+def _sample(dataset: MixtureDataset, index: int, decode: Callable[[NDArray[np.integer]], str] | None) -> dict[str, Any]:
     sample = dataset.sample(index)
     shards = dataset.rows[sample.source].shards
     documents = []
     for document, start, end in sample.documents:
-        entry: dict[str, Any] = {"id": shards.name(document), "start": start, "end": end}
+        entry: dict[str, object] = {"id": shards.name(document), "start": start, "end": end}
         if decode is not None:
             entry["text"] = decode(shards.document(document)[start:end])
         documents.append(entry)

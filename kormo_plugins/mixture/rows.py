@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ from kormo_plugins.store.files import FileRecord, file_records, read_json
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import write_json
 
+if TYPE_CHECKING:
+    from kormo_plugins.hookspecs import Params
+
+
 ROWS_FORMAT = "kormo-rows-1"
 ROWS_MANIFEST = "rows.json"
 ROWS, STARTS, LENGTHS = "rows.bin", "segments.start.bin", "segments.length.bin"
@@ -41,7 +45,7 @@ WINDOW = 1 << 21
 Progress = Callable[[int, int], None]
 
 
-def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, conversations: bool) -> tuple[str, Any]:
+def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, conversations: bool) -> tuple[str, Params]:
     """The policy and parameters with which a source is packed.
 
     Of conversations, `too_long` decides what becomes of those longer than a row, since the later pieces of a cut one
@@ -104,43 +108,51 @@ def build_rows(
     source = Shards(shards)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    plan = _Plan(out, row_length)
     ledger = dict.fromkeys(("documents_dropped", "tokens_placed", "tokens_dropped"), 0)
     ledger |= {"documents": source.documents, "tokens": source.tokens}
-    carried = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    packed = 0
-    for starts, lengths in source.windows(window):
-        packed += len(lengths)
-        starts, lengths = np.concatenate([carried[0], starts]), np.concatenate([carried[1], lengths])
-        packing = pack(lengths, row_length, params)
-        last = packed == source.documents
-        carried = plan.add(packing, starts, lengths, ledger, last, policy)
-        if progress:
-            progress(packed, source.documents)
-    if ledger["tokens_placed"] + ledger["tokens_dropped"] != source.tokens:
-        raise KormoError(
-            where=f"packing {policy}",
-            found=f"{ledger}",
-            why="tokens placed and dropped do not add up to the source's",
-            do="correct the plugin that provides the policy",
-        )
-    made_of = {
-        "source": source.manifest["source"],
-        "shards": source.identity,
-        "policy": policy,
-        "params": params.model_dump(mode="json") if params is not None else {},
-        "window": window,
-    }
-    return plan.finish(ledger, made_of)
+    with _Plan(out, row_length) as plan:
+        carried = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        packed = 0
+        for starts, lengths in source.windows(window):
+            packed += len(lengths)
+            starts, lengths = np.concatenate([carried[0], starts]), np.concatenate([carried[1], lengths])
+            packing = pack(lengths, row_length, params)
+            last = packed == source.documents
+            carried = plan.add(packing, starts, lengths, ledger, last, policy)
+            if progress:
+                progress(packed, source.documents)
+        if ledger["tokens_placed"] + ledger["tokens_dropped"] != source.tokens:
+            raise KormoError(
+                where=f"packing {policy}",
+                found=f"{ledger}",
+                why="tokens placed and dropped do not add up to the source's",
+                do="correct the plugin that provides the policy",
+            )
+        made_of = {
+            "source": source.manifest["source"],
+            "shards": source.identity,
+            "policy": policy,
+            "params": params.model_dump(mode="json") if params is not None else {},
+            "window": window,
+        }
+        return plan.finish(ledger, made_of)
 
 
 class _Plan:
-    """The three files while they grow."""
+    """The three files while they grow; as a context manager it discards them on an error."""
 
     def __init__(self, out: Path, row_length: int) -> None:
         self.out, self.row_length, self.rows, self.segments = out, row_length, 0, 0
         self.files = [HashedFile(out / name) for name in (ROWS, STARTS, LENGTHS)]
         self.files[0].write(np.zeros(1, "<i8"))
+
+    def __enter__(self) -> _Plan:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            for file in self.files:
+                file.discard()
 
     def add(
         self,
@@ -169,10 +181,10 @@ class _Plan:
         order = np.argsort(where[cut:], kind="stable")
         return where[cut:][order], sizes[cut:][order]
 
-    def finish(self, ledger: dict[str, int], made_of: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, ledger: dict[str, int], made_of: dict[str, object]) -> dict[str, Any]:
         """Renames the files into place, writes `rows.json` last, and returns the statistics in it."""
         places = self.rows * self.row_length
-        stats: dict[str, Any] = {
+        stats: dict[str, object] = {
             **ledger,
             "rows": self.rows,
             "segments": self.segments,

@@ -36,7 +36,7 @@ Weights = dict[str, Node]
 Group.model_rebuild()
 
 
-def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
+def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
     """Share of each source, summing to 1, before any temperature.
 
     Raises:
@@ -73,7 +73,7 @@ def leaves(weights: Mapping[str, Any], where: str) -> dict[str, float]:
 
 
 def shares(
-    weights: Mapping[str, Any] | None, tokens: Mapping[str, int], temperature: float, where: str
+    weights: Mapping[str, object] | None, tokens: Mapping[str, int], temperature: float, where: str
 ) -> dict[str, float]:
     """Share of tokens of every source in `tokens`, summing to 1; a source that the weights leave out gets 0.
 

@@ -24,13 +24,17 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.diversity import distinct, self_bleu
 from kormo_plugins.monitoring.monitor import Monitor, RunView
 from kormo_plugins.monitoring.params import CollapseParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 SAMPLES_FILE = "samples.jsonl"
 SCRIPTS = {
@@ -96,7 +100,7 @@ class Collapse(Monitor):
             )
         self.tokenizer = Tokenizer.from_file(str(run.tokenizer / "tokenizer.json"))
 
-    def measure(self, model: Any, step: int) -> dict[str, float]:
+    def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """The numbers of every language."""
         assert self.run is not None
         written = self._write(model)
@@ -108,7 +112,7 @@ class Collapse(Monitor):
             found |= {f"collapse/{name}/{language}": value for name, value in measures(language, mine).items()}
         return found
 
-    def _write(self, model: Any) -> list[Continuation]:
+    def _write(self, model: PreTrainedModel) -> list[Continuation]:
         assert self.run is not None
         special, params = self.run.special, self.params
         asked = [
@@ -152,7 +156,14 @@ def make(params: CollapseParams) -> Collapse:
 
 
 def generate(
-    model: Any, prompts: Sequence[Sequence[int]], tokens: int, *, temperature: float, seed: int, eos: int, pad: int
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokens: int,
+    *,
+    temperature: float,
+    seed: int,
+    eos: int,
+    pad: int,
 ) -> tuple[list[list[int]], list[list[float]]]:
     """Samples `tokens` ids after each prompt, all prompts at once; the global random state is not used.
 

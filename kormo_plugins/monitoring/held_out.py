@@ -22,7 +22,7 @@ import heapq
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,14 @@ from kormo_plugins.documents.message import message_text
 from kormo_plugins.documents.preference_pair import pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
+from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
 from kormo_plugins.store.corpus_files import read_corpus
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 log = logging.getLogger(__name__)
 MOST_DOMAINS = 40
@@ -78,7 +83,7 @@ class Window:
 
 
 class HeldOut(Monitor):
-    """Logs `held_out/…` and `unseen/…`."""
+    """Logs `held_out/…` and `external_eval/…`."""
 
     name = "held_out"
 
@@ -94,7 +99,7 @@ class HeldOut(Monitor):
             KormoError: no document at all, or a tokenizer with neither start nor end token.
         """
         super().open(run)
-        chosen = [*self._groups("held_out", run.held_out), *self._groups("unseen", run.external_eval)]
+        chosen = [*self._groups("held_out", run.held_out), *self._groups(EXTERNAL_EVAL, run.external_eval)]
         if not chosen:
             raise KormoError(
                 where="kormo.monitor.held_out",
@@ -105,7 +110,7 @@ class HeldOut(Monitor):
             )
         self.texts = encoded(chosen, run)
 
-    def measure(self, model: Any, step: int) -> dict[str, float]:
+    def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """The numbers of every group."""
         assert self.run is not None
         nll = score(model, self.texts, self.run.sequence_len, self.run.micro_batch_size, self.run.special.get("pad", 0))
@@ -222,7 +227,7 @@ def windows(lengths: Sequence[int], longest: int) -> list[Window]:
     return found
 
 
-def score(model: Any, texts: Sequence[Text], window: int, rows: int, pad: int) -> NDArray[np.float64]:
+def score(model: PreTrainedModel, texts: Sequence[Text], window: int, rows: int, pad: int) -> NDArray[np.float64]:
     """Negative log-likelihood of each text in nats, the same on every rank; float64 [texts].
 
     Args:
@@ -254,7 +259,7 @@ def batched(pieces: Sequence[Window], places: int) -> list[list[Window]]:
     return found
 
 
-def _losses(model: Any, batch: Sequence[Window], texts: Sequence[Text], pad: int, device: Any) -> Any:
+def _losses(model: PreTrainedModel, batch: Sequence[Window], texts: Sequence[Text], pad: int, device: Any) -> Any:
     """Sum of -ln p over the scored tokens of each window; float64 [windows]."""
     import torch
     import torch.nn.functional as F

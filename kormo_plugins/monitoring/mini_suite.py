@@ -9,7 +9,7 @@ It stands here, above the rooms, because it asks the questions of one (`evaluati
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from kormo_plugins.evaluation.mini import LANGUAGES, items
 from kormo_plugins.monitoring.held_out import Text, score
 from kormo_plugins.monitoring.monitor import Monitor, RunView
 from kormo_plugins.monitoring.params import MiniParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 FAMILIES = ("choice", "cloze", "reading", "arithmetic")
 
@@ -59,7 +63,7 @@ class Mini(Monitor):
                         ids, _ = encoder.encode([item["question"] + option], [item["id"]])
                         self.texts.append(Text(np.concatenate([[first], ids.astype(np.int64)]), 1, ()))
 
-    def measure(self, model: Any, step: int) -> dict[str, float]:
+    def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """Accuracy of all, and by language and family."""
         assert self.run is not None
         pad = self.run.special.get("pad", 0)

@@ -15,12 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.documents.document import Document
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
 
 @dataclass(frozen=True)
@@ -83,22 +86,36 @@ class Monitor(TrainerCallback):
         """Called once, on every rank, before training."""
         self.run = run
 
-    def measure(self, model: Any, step: int) -> dict[str, float]:
+    def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """The numbers at this step; called on every rank inside `undisturbed`, and the same on all of them."""
         raise NotImplementedError
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: PreTrainedModel | None = None,
+        **kwargs: object,
+    ) -> None:
         """The model before the first step; a resumed run was looked at already."""
         if state.global_step == 0:
             self._look(model, 0)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: PreTrainedModel | None = None,
+        **kwargs: object,
+    ) -> None:
         """The model after a step that is due, or after the last."""
         if state.global_step % self.every_steps == 0 or state.global_step == state.max_steps:
             self._look(model, state.global_step)
 
-    def _look(self, model: Any, step: int) -> None:
-        assert self.run is not None, "open() is called before training"
+    def _look(self, model: PreTrainedModel | None, step: int) -> None:
+        assert self.run is not None and model is not None, "open() is called before training"
         start = time.monotonic()
         with undisturbed(model):
             found = self.measure(model, step)
@@ -106,7 +123,7 @@ class Monitor(TrainerCallback):
 
 
 @contextlib.contextmanager
-def undisturbed(model: Any) -> Iterator[None]:
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the model is in evaluation mode and keeps no gradient; afterwards all is as it was."""
     import torch
 
@@ -122,7 +139,7 @@ def undisturbed(model: Any) -> Iterator[None]:
             module.training = mode
 
 
-def summed(values: Any) -> Any:
+def summed(values: object) -> Any:
     """The sum of a tensor over all ranks."""
     import torch.distributed as dist
 
@@ -131,7 +148,7 @@ def summed(values: Any) -> Any:
     return values
 
 
-def shard_batches(batches: Sequence[Any], rank: int, world: int) -> list[tuple[Any, bool]]:
+def shard_batches(batches: Sequence[object], rank: int, world: int) -> list[tuple[Any, bool]]:
     """The batches of one rank, in turn, with whether they count.
 
     All ranks get the same number, since a sharded model is run by all of them or by none: where batches run out, one

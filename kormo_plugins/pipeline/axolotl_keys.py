@@ -7,7 +7,6 @@ and nowhere else. Called without artifacts it fills in placeholders, which is en
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built
@@ -66,7 +65,7 @@ def training_precision(recipe: Recipe) -> settings.Precision:
     return settings.Precision(**recipe.block.precision.model_dump())
 
 
-def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> dict[str, Any]:
+def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> dict[str, object]:
     """The keys to set in Axolotl's configuration, those of the recipe itself left out.
 
     Args:
@@ -80,7 +79,7 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     deepspeed = deepspeed_config(recipe.resolved)
     adapters = bool(recipe.get("adapter"))
     switches = precision.axolotl_switches(training_precision(recipe), deepspeed is not None, adapters)
-    values: dict[str, Any] = dict(switches)
+    values: dict[str, object] = dict(switches)
     if deepspeed is not None:
         # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
         # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.

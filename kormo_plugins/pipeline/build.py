@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer, say
@@ -22,6 +23,7 @@ from kormo_plugins.pipeline.rows import build_row_plan, build_shards
 from kormo_plugins.pipeline.token_source import refuse_tokens
 from kormo_plugins.pipeline.tokenizers import build_tokenizer
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import BuildPlan
 from kormo_plugins.store.artifact import build
 
 
@@ -31,11 +33,11 @@ def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
     Raises:
         KormoError: whatever is wrong with the recipe's data, tokenizer or model; nothing half made is left.
     """
-    get = partial(build, log=log)
-    built = build_data(recipe, get)
-    add_model(recipe, built, get)
-    if recipe.block.architecture is not None:
-        recipe.registry.load("architecture", recipe.block.architecture.name).register()
+    plan, get = recipe.build_plan(), partial(build, log=log)
+    built = _data(plan, get)
+    built.model = build_model(plan.model, built.made_tokenizer, get)
+    if plan.model.architecture is not None:
+        plan.model.components.load("architecture", plan.model.architecture.name).register()
     return built
 
 
@@ -46,30 +48,7 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
         recipe: the checked recipe.
         get: `build`, or `lookup_only` to build nothing.
     """
-    built, workspace = Built(), recipe.block.workspace
-    if recipe.data is not None:
-        built.corpora = build_corpora(recipe.data, recipe.registry, workspace, recipe.path, get)
-    if recipe.external_eval is not None:
-        refuse_tokens(
-            recipe.external_eval.corpus.tokens_of,
-            f"{recipe.path}: kormo.monitor.external_eval",
-            "held-out text is read as text",
-        )
-        built.external_eval = build_corpora(recipe.external_eval, recipe.registry, workspace, recipe.path, get)
-    built.made_tokenizer = build_tokenizer(recipe.tokenizer_plan(), built.corpora, get)
-    if recipe.data is None:
-        return built
-    tokenizer = _needed(built.made_tokenizer, recipe)
-    if recipe.of_pairs:
-        refuse_tokens(recipe.data.corpus.tokens_of, str(recipe.path), "a preference pair is made of its texts")
-        built.preferences = build_preferences(recipe.pair_plan(), built.corpora, tokenizer, get)
-        return built
-    plan = recipe.row_plan()
-    for name in recipe.data.corpus.sources:
-        corpus = built.corpora.get(name)  # none where its tokens exist already
-        built.shards[name] = build_shards(plan, name, corpus, tokenizer, get)
-        built.rows[name] = build_row_plan(plan, name, corpus, built.shards[name], get)
-    return built
+    return _data(recipe.build_plan(), get)
 
 
 def add_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
@@ -77,10 +56,33 @@ def add_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     built.model = build_model(recipe.model_plan(), built.made_tokenizer, get)
 
 
-def _needed(tokenizer: BuiltTokenizer | None, recipe: Recipe) -> BuiltTokenizer:
+def _data(plan: BuildPlan, get: ArtifactProvider) -> Built:
+    built = Built()
+    if plan.corpora is not None:
+        built.corpora = build_corpora(plan.corpora, get)
+    if plan.external is not None:
+        where = f"{plan.path}: kormo.monitor.external_eval"
+        refuse_tokens(plan.external.corpus.tokens_of, where, "held-out text is read as text")
+        built.external_eval = build_corpora(plan.external, get)
+    built.made_tokenizer = build_tokenizer(plan.tokenizer, built.corpora, get)
+    if plan.corpora is None:
+        return built
+    tokenizer = _needed(built.made_tokenizer, plan.path)
+    if plan.pairs is not None:
+        refuse_tokens(plan.corpora.corpus.tokens_of, str(plan.path), "a preference pair is made of its texts")
+        built.preferences = build_preferences(plan.pairs, built.corpora, tokenizer, get)
+    if plan.rows is not None:
+        for name in plan.rows.corpus.sources:
+            corpus = built.corpora.get(name)  # none where its tokens exist already
+            built.shards[name] = build_shards(plan.rows, name, corpus, tokenizer, get)
+            built.rows[name] = build_row_plan(plan.rows, name, corpus, built.shards[name], get)
+    return built
+
+
+def _needed(tokenizer: BuiltTokenizer | None, path: Path) -> BuiltTokenizer:
     if tokenizer is None:
         raise KormoError(
-            where=f"{recipe.path}: kormo.tokenizer",
+            where=f"{path}: kormo.tokenizer",
             found="nothing",
             why="without a tokenizer kormo.data cannot become tokens",
             do="set kormo.tokenizer (train, path or hub) or kormo.from_run",

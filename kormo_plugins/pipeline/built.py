@@ -1,4 +1,4 @@
-"""What has been built for a recipe, and the two ways to have it: build what is missing, or look only."""
+"""What has been built for a recipe, and the two ways to get it: build what is missing, or only look it up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,11 +14,11 @@ from kormo_plugins.store.artifact import Artifact, Make, Spec, find
 from kormo_plugins.store.fingerprint import identity
 
 ArtifactProvider = Callable[[Path, Spec, Make], Artifact]
-"""How an artifact is had: `artifact.build` makes it if it is missing; `lookup_only` makes nothing."""
+"""Returns an artifact: `artifact.build` builds it if it is missing, `lookup_only` never builds."""
 
 
 class NotBuilt(KormoError):
-    """Something that would first have to be built."""
+    """An artifact that has not been built yet."""
 
 
 def say(line: str) -> None:
@@ -29,7 +28,7 @@ def say(line: str) -> None:
 
 @dataclass(frozen=True)
 class BuiltTokenizer:
-    """A folder that `AutoTokenizer` opens, and the hash of what decides on ids."""
+    """A folder that `AutoTokenizer` opens, and the hash of everything that determines its ids."""
 
     path: Path
     hash: str
@@ -69,7 +68,7 @@ class Built:
 
     @property
     def tokenizer_hash(self) -> str:
-        """What decides on ids; empty without a tokenizer of ours."""
+        """Hash of everything that determines ids; empty without a tokenizer of ours."""
         return self.made_tokenizer.hash if self.made_tokenizer else ""
 
     @property
@@ -94,7 +93,7 @@ class Built:
 
 
 def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
-    """A way to have artifacts that builds none; `path` is the recipe's, `check` as for `find`.
+    """An `ArtifactProvider` that builds nothing; `path` is the recipe's, `check` as for `find`.
 
     Raises (when called):
         NotBuilt: the artifact is not there.
@@ -114,6 +113,6 @@ def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
     return get
 
 
-def dumped(params: BaseModel | None) -> dict[str, Any]:
+def dumped(params: BaseModel | None) -> dict[str, object]:
     """A component's parameters as JSON values; nothing for a component that takes none."""
     return params.model_dump(mode="json") if params is not None else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import Faults, KormoError
@@ -35,14 +34,14 @@ def chat_shards(
         raise KormoError(
             where=f"{plan.path}: sources.{name}",
             found=f"{corpus.stats['conversations']:,} conversations and {texts:,} texts",
-            why="a source is of one kind: of a text every token is trained, of a conversation the answers",
-            do="make two sources of it",
+            why="a source holds one kind: texts train on every token, conversations only on the answers",
+            do="split it into two sources",
         )
     log_rejects(corpus, name, "conversations", (READ,), log)
     encode = ChatEncoder(tokenizer)
     inputs = {"version": VERSION, "corpus": corpus.digest, "conversations": encode.identity}
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(

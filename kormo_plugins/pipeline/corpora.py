@@ -4,64 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import ArtifactProvider, say
-from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.recipe.schema.dataset import DataRecipe
+from kormo_plugins.recipe.projections import CorpusPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 
 CORPUS_VERSION = 2
 """Raised when the same inputs would give other bytes."""
 
 
-def build_corpora(
-    data: DataRecipe, components: Registry, workspace: Path, path: Path, get: ArtifactProvider
-) -> dict[str, Artifact]:
-    """The documents of each source; `path` is the recipe's, for messages."""
+def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact]:
+    """The documents of each source."""
     corpora: dict[str, Artifact] = {}
-    for name in data.corpus.in_order():
-        corpora[name] = _corpus(data, components, name, workspace, get, corpora)
-    corpora = {name: corpora[name] for name in data.corpus.documents_of}
-    _refuse_empty(path, corpora)
+    for name in plan.corpus.in_order():
+        corpora[name] = _corpus(plan, name, get, corpora)
+    corpora = {name: corpora[name] for name in plan.corpus.documents_of}
+    _refuse_empty(plan.path, corpora)
     return corpora
 
 
-def _corpus(
-    data: DataRecipe,
-    components: Registry,
-    name: str,
-    workspace: Path,
-    get: ArtifactProvider,
-    before: Mapping[str, Artifact],
-) -> Artifact:
+def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[str, Artifact]) -> Artifact:
     """The documents of a source; `before` holds those that it is deduplicated against."""
     from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 
-    source = data.corpus.sources[name]
-    inputs = source_inputs(name, source, data.corpus, components)
+    source = plan.corpus.sources[name]
+    inputs = source_inputs(name, source, plan.corpus, plan.components)
     others = {other: before[other] for other in source.deduplicate_against}
     if others:
         inputs["against"] = {other: artifact.hash for other, artifact in others.items()}
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         stats = build_source(
             name,
             source,
-            data.corpus,
-            components,
+            plan.corpus,
+            plan.components,
             out,
-            workers=data.corpus.workers,
+            workers=plan.corpus.workers,
             watch=lambda label: Progress(label, unit="documents"),
             against=[artifact.path for artifact in others.values()],
         )
         say(funnel(name, stats))
         return stats
 
-    return get(workspace, spec, make)
+    return get(plan.workspace, spec, make)
 
 
 def _refuse_empty(path: Path, corpora: Mapping[str, Artifact]) -> None:
@@ -70,6 +59,6 @@ def _refuse_empty(path: Path, corpora: Mapping[str, Artifact]) -> None:
         raise KormoError(
             where=f"{path}: sources.{empty[0]}",
             found="no usable document",
-            why="every document was rejected or the input holds none; a source without text cannot be mixed",
+            why="the input is empty or every document was rejected; a source without documents cannot be mixed",
             do=f"see the reasons in {corpora[empty[0]].path / 'rejects'}, or remove the source",
         )

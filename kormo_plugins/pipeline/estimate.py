@@ -10,7 +10,7 @@ from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.artifact import is_built
 
 BYTES_PER_SECOND = 1.5e6
-"""Cleaning, tokenizing and packing on one core: a cautious figure, for a yes or no."""
+"""Throughput of cleaning, tokenizing and packing on one core; deliberately low, since it only decides yes or no."""
 
 
 def build_seconds(recipe: Recipe) -> float | None:

@@ -17,6 +17,7 @@ from typing import Any
 from kormo_plugins.architecture import files
 from kormo_plugins.architecture.files import read_json
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import Upcycles
 from kormo_plugins.recipe.projections import EarlierRun
 from kormo_plugins.store.artifact import Spec
 from kormo_plugins.store.atomic import replace
@@ -71,8 +72,25 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             why=f"it is not a finished model: {reason}",
             do="finish that stage first (the same command goes on where it stopped)",
         )
+    if (held := other_family(run)) is not None:
+        assert run.architecture is not None
+        if not isinstance(run.components.load("architecture", run.architecture.name, where), Upcycles):
+            raise KormoError(
+                where=run.where("kormo.architecture.name"),
+                found=run.architecture.name,
+                why=f"the model in {folder} is a {held}, and {run.architecture.name} cannot be made of another family",
+                do="set kormo.architecture: null to keep that of the model, or train the stage before with this one",
+            )
     _same_shape(run, where)
     return folder
+
+
+def other_family(run: EarlierRun) -> str | None:
+    """The family of the model in the run's folder, if the recipe names another one."""
+    if run.architecture is None:
+        return None
+    held = read_json(run.folder / "config.json").get("model_type")
+    return str(held) if held not in (None, run.architecture.name) else None
 
 
 def _same_shape(run: EarlierRun, where: str) -> None:
@@ -90,7 +108,7 @@ def _same_shape(run: EarlierRun, where: str) -> None:
             )
 
 
-def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
+def config_changes(run: EarlierRun, folder: Path) -> dict[str, object]:
     """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
 
     Raises:
@@ -112,12 +130,12 @@ def config_changes(run: EarlierRun, folder: Path) -> dict[str, Any]:
     return {key: asked[key] for key in CHANGEABLE if asked.get(key) is not None and asked[key] != held.get(key)}
 
 
-def changed_spec(name: str, weights: str, changes: Mapping[str, Any]) -> Spec:
+def changed_spec(name: str, weights: str, changes: Mapping[str, object]) -> Spec:
     """The artifact that holds the weights whose identity is `weights` under a changed config."""
     return Spec("init", f"{name}-changed", {"weights": weights, "config": dict(changes)})
 
 
-def change_config(folder: Path, changes: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def change_config(folder: Path, changes: Mapping[str, object], out: Path) -> dict[str, object]:
     """Writes the model of `folder` with another config; the weights are linked, or copied to another disk.
 
     A finished model's files are never written in place, so a link cannot change under the artifact.
@@ -161,7 +179,7 @@ def swap_spec(folder: Path, tokenizer_hash: str, rows: int, ids: Mapping[str, in
     return Spec("init", f"{folder.name}-swapped", inputs)
 
 
-def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, int], out: Path) -> dict[str, Any]:
+def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, int], out: Path) -> dict[str, object]:
     """Writes the model of `folder` with its embeddings re-made for `tokenizer`.
 
     Args:

@@ -1,4 +1,5 @@
-"""The weights that training starts from: drawn, or those of the stage before under another vocabulary or config."""
+"""The weights that training starts from: drawn, or those of the stage before, under another vocabulary or config, or
+made into another family (a mixture of experts upcycled from a dense model)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltModel, BuiltTokenizer, dumped
 from kormo_plugins.pipeline.tokenizers import special_ids
@@ -43,7 +45,7 @@ def _drawn(plan: ModelPlan, tokenizer: BuiltTokenizer, get: ArtifactProvider) ->
         **ids,
     }
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         family.register()
         return family.write_initial(
             out,
@@ -66,6 +68,8 @@ def _continued(
     folder = initial_model.finished_model(before, contents=True)
     for name in plan.components.names("architecture"):
         plan.components.load("architecture", name).register()
+    if plan.architecture is not None and initial_model.other_family(before) is not None:
+        return _upcycled(plan, before, tokenizer, get)
     model = BuiltModel(folder, initial_model.weights_hash(folder))
     if tokenizer is not None and tokenizer.hash != tokenizer_hash(folder):
         model = _swapped(plan, tokenizer, folder, get)
@@ -74,6 +78,33 @@ def _continued(
         made = get(plan.workspace, spec, partial(initial_model.change_config, model.path, changes))
         model = BuiltModel(made.path, made.hash, made)
     return model
+
+
+def _upcycled(
+    plan: ModelPlan, before: EarlierRun, tokenizer: BuiltTokenizer | None, get: ArtifactProvider
+) -> BuiltModel:
+    """The model of the stage before, made into the family that the recipe names."""
+    choice, folder = plan.architecture, before.folder
+    assert choice is not None
+    where = before.where("kormo.architecture")
+    if tokenizer is not None and tokenizer.hash != tokenizer_hash(folder):
+        raise KormoError(
+            where=before.where("kormo.tokenizer"),
+            found="another tokenizer than the model's, together with another architecture",
+            why="one of the two changes at a time",
+            do="set kormo.tokenizer: null, or change the vocabulary in a stage of its own",
+        )
+    params = plan.components.params("architecture", choice.name, choice.values, where)
+    family: Any = plan.components.load("architecture", choice.name, where)
+    inputs = {
+        "weights": initial_model.weights_hash(folder),
+        "architecture": choice.name,
+        "params": dumped(params),
+        "seed": plan.seed,
+    }
+    make = partial(family.upcycle, folder, params=params, seed=plan.seed)
+    made = get(plan.workspace, Spec("init", f"{folder.name}-upcycled", inputs), lambda out: make(out=out))
+    return BuiltModel(made.path, made.hash, made)
 
 
 def _swapped(plan: ModelPlan, tokenizer: BuiltTokenizer, folder: Path, get: ArtifactProvider) -> BuiltModel:

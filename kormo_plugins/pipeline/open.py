@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.preferences import open_preferences
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import StreamPlan
 from kormo_plugins.tokenizer.layout import read_tokenizer_json
 
+if TYPE_CHECKING:
+    from kormo_plugins.mixture.dataset import MixtureDataset
+    from kormo_plugins.mixture.pairs import PairDataset
 
-def open_dataset(recipe: Recipe, built: Built) -> Any:
+
+def open_dataset(recipe: Recipe, built: Built) -> MixtureDataset | PairDataset:
+    """The mixture as a map-style dataset of exactly steps × global batch rows, or preference pairs."""
+    plan = recipe.stream_plan()
+    return open_preferences(plan, built) if plan.pairs else open_rows(plan, built)
+
+
+def open_rows(plan: StreamPlan, built: Built) -> MixtureDataset:
     """The mixture as a map-style dataset of exactly steps × global batch rows."""
     from kormo_plugins.mixture.dataset import open_mixture
 
-    plan = recipe.stream_plan()
-    if plan.pairs:
-        return open_preferences(plan, built)
     return open_mixture(
         {name: artifact.path for name, artifact in built.rows.items()},
         {name: artifact.path for name, artifact in built.shards.items()},
@@ -35,7 +43,7 @@ def open_dataset(recipe: Recipe, built: Built) -> Any:
     )
 
 
-def make_collator(recipe: Recipe, built: Built) -> Callable[[Any], dict[str, Any]]:
+def make_collator(recipe: Recipe, built: Built) -> Callable[[object], dict[str, object]]:
     """The recipe's collator, the tokens that it names turned into ids."""
     choice, values = recipe.block.collator, dict(recipe.block.collator.values)
     if values.get("ignore_tokens"):

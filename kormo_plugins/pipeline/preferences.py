@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer, say
 from kormo_plugins.pipeline.rejects import READ, log_rejects
@@ -63,7 +63,7 @@ def _preferences(
         "length": plan.length,
     }
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         return build_pairs(
             read_corpus(corpus.path),
             tokenizer.path,
@@ -95,7 +95,7 @@ def open_preferences(plan: StreamPlan, built: Built) -> PairDataset:
     )
 
 
-def preference_values() -> dict[str, Any]:
+def preference_values() -> dict[str, object]:
     """Axolotl's keys of a preference run, beside those of any run over our data."""
     return {
         "trainer_cls": TRAINER,  # Axolotl hands a plugin's trainer class no model; by name it does

@@ -1,4 +1,4 @@
-"""What a run is refused for before anything is built: waiting GPUs, and attention that leaks across documents."""
+"""Refusals before anything is built: GPUs that would sit idle, and attention that leaks across documents."""
 
 from __future__ import annotations
 

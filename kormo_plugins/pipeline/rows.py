@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, say
@@ -45,7 +44,7 @@ def build_shards(
     if control:
         inputs["control_tokens"] = sorted(control)
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
@@ -82,7 +81,7 @@ def build_row_plan(
         "params": params,
     }
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         verify_lengths(shards.path)
         with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
             return build_rows(

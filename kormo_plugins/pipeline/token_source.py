@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.corpus.params import Tokens
@@ -43,7 +42,7 @@ def token_shards(
     layout = read_layout(tokenizer.path)
     inputs = {"version": VERSION, "tokens": token_inputs(tokens), "tokenizer": tokenizer.hash}
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         end = tokens.end_id if tokens.end_id is not None else layout.eos
         files = token_files(tokens.path, tokens.format, ReadOptions(tokens.dtype, end), f"{where}.format")
         with Progress(f"tokens of {name}", sum(file.tokens for file in files), "tokens") as progress:
@@ -63,7 +62,7 @@ def refuse_tokens(sources: Mapping[str, Tokens], where: str, why: str) -> None:
         )
 
 
-def token_inputs(tokens: Tokens) -> dict[str, Any]:
+def token_inputs(tokens: Tokens) -> dict[str, object]:
     """What the tokens of a source depend on, without reading all of them: names, sizes and samples of the files.
 
     A change elsewhere in a file is found by `kormo data verify`, from the checksum that was taken when it was linked.

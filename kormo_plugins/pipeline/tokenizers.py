@@ -15,6 +15,7 @@ from kormo_plugins.recipe.projections import TokenizerPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files, read_corpus
 from kormo_plugins.tokenizer.layout import SPECIAL_TOKENS, read_layout, tokenizer_hash, write_role
+from kormo_plugins.tokenizer.params import named
 
 
 def build_tokenizer(
@@ -52,7 +53,7 @@ def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactPro
         return tokenizer
     spec = Spec("tokenizer", plan.role, {"tokenizer": digest, "role": plan.role})
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         write_role(tokenizer, out, plan.role)
         return {}
 
@@ -88,11 +89,14 @@ def _trained(
         for artifact in corpora.values():
             yield from read_corpus(artifact.path)
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         for artifact in corpora.values():  # a sample may end in the middle of a part
             for part, record in part_files(artifact.path).items():
                 record.check(part)
-        return train(texts, params, out) or {}
+        try:
+            return train(texts, params, out) or {}
+        except KormoError as error:
+            raise named(error, where) from None
 
     return get(plan.workspace, spec, make)
 
@@ -100,7 +104,7 @@ def _trained(
 def _from_hub(plan: TokenizerPlan, hub: str, revision: str | None, get: ArtifactProvider) -> Path:
     spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
 
-    def make(out: Path) -> Mapping[str, Any]:
+    def make(out: Path) -> Mapping[str, object]:
         from transformers import AutoTokenizer
 
         try:

@@ -2,31 +2,38 @@
 
 Files are hashed on arrival and kept if they are there whole already, so an interrupted copy goes on. The manifest
 comes last: only with it does the folder count as an artifact, which a build then finds and keeps.
+
+A manifest's XXH3 shows damage and no forgery. A folder that lists its files in `SHA256SUMS` is compared with that too,
+and the list with its own SHA-256 where the user has it from its author: then nobody on the way can change a byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.shards.transfer import fetch
+from kormo_plugins.shards.transfer import ARRIVING, fetch, fetch_file, small_file
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
-from kormo_plugins.store.atomic import publish
-from kormo_plugins.store.files import FORMATS, FileRecord, manifest_records
+from kormo_plugins.store.atomic import publish, write_bytes
+from kormo_plugins.store.files import FORMATS, manifest_records
+from kormo_plugins.store.sums import SUMS, parse_sums, sha256, sha256_of
 
 THREADS = 8
 """Files copied at a time."""
+
+Check = Callable[[str, Path], None]
 
 
 def fetch_artifact(
     url: str,
     out: Path,
-    options: dict[str, Any] | None = None,
+    options: dict[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, int]:
+    identity: str | None = None,
+) -> dict[str, Any]:
     """Copies and verifies the folder at `url`: an artifact, or a folder of shards or rows without a manifest of ours.
 
     Args:
@@ -34,18 +41,21 @@ def fetch_artifact(
         out: local folder; in a workspace it must keep the name that it had.
         options: for the filesystem.
         progress: called with (bytes there, bytes in all) of the shards or rows.
+        identity: SHA-256 (hex) of its `SHA256SUMS`, as its author published it elsewhere.
     Returns:
-        `files`, `bytes`, and `copied`: the bytes that were not there yet; manifests apart.
+        `files`, `bytes`, `copied`: the bytes that were not there yet, manifests apart; `sha256`: whether every file
+        was compared with a SHA-256.
     Raises:
-        KormoError: nothing finished at `url`, or files that are not those that its manifest lists.
+        KormoError: nothing finished at `url`, or files that are not those that its manifest, or its list, names.
     """
     import fsspec
 
-    found = {"files": 0, "bytes": 0, "copied": 0}
+    found: dict[str, Any] = {"files": 0, "bytes": 0, "copied": 0}
     try:
         filesystem, root = fsspec.core.url_to_fs(url, **(options or {}))
         ours = filesystem.isfile(f"{root}/{MANIFEST}")
         own = not ours or any(filesystem.isfile(f"{root}/{name}") for name in FORMATS)
+        listed = small_file(filesystem, f"{root}/{SUMS}") if filesystem.isfile(f"{root}/{SUMS}") else None
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
             where=url,
@@ -53,52 +63,66 @@ def fetch_artifact(
             why="it cannot be opened",
             do="check the address and its options",
         ) from None
+    check = _against(url, listed, identity)
     (out / MANIFEST).unlink(missing_ok=True)
     if own:
-        found = fetch(url, out, options=options, progress=progress)
-    if not ours:
-        return found
+        found = dict(fetch(url, out, options=options, progress=progress, check=check))
+    if ours:
+        _fetch_listed(filesystem, root, out, found, check)
+    if listed is not None:
+        write_bytes(out / SUMS, listed)
+    return {**found, "sha256": listed is not None}
+
+
+def _fetch_listed(filesystem: Any, root: str, out: Path, found: dict[str, Any], check: Check) -> None:
+    """Copies what an artifact's manifest lists, and the manifest last."""
     out.mkdir(parents=True, exist_ok=True)
-    arriving = out / ".arriving"  # the manifest, until everything that it lists has come
+    arriving = out / ARRIVING  # the manifest, until everything that it lists has come
     arriving.mkdir(exist_ok=True)
-    (arriving / MANIFEST).write_bytes(filesystem.cat_file(f"{root}/{MANIFEST}"))
+    (arriving / MANIFEST).write_bytes(small_file(filesystem, f"{root}/{MANIFEST}"))
+    check(MANIFEST, arriving / MANIFEST)
     records = manifest_records(out, read_manifest(arriving))
 
-    def fetch_file(name: str) -> int:
-        return _fetch(filesystem, f"{root}/{name}", out / name, records[name])
+    def one(name: str) -> int:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        copied = fetch_file(filesystem, f"{root}/{name}", out / name, records[name])
+        check(name, out / name)
+        return copied
 
     with ThreadPoolExecutor(THREADS) as pool:
-        found["copied"] += sum(pool.map(fetch_file, records))
+        found["copied"] += sum(pool.map(one, records))
     found["files"] += len(records)
     found["bytes"] += sum(record.bytes for record in records.values())
     publish(arriving / MANIFEST, out / MANIFEST)
     arriving.rmdir()
-    return found
 
 
-def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
-    """Copies one file, unless it is there whole; returns the bytes copied."""
-    try:
-        record.check(path)
-        return 0
-    except KormoError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".arriving")
-    try:
-        filesystem.get_file(source, str(partial))
-    except OSError as error:
+def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
+    """What compares a file that has arrived with the list of its author.
+
+    Raises:
+        KormoError: there is no list, or another one than the user was told of.
+    """
+    where = f"{url}/{SUMS}"
+    if identity is not None and (listed is None or sha256_of(listed) != identity.lower()):
         raise KormoError(
-            where=source,
-            found=f"{type(error).__name__}: {error}",
-            why="the manifest beside it lists it",
-            do="copy the folder to the store again",
-        ) from None
-    try:
-        record.check(partial)
-    except KormoError as error:
-        partial.unlink()
+            where=where,
+            found="no such file" if listed is None else f"the SHA-256 {sha256_of(listed)}",
+            why=f"--sha256 says {identity}: it is not what its author published",
+            do="ask its author, or take the folder from elsewhere",
+        )
+    sums: Mapping[str, str] = parse_sums(listed, where) if listed is not None else {}
+
+    def check(name: str, path: Path) -> None:
+        if listed is None or (name in sums and sha256(path) == sums[name]):
+            return
+        found = f"the SHA-256 {sha256(path)}" if name in sums else "a file that is not in the list"
+        path.unlink()
         raise KormoError(
-            where=source, found=error.found, why=error.why, do="copy the folder to the store again"
-        ) from None
-    publish(partial, path)
-    return record.bytes
+            where=f"{url}/{name}",
+            found=found,
+            why=f"{SUMS} beside it says {sums.get(name, 'nothing of it')}: it was changed since the list was made",
+            do="take the folder from elsewhere",
+        )
+
+    return check

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.files import FileRecord, has_own_manifest, manifest_files, manifest_records
@@ -34,7 +33,7 @@ class Checked:
 
 
 def verify_folder(
-    folder: Path, manifest: Mapping[str, Any] | None = None, progress: Callable[[int], None] = lambda bytes: None
+    folder: Path, manifest: Mapping[str, object] | None = None, progress: Callable[[int], None] = lambda bytes: None
 ) -> Checked:
     """Reads every file of a folder and compares it with what was written.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
+    """Frozen; unknown keys are refused."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Key of an earlier version -> what it is called today (`plugins/parameters.py`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The contract as people read it: a hook, the protocols that it names, what each of their members takes and gives."""
+"""The contract in readable form: each hook, its protocols, and what their members take and return."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ A recipe may come from a stranger, and importing a module runs it. So it is look
 - A module whose source mentions no hook is no plugin, and is not imported.
 - It may lie in an installed package, in a folder on `PYTHONPATH`, or anywhere else that the user put on Python's path.
   The current folder, which `python -m` puts there by itself, does not count: a file that came with the recipe would
-  run. `KORMO_ALLOW_PLUGINS=my_module,…` allows modules there by name.
+  run. It is looked into all the same, as the launchers of a training start their ranks with `python -m`.
+  `KORMO_ALLOW_PLUGINS=my_module,…` allows modules there by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
@@ -43,7 +44,7 @@ def _spec(name: str, places: list[str] | None) -> ModuleSpec | None:
         spec = finder.find_spec(name, places)
         if spec is not None:
             return spec
-    return None
+    return PathFinder.find_spec(name, [str(Path.cwd())]) if places is None else None
 
 
 def source(module: str) -> str | None:
@@ -64,7 +65,7 @@ def refuse_foreign(module: str, where: str) -> None:
         KormoError: it does.
     """
     root = _root(module)
-    if root is None or module in _allowed() or not _only_here(root):
+    if root is None or allowed(module) or not _only_here(root):
         return
     raise KormoError(
         where=where,
@@ -95,8 +96,9 @@ def refuse_without_hooks(module: str, where: str, imported: bool = False) -> Non
     )
 
 
-def _allowed() -> set[str]:
-    return {name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()}
+def allowed(module: str) -> bool:
+    """Whether the user has allowed a module by its name."""
+    return module in {name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()}
 
 
 def _root(module: str) -> Path | None:

@@ -1,16 +1,32 @@
-"""What a recipe gives against the pydantic model that says what may be given; every fault as a message."""
+"""Checks what a recipe gives against a pydantic model, and turns every fault into a message.
+
+A parameter that was renamed works under its old name too: its model says `RENAMED = {old: new}`, the values are read
+under the names of today, and a warning names them. Whatever is computed from the parameters (the identity of an
+artifact, a difference of recipes) never sees the old name.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.errors import Faults, KormoError, closest
+from kormo_plugins.errors import Faults, KormoError, Notice, closest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+log = logging.getLogger(__name__)
+Place = tuple[int | str, ...]
+"""Keys and list indices that lead to a value."""
+
 
 LARGEST = 2**63
-"""No number in a recipe is larger: bytes of all disks of the world, tokens of all texts."""
+"""The largest number that a recipe may hold: more than all bytes ever stored, more than all tokens ever written."""
 
 _FORMS = frozenset(
     (
@@ -45,6 +61,7 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     from pydantic import ValidationError
 
     faults = Faults(_endless(values, where))
+    values = current_names(model, values, where, faults)
     try:
         made = model.model_validate(values)
     except ValidationError as error:
@@ -63,9 +80,44 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     return made
 
 
-def _nearest(details: Sequence[Any]) -> list[Any]:
+def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, object]:
+    """`values` under the names that the parameters of `model` have today.
+
+    An old name is logged as a warning, once for each place; a parameter given under both names is a fault.
+    """
+    renamed: Mapping[str, str] = getattr(model, "RENAMED", {})
+    old = {key: renamed[key] for key in values if key in renamed}
+    twice = {key for key, name in old.items() if name in values}
+    for key, name in old.items():
+        if key not in twice:
+            _warn_of_old_name(f"{where}.{key}", name)
+            continue
+        faults.add(
+            KormoError(
+                where=f"{where}.{key}",
+                found=f"{key} beside {name}",
+                why=f"{name} is what {key} is called today, so one of the two would be lost",
+                do=f"remove {key}",
+            )
+        )
+    return {old.get(key, key): value for key, value in values.items() if key not in twice}
+
+
+@lru_cache(maxsize=1024)
+def _warn_of_old_name(where: str, name: str) -> None:
+    """Once for each place: a recipe is checked several times on its way."""
+    notice = Notice(
+        where=where,
+        found="a parameter of an earlier version",
+        why=f"it is called {name} today; the old name works for now",
+        do=f"write {name}",
+    )
+    log.warning("%s", notice.render())
+
+
+def _nearest(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Pydantic's findings, of a choice of several forms only the first: the others say why it is no other form."""
-    unions: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    unions: dict[Place, Place] = {}
     kept = []
     for detail in details:
         place = _place(detail["loc"])
@@ -75,7 +127,7 @@ def _nearest(details: Sequence[Any]) -> list[Any]:
     return [detail for detail in kept if not _follows(detail["type"], _place(detail["loc"]), places)]
 
 
-def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) -> bool:
+def _follows(kind: str, place: Place, places: Set[Place]) -> bool:
     """Whether a finding only follows from another one: no mapping, where a number may stand too and has a finding of
     its own; or too few elements, where each that was given has been refused."""
     if kind in _NO_MAPPING:
@@ -83,13 +135,13 @@ def _follows(kind: str, place: tuple[Any, ...], places: Set[tuple[Any, ...]]) ->
     return kind == "too_short" and any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
-def _place(way: Sequence[Any]) -> tuple[Any, ...]:
+def _place(way: Place) -> Place:
     """Where a finding is, without what pydantic adds to tell the forms of a choice apart (`float`, `dict[str,float]`,
     `function-wrap[…]`)."""
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
 
 
-def _fault(model: Any, detail: Any, where: str) -> KormoError:
+def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
     """One of pydantic's findings as a message."""
     way = _place(detail["loc"])
     key = ".".join(str(part) for part in way)
@@ -114,8 +166,8 @@ def _fault(model: Any, detail: Any, where: str) -> KormoError:
     )
 
 
-def _endless(given: Any, where: str) -> Iterator[KormoError]:
-    """Numbers that no computer holds or computes with."""
+def _endless(given: object, where: str) -> Iterator[KormoError]:
+    """A fault for each number that is infinite, not a number, or absurdly large."""
     if (isinstance(given, float) and not math.isfinite(given)) or (
         isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
     ):
@@ -133,8 +185,8 @@ def _endless(given: Any, where: str) -> Iterator[KormoError]:
             yield from _endless(value, f"{where}[{place}]")
 
 
-def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
-    """Keys with a truth value of which pydantic has made a number."""
+def _truths_as_numbers(given: object, made: object, key: str = "") -> Iterator[str]:
+    """Keys whose truth value pydantic has turned into a number."""
     if isinstance(given, bool):
         if isinstance(made, (int, float)) and not isinstance(made, bool):
             yield key
@@ -147,7 +199,7 @@ def _truths_as_numbers(given: Any, made: Any, key: str = "") -> Iterator[str]:
             yield from _truths_as_numbers(one, other, f"{key}[{place}]")
 
 
-def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
+def _fields_at(model: type[BaseModel], way: Sequence[str]) -> list[str]:
     """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
     for name in way:
         if name in model.model_fields:
@@ -155,9 +207,9 @@ def _fields_at(model: Any, way: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def models_in(hint: Any) -> Iterator[Any]:
+def models_in(hint: object) -> Iterator[type[BaseModel]]:
     """The pydantic models inside a type hint."""
-    if hasattr(hint, "model_fields"):
+    if isinstance(hint, type) and hasattr(hint, "model_fields"):
         yield hint
     for argument in typing.get_args(hint):
         yield from models_in(argument)

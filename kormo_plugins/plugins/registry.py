@@ -1,4 +1,4 @@
-"""Finds plugins and answers for names: one `Registry` per set of plugin modules that a recipe names.
+"""Finds plugins and looks up components by name: one `Registry` per set of plugin modules that a recipe names.
 
 Three places are searched: the built-in rooms, installed distributions (entry-point group `kormo_plugins`), and the
 modules named by the recipe. A plugin that cannot be imported stops the run with the reason, as does one that needs
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 import pluggy
 
-from kormo_plugins import __version__, hookspecs
+from kormo_plugins import hookspecs
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import (
     KINDS,
@@ -39,6 +39,7 @@ from kormo_plugins.hookspecs import (
     TokenizerTrainer,
 )
 from kormo_plugins.plugins.lookup import refuse_foreign, refuse_without_hooks
+from kormo_plugins.plugins.modules import check_version, distribution_of, import_module, resolve
 from kormo_plugins.plugins.parameters import checked as checked
 from kormo_plugins.plugins.switches import OFF, blocked_names, is_blocked, traced
 
@@ -107,16 +108,16 @@ class Registry:
         self._block = blocked_names()
         self.blocked: list[Blocked] = []
         for module in BUILT_IN:
-            if not self._blocks(module, *_distribution(module), "built-in"):
-                self._add(_import(module, "the built-in plugins"), *_distribution(module), "built-in")
+            if not self._blocks(module, *distribution_of(module), "built-in"):
+                self._add(import_module(module, "the built-in plugins"), *distribution_of(module), "built-in")
         for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.value):
             module = point.value.split(":")[0]
             dist = (point.dist.name, point.dist.version) if point.dist else ("unknown", "?")
             if not self._blocks(module, *dist, "entry point"):
-                _check_version(point, *dist)
-                self._add(_import(module, f"the distribution {dist[0]}"), *dist, "entry point")
+                check_version(point, *dist)
+                self._add(import_module(module, f"the distribution {dist[0]}"), *dist, "entry point")
         for module in modules:
-            if self._blocks(module, *_distribution(module), "recipe"):
+            if self._blocks(module, *distribution_of(module), "recipe"):
                 raise KormoError(
                     where=f"kormo.plugins: {module}",
                     found=f"KORMO_PLUGINS={','.join(self._block)}",
@@ -133,8 +134,8 @@ class Registry:
         if module not in self._from:
             refuse_without_hooks(module, where)
             refuse_foreign(module, where)
-        imported = _import(module, "kormo.plugins")
-        self._add(imported, *_distribution(module), "recipe")
+        imported = import_module(module, "kormo.plugins")
+        self._add(imported, *distribution_of(module), "recipe")
         if not self.manager.get_hookcallers(imported):
             refuse_without_hooks(module, where, imported=True)
 
@@ -146,7 +147,7 @@ class Registry:
         return True
 
     def _refuse_idle_block(self) -> None:
-        """A name that blocks nothing is a misspelt one, and what it was to block would run."""
+        """Refuses a name that blocks nothing: it is misspelt, and what it should have blocked would run."""
 
         def blocks(name: str) -> bool:
             return any(is_blocked((name,), entry.module, entry.distribution, False) for entry in self.blocked)
@@ -195,7 +196,7 @@ class Registry:
         return f"plugin {module} ({distribution} {version})"
 
     def _without(self, module: str) -> str:
-        """How to go on without a plugin."""
+        """Advice on how to run without a plugin."""
         distribution, _, origin = self._from[module]
         if origin == "entry point":
             return f"uninstall {distribution}, or set KORMO_PLUGINS={distribution}, which blocks it"
@@ -212,13 +213,13 @@ class Registry:
                     raise KormoError(
                         where=self._named(module),
                         found=f"{hook}() ends with {type(error).__name__}: {error}",
-                        why="a hook yields its components, or returns a list of them; what it has to give is not known",
+                        why="a hook yields its components or returns a list of them; those of this one are unknown",
                         do=f"correct it, or {self._without(module)}",
                     ) from error
                 for component in components:
                     self._claim(kind, component, module)
 
-    def _claim(self, kind: str, component: Any, module: str) -> None:
+    def _claim(self, kind: str, component: object, module: str) -> None:
         if not isinstance(component, Component) or not re.fullmatch(r"\w[\w.-]*", str(component.name)):
             raise KormoError(
                 where=self._named(module),
@@ -341,70 +342,6 @@ class Registry:
                 do="derive it from pydantic.BaseModel",
             )
         return found
-
-
-def resolve(target: Any, what: str) -> Any:
-    """The object named by `"package.module:attribute"`; anything but a string is already the object."""
-    if not isinstance(target, str):
-        return target
-    module_name, _, attribute = target.partition(":")
-    module = _import(module_name, what)
-    try:
-        return getattr(module, attribute)
-    except AttributeError:
-        raise KormoError(
-            where=what,
-            found=f"{target!r}",
-            why=f"the module {module_name} has no attribute {attribute!r}",
-            do=closest(attribute, dir(module)) or "correct the plugin",
-        ) from None
-
-
-def _check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
-    """Refuses a distribution that asks for another version of kormo-plugins than this one.
-
-    pip warns of this when it installs, and a hook added since would be missed in silence.
-    """
-    from packaging.requirements import Requirement
-
-    for line in (point.dist.requires if point.dist else None) or ():
-        wanted = Requirement(line)
-        ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"
-        applies = ours and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
-        if applies and not wanted.specifier.contains(__version__, prereleases=True):
-            raise KormoError(
-                where=f"plugin {point.value} ({distribution} {version})",
-                found=f"it needs kormo-plugins{wanted.specifier}",
-                why=f"kormo-plugins {__version__} is installed, and the two were not made for each other",
-                do=f"install a version of kormo-plugins within {wanted.specifier}, or another {distribution}",
-            )
-
-
-def _import(module: str, who: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
-        raise KormoError(
-            where=f"plugin {module} (named by {who})",
-            found=f"{type(error).__name__}: {error}",
-            why="it cannot be imported, and a run without it would not be the run that was asked for",
-            do="install what it needs, or remove it where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
-        ) from error
-
-
-@lru_cache(maxsize=1)
-def _packages() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
-
-
-def _distribution(module: str) -> tuple[str, str]:
-    top = module.split(".")[0]
-    if top == "kormo_plugins":
-        return "kormo-plugins", __version__
-    names: Iterable[str] = _packages().get(top, ())
-    for name in names:
-        return name, importlib.metadata.version(name)
-    return f"the module {top}", "?"
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, Notice, moved
 from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
+from kormo_plugins.recipe.checks.export import check_export
 from kormo_plugins.recipe.checks.external_eval import external_eval_data
 from kormo_plugins.recipe.checks.fate_table import TABLE
 from kormo_plugins.recipe.checks.fates import refusals
@@ -19,7 +20,16 @@ from kormo_plugins.recipe.checks.keys import key_faults, listed_plugins
 from kormo_plugins.recipe.checks.rules import RULES, Rule, base_with_turns
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
-from kormo_plugins.recipe.projections import EarlierRun, ModelPlan, PairPlan, RowPlan, StreamPlan, TokenizerPlan
+from kormo_plugins.recipe.projections import (
+    BuildPlan,
+    CorpusPlan,
+    EarlierRun,
+    ModelPlan,
+    PairPlan,
+    RowPlan,
+    StreamPlan,
+    TokenizerPlan,
+)
 from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
 from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
@@ -74,8 +84,29 @@ class Recipe:
     @property
     def earlier_run(self) -> EarlierRun | None:
         """The stage that this one goes on from."""
-        folder = self.block.from_run
-        return EarlierRun(folder, self.block.architecture, self.resolved.where) if folder is not None else None
+        folder, block = self.block.from_run, self.block
+        return EarlierRun(folder, block.architecture, self.resolved.where, self.registry) if folder else None
+
+    def build_plan(self) -> BuildPlan:
+        """All that is built before training."""
+        return BuildPlan(
+            self.path,
+            self._corpus_plan(self.data),
+            self._corpus_plan(self.external_eval),
+            self.tokenizer_plan(),
+            self.row_plan() if self.data is not None and not self.of_pairs else None,
+            self.pair_plan() if self.of_pairs else None,
+            self.model_plan(),
+        )
+
+    def _corpus_plan(self, data: DataRecipe | None) -> CorpusPlan | None:
+        return CorpusPlan(self.path, self.block.workspace, self.registry, data.corpus) if data is not None else None
+
+    def corpus_plan(self) -> CorpusPlan:
+        """Which documents the run is trained on; the recipe has `kormo.data`."""
+        plan = self._corpus_plan(self.data)
+        assert plan is not None
+        return plan
 
     def tokenizer_plan(self) -> TokenizerPlan:
         """Which tokenizer the run has."""
@@ -224,6 +255,9 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
         _check_tokenizer(resolved, known)
     # Without the recipe's plugins, a name that is not known may be one of theirs.
     faults.add(*(fault for fault in found if components or not isinstance(fault, UnknownComponent)))
+    if block is not None and not found:
+        with faults.catch():
+            check_export(block, known, resolved)
     if components is None or block is None or found:
         return None
     return Recipe(resolved.path, resolved, block, data, components, external)

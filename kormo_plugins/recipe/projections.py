@@ -2,6 +2,7 @@
 
 A `Recipe` knows everything; whoever is given one can depend on everything. The stages are given these instead:
 
+    recipe.build_plan()       all that is built before training: the plans below, and the corpora
     recipe.tokenizer_plan()   which tokenizer, for which role
     recipe.row_plan()         how documents become tokens and rows
     recipe.pair_plan()        how they become preference pairs
@@ -36,11 +37,30 @@ class EarlierRun:
         folder: its output folder (`kormo.from_run`).
         architecture: what the recipe says of the model; None: nothing, the model keeps its own config.
         where: dotted key -> the file and key that said it.
+        components: the installed plugins.
     """
 
     folder: Path
     architecture: Choice | None
     where: Callable[[str], str]
+    components: Registry
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """Which documents are read and cleaned.
+
+    Args:
+        path: the recipe, for messages.
+        workspace: folder of all artifacts.
+        components: the installed plugins.
+        corpus: the sources, and the steps that clean them.
+    """
+
+    path: Path
+    workspace: Path
+    components: Registry
+    corpus: CorpusRecipe
 
 
 @dataclass(frozen=True)
@@ -118,6 +138,26 @@ class ModelPlan:
     seed: int
     dtype: Dtype
     generation: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """All that is built before training, each stage with its own plan.
+
+    Args:
+        path: the recipe, for messages.
+        corpora: the documents to train on; None: Axolotl's own datasets.
+        external: texts that are only measured.
+        rows, pairs: what the documents become; at most one of the two.
+    """
+
+    path: Path
+    corpora: CorpusPlan | None
+    external: CorpusPlan | None
+    tokenizer: TokenizerPlan
+    rows: RowPlan | None
+    pairs: PairPlan | None
+    model: ModelPlan
 
 
 @dataclass(frozen=True)

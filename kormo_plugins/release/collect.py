@@ -23,11 +23,11 @@ from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
-from kormo_plugins.release.sums import write_sums
 from kormo_plugins.store.artifact import MANIFEST
-from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.sums import write_sums
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry.run_record import FILE as RECORD
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
@@ -95,7 +95,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     identity = write_sums(partial)
     if out.exists():
         out.rmdir()
-    partial.rename(out)
+    publish_folder(partial, out)
     return identity
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import kormo_plugins
 from kormo_plugins import __version__
-from kormo_plugins.release.sums import sha256
+from kormo_plugins.store.sums import sha256
 
 CODE = ("*.py", "*.jinja", "*.yml", "*.json")
 
@@ -37,7 +37,7 @@ def lock() -> Iterator[str]:
         yield f"{name}=={distribution.version}"
 
 
-def sbom() -> dict[str, Any]:
+def sbom() -> dict[str, object]:
     """A software bill of materials in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/)."""
     return {
         "bomFormat": "CycloneDX",
@@ -53,7 +53,7 @@ def _component(name: str, distribution: metadata.Distribution) -> dict[str, Any]
     named = str(told.get("license_expression") or told.get("license") or "")
     classified = [str(c).split(" :: ")[-1] for c in told.get("classifier") or () if str(c).startswith("License ::")]
     licence = ", ".join(classified) if "\n" in named or not named else named  # some put the whole text there
-    component: dict[str, Any] = {
+    component: dict[str, object] = {
         "type": "library",
         "name": name,
         "version": distribution.version,

@@ -27,8 +27,8 @@ from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.collect import Released, read_index
-from kormo_plugins.release.sums import Finding, sha256
 from kormo_plugins.store.artifact import MANIFEST
+from kormo_plugins.store.sums import Finding, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 Command = Callable[[Path], Sequence[str]]
@@ -113,7 +113,7 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
 def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:
     """The run's recipe with its folders moved, and the model that it starts from taken below `models`."""
     source = plan.release / "runs" / released.name / RESOLVED
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "output_dir": str(plan.run(released)),
         "kormo.workspace": str(plan.out / "artifacts"),
         "auto_resume_from_checkpoints": True,

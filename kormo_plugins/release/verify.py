@@ -11,15 +11,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release.collect import read_index
 from kormo_plugins.release.environment import code_hashes, lock
-from kormo_plugins.release.sums import SUMS, Finding, check_sums, sha256
 from kormo_plugins.store.artifact import read_manifest
 from kormo_plugins.store.complete import fault
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
+from kormo_plugins.store.sums import SUMS, Finding, check_sums, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 
@@ -66,7 +65,7 @@ def _artifact(folder: Path, artifact: Path) -> Iterator[Finding]:
 
 def differences_here(folder: Path) -> Iterator[Finding]:
     """Where this environment is another than that of the release: our modules, and versions of packages."""
-    theirs: dict[str, Any] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
+    theirs: dict[str, object] = json.loads((folder / "code.json").read_text(encoding="utf-8"))
     ours = code_hashes()
     changed = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
     if changed:

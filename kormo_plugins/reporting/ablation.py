@@ -8,7 +8,7 @@ what a page on runs has: one cell of each variant stands for it where all of the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ HOW = (
 )
 
 
-def read_ablation(folder: Path) -> dict[str, Any]:
+def read_ablation(folder: Path) -> dict[str, object]:
     """`ablation.json`.
 
     Raises:
@@ -42,7 +42,7 @@ def read_ablation(folder: Path) -> dict[str, Any]:
             record
         ):
             return record
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         pass
     raise KormoError(
         where=str(folder / ABLATION),
@@ -52,16 +52,21 @@ def read_ablation(folder: Path) -> dict[str, Any]:
     )
 
 
-def write_ablation(record: Mapping[str, Any], out: Path, folder: Path | None = None) -> Path:
+def write_ablation(
+    record: Mapping[str, Any], out: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda line: None
+) -> Path:
     """Writes the page and returns its path.
 
     Args:
         record: `ablation.json`: `question`, `base`, `baseline`, `measures`, `variants`, `cells`, `table`.
         out: the file.
         folder: of the ablation; beside it lie the cells, where it was moved. None: that of `out`.
+        tell: called with each warning that the page shows.
     """
     found = _runs(record, folder or out.parent)
     cells = [run for _, run in found]
+    for line in sections.warning_lines(cells):
+        tell(line)
     one_each = list({cell["variant"]: run for cell, run in reversed(found)}.values())[::-1]  # of its first seed
     base = f" Every cell extends {record['base']}." if record.get("base") else ""
     head = f"<p class=soft>{text(record['ablation'])}, against <b>{text(record['baseline'])}</b>.{text(base)}</p>"
@@ -83,7 +88,7 @@ def write_ablation(record: Mapping[str, Any], out: Path, folder: Path | None = N
     return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
 
 
-def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, Any], Run]]:
+def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, object], Run]]:
     """The cells that have a result, each with its run, named by variant and seed."""
     found = []
     for cell in record["cells"]:
@@ -130,7 +135,7 @@ def _measure(record: Mapping[str, Any], name: str, index: int, found: Sequence[t
 def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
     """Every cell as a dot, every variant's mean as a line."""
     variants, seeds = list(record["variants"]), sorted({cell["seed"] for cell in record["cells"]})
-    data: list[dict[str, Any]] = []
+    data: list[dict[str, object]] = []
     for place, variant in enumerate(variants):
         colour = COLOURS[place % len(COLOURS)]
         points = [
@@ -183,7 +188,7 @@ def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tupl
     """The measure's metric along every cell's run: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})
-    data: list[dict[str, Any]] = []
+    data: list[dict[str, object]] = []
     for cell, run in found:
         points = run.curve(metric)
         if points:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kormo_plugins.errors import printable
 from kormo_plugins.reporting.markup import text
 from kormo_plugins.reporting.run import Run
 
@@ -59,9 +60,20 @@ class Chart:
 
 
 CHARTS: tuple[Chart, ...] = (
-    Chart("Loss", "nats per token", r"(loss|held_out/loss|unseen/loss)", "the training loss, and that on unseen text"),
+    Chart(
+        "Loss",
+        "nats per token",
+        r"(loss|held_out/loss|external_eval/loss)",
+        "of training, held-out and external text",
+    ),
     Chart("Loss by language", "nats per token", r"loss/language/(.+)", "of the training batches"),
     Chart("Loss by source", "nats per token", r"loss/source/(.+)", "of the training batches"),
+    Chart(
+        "What the model adds to its loss",
+        "",
+        r"loss/(load_balance|future_\d+)",
+        "unweighted, of the training batches",
+    ),
     Chart(
         "Bits per byte by language",
         "bits per byte",
@@ -71,15 +83,15 @@ CHARTS: tuple[Chart, ...] = (
     Chart("Bits per byte by source", "bits per byte", r"held_out/bits_per_byte/source/(.+)", "held-out documents"),
     Chart("Bits per byte by domain", "bits per byte", r"held_out/bits_per_byte/domain/(.+)", "held-out documents"),
     Chart(
-        "Bits per byte on unseen text",
+        "Bits per byte on external text",
         "bits per byte",
-        r"unseen/bits_per_byte/source/(.+)",
+        r"external_eval/bits_per_byte/source/(.+)",
         "writers that the model was not trained on",
     ),
     Chart(
-        "Bits per byte on unseen text, by language",
+        "Bits per byte on external text, by language",
         "bits per byte",
-        r"unseen/bits_per_byte/([^/]+)",
+        r"external_eval/bits_per_byte/([^/]+)",
         "writers that the model was not trained on",
     ),
     Chart("Mini suite", "", r"mini/acc(?:/(ko|en))?", "share of right answers; a guess gets 0.25", share=True),
@@ -128,11 +140,11 @@ def charted(key: str) -> bool:
     return any(re.fullmatch(chart.pattern, key) for chart in CHARTS)
 
 
-def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, object]]:
     """Traces: one run is told apart by colours; of several, colour is the run and the dash is the series."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys() if re.fullmatch(chart.pattern, key)))  # noqa: SIM118
     keys.sort(key=lambda key: "/" in key)  # the training's own first
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for number, run in enumerate(runs):
         for place, key in enumerate(keys):
             points = downsample(run.curve(key))
@@ -161,7 +173,7 @@ def _series(chart: Chart, runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _name(chart: Chart, key: str) -> str:
     match = re.fullmatch(chart.pattern, key)
     name = match.group(1) if match and match.group(1) else key
-    known = {"loss": "training", "held_out/loss": "held out", "unseen/loss": "unseen", "mini/acc": "all"}
+    known = {"loss": "training", "held_out/loss": "held out", "external_eval/loss": "external", "mini/acc": "all"}
     return known.get(name, name.replace("_", " ").replace("/", " "))
 
 
@@ -175,7 +187,7 @@ def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: S
     axis = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
     unit = "tokens" if runs[0].in_tokens else "steps"
     values = [y for one in series for y in one["y"] if y is not None]
-    vertical: dict[str, Any] = {"title": {"text": chart.unit, "font": {"size": 12}}}
+    vertical: dict[str, object] = {"title": {"text": chart.unit, "font": {"size": 12}}}
     if values and chart.share and max(values) > 0.9:  # an axis that ends at 1.2 would say that more could come
         vertical["range"] = [0 if min(values) < 0.5 else min(values) - 0.05, 1.02]
     elif values and min(values) == max(values):  # a flat line in the middle, not at the foot of an axis from -1 to 1
@@ -238,14 +250,27 @@ def drawn(name: str, title: str, note: str, figure: Mapping[str, Any], below: st
     return (
         f"<figure><figcaption>{text(title)}{told}</figcaption><div class=plot id={name} "
         f"style='height:{figure['layout']['height']}px'></div>{below}"
-        f"<script type='application/json' data-for={name}>{safe_json(figure)}</script></figure>"
+        f"<script type='application/json' data-for={name}>{safe_json(_plain(figure))}</script></figure>"
     )
 
 
-def safe_json(value: Any) -> str:
+def safe_json(value: object) -> str:
     """JSON that can stand inside a script element: no tag can be closed or opened in it."""
     made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+_TAG = re.compile(r"<(?!/?(?:b|i|br|sup|sub|extra)>)")
+"""What begins any tag but those that only set type: plotly makes links of others in a label."""
+
+
+def _plain(value: Any) -> Any:
+    """The value with every text in it made harmless, wherever plotly shows it."""
+    if isinstance(value, str):
+        return printable(_TAG.sub("&lt;", value))
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def sunburst(name: str, nodes: Sequence[tuple[str, str, str, float]]) -> str:

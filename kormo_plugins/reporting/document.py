@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
+from kormo_plugins.errors import printable
 from kormo_plugins.reporting.charts import SCRIPT
 from kormo_plugins.store.atomic import write_text
 
@@ -41,7 +42,7 @@ def render_page(title: str, body: str) -> str:
         loader=PackageLoader("kormo_plugins.reporting"), autoescape=True, undefined=StrictUndefined
     )
     return environment.get_template("page.html.j2").render(
-        title=title,
+        title=printable(title),
         policy=_policy([*head, *foot]),
         style=Markup(_resource("style.css")),
         head=[Markup(script) for script in head],

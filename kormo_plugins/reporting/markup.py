@@ -6,20 +6,27 @@ import html
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from kormo_plugins.errors import printable
 
 
 def text(value: object) -> str:
-    """Anything as HTML text."""
-    return html.escape(str(value))
+    """Anything as HTML text; controls, those of direction among them, become escapes that can be read."""
+    return html.escape(printable(str(value)))
 
 
 def markdown(value: object) -> str:
     """Anything as Markdown text on one line: no markup, no HTML, no cell of a table, no control character."""
     line = printable(" ".join(str(value).split()))
     return _MARKDOWN.sub(r"\\\g<0>", html.escape(line, quote=False))
+
+
+def code(value: object) -> str:
+    """Anything as a code span of Markdown, outside of tables; its fence is longer than any in the text."""
+    line = printable(" ".join(str(value).split()))
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    space = " " * (line[:1] == "`" or line[-1:] == "`")
+    return f"{fence}{space}{line}{space}{fence}"
 
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]|~#!]")
@@ -66,7 +73,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value of a recipe, as YAML spells it."""
     if value is None:
         return "–"

@@ -6,45 +6,61 @@ recipe, a document or a model wrote is shown as text and never as markup.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.reporting import sections
 from kormo_plugins.reporting.ablation import ABLATION, read_ablation, write_ablation
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import parts_with_links
 from kormo_plugins.reporting.needle import needles
-from kormo_plugins.reporting.run import Run, read_runs
+from kormo_plugins.reporting.run import EVALUATION, RECORD, Run, read_runs
 
 
-def write_report(folders: Sequence[Path], out: Path) -> Path:
+def write_report(folders: Sequence[Path], out: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
     """Writes the page of the runs in `folders` and returns its path.
 
     Args:
         folders: output folders of runs, or the one folder of a chain or an ablation.
         out: the file.
+        tell: called with each warning that the page shows: records that are damaged or missing, interruptions.
     Raises:
         KormoError: a folder without a run.
     """
     if len(folders) == 1 and (Path(folders[0]) / ABLATION).is_file():
-        return write_ablation(read_ablation(Path(folders[0])), out, Path(folders[0]))
+        return write_ablation(read_ablation(Path(folders[0])), out, Path(folders[0]), tell)
     runs, chain = read_runs([Path(folder) for folder in folders])
     title = str(chain.get("chain") or Path(folders[0]).name) if chain is not None else " / ".join(r.name for r in runs)
-    return write_page(title, body(runs, chain), out)
+    made = body(runs, chain)
+    for line in sections.warning_lines(runs):
+        tell(line)
+    return write_page(title, made, out)
 
 
-def body(runs: Sequence[Run], chain: Mapping[str, Any] | None = None) -> str:
+def body(runs: Sequence[Run], chain: Mapping[str, object] | None = None) -> str:
     """The page between title and end."""
-    parts = {
-        "Chain": sections.chain(chain),
-        "Curves": sections.curves(runs),
-        "Evaluation": sections.evaluations(runs),
-        "Long context": needles(runs),
-        "Samples": sections.samples(runs),
-        "Mixture": sections.mixtures(runs),
-        "Recipe": sections.recipes(runs),
-        "What it ran on": sections.machines(runs),
-        "Hashes": sections.hashes(runs),
+    makers: dict[str, tuple[str, Callable[[], str]]] = {
+        "Chain": ("chain.json", lambda: sections.chain(chain)),
+        "Curves": (METRICS, lambda: sections.curves(runs)),
+        "Evaluation": (EVALUATION, lambda: sections.evaluations(runs)),
+        "Long context": (EVALUATION, lambda: needles(runs)),
+        "Samples": ("samples.json", lambda: sections.samples(runs)),
+        "Mixture": (RECORD, lambda: sections.mixtures(runs)),
+        "Recipe": (RECORD, lambda: sections.recipes(runs)),
+        "What it ran on": (RECORD, lambda: sections.machines(runs)),
+        "Hashes": (RECORD, lambda: sections.hashes(runs)),
     }
-    return f"{sections.warnings(runs)}{sections.summary(runs)}{parts_with_links(parts)}"
+    summary = _made("The summary", RECORD, lambda: sections.summary(runs), runs)
+    parts = {title: _made(title, file, make, runs) for title, (file, make) in makers.items()}
+    return f"{sections.warnings(runs)}{summary}{parts_with_links(parts)}"
+
+
+def _made(title: str, file: str, make: Callable[[], str], runs: Sequence[Run]) -> str:
+    """A part of the page; empty, with a warning, where a record has another shape within than what is written there."""
+    try:
+        return make()
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        runs[0].warnings.append(f"{title} cannot be shown: {file} was damaged or edited ({told}).")
+        return ""

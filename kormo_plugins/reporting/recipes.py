@@ -22,12 +22,12 @@ APART = (
 """Keys that say where a run lies and how it is watched, and change nothing of what is trained."""
 
 
-def changes(changed: Mapping[str, Sequence[Any]]) -> list[tuple[str, Any, Any]]:
+def changes(changed: Mapping[str, Sequence[object]]) -> list[tuple[str, object, object]]:
     """Key, value before, value now, of what a recipe changes of its parents."""
     return [(key, before, now) for key, (before, now) in changed.items()]
 
 
-def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
+def differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
     """Every key that is not the same in all recipes, with its value in each; names and folders apart."""
     flats = [flat(run.recipe) for run in runs]
     keys = dict.fromkeys(key for one in flats for key in one)
@@ -39,9 +39,9 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
     return found
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys; lists are values."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")

@@ -11,13 +11,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
+from kormo_plugins.measures.record_shape import SHAPE
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
 
 CHAIN = "chain.json"
+EVALUATION = "evaluation.json"
 RECORD = "run.json"
 _INCOMPLETE = re.compile(r"checkpoint-\d+\.incomplete")
 
@@ -91,7 +98,7 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
     Raises:
         KormoError: a folder that is not there, or in which there is no run.
     """
-    chain: dict[str, Any] | None = None
+    chain: dict[str, object] | None = None
     titles: list[str] = []
     if len(folders) == 1 and (chain_file := folders[0] / CHAIN).is_file():
         chain = _json(chain_file, [], dict) or {}
@@ -131,16 +138,24 @@ def read_run(folder: Path) -> Run:
             do="name the output_dir of a run, or the folder of a chain",
         )
     run = Run(folder.name, folder)
-    run.record = _json(folder / RECORD, run.warnings, dict) or {}
+    run.record = _sound(_json(folder / RECORD, run.warnings, dict) or {}, SHAPE, RECORD, run.warnings)
     run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)
     run.lines, run.resumes, broken = read_metrics_file(folder / METRICS)
     if broken:
         run.warnings.append(
             f"{METRICS}: {len(broken):,} lines cannot be read (a process was killed while it wrote them)."
         )
-    run.samples = _json(folder / "samples.json", run.warnings, list, needed=False) or []
-    run.written = last_of_each(_lines(folder / "samples.jsonl", run.warnings))
-    run.evaluation = _json(folder / "evaluation.json", run.warnings, dict, needed=False) or {}
+    samples = _json(folder / "samples.json", run.warnings, list, needed=False) or []
+    run.samples = _entries(samples, {"prompt": str, "text": str}, "samples.json", run.warnings)
+    written = _lines(folder / "samples.jsonl", run.warnings)
+    shape = {"step": int, "prompt": str, "text": str}
+    run.written = last_of_each(_entries(written, shape, "samples.jsonl", run.warnings))
+    evaluation = _json(folder / EVALUATION, run.warnings, dict, needed=False) or {}
+    run.evaluation = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
+    rows = run.evaluation.get("results")
+    if rows is not None:
+        scored = {"task": str, "value": (int, float, NoneType)}
+        run.evaluation["results"] = _entries(rows, scored, EVALUATION, run.warnings)
     run.warnings += _warnings(run)
     return run
 
@@ -186,7 +201,7 @@ def _warnings(run: Run) -> list[str]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -214,6 +229,24 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
     except (OSError, ValueError, RecursionError):
         warnings.append(f"{path.name} cannot be read.")
     return None
+
+
+def _sound(
+    record: dict[str, Any], shape: Mapping[str, type | tuple[type, ...]], name: str, warnings: list[str]
+) -> dict[str, Any]:
+    """The record without the keys whose values are of another kind than is written there."""
+    wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
+    warnings += [f"{name}: {key} is damaged: a {type(record[key]).__name__} stands there." for key in wrong]
+    return {key: value for key, value in record.items() if key not in wrong}
+
+
+def _entries(found: list[Any], shape: Mapping[str, Any], name: str, warnings: list[str]) -> list[dict[str, Any]]:
+    """Those that hold what is written there."""
+    objects = [one for one in found if isinstance(one, dict)]
+    sound = [one for one in objects if all(isinstance(one.get(key), kind) for key, kind in shape.items())]
+    if len(sound) < len(found):
+        warnings.append(f"{name}: {len(found) - len(sound):,} entries are damaged.")
+    return sound
 
 
 def _lines(path: Path, warnings: list[str]) -> list[dict[str, Any]]:

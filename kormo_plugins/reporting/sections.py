@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from kormo_plugins.measures.metrics_file import current_name
 from kormo_plugins.reporting import charts
 from kormo_plugins.reporting.markup import (
     duration,
@@ -35,7 +36,7 @@ def final_numbers(run: Run) -> dict[str, str]:
         ("held_out/bits_per_byte", "bits per byte, held out"),
         ("held_out/bits_per_byte/ko", "bits per byte, Korean"),
         ("held_out/bits_per_byte/en", "bits per byte, English"),
-        ("unseen/bits_per_byte", "bits per byte, unseen text"),
+        ("external_eval/bits_per_byte", "bits per byte, external text"),
     ):
         if (value := run.last(key)) is not None:
             found[name] = number(value)
@@ -89,9 +90,14 @@ def summary(runs: Sequence[Run]) -> str:
     return table(["", *(run.name for run in runs)], rows, "-" + "n" * len(runs))
 
 
+def warning_lines(runs: Sequence[Run]) -> list[str]:
+    """What a reader should know before trusting the page, with the run's name where there are several."""
+    return [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
+
+
 def warnings(runs: Sequence[Run]) -> str:
     """What a reader should know first."""
-    lines = [f"{run.name}: {line}" if len(runs) > 1 else line for run in runs for line in run.warnings]
+    lines = warning_lines(runs)
     return f"<div class=warn><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul></div>" if lines else ""
 
 
@@ -115,7 +121,7 @@ def chain(record: Mapping[str, Any] | None) -> str:
     return table([wanted[key] for key in keys], rows, kinds) if rows else ""
 
 
-def _of_stage(key: str, value: Any) -> str:
+def _of_stage(key: str, value: object) -> str:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return text(shown(value))
     return duration(value) if key == "seconds" else short(value) if key == "tokens" else number(value)
@@ -375,7 +381,7 @@ def hashes(runs: Sequence[Run]) -> str:
         found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
             found["recipe (sha256)"] = run.record["recipe_sha256"]
-        found |= run.facts.get("artifacts") or {}
+        found |= {current_name(name): hash for name, hash in (run.facts.get("artifacts") or {}).items()}
         if len(runs) > 2:  # side by side, the beginning tells them apart
             found = {key: value[:16] + "…" if len(str(value)) > 20 else value for key, value in found.items()}
         return found

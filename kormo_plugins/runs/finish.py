@@ -1,4 +1,4 @@
-"""What follows the last step: configs as they should be, the plain Llama export, card, samples, scores and report."""
+"""Finishes a run after its last step: corrected configs, plain Llama export, model card, samples, scores, report."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.evaluation.after_training import evaluate_run
+from kormo_plugins.hookspecs import Architecture, HasPlainForm
 from kormo_plugins.monitoring.samples import continuations
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
@@ -33,7 +34,7 @@ MERGED = "merged"
 
 
 def finish(recipe: Recipe, built: Built) -> None:
-    """After the weights are saved: honest configs, the plain Llama export, samples, and where everything is."""
+    """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
@@ -69,7 +70,7 @@ def finish_merged(recipe: Recipe, built: Built) -> None:
 
 
 def _complete(recipe: Recipe, built: Built, out: Path) -> None:
-    """Honest configs, and the marker of a finished model."""
+    """Corrects the configs and writes the marker of a finished model."""
     restore(out, special_ids(built.tokenizer, recipe.block.role), recipe.block.generation)
     model_files = [path.name for path in out.iterdir() if path.suffix in (".safetensors", ".json", ".jinja")]
     mark_complete(out, recipe.steps or 0, set(model_files) - RECORDS)
@@ -77,10 +78,12 @@ def _complete(recipe: Recipe, built: Built, out: Path) -> None:
 
 def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     """The plain Llama export, card, samples, scores and report of the model in `out`."""
-    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if recipe.block.export and family in recipe.registry.names("architecture"):
-        report = recipe.registry.load("architecture", family).export_llama(out, out / "export")
-        say(f"export/ holds the same model as a plain Llama: {report.get('compared', 'all')} logits compared, equal")
+    if recipe.block.export and (family := plain_family(recipe, out)) is not None:
+        report = family.export_llama(out, out / "export")
+        layout, compared = report.get("layout", "Llama"), report.get("compared", "all")
+        say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, equal")
+    elif recipe.block.export:
+        say("there is no export/: no class of transformers is known to compute the same as this model")
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
@@ -100,6 +103,16 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     _publish(recipe, out)
     if recipe.block.report:
         say(f"{run_report(out)}: curves, mixture, samples, what it ran on")
+
+
+def plain_family(recipe: Recipe, out: Path) -> Architecture | None:
+    """The family that writes the plain layout of the model in `out`; None where there is no such layout."""
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    name = config.get("model_type")
+    if name not in recipe.registry.names("architecture"):
+        return None
+    family = recipe.registry.load("architecture", name)
+    return None if isinstance(family, HasPlainForm) and family.plain_type(config) is None else family
 
 
 def _publish(recipe: Recipe, out: Path) -> None:

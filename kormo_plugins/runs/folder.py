@@ -52,7 +52,7 @@ def is_resolved(path: Path) -> bool:
         return False
 
 
-def run_identity(recipe: Recipe, built: Built) -> dict[str, Any]:
+def run_identity(recipe: Recipe, built: Built) -> dict[str, object]:
     """What must not change under a run: tokenizer, initial weights, seed."""
     return {
         "tokenizer": built.tokenizer_hash[:12],
@@ -133,7 +133,7 @@ def _read_by_the_run(built: Built, fresh: bool) -> list[Expected]:
     return found
 
 
-def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, Any], list[str]]:
+def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, object], list[str]]:
     """The parts of the data, and how the recipe's future was amended since the run started.
 
     Raises:
@@ -170,6 +170,6 @@ def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
 
 
 def register_architectures(recipe: Recipe) -> None:
-    """Teaches transformers every installed model family."""
+    """Registers every installed model family with transformers."""
     for name in recipe.registry.names("architecture"):
         recipe.registry.load("architecture", name).register()

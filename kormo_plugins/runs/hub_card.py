@@ -48,7 +48,9 @@ def hub_datasets(run: Path) -> list[str]:
     path = run / RESOLVED
     recipe = read_yaml(path) if path.is_file() else {}
     data = recipe.get("kormo", {}).get("data") or {}
-    readers: list[Mapping[str, Any]] = [source.get("reader") or {} for source in (data.get("sources") or {}).values()]
+    readers: list[Mapping[str, object]] = [
+        source.get("reader") or {} for source in (data.get("sources") or {}).values()
+    ]
     return sorted({str(reader["dataset"]) for reader in readers if reader.get("name") == "hub"})
 
 
@@ -57,7 +59,9 @@ def scores(run: Path) -> list[EvalResult]:
     from huggingface_hub import EvalResult as Score
 
     path = run / EVALUATION
-    rows: Sequence[Mapping[str, Any]] = json.loads(path.read_text("utf-8")).get("results", []) if path.is_file() else []
+    rows: Sequence[Mapping[str, object]] = (
+        json.loads(path.read_text("utf-8")).get("results", []) if path.is_file() else []
+    )
     return [
         Score(
             task_type="text-generation",

@@ -143,7 +143,7 @@ def recorded(folder: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _told(values: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     """The leaves that count, with their keys; null is the same as nothing."""
     for key, value in values.items():
         keys = (*above, str(key))
@@ -155,7 +155,7 @@ def _told(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
             yield keys, value
 
 
-def _short(values: Mapping[str, Any], key: str) -> str:
+def _short(values: Mapping[str, object], key: str) -> str:
     text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -167,7 +167,7 @@ def _documents(recipe: Recipe) -> dict[str, str]:
     def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
-    found = build_corpora(recipe.data, recipe.registry, recipe.block.workspace, recipe.path, named)
+    found = build_corpora(recipe.corpus_plan(), named)
     return {name: artifact.hash for name, artifact in found.items()}
 
 

@@ -57,8 +57,11 @@ KEYS = (
     "adam_epsilon",
 )
 
+NEEDED = (RESOLVED, run_record.FILE, MARKER)
+"""Files of a run without which nothing is known that a card could tell."""
 
-def write_card(recipe: Recipe, built: Built, dataset: Any, out: Path) -> list[Path]:
+
+def write_card(recipe: Recipe, built: Built, dataset: object, out: Path) -> list[Path]:
     """Writes the card of the model in `out`, which the recipe's run has made, and of its export if there is one.
 
     Args:
@@ -84,7 +87,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
     from kormo_plugins.pipeline.build import build_data
     from kormo_plugins.pipeline.open import open_dataset
 
-    if not all((run / name).is_file() for name in (RESOLVED, run_record.FILE, MARKER)):
+    if not all((run / name).is_file() for name in NEEDED):
         return None
     recipe, built, sources = load_recipe(run / RESOLVED), Built(), None
     try:
@@ -98,12 +101,12 @@ def export_card(run: Path, folder: Path) -> Path | None:
     return _write(folder, card(recipe, built, sources, described, run, _use_gguf(folder, recipe.block.role)))
 
 
-def _sources(dataset: Any) -> dict[str, Any] | None:
+def _sources(dataset: object) -> dict[str, object] | None:
     """Statistics of a mixture of ours by source; None for any other data."""
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.mixture.report import stats
 
-    found: dict[str, Any] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
+    found: dict[str, object] | None = stats(dataset)["sources"] if isinstance(dataset, MixtureDataset) else None
     return found
 
 
@@ -113,7 +116,7 @@ def _write(folder: Path, lines: Iterable[str]) -> Path:
 
 
 def card(
-    recipe: Recipe, built: Built, sources: Mapping[str, Any] | None, folder: Path, run: Path, use: Sequence[str] = ()
+    recipe: Recipe, built: Built, sources: Mapping[str, object] | None, folder: Path, run: Path, use: Sequence[str] = ()
 ) -> Iterator[str]:
     """The lines of the card of the model in `folder`, made by `run`; `sources` as in `mixture.report.stats`.
 
@@ -126,11 +129,11 @@ def card(
     yield from _front(config, sources)
     yield f"# {markdown(run.name)}"
     yield ""
-    if config.get("model_type") == MODEL_TYPE and not use:
+    kind = config.get("model_type")
+    if kind == MODEL_TYPE and not use:
         yield "> transformers, vLLM and llama.cpp open the folder `export/`, which holds this model as a plain Llama."
         yield "> The weights beside this card are in KORMo's own layout, which the package kormo-plugins reads."
         yield ""
-    kind = config.get("model_type")
     yield f"A causal language model of {number:,} parameters ({', '.join(dtypes)}) in the layout `{kind}`, trained with"
     yield f"kormo-plugins by the recipe `{record.get('recipe', recipe.path)}`."
     if record.get("overrides"):
@@ -167,7 +170,7 @@ def weights(folder: Path) -> tuple[int, list[str]]:
     return number, sorted(dtypes)
 
 
-def _front(config: Mapping[str, Any], sources: Mapping[str, Any] | None) -> Iterator[str]:
+def _front(config: Mapping[str, object], sources: Mapping[str, Any] | None) -> Iterator[str]:
     """The block that model hubs read."""
     found = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
     yield "---"
@@ -177,19 +180,22 @@ def _front(config: Mapping[str, Any], sources: Mapping[str, Any] | None) -> Iter
 
 
 def _use(folder: Path, role: str) -> Iterator[str]:
-    ours = read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+    kind = str(read_json(folder / "config.json").get("model_type"))
+    ours = kind == MODEL_TYPE or kind.startswith(f"{MODEL_TYPE}_")
     yield "```python"
     if ours:
         yield "from kormo_plugins.plugins.registry import registry"
     yield "from transformers import AutoModelForCausalLM, AutoTokenizer"
     yield ""
     if ours:
-        yield f'registry().load("architecture", "{MODEL_TYPE}").register()  # not needed for the plain copy in export/'
+        yield f'registry().load("architecture", "{kind}").register()  # not needed for the plain copy in export/'
     yield f'model = AutoModelForCausalLM.from_pretrained("{folder.as_posix()}")'
     yield f'tokenizer = AutoTokenizer.from_pretrained("{folder.as_posix()}")'
     yield "```"
     yield ""
-    if ours:
+    if ours and kind != MODEL_TYPE:
+        yield "Where transformers has a class that computes the same, `export/` holds the model in its layout."
+    elif ours:
         yield "`export/` holds the same model as a plain Llama, which needs no package of ours."
     else:
         made = read_json(folder / "kormo_export.json") if (folder / "kormo_export.json").is_file() else {}
@@ -216,7 +222,7 @@ def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
 
 
 def _training(recipe: Recipe, run: Path) -> Iterator[str]:
-    rows: list[tuple[str, Any]] = []
+    rows: list[tuple[str, object]] = []
     if recipe.steps and recipe.block.global_batch:
         tokens = recipe.steps * recipe.block.global_batch * recipe.sequence_len
         rows = [
@@ -309,13 +315,13 @@ def _tokenizer(recipe: Recipe, built: Built, record: Mapping[str, Any]) -> Itera
     yield f"{how[0].upper()}{how[1:]}; identity `{identity}`."
 
 
-def _rope(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _rope(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     theta = config.get("rope_theta") or (config.get("rope_parameters") or {}).get("rope_theta")
     if theta is not None:
         yield "rope_theta", theta
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
     for row in rows:
@@ -327,5 +333,5 @@ def _cell(value: object) -> str:
     return re.sub(r"(?<!\\)\|", r"\|", printable(" ".join(str(value).split())))
 
 
-def _code(values: Mapping[str, Any]) -> str:
+def _code(values: Mapping[str, object]) -> str:
     return ", ".join(f"`{key}: {json.dumps(value, ensure_ascii=False, default=str)}`" for key, value in values.items())

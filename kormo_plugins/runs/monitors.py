@@ -1,9 +1,9 @@
-"""The watchers of a run, opened: those that the recipe names, and those that `kormo.monitor` asks for."""
+"""Creates and opens the callbacks of a run: those that the recipe names, and those of `kormo.monitor`."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.hookspecs import OpensRun
@@ -14,11 +14,15 @@ from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import provenance
 from kormo_plugins.tokenizer.conversations import ChatEncoder
 
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerCallback
+
+
 HELD_OUT = "held_out"
 """Folder inside a corpus artifact: documents that no row of the training data is made of."""
 
 
-def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> list[Any]:
+def watchers(recipe: Recipe, built: Built, trainer: Trainer, named: list[TrainerCallback]) -> list[TrainerCallback]:
     """`named` and the callbacks of `kormo.monitor`; each that has `open` is told of the run.
 
     Args:
@@ -26,6 +30,7 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
         named: callbacks that are made already.
     """
     if group_rank()[0] == 0:
+        assert trainer.model is not None
         provenance.record(recipe, built, trainer.model)
     made = [*named, *monitoring(recipe)]
     view = run_view(recipe, built, trainer)
@@ -35,7 +40,7 @@ def watchers(recipe: Recipe, built: Built, trainer: Any, named: list[Any]) -> li
     return made
 
 
-def monitoring(recipe: Recipe) -> list[Any]:
+def monitoring(recipe: Recipe) -> list[TrainerCallback]:
     """The callbacks of `kormo.monitor`."""
     asked = recipe.block.monitor
     if asked is None:
@@ -48,7 +53,7 @@ def monitoring(recipe: Recipe) -> list[Any]:
     return made
 
 
-def run_view(recipe: Recipe, built: Built, trainer: Any) -> RunView:
+def run_view(recipe: Recipe, built: Built, trainer: Trainer) -> RunView:
     """The run as its watchers see it."""
     sources = recipe.data.corpus.sources if recipe.data is not None else {}
     external = recipe.external_eval.corpus.sources if recipe.external_eval is not None else {}
@@ -76,13 +81,13 @@ def _conversations(recipe: Recipe, built: Built) -> Any:
     return ChatEncoder(built.tokenizer) if recipe.block.role == "chat" and built.tokenizer is not None else None
 
 
-def _log(trainer: Any, values: dict[str, float]) -> None:
+def _log(trainer: Trainer, values: dict[str, float]) -> None:
     """Logs through the trainer, whose own log of the same step must still come: logging marks it as done."""
     due = trainer.control.should_log
     trainer.log(values)
     trainer.control.should_log = due
 
 
-def _control_tokens(source: Any) -> tuple[str, ...]:
+def _control_tokens(source: object) -> tuple[str, ...]:
     """Added tokens that the documents of a source may contain as such."""
     return tuple(getattr(source, "control_tokens", None) or ())

@@ -1,4 +1,4 @@
-"""What a run writes down about itself besides its identity, for the page that is looked at later.
+"""What a run records about itself besides its identity, for its report.
 
 What it ran on, what its recipe extends and changes, and what its mixture is made of stand in `run.json` under `facts`
 from the first step on, so that `kormo report` needs the run's folder and nothing else: not the recipe files, which
@@ -11,28 +11,35 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.console.machine import total_memory
+from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.recipe.files.resolve import EXTENDS, Block, merge, plain, resolve
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
+from kormo_plugins.recipe.files.tree import Block, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.reporting.recipes import flat
 from kormo_plugins.training.compat import cpu_ranks
 from kormo_plugins.training.telemetry import run_record
 
+if TYPE_CHECKING:
+    from torch import nn
+
+
 KEY = "facts"
 
 
-def record(recipe: Recipe, built: Built, model: Any) -> None:
+def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     """Adds the facts to `run.json`. Called by the main process when the model is on its device.
 
     A run that goes on from its own resolved recipe, which extends nothing, keeps what it said of its parents before.
     """
     before = run_record.read_record(recipe.output_dir)
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         **before.get(KEY, {}),
         "hardware": hardware(),
         "parameters": sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),  # ZeRO-3 holds only a part
@@ -45,7 +52,7 @@ def record(recipe: Recipe, built: Built, model: Any) -> None:
     run_record.write_record(recipe.output_dir, {**before, KEY: found})
 
 
-def hardware() -> dict[str, Any]:
+def hardware() -> dict[str, object]:
     """The machine in words and numbers; memory in bytes."""
     import torch
 
@@ -77,14 +84,14 @@ def hashes(built: Built) -> Iterator[tuple[str, str, str]]:
         ("corpus", built.corpora),
         ("shards", built.shards),
         ("rows", built.rows),
-        ("unseen", built.external_eval),
+        (EXTERNAL_EVAL, built.external_eval),
     )
     for kind, group in groups:
         for name, artifact in group.items():
             yield kind, name, artifact.hash
 
 
-def lineage(recipe: Recipe) -> dict[str, Any] | None:
+def lineage(recipe: Recipe) -> dict[str, object] | None:
     """What the recipe extends, and each key that it changes: `{files, parents, changed: {key: [before, now]}}`; None
     if it extends nothing.
 
@@ -113,13 +120,13 @@ def lineage(recipe: Recipe) -> dict[str, Any] | None:
     return {"files": files, "parents": [str(path) for path in paths], "changed": changed}
 
 
-def mixture(recipe: Recipe, built: Built) -> dict[str, Any]:
+def mixture(recipe: Recipe, built: Built) -> dict[str, object]:
     """The mixture as `kormo data stats` counts it, the recipe's tree of weights, and who wrote each source."""
     from kormo_plugins.mixture.report import stats
-    from kormo_plugins.pipeline.open import open_dataset
+    from kormo_plugins.pipeline.open import open_rows
 
     assert recipe.data is not None
-    found = stats(open_dataset(recipe, built))
+    found = stats(open_rows(recipe.stream_plan(), built))
     for name, source in recipe.data.corpus.sources.items():
         found["sources"][name] |= {"language": source.language, "license": source.license}
     return {**found, "name": recipe.data.corpus.name, "weights": recipe.data.mixture.mixture.get("weights")}

@@ -4,8 +4,8 @@
     kormo                        the run's own layout, with its resolved recipe, record and metrics
     step-1000-tokens-4.2B        a checkpoint, as a plain model; one revision each, as in published training dynamics
 
-Nothing is pushed before the model is finished: Axolotl's own pushing sends Trainer's card, a pickle and configs of the
-training loop. Optimizer states, random states and pickles are never sent.
+Each revision has its `SHA256SUMS`. Nothing is pushed before the model is finished: Axolotl's own pushing sends
+Trainer's card, a pickle and configs of the training loop. Optimizer states, random states and pickles are never sent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs.hub_card import CARD, add_metadata
 from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.sums import SUMS, list_of
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry import run_record
 
@@ -51,7 +52,7 @@ class Revision:
 
     @property
     def files(self) -> list[Path]:
-        """What will be sent, by name."""
+        """The names of the files that will be uploaded."""
         found = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
         return sorted(found)
 
@@ -156,4 +157,11 @@ def _send(hub: HfApi, repository: str, revision: Revision) -> None:
         revision=revision.name,
         allow_patterns=[path.name for path in revision.files],
         commit_message=f"{revision.name}: {revision.folder.name}",
+    )
+    hub.upload_file(
+        repo_id=repository,
+        path_or_fileobj=list_of({path.name: path for path in revision.files}).encode(),
+        path_in_repo=SUMS,
+        revision=revision.name,
+        commit_message=f"{revision.name}: {SUMS}",
     )

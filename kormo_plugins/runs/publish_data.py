@@ -2,6 +2,7 @@
 
 main/README.md                     the card that `kormo data report` writes
 main/SOURCE/part-*.jsonl.zst       the cleaned documents of a source, as its corpus artifact holds them
+main/SHA256SUMS                    all of these, for `sha256sum --check`
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.runs.hub_card import CARD
 from kormo_plugins.runs.publish import REPOSITORY
+from kormo_plugins.store.sums import SUMS, list_of, sha256_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -47,6 +50,7 @@ def publish_documents(
             do="write it so",
         )
     hub, kind = api or Hub(), "dataset"
+    listed = {f"{name}/{path.name}": path for name, folder in corpora.items() for path in sorted(folder.glob(PARTS))}
     try:
         hub.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         for name, folder in corpora.items():
@@ -58,13 +62,15 @@ def publish_documents(
                 allow_patterns=PARTS,
                 commit_message=f"documents of {name}",
             )
-        hub.upload_file(
-            repo_id=repository,
-            repo_type=kind,
-            path_or_fileobj=card.encode(),
-            path_in_repo="README.md",
-            commit_message="card",
-        )
+        sums = f"{list_of(listed)}{sha256_of(card.encode())}  {CARD}\n"
+        for name, text in ((CARD, card), (SUMS, sums)):
+            hub.upload_file(
+                repo_id=repository,
+                repo_type=kind,
+                path_or_fileobj=text.encode(),
+                path_in_repo=name,
+                commit_message=name,
+            )
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
@@ -72,4 +78,4 @@ def publish_documents(
             why="the hub did not take all documents; what it has is not sent again",
             do="repeat the command when the hub can be reached (hf auth login)",
         ) from None
-    return sum(len(list(folder.glob(PARTS))) for folder in corpora.values())
+    return len(listed)

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from: a whole one that this job's ranks can read, or none."""
+"""Which checkpoint a run resumes from: the newest complete one that this job's ranks can read, or none."""
 
 from __future__ import annotations
 

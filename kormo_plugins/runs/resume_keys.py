@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -110,7 +110,7 @@ RULES = (
 
 
 def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
-    """What the recipe says otherwise than the resolved recipe that the run was started with.
+    """Compares the recipe with the resolved recipe that the run was started with.
 
     Args:
         resolved: `recipe.yml` of the output folder.
@@ -163,8 +163,8 @@ def rule_of(key: str) -> Rule | None:
     return next((rule for rule in RULES if rule.covers(key)), None)
 
 
-def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _leaves(values: Mapping[str, object], above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= _leaves(value, f"{above}{key}.")

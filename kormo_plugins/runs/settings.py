@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.pipeline.axolotl_keys import training_precision
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.open import open_dataset
+from kormo_plugins.pipeline.open import open_rows
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.folder import run_identity
 from kormo_plugins.shards.format import SHARDS_MANIFEST
 from kormo_plugins.training.settings import Decay, Settings, Spike, StopOn
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:
@@ -43,14 +46,14 @@ def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
     """What the trainer needs to say which data a step was made of, and when to stop."""
     stop_on = recipe.block.stop_on
     spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
-    found: dict[str, Any] = {"stop_on": StopOn(stop_on.nan, spike)}
+    found: dict[str, object] = {"stop_on": StopOn(stop_on.nan, spike)}
     if recipe.data is None or recipe.of_pairs:
         return found
     from kormo_plugins.mixture.report import batch
 
     names = tuple(sorted(built.rows))  # as `MixtureDataset.names`, which the column `sources` counts in
     found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
-    return {**found, "batch": lambda step: batch(open_dataset(recipe, built), step)}
+    return {**found, "batch": lambda step: batch(open_rows(recipe.stream_plan(), built), step)}
 
 
 def _language(recipe: Recipe, built: Built, source: str) -> str:
@@ -64,11 +67,11 @@ def _language(recipe: Recipe, built: Built, source: str) -> str:
     return str(found[0]) if len(found) == 1 else "mul"
 
 
-def callbacks(recipe: Recipe) -> list[Any]:
+def callbacks(recipe: Recipe) -> list[TrainerCallback]:
     """`metrics.jsonl` and the callbacks that the recipe names."""
     from kormo_plugins.training.telemetry.metrics import MetricsFile
 
-    made: list[Any] = [MetricsFile(recipe.output_dir)]
+    made: list[TrainerCallback] = [MetricsFile(recipe.output_dir)]
     for choice in recipe.block.callbacks:
         params = recipe.registry.params("run_callback", choice.name, choice.values)
         made.append(recipe.registry.load("run_callback", choice.name)(params))

@@ -1,4 +1,4 @@
-"""Asking a finished stage: a chat model through its template, a base model with the beginning of a text.
+"""Prompts a finished model: a chat model through its template, a base model with the beginning of a text.
 
     speaker = open_speaker(Path("outputs/sft"))
     for piece in speaker.say([{"role": "user", "content": "안녕하세요!"}], Wish(thinking=False)):
@@ -31,7 +31,7 @@ TURN_END = "<|EOT|>"
 
 @dataclass(frozen=True)
 class Wish:
-    """How an answer is wanted.
+    """Options of an answer.
 
     Args:
         thinking: whether a chat model reasons first.
@@ -70,7 +70,7 @@ class Speaker:
                 where=f"the conversation with {self.name}",
                 found=f"{len(ids):,} tokens, and {wish.max_new_tokens:,} for the answer",
                 why=f"the model's context is {self.context:,} tokens",
-                do="begin anew, or ask for a shorter answer",
+                do="start a new conversation, or ask for a shorter answer",
             )
         return ids
 
@@ -111,7 +111,7 @@ class Speaker:
                 where=f"the conversation with {self.name}",
                 found=str(error),
                 why="the model's chat template refuses it",
-                do="change what was asked",
+                do="change the message",
             ) from None
         return list(cast(list[int], ids))
 

@@ -1,4 +1,4 @@
-"""Everything that a run reads is compared with what was written: at once where that takes seconds, else beside it.
+"""Verifies everything that a run reads: before it starts where that takes seconds, else while it trains.
 
 Up to `AT_ONCE` bytes are read before the run starts. Beyond that a thread reads while the run trains; damage ends the
 run with a message, and the model is not called finished before everything has been read.

@@ -17,6 +17,10 @@ from kormo_plugins.shards.writer import HashedFile
 from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
 
 CHUNK = 1 << 22
+MANIFEST_BYTES = 1 << 30
+"""Most bytes of a manifest or list: it is held in memory, and a stranger's server may never end one."""
+ARRIVING = ".arriving"
+"""Folder for what has come and counts only when the rest is there."""
 
 
 def fetch(
@@ -26,6 +30,7 @@ def fetch(
     threads: int = 8,
     options: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    check: Callable[[str, Path], None] = lambda name, path: None,
 ) -> dict[str, int]:
     """Copies the folder at `url` into `out` and verifies it.
 
@@ -35,6 +40,7 @@ def fetch(
         threads: files copied at a time.
         options: for the filesystem, as fsspec takes them.
         progress: called with (bytes there, bytes in all) after each file.
+        check: called with name and place of each file that is there, before the folder counts as whole; may raise.
     Returns:
         `files`, `bytes`, and `copied`: the bytes that were not there yet.
     Raises:
@@ -44,20 +50,24 @@ def fetch(
     out = Path(out)
     filesystem, root, name, manifest = _open(url, options or {})
     out.mkdir(parents=True, exist_ok=True)
-    arriving = out / ".arriving"
+    arriving = out / ARRIVING
     arriving.mkdir(exist_ok=True)
     (arriving / name).write_bytes(manifest)
+    check(name, arriving / name)
     records = manifest_files(arriving)
     (arriving / name).unlink()
     arriving.rmdir()
     if (out / name).is_file() and (out / name).read_bytes() != manifest:
         (out / name).unlink()  # of other contents, which are about to be replaced
     total, there, copied = sum(record.bytes for record in records.values()), 0, 0
+
+    def one(file: str, record: FileRecord) -> int:
+        here = fetch_file(filesystem, f"{root}/{file}", out / file, record)
+        check(file, out / file)
+        return here
+
     with ThreadPoolExecutor(threads) as pool:
-        jobs = {
-            pool.submit(_fetch, filesystem, f"{root}/{file}", out / file, record): record
-            for file, record in records.items()
-        }
+        jobs = {pool.submit(one, file, record): record for file, record in records.items()}
         try:
             for job in as_completed(jobs):
                 copied += job.result()
@@ -80,7 +90,7 @@ def _open(url: str, options: dict[str, Any]) -> tuple[Any, str, str, bytes]:
     try:
         filesystem, root = fsspec.core.url_to_fs(url, **options)
         name = next(name for name in FORMATS if filesystem.isfile(f"{root}/{name}"))
-        manifest: bytes = filesystem.cat_file(f"{root}/{name}")
+        manifest = small_file(filesystem, f"{root}/{name}")
     except StopIteration:
         raise KormoError(
             where=url,
@@ -98,8 +108,30 @@ def _open(url: str, options: dict[str, Any]) -> tuple[Any, str, str, bytes]:
     return filesystem, root, name, manifest
 
 
-def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
-    """Copies one file, unless it is there whole; returns the bytes copied."""
+def small_file(filesystem: Any, source: str) -> bytes:
+    """The bytes of a manifest.
+
+    Raises:
+        KormoError: it is longer than any that we write.
+    """
+    with filesystem.open(source, "rb") as stream:
+        data: bytes = stream.read(MANIFEST_BYTES + 1)
+    if len(data) > MANIFEST_BYTES:
+        raise KormoError(
+            where=source,
+            found=f"more than {MANIFEST_BYTES:,} bytes",
+            why="no manifest is so long",
+            do="take the folder from elsewhere",
+        )
+    return data
+
+
+def fetch_file(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
+    """Copies one file, unless it is there whole; returns the bytes copied.
+
+    Raises:
+        KormoError: it cannot be read, or is not what `record` says; no more than its bytes are taken.
+    """
     try:
         record.check(path)
         return 0
@@ -108,12 +140,13 @@ def _fetch(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
     file = HashedFile(path)
     try:
         with filesystem.open(source, "rb") as stream:
-            while block := stream.read(CHUNK):
+            while file.bytes <= record.bytes and (block := stream.read(CHUNK)):
                 file.write(block)
         if (found := file.peek()) != record:
+            size = f"{found.bytes:,}" if found.bytes <= record.bytes else f"more than {record.bytes:,}"
             raise KormoError(
                 where=source,
-                found=f"{found.bytes:,} bytes with the checksum {found.xxh3_128}",
+                found=f"{size} bytes with the checksum {found.xxh3_128}",
                 why=f"the manifest lists {record.bytes:,} bytes with {record.xxh3_128}",
                 do="copy the folder to the store again from where it was built",
             )

@@ -21,7 +21,7 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.store.atomic import SUFFIX, publish
+from kormo_plugins.store.atomic import SUFFIX, move, publish
 from kormo_plugins.store.files import FORMATS, FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
 from kormo_plugins.store.json_file import write_json
@@ -33,7 +33,7 @@ LEASES = ".leases"
 FORMAT = 2
 """Raised when artifacts of an older layout must not be reused."""
 
-Make = Callable[[Path], Mapping[str, Any]]
+Make = Callable[[Path], Mapping[str, object]]
 """Writes an artifact's content into the folder it is given, and returns statistics."""
 
 SMALL = 1 << 20
@@ -44,12 +44,12 @@ READ_WHOLE = ("tokenizer",)
 """Kinds of artifacts whose readers (transformers, tokenizers) open them by name: they are compared before that."""
 
 POLL = 0.5
-"""Seconds between two looks of a waiting process."""
+"""Seconds between two checks of a waiting process."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What an artifact is, before it exists.
+    """Describes an artifact before it is built.
 
     Args:
         kind: `corpus`, `tokenizer`, `shards`, `rows`, `init`, …
@@ -60,7 +60,7 @@ class Spec:
 
     kind: str
     name: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, object]
 
     @property
     def hash(self) -> str:
@@ -133,7 +133,7 @@ def find(workspace: Path, spec: Spec, check: bool = True) -> Artifact | None:
     return Artifact(folder, manifest)
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
     """Compares the sizes of all files of an artifact, and the contents of small ones.
 
     Raises:
@@ -157,14 +157,14 @@ def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None
         record.check(folder / name, contents)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, object]:
     """The manifest of an artifact.
 
     Raises:
         KormoError: it is missing, unreadable, or not what was written.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, object] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         shaped = all(isinstance(manifest[key], kind) for key, kind in _SHAPE.items())
         if shaped and manifest["checksum"] == _checksum(manifest):
             return manifest
@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 _SHAPE: dict[str, type] = {"kind": str, "name": str, "hash": str, "inputs": dict, "stats": dict, "files": dict}
 
 
-def _checksum(manifest: Mapping[str, Any]) -> str:
+def _checksum(manifest: Mapping[str, object]) -> str:
     """XXH3-128 of a manifest's values, its own checksum aside."""
     return bytes_checksum(canonical_json({key: v for key, v in manifest.items() if key != "checksum"}).encode())
 
@@ -242,7 +242,7 @@ def _require_folder(workspace: Path) -> None:
         raise KormoError(
             where=f"workspace {workspace}",
             found=f"{taken}, which is no folder",
-            why="all artifacts are written into a folder of that name",
+            why="artifacts are written into a folder of that name",
             do=f"name another workspace, or move {taken} away",
         ) from error
     except OSError as error:
@@ -298,7 +298,7 @@ class _Attempt:
             if self.partial.exists():
                 shutil.rmtree(self.partial)
             try:
-                folder.rename(self.partial)
+                move(folder, self.partial)
             except FileNotFoundError:
                 continue
         self.partial.mkdir(parents=True, exist_ok=True)
@@ -306,7 +306,7 @@ class _Attempt:
             if not file.is_dir():
                 file.unlink(missing_ok=True)
 
-    def _manifest(self, stats: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def _manifest(self, stats: Mapping[str, object], seconds: float) -> dict[str, object]:
         manifest = {
             "kind": self.spec.kind,
             "name": self.spec.name,

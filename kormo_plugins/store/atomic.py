@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, in the one place that renames.
+"""Atomic writes: files and folders are complete or absent. The only module that renames.
 
 What is written goes under a temporary name of its own (two writers never share one), is flushed to the disk, and is
 renamed into place. A kill or a full disk leaves what was there before, and never half of something new.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         named = disk_error(error, path.parent) if isinstance(error, OSError) else error
-        if named is error:  # no error is its own cause: who follows causes would never come to an end
+        if named is error:  # an error must not be its own cause: following the chain would never end
             raise
         raise named from error
 
@@ -54,6 +55,55 @@ def publish(unfinished: Path, path: Path) -> None:
     flush(path.parent)  # the new name
 
 
+def publish_folder(partial: Path, out: Path) -> None:
+    """Flushes all that is below a finished folder, and gives it the name `out`.
+
+    What was there steps aside first, as no folder replaces a full one, and is removed at the end; who calls has asked
+    whether it may be. A kill between the two leaves it as `.NAME.replaced`.
+    """
+    for path in partial.rglob("*"):
+        if path.is_file() or path.is_dir():
+            flush(path)
+    if not out.exists():
+        return publish(partial, out)
+    aside = out.with_name(f".{out.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    out.rename(aside)
+    publish(partial, out)
+    shutil.rmtree(aside)
+
+
+def move(path: Path, target: Path) -> None:
+    """Gives a file or folder that is on the disk already another name in its folder, or in one beside it.
+
+    Raises:
+        FileNotFoundError: it is gone: another process was faster.
+    """
+    path.rename(target)
+    flush(target.parent)
+
+
+def set_aside(path: Path, target: Path) -> Path:
+    """Moves what must not be used, and must not be lost, to `target` or the next free name with a number.
+
+    Not after a dash, where Axolotl would read the number as a checkpoint's.
+    """
+    free, number = target, 1
+    while free.exists():
+        number += 1
+        free = target.with_name(f"{target.name}.{number}")
+    move(path, free)
+    return free
+
+
+def link(path: Path, target: Path) -> None:
+    """A symbolic link at `target` that leads to `path`, in place of what was there."""
+    unfinished = temporary(target)
+    unfinished.symlink_to(path.resolve())
+    unfinished.replace(target)
+    flush(target.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
@@ -65,7 +115,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def by_umask(path: Path) -> None:
-    """Gives a file the rights of any new file of this process.
+    """Gives a file the permissions of any new file of this process.
 
     safetensors writes through a temporary file that only its owner may read, and the rights stay when it is renamed: a
     model on a shared disk could then be used by the one who trained it and by nobody else.

@@ -23,7 +23,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 
 def fault(folder: Path, hashes: bool = True) -> str | None:
-    """Why the folder is not whole, or None if it is.
+    """Why the folder is incomplete, or None if it is complete.
 
     Args:
         hashes: read every file and compare; otherwise only names and sizes.
@@ -73,7 +73,7 @@ def check_marked(folder: Path) -> None:
         )
 
 
-def _renamed(value: Any) -> Any:
+def _renamed(value: object) -> object:
     """Markers of versions up to 0.1 called the checksum `xxh3`."""
     if isinstance(value, Mapping) and "xxh3" in value:
         return {"bytes": value.get("bytes"), "xxh3_128": value["xxh3"]}

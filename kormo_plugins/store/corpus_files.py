@@ -62,7 +62,7 @@ def read_part(path: Path, record: FileRecord) -> Iterator[Document]:
             raise KormoError(
                 where=str(path),
                 found=f"{type(error).__name__}: {error}",
-                why="it is the file that was written, and yet it holds no documents of ours",
+                why="its checksum is right, yet it cannot be read as documents",
                 do="build the corpus again",
             ) from error
         file.finish()

@@ -38,7 +38,7 @@ class FileRecord:
         return cls(path.stat().st_size, file_checksum(path))
 
     @classmethod
-    def parse(cls, value: Any, name: str, where: Path) -> FileRecord:
+    def parse(cls, value: object, name: str, where: Path) -> FileRecord:
         """From the manifest `where`, which says `value` of the file `name`.
 
         Raises:
@@ -97,7 +97,7 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
     return value
 
 
-def file_records(values: dict[str, Any], where: Path) -> dict[str, FileRecord]:
+def file_records(values: dict[str, object], where: Path) -> dict[str, FileRecord]:
     """The `files` part of a manifest, with names that may not leave the folder.
 
     Raises:
@@ -141,7 +141,7 @@ def _lists_files(part: object) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("files"), Mapping)
 
 
-def file_list(folder: Path) -> dict[str, dict[str, Any]]:
+def file_list(folder: Path) -> dict[str, dict[str, object]]:
     """Size and checksum of every file below `folder`, by POSIX path, in order.
 
     Files that a `shards.json` or `rows.json` in the folder lists with their checksums are left to it. Everything is

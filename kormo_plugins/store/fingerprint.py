@@ -15,12 +15,12 @@ IDENTITY_LENGTH = 12
 """Hex digits of an identity in folder names: 48 bits, ample for the artifacts of one workspace."""
 
 
-def canonical_json(value: Any) -> str:
-    """One text for one value: sorted keys, no spaces, no NaN; paths as POSIX text."""
+def canonical_json(value: object) -> str:
+    """Canonical text of a value: sorted keys, no spaces, no NaN; paths as POSIX text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Path):
         return value.as_posix()
     if hasattr(value, "model_dump"):
@@ -28,7 +28,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
-def identity(value: Any) -> str:
+def identity(value: object) -> str:
     """SHA-256 (hex, 64 digits) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
@@ -52,7 +52,7 @@ def bytes_checksum(data: bytes | memoryview) -> str:
 
 
 def tokenizer_identity(content: dict[str, Any]) -> str:
-    """SHA-256 (hex, 64 digits) of what makes ids out of text: the parsed `tokenizer.json` in canonical form.
+    """SHA-256 (hex, 64 digits) of everything that turns text into ids: the parsed `tokenizer.json` in canonical form.
 
     Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the same
     written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash alike.

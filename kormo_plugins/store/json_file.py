@@ -1,4 +1,4 @@
-"""The JSON files that we keep: written whole or not at all, read as an object or refused by name.
+"""JSON files of ours: written atomically, read as an object or refused with their name.
 
 They sit beside what they describe (shards, checkpoints, artifacts) and are written last, so that whoever finds one may
 trust the rest; a half-written one would be worse than none.
@@ -15,7 +15,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import write_text
 
 
-def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
+def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
     """Writes JSON in place of what was there.
 
     Raises:
@@ -46,8 +46,10 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
     return dict(value)
 
 
-def check_shape(path: Path, value: Mapping[str, Any], shape: Mapping[str, type | tuple[type, ...]], fix: str) -> None:
-    """Compares the kinds of what a record of ours holds.
+def check_shape(
+    path: Path, value: Mapping[str, object], shape: Mapping[str, type | tuple[type, ...]], fix: str
+) -> None:
+    """Checks the types of the values in a record of ours.
 
     Args:
         shape: key -> kind; a key that is missing is the reader's business.

@@ -1,4 +1,4 @@
-"""Who works in a folder while the others wait: a lease is the newest of a series of numbered files.
+"""Leases: one process works in a folder while the others wait. A lease is the newest of a series of numbered files.
 
 `PATH.7` is the seventh generation of a lease. Whoever takes over a lease creates the next number exclusively, so of
 many that find generation 7 free only one holds generation 8. Three rules make that safe for any interleaving
@@ -41,7 +41,7 @@ STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a lease may be taken over; generous, since network file systems cache."""
 
 POLL = 0.5
-"""Seconds between two looks at a lease whose holder may be dead."""
+"""Seconds between two checks of a lease whose holder may be dead."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _MAX_RECORD = 4096

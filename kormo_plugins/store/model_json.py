@@ -30,7 +30,7 @@ UNLIMITED = int(1e30)
 """transformers' `model_max_length` of a tokenizer that names none."""
 
 
-def readable_config(fields: Mapping[str, Any], where: str = "config.json") -> dict[str, Any]:
+def readable_config(fields: Mapping[str, Any], where: str = "config.json") -> dict[str, object]:
     """`fields` of a config.json with RoPE and dtype under both versions' names.
 
     Args:
@@ -41,7 +41,7 @@ def readable_config(fields: Mapping[str, Any], where: str = "config.json") -> di
     """
     base = rope_base(fields, where)
     dtype = fields.get("dtype", fields.get("torch_dtype"))
-    both: dict[str, Any] = {} if dtype is None else {"dtype": dtype, "torch_dtype": dtype}
+    both: dict[str, object] = {} if dtype is None else {"dtype": dtype, "torch_dtype": dtype}
     rope = fields.get("rope_parameters")
     if base is None:
         return {**fields, **both}
@@ -75,7 +75,7 @@ def rope_base(fields: Mapping[str, Any], where: str = "config.json") -> float | 
     return next(iter(named.values()), None)
 
 
-def readable_tokenizer(fields: Mapping[str, Any]) -> dict[str, Any]:
+def readable_tokenizer(fields: Mapping[str, object]) -> dict[str, object]:
     """`fields` of a tokenizer_config.json with a class that both versions have, without what leaked from loading."""
     kept = {key: value for key, value in fields.items() if key not in LEAKED}
     if kept.get("tokenizer_class") in (None, "TokenizersBackend"):

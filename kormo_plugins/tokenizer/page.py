@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.table import aligned
 from kormo_plugins.reporting.charts import drawn
 from kormo_plugins.reporting.document import write_page as write_html
+from kormo_plugins.reporting.markup import text as escape
 
 MEASURES = {
     "bytes_per_token": "bytes per token",

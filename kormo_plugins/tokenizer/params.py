@@ -6,8 +6,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from kormo_plugins.errors import KormoError, moved
+
 ALPHABET = 256
 """Byte symbols in the alphabet: all of them, so that every text can be encoded."""
+
+
+IN_GENERAL = "tokenizer: "
+"""How a place begins in errors of the training, which knows no file."""
+
+
+def named(error: KormoError, where: str) -> KormoError:
+    """The error with the file and the key under which these parameters stand."""
+    joint = "." if ": " in where else ": "
+    return moved(error, lambda place: place.replace(IN_GENERAL, f"{where}{joint}", 1))
 
 
 class TokenizerParams(BaseModel):

@@ -21,6 +21,7 @@ import numpy as np
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.params import TokenizerParams
+from kormo_plugins.tokenizer.spool import Spool
 
 LOG = logging.getLogger(__name__)
 BINS = 1 << 14
@@ -85,9 +86,17 @@ def _bytes(item: str | Document) -> bytes | None:
         return None
 
 
-def take_census(texts: Texts, params: TokenizerParams) -> Census:
+def caps(params: TokenizerParams) -> dict[str, float]:
+    """The most bytes of each language that a sample can have."""
+    return {language: share * params.megabytes * 1e6 for language, share in (params.shares or {ANY: 1.0}).items()}
+
+
+def take_census(texts: Texts, params: TokenizerParams, spool: Spool | None = None) -> Census:
     """Reads all of the text once.
 
+    Args:
+        texts: gives the documents.
+        spool: is offered each text that may be in the sample, so that `draw` can read it from there.
     Raises:
         KormoError: shares are asked for but a text has no language.
     """
@@ -109,7 +118,10 @@ def take_census(texts: Texts, params: TokenizerParams) -> Census:
         if language not in census.bins:
             census.bins[language] = np.zeros(BINS, np.int64)
             census.pairs[language] = np.zeros(1 << 16, np.int64)
-        census.bins[language][xxh3_64_intdigest(data, params.seed) % BINS] += len(data)
+        place = xxh3_64_intdigest(data, params.seed) % BINS
+        census.bins[language][place] += len(data)
+        if spool is not None:
+            spool.offer(language, place, data)
         waiting.setdefault(language, []).append(data)
         waiting_size[language] += len(data)
         if waiting_size[language] >= BLOCK:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import version
@@ -35,10 +36,11 @@ from kormo_plugins.tokenizer.layout import (
     read_layout,
     tokenizer_hash,
 )
-from kormo_plugins.tokenizer.merges import Merges, learn_merges
+from kormo_plugins.tokenizer.merges import Merges, learn_merges, merges_are_counted_here
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.pieces import Pieces
-from kormo_plugins.tokenizer.sample import Texts, draw, plan_quotas, statistics, take_census
+from kormo_plugins.tokenizer.pieces import disputed
+from kormo_plugins.tokenizer.sample import BINS, Census, Texts, caps, draw, plan_quotas, statistics, take_census
+from kormo_plugins.tokenizer.spool import Spool
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -60,8 +62,8 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     """Learns a vocabulary and writes a folder that `AutoTokenizer.from_pretrained` opens, for a base model.
 
     Args:
-        texts: gives the documents anew at each call (it is called twice); with `params.shares` they must be
-            `Document`s, since a plain string has no language.
+        texts: gives the documents (it is called once); with `params.shares` they must be `Document`s, since a plain
+            string has no language.
         out: the folder to write into; made if need be.
     Returns:
         What is also written to `kormo_tokenizer.json`: sizes, ids by role, the hash, and what was sampled.
@@ -69,18 +71,20 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
         KormoError: no text, a language missing, too little text for the vocabulary, or more than fits in
             memory or in the trainer's counts.
     """
-    census = take_census(texts, params)
-    quotas = plan_quotas(census, params)
-    check_budget(census, quotas, params)
     scratch = out if out.is_dir() else out.parent
-    tokenizer, trainer = _learn(partial(draw, texts, quotas, params), params, scratch)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        with Spool(Path(folder) / "sample.zst", caps(params), BINS) as spool:
+            census = take_census(texts, params, spool)
+        quotas = plan_quotas(census, params)
+        check_budget(census, quotas, params, merges_are_counted_here())
+        tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), params, Path(folder))
     learned = tokenizer.get_vocab_size(with_added_tokens=False)
     if learned < params.vocab_size:
         raise KormoError(
             where="tokenizer: vocab_size",
-            found=f"{params.vocab_size:,}, of which this text yields {learned:,}",
+            found=f"{params.vocab_size:,}, of which this text yields {learned:,} ({_size(census, params)})",
             why=f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
-            do=f"give more text, or set vocab_size to at most {learned:,}",
+            do=f"give more text, raise megabytes where there is more, or set vocab_size to at most {learned:,}",
         )
     _complete(tokenizer)
     out.mkdir(parents=True, exist_ok=True)
@@ -104,6 +108,11 @@ def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
     return result
 
 
+def _size(census: Census, params: TokenizerParams) -> str:
+    documents, size = census.documents.total(), sum(map(census.size, census.bins))
+    return f"{size / 1e6:,.2f} MB in {documents:,} documents, of which megabytes takes {params.megabytes:g}"
+
+
 def _learn(
     texts: Callable[[], Iterator[str]], params: TokenizerParams, scratch: Path
 ) -> tuple[Tokenizer, dict[str, str | int]]:
@@ -114,8 +123,7 @@ def _learn(
     learned = learn_merges(
         texts,
         params,
-        SPLIT,
-        disputed=lambda characters: Pieces(characters=characters).disputed(blank, SPLIT),
+        disputed=lambda characters: disputed(characters, blank),
         reference=lambda sample, size: _read_merges(_by_tokenizers(sample, params, size)),
         scratch=scratch,
     )

@@ -88,15 +88,14 @@ class MasterWeights:
         if self._averaged or not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
             return
         self._averaged = True
-        sums = []
         for master in self.masters:
             if master.grad is None:  # another rank may have one
                 master.grad = torch.zeros_like(master)
-            sums.append(master.grad)
-        sent = [dist.all_reduce(one, async_op=True) for one in sums]
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        sent = [dist.all_reduce(gradient, async_op=True) for gradient in gradients]
         for one in sent:
             one.wait()
-        torch._foreach_div_(sums, dist.get_world_size())
+        torch._foreach_div_(gradients, dist.get_world_size())
 
     def clip(self, norm: float) -> Tensor:
         """Clips the masters' gradients to a norm, in one pass; returns the norm before."""

@@ -107,6 +107,7 @@ def one_pass(
     following = pad(labels, (0, 1), value=IGNORE)[:, 1:].to(states.device)
     count = num_items_in_batch if num_items_in_batch is not None else (following != IGNORE).sum()
     scale = 1.0 / torch.as_tensor(count, device=states.device)
+    loss: Any  # transformers says FloatTensor, which no float32 tensor of torch's is an instance of
     loss, losses = token_losses(
         states.flatten(0, 1), model.get_output_embeddings().weight, following.flatten(), scale, triton=triton
     )

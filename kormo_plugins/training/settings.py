@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,14 @@ class Settings:
     precision: Precision
     decay: Decay = Decay()
     objective: str = "next_token"
-    objective_params: Any = None
+    objective_params: object = None
     special: Mapping[str, int] = field(default_factory=dict)
-    generation: Mapping[str, Any] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, object] = field(default_factory=dict)
+    record: Mapping[str, object] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     stop_on: StopOn = StopOn()
-    batch: Callable[[int], Mapping[str, Any]] | None = None
+    batch: Callable[[int], Mapping[str, object]] | None = None
     zero_stage: int | None = None
     milestone_tokens: int | None = None
     pack_pairs: bool = False

@@ -36,7 +36,7 @@ from kormo_plugins.training import one_pass, precision, regional_compile
 from kormo_plugins.training.checkpoints import universal
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
-from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, reading
+from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, own_clipping, reading
 from kormo_plugins.training.checkpoints.saving import save_whole
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
@@ -158,7 +158,8 @@ class RunMixin(Trainer):
         """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
         assert self.optimizer is not None and self.lr_scheduler is not None
         self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
-        universal.load(original, engine, path, **kwargs)
+        with own_clipping(engine):
+            universal.load(original, engine, path, **kwargs)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Reads the state; every setting stays the recipe's (`checkpoints/recipe_wins.py`)."""

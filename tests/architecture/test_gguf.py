@@ -14,8 +14,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kormo_plugins.architecture.export import export_llama
+from kormo_plugins.architecture.gguf_layout.modelfile import modelfile
 from kormo_plugins.architecture.gguf_layout.tensors import Heads, reordered
-from kormo_plugins.architecture.gguf_layout.vocabulary import portable_template
+from kormo_plugins.architecture.gguf_layout.vocabulary import portable_template, read_vocabulary
 from kormo_plugins.architecture.gguf_layout.write import export_gguf
 from kormo_plugins.errors import KormoError
 
@@ -69,12 +70,44 @@ def test_both_layouts_give_one_file_and_an_earlier_one_is_replaced(made: dict[st
     assert first["compared"] == again["compared"] == 3 + 9 * 3
     tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(tmp_path / "one/model-f32.gguf").tensors}
     assert tensors["blk.0.attn_norm.weight"].dtype == np.float32
-    small = export_gguf(made["base"], tmp_path / "one", "q8_0")
-    assert small["bytes"] < 0.45 * first["bytes"] and not (tmp_path / "one/model-f32.gguf").exists()
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis").touch()
-    with pytest.raises(KormoError, match="would be replaced"):
-        export_gguf(made["base"], tmp_path / "mine")
+    small = export_gguf(made["base"], tmp_path / "small", "q8_0")
+    assert small["bytes"] < 0.45 * first["bytes"]
+
+
+@pytest.mark.parametrize("held", ["file of another dtype", "plain checkpoint", "thesis"])
+def test_nothing_else_is_replaced(held: str, made: dict[str, Path], tmp_path: Path) -> None:
+    """Least of all by a command that is typed again with another --quantize or --to."""
+    out = tmp_path / "out"
+    if held == "thesis":
+        out.mkdir()
+        (out / held).touch()
+    elif held == "plain checkpoint":
+        export_llama(made["base"], out)
+    else:
+        export_gguf(made["base"], out, "q8_0")
+    before = sorted(out.iterdir())
+    with pytest.raises(KormoError, match=r"replaced|would be gone"):
+        export_gguf(made["base"], out)
+    if held == "file of another dtype":
+        with pytest.raises(KormoError, match=r"an earlier export to gguf: model-q8_0\.gguf"):
+            export_llama(made["base"], out)
+    assert sorted(out.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("generation", "sampling"),
+    [
+        ({"do_sample": False, "temperature": 0.7}, ["temperature 0"]),
+        ({"do_sample": True, "temperature": 0.7, "top_p": None, "repetition_penalty": 1.1, "eos_token_id": 3},
+         ["temperature 0.7", "repeat_penalty 1.1"]),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_sampling_is_told_to_readers_that_know_no_do_sample(
+    generation: dict[str, Any], sampling: list[str], made: dict[str, Path]
+) -> None:
+    lines = list(modelfile("model-f32.gguf", read_vocabulary(made["base"], {"vocab_size": 1536}), generation))
+    assert [line.removeprefix("PARAMETER ") for line in lines if line.startswith("PARAMETER")] == sampling
 
 
 def test_the_order_of_a_heads_rows_changes_and_no_number() -> None:

@@ -1,6 +1,6 @@
 """`kormo data build` as a whole, from raw files to a row plan, stage by stage, beside a datatrove pipeline.
 
-    python tests/benchmarks/pipeline.py [--megabytes 10 40] [--form jsonl|zst|parquet] [--workers 1] [--no-peer]
+    python tests/benchmarks/pipeline.py [--megabytes 10 40] [--form jsonl|zst|parquet] [--workers 1 2] [--no-peer]
 
 Ours is `datasets_recipes/korean_web.yml` with a tokenizer trained on the same text. The peer does the same job with its
 own blocks: read, Gopher's repetition and quality filters, C4's, FineWeb's, personal data, MinHash in its four stages,
@@ -9,7 +9,9 @@ document and drop none (`--peer-drops`: they drop, by thresholds that were set f
 documents, on which nothing more is then spent); its tokenizer is given, ours is trained as well and listed by itself.
 
 Each run is a process of its own on text that no run before has seen (`fresh_text`). Printed are processor seconds of
-the process and its workers, megabytes of input per second of them, and the peak of memory.
+the process and its workers, megabytes of input per second of them, and the peak of memory; with two sizes also what a
+megabyte costs beyond the start, from the difference of the two, and with two numbers of workers the ratio of the times
+that a clock shows.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,7 +76,7 @@ def write_input(folder: Path, form: str, texts: Iterator[str]) -> int:
 def ours(folder: Path, workers: int) -> None:
     """In a process of its own: the build, with a line of JSON for each stage."""
     begin = processor()
-    from kormo_plugins.cli import data
+    from kormo_plugins.cli.support import artifacts
     from kormo_plugins.pipeline import corpora, rows
     from kormo_plugins.store.artifact import build as make
 
@@ -96,7 +99,7 @@ def ours(folder: Path, workers: int) -> None:
     for module in (corpora, rows):
         module.Progress = timed  # type: ignore[assignment,misc]
     stages["start"] = processor() - begin
-    data._have(folder / "recipe.yml", folder / "artifacts", get, workers)
+    artifacts.provide(folder / "recipe.yml", folder / "artifacts", get, workers)
     for label, spent in stages.items():
         print(json.dumps({"stage": label, "seconds": round(spent, 3)}))
 
@@ -181,8 +184,8 @@ def _judged(judge: Callable[[Any], object], batch: list[Any]) -> list[bool]:
     return [True] * len(batch)
 
 
-def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, dict[str, float]]:
-    """Runs this file for one side; prints its stages; returns processor seconds in all, and by stage."""
+def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, dict[str, float], float]:
+    """Runs this file for one side; prints its stages; returns processor seconds in all, by stage, and by the clock."""
     environment = os.environ | {"PYTHONPATH": str(measure.ROOT), "TOKENIZERS_PARALLELISM": "false"}
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, env=environment)
@@ -191,22 +194,22 @@ def child(arguments: list[str], label: str, megabytes: float) -> tuple[float, di
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{label} ended with {status}: run `{' '.join([__file__, *arguments])}`")
-    spent = usage.ru_utime + usage.ru_stime
+    spent, clock = usage.ru_utime + usage.ru_stime, time.perf_counter() - began
     for line in lines:
         if "stage" in line:
             print(f"  {label:9} {line['stage']:100} {line['seconds']:8.2f} s")
     print(
         f"  {label:9} whole: {spent:.2f} s of processor, {megabytes / spent:.2f} MB/s, "
-        f"{time.perf_counter() - began:.1f} s, peak {usage.ru_maxrss / 1024:.0f} MB"
+        f"{clock:.1f} s, peak {usage.ru_maxrss / 1024:.0f} MB"
     )
-    return spent, {line["stage"]: line["seconds"] for line in lines if "stage" in line}
+    return spent, {line["stage"]: line["seconds"] for line in lines if "stage" in line}, clock
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=float, nargs="+", default=[10, 40])
     parser.add_argument("--form", choices=("jsonl", "zst", "parquet"), default="jsonl")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--peer-drops", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
@@ -216,11 +219,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         return (
-            ours(options.folder, options.workers)
+            ours(options.folder, options.workers[0])
             if options.child == "ours"
             else peer(options.folder, options.peer_drops)
         )
     texts, kind = fresh_text.korean()
+    sizes: list[tuple[float, float]] = []
+    peer_sizes: list[tuple[float, float]] = []
+    clocks: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for number, megabytes in enumerate(options.megabytes):
             folder = (options.keep or Path(temporary)) / f"{number}-{megabytes:g}"
@@ -232,17 +238,37 @@ def main() -> None:
             (folder / "tokenizer.yml").write_text(TOKENIZER, encoding="utf-8")
             recipe = RECIPE.format(root=measure.ROOT, folder=folder)
             (folder / "recipe.yml").write_text(recipe, encoding="utf-8")
-            print(f"{size:.1f} MB of text, {options.form}, {options.workers} workers ({kind})")
-            arguments = ["--folder", str(folder), "--workers", str(options.workers)]
-            spent, stages = child([*arguments, "--child", "ours"], "ours", size)
-            training = stages.get("tokenizer: all else", 0.0)
-            print(f"  ours      without training the tokenizer: {size / (spent - training):.2f} MB/s")
+            for workers in options.workers:
+                print(f"{size:.1f} MB of text, {options.form}, {workers} workers ({kind})")
+                shutil.rmtree(folder / "artifacts", ignore_errors=True)
+                arguments = ["--folder", str(folder), "--workers", str(workers)]
+                spent, stages, clock = child([*arguments, "--child", "ours"], "ours", size)
+                training = stages.get("tokenizer: all else", 0.0)
+                clocks[workers] = clock - training
+                print(f"  ours      without training the tokenizer: {size / (spent - training):.2f} MB/s")
+            if len(clocks) > 1:
+                print(f"  ours      by the clock, workers: {clocks}")
+            sizes.append((size, spent - training))
             if not options.no_peer:
                 more = ["--peer-drops"] if options.peer_drops else []
-                peers, _ = child([*arguments, "--child", "peer", *more], "datatrove", size)
+                peers, _, _ = child([*arguments, "--child", "peer", *more], "datatrove", size)
+                peer_sizes.append((size, peers))
                 measure.result(
                     "pipeline", "MB/s of processor", size / (spent - training), size / peers, "datatrove, white space"
                 )
+    if len(sizes) > 1:
+        ours_beyond = beyond(sizes)
+        print(f"  ours      beyond the start: {ours_beyond:.2f} MB/s")
+        if peer_sizes:
+            measure.result(
+                "pipeline beyond the start", "MB/s", ours_beyond, beyond(peer_sizes), "datatrove, white space"
+            )
+
+
+def beyond(sizes: list[tuple[float, float]]) -> float:
+    """Megabytes per second beyond the start, from the smallest and the largest of (megabytes, seconds)."""
+    (small, quick), (large, slow) = min(sizes), max(sizes)
+    return (large - small) / (slow - quick)
 
 
 if __name__ == "__main__":

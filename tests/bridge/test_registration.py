@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,19 @@ looks_up = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A manager without plugins, and none of ours that an installation may have named."""
+    """A manager without plugins, which finds none of ours that this environment's installation names."""
     monkeypatch.setattr(PluginManager, "_instance", None)
+    if "entry_points" in vars(base):
+        monkeypatch.setattr(base, "entry_points", _others)
     monkeypatch.setattr(PluginManager, "plugins", type(PluginManager.plugins)(), raising=False)
     yield
     variants.entry_point_plugins.cache_clear()
     vars(base).get("reset_plugin_entry_points_cache", lambda: None)()
+
+
+def _others(group: str) -> list[metadata.EntryPoint]:
+    """Entry points of the environment without ours."""
+    return [point for point in metadata.entry_points(group=group) if not point.value.startswith("kormo_plugins:")]
 
 
 @pytest.fixture
@@ -54,6 +62,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "METADATA").write_text("Metadata-Version: 2.4\nName: kormo-plugins\nVersion: 0.1.0\n")
     (folder / "entry_points.txt").write_text(ENTRY)
     monkeypatch.syspath_prepend(str(tmp_path))
+    if "entry_points" in vars(base):
+        monkeypatch.setattr(base, "entry_points", metadata.entry_points)
     variants.entry_point_plugins.cache_clear()
     vars(base).get("reset_plugin_entry_points_cache", lambda: None)()
 

@@ -48,6 +48,7 @@ def test_there_and_back(checkpoint: Path, kormo: Kormo, tmp_path: Path) -> None:
         assert (tmp_path / "back" / name).read_bytes() == (checkpoint / name).read_bytes()
     again = kormo("export", checkpoint, "--to", "llama", tmp_path / "plain")
     assert again.exit_code == 0, again.output
+    assert "the earlier export that was there is replaced" in again.stdout and not found["replaced"]
 
 
 def test_only_an_export_is_replaced(
@@ -97,6 +98,32 @@ def test_gguf_and_what_is_told_of_it(
     assert "tensors, all equal" in result.stdout and "NFC" in result.stdout
     names = {path.name for path in (tmp_path / "file").iterdir()}
     assert names == {"model-q8_0.gguf", "Modelfile", "kormo_export.json"}
+    again = kormo("export", checkpoint, "--to", "gguf", tmp_path / "file", "--quantize", "q8_0")
+    assert "it replaced the gguf checkpoint that was there" in again.stdout and "replaced" not in result.stdout
     assert "only a GGUF is quantized" in refused(
         "export", checkpoint, "--to", "llama", tmp_path / "x", "--quantize", "q8_0"
     )
+
+
+def test_a_variant_goes_to_its_own_plain_class(
+    made: Made, kormo: Kormo, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.load import load_recipe
+
+    choice = load_recipe(Path("recipe.yml")).block.architecture
+    assert choice is not None
+    for name, own in (("kormo_qk_norm", {"qk_norm": "head"}), ("kormo_mix_ln", {"post_norm_layers": 1})):
+        (tmp_path / name).mkdir()
+        registry().load("architecture", name).write_initial(
+            tmp_path / name, registry().params("architecture", name, {**choice.values, **own}),
+            tokenizer=made.path("tokenizer"), seed=7, dtype="float32", bos_token_id=0, eos_token_id=1, pad_token_id=2,
+            generation={},
+        )  # fmt: skip
+    told = refused("export", tmp_path / "kormo_qk_norm", "--to", "llama", tmp_path / "plain")
+    assert "has no Llama form" in told and "--to qwen3" in told
+    result = kormo("export", tmp_path / "kormo_qk_norm", "--to", "qwen3", tmp_path / "plain")
+    assert result.exit_code == 0 and "all equal" in result.stdout, result.output
+    assert json.loads((tmp_path / "plain" / "config.json").read_text())["model_type"] == "qwen3"
+    told = refused("export", tmp_path / "kormo_mix_ln", "--to", "llama", tmp_path / "other")
+    assert "has no Llama form: its first 1 layers" in told and not (tmp_path / "other").exists()

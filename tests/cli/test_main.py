@@ -97,7 +97,8 @@ def test_nothing_heavy_is_imported(
 def test_parameter_models_are_light() -> None:
     """Checking a recipe imports the models of the components that it names, so none may pull in anything heavy."""
     code = (
-        "import sys\nfrom kormo_plugins.plugins.registry import registry, resolve\n"
+        "import sys\nfrom kormo_plugins.plugins.modules import resolve\n"
+        "from kormo_plugins.plugins.registry import registry\n"
         "for entry in registry().entries():\n"
         "    before = set(sys.modules)\n"
         "    resolve(entry.component.params, entry.component.name)\n"

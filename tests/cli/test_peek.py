@@ -82,6 +82,21 @@ def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
     assert found["faults"] == {"c.png": "unknown kind of file (.png)"}
 
 
+def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
+    def table(rows: int) -> str:
+        return "body,year\n" + "".join(f'"{KOREAN}",{number}\n' for number in range(rows))
+
+    (tmp_path / "2001.csv").write_bytes(table(30).encode("cp949"))
+    (tmp_path / "2002.csv").write_bytes(table(60).encode())
+    (tmp_path / "2003.csv").write_bytes(f'body,author\n"{KOREAN}",x\n'.encode())
+    found = json.loads(CliRunner().invoke(cli, ["data", "peek", str(tmp_path), "--json"]).stdout)
+    assert found["files"] == 3 and found["reader"]["encoding"] == "auto" and not found["rejects"], found
+    notes = " | ".join(found["notes"])
+    assert "2003.csv has 'author' too and lacks 'year'" in notes
+    assert "encodings of 3 files: " in notes and "cp949 (1, as 2001.csv)" in notes and "utf-8 (2, as 2002.csv)" in notes
+    assert {column["name"]: column["filled"] for column in found["columns"]}["author"] == 1
+
+
 def test_what_is_trained_is_marked(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "물음"}, {"role": "assistant", "content": "옛 답", "weight": 0},
              {"role": "user", "content": "또"}, {"role": "assistant", "content": "새 답"}]  # fmt: skip

@@ -93,3 +93,16 @@ def test_bad_files_and_folders_are_told(made: Made, refused: Callable[..., str],
     assert "--terms" in refused(*report, text, "--terms", tmp_path / "nothing.txt")
     assert "there is no folder" in refused(*report, text, "--page", tmp_path / "no" / "page.html")
     assert "tokenizer.json" in refused("tokenizer", "report", tmp_path, "--text", text)
+
+
+def test_a_vocabulary_that_the_text_does_not_yield_names_file_and_key(
+    made: Made, refused: Callable[..., str], recipe: Path, tmp_path: Path
+) -> None:
+    recipe.write_text("extends: base.yml\nvocab_size: 90000\n")
+    train = ("tokenizer", "train", recipe, "--text", made.path("corpus", "korean"), made.path("corpus", "english"))
+    message = refused(*train, "--out", tmp_path / "out")
+    assert f"{recipe}: vocab_size" in message and "set vocab_size to at most" in message
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+    whole = tmp_path / "whole.yml"
+    whole.write_text(f"extends: {made.folder / 'recipe.yml'}\nkormo: {{tokenizer: {{train: {{vocab_size: 90000}}}}}}\n")
+    assert f"{whole}: kormo.tokenizer.train.vocab_size" in refused("data", "build", whole)

@@ -13,7 +13,7 @@ STEPS: tuple[dict[str, Any], ...] = (
     {"name": "normalize"},
     {"name": "exact_dedup"},
     {"name": "length", "minimum": 12},
-    {"name": "minhash_dedup", "fewest_words": 3},
+    {"name": "minhash_dedup", "min_words": 3},
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.recipe.projections import CorpusPlan
 from kormo_plugins.recipe.schema.dataset import parse_data
 from kormo_plugins.store.artifact import Artifact
 from kormo_plugins.store.artifact import build as build_artifact
@@ -50,7 +51,7 @@ def recipe(tmp_path: Path, **sources: tuple[list[str], tuple[str, ...]]) -> dict
 
 def built(tmp_path: Path, values: dict[str, Any]) -> dict[str, Artifact]:
     data = parse_data(values, registry(), "data.yml")
-    return build_corpora(data, registry(), tmp_path / "artifacts", Path("data.yml"), build_artifact)
+    return build_corpora(CorpusPlan(Path("data.yml"), tmp_path / "artifacts", registry(), data.corpus), build_artifact)
 
 
 def everything(artifact: Artifact) -> list[str]:

@@ -53,7 +53,7 @@ def test_a_worker_that_the_system_kills_is_told_and_what_is_done_is_kept(
         work(job, stage, part)
 
     monkeypatch.setattr(engine, "work", killed)
-    with pytest.raises(KormoError, match=r"sources\.s: one of 2 worker processes ended without a word"):
+    with pytest.raises(KormoError, match=r"sources\.s: one of 2 worker processes died without an error message"):
         build(source, STEPS, workers=2)
     assert len(list((tmp_path / "out" / "work" / "0").glob("?????.json"))) == 4
     monkeypatch.undo()
@@ -138,5 +138,5 @@ def test_a_task_of_slurm_that_fails_or_vanishes_is_told(tmp_path: Path, build: B
     with pytest.raises(KormoError, match=r"sources\.s, part \d of stage 0: .*unterminated subpattern"):
         build({"reader": reader, "parts": 2}, (step,), executor=slurm)
     (tmp_path / "bin" / "srun").write_text("#!/bin/bash\nexit 9\n")
-    with pytest.raises(KormoError, match="ended without a word"):
+    with pytest.raises(KormoError, match="died without an error message"):
         build({"reader": reader, "parts": 2}, STEPS, out="gone", executor=slurm)

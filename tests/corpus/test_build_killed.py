@@ -98,7 +98,7 @@ build_source("s", recipe.sources["s"], recipe, registry(), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(s, marks=pytest.mark.soak) for s in range(3, 30))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.soak) for s in range(1, 30))])
 def test_killed_for_real(tmp_path: Path, components: Registry, seed: int) -> None:
     path = write_rows(tmp_path / "a.jsonl", texts(4000, 1))
     source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 6}
@@ -116,3 +116,15 @@ def test_killed_for_real(tmp_path: Path, components: Registry, seed: int) -> Non
     process.wait()
     build_source("s", recipe.sources["s"], recipe, components, killed)
     assert tree_hash(whole) == tree_hash(killed)
+
+
+def test_what_another_version_left_half_done_is_begun_anew(tmp_path: Path, build: Build) -> None:
+    """Its files have other names: a mark that says a part is done must not be believed."""
+    path = write_rows(tmp_path / "a.jsonl", texts(60))
+    source = {"reader": {"name": "jsonl", "path": str(path)}, "parts": 1}
+    build(source, STEPS, out="whole")
+    left = tmp_path / "later" / "work" / "0"
+    left.mkdir(parents=True)
+    (left / "00000.json").write_text('{"chunks": 1, "steps": []}', encoding="utf-8")
+    build(source, STEPS, out="later")
+    assert tree_hash(tmp_path / "whole") == tree_hash(tmp_path / "later")

@@ -15,11 +15,13 @@ import pytest
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.clusters import read_clusters
 from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.steps.duplicates import minhash_kernel
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactDedupParams
 from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
 from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.store.array_file import join_arrays
 from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build, write_rows
@@ -220,3 +222,18 @@ def test_what_another_source_has_stays_there_whatever_is_preferred(tmp_path: Pat
         build_source(name, recipe.sources[name], recipe, components, folders[name], against=against)
     assert [d.id for d in read_corpus(folders["made"])] == ["d0"]
     assert [d.id for d in read_corpus(folders["human"])] == ["d1"]
+
+
+def test_a_table_in_a_file_is_decided_as_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow with the signatures; only that the pages are given back differs."""
+    monkeypatch.setattr(minhash_kernel, "BLOCK", 64)  # borders fall among documents of one key
+    rng, step = np.random.default_rng(3), MinhashDedup(MinhashDedupParams())
+    table = rng.integers(0, 1 << 32, (1000, 138), dtype=np.uint32)
+    table[:, 136], table[:, 137] = 0, 300
+    table[500:800] = table[rng.integers(0, 20, 300)]
+    for part in range(4):
+        np.save(tmp_path / f"{part}.npy", table[part * 250 : (part + 1) * 250])
+    mapped = join_arrays([tmp_path / f"{part}.npy" for part in range(4)], tmp_path / "all.npy")
+    assert np.array_equal(mapped, table) and np.array_equal(np.load(tmp_path / "all.npy"), table)
+    assert np.array_equal(step.decide(mapped)[0], step.decide(table)[0])
+    assert (step.decide(mapped)[0] == 0).sum() >= 300

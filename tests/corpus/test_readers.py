@@ -158,7 +158,7 @@ def test_links_out_of_the_folder_are_not_followed_unasked(tmp_path: Path) -> Non
 
 @pytest.fixture
 def hub_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """A dataset of three files, streamed by `datasets` itself; only its address is ours. Every look for the newest
+    """A dataset of three files, found by `datasets` itself; only its address is ours. Every look for the newest
     commit finds another one."""
     import datasets
 
@@ -169,20 +169,18 @@ def hub_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, li
         files.append(tmp_path / f"{number}.jsonl")
         files[-1].write_bytes(b"".join(b'{"content": "%d-%d"}\n' % (number, i) for i in range(size)))
     asked: dict[str, list[str]] = {"looked": [], "read": []}
-    load = datasets.load_dataset
+    load = datasets.load_dataset_builder
 
-    def of_the_hub(name: str, config: str | None, *, split: str, revision: str, streaming: bool) -> object:
-        assert (name, config, split, streaming) == ("KORMo-Team/x", "Korean", "train", True)
+    def of_the_hub(name: str, config: str | None, *, revision: str) -> object:
+        assert (name, config) == ("KORMo-Team/x", "Korean")
         asked["read"].append(revision)
-        return load(
-            "json", data_files=[str(file) for file in files if file.stat().st_size], split=split, streaming=True
-        )
+        return load("json", data_files=[str(file) for file in files if file.stat().st_size])
 
     def newest(self: object, dataset: str, **_: object) -> object:
         asked["looked"].append(f"{len(asked['looked']):040x}")
         return type("Info", (), {"sha": asked["looked"][-1]})
 
-    monkeypatch.setattr(datasets, "load_dataset", of_the_hub)
+    monkeypatch.setattr(datasets, "load_dataset_builder", of_the_hub)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", newest)
     hub._newest.cache_clear()
     return asked
@@ -214,6 +212,45 @@ def test_a_dataset_of_the_hub_is_streamed_at_one_commit(
         build_source("s", recipe.sources["s"], recipe, components, out)
     assert [d.text for d in read_corpus(out)] == [f"{k}-{i}" for k, size in ((0, 5), (2, 7)) for i in range(size)]
     assert set(hub_dataset["read"]) == {named} and len(hub_dataset["looked"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["parquet", "json", "csv", "other"])
+def test_a_bad_value_of_a_dataset_of_the_hub_costs_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As in local files: `datasets` alone ends there, or takes the whole group of rows with it."""
+    import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from kormo_plugins.corpus.readers import hub
+
+    bad, good = b"\xff\xfe", [b"one", b"two", b"three"]
+    path = tmp_path / f"data.{'parquet' if kind == 'parquet' else 'csv' if kind == 'csv' else 'json'}"
+    if kind == "parquet":
+        text = pa.array([good[0], bad, *good[1:]], pa.binary()).view(pa.string())
+        pq.write_table(pa.table({"text": text}), path)
+    elif kind == "csv":
+        path.write_bytes(b"text\n" + b"\n".join([good[0], bad, *good[1:]]) + b"\n")
+    else:  # an array on one line
+        path.write_bytes(b"[" + b", ".join(b'{"text": "' + one + b'"}' for one in (good[0], bad, *good[1:])) + b"]")
+    load = datasets.load_dataset_builder
+    builder = {"parquet": "parquet", "csv": "csv"}.get(kind, "json")
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda *_, **__: load(builder, data_files=[str(path)]))
+    params = hub.HubParams(dataset="KORMo-Team/x", revision="0" * 40)
+    if kind == "other":  # what no reader of ours knows is streamed
+        monkeypatch.setattr(hub, "kind_of", lambda name: "")
+        stream = datasets.load_dataset("json", data_files=[str(path)], split="train", streaming=True)
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stream)
+        with pytest.raises(KormoError, match=r"KORMo-Team/x:0-1:\d"):
+            list(hub.hub(params))
+        return
+    found = list(hub.hub(params))
+    assert [item.text for item in found if isinstance(item, Document)] == ["one", "two", "three"]
+    [reject] = [item for item in found if isinstance(item, Rejected)]
+    assert reject.document.id.startswith(f"KORMo-Team/x/{path.name}") and "UTF-8" in reject.reason
+    with pytest.raises(KormoError, match="no such split"):
+        list(hub.hub(params.model_copy(update={"split": "test"})))
 
 
 def test_seeds_of_the_hub_are_of_one_commit_too(hub_dataset: dict[str, list[str]]) -> None:

@@ -100,3 +100,14 @@ def test_a_document_a_line_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     parts = text.parts(params)
     items = [item for part in range(parts) for item in text(params, part, parts)]
     assert parts > 3 and [item.text for item in items if isinstance(item, Document)] == lines
+
+
+def test_a_header_in_another_encoding_is_told_decoded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{number},겨울 산에 눈이 내리고 마을에는 저녁 연기가 올랐습니다.\n" for number in range(20))
+    path.write_bytes(f"번호,본문\n{rows}".encode("cp949"))
+    assert not [item for item in folder(FilesParams(path=path)) if isinstance(item, Document)]
+    assert "as cp949 the first line is '번호,본문' (encoding: cp949)" in caplog.text
+    caplog.clear()
+    assert len(read(path, encoding="cp949", columns={"text": "본문"})[0]) == 20
+    assert "header 번호, 본문" in caplog.text and "no UTF-8" not in caplog.text

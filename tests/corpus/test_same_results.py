@@ -53,7 +53,7 @@ def plain_errors(text: str, params: errors.ErrorsParams) -> str | None:
     if len(kept) == len(lines):
         return text
     clean = "\n".join(kept).strip()
-    return clean if len(clean) >= (1 - params.most_removed) * len(text.strip()) else None
+    return clean if len(clean) >= (1 - params.max_removed) * len(text.strip()) else None
 
 
 LINES = (
@@ -71,7 +71,7 @@ LINES = (
 
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=12), st.sampled_from([10, 30, 80]))
 def test_short_lines_alone_decide_on_error_lines(lines: list[str], longest: int) -> None:
-    params = errors.ErrorsParams(longest_line=longest, most_removed=0.9)
+    params = errors.ErrorsParams(max_line_length=longest, max_removed=0.9)
     text = "\n".join(lines)
     result = errors.Errors(params)(Document("a", text))
     assert (None if isinstance(result, Reject) else result.text) == plain_errors(text, params)

@@ -189,7 +189,7 @@ def test_a_step_is_switched_by_domain(tmp_path: Path, build: Build) -> None:
     song = "같은 줄이다\n" * 9
     params = PerDomainParams.model_validate(
         {"step": {"name": "repetition"}, "domains": {"lyrics.kr": False, "*.exam.kr": {"lines": 1.0,
-         "line_characters": 1.0, "paragraphs": 1.0, "fewest_words": 1000}}}
+         "line_characters": 1.0, "paragraphs": 1.0, "min_words": 1000}}}
     )  # fmt: skip
     step = PerDomain(params)
     for url, stays in (

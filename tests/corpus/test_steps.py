@@ -55,7 +55,7 @@ def test_clean_prose_passes_every_step_unchanged(components: Registry) -> None:
 
 
 def test_every_parameter_is_described(components: Registry) -> None:
-    from kormo_plugins.plugins.registry import resolve
+    from kormo_plugins.plugins.modules import resolve
 
     for name in components.names("corpus_step"):
         model = resolve(components.get("corpus_step", name).params, name)

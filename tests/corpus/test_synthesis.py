@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.corpus.synthesis.client import Client, Unreachable
 from kormo_plugins.corpus.synthesis.generate import EndpointParams, endpoint
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, messages
+from kormo_plugins.endpoint.client import Client, Unreachable
 from kormo_plugins.errors import KormoError
 
 from .conftest import write_rows
@@ -176,7 +176,7 @@ def test_a_key_is_sent_to_no_other_host(
 
 
 def test_an_answer_without_end_is_no_answer(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kormo_plugins.corpus.synthesis import client
+    from kormo_plugins.endpoint import client
 
     monkeypatch.setattr(client, "MAX_ANSWER", 10)
     asked = client.Client(f"http://127.0.0.1:{server.server_address[1]}/v1", tmp_path / "answers", retries=0)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import http.server
 import io
+import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -74,8 +78,8 @@ def crawl(compressed: bool = True) -> Archive:
     return made.record("http://a.kr/10", "conversion", "열째 글이다.".encode())
 
 
-def read(data: bytes, opt_out: tuple[str, ...] = ("noai",), largest: int = 1000) -> list[Document | Rejected]:
-    return list(pages(io.BytesIO(data), "w", opt_out, largest))
+def read(data: bytes, opt_out: tuple[str, ...] = ("noai",), max_bytes: int = 1000) -> list[Document | Rejected]:
+    return list(pages(io.BytesIO(data), "w", opt_out, max_bytes))
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -84,7 +88,7 @@ def test_every_page_is_a_document_or_says_why_not(compressed: bool) -> None:
     texts = [item.text for item in found if isinstance(item, Document)]
     assert texts == ["<title>하나</title><p>첫째 글이다.", "<p>둘째 글이다.", "<p>셋째 글이다.", "<p>x", "열째 글이다."]
     reasons = [item.reason for item in found if isinstance(item, Rejected)]
-    assert reasons == ["not a page (image)", "status 404", "opt-out: noai", "empty page", "larger than `largest`"]
+    assert reasons == ["not a page (image)", "status 404", "opt-out: noai", "empty page", "larger than `max_bytes`"]
     first = found[0]
     assert isinstance(first, Document) and first.meta["url"] == "http://a.kr/1" and first.meta["mime"] == "text/html"
     assert first.meta["crawled"].startswith("20") and len({getattr(i, "id", "") for i in found}) == 6
@@ -123,7 +127,7 @@ def test_a_folder_of_archives_is_built_into_a_corpus(tmp_path: Path, build: Buil
     (folder / "2023" / "a.warc.gz").write_bytes(crawl().data)
     (folder / "b.warc").write_bytes(Archive(False).page("http://b.kr/1", "<p>다른 글이다.".encode()).data[:-9])
     (folder / "README.txt").write_text("not an archive")
-    stats = build({"reader": {"name": "warc", "path": str(folder), "largest": 1000}, "language": "ko"},
+    stats = build({"reader": {"name": "warc", "path": str(folder), "max_bytes": 1000}, "language": "ko"},
                   steps=({"name": "extract"},), held_out={"documents": 0})  # fmt: skip
     assert stats["documents"] == 5 and stats["parts"] == 2
     assert stats["steps"][0]["rejects"]["unreadable archive (the archive ends too early)"] == 1
@@ -156,6 +160,9 @@ class _Breaks(io.BytesIO):
         super().__init__(data)
         self.until = until
 
+    def seekable(self) -> bool:
+        return False
+
     def read(self, size: int | None = -1, /) -> bytes:
         if self.tell() >= self.until:
             raise ConnectionResetError("reset by peer")
@@ -171,7 +178,7 @@ def test_a_connection_that_breaks_is_taken_up_again(tmp_path: Path, monkeypatch:
 
     def fails(address: str, mode: str, **_: object) -> Any:
         opened.append(address)
-        return _Breaks(made.data, limits[min(len(opened), 3) - 1])
+        return SimpleNamespace(open=lambda: _Breaks(made.data, limits[min(len(opened), 3) - 1]))
 
     monkeypatch.setattr(fsspec, "open", fails)
     monkeypatch.setattr(warc_module.time, "sleep", lambda seconds: None)
@@ -210,3 +217,60 @@ def test_the_recipe_of_the_documentation_cleans_a_crawl(tmp_path: Path, build: B
     assert all(document.meta["date"] for document in kept)
     assert sum("title" in document.meta for document in kept) >= 28  # some broken pages have none
     assert not any("무단 전재" in document.text or "청소년보호정책" in document.text for document in kept)
+
+
+class _Ranges(http.server.BaseHTTPRequestHandler):
+    """Archives as Common Crawl's server gives them: by ranges; every third answer is cut short."""
+
+    data: bytes
+    asked: list[str]
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *words: Any) -> None:
+        """Silent."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.data)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        ranged = self.headers.get("Range", "")
+        first, _, last = ranged.removeprefix("bytes=").partition("-")
+        begin, end = int(first or 0), min(int(last or len(self.data)), len(self.data) - 1)
+        self.asked.append(ranged)
+        part = self.data[begin : end + 1]
+        self.send_response(206 if ranged else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Content-Range", f"bytes {begin}-{end}/{len(self.data)}")
+        self.end_headers()
+        if len(self.asked) % 3 == 0:
+            self.wfile.write(part[: len(part) // 2])
+            self.close_connection = True
+        else:
+            self.wfile.write(part)
+
+
+def test_archives_of_a_server_that_gives_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read by HTTP as Common Crawl is; broken answers are taken up again, and what was killed goes on."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(warc_module.time, "sleep", lambda seconds: None)
+    made, draw = Archive(), random.Random(3)
+    for number in range(60):  # noise, so that the archive is longer than a block of fsspec
+        made.page(f"http://x.kr/{number}", f"<p>글 {number} {draw.randbytes(20_000).hex()}".encode())
+    handler = type("Handler", (_Ranges,), {"data": made.data, "asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        base = f"http://127.0.0.1:{server.server_address[1]}/"
+        params = WarcParams(
+            urls=addresses(tmp_path, ["a.warc.gz", "b.warc.gz"]), base=base, storage={"block_size": 1 << 17}
+        )
+        found = [item for shard in range(2) for item in warc(params, shard, 2)]
+    finally:
+        server.shutdown()
+        server.server_close()
+    urls = [item.meta["url"] for item in found if isinstance(item, Document)]
+    assert urls == [f"http://x.kr/{number}" for number in range(60)] * 2
+    assert sum(asked.startswith("bytes=") for asked in handler.asked) > 4  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.documents.document import Document, from_line, read_documents, to_line, write_documents
@@ -22,6 +22,7 @@ def plain(document: Document) -> bytes:
     return (json.dumps(asdict(document), ensure_ascii=False) + "\n").encode()
 
 
+@settings(max_examples=40)
 @given(st.builds(Document, TEXT, TEXT, TEXT, TEXT, TEXT, st.booleans(), TEXT, META | st.just({})))
 def test_the_line_is_jsons_and_comes_back(document: Document) -> None:
     assert to_line(document) == plain(document)

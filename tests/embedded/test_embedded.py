@@ -300,7 +300,7 @@ def test_code_runs_and_prints_what_the_text_says(language: str, style: int) -> N
 
 def test_every_phrase_fills_in_every_level() -> None:
     """All pairs of all banks, filled from a full world: no form is unknown and no slot is left."""
-    from kormo_plugins.embedded.morphology import REGISTERS
+    from kormo_plugins.korean.morphology import REGISTERS
     from kormo_plugins.store.keyed_random import KeyedRandom
 
     for templates in lexicons.all_phrases().values():

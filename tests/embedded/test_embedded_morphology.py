@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kormo_plugins.embedded import english
-from kormo_plugins.embedded.morphology import conjugate, final_sound, is_syllable, join, particle, split
+from kormo_plugins.korean.morphology import conjugate, particle
+from kormo_plugins.korean.sounds import final_sound, is_syllable, join, split
 
 VERBS = {  # 해라체 present, past; before a noun: now, past, future; 면, 아서, 해요체 present, 하십시오체 present
     "가다": "간다 갔다 가는 간 갈 가면 가서 가요 갑니다",

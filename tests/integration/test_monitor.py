@@ -48,7 +48,9 @@ def test_every_look_is_in_the_metrics(lab: Lab, looked: Path) -> None:
     groups = ("ko", "en", "source/korean", "source/english", "domain/news", "writer/embedded")
     for line in looks:
         assert all(0.5 < line[f"held_out/bits_per_byte/{group}"] < 12 for group in groups)
-        assert 0.5 < line["unseen/bits_per_byte/source/people"] < 12 and "unseen/loss/writer/human" in line
+        assert (
+            0.5 < line["external_eval/bits_per_byte/source/people"] < 12 and "external_eval/loss/writer/human" in line
+        )
     assert looks[0]["held_out/bits_per_byte"] > looks[2]["held_out/bits_per_byte"]
     wrote = [line for line in lines if "collapse/entropy/ko" in line]
     assert len(wrote) == 3 and all("collapse/right_script/en" in line for line in wrote)
@@ -62,7 +64,7 @@ def test_the_run_leaves_a_page_and_what_it_is_made_of(looked: Path) -> None:
     assert "서울은" in page and "Bits per byte by language" in page
     facts = json.loads((looked / "run.json").read_text())["facts"]
     assert facts["parameters"] > 1000 and facts["hardware"]["cores"] > 0 and facts["hardware"]["accelerators"] == []
-    assert set(facts["mixture"]["sources"]) == {"korean", "english"} and "unseen/people" in facts["artifacts"]
+    assert set(facts["mixture"]["sources"]) == {"korean", "english"} and "external_eval/people" in facts["artifacts"]
     assert [one["prompt"] for one in json.loads((looked / "samples.json").read_text())] == ["서울은", "The city"]
 
 

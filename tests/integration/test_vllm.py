@@ -5,84 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from kormo_plugins.architecture.export import export_llama
 from tests.architecture import spoken
 
+from .servers import SHAPE, greedy, post, served, whole
+
 PROGRAM = os.environ.get("KORMO_VLLM", "")
-START = 300.0
-"""Seconds that the server may take."""
-SHAPE: dict[str, Any] = {
-    "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 512, "rope_theta": 500000.0,
-    "rms_norm_eps": 1e-5, "initializer_range": 0.02, "tie_word_embeddings": False, "vocab_multiple": 128,
-}  # fmt: skip
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a server for the model in a folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-    with (folder / "vllm.log").open("wb") as log:
-        process = subprocess.Popen([PROGRAM, *words], env=environment, stdout=log, stderr=subprocess.STDOUT)
-    url, end = f"http://127.0.0.1:{port}", time.monotonic() + START
-    try:
-        while not answers(url):
-            assert process.poll() is None and time.monotonic() < end, (folder / "vllm.log").read_text()[-3000:]
-            time.sleep(1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def answers(url: str) -> bool:
-    """Whether the server is up."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return dict(json.load(answer))
-
-
-def greedy(folder: Path, ids: list[int]) -> str:
-    """What transformers writes."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    with torch.no_grad():
-        out = model.generate(torch.tensor([ids]), max_new_tokens=16, do_sample=False, temperature=None, top_p=None)
-    text = AutoTokenizer.from_pretrained(folder).decode(out[0, len(ids) :], skip_special_tokens=True)
-    return whole(str(text))
-
-
-def whole(text: str) -> str:
-    """A text without the bytes that are no character; a token that ends in such a one is held back by the server."""
-    return text.replace("\ufffd", "").strip()
 
 
 @pytest.mark.soak
@@ -98,7 +31,8 @@ def test_vllm_asks_and_ends_as_the_model_was_trained(role: str, tmp_path: Path) 
     turns = [{"role": "user", "content": "안녕하세요?"}]
     common = {"model": str(folder), "temperature": 0, "max_tokens": 16}
     end = {str(tokenizer.eos_token_id): 100}
-    with served(folder) as url:
+    words = [PROGRAM, "serve", str(folder), "--dtype", "float32", "--enforce-eager"]
+    with served(words, tmp_path / "log", {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}) as url:
         if role == "base":
             said = post(f"{url}/v1/completions", {**common, "prompt": "서울은"})["choices"][0]["text"]
             assert whole(said) == greedy(folder, tokenizer("서울은")["input_ids"])

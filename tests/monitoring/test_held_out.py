@@ -143,7 +143,9 @@ def test_a_document_counts_for_its_language_source_domain_and_writer() -> None:
     assert groups_of("held_out", "web", made, ("domain", "genre")) == (
         "held_out", "held_out/ko", "held_out/source/web", "held_out/domain/news", "held_out/writer/g",
     )  # fmt: skip
-    assert groups_of("unseen", "books", Document("2", "a", language="en"), ())[-1] == "unseen/writer/human"
+    assert (
+        groups_of("external_eval", "books", Document("2", "a", language="en"), ())[-1] == "external_eval/writer/human"
+    )
 
 
 def test_the_choice_of_documents_does_not_depend_on_their_order() -> None:

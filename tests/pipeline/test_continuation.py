@@ -143,3 +143,27 @@ def test_a_model_of_another_shape_is_refused(room: Path, finished: Path) -> None
     with pytest.raises(KormoError) as error:
         _build(room, "shape", from_run=str(finished), architecture={"num_hidden_layers": 3})
     assert "num_hidden_layers 2" in error.value.found and "3" in error.value.why
+
+
+MOE = {"name": "kormo_moe", "num_local_experts": 3, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.01}
+
+
+def test_another_architecture_is_upcycled_or_refused(room: Path, finished: Path) -> None:
+    """From a dense model a mixture of experts is made once; what cannot be made of it was trained as a `kormo`."""
+    from transformers import AutoModelForCausalLM
+
+    given = {"from_run": str(finished), "tokenizer": None}
+    built = _build(room, "moe", **given, architecture=MOE)
+    assert built.base_model is not None and built.init is not None
+    again = _build(room, "moe2", **given, architecture=MOE)
+    assert again.base_model == built.base_model
+    model, dense = (AutoModelForCausalLM.from_pretrained(folder).eval() for folder in (built.base_model, finished))
+    assert model.config.model_type == "kormo_moe"
+    ids = torch.arange(20)[None]
+    found, expected = (each(input_ids=ids, use_cache=False).logits for each in (model, dense))
+    assert torch.allclose(found, expected, atol=1e-6)
+    norm = {"name": "kormo_qk_norm", "qk_norm": "head"}
+    with pytest.raises(KormoError, match="is a kormo, and kormo_qk_norm cannot be made of another family"):
+        _build(room, "qk", **given, architecture=norm)
+    with pytest.raises(KormoError, match=r"another shape|intermediate_size"):
+        _build(room, "shape", **given, architecture={**MOE, "intermediate_size": 96})

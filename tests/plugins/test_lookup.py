@@ -86,3 +86,16 @@ def test_a_module_of_the_current_folder_wants_a_word(
         done.stderr
     )
     assert allowed or ("may have come with the recipe" in done.stderr and lookup.ALLOW in done.stderr)
+
+
+@pytest.mark.parametrize("safe_path", [[], ["-P"]], ids=["python -m", "the console script"])
+def test_a_plugin_of_axolotls_in_the_current_folder_is_not_run(safe_path: list[str], tmp_path: Path) -> None:
+    """Axolotl's launchers put that folder on the path of their ranks, wherever `kormo` looks."""
+    (tmp_path / "came_along.py").write_text("open('it-ran', 'w')\nclass Plugin: pass\n", encoding="utf-8")
+    (tmp_path / "recipe.yml").write_text("plugins: [came_along.Plugin, kormo_plugins.KormoPlugin]\nkormo: {}\n")
+    done = subprocess.run(
+        [sys.executable, *safe_path, "-m", "kormo_plugins.cli.main", "train", "recipe.yml"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2 and "may have come with the recipe" in done.stderr, done.stderr
+    assert not (tmp_path / "it-ran").exists()

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.recipe.cost.learning_rate import learning_rate, warmup_steps
-from kormo_plugins.recipe.cost.plan import Machine
+from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.shares import Counted, shares
 from kormo_plugins.recipe.diff.difference import difference
 from kormo_plugins.recipe.files.override import with_changes

@@ -8,7 +8,7 @@ import pytest
 
 from kormo_plugins.recipe.cost.advice import advise
 from kormo_plugins.recipe.cost.memory import Setup, Zero, memory
-from kormo_plugins.recipe.cost.plan import zero_of
+from kormo_plugins.recipe.cost.setup import zero_of
 
 from .real_step import measure, setup, sizes
 

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.experiments.chain.spec import load_chain
-from kormo_plugins.recipe.cost.plan import Machine, plan, zero_of
+from kormo_plugins.recipe.cost.machine import Machine
+from kormo_plugins.recipe.cost.plan import plan
+from kormo_plugins.recipe.cost.setup import zero_of
 from kormo_plugins.recipe.files.override import with_changes
 from kormo_plugins.recipe.load import load_recipe
 
@@ -50,8 +52,8 @@ def test_the_full_size_in_numbers() -> None:
 
 
 def test_advice_that_is_followed_fits(tmp_path: Path) -> None:
-    for recipe, gpus in (("recipes/1b/pretrain.yml", 8), ("recipes/10b/pretrain.yml", 64)):
-        machine = Machine(gpus, "h100")
+    for recipe, gpus, gpu in (("recipes/1b/pretrain.yml", 8, "l40s"), ("recipes/10b/pretrain.yml", 64, "h100")):
+        machine = Machine(gpus, gpu)
         plain = with_changes(Path(recipe), {"kormo.kernels": []}, tmp_path / "plain.yml")
         before = plan(load_recipe(plain), machine)
         assert not before.fits and before.advice

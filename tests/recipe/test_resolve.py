@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.files.resolve import (
-    COMMAND_LINE,
-    Block,
-    Leaf,
-    leaves,
-    merge,
-    overrides_of,
-    resolve,
-    resolve_data,
-)
+from kormo_plugins.errors import KormoError, each
+from kormo_plugins.recipe.files.environment import expand_paths
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, overrides_of, resolve, resolve_data
+from kormo_plugins.recipe.files.tree import Block, Leaf, leaves, merge
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["x", "y"]))
 LEAVES = st.builds(Leaf, st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), st.just("f"))
@@ -288,6 +283,40 @@ def test_environment_variables_only_in_the_data_and_in_paths(tmp_path: Path, mon
     assert values["kormo"]["data"] == expected
     assert (values["output_dir"], values["kormo"]["workspace"]) == ("/data/ko/run", "here")
     assert values["wandb_name"] == "${KORMO_TEST_FOLDER}"  # a rule refuses it: it is no path
+
+
+def _path_keys(model: type[BaseModel], at: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The keys of a model, and of the models in it, that take a path."""
+    for name, field in model.model_fields.items():
+        keys = (*at, field.alias or name)
+        for part in (field.annotation, *get_args(field.annotation)):
+            if part is Path:
+                yield keys
+            elif isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _path_keys(part, keys)
+
+
+def test_every_path_of_the_kormo_block_may_be_a_variable() -> None:
+    from kormo_plugins.recipe.schema.kormo_block import KormoBlock
+
+    found = list(_path_keys(KormoBlock, ("kormo",)))
+    assert ("kormo", "workspace") in found and len(found) >= 4
+    left = [keys for keys in found if not any(keys[: len(block)] == block for block in ENVIRONMENT_BLOCKS)]
+    assert left == []
+
+
+@pytest.mark.parametrize("read", ["chain", "ablation"])
+def test_paths_of_chains_and_ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
+    """`folder` of a chain may be a variable; what is no path is refused by its key, all of it at once."""
+    monkeypatch.setenv("KORMO_TEST_FOLDER", "/data/ko")
+    paths, later = {"chain": (("folder",), ("set", "stages")), "ablation": ((), ("set", "variants"))}[read]
+    values = {"folder": "${KORMO_TEST_FOLDER}/c", "set": {"output_dir": "${KORMO_TEST_FOLDER}"}, "n": ["a", "${X:-1}"]}
+    with pytest.raises(KormoError) as caught:
+        expand_paths(values, "c.yml", paths, later)
+    refused = {"chain": ["c.yml: n"], "ablation": ["c.yml: folder", "c.yml: n"]}[read]
+    assert [fault.where for fault in each(caught.value)] == refused
+    if read == "chain":
+        assert expand_paths({**values, "n": 1}, "c.yml", paths, later) == {**values, "n": 1, "folder": "/data/ko/c"}
 
 
 def test_steps_on_the_command_line_win_over_tokens_in_the_file() -> None:

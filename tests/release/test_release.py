@@ -11,8 +11,8 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release.collect import read_index, release
 from kormo_plugins.release.rebuild import Plan, compare
-from kormo_plugins.release.sums import SUMS, files_of, sha256, write_sums
 from kormo_plugins.release.verify import check, differences_here
+from kormo_plugins.store.sums import SUMS, files_of, sha256, write_sums
 
 from .made_release import finished_run
 

@@ -11,6 +11,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import read_metrics_file
+from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import read_run
 from kormo_plugins.store.complete import MARKER, check_marked, fault
 from kormo_plugins.store.files import FORMATS, manifest_files
@@ -91,3 +92,30 @@ def test_a_report_names_what_it_cannot_read(tmp_path: Path, name: str, content: 
     (tmp_path / run_record.FILE).write_text("{}")
     (tmp_path / name).write_bytes(content)
     assert any(name in warning for warning in read_run(tmp_path).warnings)
+    told: list[str] = []
+    write_report([tmp_path], tmp_path / "report.html", told.append)
+    assert told == read_run(tmp_path).warnings
+
+
+WITHIN: list[tuple[str, Any]] = [
+    ("samples.json", ["x", 5, {"prompt": 1, "text": []}]),
+    ("samples.jsonl", {"step": "x", "prompt": None}),
+    ("evaluation.json", {"results": ["x"]}),
+    ("evaluation.json", {"results": [{"task": 5}]}),
+    ("evaluation.json", {"results": "x", "needle": []}),
+    ("evaluation.json", {"needle": {"cells": [5]}}),
+    (run_record.FILE, {"facts": {"mixture": "x", "hardware": 5, "extends": []}}),
+    (run_record.FILE, {"steps": "x", "global_batch": [], "facts": "x", "amendments": 5}),
+    (run_record.FILE, {"facts": {"parameters": {}, "mixture": {"sources": {"a": 5}}}}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WITHIN, ids=repr)
+def test_a_report_of_a_record_with_another_shape_within(tmp_path: Path, name: str, value: Any) -> None:
+    """What cannot be shown is left out by name; the rest of the page is there."""
+    (tmp_path / run_record.FILE).write_text("{}")
+    (tmp_path / name).write_text(json.dumps(value))
+    told: list[str] = []
+    page = write_report([tmp_path], tmp_path / "report.html", told.append).read_text(encoding="utf-8")
+    assert any(name in line for line in told), told
+    assert all(line.split(":")[0] in page for line in told)

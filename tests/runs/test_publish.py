@@ -12,6 +12,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.runs import revisions
 from kormo_plugins.runs.publish import amount, publish, revision_name
 from kormo_plugins.runs.publish_data import publish_documents
+from kormo_plugins.store.sums import SUMS, parse_sums, sha256_of
 from kormo_plugins.training.checkpoints.complete import mark_complete
 from tests.fake_hub import Hub, serving
 
@@ -63,7 +64,9 @@ def test_main_is_the_plain_model_and_checkpoints_are_revisions(run: Path, hub: H
     sent = publish(run, "lab/small", api, licence="apache-2.0")  # type: ignore[arg-type]
     held = hub.repositories["lab/small"]
     assert sent == list(held) == ["main", "kormo", "step-10-tokens-41K", "step-20-tokens-81.9K"]
-    assert set(held["main"]) == {*MODEL, "README.md"}
+    assert set(held["main"]) == {*MODEL, "README.md", SUMS}
+    listed = parse_sums(held["main"][SUMS], SUMS)
+    assert listed == {name: sha256_of(data) for name, data in held["main"].items() if name != SUMS}
     assert {"recipe.yml", "run.json", "evaluation.json", "complete.json"} <= set(held["kormo"])
     for files in held.values():
         assert not [name for name in files if name.endswith((".pt", ".pth", ".bin"))]
@@ -150,7 +153,9 @@ def test_documents_go_with_their_card(tmp_path: Path, hub: Hub, api: object) -> 
         corpora[name] = tmp_path / name
     assert publish_documents("lab/text", "# text\n", corpora, api) == 2  # type: ignore[arg-type]
     held = {"web/part-00000.jsonl.zst": b"web", "books/part-00000.jsonl.zst": b"books", "README.md": b"# text\n"}
-    assert hub.repositories["lab/text"]["main"] == held
+    found = hub.repositories["lab/text"]["main"]
+    assert parse_sums(found.pop(SUMS), SUMS) == {name: sha256_of(data) for name, data in held.items()}
+    assert found == held
     assert all("/datasets/" in request for request in hub.requests if "/commit/" in request)
     hub.refuse = True
     with pytest.raises(KormoError, match="did not take all"):

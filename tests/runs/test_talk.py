@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from kormo_plugins.cli.chat import chat
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs.talk import Speaker, Wish, open_speaker
-from kormo_plugins.runs.talk_page import LOOPBACK, answers, page
+from kormo_plugins.runs.talk_page import LOOPBACK, answers, page, serve
 from tests.architecture import spoken
 
 SHAPE: dict[str, Any] = {
@@ -45,10 +46,15 @@ def test_each_is_asked_as_it_was_trained(speakers: dict[str, Speaker]) -> None:
     assert "<|BOS|>" not in plain
 
 
-def test_an_answer_comes_in_pieces_and_ends(speakers: dict[str, Speaker]) -> None:
-    for speaker in speakers.values():
-        text = "".join(speaker.say(ASKED, Wish(max_new_tokens=6)))
-        assert len(speaker.tokenizer.encode(text, add_special_tokens=False)) <= 18  # bytes of characters cut in two
+@pytest.mark.parametrize("role", ["base", "chat"])
+def test_an_answer_comes_in_pieces_and_is_what_the_model_writes(role: str, speakers: dict[str, Speaker]) -> None:
+    speaker, wish = speakers[role], Wish(max_new_tokens=6)
+    torch.manual_seed(0)
+    pieces = list(speaker.say(ASKED, wish))
+    torch.manual_seed(0)
+    ids = torch.tensor([speaker.prompt(ASKED, wish)])
+    whole = speaker.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6)
+    assert "".join(pieces) == speaker.tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,13 @@ def test_the_terminal(folders: dict[str, Path]) -> None:
     result = CliRunner().invoke(chat, [str(folders["chat"]), "--max-new-tokens", "4"], input=lines)
     assert result.exit_code == 0, result.output
     assert "chat answers" in result.output and "reasoning is on" in result.output and "control token" in result.output
+
+
+def test_a_base_model_offers_no_reasoning(folders: dict[str, Path]) -> None:
+    result = CliRunner().invoke(chat, [str(folders["base"]), "--max-new-tokens", "4"], input="/think\n/quit\n")
+    assert result.exit_code == 0 and "think" not in result.output.replace("> ", "") and "/clear" in result.output
+    asked = CliRunner().invoke(chat, [str(folders["base"]), "--think"])
+    assert isinstance(asked.exception, KormoError) and "leave --think out" in asked.exception.render()
 
 
 def test_a_damaged_model_is_told_and_not_asked(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -94,6 +107,20 @@ def test_two_stages_side_by_side(speakers: dict[str, Speaker]) -> None:
         assert isinstance(history, list) and [turn["role"] for turn in history] == ["user", "assistant"]
     refused = list(answers([speakers["chat"]], "<|EOT|>", Wish(max_new_tokens=4), [[]]))[-1][1]
     assert isinstance(refused, list) and "control token" in refused[-1]["content"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(speakers: dict[str, Speaker], monkeypatch: pytest.MonkeyPatch) -> None:
+    gradio = pytest.importorskip("gradio")
+    from starlette.testclient import TestClient
+
+    launched: dict[str, Any] = {}
+    monkeypatch.setattr(gradio.Blocks, "launch", lambda self, **options: launched.update(options, blocks=self))
+    serve([speakers["chat"]], None)
+    assert launched["server_name"] == LOOPBACK and launched["share"] is False
+    app = gradio.routes.App.create_app(launched["blocks"], app_kwargs=launched["app_kwargs"])
+    policy = TestClient(app).get("/config").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'") and "http" not in policy
+    assert not launched["theme"]._stylesheets
 
 
 def test_two_in_the_terminal_and_no_model_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:

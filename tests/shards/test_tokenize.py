@@ -130,7 +130,7 @@ class Killed:
 
 def test_a_worker_that_the_system_kills_is_told(tokenizer: Path, tmp_path: Path) -> None:
     paths = parts(tmp_path / "corpus", documents(60), 20)
-    with pytest.raises(KormoError, match="mix: tokenizing: one of 2 worker processes ended without a word"):
+    with pytest.raises(KormoError, match="mix: tokenizing: one of 2 worker processes died without an error message"):
         tokenize_source(paths, tokenizer, tmp_path / "out", source="mix", workers=2, conversations=Killed())
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
+from kormo_plugins.shards import transfer
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.tokenize import tokenize_source
 from kormo_plugins.shards.transfer import fetch
@@ -62,6 +63,19 @@ def test_a_damaged_store_is_named_and_nothing_looks_finished(store: str, tmp_pat
     assert not list((tmp_path / "out").glob("*.tmp"))
     with pytest.raises(KormoError, match="never finished"):
         Shards(tmp_path / "out")
+
+
+def test_no_more_is_taken_than_the_manifest_lists(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never ends a file would fill the disk."""
+    memory, path = fsspec.filesystem("memory"), "/bucket/mix/shard-00001.ids.bin"
+    size = memory.size(path)
+    memory.pipe_file(path, memory.cat_file(path) + bytes(10_000))
+    monkeypatch.setattr(transfer, "CHUNK", 100)
+    with pytest.raises(KormoError, match=rf"shard-00001.*more than {size:,} bytes"):
+        fetch(store, tmp_path / "out", threads=1)
+    monkeypatch.setattr(transfer, "MANIFEST_BYTES", 10)
+    with pytest.raises(KormoError, match="no manifest is so long"):
+        fetch(store, tmp_path / "out")
 
 
 def test_while_another_version_is_copied_over_it_a_folder_is_not_whole(store: str, tmp_path: Path) -> None:

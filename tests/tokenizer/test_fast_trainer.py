@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import tempfile
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from kormo_plugins.tokenizer import merges, train
+from kormo_plugins.documents.document import Document
+from kormo_plugins.tokenizer import merges, piece_counts, sample, train
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.pieces import Pieces, count_pieces, cut
+from kormo_plugins.tokenizer.piece_counts import PieceCounts, pieces
+from kormo_plugins.tokenizer.pieces import disputed
+from kormo_plugins.tokenizer.spool import Spool
 from kormo_plugins.tokenizer.train import SPLIT
 
 TEXTS = [
@@ -26,7 +37,7 @@ def whole(texts: list[str], params: TokenizerParams, folder: Path) -> tuple[str,
     def again() -> Iterator[str]:
         return iter(texts)
 
-    tokenizer, trainer = train._learn(again, params, folder)
+    tokenizer, trainer = train._learn(again, params, Path(tempfile.mkdtemp(dir=folder)))
     return tokenizer.to_str(), trainer
 
 
@@ -72,18 +83,78 @@ def test_other_merges_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("installed")
 def test_a_character_of_another_unicode_edition_is_not_counted_here(tmp_path: Path) -> None:
     newer = "가나 \U0001e5ee\U0001e5ef 다라 " * 3  # combining marks of Unicode 16
-    pieces = count_pieces([newer], SPLIT)
     blank = train._blank()
-    assert set(Pieces(characters=set("가a1 ")).disputed(blank, SPLIT)) == set()
-    if pieces.disputed(blank, SPLIT):
+    assert disputed("가a1 ", blank) == []
+    if disputed(newer, blank):
         assert "in another way" in str(
             whole([newer], TokenizerParams(shares={}, vocab_size=260), tmp_path)[1]["reason"]
         )
 
 
-def test_pieces_leave_out_runs_of_newlines() -> None:
-    assert cut("a\n\n\nb\nc", SPLIT) == ["a", "b", "\n", "c"]
-    assert count_pieces(["a a", "a"], SPLIT).counts == {"a": 2, " a": 1}
+def by_expression(text: str) -> list[str]:
+    """The pieces of a text as `SPLIT` says, one regular expression at a time."""
+    parts = re.split(r"\n{2,}", unicodedata.normalize("NFC", text))
+    return [piece for part in parts for piece in regex.findall(SPLIT, part)]
+
+
+TEXT = st.text(
+    st.sampled_from("aZsTlLrmvedſK'' \n\n\r\t\x0b\x85\u2028\u3000 0१²!?.가나漢ñẹ\u0301\u0323\u1112\u1161😀-_"),
+    max_size=14,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXT)
+def test_pieces_are_those_of_the_expression(text: str) -> None:
+    assert pieces(text) == by_expression(text)
+
+
+def test_every_code_point_is_cut_as_the_expression_does() -> None:
+    for first in range(0, 0x110000, 0x800):
+        if first != 0xD800:
+            text = "".join(f"a{chr(code)}1 '{chr(code)}" for code in range(first, first + 0x800))
+            assert pieces(text) == by_expression(text), hex(first)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(TEXT, max_size=30), st.sampled_from([1, 2, 64]))
+def test_counts_do_not_depend_on_memory(texts: list[str], room: int) -> None:
+    """With room for one entry all goes to disk at once, and comes back as one."""
+    wanted = Counter(piece for text in texts for piece in by_expression(text))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piece_counts, "FIRST", room)
+        counts = PieceCounts(Path(folder), 100)
+        counts.add(texts)
+        found = [item for part in counts.counted() for item in part.items()]
+    assert len(found) == len(dict(found)) and dict(found) == wanted
+    assert counts.characters() == sorted({c for text in texts for c in text + unicodedata.normalize("NFC", text)})
+    assert room > 1 or len(wanted) < 3 or counts.runs
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_went_to_disk_gives_the_same_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = TokenizerParams(shares={}, vocab_size=420, min_frequency=1)
+    texts = [*TEXTS, "가나 다라 " * 3000]  # a count above BASE
+    wanted, _ = whole(texts, params, tmp_path)
+    monkeypatch.setattr(piece_counts, "FIRST", 2)
+    monkeypatch.setattr(merges, "TABLE_MEMORY", 100.0)
+    found, trainer = whole(texts, params, tmp_path)
+    assert (found, str(trainer["trainer"]).startswith("gigabpe")) == (wanted, True)
+
+
+@pytest.mark.parametrize("megabytes", [0.001, 0.004, 0.02, 1.0])
+def test_the_sample_from_the_spool_is_that_of_the_corpus(tmp_path: Path, megabytes: float) -> None:
+    """It is what a second reading of the corpus would give, and the spool is not the corpus."""
+    dice = random.Random(1)
+    made = [Document(str(n), f"{n} " * dice.randint(1, 60), language=dice.choice(["ko", "en"])) for n in range(2000)]
+    params = TokenizerParams(vocab_size=300, megabytes=megabytes, shares={"ko": 0.7, "en": 0.3})
+    with Spool(tmp_path / "spool", sample.caps(params), sample.BINS) as spool:
+        census = sample.take_census(lambda: iter(made), params, spool)
+    quotas = sample.plan_quotas(census, params)
+    again = list(sample.draw(lambda: iter(made), quotas, params))
+    assert list(sample.draw(spool.texts, quotas, params)) == again and again
+    size = sum(map(census.size, ("ko", "en")))
+    assert spool.bytes <= size and (megabytes > 0.004 or spool.bytes < size / 4)
 
 
 def test_a_saved_tokenizer_opens(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import yaml
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.tokenizer import budget, sample
+from kormo_plugins.tokenizer import budget, merges, sample
 from kormo_plugins.tokenizer.layout import (
     NEWLINE_RUNS,
     SPECIAL_TOKENS,
@@ -248,6 +248,13 @@ def test_recipes_are_valid(name: str) -> None:
     assert params.vocab_size + 41 in (32_000, 4_137, 125_041)
 
 
+@pytest.fixture
+def by_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is counted here: the tokenizers library learns, with its limits."""
+    monkeypatch.setattr(merges, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("by_the_library")
 def test_memory_budget_names_the_largest_that_fits(tmp_path: Path, texts) -> None:
     error = refused("GB are allowed", texts(500), tmp_path, megabytes=0.4, memory_gigabytes=0.154)
     fits = float(error.do.rsplit(" ", 1)[1])
@@ -268,6 +275,13 @@ def test_pair_bound_covers_every_count_of_training(texts) -> None:
     assert max(counts.values()) <= bound <= max(counts.values()) + 1
 
 
+def test_more_different_pieces_than_memory_are_refused(tmp_path: Path, texts) -> None:
+    pytest.importorskip("gigabpe", reason="the extra `fast` is not installed")
+    error = refused("150.*different pieces|GB of memory", texts(500), tmp_path, megabytes=0.4, memory_gigabytes=0.1)
+    assert "different pieces" in error.found and not list(tmp_path.glob("*"))
+
+
+@pytest.mark.usefixtures("by_the_library")
 def test_counts_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, texts) -> None:
     monkeypatch.setattr(budget, "LARGEST_COUNT", 3000)
     error = refused("32-bit counts", texts(500), tmp_path, megabytes=0.4)

@@ -19,7 +19,7 @@ from kormo_plugins.measures.metrics_file import read_metrics, read_metrics_file
 from kormo_plugins.training.objective import next_token
 from kormo_plugins.training.telemetry import progress, throughput
 from kormo_plugins.training.telemetry.loss_by_source import CHUNK, LossBySource, row_losses
-from kormo_plugins.training.telemetry.metrics import MetricsFile
+from kormo_plugins.training.telemetry.metrics import Meter, MetricsFile
 
 from .harness import LENGTH, VOCAB, trainer
 
@@ -71,6 +71,18 @@ def test_the_parts_weighted_by_tokens_are_the_loss(run: Any) -> None:
         english = sum(line[f"loss/source/{name}"] * tokens[name] for name in ("books", "web"))
         assert line["loss/language/en"] == pytest.approx(english / (tokens["books"] + tokens["web"]))
         assert line["loss/language/ko"] == line["loss/source/news"]
+
+
+def test_terms_that_the_model_adds_are_summed_over_the_step_and_forgotten(run: Any) -> None:
+    meter = Meter(dataclasses.replace(run.kormo, sources=()), run.model, torch.device("cpu"), 1)
+    inputs = {"input_ids": torch.zeros(2, 8, dtype=torch.long)}
+    for measure in (False, True, True):
+        meter.begin(inputs, measure)
+        meter.end(inputs, {"parts": {"loss/load_balance": torch.tensor(0.75)}}, None)
+    assert meter.collect(1, lambda value: 2 * value)["loss/load_balance"] == 3.0  # two micro-batches on two ranks
+    meter.begin(inputs, True)
+    meter.end(inputs, {}, None)
+    assert "loss/load_balance" not in meter.collect(2, lambda value: value)
 
 
 def test_each_part_is_that_of_its_rows(run: Any, tmp_path: Path) -> None:
@@ -194,6 +206,12 @@ def test_a_resume_replaces_later_lines(tmp_path: Path) -> None:
     lines = [{"step": 1, "loss": 4}, {"step": 2, "loss": 3}, {"event": "resume", "step": 1}, {"step": 2, "loss": 2}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert read_metrics(path) == [{"step": 1, "loss": 4}, {"step": 2, "loss": 2}]
+
+
+def test_metrics_of_an_earlier_version_are_read_under_the_names_of_today(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1, "unseen/loss/source/a": 2.0, "unseen": 1, "held_out/loss": 3.0}) + "\n")
+    assert read_metrics(path) == [{"step": 1, "external_eval/loss/source/a": 2.0, "unseen": 1, "held_out/loss": 3.0}]
 
 
 class Terminal(io.StringIO):

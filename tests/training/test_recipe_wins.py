@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from transformers import get_scheduler
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, obey_or_refuse, reading
+from kormo_plugins.training.checkpoints.recipe_wins import RecipeSettings, obey_or_refuse, own_clipping, reading
 
 from .harness import trainer
 
@@ -109,6 +110,16 @@ def test_nothing_changes_where_the_recipe_did_not() -> None:
     assert torch.equal(now[0].weight, straight[0].weight) and torch.equal(now[0].bias, straight[0].bias)
 
 
+def test_the_bound_of_the_gradient_is_the_recipes_after_deepspeed_has_read_its_checkpoint() -> None:
+    """With DeepSpeed itself: tests/integration/test_ranks.py, `test_changed_settings_hold_after_a_resume`."""
+    engine = SimpleNamespace(optimizer=SimpleNamespace(clip_grad=0.05))
+    with own_clipping(engine):
+        engine.optimizer.clip_grad = 1.0
+    assert engine.optimizer.clip_grad == 0.05
+    with own_clipping(SimpleNamespace(optimizer=None)):
+        pass
+
+
 def test_a_rate_that_is_a_tensor_stays_one() -> None:
     before = made(BASE)
     train(*before, 1)
@@ -194,6 +205,9 @@ def test_a_trainer_that_is_not_ours_refuses_what_it_would_drop(tmp_path: Path) -
     longer[2].load_state_dict(finished[2].state_dict())
     obey_or_refuse(args, longer[1], longer[2], FOLDER)
     assert longer[1].param_groups[0]["lr"] == pytest.approx(0.5e-3)
+    bounded = SimpleNamespace(param_groups=longer[1].param_groups, optimizer=SimpleNamespace(clip_grad=0.3))
+    with pytest.raises(KormoError, match=r"max_grad_norm: 0\.3 in the checkpoint, 1\.0 in the recipe"):
+        obey_or_refuse(args, bounded, longer[2], FOLDER)  # type: ignore[arg-type]
     for key, value in (("learning_rate", 1e-5), ("weight_decay", 0.9), ("adam_beta2", 0.5), ("adam_epsilon", 1e-3)):
         before = getattr(args, key)
         setattr(args, key, value)

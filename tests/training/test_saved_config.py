@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from kormo_plugins.architecture.checkpoint import generation_config
 from kormo_plugins.architecture.files import NOTE
+from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.training.checkpoints.saved_config import restore
 
 from .harness import model
@@ -47,3 +51,18 @@ def test_what_leaked_from_loading_goes_and_everybody_may_read(tmp_path: Path) ->
     }
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
     assert "temperature" not in json.loads((tmp_path / "generation_config.json").read_text())
+
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted([*RECIPES.rglob("sft*.yml"), *RECIPES.rglob("dpo*.yml")]), ids=lambda p: p.stem)
+def test_sampling_of_every_chat_recipe_reaches_a_server_without_nulls(path: Path, tmp_path: Path) -> None:
+    settings = load_recipe(path).block.generation
+    wanted = {key: value for key, value in settings.items() if value is not None}
+    assert wanted, "a server would sample with its own defaults"
+    restore(tmp_path, SPECIAL, settings)
+    saved = json.loads((tmp_path / "generation_config.json").read_text())
+    assert wanted.items() <= saved.items() and None not in saved.values()
+    initial = generation_config(settings, {"eos_token_id": 2})
+    assert None not in initial.values() and initial.get("temperature") == wanted.get("temperature")

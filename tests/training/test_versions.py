@@ -31,6 +31,15 @@ def test_others_are_refused_with_the_line_to_type(version: str | None) -> None:
         assert versions.SUPPORTED in error.value.why and "Python 3." in error.value.found
 
 
+@pytest.mark.parametrize(("python", "first"), [((3, 11), "pip"), ((3, 12), "pip"), ((3, 13), "pip install setuptools")])
+def test_the_line_is_the_one_for_this_python(python: tuple[int, int], first: str) -> None:
+    """That it is enough on 3.13 is what `.ci/compat python3.13 0.21` shows; the documentation has the same words."""
+    line = versions.install_line(python)
+    assert line.startswith(first) and line.endswith(versions.INSTALL)
+    assert ("zstandard==0.22.0" in line) == (python >= (3, 13))
+    assert versions.ZSTANDARD in (ROOT / "docs/compatibility.md").read_text(encoding="utf-8")
+
+
 def test_the_package_requires_what_is_supported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"axolotl[deepspeed]{versions.SUPPORTED}" in project["dependencies"]

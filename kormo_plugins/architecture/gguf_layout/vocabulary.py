@@ -79,7 +79,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
             why="only byte-level BPE is written as GGUF here",
             do="convert it with llama.cpp's own script",
         )
-    added: dict[int, Mapping[str, Any]] = {token["id"]: token for token in content.get("added_tokens", ())}
+    added: dict[int, Mapping[str, object]] = {token["id"]: token for token in content.get("added_tokens", ())}
     names = {number: token for token, number in model["vocab"].items()}
     tokens, kinds = _tokens(names, added, int(config["vocab_size"]))
     known = _special_ids(config, added)
@@ -96,7 +96,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
     )
 
 
-def _special_ids(config: Mapping[str, Any], added: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
+def _special_ids(config: Mapping[str, Any], added: Mapping[int, Mapping[str, object]]) -> dict[str, int]:
     """Ids by role, as far as they exist; of several end tokens the first."""
     named = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
     named["eot"] = next((number for number, token in added.items() if token["content"] == TURN_END), None)
@@ -114,7 +114,7 @@ def portable_template(source: str) -> str:
 
 
 def _tokens(
-    names: Mapping[int, str], added: Mapping[int, Mapping[str, Any]], rows: int
+    names: Mapping[int, str], added: Mapping[int, Mapping[str, object]], rows: int
 ) -> tuple[list[str], list[Kind]]:
     tokens, kinds = [], []
     for number in range(rows):

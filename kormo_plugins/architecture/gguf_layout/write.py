@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins import __version__
-from kormo_plugins.architecture.export import RECORD, check_place, check_unchanged, take_place
+from kormo_plugins.architecture.export import RECORD, check_place, check_unchanged
 from kormo_plugins.architecture.files import read_json, write_json
-from kormo_plugins.architecture.gguf_layout.modelfile import modelfile
+from kormo_plugins.architecture.gguf_layout.modelfile import modelfile, sampling_of
 from kormo_plugins.architecture.gguf_layout.tensors import Heads, stored_tensors
 from kormo_plugins.architecture.gguf_layout.vocabulary import Vocabulary, read_vocabulary
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.model_json import readable_config
 
@@ -69,7 +69,7 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dic
 
     Args:
         checkpoint: folder of a finished checkpoint.
-        out: folder to make; an earlier conversion there is replaced once the new one is whole.
+        out: folder to make; an earlier conversion to the same file is replaced once the new one is whole.
         quantize: `q8_0` (by the gguf package), `q4_k_m` (by llama.cpp, which llama-cpp-python brings), or None.
     Returns:
         Statistics: `files`, `bytes`, `compared` (tensors found equal to the checkpoint's).
@@ -78,7 +78,7 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dic
             checkpoint, `out` is something else, or `q4_k_m` without llama-cpp-python.
     """
     plan = plan_gguf(checkpoint, quantize)
-    check_place(checkpoint, out)
+    check_place(checkpoint, out, "gguf", plan.file)
     check_unchanged(checkpoint)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -94,7 +94,7 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dic
             "files": {plan.file: file_checksum(partial / plan.file)},
         }
         write_json(partial / RECORD, record)
-        take_place(partial, out)
+        publish_folder(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"files": [plan.file], "bytes": (out / plan.file).stat().st_size, "compared": compared}
@@ -185,11 +185,12 @@ def _add_settings(writer: GGUFWriter, plan: Plan) -> None:
     writer.add_rope_freq_base(float(config["rope_theta"]))
     writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
     writer.add_vocab_size(config["vocab_size"])
+    sampling = sampling_of(plan.generation)
     for key, add in (("temperature", writer.add_sampling_temp), ("top_p", writer.add_sampling_top_p)):
-        if plan.generation.get(key) is not None:
-            add(float(plan.generation[key]))
-    if plan.generation.get("top_k") is not None:
-        writer.add_sampling_top_k(int(plan.generation["top_k"]))
+        if key in sampling:
+            add(float(sampling[key]))
+    if "top_k" in sampling:
+        writer.add_sampling_top_k(int(sampling["top_k"]))
 
 
 def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:

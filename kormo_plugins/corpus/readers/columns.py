@@ -118,7 +118,7 @@ class Columns(Strict):
         return frozenset(self.ignore or ())
 
 
-def to_document(row: Any, columns: Columns, place: str, *, strange: bool = False) -> Document | Reject:
+def to_document(row: object, columns: Columns, place: str, *, strange: bool = False) -> Document | Reject:
     """The row as a document.
 
     Args:
@@ -155,7 +155,7 @@ def to_document(row: Any, columns: Columns, place: str, *, strange: bool = False
     return document
 
 
-def _fault(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns, strange: bool) -> str:
+def _fault(row: Mapping[str, object], values: Mapping[str, object], columns: Columns, strange: bool) -> str:
     """Why a row is no document whatever its columns hold, if so: one is missing, there twice, or not mapped."""
     if strange and (fault := _twice(row, values, columns)):
         return fault
@@ -165,7 +165,7 @@ def _fault(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns, 
     return unmapped(row, columns)
 
 
-def own_id(row: Mapping[str, Any], columns: Columns) -> str:
+def own_id(row: Mapping[str, object], columns: Columns) -> str:
     """The row's own id; nothing where it has none."""
     name = _present(lookup(row, columns.id))
     return "" if name is None else str(name).encode("utf-8", "backslashreplace").decode()
@@ -199,12 +199,12 @@ def needed(columns: Columns) -> list[str]:
     return [*names, *(name for name in (columns.language, columns.license) if name), *columns.keep]
 
 
-def _present(value: Any) -> Any:
+def _present(value: object) -> object:
     """A value; None for NaN, which is how pandas writes what is missing."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _twice(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns) -> str:
+def _twice(row: Mapping[str, object], values: Mapping[str, Any], columns: Columns) -> str:
     """What is said of a row in which a key that is read was written twice with different values, if one was."""
     repeated = set(row.keys_twice) if isinstance(row, Repeated) else set()
     twice = next(iter(sorted(repeated & columns.mapped)), None)
@@ -212,7 +212,7 @@ def _twice(row: Mapping[str, Any], values: Mapping[str, Any], columns: Columns) 
     return "" if twice is None else f"the key {twice!r} is there twice"
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: object, depth: int = 0) -> object:
     """A column's value in JSON: dates, decimals and bytes of Parquet files become text, NaN null.
 
     Raises:
@@ -229,7 +229,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def _text(values: Mapping[str, Any], text: str | Text) -> str | Reject:
+def _text(values: Mapping[str, object], text: str | Text) -> str | Reject:
     if isinstance(text, str):
         value = values[text]
         return value if isinstance(value, str) else Reject(f"column {text!r} is no text")
@@ -241,7 +241,7 @@ def _text(values: Mapping[str, Any], text: str | Text) -> str | Reject:
     return "".join(f"{literal}{'' if name is None else values[name]}" for literal, name, _, _ in parts)
 
 
-def render(turns: Any) -> str | Reject:
+def render(turns: object) -> str | Reject:
     """A conversation as plain text, for pretraining; a chat template is the business of later stages."""
     if not isinstance(turns, list | tuple) or not turns:
         return Reject("no list of turns")

@@ -139,6 +139,21 @@ def detect(pieces: Iterable[bytes]) -> Guess:
     return Guess(WIDER.get(codec, codec))
 
 
+def likelier(lines: list[bytes]) -> str:
+    """For the log: the first of some lines that were read as UTF-8, in the encoding that they seem to be in.
+
+    Empty where it is UTF-8, or where nobody can tell.
+    """
+    first = lines[0] if lines else b""
+    if _is_utf8(first, True) or importlib.util.find_spec("chardet") is None:
+        return ""
+    found = detect([b"\n".join(lines)]).encoding
+    if found is None:
+        return ""
+    header = first.decode(found, "backslashreplace").strip()
+    return f"; no UTF-8: as {found} the first line is {header!r} (encoding: {found})"
+
+
 def _sample(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
     """Up to 1 MB around the first bytes beyond ASCII (or the beginning, if it has a mark or NUL), and whether the
     stream ended there."""

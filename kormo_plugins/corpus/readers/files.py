@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -68,7 +68,7 @@ class Files:
         name: the reader's name, for messages.
     """
 
-    VERSION = 3
+    VERSION = 4
 
     def __init__(self, *kinds: str, name: str = "") -> None:
         self.kinds, self.name = kinds, name or kinds[0]
@@ -89,7 +89,7 @@ class Files:
         """In how many parts this input should be read: one for about 16 MB."""
         return parts_for(self.units(params))
 
-    def inputs(self, params: FilesParams) -> dict[str, Any]:
+    def inputs(self, params: FilesParams) -> dict[str, object]:
         """What the documents depend on: names, sizes and checksums of the files, and how they are read."""
         files = self.find(params)
         checksums = {path: file_checksum(path) for path in {file.path for file in files if file.kind}}

@@ -237,7 +237,8 @@ def _csv(unit: Unit, options: Options) -> Iterator[Raw]:
     wanted = needed(options.columns) if options.columns is not None else ()
     dialect = tables.sniff([_readable(line) for line in head], options.table, wanted, unit.file.name)
     if dialect.columns:
-        log.warning("%s: %s", unit.file.name, dialect)
+        likelier = encodings.likelier(head) if options.encoding == encodings.UTF8 else ""
+        log.warning("%s: %s%s", unit.file.name, dialect, likelier)
     name = options.columns.id if options.columns is not None else ""
     twice = tuple(column for column in dialect.columns if dialect.columns.count(column) > 1)
     for record in tables.table_rows(chain(head, lines), dialect):

@@ -57,7 +57,7 @@ def flat(row: Row, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, obje
             yield from flat(value[0], f"{path}[0].", depth - 1)
 
 
-def guess(rows: Sequence[Row]) -> dict[str, Any]:
+def guess(rows: Sequence[Row]) -> dict[str, object]:
     """The keys of `columns` that are likely meant; empty where nothing looks like a text."""
     names: dict[str, list[object]] = {}
     for row in rows:
@@ -65,7 +65,7 @@ def guess(rows: Sequence[Row]) -> dict[str, Any]:
             names.setdefault(path, []).append(value)
     top = {name for row in rows for name in row}
     if {"chosen", "rejected"} <= top:
-        found: dict[str, Any] = {"pair": {}}
+        found: dict[str, object] = {"pair": {}}
     else:
         found = _turns(rows, top) or _exchange(top) or _text(names)
     if not found:
@@ -81,7 +81,7 @@ def _of(names: Sequence[str], there: set[str]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, Any]:
+def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
     """The column that holds lists of turns in every row, and how they are written."""
     for name in sorted(top):
         for role, content in TURN_KEYS:
@@ -94,7 +94,7 @@ def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, Any]:
     return {}
 
 
-def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | dict[str, Any]:
+def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | dict[str, object]:
     if role == "from" and all("role" in turn for turn in turns):  # a transcript, which has the usual names
         role, content = "role", "content"
     said = sorted({str(turn.get(role)) for turn in turns} - set(ROLES))
@@ -105,14 +105,14 @@ def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | di
     return {"column": name, **changed} if changed else name
 
 
-def _exchange(top: set[str]) -> dict[str, Any]:
+def _exchange(top: set[str]) -> dict[str, object]:
     for question, answer in PAIRS:
         if {question, answer} <= top:
             return {"messages": {"question": question, "answer": answer}}
     return {}
 
 
-def _text(names: Mapping[str, Sequence[object]]) -> dict[str, Any]:
+def _text(names: Mapping[str, Sequence[object]]) -> dict[str, object]:
     """The column of a usual name, or the one with the longest texts; paths into columns too."""
     lengths = {
         name: sum(len(value) for value in values if isinstance(value, str))

@@ -1,17 +1,31 @@
-"""The reader `hub`: a dataset of the hub by id, streamed, at a fixed commit."""
+"""The reader `hub`: a dataset of the hub by id, at a fixed commit, one file after the other.
+
+The files of a split are those that `datasets` finds; each is copied into a temporary folder, read as any local file is
+(so a bad value costs its row, which becomes a named reject, and a JSON array of any size is read in little memory), and
+removed. A dataset with a file that no reader of ours knows is streamed by `datasets`, where a bad value ends the build.
+"""
 
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers import files as local
 from kormo_plugins.corpus.readers.columns import Columns
-from kormo_plugins.corpus.readers.rows import from_row
-from kormo_plugins.corpus.step import Read
+from kormo_plugins.corpus.readers.encodings import UTF8
+from kormo_plugins.corpus.readers.find import kind_of
+from kormo_plugins.corpus.readers.formats import documents_of
+from kormo_plugins.corpus.readers.rows import from_row, rejected
+from kormo_plugins.corpus.readers.units import units
+from kormo_plugins.corpus.step import Read, Rejected
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -30,14 +44,14 @@ class HubParams(Strict):
 
 
 class Hub:
-    """Streams a dataset; no code of the dataset's repository is ever run.
+    """Reads a dataset; no code of the dataset's repository is ever run.
 
     A part is a run of the dataset's files. Where there are fewer files than parts, the last parts are empty.
     """
 
-    VERSION = 2
+    VERSION = 3
 
-    def inputs(self, params: HubParams) -> dict[str, Any]:
+    def inputs(self, params: HubParams) -> dict[str, object]:
         """What the documents depend on: the dataset, its commit and the columns."""
         return params.model_dump(mode="json") | {"revision": self.commit(params)}
 
@@ -59,7 +73,23 @@ class Hub:
         return params.model_copy(update={"revision": self.commit(params)})
 
     def __call__(self, params: HubParams, shard: int = 0, shards: int = 1) -> Read:
-        """The documents of part `shard` of `shards`."""
+        """The documents of part `shard` of `shards`, and a `Rejected` for every row that is none."""
+        try:
+            names = data_files(params, self.commit(params))
+        except KormoError:
+            raise
+        except Exception as error:
+            raise _unreachable(params, error) from error
+        if not names or not all(kind_of(PurePosixPath(name).name) for name in names):
+            yield from self._streamed(params, shard, shards)
+            return
+        parts = min(shards, len(names))
+        if shard < parts:
+            for name in names[shard * len(names) // parts : (shard + 1) * len(names) // parts]:
+                yield from _file(name, params)
+
+    def _streamed(self, params: HubParams, shard: int, shards: int) -> Read:
+        """The rows as `datasets` gives them."""
         from datasets import load_dataset
 
         try:
@@ -73,9 +103,63 @@ class Hub:
         parts = min(shards, dataset.num_shards)
         if shard >= parts:
             return
-        for number, row in enumerate(dataset.shard(num_shards=parts, index=shard, contiguous=True), 1):
+        rows = iter(dataset.shard(num_shards=parts, index=shard, contiguous=True))
+        number = 0
+        while True:
+            number += 1
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except Exception as error:  # of any library that reads the format; the rows behind it cannot be reached
+                raise _broken_row(params, f"{params.dataset}:{shard}-{parts}:{number}", error) from error
             place = f"{params.dataset}:{shard}-{parts}:{number}"
             yield from_row(row, params.columns, place, partial(repr, row))
+
+
+def data_files(params: HubParams, commit: str) -> list[str]:
+    """The addresses of a split's files at a commit, as fsspec takes them, in order; none where `datasets` knows none.
+
+    Raises:
+        KormoError: there is no such split.
+        Exception: of `datasets`, where there is no such dataset or configuration, or no network.
+    """
+    from datasets import load_dataset_builder
+
+    config = load_dataset_builder(params.dataset, params.config, revision=commit).config
+    splits = config.data_files or {}
+    if splits and params.split not in splits:
+        raise KormoError(
+            where="reader hub: split",
+            found=params.split,
+            why=f"{params.dataset} has no such split",
+            do=f"name one of: {', '.join(map(str, splits))}",
+        )
+    return [str(name) for name in splits.get(params.split, ())]
+
+
+def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
+    """The documents of one file, which is on this disk only so long."""
+    import fsspec
+
+    below = re.sub(r"^.*@[^/]*/", "", address) if "://" in address else PurePosixPath(address).name
+    name = f"{params.dataset}/{below}"
+    with tempfile.TemporaryDirectory(prefix="kormo-hub-") as folder:
+        path = Path(folder) / PurePosixPath(address).name
+        try:
+            filesystem, source = fsspec.core.url_to_fs(address)
+            filesystem.get_file(source, str(path))
+        except Exception as error:
+            raise _unreachable(params, error) from error
+        options = local.FilesParams(path=path, columns=params.columns).options
+        if not path.stat().st_size:
+            return
+        for unit in units(local.folder.find(local.FilesParams(path=path)), encoding=UTF8, text_per_line=False):
+            here = replace(unit, file=replace(unit.file, name=name + unit.file.name.removeprefix(path.name)))
+            if here.file.kind:
+                yield from documents_of(here, options)
+            else:
+                yield rejected(here.file.name, here.file.fault)
 
 
 @lru_cache(maxsize=256)
@@ -85,6 +169,16 @@ def _newest(dataset: str, revision: str | None) -> str:
     from huggingface_hub import HfApi
 
     return str(HfApi().dataset_info(dataset, revision=revision, timeout=30).sha)
+
+
+def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return KormoError(
+        where=f"reader hub: {params.dataset}",
+        found=f"{place}: {first}",
+        why="`datasets` cannot read that row, and no row behind it",
+        do="download the dataset and use the reader of its format, which rejects such a row and goes on",
+    )
 
 
 def _unreachable(params: HubParams, error: Exception) -> KormoError:

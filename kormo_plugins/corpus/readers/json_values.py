@@ -26,6 +26,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?', re.DOTALL)
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*(["\n])?|[\[\]{},]', re.DOTALL)
 """A string (of which the end is missing where the group is empty), a bracket or a comma. A line end ends a string: JSON
 has none in strings, and one missing quotation mark must not turn the rest of the file inside out."""
+_KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _SPACE = b" \t\r\n"
 NOT_UTF8 = "not UTF-8"
 _CLOSES = {b"[": b"]", b"{": b"}"}
@@ -56,7 +57,9 @@ def loads(line: bytes) -> tuple[Json, bool]:
 
     try:
         value = orjson.loads(line)
-        if _count(value) == sum(map(bool, _STRING.findall(line))):
+        count = _count(value)
+        # A key ends in a quotation mark and a colon: with no more of these than keys, none is there twice.
+        if count == len(_KEY_END.findall(line)) or count == sum(map(bool, _STRING.findall(line))):
             return value, False
     except (orjson.JSONDecodeError, Strange, RecursionError):
         pass
@@ -120,23 +123,26 @@ def layout(head: bytes) -> Layout:
     line, end, rest = begun.partition(b"\n")
     if begun[:1] not in (b"[", b"{"):
         return "lines"
+    alone = begun[:1] == b"[" and not rest.strip(_SPACE)
     try:
         loads(line)
     except NotJson:
-        return "values" if _open_at_end(line, ended=bool(end) or len(head) < HEAD) else "lines"
-    return "values" if begun[:1] == b"[" and not rest.strip(_SPACE) else "lines"
+        depth = _depth(line, ended=bool(end) or len(head) < HEAD)
+        return "values" if depth > 0 or (depth == 0 and alone) else "lines"  # one bad value of an array costs itself
+    return "values" if alone else "lines"
 
 
-def _open_at_end(line: bytes, ended: bool) -> bool:
-    """Whether a line is the beginning of a longer value, and not a value cut short: it ends outside of a string."""
+def _depth(line: bytes, ended: bool) -> int:
+    """How many brackets are open at the end of a line: more than 0 at the beginning of a longer value, less for a value
+    cut short, which ends within a string."""
     if not ended:  # a line longer than what was seen: an array of everything, or one long object
-        return line[:1] == b"["
+        return 1 if line[:1] == b"[" else -1
     depth = 0
     for match in _TOKEN.finditer(line):
         if match[0][:1] == b'"' and match[1] is None:
-            return False
+            return -1
         depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(match[0], 0)
-    return depth > 0
+    return depth
 
 
 class _Scan:

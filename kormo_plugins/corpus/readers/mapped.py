@@ -51,10 +51,10 @@ class WithColumns(Protocol):
     def columns(self) -> Columns: ...
 
 
-Reader = Callable[[Any, int, int], Read]
+Reader = Callable[[object, int, int], Read]
 
 
-def unmapped(row: Mapping[str, Any], columns: Columns) -> str:
+def unmapped(row: Mapping[str, object], columns: Columns) -> str:
     """The reason why a row is refused: the columns and keys of turns that the recipe does not name; "" if none."""
     if columns.ignored is None:
         return ""

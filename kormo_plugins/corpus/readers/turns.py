@@ -12,7 +12,6 @@ Datasets name the fields of a turn and its roles in many ways; the recipe says i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -24,10 +23,10 @@ ALWAYS = frozenset({"tool_calls", "function_call", "name", "tool_call_id"})
 """Keys of a turn whose names every dataset shares."""
 CALLS = "function_call"
 """A role of ShareGPT sets: the assistant's turn is the JSON text of its calls."""
-Value = Callable[[Mapping[str, Any], str], Any]
+Value = Callable[[Mapping[str, object], str], object]
 
 
-def by_name(row: Mapping[str, Any], name: str) -> Any:
+def by_name(row: Mapping[str, object], name: str) -> object:
     """What the column `name` of a row holds; None where it is missing."""
     return row.get(name)
 
@@ -75,7 +74,7 @@ class Turns(TurnKeys):
 
     @model_validator(mode="before")
     @classmethod
-    def _column(cls, value: Any) -> Any:
+    def _column(cls, value: object) -> object:
         return {"column": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -98,7 +97,7 @@ class Turns(TurnKeys):
         return [name for name in (self.input, self.history, self.system, self.tools, beside) if name is not None]
 
 
-def turns(row: Mapping[str, Any], how: Turns, value: Value = by_name) -> list[object] | Reject:
+def turns(row: Mapping[str, object], how: Turns, value: Value = by_name) -> list[object] | Reject:
     """The turns of a row as `documents.conversation` takes them, or the reason why it has none.
 
     Args:
@@ -123,7 +122,7 @@ def _listed(value: object, how: TurnKeys) -> list[object] | Reject:
     return found if isinstance(found, Reject) else [as_turn(turn, how) for turn in found]
 
 
-def _exchange(row: Mapping[str, Any], how: Turns, value: Value) -> list[object] | Reject:
+def _exchange(row: Mapping[str, object], how: Turns, value: Value) -> list[object] | Reject:
     question, answer = (value(row, name or "") for name in (how.question, how.answer))
     about = value(row, how.input) if how.input else None
     if about is not None and not isinstance(about, str):

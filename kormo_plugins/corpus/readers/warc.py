@@ -10,11 +10,12 @@ and in it with the chunk, where it was. Pages that say `noai` are rejected by th
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, cast
 
 from pydantic import Field, model_validator
 
@@ -29,12 +30,16 @@ from kormo_plugins.store.fingerprint import file_checksum
 
 SUFFIXES = (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.zst", ".wet.zst", ".warc.wet.gz")
 MAX_PARTS = 1024
+READ = 1 << 20
+"""Bytes of an archive elsewhere that are asked for at a time."""
 TRIES = 4
 """Times that an archive is opened before the build stops; it goes on from there when it is started again."""
 
 
 class WarcParams(Strict):
     """Archives of this machine, or of somewhere else."""
+
+    RENAMED: ClassVar = {"largest": "max_bytes"}
 
     path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
     urls: Path | None = Field(
@@ -51,7 +56,7 @@ class WarcParams(Strict):
         description="robots rules of a page, in header or meta tag, by which it is rejected; add "
         "`noindex` or `noarchive` to be stricter; empty: none is honoured",
     )
-    largest: int = Field(
+    max_bytes: int = Field(
         default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
     )
 
@@ -74,7 +79,7 @@ class Warc:
         installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
         return min(len(archives(params)), MAX_PARTS)
 
-    def inputs(self, params: WarcParams) -> dict[str, Any]:
+    def inputs(self, params: WarcParams) -> dict[str, object]:
         """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
         has published does not change."""
         return {
@@ -82,7 +87,7 @@ class Warc:
                 [name, file_checksum(Path(address))] if params.path else address for name, address in archives(params)
             ],
             "opt_out": list(params.opt_out),
-            "largest": params.largest,
+            "max_bytes": params.max_bytes,
         }
 
     def __call__(self, params: WarcParams, shard: int = 0, shards: int = 1) -> Read:
@@ -131,7 +136,7 @@ def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document |
     for attempt in range(TRIES):
         try:
             with _opened(address, params) as stream:
-                for number, item in enumerate(pages(stream, name, params.opt_out, params.largest)):
+                for number, item in enumerate(pages(stream, name, params.opt_out, params.max_bytes)):
                     if number >= done:
                         done += 1
                         yield item
@@ -156,8 +161,51 @@ def _opened(address: str, params: WarcParams) -> Iterator[BinaryIO]:
         return
     import fsspec
 
-    with fsspec.open(address, "rb", **params.storage) as file:
-        yield file
+    with _as_os_errors():
+        opened = fsspec.open(address, "rb", **params.storage).open()
+    with opened as file, io.BufferedReader(_Remote(file), READ) as stream:
+        yield cast(BinaryIO, stream)
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What the libraries of filesystems raise is often no OSError: aiohttp's, for one, when an answer is cut short."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+class _Remote(io.RawIOBase):
+    """A file elsewhere, read from front to back; where the connection breaks, and the file can be entered anywhere, it
+    goes on at that byte."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        """True: it can only be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads up to `len(buffer)` bytes; 0 at the end."""
+        for attempt in range(TRIES):
+            try:
+                with _as_os_errors():
+                    if attempt:
+                        self._file.seek(self._at)
+                    data = self._file.read(len(buffer))
+                break
+            except OSError:
+                if attempt == TRIES - 1 or not self._file.seekable():
+                    raise
+                time.sleep(2**attempt)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _unreachable(address: str, error: Exception) -> KormoError:

@@ -21,14 +21,14 @@ MIMES = ("text/html", "application/xhtml+xml", "text/plain")
 SUCCESS = "200"
 
 
-def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], largest: int) -> Iterator[Document | Rejected]:
+def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], max_bytes: int) -> Iterator[Document | Rejected]:
     """One document, or the reason why it is none, for every page of an archive.
 
     Args:
         stream: of a WARC, WET or ARC file, plain, gzip or zstd.
         archive: its name, for records without an id.
         opt_out: rules by which a page is rejected.
-        largest: bytes of a page.
+        max_bytes: bytes of a page.
     Raises:
         OSError: the archive is damaged, or ends too early; after all that could be read.
     """
@@ -37,12 +37,12 @@ def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], largest: int
         for record in ArchiveIterator(WholeArchive(stream), arc2warc=True):
             if record.rec_type in PAGES:
                 number += 1
-                yield _page(record, f"{archive}:{number}", opt_out, largest)
+                yield _page(record, f"{archive}:{number}", opt_out, max_bytes)
     except ArchiveLoadFailed as error:
         raise OSError(f"damaged archive: {str(error).strip().splitlines()[0]}") from None
 
 
-def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], largest: int) -> Document | Rejected:
+def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], max_bytes: int) -> Document | Rejected:
     def said(name: str) -> str:
         return str(record.rec_headers.get_header(name) or "")
 
@@ -59,9 +59,9 @@ def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], largest: 
     document.meta["mime"] = mime
     if mime not in MIMES:
         return Rejected(document, f"not a page ({mime.partition('/')[0]})")
-    body = _body(record, largest)
-    if len(body) > largest:
-        return Rejected(document, "larger than `largest`")
+    body = _body(record, max_bytes)
+    if len(body) > max_bytes:
+        return Rejected(document, "larger than `max_bytes`")
     decoded = decode(body, content_type)
     document.text, document.meta["charset"] = decoded.text, decoded.charset
     if not decoded.text.strip():
@@ -70,14 +70,14 @@ def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], largest: 
     return Rejected(document, f"opt-out: {rule}") if rule else document
 
 
-def _body(record: ArcWarcRecord, largest: int) -> bytes:
-    """What the server sent, less its transfer and content encodings; up to one byte more than `largest`."""
+def _body(record: ArcWarcRecord, max_bytes: int) -> bytes:
+    """What the server sent, less its transfer and content encodings; up to one byte more than `max_bytes`."""
     stream, pieces, size = record.content_stream(), [], 0
-    while size <= largest and (piece := stream.read(largest + 1 - size)):
+    while size <= max_bytes and (piece := stream.read(max_bytes + 1 - size)):
         pieces.append(piece)
         size += len(piece)
     rest = record.raw_stream
-    if size <= largest and rest.limit > 0 and not rest.read(1):  # the record says that there is more
+    if size <= max_bytes and rest.limit > 0 and not rest.read(1):  # the record says that there is more
         raise OSError("the archive ends too early")
     return b"".join(pieces)
 

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import html as entities
 import re
+from functools import lru_cache
+from typing import ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.extract.page import is_page, page_text
-from kormo_plugins.corpus.extract.tags import strip_tags
+from kormo_plugins.corpus.extract.tags import ELEMENTS, strip_tags
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 from kormo_plugins.corpus.steps.normalize import visible
 from kormo_plugins.corpus.steps.text import FENCE
 from kormo_plugins.documents.document import Document, Reject
@@ -35,7 +39,9 @@ _CODE = re.compile(rf"{FENCE.pattern}|(?<!`)(`++)[^\n]+?(?<!`)\2(?!`)", FENCE.fl
 class HtmlParams(Strict):
     """What is removed, and when too much is."""
 
-    most_markup: float = Field(
+    RENAMED: ClassVar = {"most_markup": "max_markup"}
+
+    max_markup: float = Field(
         default=0.5,
         gt=0,
         le=1,
@@ -56,21 +62,47 @@ class Html:
         text = document.text
         if "<" not in text and "&" not in text:
             return document
+        pieces = _suspect_pieces(text) if compiled() else None
+        if pieces == []:
+            return document
         page = is_page(text)
-        clean = page_text(text) if page else strip_markup(text)
-        if not page and len(clean) < (1 - self.params.most_markup) * len(text):
+        clean = page_text(text) if page else strip_markup(text, pieces)
+        if not page and len(clean) < (1 - self.params.max_markup) * len(text):
             return Reject("mostly markup")
         document.text = clean
         return document if clean.strip() else Reject("nothing but markup")
 
 
-def strip_markup(text: str) -> str:
-    """`text` without tags, comments and scripts, its entities decoded; code in fences and backticks unchanged."""
+def strip_markup(text: str, suspect: list[list[int]] | None = None) -> str:
+    """`text` without tags, comments and scripts, its entities decoded; code in fences and backticks unchanged.
+
+    Args:
+        suspect: start and end of the pieces between code that may hold markup, in order; None: they are looked for.
+    """
     pieces, end = [], 0
+    for start, stop in suspect or ():
+        pieces += [text[end:start], _strip(text[start:stop])]
+        end = stop
+    if suspect is not None:
+        return "".join([*pieces, text[end:]])
     for code in _CODE.finditer(text) if "`" in text or "~~~" in text else ():
         pieces += [_strip(text[end : code.start()]), code[0]]
         end = code.end()
     return "".join([*pieces, _strip(text[end:])])
+
+
+@lru_cache(maxsize=1)
+def _names() -> np.ndarray:
+    from kormo_plugins.corpus.scan.markup_kernel import names_table
+
+    return names_table(ELEMENTS, (name for name in _CLOSED if name))
+
+
+def _suspect_pieces(text: str) -> list[list[int]]:
+    from kormo_plugins.corpus.scan.markup_kernel import markup
+
+    found: list[list[int]] = markup(scan_of(text).codes, _names()).tolist()
+    return found
 
 
 def _strip(text: str) -> str:
@@ -88,7 +120,7 @@ def _without_unseen(text: str) -> str:
     pieces, at, endless = [], 0, set()
     while (opened := _OPENED.search(text, at)) is not None:
         name = (opened[1] or "").lower()
-        closed = None if name in endless else _CLOSED[name].search(text, opened.end())
+        closed = None if name in endless or name not in _CLOSED else _CLOSED[name].search(text, opened.end())
         end = opened.end()
         if closed is None:
             endless.add(name)

@@ -15,24 +15,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from math import comb
+from typing import ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.alphabets import PARTICLES
+from kormo_plugins.corpus.scan.dependents import expanded, padded, rule_tables
+from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_of
 from kormo_plugins.corpus.steps.genres import without_stamps
 from kormo_plugins.corpus.steps.text import lines, prose, words
 from kormo_plugins.documents.document import Document, Reject
 
-_SENTENCE_END = re.compile(r"(?:[.!?…。]|[다요죠까네오함됨음임]\.?)[\"'”’)\]*_」』]*$")
+_ENDS, _FINALS, _CLOSES = ".!?…。", "다요죠까네오함됨음임", "\"'”’)]*_」』"
+_SENTENCE_END = re.compile(rf"(?:[{_ENDS}]|[{_FINALS}]\.?)[{re.escape(_CLOSES)}]*$")
 _SIGN = re.compile(r"[^\w\s]")
-PARTICLES = frozenset("은는이가을를의에서로와과도만고며면지게다요나야니기해한할된될인던들어아여라까자함됨음임매사")
-"""Last syllables of an eojeol with a particle or an ending; nouns end in most of the other 11,000. The last two
-join clauses in scripture (`하시매`, `나누사`), the four before them end the sentences of reports (`…을 확대함`)."""
-_REPORT_END = re.compile(
-    r"(?:예정|계획|완료|필요|실시|추진|수립|확대|축소|강화|완화|부족|증가|감소|기여|마련|설치|지적|의심|요망|바람|참조|없음|가능|불가|"
-    r"심화|개선|검토|확정|미달|시행|운영|제출|협의|논의|썰기|넣기|끓이기|하기|되기|것|중|바|점)[.)]?$"
+_REPORT_ENDS = (
+    "예정|계획|완료|필요|실시|추진|수립|확대|축소|강화|완화|부족|증가|감소|기여|마련|설치|지적|의심|요망|바람|참조|없음|가능|불가|"
+    "심화|개선|검토|확정|미달|시행|운영|제출|협의|논의|썰기|넣기|끓이기|하기|되기|것|중|바|점"
 )
+_REPORT_END = re.compile(rf"(?:{_REPORT_ENDS})[.)]?$")
 CLAUSE_WORDS = 5
 """Eojeol of a line that is no entry of a menu."""
 
@@ -40,34 +45,43 @@ CLAUSE_WORDS = 5
 class KoreanParams(Strict):
     """Bounds; a document in no Korean (language not `ko`, `mul` or `und`) passes untouched."""
 
-    fewest_words: int = Field(
+    RENAMED: ClassVar = {
+        "fewest_words": "min_words",
+        "shortest_mean": "min_mean",
+        "longest_mean": "max_mean",
+        "fewest_particles": "min_particles",
+        "most_told": "min_statements",
+        "fewest_sentences": "min_sentences",
+        "fewest_agreeing": "min_agreeing",
+        "most_symbols": "max_symbols",
+    }
+
+    min_words: int = Field(
         default=20, ge=0, description="eojeol, code apart; below it only mean length is looked at (ours)"
     )
-    shortest_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5 (ours)")
-    longest_mean: float = Field(
-        default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)"
-    )
-    fewest_particles: float = Field(
+    min_mean: float = Field(default=1.6, ge=0, description="syllables per eojeol; prose has 2.7 to 3.5 (ours)")
+    max_mean: float = Field(default=7.0, ge=0, description="syllables per eojeol; above it spaces are missing (ours)")
+    min_particles: float = Field(
         default=0.35,
         ge=0,
         le=1,
         description="share of eojeol that end like a particle or an ending; prose has 0.6 to "
         "0.8, lists of nouns 0.1 to 0.3 (ours)",
     )
-    most_told: float = Field(
+    min_statements: float = Field(
         default=0.6,
         ge=0,
         le=1,
         description="from this share of its characters in lines that say something on, half as "
         "many particles are enough: chats and reports in noun style leave them out (ours)",
     )
-    fewest_sentences: float = Field(
+    min_sentences: float = Field(
         default=0.2,
         ge=0,
         le=1,
         description="share of characters in lines that are, or hold, a sentence; menus have none (ours)",
     )
-    fewest_agreeing: float = Field(
+    min_agreeing: float = Field(
         default=0.6, ge=0, le=1, description="share of dependent words behind their ending (ours)"
     )
     chance: float = Field(
@@ -77,7 +91,7 @@ class KoreanParams(Strict):
         description="so unlikely must that share be in prose, where nine in ten agree "
         "(one-sided binomial test; two dependent words that both fail are 0.01; ours)",
     )
-    most_symbols: float = Field(
+    max_symbols: float = Field(
         default=0.3, ge=0, le=1, description="share of signs that are no letter, digit or space (ours)"
     )
 
@@ -93,6 +107,9 @@ class Korean:
     def __call__(self, document: Document) -> Document | Reject:
         if document.language not in ("ko", "mul", "und"):
             return document
+        scan = scan_of(document.text).prose if compiled() else None
+        if scan is not None and scan.bare is not None:
+            return self._by_counts(document, _counts(scan.bare, scan.lines))
         text = without_stamps(prose(document.text))
         eojeol = [word for word in words(text) if "가" <= word[-1] <= "힣"]
         if not eojeol:
@@ -100,35 +117,57 @@ class Korean:
         reason = self._words(eojeol, text) or self._order(text, len(eojeol)) or self._layout(text, len(eojeol))
         return Reject(reason) if reason else document
 
+    def _by_counts(self, document: Document, found: list[int]) -> Document | Reject:
+        """The same, in the same order, by what a compiled scan has counted."""
+        from kormo_plugins.corpus.scan import korean_kernel as of
+
+        params, eojeol = self.params, found[of.EOJEOL]
+        if not eojeol:
+            return Reject("no Korean word") if document.language == "ko" else document
+        if not params.min_mean <= found[of.SYLLABLES] / eojeol <= params.max_mean:
+            return Reject("length of words")
+        if eojeol < params.min_words:
+            return document
+        told = found[of.TOLD] / max(1, found[of.CHARACTERS])
+        fewest, particles = params.min_particles * eojeol, found[of.PARTICLES]
+        if particles < fewest / 2 or (particles < fewest and told < params.min_statements):
+            return Reject("few particles and endings")
+        agreeing, dependent = found[of.AGREEING], found[of.DEPENDENT]
+        if agreeing < params.min_agreeing * dependent and _chance(agreeing, dependent) < params.chance:
+            return Reject("word order")
+        if told < params.min_sentences:
+            return Reject("no sentences")
+        return Reject("signs") if found[of.SIGNS] > params.max_symbols * found[of.CHARACTERS] else document
+
     def _words(self, eojeol: Sequence[str], text: str) -> str | None:
         mean = sum(map(len, eojeol)) / len(eojeol)
-        if not self.params.shortest_mean <= mean <= self.params.longest_mean:
+        if not self.params.min_mean <= mean <= self.params.max_mean:
             return "length of words"
-        if len(eojeol) < self.params.fewest_words:
+        if len(eojeol) < self.params.min_words:
             return None
-        fewest = self.params.fewest_particles * len(eojeol)
+        fewest = self.params.min_particles * len(eojeol)
         found = sum(word[-1] in PARTICLES for word in eojeol)
-        if found < fewest / 2 or (found < fewest and _told(lines(text)) < self.params.most_told):
+        if found < fewest / 2 or (found < fewest and _told(lines(text)) < self.params.min_statements):
             return "few particles and endings"
         return None
 
     def _order(self, text: str, count: int) -> str | None:
-        if count < self.params.fewest_words:
+        if count < self.params.min_words:
             return None
         agreeing, dependent = agreement(text)
-        if agreeing < self.params.fewest_agreeing * dependent and _chance(agreeing, dependent) < self.params.chance:
+        if agreeing < self.params.min_agreeing * dependent and _chance(agreeing, dependent) < self.params.chance:
             return "word order"
         return None
 
     def _layout(self, text: str, count: int) -> str | None:
-        if count < self.params.fewest_words:
+        if count < self.params.min_words:
             return None
         found = lines(text)
         total = sum(map(len, found))
-        if _told(found) < self.params.fewest_sentences:
+        if _told(found) < self.params.min_sentences:
             return "no sentences"
         signs = len(_SIGN.findall(text))
-        return "signs" if signs > self.params.most_symbols * total else None
+        return "signs" if signs > self.params.max_symbols * total else None
 
 
 def _told(found: Sequence[str]) -> float:
@@ -181,6 +220,28 @@ _DEPENDENT: dict[str, list[tuple[re.Pattern[str], re.Pattern[str]]]] = {}
 for _word, _before in _RULES:
     for _first in "것거게" if _word.startswith("(?:것") else _word[0]:
         _DEPENDENT.setdefault(_first, []).append((re.compile(_word), re.compile(rf"(?:{_before})$")))
+
+
+@lru_cache(maxsize=1)
+def _signs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the compiled scan knows of sentences."""
+    closes, ends = (np.array([*map(ord, chars)], np.uint32) for chars in (_CLOSES, _ENDS + _FINALS))
+    reports = [[*map(ord, reversed(end))] for part in _REPORT_ENDS.split("|") for end in expanded(part)]
+    return closes, ends, padded(reports, 3)
+
+
+@lru_cache(maxsize=1)
+def _rules() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """And of dependent words."""
+    return rule_tables(_RULES)
+
+
+def _counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
+    """What the compiled scan counts (`korean_kernel`)."""
+    from kormo_plugins.corpus.scan.korean_kernel import korean
+
+    found: list[int] = korean(bare, character_bits(), lines, _signs(), _rules(), CLAUSE_WORDS).tolist()
+    return found
 
 
 def agreement(text: str) -> tuple[int, int]:

@@ -13,18 +13,20 @@ with; the 8,822 others together make less than one in a thousand.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.alphabets import CP1252, SUSPECT
+from kormo_plugins.corpus.scan.text_scan import compiled, in_ks_x_1001, scan_of
 from kormo_plugins.documents.document import Document, Reject
 
-_CP1252 = {bytes([b]).decode("cp1252"): b for b in range(0x80, 0xA0) if b not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
-_BYTE = {ord(char): byte for char, byte in _CP1252.items()} | {code: code for code in range(0x80, 0x100)}
-_SUSPECT = "[\x80-\xff" + "".join(re.escape(char) for char in _CP1252) + "]"
-_RUN = re.compile(_SUSPECT + "{2,}")
+_BYTE = {ord(char): byte for char, byte in CP1252.items()} | {code: code for code in range(0x80, 0x100)}
+_RUN = re.compile(f"[{SUSPECT}]{{2,}}")
 _LATIN = re.compile("[\x80-\xff]")
 FEWEST = 8
 """Signs in such runs that may be an accident."""
@@ -34,8 +36,10 @@ LOST = "\ufffd"
 class MojibakeParams(Strict):
     """When a document counts as damaged."""
 
+    RENAMED: ClassVar = {"most_lost": "max_lost", "most_latin": "max_latin", "most_rare": "max_rare"}
+
     repair: bool = Field(default=True, description="put right what can be put right exactly")
-    most_lost: float = Field(
+    max_lost: float = Field(
         default=0.002,
         ge=0,
         le=1,
@@ -48,14 +52,14 @@ class MojibakeParams(Strict):
         description="so many never drop a document, however short (ours): a form or a copy that lost "
         "one letter; a wrong table loses many",
     )
-    most_latin: float = Field(
+    max_latin: float = Field(
         default=0.3,
         ge=0,
         le=1,
         description="share of the non-ASCII characters that stand in runs of three or more "
         "Latin-1 signs (ours; accented letters of other languages seldom stand together)",
     )
-    most_rare: float = Field(
+    max_rare: float = Field(
         default=0.05,
         ge=0,
         le=1,
@@ -67,7 +71,7 @@ class MojibakeParams(Strict):
 class Mojibake:
     """Repairs documents, and drops those that stay damaged."""
 
-    VERSION = 2
+    VERSION = 3
 
     def __init__(self, params: MojibakeParams) -> None:
         self.params = params
@@ -76,14 +80,16 @@ class Mojibake:
         text = document.text
         if text.isascii():
             return document
-        if self.params.repair:
+        facts = _compiled(text) if compiled() else None
+        if self.params.repair and (facts is None or facts.longest_run > 1):
             text = repair(text)
-        if text.count(LOST) > max(self.params.allowed_lost, self.params.most_lost * len(text)):
+        if text is not document.text or facts is None:
+            facts = _compiled(text) if compiled() else _by_patterns(text)
+        if facts.lost > max(self.params.allowed_lost, self.params.max_lost * len(text)):
             return Reject("replacement characters")
-        runs = sum(len(run) for run in _RUN.findall(text) if len(run) > 2 and _LATIN.search(run))
-        if runs > FEWEST and runs > self.params.most_latin * (len(text) - len(text.encode("ascii", "ignore"))):
+        if facts.in_runs > FEWEST and facts.in_runs > self.params.max_latin * facts.beyond_ascii:
             return Reject("mojibake (Latin-1)")
-        if _rare_share(text) > self.params.most_rare:
+        if facts.rare > self.params.max_rare:
             return Reject("mojibake (rare syllables)")
         document.text = text
         return document
@@ -109,18 +115,45 @@ def _mend(match: re.Match[str]) -> str:
     return mended if all("가" <= char <= "힣" for char in mended) else run
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a text has of damage.
+
+    Args:
+        longest_run: signs of the longest run that may be an accident; not found by patterns.
+        lost: replacement characters.
+        in_runs: signs in runs of three and more with a Latin-1 sign.
+        beyond_ascii: characters that are not ASCII.
+        rare: share of the Hangul syllables that KS X 1001 has not.
+    """
+
+    longest_run: int
+    lost: int
+    in_runs: int
+    beyond_ascii: int
+    rare: float
+
+
+def _compiled(text: str) -> _Facts:
+    from kormo_plugins.corpus.scan.survey_kernel import ASCII, LOST, MOJIBAKE, RARE_SYLLABLES, SUSPECT_RUN, SYLLABLES
+
+    found = scan_of(text).survey
+    syllables = found[SYLLABLES]
+    rare = float(1 - (syllables - found[RARE_SYLLABLES]) / syllables) if syllables else 0.0
+    return _Facts(found[SUSPECT_RUN], found[LOST], found[MOJIBAKE], len(text) - found[ASCII], rare)
+
+
+def _by_patterns(text: str) -> _Facts:
+    """What the compiled scan has to agree with."""
+    runs = sum(len(run) for run in _RUN.findall(text) if len(run) > 2 and _LATIN.search(run))
+    beyond = len(text) - len(text.encode("ascii", "ignore"))
+    return _Facts(0, text.count(LOST), runs, beyond, _rare_share(text))
+
+
 @lru_cache(maxsize=1)
 def _common() -> np.ndarray:
     """Which of the 11,172 syllables KS X 1001 has."""
-    return np.array([_encodes(chr(code)) for code in range(0xAC00, 0xD7A4)])
-
-
-def _encodes(char: str) -> bool:
-    try:
-        char.encode("euc_kr")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return np.array([in_ks_x_1001(chr(code)) for code in range(0xAC00, 0xD7A4)])
 
 
 def _rare_share(text: str) -> float:

@@ -24,32 +24,22 @@ from typing import Literal, cast
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.alphabets import GONE, JOINERS, LINES, ODD, PARAGRAPH, SPACES, TAGS
+from kormo_plugins.corpus.scan.text_scan import is_composed
 from kormo_plugins.documents.document import Document, Reject
 
-LINES = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028"
-"""Separators that become one line feed; \x1c-\x1e part records in exports of databases."""
-PARAGRAPH = "\u2029"
-SPACES = "\x1f\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u115f\u1160\u3164\uffa0"
-"""Spaces of other widths, the unit separator, and Hangul fillers, which are blank on every screen."""
-GONE = (
-    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u180e\u200b\u200e\u200f\u2060-\u2064\u206a-\u206f\ufeff"
-    "\ufff9-\ufffb\u202a-\u202e\u2066-\u2069\U000e0001"
-)
-_JOINERS = "\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"
-_TAGS = "\U000e0020-\U000e007f"
 FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
 """What takes the place of which characters (bodies of regular-expression classes)."""
 
-_ODD = re.compile(f"[{LINES}{PARAGRAPH}{SPACES}{GONE}{_JOINERS}{_TAGS}]")
+_ODD = re.compile(f"[{ODD}]")
 _LINE_END = re.compile(f"\r\n|[{LINES}]")
 _SPACE = re.compile(f"[{SPACES}]")
 # A joiner or a selector shapes the character before it; behind none, it is left over. Tags write the name of a region
 # behind a black flag, up to the cancel tag; anywhere else nobody can see them, and text was hidden in them.
 _GONE = re.compile(
-    f"[{GONE}]|(?:(?<=[\\s])|^)[{_JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
-    f"|[{_TAGS}]"
+    f"[{GONE}]|(?:(?<=[\\s])|^)[{JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
+    f"|[{TAGS}]"
 )
-_TRAILING = re.compile(r"[ \t]+(?=\n|$)")
 _RUN_OF_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 _Form = Literal["NFC", "NFKC"]
 
@@ -87,11 +77,12 @@ class Normalize:
 
 def normalize(text: str, params: NormalizeParams) -> str:
     """The normal form of `text`; applying it twice changes nothing."""
-    text = _composed(text, params.form)
-    if _ODD.search(text):  # one look for all
-        text = _composed(visible(text), params.form)  # what was removed may have parted two that compose
+    if not is_composed(text, params.form):
+        text = _composed(text, params.form)
+        if _ODD.search(text):  # one look for all
+            text = _composed(visible(text), params.form)  # what was removed may have parted two that compose
     if " \n" in text or "\t\n" in text:
-        text = _TRAILING.sub("", text)
+        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     kept = "\n" * (params.blank_lines + 1)
     if kept + "\n" in text:
         text = re.sub(kept + "\n+", kept, text)

@@ -4,7 +4,7 @@
       step: {name: korean}
       domains:
         lyrics.example: off
-        "*.exam.example": {fewest_sentences: 0.05}
+        "*.exam.example": {min_sentences: 0.05}
 
 Songs, exams and chats fail the thresholds of prose. Which domains lose how much, and why, is on the report's page
 (`kormo data report`); here they are let through, one by one, and the change is part of the corpus's identity.
@@ -12,18 +12,20 @@ Songs, exams and chats fail the thresholds of prose. Which domains lose how much
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from kormo_plugins.corpus.domains import domain_of
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.step import DocumentStep, is_source_step
 from kormo_plugins.documents.document import Document, Reject
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.hookspecs import HasInputs
 from kormo_plugins.plugins.choice import Choice
+from kormo_plugins.plugins.parameters import current_names
 from kormo_plugins.plugins.registry import registry
 
 
@@ -43,6 +45,24 @@ class PerDomainParams(Strict):
         if isinstance(value, dict):
             return {name: "off" if given is False else given for name, given in value.items()}
         return value
+
+    @field_validator("step")
+    @classmethod
+    def _current_step(cls, step: Choice) -> Choice:
+        return Choice(name=step.name, **_current(step.name, step.values, "step"))
+
+    @field_validator("domains")
+    @classmethod
+    def _current_domains(
+        cls, domains: dict[str, dict[str, Any] | Literal["off"]], info: ValidationInfo
+    ) -> dict[str, dict[str, Any] | Literal["off"]]:
+        if "step" not in info.data:  # it has a fault of its own
+            return domains
+        name = info.data["step"].name
+        return {
+            domain: given if given == "off" else _current(name, given, f"domains.{domain}")
+            for domain, given in domains.items()
+        }
 
 
 class PerDomain:
@@ -75,6 +95,18 @@ class PerDomain:
             if fnmatchcase(domain, pattern) or (pattern.startswith("*.") and domain == pattern[2:]):
                 return step(document) if step else document
         return self.elsewhere(document)
+
+
+def _current(name: str, values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Parameters of the step under the names that they have today: what is given for a domain takes the place of what
+    is given elsewhere, whichever names the two were written with."""
+    components = registry()
+    if name not in components.names("corpus_step"):  # refused, with the names that there are, when it is loaded
+        return dict(values)
+    faults = Faults()
+    current = current_names(components.model("corpus_step", name), values, f"step per_domain: {key}", faults)
+    faults.raise_any()
+    return current
 
 
 def _class(name: str) -> Any:

@@ -12,8 +12,9 @@ import re
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.alphabets import PLAIN
 from kormo_plugins.corpus.steps.personal.addresses import EMAIL_PLACEHOLDER, IP_PLACEHOLDER, email_spans, ip_spans
-from kormo_plugins.corpus.steps.personal.numbers import NUMBER_KINDS, PLAIN, Span, number_spans
+from kormo_plugins.corpus.steps.personal.numbers import NUMBER_KINDS, Span, number_spans
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError, closest
 
@@ -39,7 +40,7 @@ class PersonalDataParams(Strict):
 class PersonalData:
     """Masks; drops nothing."""
 
-    VERSION = 2
+    VERSION = 3
 
     def __init__(self, params: PersonalDataParams) -> None:
         unknown = sorted(set(params.kinds) - set(KINDS))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -37,13 +37,15 @@ _EXAMPLES = Files("jsonl", "parquet", "text", name="template_lines")
 class TemplateLinesParams(Strict):
     """What is learned from, and what may go."""
 
+    RENAMED: ClassVar = {"most_removed": "max_removed"}
+
     examples: FilesParams | None = Field(default=None, description="documents of which common lines are templates")
     documents: int = Field(
         default=20, ge=2, description="of so many different examples a line must be part; digits do not count (ours)"
     )
     share: float = Field(default=0.005, ge=0, le=1, description="and of this share of all examples (ours)")
     menus: bool = Field(default=True, description="menus at the head and the foot go, without examples too")
-    most_removed: float = Field(
+    max_removed: float = Field(
         default=0.7, gt=0, le=1, description="a document that loses more than this share of its characters is dropped"
     )
     learned: Path | None = Field(default=None, description="hashes learned before (`models/…/lines.npy` of a build)")
@@ -83,7 +85,7 @@ class TemplateLines:
         if len(kept) == len(found):
             return document
         clean = "\n".join(kept).strip("\n")
-        if len(clean.strip()) < (1 - self.params.most_removed) * len(text.strip()):
+        if len(clean.strip()) < (1 - self.params.max_removed) * len(text.strip()):
             return Reject("lines of a template")
         document.text = clean
         return document

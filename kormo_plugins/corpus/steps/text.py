@@ -11,6 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
+
 # Every pattern here takes time in proportion to the text, whatever the text: a document of 50 MB that is one line of
 # backticks or of open brackets must cost no more than another. Hence possessive repeats, and `]` that ends a link.
 FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
@@ -77,9 +79,14 @@ def scripts(text: str) -> Scripts:
     return Scripts(*counts[: len(_NAMES)].tolist())
 
 
-@lru_cache(maxsize=2)
 def prose(text: str) -> str:
     """The text without code blocks, inline code, tags and addresses: what a person wrote to be read."""
+    return scan_of(text).prose.text if compiled() else _prose(text)
+
+
+@lru_cache(maxsize=2)
+def _prose(text: str) -> str:
+    """`prose` by patterns: what the compiled scan has to agree with."""
     if "```" in text or "~~~" in text:
         text = FENCE.sub(_unless_korean, text)
     if "`" in text:

@@ -13,6 +13,7 @@ Reasoning is what stands between <think> and </think>; the answer is what follow
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -39,10 +40,12 @@ TAIL = 400
 class TwoStepParams(Strict):
     """What is checked."""
 
+    RENAMED: ClassVar = {"fewest_hangul": "min_hangul"}
+
     answer_language: str | None = Field(
         default="source", description="language of the answer (ko, en); `source`: the document's own; null: any"
     )
-    fewest_hangul: float = Field(
+    min_hangul: float = Field(
         default=0.3,
         ge=0,
         le=1,
@@ -90,7 +93,7 @@ class TwoStep:
         if wanted == "ko":
             count = scripts(prose(answer))
             letters = count.hangul + count.latin + count.han + count.kana
-            if letters > 20 and count.hangul < self.params.fewest_hangul * letters:
+            if letters > 20 and count.hangul < self.params.min_hangul * letters:
                 return "untranslated"
             if count.han + count.kana > 0.1 * max(letters, 1):
                 return "mixed with Chinese or Japanese"

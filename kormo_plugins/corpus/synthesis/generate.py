@@ -18,15 +18,15 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Choice, Strict
 from kormo_plugins.corpus.step import Read, Rejected
-from kormo_plugins.corpus.synthesis.client import Client, Unreachable
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, Style, messages
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.endpoint.client import Client, Unreachable
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Reader
 from kormo_plugins.plugins.registry import registry
@@ -37,6 +37,8 @@ VERSION = 1
 
 class EndpointParams(Strict):
     """Whom to ask, and what."""
+
+    RENAMED: ClassVar = {"longest_seed": "max_seed_characters"}
 
     url: str = Field(description="base address of the endpoint (`http://localhost:8000/v1`)", pattern="^https?://")
     model: str = Field(description="model's name at the endpoint; also the documents' generator")
@@ -52,7 +54,7 @@ class EndpointParams(Strict):
     top_p: float = Field(default=0.8, gt=0, le=1, description="of the sampling (Qwen3's recommendation)")
     max_tokens: int = Field(default=4096, ge=1, description="longest answer; a longer one is cut, and rejected")
     seed: int = Field(default=0, description="of the sampling, where the endpoint takes one, and of the prompt's form")
-    longest_seed: int = Field(
+    max_seed_characters: int = Field(
         default=12_000, ge=1, description="characters of a seed that are sent, from its beginning"
     )
     concurrency: int = Field(default=16, ge=1, description="requests at the same time, per part")
@@ -74,7 +76,7 @@ class Endpoint:
         values = registry().params("reader", params.seeds.name, params.seeds.values, where)
         return registry().load("reader", params.seeds.name, where), values
 
-    def inputs(self, params: EndpointParams) -> dict[str, Any]:
+    def inputs(self, params: EndpointParams) -> dict[str, object]:
         """What the documents depend on: the request and the seeds, not the address or the pace."""
         read, values = self._seeds(params)
         pace = {"url", "concurrency", "per_minute", "timeout", "retries", "backoff", "cache", "key_variable", "seeds"}
@@ -127,7 +129,7 @@ class Endpoint:
 
 def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tuple[Any, str | Reject]]:
     """Every seed with its answer, in order, with no more than `concurrency` questions open."""
-    waiting: deque[tuple[Any, Future[str | Reject] | None]] = deque()
+    waiting: deque[tuple[object, Future[str | Reject] | None]] = deque()
     pool = ThreadPoolExecutor(params.concurrency)
     try:
         for seed in seeds:
@@ -143,8 +145,8 @@ def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tu
         pool.shutdown(cancel_futures=True)
 
 
-def _request(params: EndpointParams, seed: Document) -> dict[str, Any]:
-    text = seed.text[: params.longest_seed]
+def _request(params: EndpointParams, seed: Document) -> dict[str, object]:
+    text = seed.text[: params.max_seed_characters]
     choice = int(identity([seed.id, params.seed])[:8], 16)
     return {
         "model": params.model,
@@ -166,7 +168,7 @@ def _document(params: EndpointParams, seed: Document, answer: str | Reject) -> D
         license=params.license,
         synthetic=True,
         generator=params.model,
-        meta={"seed_id": seed.id, "style": params.style, "seed": seed.text[: params.longest_seed]},
+        meta={"seed_id": seed.id, "style": params.style, "seed": seed.text[: params.max_seed_characters]},
     )
 
 

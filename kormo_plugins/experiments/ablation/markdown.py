@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kormo_plugins.reporting.ablation import HOW
+from kormo_plugins.reporting.markup import code
+from kormo_plugins.reporting.markup import markdown as plain
 
 
 def markdown(record: Mapping[str, Any]) -> str:
@@ -14,30 +16,36 @@ def markdown(record: Mapping[str, Any]) -> str:
     Args:
         record: what `Ablation.record` gives.
     """
-    lines = [f"# {record['question']}", "", f"`{record['ablation']}`, against `{record['baseline']}`.", ""]
+    lines = [
+        f"# {plain(record['question'])}",
+        "",
+        f"{code(record['ablation'])}, against {code(record['baseline'])}.",
+        "",
+    ]
     for variant, changes in record["variants"].items():
-        told = ", ".join(f"`{key}: {value}`" for key, value in changes.items()) or "the base as it is"
-        lines.append(f"- **{variant}**: {told}")
+        told = ", ".join(code(f"{key}: {value}") for key, value in changes.items()) or "the base as it is"
+        lines.append(f"- **{plain(variant)}**: {told}")
     for name, table in record["table"].items():
         better = record["measures"][name]["better"]
-        lines += ["", f"## {name} ({better} is better)", ""]
+        lines += ["", f"## {plain(name)} ({better} is better)", ""]
         lines += [
             "| variant | mean | sd | seeds | difference | 95% interval | p | p (Holm) |",
             "|---|---|---|---|---|---|---|---|",
         ]
-        lines += [f"| {variant} | {_row(row)} |" for variant, row in table.items()]
+        lines += [f"| {plain(variant)} | {_row(row)} |" for variant, row in table.items()]
     lines += [
         "",
         HOW,
         "",
         "## Cells",
         "",
-        "| variant | seed | state | seconds | " + " | ".join(record["measures"]) + " |",
+        "| variant | seed | state | seconds | " + " | ".join(map(plain, record["measures"])) + " |",
         "|---" * (4 + len(record["measures"])) + "|",
     ]
     for cell in record["cells"]:
         numbers = " | ".join(number(cell["measures"].get(name)) for name in record["measures"])
-        lines.append(f"| {cell['variant']} | {cell['seed']} | {cell['state']} | {cell['seconds']:.0f} | {numbers} |")
+        told = f"{plain(cell['variant'])} | {cell['seed']} | {cell['state']} | {cell['seconds']:.0f}"
+        lines.append(f"| {told} | {numbers} |")
     return "\n".join(lines) + "\n"
 
 

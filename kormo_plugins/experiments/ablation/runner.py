@@ -1,4 +1,4 @@
-"""`kormo ablate`: every cell of an ablation, one after another, and what they say together.
+"""`kormo ablate`: trains every cell of an ablation, one after another, and compares them.
 
     outputs/ablations/cells/cell-<hash>/     a run like any other, made by `axolotl train`
     outputs/ablations/NAME/ablation.json     the cells, their measures, the comparison; rewritten after each cell
@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.markdown import markdown
@@ -77,7 +77,7 @@ class Ablation:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By a cell's hash."""
 
-    def table(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def table(self) -> dict[str, dict[str, dict[str, object]]]:
         """Measure -> variant -> mean, spread and comparison."""
         tables = {}
         for name in self.spec.measure:
@@ -89,7 +89,7 @@ class Ablation:
             tables[name] = compare(results, self.spec.reference)
         return tables
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """All of it as JSON values."""
         waiting = Outcome("not started")
         return {
@@ -128,7 +128,7 @@ def run(ablation: Ablation, log: Callable[[str], None], train: Train | None = No
     lease = Lease(ablation.out / ".lease")
     acquire_or_refuse(lease, f"the ablation in {ablation.out}", log)
     with lease.held(), ForkServer() as warm:
-        return _run(ablation, log, train or _trainer(ablation.spec, warm))
+        return _run(ablation, log, train or trainer(ablation.spec.launcher, ablation.spec.launcher_args, warm))
 
 
 def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
@@ -138,19 +138,12 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
     for number, cell in enumerate(distinct.values(), 1):
         title = f"[{number}/{len(distinct)}] {cell.variant}, seed {cell.seed}"
         folder = cell.folder(ablation.runs)
-        if other := other_documents(cell.recipe, folder):
-            wait_for(folder / LOG, log)
-            log(f"{title}: {folder} was trained on other documents ({other}); it is kept as {set_aside(folder).name}")
-        if _finished(folder):
-            outcome = Outcome("reused", _seconds(folder))
-        elif budget is not None and time.monotonic() - start > 60 * budget:
+        late = budget is not None and time.monotonic() - start > 60 * budget
+        found = run_cell(cell, folder, train, partial(_titled, log, title), may_start=not late)
+        if found is None:
             log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
             continue
-        else:
-            log(f"{title}: training in {folder}")
-            folder.mkdir(parents=True, exist_ok=True)
-            wait_for(folder / LOG, log)
-            outcome = Outcome("reused", _seconds(folder)) if _finished(folder) else _train(cell, folder, train)
+        outcome = found
         if outcome.state in ("trained", "reused"):
             outcome.measures = _measures(cell, folder, ablation.spec.measure)
         ablation.outcomes[cell.hash] = outcome
@@ -161,6 +154,34 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         code = max(code, int(outcome.state == "failed"))
     save(ablation)
     return code
+
+
+def _titled(log: Callable[[str], None], title: str, line: str) -> None:
+    log(f"{title}: {line}")
+
+
+def run_cell(
+    cell: Cell, folder: Path, train: Train, log: Callable[[str], None], may_start: bool = True
+) -> Outcome | None:
+    """Trains a cell, or finds it trained; one of other documents is set aside first.
+
+    Args:
+        log: gets lines on what is done.
+        may_start: whether a training may begin.
+    Returns:
+        The outcome without measures; None where a training was needed and may not begin.
+    """
+    if other := other_documents(cell.recipe, folder):
+        wait_for(folder / LOG, log)
+        log(f"{folder} was trained on other documents ({other}); it is kept as {set_aside(folder).name}")
+    if _finished(folder):
+        return Outcome("reused", _seconds(folder))
+    if not may_start:
+        return None
+    log(f"training in {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    wait_for(folder / LOG, log)
+    return Outcome("reused", _seconds(folder)) if _finished(folder) else _train(cell, folder, train)
 
 
 def other_documents(recipe: Recipe, folder: Path) -> str:
@@ -263,15 +284,15 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
     return found
 
 
-def _trainer(spec: AblationSpec, warm: ForkServer) -> Train:
-    """How the file wants its cells trained."""
-    if spec.launcher is None:
+def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) -> Train:
+    """How a file wants its runs trained: by a launcher, or, without one, from a process that is started once."""
+    if launcher is None:
         return warm.train
 
     def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
-        command = ["axolotl", "train", str(recipe), "--launcher", str(spec.launcher)]
-        if spec.launcher_args:
-            command += ["--", *spec.launcher_args]
+        command = ["axolotl", "train", str(recipe), "--launcher", launcher]
+        if arguments:
+            command += ["--", *arguments]
         with log.open("ab") as out:
             return subprocess.run(
                 command, stdout=out, stderr=out, env={**os.environ, **env}, check=False, preexec_fn=ends_with_us()

@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.measures.metrics_file import current_name
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.environment import expand_paths
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -52,6 +54,11 @@ class Measure(Strict):
     metric: str = Field(description="its key in metrics.jsonl")
     last: int = Field(default=1, ge=1, description="mean of so many last values; a loss jumps from step to step")
     better: Literal["lower", "higher"] = Field(default="lower", description="which way is better")
+
+    @field_validator("metric")
+    @classmethod
+    def _current(cls, metric: str) -> str:
+        return current_name(metric)
 
 
 class AblationSpec(Strict):
@@ -92,7 +99,7 @@ class Cell:
 
     variant: str
     seed: int
-    changes: dict[str, Any]
+    changes: dict[str, object]
     recipe: Recipe
     hash: str
 
@@ -108,7 +115,9 @@ def read_spec(path: Path) -> AblationSpec:
         KormoError: an unknown key, a value of the wrong kind, or a baseline that is no variant.
     """
     path = located(path)
-    spec: AblationSpec = checked(AblationSpec, read_yaml(path), str(path))
+    spec: AblationSpec = checked(
+        AblationSpec, expand_paths(read_yaml(path), str(path), (), ("set", "variants", "question")), str(path)
+    )
     if spec.reference not in spec.variants:
         raise KormoError(
             where=f"{path}: baseline",
@@ -128,7 +137,7 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     made, path = [], located(path)
     for variant, own in spec.variants.items():
         for seed in spec.seeds:
-            changes = {**_located({**spec.changes, **own}, path.parent), "seed": seed}
+            changes = {**located_changes({**spec.changes, **own}, path.parent), "seed": seed}
             try:
                 recipe = changed(beside(path.parent, str(spec.base), f"{path}: base"), changes)
             except KormoError as error:
@@ -139,8 +148,8 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
     return made
 
 
-def _located(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The changes, with the names of YAML files seen from the ablation's folder, as `base` is."""
+def located_changes(changes: dict[str, object], folder: Path) -> dict[str, object]:
+    """The changes, with the names of YAML files seen from the folder of the file that says them, as `base` is."""
 
     def place(value: Any) -> Any:
         named = isinstance(value, str) and value.endswith((".yml", ".yaml"))

@@ -1,4 +1,4 @@
-"""What the cells say: mean and spread over seeds, and a paired test against the baseline.
+"""Statistics of the cells: mean and spread over seeds, and a paired test against the baseline.
 
 Cells of one seed share their data order and their initial weights (where the shapes are the same), so variants are
 compared seed by seed: the differences d_i are tested against zero with Student's t (n - 1 degrees of freedom). With
@@ -73,7 +73,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, dict[str, Any]]:
+def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, dict[str, object]]:
     """One measure of all variants.
 
     Args:
@@ -81,7 +81,7 @@ def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[s
     Returns:
         variant -> `mean`, `sd`, `n`, and `against` (a `Comparison`'s fields) for all but the baseline.
     """
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, object]] = {}
     against = {name: paired(values, results[baseline]) for name, values in results.items() if name != baseline}
     tested = [name for name, found in against.items() if found is not None and found.p is not None]
     corrected = dict(zip(tested, holm([float(against[n].p) for n in tested]), strict=True))  # type: ignore[union-attr, arg-type]

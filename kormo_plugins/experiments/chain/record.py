@@ -1,4 +1,4 @@
-"""`chain.json`: what became of each stage of a chain, kept across runs.
+"""`chain.json`: the outcome of each stage of a chain, kept across runs.
 
 A stage that is skipped keeps the numbers of the run that trained it.
 """
@@ -57,13 +57,13 @@ class Entry:
     begun: float | None = field(default=None, repr=False)
 
     def started(self, action: str) -> None:
-        """Its training begins; what a resumed one took before is not forgotten."""
+        """Called when its training begins; the time that a resumed run took before is kept."""
         if action != "resume":
             self.seconds = 0.0
         self.status, self.begun = "training", time.time()
 
     def finished(self, status: str, out: Path) -> None:
-        """It has ended, or was skipped: reads what came out."""
+        """Called when it has ended or was skipped: reads its results."""
         if self.begun is not None:
             self.seconds = round(self.seconds + time.time() - self.begun, 1)
             self.begun = None
@@ -106,7 +106,7 @@ class Record:
         """The stage of that name."""
         return self.entries[name]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "chain": self.chain.file.name,

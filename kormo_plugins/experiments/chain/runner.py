@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 from kormo_plugins.experiments.chain import status as chain_state
@@ -29,7 +28,7 @@ from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
 from kormo_plugins.training.guards.preemption_file import FILE as PREEMPTED
 
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""What a stage hears of as well."""
+"""Signals that are passed on to the stage."""
 POLL = 0.2
 """Seconds between two looks at a running stage."""
 TELL_EVERY = 30.0
@@ -48,7 +47,7 @@ class Signals:
     process: subprocess.Popen[bytes] | None = None
     seen: list[int] = field(default_factory=list)
 
-    def __call__(self, number: int, frame: Any) -> None:
+    def __call__(self, number: int, frame: object) -> None:
         """Hands the signal on; a second interrupt ends the stage at once."""
         again = number in self.seen and number == signal.SIGINT
         self.seen.append(number)
@@ -124,7 +123,7 @@ def select(chain: Chain, first: str | None, only: str | None) -> list[Stage]:
         raise KormoError(
             where="kormo run",
             found=f"--from {first} beside --only {only}",
-            why="the two contradict each other",
+            why="the two options contradict each other",
             do="give one of them",
         )
     start = chain.stages.index(chain.stage(first or only or chain.stages[0].name))
@@ -181,8 +180,8 @@ def _run_stage(
     _judge(stage, entry, status, now, log)
 
 
-def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, Any], log: Callable[[str], None]) -> None:
-    """What the exit status and the folder say."""
+def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, object], log: Callable[[str], None]) -> None:
+    """The outcome, from the exit status and the folder."""
     entry.exit_status = status
     if status == EXIT_PREEMPTED:
         entry.finished("preempted", stage.out)

@@ -26,6 +26,7 @@ from kormo_plugins.pipeline.axolotl_keys import axolotl_values
 from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
+from kormo_plugins.recipe.files.environment import expand_paths
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -81,7 +82,7 @@ class Stage:
 
     name: str
     recipe: Recipe
-    changes: Mapping[str, Any]
+    changes: Mapping[str, object]
     before: str | None
 
     @property
@@ -128,7 +129,9 @@ def load_chain(path: Path) -> Chain:
         KormoError: the first fault of the file, of a recipe, or of what a stage would start from.
     """
     path = located(path)
-    file: ChainFile = checked(ChainFile, read_yaml(path), str(path))
+    file: ChainFile = checked(
+        ChainFile, expand_paths(read_yaml(path), str(path), ("folder",), ("set", "stages")), str(path)
+    )
     _unique(path, [stage.name for stage in file.stages], "name")
     if file.nproc_per_node > 1 and file.launcher == "python":
         raise KormoError(
@@ -162,7 +165,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
             raise KormoError(
                 where=f"{where}.from",
                 found=f"{entry.from_} beside set: {FROM_RUN}",
-                why="the model would come from two places",
+                why="it says twice, and differently, which model the stage starts from",
                 do="remove one of the two",
             )
         changes[FROM_RUN] = str(source.out)
@@ -173,7 +176,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
 
 
 def _check_inputs(chain: Chain, stage: Stage) -> None:
-    """That the stage can start when its turn comes: documents, model before, ranks, attention."""
+    """Checks that the stage will be able to start: documents, the model before it, ranks, attention."""
     recipe, given = stage.recipe, stage.recipe.block.from_run
     if given is not None and stage.before is None:
         later = next((other for other in chain.stages if _same(other.out, given)), None)

@@ -1,4 +1,4 @@
-"""What is to be done about a stage, from what lies in its folder.
+"""Decides what to do with a stage from the contents of its folder.
 
     nothing there                                     train
     a finished model of this very stage               skip
@@ -11,14 +11,15 @@ or by `kormo run`. Nothing is ever deleted.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kormo_plugins.pipeline.initial_model import weights_hash
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.runs.finish import plain_family
 from kormo_plugins.runs.identity import changed_keys, recorded
+from kormo_plugins.store.atomic import move
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
@@ -27,14 +28,14 @@ Action = Literal["skip", "train", "resume", "replace"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do about a stage, and why."""
+    """What to do with a stage, and why."""
 
     action: Action
     why: str
 
 
-def verdict(recipe: Recipe, now: dict[str, Any]) -> Verdict:
-    """What to do about the folder of a recipe.
+def verdict(recipe: Recipe, now: dict[str, object]) -> Verdict:
+    """Decides what to do with the output folder of a recipe.
 
     Args:
         now: the recipe's identity (`stage_identity.stage_identity`).
@@ -64,8 +65,7 @@ def unfinished(recipe: Recipe) -> str | None:
     reason = fault(out, hashes=False)
     if reason is not None:
         return "it was stopped before its end" if not (out / MARKER).is_file() else reason
-    family = json.loads((out / "config.json").read_text(encoding="utf-8")).get("model_type")
-    exported = recipe.block.export and family in recipe.registry.names("architecture") and not recipe.get("adapter")
+    exported = recipe.block.export and not recipe.get("adapter") and plain_family(recipe, out) is not None
     if exported and not (out / "export" / "config.json").is_file():
         return "its export/ is missing"
     return None
@@ -76,7 +76,7 @@ def set_aside(out: Path) -> Path:
     number = 1
     while (aside := out.with_name(f"{out.name}.before-{number}")).exists():
         number += 1
-    out.rename(aside)
+    move(out, aside)
     return aside
 
 
@@ -86,13 +86,13 @@ def weights_of(out: Path) -> str | None:
 
 
 def reached(out: Path) -> str:
-    """From where a stage that is not finished will go on."""
+    """The checkpoint from which an unfinished stage will resume."""
     whole = [folder for folder in checkpoints(out) if (folder / MARKER).is_file()]
     return f"goes on from {whole[-1].name}" if whole else "no whole checkpoint yet, so from its beginning"
 
 
 def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What is another than the run in the folder had, in words."""
+    """Describes how the stage differs from the run in the folder."""
     found: list[str] = []
     if before.get("recipe") != now["recipe"]:
         keys = changed_keys(recipe, recipe.output_dir)

@@ -1,4 +1,4 @@
-"""Many trainings, one start-up: a process that has imported everything and forks a child for each.
+"""Starts many trainings at the cost of one start-up: a process imports everything once and forks a child for each.
 
 Starting Axolotl takes some ten seconds, which for a cell of a nano ablation is a tenth of its time. The parent here
 imports what a training imports, runs nothing of it, and forks: each child begins with the same clean state that a

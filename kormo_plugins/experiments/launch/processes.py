@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 RANK_MARKS = (b"LOCAL_RANK=", b"ACCELERATE_MIXED_PRECISION=")
 """Variables that a launcher sets for the processes that train."""
@@ -21,7 +20,7 @@ PR_SET_PDEATHSIG = 1
 """Of Linux's prctl: the signal that a process gets when its parent dies."""
 
 
-def ends_with_us() -> Callable[[], Any]:
+def ends_with_us() -> Callable[[], object]:
     """To be called in a new child: when this process is killed, the child is asked to stop (Linux)."""
     import ctypes
 

@@ -21,6 +21,7 @@ from kormo_plugins.recipe.files.resolve import Resolved
 from kormo_plugins.training.compat import variants
 
 SIZES = ("context_parallel.size", "context_parallel_size", "sequence_parallel_degree")
+ADDS_TO_ITS_LOSS = ("kormo_mtp", "kormo_moe")
 INSTALL = "pip install axolotl-ringmaster"
 
 
@@ -49,6 +50,14 @@ def check_shared_rows(recipe: Resolved) -> Iterator[KormoError]:
     shared = shared_rows(recipe)
     if shared.devices == 1 or recipe.get("kormo.data") is None:
         return
+    family = recipe.get("kormo.architecture.name")
+    if family in ADDS_TO_ITS_LOSS:
+        yield KormoError(
+            where=recipe.where(shared.key),
+            found=f"{shared.devices}, with the architecture {family}",
+            why="the loss of shared rows is that of the next token alone: what this model adds to it would be lost",
+            do=f"set {shared.key}: 1",
+        )
     faults = _of_ulysses(recipe, shared) if variants.shares_rows_by_ulysses() else _of_a_ring(recipe, shared)
     for found, why, do in faults:
         yield KormoError(where=recipe.where(shared.key), found=found, why=why, do=do)

@@ -141,7 +141,7 @@ OFFLOAD = frozenset(
 )
 
 
-def deepspeed_config(recipe: Resolved) -> dict[str, Any] | None:
+def deepspeed_config(recipe: Resolved) -> dict[str, object] | None:
     """The configuration that a recipe names, checked; None if it names none.
 
     Raises:
@@ -201,7 +201,7 @@ def zero_stage(config: Mapping[str, Any] | None) -> int | None:
     return int(config["zero_optimization"]["stage"]) if config else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -218,7 +218,7 @@ def _read(path: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_unknown(where: str, prefix: str, config: Mapping[str, Any], known: Iterable[str]) -> None:
+def _refuse_unknown(where: str, prefix: str, config: Mapping[str, object], known: Iterable[str]) -> None:
     unknown = sorted(set(config) - set(known))
     if unknown:
         raise KormoError(

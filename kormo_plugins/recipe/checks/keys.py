@@ -7,7 +7,6 @@ from the cached schema of the installed Axolotl, without importing it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
@@ -59,7 +58,9 @@ def listed_plugins(resolved: Resolved) -> list[str]:
     return list(plugins or ())
 
 
-def key_faults(values: Mapping[str, Any], view: SchemaView, resolved: Resolved | None = None) -> Iterator[KormoError]:
+def key_faults(
+    values: Mapping[str, object], view: SchemaView, resolved: Resolved | None = None
+) -> Iterator[KormoError]:
     """Axolotl's part of a recipe, `kormo` left out: unknown keys at any depth, and values of the wrong kind.
 
     Args:
@@ -114,7 +115,7 @@ def _prefixed(fault: Fault) -> bool:
     return block == "fsdp_config" and name.startswith("fsdp_") and name.removeprefix("fsdp_") in fault.known
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as YAML spells it, cut to the length of a line."""
     text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, (bool, type(None))) else None
     text = text or repr(value)

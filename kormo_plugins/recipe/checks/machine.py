@@ -16,7 +16,7 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.checks.places import not_a_folder, written
 from kormo_plugins.recipe.cost.plan import checkpoint_bytes
-from kormo_plugins.recipe.files.resolve import exists
+from kormo_plugins.recipe.files.folders import exists
 from kormo_plugins.recipe.load import Recipe
 
 GB = 1e9

@@ -7,7 +7,6 @@ A preference run is a recipe with `rl:` and `kormo.data`. With `rl:` and Axolotl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import Resolved
@@ -55,7 +54,7 @@ def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
             yield KormoError(where=recipe.where(key), found=told, why=why, do=fix)
 
 
-def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:
+def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
     get = recipe.get
     losses = get("dpo_loss_type") or []
     unknown = [name for name in losses if name not in LOSSES] if isinstance(losses, list) else []
@@ -124,5 +123,5 @@ def _faults(recipe: Resolved) -> list[tuple[str, Any, str, str]]:
     ]
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,6 @@ Axolotl's is said in `fate_table.py`, which numbers have a meaning in `ranges.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -27,12 +26,13 @@ from kormo_plugins.recipe.checks.schedule import (
     warm_up,
 )
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
-from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved, leaves
+from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED
+from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved
+from kormo_plugins.recipe.files.tree import leaves
 from kormo_plugins.training.precision import axolotl_switches
 from kormo_plugins.training.settings import Precision
 
 Rule = Callable[[Resolved], Iterable[KormoError]]
-REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
 DTYPES = {"weights", "compute", "master", "optimizer"}
 TEXTS = {"prompts", "chat_template_jinja"}
 """Keys of texts, in which `${…}` is just text."""
@@ -278,6 +278,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
     if recipe.get("kormo.evaluate") is None:
         return
+    from kormo_plugins.evaluation.judged.suite import is_judged
     from kormo_plugins.evaluation.run import catalogue_of  # a quarter of the time of a whole check
     from kormo_plugins.evaluation.suites import load_suite
 
@@ -285,6 +286,9 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
     asked = [(str(task), "kormo.evaluate.tasks") for task in recipe.get("kormo.evaluate.tasks") or ()]
     for name in recipe.get(where) or ():
         with faults.catch():
+            if is_judged(str(name)):
+                yield from _judge_is_named(recipe, str(name))
+                continue
             suite = load_suite(str(name), recipe.where(where))
             if str(name).endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
                 asked += [(line.task, where) for line in suite.tasks]
@@ -305,6 +309,21 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
         )
 
 
+def _judge_is_named(recipe: Resolved, name: str) -> Iterator[KormoError]:
+    """After a training nobody is there to name a judge."""
+    from kormo_plugins.evaluation.judged.suite import load_judged
+
+    settings = load_judged(name).judge
+    if settings.url is None and settings.checkpoint is None:
+        yield _error(
+            recipe,
+            "kormo.evaluate.suites",
+            found=name,
+            why="a judged suite needs a judge, and this one names none",
+            do="name a suite file of yours with judge.url and judge.model, or run `kormo eval --judge …` afterwards",
+        )
+
+
 def references_where_they_work(recipe: Resolved) -> Iterator[KormoError]:
     """`${NAME}` stands for a variable in paths and in dataset recipes; elsewhere it would be taken literally."""
     for keys, leaf in leaves(recipe.tree):
@@ -316,8 +335,7 @@ def references_where_they_work(recipe: Resolved) -> Iterator[KormoError]:
                     recipe,
                     ".".join(map(str, keys)),
                     found=reference[0],
-                    why="environment variables stand in paths and in dataset recipes only: apart from where things "
-                    "lie, a recipe says the same on every machine",
+                    why=REFUSED,
                     do="write the value itself, or give it on the command line (`kormo train RECIPE KEY=VALUE`)",
                 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import Resolved
@@ -84,7 +83,7 @@ def _languages(recipe: Resolved) -> set[str]:
     return found
 
 
-def _name(step: Any) -> Any:
+def _name(step: object) -> object:
     return step.get("name") if isinstance(step, Mapping) else step
 
 

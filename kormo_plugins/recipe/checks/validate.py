@@ -15,7 +15,8 @@ from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.checks.machine import not_ready
-from kormo_plugins.recipe.files.resolve import EXTENDS, Resolved, resolve_data
+from kormo_plugins.recipe.files.reader import EXTENDS
+from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
@@ -48,7 +49,7 @@ class Report:
     warnings: tuple[Notice, ...] = ()
 
 
-def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full: ToAxolotl | None = None) -> Report:
+def validate(path: Path | str, overrides: Mapping[str, object] | None = None, full: ToAxolotl | None = None) -> Report:
     """Checks a recipe, or a dataset or tokenizer recipe by itself.
 
     Args:
@@ -74,6 +75,13 @@ def validate(path: Path | str, overrides: Mapping[str, Any] | None = None, full:
             why="its cells are checked together, each a recipe of its own",
             do=f"run `kormo ablate {path} --dry-run`",
         )
+    if "sizes" in own and "kormo" not in own:
+        raise KormoError(
+            where=str(path),
+            found="a ladder",
+            why="its sizes are checked together, each a recipe of its own",
+            do=f"run `kormo ladder {path} --dry-run`",
+        )
     kind = kind_of(own)
     if kind != "recipe":
         alone = resolve_data(path, overrides)
@@ -98,7 +106,7 @@ def _here(error: KormoError) -> Notice:
     return Notice(where=error.where, found=error.found, why=f"{error.why}; a run here would be refused", do=error.do)
 
 
-def kind_of(own: Mapping[str, Any]) -> str:
+def kind_of(own: Mapping[str, object]) -> str:
     """What a file is, from its own keys: `recipe`, `dataset recipe` or `tokenizer recipe`."""
     if "kormo" in own or "plugins" in own:
         return "recipe"
@@ -120,7 +128,7 @@ def _check_alone(kind: str, alone: Resolved) -> None:
     registry().params("tokenizer", values.pop("name"), values, f"{alone.path}: tokenizer recipe")
 
 
-def named_in_file(own: Mapping[str, Any], path: Path) -> None:
+def named_in_file(own: Mapping[str, object], path: Path) -> None:
     """A file that says `extends` must itself name our plugin, where Axolotl does not find it: it reads this file only.
 
     Raises:
@@ -173,5 +181,5 @@ def _of_axolotl(resolved: Resolved, detail: Any) -> KormoError:
     )
 
 
-def _count(value: Any) -> int:
+def _count(value: object) -> int:
     return sum(_count(child) for child in value.values()) if isinstance(value, Mapping) else 1

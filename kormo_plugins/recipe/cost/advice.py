@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from kormo_plugins.recipe.cost.memory import GB, Setup, Zero, memory
 
-Change = tuple[dict[str, Any], Callable[[Setup], Setup]]
+Change = tuple[dict[str, object], Callable[[Setup], Setup]]
 """Keys of the recipe with their values, and what they do to memory."""
 
 PRECISION = {"weights": "bfloat16", "compute": "bfloat16", "master": "float32", "optimizer": "float32"}
@@ -22,7 +21,7 @@ OVERLAPPED = 4.5
 """Elements of a bucket in the shipped DeepSpeed files, and how many of them overlapping needs."""
 
 
-def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) -> Iterator[dict[str, Any]]:
+def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) -> Iterator[dict[str, object]]:
     """Changes with which the setup fits: each that does alone, or else the first ones together; none if it fits.
 
     Args:
@@ -47,9 +46,9 @@ def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) 
         yield _together(setup, families, capacity)
 
 
-def _together(setup: Setup, families: list[list[Change]], capacity: float) -> dict[str, Any]:
+def _together(setup: Setup, families: list[list[Change]], capacity: float) -> dict[str, object]:
     """The families in turn, each as far as it helps, until it fits."""
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, object] = {}
     total = memory(setup).total
     for family in families:
         best: Change | None = None
@@ -98,9 +97,9 @@ def _rows(micro_batch: int, each: int) -> Change:
 
 def _zero(setup: Setup, stage: int, offload: bool) -> Change:
     """One of the shipped DeepSpeed files, with the precision that DeepSpeed holds."""
-    keys: dict[str, Any] = {"deepspeed": f"recipes/deepspeed/zero{stage}{'_offload' if offload else ''}.json"}
+    keys: dict[str, object] = {"deepspeed": f"recipes/deepspeed/zero{stage}{'_offload' if offload else ''}.json"}
     if setup.zero is None:
         keys["kormo.precision"] = PRECISION
     zero = Zero(stage, offload, offload and stage == 3, 4, int(OVERLAPPED * BUCKET * (1 if stage == 3 else 2)))
-    held: dict[str, Any] = {"autocast": False, "weight_bytes": 2, "compute_bytes": 2, "master_bytes": 4}
+    held: dict[str, object] = {"autocast": False, "weight_bytes": 2, "compute_bytes": 2, "master_bytes": 4}
     return keys, lambda s: replace(s, zero=zero, **held, moment_bytes=s.moment_bytes if s.zero else 8)

@@ -34,7 +34,7 @@ def learning_rate(recipe: Recipe) -> Rate | None:
     return None if factor is None else lambda step: float(peak) * factor(step)
 
 
-def schedule_options(recipe: Recipe) -> dict[str, Any]:
+def schedule_options(recipe: Recipe) -> dict[str, object]:
     """`lr_scheduler_kwargs` without those that a null has taken away."""
     return {key: value for key, value in recipe.get("lr_scheduler_kwargs", {}).items() if value is not None}
 

@@ -18,6 +18,9 @@ size k, bytes r of the residual stream (that of the weights):
     attention    (per layer)           q, k, v and the output in c, log-sum-exp of each head, and a dense mask if any
     MLP          (per layer)           gate, up, silu(gate) and their product in c
 
+Of a mixture of experts, the MLP's part counts once for each expert that a token goes to, and its input and output too.
+Heads of multi-token prediction are layers, and the logits of each wait for the backward pass.
+
 Autocast (float32 weights, bfloat16 products) keeps a bfloat16 copy of each matrix, and one of each input for every
 matrix that takes it. Liger's kernels keep less: a norm its input, the MLP no silu(gate), the fused cross entropy a
 chunk of the logits. Gradient checkpointing keeps the input of each layer, and all of the one that it is at.
@@ -171,14 +174,14 @@ def activation_bytes(setup: Setup) -> int:
     copies = setup.compute_bytes * (shape.matmul_parameters - output) if setup.autocast else 0
     around += setup.compute_bytes * output if setup.autocast else 0
     if not setup.checkpointing:
-        return shape.num_hidden_layers * whole + around + copies
+        return shape.layers * whole + around + copies
     # autocast forgets its copies after the forward pass, whose logits take a sixth less than those of the backward pass
     gradient = (
         setup.compute_bytes * tokens * (shape.intermediate_size + shape.hidden_size)
     )  # on its way through the MLP
     more = max(0, whole + gradient - logit_bytes(setup), copies - 2 * tokens * shape.vocab_rows)
     mask = setup.rows * setup.sequence_len**2 if setup.dense_mask else 0  # the boolean one, which the layers share
-    return tokens * shape.num_hidden_layers * shape.hidden_size * setup.residual_bytes + mask + around + more
+    return tokens * shape.layers * shape.hidden_size * setup.residual_bytes + mask + around + more
 
 
 def layer_bytes(setup: Setup) -> int:
@@ -188,7 +191,10 @@ def layer_bytes(setup: Setup) -> int:
     keys = heads if setup.keys_repeated and groups > 1 else groups  # a single one is repeated without a copy
     attention = c * shape.head_dim * (2 * heads + 2 * keys) + 4 * heads
     mlp = c * shape.intermediate_size * (3 if "swiglu" in setup.kernels else 4)
-    return _norm(setup, 3) + attention + _norm(setup, 2) + mlp
+    if shape.experts > 1:  # gathered inputs and weighted outputs of each expert
+        mlp = shape.experts_per_token * (mlp + 3 * c * shape.hidden_size)
+    norms = 2 * (8 * shape.head_dim * (heads + groups)) if shape.qk_norm != "none" else 0
+    return _norm(setup, 3) + attention + _norm(setup, 2) + mlp + norms
 
 
 def _norm(setup: Setup, matrices: int) -> int:
@@ -208,8 +214,10 @@ def logit_bytes(setup: Setup) -> int:
     shape, tokens = setup.shape, setup.tokens
     if "one_pass" in setup.kernels:
         return _one_pass_bytes(setup)
+    # those of later tokens, in float32, and their log-softmax
+    waiting = 8 * shape.future_tokens * tokens * shape.vocab_rows
     if "fused_linear_cross_entropy" not in setup.kernels:
-        return 12 * tokens * shape.vocab_rows
+        return 12 * tokens * shape.vocab_rows + waiting
     chunks = -(-shape.vocab_rows // shape.hidden_size)
     chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())  # a power of two, as Liger takes it
     matrix = shape.vocab_rows * shape.hidden_size
@@ -218,7 +226,12 @@ def logit_bytes(setup: Setup) -> int:
     gradient = matrix * (
         4 + setup.compute_bytes if setup.autocast else int(setup.weight_bytes) + setup.compute_bytes + 4
     )
-    return min(chunk, tokens) * shape.vocab_rows * setup.compute_bytes + tokens * shape.hidden_size * 4 + gradient
+    return (
+        min(chunk, tokens) * shape.vocab_rows * setup.compute_bytes
+        + tokens * shape.hidden_size * 4
+        + gradient
+        + waiting
+    )
 
 
 def _one_pass_bytes(setup: Setup) -> int:
@@ -230,7 +243,8 @@ def _one_pass_bytes(setup: Setup) -> int:
     logits = chunk * vocabulary * c
     if not setup.cuda and tokens * vocabulary * c <= WHOLE_BYTES:
         logits = tokens * vocabulary * c
-    if "fused_linear_cross_entropy" not in setup.kernels:  # torch: log-probabilities, and a gradient where not in place
+    # torch: log-probabilities, and a gradient where not in place
+    if "fused_linear_cross_entropy" not in setup.kernels:
         logits += chunk * vocabulary * (4 if c == 4 else 10)
     cast = matrix * c if setup.autocast else 0
     rounded = matrix * int(setup.weight_bytes) if setup.weight_bytes < 4 else 0  # given out in the weights' dtype

@@ -20,6 +20,9 @@ from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.tokenizer.layout import ADDED_TOKENS
 
+IN_CONFIG = {"experts": "num_local_experts", "experts_per_token": "num_experts_per_tok"}
+"""Fields of `Shape` that have another name in config.json."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -30,10 +33,17 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """All of them: matrices, embedding, and two norms per layer and one."""
+        """All of them: matrices, embedding and norms."""
         shape = self.shape
         embedding = 0 if self.tied else shape.vocab_rows * shape.hidden_size
-        return shape.matmul_parameters + embedding + (2 * shape.num_hidden_layers + 1) * shape.hidden_size
+        return shape.matmul_parameters + embedding + shape.norm_parameters
+
+    @property
+    def active(self) -> int:
+        """Parameters without the experts that a token does not go to."""
+        shape = self.shape
+        idle = shape.experts - shape.experts_per_token
+        return self.parameters - shape.layers * idle * 3 * shape.hidden_size * shape.intermediate_size
 
 
 def model_of(recipe: Recipe) -> Model:
@@ -56,7 +66,7 @@ def model_of(recipe: Recipe) -> Model:
     return _model(values, -(-ids // multiple) * multiple, recipe.resolved.where("kormo.architecture"))
 
 
-def _model(values: Mapping[str, Any], rows: int, where: str) -> Model:
+def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
     try:
         return Model(Shape.of(values, rows), bool(values.get("tie_word_embeddings")))
     except (KeyError, TypeError) as error:
@@ -131,8 +141,10 @@ def _config_before(recipe: Recipe) -> dict[str, Any]:
             do="train the stage before, or copy its recipe beside this one",
         )
     model = model_of(before)
-    sizes = {key: getattr(model.shape, key) for key in Shape.__slots__ if key != "vocab_rows"}
-    return {**sizes, "vocab_size": model.shape.vocab_rows, "tie_word_embeddings": model.tied}
+    shape = model.shape
+    sizes = {key: getattr(shape, key) for key in Shape.__slots__ if key not in ("vocab_rows", *IN_CONFIG)}
+    own = {name: getattr(shape, key) for key, name in IN_CONFIG.items()}
+    return {**sizes, **own, "vocab_size": shape.vocab_rows, "tie_word_embeddings": model.tied}
 
 
 def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:

@@ -13,7 +13,8 @@ def text(found: Plan) -> list[str]:
     machine, setup, memory_ = found.machine, found.setup, found.memory
     lines = [
         f"parameters      {found.model.parameters:,}"
-        + (f", of which {setup.trainable:,} are trained" if setup.trainable < setup.parameters else ""),
+        + (f", of which {setup.trainable:,} are trained" if setup.trainable < setup.parameters else "")
+        + (f", of which a token uses {found.model.active:,}" if found.model.active < found.model.parameters else ""),
         f"global batch    {_known(found.rows_per_step)} {found.units} of {setup.sequence_len:,} tokens"
         + (
             f" = micro-batch {found.micro_batch_size} × accumulation {found.accumulation} × {machine.gpus}"

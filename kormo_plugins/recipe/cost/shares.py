@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.weights import shares as weigh
@@ -94,7 +93,7 @@ def _by_source(recipe: Recipe, counted: Mapping[str, Counted]) -> dict[str, floa
     return found
 
 
-def as_json(found: Shares | None, tokens: int | None) -> dict[str, Any]:
+def as_json(found: Shares | None, tokens: int | None) -> dict[str, object]:
     """The shares, and the tokens of each source."""
     if found is None:
         return {"tokens_by_source": None, "share_synthetic": None, "share_korean": None, "share_language_unknown": None}

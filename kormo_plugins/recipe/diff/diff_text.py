@@ -31,7 +31,7 @@ def text(found: Difference, a: Recipe, b: Recipe) -> Iterator[str]:
     yield from (f"note: {note}" for note in found.notes)
 
 
-def _pairs(pairs: dict[str, list[Any]]) -> Iterator[str]:
+def _pairs(pairs: dict[str, list[object]]) -> Iterator[str]:
     for key, (left, right) in pairs.items():
         if isinstance(left, dict) or isinstance(right, dict):
             yield f"  {'-' if right is None else '+'} {key}: {_short(left if right is None else right)}"
@@ -39,7 +39,7 @@ def _pairs(pairs: dict[str, list[Any]]) -> Iterator[str]:
             yield f"    {key}: {_short(left)} {ARROW} {_short(right)}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     told = json.dumps(value, ensure_ascii=False, default=str)
     return told if len(told) <= WIDTH else told[: WIDTH - 1] + "…"
 
@@ -59,7 +59,7 @@ def _follows(consequences: dict[str, Any], indent: str = "    ") -> Iterator[str
         yield f"{indent}the same: {', '.join(same)}"
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     if value is None:
         return "not known" if value is None else str(value)
     if isinstance(value, int) and not isinstance(value, bool):

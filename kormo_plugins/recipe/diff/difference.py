@@ -17,7 +17,8 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.cost.learning_rate import landmarks
-from kormo_plugins.recipe.cost.plan import Machine, plan
+from kormo_plugins.recipe.cost.machine import Machine
+from kormo_plugins.recipe.cost.plan import plan
 from kormo_plugins.recipe.cost.shares import Counted, as_json, shares
 from kormo_plugins.recipe.diff.normal import LENGTH, normal
 from kormo_plugins.recipe.load import Recipe
@@ -94,9 +95,9 @@ Count = Callable[[Recipe], Mapping[str, Counted] | None]
 class Difference:
     """Two recipes compared; see the module's text. Pairs are `[a, b]`, None where one of them has no such key."""
 
-    changed: dict[str, list[Any]]
-    apart: dict[str, list[Any]]
-    consequences: dict[str, Any]
+    changed: dict[str, list[object]]
+    apart: dict[str, list[object]]
+    consequences: dict[str, object]
     notes: tuple[str, ...]
 
     @property
@@ -104,7 +105,7 @@ class Difference:
         """Whether nothing that is trained differs."""
         return all(_one_of(key, RUNS) for key in self.changed)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain values."""
         return {
             "same_training": self.trains_the_same,
@@ -122,8 +123,8 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
         machine: what memory and hours are counted for.
         count: the sources of a recipe as built, or None.
     """
-    changed: dict[str, list[Any]] = {}
-    apart: dict[str, list[Any]] = {}
+    changed: dict[str, list[object]] = {}
+    apart: dict[str, list[object]] = {}
     same_length = a.steps is not None and a.steps == b.steps
     for key, pair in _changes(normal(a), normal(b)):
         if not (same_length and key in LENGTH):
@@ -138,7 +139,7 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
     return Difference(changed, apart, _pairs(*told), tuple(dict.fromkeys((*notes[0], *notes[1]))))
 
 
-def _changes(a: Any, b: Any, way: str = "") -> Iterator[tuple[str, list[Any]]]:
+def _changes(a: object, b: object, way: str = "") -> Iterator[tuple[str, list[object]]]:
     """Dotted keys whose values differ; what only one of the two has is one key, with all that is in it."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in [*a, *(key for key in b if key not in a)]:
@@ -151,7 +152,7 @@ def _one_of(key: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
-def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[str, Any], list[str]]:
+def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[str, object], list[str]]:
     """What follows from one recipe; None for what cannot be known, with the reason."""
     notes: list[str] = []
     try:
@@ -180,7 +181,7 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
     return found, notes
 
 
-def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, Any]:
+def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, object]:
     """What does not depend on the number of GPUs, for a batch that this number does not divide."""
     try:
         cost = plan(recipe, replace(machine, gpus=1)).as_json()

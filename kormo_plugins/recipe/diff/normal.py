@@ -21,7 +21,7 @@ LENGTH = ("kormo.tokens", "max_steps")
 """Two ways to say how long a run is."""
 
 
-def normal(recipe: Recipe) -> dict[str, Any]:
+def normal(recipe: Recipe) -> dict[str, object]:
     """All that the recipe says, in full."""
     values = {key: value for key, value in from_here(recipe.resolved).items() if key != "kormo"}
     names = [name for name in values.get("plugins") or [] if isinstance(name, str)]
@@ -33,7 +33,7 @@ def normal(recipe: Recipe) -> dict[str, Any]:
     return {**full, "kormo": _block(recipe)}
 
 
-def _number(value: Any, entry: Mapping[str, Any]) -> Any:
+def _number(value: object, entry: Mapping[str, Any]) -> object:
     """`"3e-4"` as a number where the schema wants one."""
     kinds = {part.get("type") for part in entry.get("anyOf", [entry])}
     if isinstance(value, str) and kinds & {"number", "integer"} and "string" not in kinds:
@@ -41,7 +41,7 @@ def _number(value: Any, entry: Mapping[str, Any]) -> Any:
     return value
 
 
-def _block(recipe: Recipe) -> dict[str, Any]:
+def _block(recipe: Recipe) -> dict[str, object]:
     block, components = recipe.block, recipe.registry
     values = block.model_dump(mode="json")
     for key, kind in (("architecture", "architecture"), ("collator", "collator"), ("objective", "objective")):
@@ -55,7 +55,7 @@ def _block(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, Any]) -> dict[str, Any]:
+def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, object]) -> dict[str, object]:
     """A component with every parameter, defaults included."""
     values = dict(choice) if isinstance(choice, Mapping) else {"name": choice.name, **choice.values}
     name = str(values.pop("name"))
@@ -63,7 +63,7 @@ def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, Any]) 
     return {"name": name, **(params.model_dump(mode="json") if params is not None else {})}
 
 
-def data(recipe: DataRecipe, components: Registry) -> dict[str, Any]:
+def data(recipe: DataRecipe, components: Registry) -> dict[str, object]:
     """A dataset recipe with every component in full, and weights as shares."""
     corpus = recipe.corpus
     values = corpus.model_dump(mode="json")
@@ -85,7 +85,7 @@ def data(recipe: DataRecipe, components: Registry) -> dict[str, Any]:
     return values
 
 
-def _is_tree(weights: Any) -> bool:
+def _is_tree(weights: object) -> bool:
     return isinstance(weights, Mapping) and all(
         isinstance(w, (int, float)) or hasattr(w, "of") for w in weights.values()
     )

@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:-default}` in a dataset recipe: where the documents lie differs by machine.
+"""`${NAME}` and `${NAME:-default}` in a dataset recipe and in paths: where things lie differs by machine.
 
 Only there. Everything else that a recipe says is the same on every machine, so one recipe is one experiment.
 """
@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import Faults, KormoError, closest
 
+REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
+"""A reference where none is replaced."""
+
+REFUSED = (
+    "environment variables stand in paths and in dataset recipes only: apart from where things lie, a recipe says the "
+    "same on every machine"
+)
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?", re.DOTALL)
 
 
-def expand(value: Any, where: str, environment: Mapping[str, str] | None = None) -> Any:
+def expand(value: object, where: str, environment: Mapping[str, str] | None = None) -> object:
     """`value` with every `${…}` in its strings replaced; `$${` stands for a literal `${`.
 
     As in a shell, `:-default` is taken when the variable is not set or empty. A variable without a default
@@ -37,6 +44,41 @@ def expand(value: Any, where: str, environment: Mapping[str, str] | None = None)
     if isinstance(value, list):
         return [expand(child, f"{where}[{index}]", variables) for index, child in enumerate(value)]
     return value
+
+
+def expand_paths(values: Mapping[str, Any], where: str, paths: Container[str], later: Container[str]) -> dict[str, Any]:
+    """A chain's or an ablation's mapping with the references in its paths replaced.
+
+    Args:
+        values: the file's mapping.
+        where: the file, for messages.
+        paths: its keys that hold a path.
+        later: its keys that are left alone: changes to recipes, which are resolved with them, and texts.
+    Raises:
+        KormoError: a reference at another key, where it would be taken literally, or one that cannot be replaced.
+    """
+    faults = Faults()
+    found = dict(values)
+    for key, value in values.items():
+        with faults.catch():
+            if key in paths:
+                found[key] = expand(value, f"{where}: {key}")
+            elif key not in later and (reference := REFERENCE.search(_texts(value))):
+                raise KormoError(
+                    where=f"{where}: {key}",
+                    found=reference[0],
+                    why=REFUSED,
+                    do="write the value itself",
+                )
+    faults.raise_any()
+    return found
+
+
+def _texts(value: Any) -> str:
+    """All strings in a value, a line each."""
+    if isinstance(value, Mapping):
+        return "\n".join(map(_texts, value.values()))
+    return "\n".join(map(_texts, value)) if isinstance(value, list) else value if isinstance(value, str) else ""
 
 
 def _replace(match: re.Match[str], where: str, variables: Mapping[str, str]) -> str:

@@ -22,7 +22,8 @@ from kormo_plugins.errors import KormoError, closest, disk_error
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, UNITED, Resolved, resolve
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
+from kormo_plugins.recipe.files.tree import UNITED
 from kormo_plugins.recipe.files.yaml_file import read_value
 from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
@@ -50,7 +51,7 @@ _CHOICES = {
 """Where a component is chosen by name, and of which kind; `*` stands for any key, `#` for any index."""
 
 
-def with_changes(recipe_path: Path, changes: Mapping[str, Any], out: Path) -> Path:
+def with_changes(recipe_path: Path, changes: Mapping[str, object], out: Path) -> Path:
     """Writes the recipe with `changes` as one checked file.
 
     Args:
@@ -65,12 +66,12 @@ def with_changes(recipe_path: Path, changes: Mapping[str, Any], out: Path) -> Pa
     return write(changed(recipe_path, changes), changes, out)
 
 
-def changed(recipe_path: Path, changes: Mapping[str, Any]) -> Recipe:
+def changed(recipe_path: Path, changes: Mapping[str, object]) -> Recipe:
     """The recipe with `changes`, loaded and checked; nothing is written."""
     return load_recipe(recipe_path, nested(changes, resolve(recipe_path).values))
 
 
-def text_of(recipe: Recipe, changes: Mapping[str, Any]) -> str:
+def text_of(recipe: Recipe, changes: Mapping[str, object]) -> str:
     """What `changed` gave as the text of a recipe, which says of what it was made."""
     record = {"recipe": str(recipe.path), "set": dict(changes)}
     before = record_of(recipe.path)
@@ -80,7 +81,7 @@ def text_of(recipe: Recipe, changes: Mapping[str, Any]) -> str:
     return f"{_FIRST_LINE}{_RECORD}{json.dumps(record, ensure_ascii=False)}\n{values}"
 
 
-def write(recipe: Recipe, changes: Mapping[str, Any], out: Path) -> Path:
+def write(recipe: Recipe, changes: Mapping[str, object], out: Path) -> Path:
     """Writes what `changed` gave; see `with_changes`."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -96,24 +97,24 @@ def record_of(path: Path) -> dict[str, Any] | None:
         with path.open(encoding="utf-8") as file:
             if file.readline() != _FIRST_LINE:
                 return None
-            found: dict[str, Any] = json.loads(file.readline().removeprefix(_RECORD))
+            found: dict[str, object] = json.loads(file.readline().removeprefix(_RECORD))
             return found
     except (OSError, ValueError):
         return None
 
 
-def provenance(path: Path) -> dict[str, Any]:
+def provenance(path: Path) -> dict[str, object]:
     """The part of `run.json` that says which recipe was asked for: `recipe`, and `overrides` where there are any."""
     record = record_of(path)
     return {"recipe": record["recipe"], "overrides": record["set"]} if record else {"recipe": str(path)}
 
 
-def recipe_yaml(values: Mapping[str, Any]) -> str:
+def recipe_yaml(values: Mapping[str, object]) -> str:
     """A resolved recipe as YAML that `resolve` reads back as the same values."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: object) -> bool:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -123,14 +124,14 @@ def recipe_yaml(values: Mapping[str, Any]) -> str:
         return plain
 
     Dumper.add_representer(str, text)
-    escaped: Any = values
+    escaped: object = values
     for block in ENVIRONMENT_BLOCKS:
         escaped = _escaped(escaped, block)
     written: str = yaml.dump(escaped, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
     return written
 
 
-def _escaped(value: Any, keys: tuple[Any, ...]) -> Any:
+def _escaped(value: object, keys: tuple[object, ...]) -> object:
     """`${` as `$${` below `keys`, where it would stand for an environment variable."""
     if keys:
         if not isinstance(value, Mapping):
@@ -143,7 +144,7 @@ def _escaped(value: Any, keys: tuple[Any, ...]) -> Any:
     return [_escaped(child, ()) for child in value] if isinstance(value, list) else value
 
 
-def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
+def parse(words: Iterable[str], recipe_path: Path) -> dict[str, object]:
     """`key=value` words of a command line as typed changes.
 
     A value is read as YAML, unless the key takes text and YAML would make something else of it (`output_dir=2026`).
@@ -152,7 +153,7 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
         KormoError: a word without `=`, a key given twice, or a value of another kind than its key takes.
     """
     resolved = resolve(recipe_path)
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for word in words:
         key, sign, text = word.partition("=")
         if not sign or not _KEY.fullmatch(key):
@@ -170,7 +171,7 @@ def parse(words: Iterable[str], recipe_path: Path) -> dict[str, Any]:
     return changes
 
 
-def _typed(key: str, text: str, resolved: Resolved) -> Any:
+def _typed(key: str, text: str, resolved: Resolved) -> object:
     value = read_value(text, f"{COMMAND_LINE}: {key}")
     schema, definitions = schema_at(split(key), resolved)
     found = faults(value, schema, definitions)
@@ -197,7 +198,7 @@ def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[
         **view.schema,
         "properties": {**view.schema["properties"], "kormo": object_schema(KormoBlock, definitions)},
     }
-    value: Any = resolved.values
+    value: object = resolved.values
     way = ""
     for name in names:
         value = _step(value, name)
@@ -218,7 +219,7 @@ def _data_schema(definitions: dict[str, Schema]) -> Schema:
     return {"anyOf": [whole, {"type": "string"}, {"type": "null"}]}
 
 
-def _component_schema(kind: str, name: Any, resolved: Resolved, definitions: dict[str, Schema]) -> Schema | None:
+def _component_schema(kind: str, name: object, resolved: Resolved, definitions: dict[str, Schema]) -> Schema | None:
     components = components_of(resolved)
     if name not in components.names(kind):
         return None
@@ -228,7 +229,7 @@ def _component_schema(kind: str, name: Any, resolved: Resolved, definitions: dic
     return {"type": "object", "properties": named, "additionalProperties": schema.get("additionalProperties", False)}
 
 
-def _step(value: Any, name: str | int) -> Any:
+def _step(value: object, name: str | int) -> object:
     if isinstance(name, int):
         return value[name] if isinstance(value, list) and name < len(value) else None
     return value.get(name) if isinstance(value, Mapping) else None
@@ -261,7 +262,7 @@ def split(key: str) -> list[str | int]:
     return [int(name) if name.isdecimal() else name for name in names]
 
 
-def nested(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def nested(changes: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
     """Dotted changes as the nested mapping that `resolve` puts over `values`, a resolved recipe.
 
     A list is replaced as a whole there, so a change of an element becomes a change of the list.
@@ -271,7 +272,7 @@ def nested(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
             two changes of which one contains the other.
     """
     _refuse_overlap(changes)
-    result: dict[Any, Any] = {}
+    result: dict[Any, object] = {}
     working = copy.deepcopy(dict(values))
     for key, value in changes.items():
         names = split(key)
@@ -283,14 +284,14 @@ def nested(changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
                 do=f"write {names[0]}=[…]: those are added",
             )
         depth = _put(working, names, value, key)
-        target: dict[Any, Any] = result
+        target: dict[object, Any] = result
         for name in names[: depth - 1]:
             target = target.setdefault(name, {})
         target[names[depth - 1]] = value if depth == len(names) else _at(working, names[:depth])
     return result
 
 
-def _refuse_overlap(changes: Mapping[str, Any]) -> None:
+def _refuse_overlap(changes: Mapping[str, object]) -> None:
     paths = {tuple(split(key)): key for key in changes}
     for path, key in paths.items():
         for end in range(1, len(path)):
@@ -303,7 +304,7 @@ def _refuse_overlap(changes: Mapping[str, Any]) -> None:
                 )
 
 
-def _put(working: Any, names: list[str | int], value: Any, key: str) -> int:
+def _put(working: Any, names: list[str | int], value: object, key: str) -> int:
     """Sets the value in place; returns how many names lead to the outermost list (or to the value)."""
     depth = len(names)
     for index, name in enumerate(names):
@@ -340,7 +341,7 @@ def _put(working: Any, names: list[str | int], value: Any, key: str) -> int:
     return depth
 
 
-def _at(value: Any, names: list[str | int]) -> Any:
+def _at(value: Any, names: list[str | int]) -> object:
     for name in names:
         value = value[name]
     return value

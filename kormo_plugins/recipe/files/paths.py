@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved, beside, exists, folders_of
+from kormo_plugins.recipe.files.folders import beside, exists, folders_of
+from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
 
 NAMED_FILES = ("deepspeed",)
 """Keys of Axolotl's that name a file which travels with the recipes."""

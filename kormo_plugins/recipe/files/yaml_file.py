@@ -64,7 +64,7 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
     return value
 
 
-def read_value(text: str, where: str) -> Any:
+def read_value(text: str, where: str) -> object:
     """One value as a recipe would spell it: `3e-4` is a number, `null` nothing, `[a, b]` a list.
 
     Raises:
@@ -73,7 +73,7 @@ def read_value(text: str, where: str) -> Any:
     return _value(text, where, one_line=True)
 
 
-def _value(text: str, where: str, one_line: bool = False) -> Any:
+def _value(text: str, where: str, one_line: bool = False) -> object:
     """The plain value of a YAML text. `one_line`: of a value by itself, whose line says nothing."""
 
     def at(line: int) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.plugins.lookup import find, refuse_foreign, source
+from kormo_plugins.plugins.lookup import allowed, find, refuse_foreign, source
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
@@ -121,7 +121,7 @@ def _key(plugins: list[str]) -> dict[str, Any]:
                 where=f"the package {distribution}",
                 found="not installed",
                 why="a recipe is a configuration of Axolotl's",
-                do=versions.INSTALL,
+                do=versions.install_line(),
             ) from None
     return {"format": FORMAT, "versions": found, "plugins": plugins, "unnamed": variants.entry_point_plugins()}
 
@@ -155,9 +155,12 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
         out = Path(folder) / "schema.json"
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        paths = [path for path in sys.path if path]
+        if any(allowed(plugin.rpartition(".")[0]) for plugin in plugins):
+            paths.append(str(Path.cwd()))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         child = subprocess.run(
-            [sys.executable, "-m", "kormo_plugins.recipe.schema.axolotl", str(out), *plugins],
+            [sys.executable, "-P", "-m", "kormo_plugins.recipe.schema.axolotl", str(out), *plugins],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -171,7 +174,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             where="the installed Axolotl",
             found=last,
             why="its configuration model could not be imported",
-            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.INSTALL}",
+            do=f"try `{sys.executable} -c 'import {MODEL_MODULE}'`, or install it anew: {versions.install_line()}",
         )
     if "error" in content:
         where, found, why, do = content["error"]

@@ -37,7 +37,7 @@ class DataRecipe:
     mixture: MixtureRecipe
 
 
-def parse_data(values: Mapping[str, Any], components: Registry, where: str | Where) -> DataRecipe:
+def parse_data(values: Mapping[str, object], components: Registry, where: str | Where) -> DataRecipe:
     """The mapping `kormo.data` (or a dataset recipe file) as an object.
 
     Args:
@@ -49,7 +49,7 @@ def parse_data(values: Mapping[str, Any], components: Registry, where: str | Whe
             not match the sources.
     """
     place = where if callable(where) else _prefix(where)
-    parts: list[dict[str, Any]] = []
+    parts: list[dict[str, object]] = []
     for model in (CorpusRecipe, MixtureRecipe):
         parts.append({key: value for key, value in values.items() if key in model.model_fields})
     known = [*CorpusRecipe.model_fields, *MixtureRecipe.model_fields]
@@ -85,7 +85,7 @@ def _in_order(corpus: CorpusRecipe, place: Where) -> None:
         raise moved(error, place) from None
 
 
-def choices(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, Any]]:
     """Every component that a dataset recipe names, as far as it is well formed: dotted key, kind, and the choice as
     written."""
     for name, source in _items(values.get("sources")):
@@ -103,15 +103,15 @@ def choices(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield key, kind, values[key]
 
 
-def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+def _items(value: object) -> Iterable[tuple[Any, Any]]:
     return value.items() if isinstance(value, Mapping) else ()
 
 
-def _listed(value: Any) -> Iterable[Any]:
+def _listed(value: object) -> Iterable[Any]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def weighed_sources(weights: Any) -> list[str]:
+def weighed_sources(weights: object) -> list[str]:
     """The sources of a tree of weights: its leaves, in order."""
     if not isinstance(weights, Mapping):
         return []
@@ -126,7 +126,7 @@ def _prefix(where: str) -> Where:
     return lambda key: f"{where}.{key}" if key else where
 
 
-def _checked(model: Any, part: dict[str, Any], place: Where) -> Any:
+def _checked(model: object, part: dict[str, object], place: Where) -> Any:
     mark = "\0"  # told apart from the text of the message, whatever the key is
     try:
         return checked(model, part, mark)
@@ -148,7 +148,7 @@ def _component(components: Registry, kind: str, choice: Any, where: str) -> None
     components.params(kind, name, {key: value for key, value in choice.items() if key != "name"}, where)
 
 
-def _weighed(values: Mapping[str, Any], place: Where) -> Iterator[KormoError]:
+def _weighed(values: Mapping[str, object], place: Where) -> Iterator[KormoError]:
     """Every weight has a source, and every source a weight, in the mixture or in one of its stages."""
     mixture = values.get("mixture")
     mixture = mixture if isinstance(mixture, Mapping) else {}

@@ -23,7 +23,7 @@ FOLDER = Path(".kormo")
 
 MARK = "# yaml-language-server: $schema="
 _KINDS = {"recipe": "recipe", "dataset recipe": "data", "tokenizer recipe": "tokenizer"}
-LISTS = {"stages": "chain", "variants": "ablation"}
+LISTS = {"stages": "chain", "variants": "ablation", "sizes": "ladder"}
 """Keys by which files that name several recipes are known."""
 
 
@@ -51,7 +51,7 @@ def files_in(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def kind_in(path: Path) -> str:
-    """Which kind of file it is: `recipe`, `data`, `tokenizer`, `chain` or `ablation`."""
+    """Which kind of file it is: `recipe`, `data`, `tokenizer`, `chain`, `ablation` or `ladder`."""
     own = read_yaml(path)
     listed = [kind for key, kind in LISTS.items() if key in own and "kormo" not in own]
     return listed[0] if listed else _KINDS[kind_of(own)]

@@ -85,6 +85,8 @@ def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
             properties[key] = entry
         if field.is_required():
             required.append(field.alias or name)
+    for old, name in getattr(model, "RENAMED", {}).items():
+        properties[old] = {**properties[name], "deprecated": True, "description": f"called `{name}` today"}
     schema: Schema = {"type": "object", "properties": properties}
     if required:
         schema["required"] = required

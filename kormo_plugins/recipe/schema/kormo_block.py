@@ -81,13 +81,13 @@ class Monitor(Strict):
     held_out: dict[str, Any] | None = Field(
         default_factory=dict, description="parameters of the run callback `held_out`; null: off"
     )
-    collapse: dict[str, Any] | None = Field(
+    collapse: dict[str, object] | None = Field(
         default_factory=dict, description="parameters of the run callback `collapse`; null: off"
     )
-    mini: dict[str, Any] | None = Field(
+    mini: dict[str, object] | None = Field(
         default_factory=dict, description="parameters of the run callback `mini`; null: off"
     )
-    external_eval: dict[str, Any] | None = Field(
+    external_eval: dict[str, object] | None = Field(
         default=None,
         description="a dataset recipe (file or mapping) of texts that are only measured: by people, or by generators "
         "that the model was not trained on",
@@ -200,7 +200,7 @@ class KormoBlock(Strict):
     )
 
 
-def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoBlock:
+def parse_block(block: dict[str, object], registry: Registry, where: str) -> KormoBlock:
     """The `kormo:` mapping of a resolved recipe as an object; every component's parameters are checked too.
 
     Args:
@@ -234,7 +234,7 @@ def parse_block(block: dict[str, Any], registry: Registry, where: str) -> KormoB
     return parsed
 
 
-def _choices(block: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _choices(block: Mapping[str, object]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every component that a block names, as far as it is well formed: key, kind, and what was written."""
     defaults = {"collator": {"name": "document_mask"}, "objective": {"name": "next_token"}}
     for key in ("architecture", "collator", "objective"):

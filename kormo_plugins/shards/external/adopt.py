@@ -30,6 +30,7 @@ from kormo_plugins.shards.format import (
 )
 from kormo_plugins.shards.reader import memory_map
 from kormo_plugins.shards.writer import HashedFile, finish_source
+from kormo_plugins.store.atomic import link
 from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import write_json
@@ -142,14 +143,6 @@ def _ids(file: TokenFile, target: Path, dtype: np.dtype[Any], encoder: Encoder) 
         return copied.close()
     link(file.path, target)
     return FileRecord(file.path.stat().st_size, file_checksum(file.path))
-
-
-def link(path: Path, target: Path) -> None:
-    """A symbolic link at `target`, in place of one that a killed attempt left."""
-    partial = target.with_name(f"{target.name}.tmp")
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(path.resolve())
-    partial.replace(target)
 
 
 def _borders(file: TokenFile, out: Path, name: str) -> dict[str, FileRecord]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.reader import Shards
+from kormo_plugins.store.atomic import replace
 
 
 @dataclass(frozen=True)
@@ -123,20 +126,17 @@ def count(path: Path, dtype: np.dtype[Any]) -> int:
 
 def copy(source: Path, target: Path) -> None:
     """A file as another, written under a temporary name first."""
-    import shutil
-
-    partial = target.with_name(f"{target.name}.tmp")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
+    replace(target, partial(shutil.copyfile, source))
 
 
 def write_through(target: Path, parts: Iterable[bytes]) -> None:
     """A file of these parts, written under a temporary name first."""
-    partial = target.with_name(f"{target.name}.tmp")
-    with partial.open("wb") as file:
-        for part in parts:
-            file.write(part)
-    partial.replace(target)
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            file.writelines(parts)
+
+    replace(target, write)
 
 
 def refuse_masks(shards: Shards, name: str) -> None:

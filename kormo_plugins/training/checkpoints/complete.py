@@ -13,10 +13,9 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import SUFFIX, by_umask, flush
+from kormo_plugins.store.atomic import SUFFIX, by_umask, flush, set_aside
 from kormo_plugins.store.complete import MARKER, fault, read_marker
 from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import write_json
@@ -42,7 +41,7 @@ def file_names(folder: Path) -> list[str]:
     return [name for name in found if name != MARKER and not name.endswith(SUFFIX)]
 
 
-def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, int | str]]:
     """Size and XXH3-128 of each file, as the marker lists them; flushed to the disk before."""
     found = {}
     for name in sorted(names):
@@ -52,9 +51,9 @@ def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def write_marker(folder: Path, step: int, files: Mapping[str, Any], milestone: bool = False) -> None:
+def write_marker(folder: Path, step: int, files: Mapping[str, object], milestone: bool = False) -> None:
     """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
-    value: dict[str, Any] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
+    value: dict[str, object] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
     write_json(folder / MARKER, value)
 
 
@@ -107,16 +106,6 @@ def set_aside_incomplete(output_dir: Path, log: Callable[[str], None]) -> Path |
         reason = fault(folder)
         if reason is None:
             return folder
-        aside = _free(folder.with_name(folder.name + ".incomplete"))
-        folder.rename(aside)
+        aside = set_aside(folder, folder.with_name(folder.name + ".incomplete"))
         log(f"{folder.name} is not used: {reason}; kept as {aside.name}")
     return None
-
-
-def _free(path: Path) -> Path:
-    """The path, or the next with a number; not after a dash, where Axolotl would read it as a checkpoint's."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}.{number}")
-    return candidate

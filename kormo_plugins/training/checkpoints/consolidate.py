@@ -88,10 +88,10 @@ def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tu
     }
 
 
-def _together(checkpoint: Path) -> Mapping[str, Any]:
+def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     """Name -> weight (or DeepSpeed's stand-in, which becomes one by `contiguous()`)."""
     if shards_of(checkpoint) is None:
-        weights: dict[str, Any] = {}
+        weights: dict[str, torch.Tensor] = {}
         for file in files.weight_files(checkpoint):
             weights.update(files.read_weights(file))
         return weights
@@ -103,7 +103,9 @@ def _together(checkpoint: Path) -> Mapping[str, Any]:
     try:
         told = io.StringIO()
         with weights_only(checkpoint), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-            found: Mapping[str, Any] = get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), lazy_mode=True)
+            found: Mapping[str, torch.Tensor] = get_fp32_state_dict_from_zero_checkpoint(
+                str(checkpoint), lazy_mode=True
+            )
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(
             where=str(checkpoint),
@@ -114,7 +116,7 @@ def _together(checkpoint: Path) -> Mapping[str, Any]:
     return found
 
 
-def _opens(folder: Path, weights: Mapping[str, Any], dtype: torch.dtype, modules: tuple[str, ...]) -> None:
+def _opens(folder: Path, weights: Mapping[str, torch.Tensor], dtype: torch.dtype, modules: tuple[str, ...]) -> None:
     """Opens what was written with transformers and compares every tensor."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -140,7 +142,7 @@ def _opens(folder: Path, weights: Mapping[str, Any], dtype: torch.dtype, modules
         )
 
 
-def _agrees(checkpoint: Path, weights: Mapping[str, Any]) -> int:
+def _agrees(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> int:
     """How many tensors equal the checkpoint's own, which are in the dtype of training.
 
     Raises:

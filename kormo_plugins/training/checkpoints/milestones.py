@@ -8,12 +8,15 @@ being rotated away, and `run.json` lists it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
 from kormo_plugins.training.settings import Settings
 from kormo_plugins.training.telemetry import run_record
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 
 class SaveMilestones(TrainerCallback):
@@ -22,7 +25,9 @@ class SaveMilestones(TrainerCallback):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Saves after this step if it is one."""
         if self._settings.is_milestone(state.global_step):
             control.should_save = True

@@ -19,6 +19,7 @@ from kormo_plugins.errors import KormoError
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+    from transformers import TrainingArguments
 
 PROGRESS = frozenset(
     {
@@ -69,12 +70,12 @@ class RecipeSettings:
         closed_form: whether the rate of any step follows from the step alone (`LambdaLR`).
     """
 
-    groups: tuple[Mapping[str, Any], ...]
-    schedule: Mapping[str, Any]
+    groups: tuple[Mapping[str, object], ...]
+    schedule: Mapping[str, object]
     closed_form: bool
 
     @classmethod
-    def of(cls, groups: Sequence[Mapping[str, Any]], scheduler: LRScheduler) -> RecipeSettings:
+    def of(cls, groups: Sequence[Mapping[str, object]], scheduler: LRScheduler) -> RecipeSettings:
         """Copies the settings; to be called before a checkpoint is read."""
         from torch.optim.lr_scheduler import LambdaLR
 
@@ -137,14 +138,35 @@ def set_rates(scheduler: LRScheduler) -> None:
     scheduler._last_lr = list(rates)
 
 
-def obey_or_refuse(args: Any, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
+@contextmanager
+def own_clipping(engine: Any) -> Iterator[None]:
+    """Around DeepSpeed's reading of a checkpoint: under ZeRO-1 and 2 it brings back the bound of the gradient's norm.
+
+    Args:
+        engine: DeepSpeed's engine, whose optimizer was made with the recipe's `max_grad_norm`.
+    """
+    optimizer = engine.optimizer
+    own = clipping(optimizer)
+    yield
+    if own is not None:
+        optimizer.clip_grad = own
+
+
+def clipping(optimizer: Any) -> float | None:
+    """The bound of the gradient's norm that DeepSpeed's optimizer keeps; None for optimizers that keep none."""
+    bound = getattr(getattr(optimizer, "optimizer", None), "clip_grad", getattr(optimizer, "clip_grad", None))
+    return None if bound is None else float(bound)
+
+
+def obey_or_refuse(args: TrainingArguments, optimizer: Optimizer, scheduler: LRScheduler, output_dir: Path) -> None:
     """For trainers whose reading of a checkpoint is not ours: what was brought back has to be what the recipe says.
 
     Args:
         args: transformers' TrainingArguments.
         optimizer, scheduler: as the checkpoint left them.
     Raises:
-        KormoError: another learning rate, weight decay, betas or epsilon.
+        KormoError: another learning rate, weight decay, betas or epsilon, or under DeepSpeed another bound of the
+            gradient's norm.
     """
     from torch.optim.lr_scheduler import LambdaLR
 
@@ -160,6 +182,9 @@ def obey_or_refuse(args: Any, optimizer: Optimizer, scheduler: LRScheduler, outp
         for key, value in wanted.items()
         if key in group and group[key] != value and not (key == "weight_decay" and group[key] == 0.0)
     }
+    bound = clipping(optimizer)
+    if bound is not None and bound != args.max_grad_norm:
+        changed.add(f"max_grad_norm: {bound} in the checkpoint, {args.max_grad_norm} in the recipe")
     if changed:
         raise KormoError(
             where=str(output_dir),
@@ -201,6 +226,6 @@ def reading(checkpoint: Path) -> Iterator[None]:
         ) from None
 
 
-def _settings(scheduler: LRScheduler) -> dict[str, Any]:
+def _settings(scheduler: LRScheduler) -> dict[str, object]:
     settings = {key: value for key, value in vars(scheduler).items() if key not in PROGRESS and not callable(value)}
     return {**settings, "base_lrs": list(getattr(scheduler, "base_lrs", ()))}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.architecture.files import TOKENIZER_SETTINGS, readable_by_all
 from kormo_plugins.store.atomic import by_umask
@@ -21,7 +20,7 @@ from kormo_plugins.store.model_json import readable_tokenizer
 IDS = ("bos", "eos", "pad")
 
 
-def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, Any]) -> None:
+def restore(folder: Path, special: Mapping[str, int], generation: Mapping[str, object]) -> None:
     """Rewrites `config.json`, `generation_config.json` and `tokenizer_config.json` in a checkpoint folder, and lets
     everybody read the weights whom the process's umask allows to.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
@@ -22,8 +22,13 @@ from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.settings import Settings
 
+if TYPE_CHECKING:
+    from transformers import Trainer
 
-def save_whole(trainer: Any, settings: Settings, ranks: ControlChannel, folder: Path, save: Callable[[], None]) -> None:
+
+def save_whole(
+    trainer: Trainer, settings: Settings, ranks: ControlChannel, folder: Path, save: Callable[[], None]
+) -> None:
     """Writes a checkpoint with `save`, marks it and removes older ones; called by every rank.
 
     Args:
@@ -80,7 +85,7 @@ def _mark(folder: Path, step: int, ranks: ControlChannel, milestone: bool) -> No
         mine: dict[str, Any] = checkpoint.entries(folder, names[ranks.rank :: ranks.world])
     except OSError as error:
         mine = {"error": str(error)}
-    files: dict[str, Any] = {}
+    files: dict[str, object] = {}
     for rank, part in enumerate(ranks.gather(mine)):
         if "error" in part:
             raise _not_shared(folder, f"rank {rank} cannot read it: {part['error']}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 DEVICE_MAP = {"": "cpu"}
 """Axolotl puts LOCAL_RANK here, which names a GPU."""
@@ -72,7 +71,9 @@ def _default_to_gloo() -> None:
     if getattr(original, "_kormo", False):
         return
 
-    def prepare_backend(self: Any, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None) -> Any:
+    def prepare_backend(
+        self: object, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None
+    ) -> object:
         return original(self, cpu, sagemaker_dp, backend or "gloo")
 
     prepare_backend._kormo = True  # type: ignore[attr-defined]
@@ -95,7 +96,7 @@ def _deepspeed_on_gloo() -> None:
     if getattr(original, "_kormo", False):
         return
 
-    def all_gather_into_tensor(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def all_gather_into_tensor(self: object, *args: object, **kwargs: object) -> object:
         with torch.no_grad():  # torch 2.13's gloo splits its output, which autograd refuses for a view
             return original(self, *args, **kwargs)
 

@@ -12,7 +12,6 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.training.settings import Precision
@@ -58,6 +57,7 @@ DEEPSPEED_TOUCHED: dict[str, str] = {
     "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer": "master weights for the precision check",
     "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3": "master weights for the precision check",
     "deepspeed.runtime.bf16_optimizer:BF16_Optimizer": "master weights for the precision check (ZeRO-1 in bfloat16)",
+    "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer._load_global_state": "`max_grad_norm` on resume",
     "deepspeed.checkpoint.ds_to_universal:main": "converts a checkpoint for another number of ranks",
     "deepspeed.utils.zero_to_fp32:get_fp32_state_dict_from_zero_checkpoint": "puts a partitioned checkpoint together",
 }
@@ -97,7 +97,7 @@ def forget_deepspeed() -> None:
     import transformers.modeling_utils as modeling
 
     integration.unset_hf_deepspeed_config()
-    modules: tuple[Any, ...] = (integration, modeling)
+    modules: tuple[object, ...] = (integration, modeling)
     for module in modules:
         module.is_deepspeed_zero3_enabled = lambda: False
 
@@ -117,7 +117,7 @@ def use_varlen_attention(precision: Precision) -> bool:
     return bool(patch_sdpa_varlen())
 
 
-def refuse_other_engine(trainer: Any, stage: int | None) -> None:
+def refuse_other_engine(trainer: object, stage: int | None) -> None:
     """Compares the engine that Trainer ended up with and the recipe's.
 
     accelerate turns DeepSpeed on by environment variables, and where one of them is missing it trains with plain DDP
@@ -143,18 +143,18 @@ def _engine(stage: int | None) -> str:
     return "no DeepSpeed" if stage is None else f"ZeRO-{stage}"
 
 
-def is_quantized(model: Any) -> bool:
+def is_quantized(model: object) -> bool:
     """Whether the weights are held in a quantized form, whose dtype says nothing about precision."""
     return bool(getattr(model, "is_quantized", False) or getattr(model, "is_loaded_in_4bit", False))
 
 
-def gathered(parameters: list[Any]) -> contextlib.AbstractContextManager[Any]:
+def gathered(parameters: list[object]) -> contextlib.AbstractContextManager[object]:
     """Inside, parameters that ZeRO-3 has divided among the ranks are whole; to be entered by all ranks together."""
     if not any(hasattr(parameter, "ds_id") for parameter in parameters):
         return contextlib.nullcontext()
     import deepspeed
 
-    whole: contextlib.AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(parameters)
+    whole: contextlib.AbstractContextManager[object] = deepspeed.zero.GatheredParameters(parameters)
     return whole
 
 
@@ -206,7 +206,7 @@ def no_second_model() -> None:
     if getattr(original, "kormo", False):
         return
 
-    def only_if_used(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    def only_if_used(cfg: object, *args: object, **kwargs: object) -> object:
         return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
@@ -223,13 +223,13 @@ def trackio_as_installed() -> None:
     import importlib
     import inspect
 
-    trackio: Any = importlib.import_module("trackio")
+    trackio: object = importlib.import_module("trackio")
     original = trackio.init
     if getattr(original, "kormo", False):
         return
     known = set(inspect.signature(original).parameters)
 
-    def init(**given: Any) -> Any:
+    def init(**given: object) -> object:
         unknown = sorted(key for key, value in given.items() if key not in known and value is not None)
         if unknown:
             raise KormoError(

@@ -18,6 +18,15 @@ SUPPORTED = ">=0.19,<0.22"
 INSTALL = f"pip install 'axolotl[deepspeed]{SUPPORTED}'"
 """The line to type. Axolotl 0.20 and later want Python 3.12, so on an older one pip finds 0.19 by itself."""
 
+ZSTANDARD = "pip install setuptools wheel cffi && pip install --no-build-isolation zstandard==0.22.0"
+"""What comes before it from Python 3.13 on. Axolotl pins this zstandard, which has no wheel there; it builds, with a C
+compiler, against a current cffi and not against the one that its own build asks for."""
+
+
+def install_line(python: tuple[int, int] = sys.version_info[:2]) -> str:
+    """What to type to have a supported Axolotl on this Python."""
+    return f"{ZSTANDARD} && {INSTALL}" if python >= (3, 13) else INSTALL
+
 
 def installed() -> str | None:
     """Version of the installed Axolotl; None if there is none."""
@@ -40,13 +49,13 @@ def require_supported(version: str | None) -> str:
             where="axolotl",
             found=f"not installed for {sys.executable}",
             why="a recipe is a configuration of Axolotl's, and Axolotl trains it",
-            do=INSTALL,
+            do=install_line(),
         )
     if not SpecifierSet(SUPPORTED).contains(version, prereleases=True):
         raise KormoError(
             where="axolotl",
             found=f"version {version}, with Python {sys.version.split()[0]}",
             why=f"this kormo-plugins supports {SUPPORTED}: it relies on parts of Axolotl that change between versions",
-            do=f"{INSTALL}, or install a kormo-plugins that supports Axolotl {version}",
+            do=f"{install_line()}, or install a kormo-plugins that supports Axolotl {version}",
         )
     return version

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import TrainerCallback
 
@@ -18,6 +18,9 @@ from kormo_plugins.training.checkpoints.saving import complete
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.preemption import Preemption
 from kormo_plugins.training.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 
 class RunCallback(TrainerCallback):
@@ -32,7 +35,9 @@ class RunCallback(TrainerCallback):
         self._settings, self._stop = settings, stop
         self._limit: int | None = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Takes over signals, and the removal of older checkpoints, which Trainer does too early."""
         self._ranks = ControlChannel()
         self._watch = Preemption(self._ranks)
@@ -47,20 +52,24 @@ class RunCallback(TrainerCallback):
         if self._ranks.main:
             (self._settings.output_dir / MARKER).unlink(missing_ok=True)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Saves and stops if a rank was signalled."""
         self._watch.on_step_end(args, state, control)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Marks what Trainer has just written."""
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         best = [Path(state.best_model_checkpoint)] if state.best_model_checkpoint else []
         try:
             complete(self._settings, self._ranks, folder, state.global_step, self._limit, best)
         except KormoError as error:
             self._stop(error)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Leaves with status 75 if the run was stopped before its end."""
         self._watch.stop()
         args.save_total_limit = self._limit

@@ -71,7 +71,7 @@ class LossSpikeGuard:
         return None
 
 
-def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dict[str, Any]:
+def with_losses(batch: Mapping[str, Any], losses: Sequence[float] | None) -> dict[str, object]:
     """A description of a global batch with the loss of each row, NaN first, then the highest.
 
     Args:
@@ -124,13 +124,13 @@ def stopped(
     )
 
 
-def write_report(output_dir: Path, **values: Any) -> None:
+def write_report(output_dir: Path, **values: object) -> None:
     """Keeps `values` as `stopped.json` beside the run's other records; NaN and infinity as words."""
     output_dir.mkdir(parents=True, exist_ok=True)
     write_json(output_dir / FILE, _sound(values))
 
 
-def _sound(value: Any) -> Any:
+def _sound(value: object) -> object:
     """The value with NaN and infinity as words, which JSON has no numbers for."""
     if isinstance(value, Mapping):
         return {key: _sound(one) for key, one in value.items()}

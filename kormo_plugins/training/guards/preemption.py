@@ -16,7 +16,8 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 from transformers import TrainerCallback
 
@@ -24,6 +25,10 @@ from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.guards.loader_workers import shield
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED, write
 from kormo_plugins.training.guards.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
 
 SECOND_AFTER = 2.0
 """Seconds after which another SIGINT is taken for impatience."""
@@ -40,7 +45,7 @@ class Preemption(TrainerCallback):
         self.signal = 0
         self._ranks = ranks
         self._received, self._at = 0, 0.0
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, object] = {}
 
     def start(self) -> None:
         """Takes over the signals; Axolotl's own SIGINT handler saves bare weights and reports success."""
@@ -55,7 +60,7 @@ class Preemption(TrainerCallback):
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
         self._before = {}
 
-    def _receive(self, number: int, frame: Any) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if number == signal.SIGINT and self._received and now - self._at >= SECOND_AFTER:
             signal.signal(number, signal.SIG_DFL)
@@ -65,11 +70,15 @@ class Preemption(TrainerCallback):
             name = signal.Signals(number).name
             os.write(2, f"\nkormo: {name} received: a checkpoint at the end of this step, then exit\n".encode())
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Lets the workers that read the data obey this process alone."""
         shield(kwargs.get("train_dataloader"))
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Asks all ranks; one signalled rank stops all of them after the same step."""
         self.signal = self._ranks.highest(self._received)
         if self.signal:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kormo_plugins.training.telemetry.loss_by_source import LossBySource
 
+if TYPE_CHECKING:
+    from transformers import Trainer
 
-def per_row_loss(trainer: Any, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
+
+def per_row_loss(trainer: Trainer, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
     """Mean loss of each row of the global batch, in the order of the data; called on every rank.
 
     Args:

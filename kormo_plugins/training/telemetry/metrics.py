@@ -6,6 +6,7 @@ Everything goes through the trainer's own `log`, so TensorBoard, W&B and trackio
     tokens, sample                      places seen in all, and the position in the data: the next sample's index
     tokens_per_second, mfu              since the last log (`throughput.py`)
     batch_loss, loss/source/NAME, …     of the logged step alone (`losses.py`)
+    loss/load_balance, loss/future_1, … likewise: terms that the model itself adds to the loss (`parts` of its outputs)
 
 A resumed run appends to the file; a line `{"event": "resume"}` says from which step on later lines replace earlier
 ones.
@@ -49,6 +50,7 @@ class Meter:
         self._seen = 0  # of all ranks in this process
         self._positions: Any = 0.0  # their sum, on the device, and below their number, of the measured step
         self._positions_count = 0
+        self._parts: dict[str, Any] = {}  # sums over the micro-batches of the measured step
 
     def begin(self, inputs: dict[str, Any], measure: bool) -> None:
         """Before the forward of a micro-batch; `measure`: its step will be logged."""
@@ -66,6 +68,8 @@ class Meter:
         """
         if not self.measuring:
             return
+        for name, value in (outputs.get("parts") or {}).items() if hasattr(outputs, "get") else ():
+            self._parts[name] = self._parts.get(name, 0.0) + value
         positions = inputs.get("position_ids")
         if positions is not None:
             self._positions = self._positions + positions.sum()
@@ -95,6 +99,10 @@ class Meter:
                 "sample": step * settings.global_batch,
             }
         logs |= self.speed.mark(int(tokens), positions / count if count else None)
+        parts, self._parts = self._parts, {}
+        for name in sorted(parts):  # the model is the same on every rank, and so are the names
+            value = torch.as_tensor(parts[name], dtype=torch.float64, device=self.device)
+            logs[name] = float(reduce(value))
         if settings.sources:
             logs |= self.losses.collect(reduce, self.device)
         return logs

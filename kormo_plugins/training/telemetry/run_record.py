@@ -7,10 +7,10 @@ import platform
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from kormo_plugins.errors import KormoError, redact
+from kormo_plugins.measures.record_shape import SHAPE
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.json_file import check_shape, read_object
 
@@ -19,23 +19,6 @@ RESOLVED = "recipe.yml"
 """Beside it: the recipe with everything that it extends."""
 PACKAGES = ("kormo-plugins", "axolotl", "torch", "transformers", "accelerate", "deepspeed", "trl", "liger-kernel")
 FIX = "restore it from a copy; without one, move the folder away and train again (an exported model stays usable)"
-SHAPE: dict[str, type | tuple[type, ...]] = {
-    "recipe": str,
-    "overrides": dict,
-    "identity": dict,
-    "stage": dict,
-    "artifacts": dict,
-    "steps": (int, NoneType),
-    "global_batch": (int, NoneType),
-    "sequence_len": int,
-    "data": dict,
-    "amendments": list,
-    "facts": dict,
-    "milestones": list,
-    "versions": dict,
-}
-"""Key of a record -> kind of its value."""
-
 IDENTITY = ("tokenizer", "weights", "seed")
 """What must not change under a run. Data are compared step by step (`mixture/resume.py`); everything else (learning
 rate, length) is the user's to change."""

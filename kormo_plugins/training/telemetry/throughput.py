@@ -14,8 +14,8 @@ from typing import Any
 
 from kormo_plugins.measures.flops import Shape, documents_mean, model_flops_per_token, peak_flops
 
-LLAMA_LIKE = ("kormo", "llama")
-"""Model types whose FLOPs `flops.py` counts."""
+LLAMA_LIKE = ("llama", "mixtral")
+"""Model types of transformers whose FLOPs `flops.py` counts; those of ours all are."""
 
 
 class Throughput:
@@ -59,9 +59,9 @@ class Throughput:
 def shape_of(model: Any) -> Shape | None:
     """The shape of a model that is trained whole and is built like Llama; None otherwise."""
     config: Any = getattr(model, "config", None)
-    if getattr(config, "model_type", None) not in LLAMA_LIKE or not all(
-        parameter.requires_grad for parameter in model.parameters()
-    ):
+    kind = str(getattr(config, "model_type", ""))
+    known = kind in LLAMA_LIKE or kind == "kormo" or kind.startswith("kormo_")
+    if not known or not all(parameter.requires_grad for parameter in model.parameters()):
         return None
     return Shape.of(config.to_dict())
 

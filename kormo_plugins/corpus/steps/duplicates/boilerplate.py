@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 
 _PHRASES = (
     "licensed under|license under|apache license|mit license|bsd license|general public license|permission is hereby "
@@ -47,11 +52,30 @@ def without_boilerplate(text: str, fewest: int = 1) -> str:
 def _without_notices(text: str) -> str:
     """Less the notices at head and foot; what stands in the middle of a long document is looked at by nobody."""
     if len(text) <= 4 * EDGE:
-        return _less_notices(text)
+        return _less_notices(text) if may_hold_notice(text, 0, len(text)) else text
     head, foot = text.find("\n", EDGE), text.rfind("\n", 0, -EDGE)
     if not 0 <= head < foot:  # one line
         return text
+    if not may_hold_notice(text, 0, head) and not may_hold_notice(text, foot, len(text)):
+        return text
     return _less_notices(text[:head]) + text[head:foot] + _less_notices(text[foot:])
+
+
+@lru_cache(maxsize=1)
+def _automaton() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    from kormo_plugins.corpus.scan.keywords_kernel import automaton
+
+    made = automaton({1: _PHRASES}, 0)
+    return made.letters, made.moves, made.marks
+
+
+def may_hold_notice(text: str, start: int, end: int) -> bool:
+    """Whether a phrase of a notice may be in that piece of `text`; where not, it surely is not."""
+    if not compiled():
+        return True
+    from kormo_plugins.corpus.scan.keywords_kernel import holds
+
+    return bool(holds(scan_of(text).codes[start:end], *_automaton()))
 
 
 def _less_notices(text: str) -> str:

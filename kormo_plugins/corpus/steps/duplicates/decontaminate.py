@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -27,13 +27,15 @@ _HANGUL = re.compile("[가-힣]")
 class DecontaminateParams(Strict):
     """Against what, and how strictly."""
 
+    RENAMED: ClassVar = {"fewest": "min_words"}
+
     against: Path = Field(description="JSONL file, or folder of such, with the evaluation items")
     fields: tuple[str, ...] = Field(
         default=("question", "text", "query"), description="columns that hold an item's text"
     )
     words: int = Field(default=13, ge=3, description="run of words that counts, in items without Hangul (GPT-3: 13)")
     eojeol: int = Field(default=8, ge=3, description="run of words that counts, in items with Hangul (ours)")
-    fewest: int = Field(
+    min_words: int = Field(
         default=4, ge=1, description="shorter items would be found in any text, and are left out (ours)"
     )
 
@@ -102,7 +104,7 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
                 data = np.frombuffer(text.encode(), dtype=np.uint8)
                 wanted = params.eojeol if _HANGUL.search(text) else params.words
                 size = min(wanted, len(runs(data, 1)))
-                if size >= params.fewest:
+                if size >= params.min_words:
                     tables.setdefault(size, []).append(runs(data, size))
     if not items:
         raise KormoError(

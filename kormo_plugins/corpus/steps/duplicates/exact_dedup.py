@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 from kormo_plugins.documents.document import Document
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class ExactDedup:
         import xxhash
 
         text = document.text
+        if self.params.ignore == "space" and compiled():
+            return np.frombuffer(xxhash.xxh3_128_digest(scan_of(text).one_spaced.data), dtype=np.uint64)
         if self.params.ignore == "space":
             text = " ".join(text.split())
         elif self.params.ignore == "punctuation":

@@ -21,10 +21,13 @@ The hashes are made straight from UTF-8 bytes by a compiled kernel; they differ 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import scan_of
 from kormo_plugins.corpus.step import Clustering
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.preferred import Preference, keep_one, rank
@@ -33,6 +36,8 @@ from kormo_plugins.documents.document import Document
 
 class MinhashDedupParams(Strict):
     """How near is near, and which copy stays."""
+
+    RENAMED: ClassVar = {"fewest_words": "min_words"}
 
     ngram: int = Field(default=2, ge=1, le=20, description="words in a run (ours; FineWeb: 5)")
     bands: int = Field(default=28, ge=1, le=256, description="bands; more let more documents meet (ours; FineWeb: 14)")
@@ -59,7 +64,7 @@ class MinhashDedupParams(Strict):
         "such are duplicates only if half of their numbers agree; 1: numbers are words like others (ours)",
     )
     whole: bool = Field(default=False, description="licence headers and menus count like any text")
-    fewest_words: int = Field(default=10, ge=1, description="shorter documents are never near duplicates (ours)")
+    min_words: int = Field(default=10, ge=1, description="shorter documents are never near duplicates (ours)")
     prefer: tuple[Preference, ...] = Field(
         default=(),
         description="which copy stays: `human` before `synthetic`, `newest` (by `meta.date`), `longest`, "
@@ -85,9 +90,10 @@ class MinhashDedup(Clustering):
         document that is too short; places of the numbers; numbers per thousand words; words; the document's rank."""
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import numbers, signature
 
-        text = document.text if self.params.whole else without_boilerplate(document.text, self.params.fewest_words)
-        data = np.frombuffer(text.encode(), dtype=np.uint8)
-        places, words = signature(data, self.params.ngram, self.params.fewest_words, *self.keys)
+        text = document.text if self.params.whole else without_boilerplate(document.text, self.params.min_words)
+        encoded = scan_of(text).utf8 if text is document.text else text.encode()
+        data = np.frombuffer(encoded, dtype=np.uint8)
+        places, words = signature(data, self.params.ngram, self.params.min_words, *self.keys)
         smallest, count = numbers(data, *self.number_keys)
         share = min(1000, 1000 * count // max(1, words))
         facts = np.array([share, words, *rank(document, self.params.prefer)], np.uint32)

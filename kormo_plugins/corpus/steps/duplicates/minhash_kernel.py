@@ -9,9 +9,15 @@ family is a 32-bit multiply-add-shift (Dietzfelbinger): one multiplication for e
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
 from numba import njit
 
+BLOCK = 1 << 14
+"""Documents that are looked at between two times that pages of a table in a file are given back."""
 EMPTY = np.uint32(0xFFFFFFFF)
 """In every place of a document that is too short."""
 NUMBER_PLACES = 24
@@ -32,8 +38,16 @@ def _words(data: np.ndarray) -> np.ndarray:
     """64-bit hashes of the words of UTF-8 `data`, in order."""
     found = np.empty(len(data) // 2 + 1, dtype=np.uint64)
     count, value, inside, i, size = 0, np.uint64(0xCBF29CE484222325), False, 0, len(data)
+    prime = np.uint64(0x100000001B3)
     while i < size:
         byte = data[i]
+        if 0xE4 <= byte < 0xF0 and i + 2 < size:  # Hangul and Han, which nearly all of a Korean text is
+            value = (value ^ np.uint64(byte)) * prime
+            value = (value ^ np.uint64(data[i + 1])) * prime
+            value = (value ^ np.uint64(data[i + 2])) * prime
+            inside = True
+            i += 3
+            continue
         step, letter = 1, False
         if byte < 128:
             letter = 97 <= byte <= 122 or 48 <= byte <= 57 or 65 <= byte <= 90
@@ -230,8 +244,34 @@ def _join(
         start = end
 
 
+def _runs(key: np.ndarray, order: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Ranges of `order` of about `BLOCK` documents, none of which parts documents of one key."""
+    start = 0
+    while start < len(order):
+        end = min(start + BLOCK, len(order))
+        while end < len(order) and key[order[end]] == key[order[end - 1]]:
+            end += 1
+        yield start, end
+        start = end
+
+
+def _pages_of(table: np.ndarray) -> Callable[[], None]:
+    """Forgets the pages of a table in a file that were looked at; nothing for one in memory.
+
+    They stay in the system's cache as long as it has room, but are no memory of this process.
+    """
+    base: object = table
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if not isinstance(base, mmap.mmap):
+        return lambda: None
+    return partial(base.madvise, mmap.MADV_DONTNEED)
+
+
 def clusters(signatures: np.ndarray, bands: int, rows: int, bounds: tuple[float, float, int, int]) -> np.ndarray:
     """For each document the index of the first document of its cluster; int64, shape [documents].
+
+    Memory: 40 bytes per document, and the signatures only where they are not mapped from a file.
 
     Args:
         signatures: uint32, shape [documents, bands × rows + NUMBER_PLACES + 2 or more], in source order: places of the
@@ -242,10 +282,16 @@ def clusters(signatures: np.ndarray, bands: int, rows: int, bounds: tuple[float,
     parent = np.arange(len(signatures), dtype=np.int64)
     if len(signatures) < 2:
         return parent
+    release = _pages_of(signatures)
+    key = np.empty(len(signatures), dtype=np.uint64)
     for band in range(bands):
-        key = _bands(signatures, band, rows)
+        for start in range(0, len(key), BLOCK):
+            key[start : start + BLOCK] = _bands(signatures[start : start + BLOCK], band, rows)
+            release()
         order = np.argsort(key, kind="stable")
-        _join(parent, order, key, signatures, bands * rows, bounds)
+        for start, end in _runs(key, order):
+            _join(parent, order[start:end], key, signatures, bands * rows, bounds)
+            release()
     while True:
         next_parent = parent[parent]
         if np.array_equal(next_parent, parent):

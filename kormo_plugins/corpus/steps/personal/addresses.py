@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from kormo_plugins.corpus.scan.personal_flags import IPV4, IPV6
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 from kormo_plugins.corpus.steps.personal.numbers import Span
 
 EMAIL_PLACEHOLDER = "email@example.com"
@@ -51,15 +53,33 @@ _RESOLVERS = (
     "8.8.8.8 8.8.4.4 1.1.1.1 1.0.0.1 9.9.9.9 168.126.63.1 168.126.63.2 164.124.101.2 203.248.252.2 208.67.222.222 "
     "208.67.220.220 210.220.163.82 219.250.36.130"
 )
+BEFORE, BEHIND = 100, 1000
+"""More characters than an address has before its `@`, and behind it."""
 PUBLIC = frozenset(_RESOLVERS.split())
 """Public resolvers that every manual names."""
 
 
 def email_spans(text: str) -> list[Span]:
     """Addresses of persons, also written with `(at)`, `골뱅이` and `(dot)` against robots."""
+    if compiled():
+        return _near_places(text, scan_of(text).personal[2])
     if not ("@" in text or "＠" in text or "골뱅이" in text or "at)" in text.lower() or "at]" in text.lower()):
         return []
     return [Span(m.start(), m.end(), "email") for m in _EMAIL.finditer(text) if _is_email(m)]
+
+
+def _near_places(text: str, places: list[int]) -> list[Span]:
+    """The same, looked for around the places at which `@`, or what stands for it, may belong to an address."""
+    found, at = [], 0
+    for place in places:
+        if place < at:
+            continue
+        match = _EMAIL.search(text, max(at, place - BEFORE), place + BEHIND)
+        if match is not None:
+            at = match.end()
+            if _is_email(match):
+                found.append(Span(match.start(), at, "email"))
+    return found
 
 
 def _is_email(match: re.Match[str]) -> bool:
@@ -75,8 +95,9 @@ def _is_email(match: re.Match[str]) -> bool:
 
 def ip_spans(text: str) -> list[Span]:
     """Addresses that belong to somebody's machine on the internet."""
-    found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)]
-    if "::" in text or text.count(":") > 4:
+    flags = scan_of(text).personal[1] if compiled() else IPV4 | IPV6
+    found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)] if flags & IPV4 else []
+    if flags & IPV6 and ("::" in text or text.count(":") > 4):
         found += [Span(m.start(), m.end(), "ip") for m in _IPV6.finditer(text) if _is_global(m[0])]
     return found
 

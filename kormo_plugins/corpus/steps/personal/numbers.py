@@ -21,6 +21,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kormo_plugins.corpus.scan.alphabets import PLAIN
+from kormo_plugins.corpus.scan.personal_flags import LETTERS, LICENCE, OTHERS, PASSPORT, SPOKEN
+from kormo_plugins.corpus.scan.text_scan import compiled, plain_text, scan_of
+
 NUMBER_KINDS = ("resident", "passport", "licence", "business", "corporate", "card", "phone", "account")
 NEAR = 24
 """Characters on either side in which a word for the number is looked for."""
@@ -37,17 +41,7 @@ class Span:
     kind: str
 
 
-PLAIN = str.maketrans(
-    dict(zip("０１２３４５６７８９", "0123456789", strict=True))
-    | dict.fromkeys("‐‑‒–—―−－ー﹣", "-")
-    | dict.fromkeys("（", "(")
-    | dict.fromkeys("）", ")")
-    | dict.fromkeys("．・·", ".")
-    | dict.fromkeys("＋", "+")
-    | dict.fromkeys("\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
-)
-"""Other writings of digits and separators -> the ASCII one, character for character."""
-_WIDE = re.compile("[０-９‐-―−－ー﹣（）．・·＋\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+_WIDE = re.compile(f"[{re.escape(''.join(map(chr, PLAIN)))}]")
 _CANDIDATE = re.compile(r"(?:\+|\(\+?)?\d(?:[-. ()/~]{0,3}\d){6,}+", re.ASCII)
 _SPOKEN = re.compile(r"[공영]일[공영일육륙칠팔구](?:[-. ]{0,2}[공영일이삼사오육륙칠팔구\d]){7,8}(?![가-힣\d])")
 _PASSPORT = re.compile(r"(?<![A-Za-z0-9])[MSRGD](?:\d{8}|\d{3}[A-Z]\d{4})(?![A-Za-z0-9])", re.IGNORECASE | re.ASCII)
@@ -121,18 +115,28 @@ _NOT_PERSONAL = re.compile(
 
 def number_spans(text: str, kinds: tuple[str, ...] = NUMBER_KINDS) -> list[Span]:
     """Where such numbers stand in `text`, in no order; of what two kinds could claim, the surer one."""
+    if compiled():
+        runs, flags, _ = scan_of(text).personal
+        if not flags & LETTERS:
+            return _spans(plain_text(text), runs, flags, kinds) if runs or flags & ~OTHERS else []
     plain = text.translate(PLAIN) if _WIDE.search(text) else text
     for letters in ("O1O", "o1o"):  # against robots
         plain = plain.replace(letters, "010")
+    runs = [[match.start(), match.end()] for match in _CANDIDATE.finditer(plain)]
+    return _spans(plain, runs, SPOKEN | PASSPORT | LICENCE, kinds)
+
+
+def _spans(plain: str, runs: list[list[int]], flags: int, kinds: tuple[str, ...]) -> list[Span]:
+    """The numbers in these runs of digits, and those of the forms that the flags say may be there."""
     found: list[Span] = []
-    for candidate in _CANDIDATE.finditer(plain):
-        if not _in_name(plain, candidate.start(), candidate.end()):
-            found += _in_candidate(plain, candidate.start(), candidate.end())
-    if "일공" in plain or "일영" in plain:
+    for start, end in runs:
+        if not _in_name(plain, start, end):
+            found += _in_candidate(plain, start, end)
+    if flags & SPOKEN and ("일공" in plain or "일영" in plain):
         found += [Span(m.start(), m.end(), "phone") for m in _SPOKEN.finditer(plain)]
-    if _PASSPORT_WORD.search(plain):
+    if flags & PASSPORT and _PASSPORT_WORD.search(plain):
         found += [Span(m.start(), m.end(), "passport") for m in _PASSPORT.finditer(plain) if _near(m, _PASSPORT_WORD)]
-    if "면허" in plain or "운전" in plain:
+    if flags & LICENCE and ("면허" in plain or "운전" in plain):
         found += [Span(m.start(), m.end(), "licence") for m in _OLD_LICENCE.finditer(plain) if _near(m, _LICENCE_WORD)]
     return [span for span in found if span.kind in kinds]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from kormo_plugins.reporting.charts import drawn
 from kormo_plugins.reporting.document import write_page as write_html
+from kormo_plugins.reporting.markup import text as escape
 
 SUMMED = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "rows_drawn")
 BAR = 20
@@ -124,9 +124,9 @@ def _counts(one: Mapping[str, Any]) -> dict[str, float]:
     return {key: one[key] for key in SUMMED} | {"places": places} | shares
 
 
-def _shape(weights: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+def _shape(weights: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, object]:
     """The weights as nested names: group -> its members, source -> itself; sources that are not there left out."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, node in weights.items():
         members = node.get("of") if isinstance(node, Mapping) else None
         if members is not None:

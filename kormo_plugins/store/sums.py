@@ -1,13 +1,14 @@
-"""`SHA256SUMS`: every file of a release with its SHA-256, in the form that `sha256sum -c` reads.
+"""`SHA256SUMS`: every file of a folder for others with its SHA-256, in the form that `sha256sum -c` reads.
 
-SHA-256, not the faster checksum of our own files: a release is checked by people who trust nobody. The hash of the
-list itself is the release's identity, the one number that has to reach them by another way.
+SHA-256, not the faster checksum of our own files: a release, a published dataset or a fetched artifact is checked by
+people who trust nobody. The hash of the list itself is the folder's identity, the one number that has to reach them by
+another way.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +40,26 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of(data: bytes) -> str:
+    """SHA-256 (hex) of bytes in memory."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def files_of(folder: Path) -> list[str]:
-    """Every file below a release but the list itself, as POSIX paths, sorted."""
+    """Every file below a folder but the list itself, as POSIX paths, sorted."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     return sorted(name for name in found if name != SUMS)
 
 
 def write_sums(folder: Path) -> str:
     """Writes the list; returns its own SHA-256, the release's identity."""
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in files_of(folder)]
-    write_text(folder / SUMS, "".join(lines))
+    write_text(folder / SUMS, list_of({name: folder / name for name in files_of(folder)}))
     return sha256(folder / SUMS)
+
+
+def list_of(files: Mapping[str, Path]) -> str:
+    """The list of some files: published name -> file."""
+    return "".join(f"{sha256(path)}  {name}\n" for name, path in files.items())
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -60,18 +70,27 @@ def read_sums(folder: Path) -> dict[str, str]:
     """
     path = folder / SUMS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_sums(path.read_bytes(), str(path))
+    except OSError as error:
         raise KormoError(
             where=str(path),
             found=f"{type(error).__name__}",
             why="a release lists all its files with their hashes there",
             do="name a folder that `kormo release` made",
         ) from None
+
+
+def parse_sums(data: bytes, where: str) -> dict[str, str]:
+    """Name -> SHA-256, of the bytes of a list.
+
+    Raises:
+        KormoError: they have another form.
+    """
+    lines = data.decode("utf-8", errors="replace").splitlines()
     found = dict(line.split("  ", 1)[::-1] for line in lines if "  " in line)
     if len(found) != len(lines):
         raise KormoError(
-            where=str(path),
+            where=where,
             found=f"{len(lines) - len(found)} lines that are no hash and name, or name a file twice",
             why="the list was changed",
             do="get the release again",

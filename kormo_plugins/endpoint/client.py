@@ -2,6 +2,9 @@
 
 The cache is what makes the work resumable: an answer is kept in a file named by the hash of everything that was asked,
 so a run that was killed asks again only for what it never got, and the same recipe gives the same documents for ever.
+
+`ask` is for whoever needs a whole text (synthetic data); `complete` for whoever measures what a model says, where an
+empty answer, or one cut at its longest, is an answer too.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.errors import redact
@@ -25,6 +30,10 @@ AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 LONGEST_WAIT = 60.0
 """Seconds that a wait between two tries never exceeds, whatever the server asks for."""
 
+
+CHAT = "chat/completions"
+TEXT = "completions"
+"""The two routes: a conversation as `messages`, and a text to be continued as `prompt`."""
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_ANSWER = 16 << 20
@@ -43,6 +52,17 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 class Unreachable(Exception):
     """The endpoint refuses every connection, or the key, or is elsewhere: asking on is of no use."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said, and whether it ended by itself (`stop`) or was cut at its longest (`length`)."""
+
+    text: str
+    finish: str
+
+
+T = TypeVar("T", str, Answer)
 
 
 @dataclass
@@ -70,33 +90,51 @@ class Client:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def ask(self, request: dict[str, Any]) -> str | Reject:
-        """The answer's text, from the cache or the endpoint.
+        """The text of a whole answer to a conversation, from the cache or the endpoint.
 
         Returns:
             the text, or the reason why there is none after all tries.
         Raises:
             Unreachable: nobody listens at the address, or the key is refused.
         """
-        key = identity(request)
-        path = self.cache / key[:2] / f"{key}.json"
-        if path.exists():
-            try:
-                return str(json.loads(path.read_text(encoding="utf-8"))["text"])
-            except (ValueError, KeyError):
-                path.unlink()  # damaged: ask again
-        answer = self._try(request)
+        path = self._place(identity(request))
+        kept = _kept(path)
+        if kept is not None:
+            return str(kept["text"])
+        answer = self._try(request, CHAT, _text)
         if isinstance(answer, str):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps({"request": request, "text": answer}, ensure_ascii=False))
+            self._keep(path, {"request": request, "text": answer})
         return answer
 
-    def _try(self, request: dict[str, Any]) -> str | Reject:
+    def complete(self, request: dict[str, Any], route: str = CHAT) -> Answer | Reject:
+        """What a model says, also if it is nothing, or was cut. Cache and errors are those of `ask`."""
+        path = self._place(identity([route, request]))
+        kept = _kept(path)
+        if kept is not None:
+            return Answer(str(kept["text"]), str(kept["finish"]))
+        answer = self._try(request, route, _completion)
+        if isinstance(answer, Answer):
+            self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
+        return answer
+
+    def knows(self, request: dict[str, Any], route: str = CHAT) -> bool:
+        """Whether `complete` would answer from the cache."""
+        return _kept(self._place(identity([route, request]))) is not None
+
+    def _place(self, key: str) -> Path:
+        return self.cache / key[:2] / f"{key}.json"
+
+    def _keep(self, path: Path, values: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(values, ensure_ascii=False))
+
+    def _try(self, request: dict[str, Any], route: str, parse: Callable[[bytes], T]) -> T | Reject:
         reason, refused = "no answer", 0
         for attempt in range(self.retries + 1):
             self._wait_turn()
             wait = min(LONGEST_WAIT, self.backoff * 2**attempt)
             try:
-                return _text(self._send(request))
+                return parse(self._send(request, route))
             except urllib.error.HTTPError as error:
                 reason = f"the endpoint answered {error.code}"
                 if error.code in (401, 403):
@@ -121,9 +159,9 @@ class Client:
                 time.sleep(wait)
         return Reject(reason)
 
-    def _send(self, request: dict[str, Any]) -> bytes:
+    def _send(self, request: dict[str, Any], route: str) -> bytes:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        url = f"{self.url.rstrip('/')}/chat/completions"
+        url = f"{self.url.rstrip('/')}/{route}"
         asked = urllib.request.Request(url, json.dumps(request).encode(), headers)
         with _OPENER.open(asked, timeout=self.timeout) as answer:
             data: bytes = answer.read(MAX_ANSWER + 1)
@@ -149,18 +187,53 @@ class _Garbage(Exception):
         self.final = final
 
 
-def _text(answer: bytes) -> str:
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What was answered before; a damaged file is removed, and asked for again."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return dict(values) if isinstance(values["text"], str) else None
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        path.unlink()
+        return None
+
+
+def _completion(answer: bytes) -> Answer:
     try:
         choice = json.loads(answer)["choices"][0]
-        text = choice["message"]["content"]
+        text = choice["message"]["content"] if "message" in choice else choice["text"]
         finish = choice.get("finish_reason")
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise _Garbage("garbage instead of an answer") from None
-    if finish == "length":
+    if text is not None and not isinstance(text, str):
+        raise _Garbage("garbage instead of an answer")
+    return Answer(text or "", "length" if finish == "length" else "stop")
+
+
+def _text(answer: bytes) -> str:
+    found = _completion(answer)
+    if found.finish == "length":
         raise _Garbage("the answer was cut at max_tokens", final=True)
-    if not isinstance(text, str) or not text.strip():
+    if not found.text.strip():
         raise _Garbage("an empty answer")
-    return text.strip()
+    return found.text.strip()
+
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+def in_order(ask: Callable[[S], R], questions: Iterable[S], concurrency: int) -> Iterator[R]:
+    """The answers in the order of the questions, so many asked at the same time.
+
+    What is not asked yet when an answer raises is not asked at all.
+    """
+    pool = ThreadPoolExecutor(concurrency)
+    try:
+        yield from pool.map(ask, questions)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float | None:

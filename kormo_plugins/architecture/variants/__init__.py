@@ -1,0 +1,1 @@
+"""Architectures that differ from `kormo` in one thing each; see README.md."""

@@ -1,0 +1,156 @@
+"""A mixture of experts in the place of each MLP: transformers' Mixtral block, between KORMo's norms.
+
+A token goes to the `num_experts_per_tok` experts with the largest probabilities, whose outputs are weighted by these,
+divided by their sum (arXiv 2401.04088). So experts that are all the same give what one of them gives, which is how a
+dense model is upcycled (`upcycle.py`).
+
+Router and experts are balanced by Switch's loss (arXiv 2101.03961, eq. 4-6), for each layer by itself and then averaged
+over layers: E · Σ_e f_e · P_e, with f_e the share of assignments that expert e got and P_e its mean probability; it is
+num_experts_per_tok where all are used alike. (Mixtral's own function pools the layers, so that two layers may be
+unbalanced in opposite ways.) Padding does not count. A micro-batch has the share of its predicted tokens in the global
+batch, so that neither accumulation nor ranks change the weight of this loss; transformers adds it once per micro-batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.integrations.moe import use_experts_implementation
+from transformers.models.mixtral import modeling_mixtral
+
+from kormo_plugins.architecture.configuration import KORMoConfig
+from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausalLM, KORMoModel
+from kormo_plugins.architecture.variants.configurations import KORMoMoeConfig
+from kormo_plugins.architecture.variants.norms import RECORDED
+from kormo_plugins.architecture.variants.terms import add_terms
+from kormo_plugins.errors import KormoError
+
+IGNORE = -100
+BALANCE = "loss/load_balance"
+
+
+@use_experts_implementation
+class KORMoExperts(modeling_mixtral.MixtralExperts):
+    """Mixtral's experts. Transformers looks for the decorator in the module of a model that wants grouped products."""
+
+
+class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
+    """Mixtral's block, which keeps the router's logits while `keep` is set."""
+
+    def __init__(self, config: KORMoMoeConfig) -> None:
+        nn.Module.__init__(self)
+        self.gate = modeling_mixtral.MixtralTopKRouter(config)
+        self.experts = KORMoExperts(config)  # type: ignore[arg-type]
+        self.keep = False
+        self.kept: torch.Tensor | None = None
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """[batch, sequence, hidden] to the same; `kept` is then float32 [batch · sequence, experts]."""
+        flat = hidden_states.reshape(-1, hidden_states.shape[-1])
+        logits, weights, chosen = self.gate(flat)
+        if self.keep:
+            self.kept = logits
+        mixed: torch.Tensor = self.experts(flat, chosen, weights)
+        return mixed.reshape(hidden_states.shape)
+
+
+class KORMoMoeDecoderLayer(KORMoDecoderLayer):
+    """KORMo's layer with a mixture of experts as its MLP."""
+
+    def make_mlp(self, config: KORMoConfig) -> nn.Module:
+        """The block."""
+        return MoeBlock(config)  # type: ignore[arg-type]
+
+
+class KORMoMoeModel(KORMoModel):
+    """KORMo's body with mixtures of experts."""
+
+    config_class = KORMoMoeConfig
+    _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": KORMoMoeDecoderLayer, **RECORDED}  # noqa: RUF012
+    layer_class = KORMoMoeDecoderLayer
+
+
+class KORMoMoeForCausalLM(KORMoForCausalLM):
+    """`kormo_moe` with its output layer."""
+
+    config: KORMoMoeConfig
+    config_class = KORMoMoeConfig
+    _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
+    body_class = KORMoMoeModel
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the load-balancing loss in it.
+
+        `parts` of the outputs has `loss/load_balance`, weighted as in the loss of the step.
+
+        Raises:
+            KormoError: reentrant gradient checkpointing, through which the router would get no gradient of that loss.
+        """
+        labels = kwargs.get("labels")
+        if labels is None or not self.training:
+            return super().forward(*args, **kwargs)
+        blocks: list[Any] = [layer.mlp for layer in self.model.layers]
+        for block in blocks:
+            block.keep = True
+        try:
+            outputs = super().forward(*args, **kwargs)
+            logits = [block.kept for block in blocks]
+        finally:
+            for block in blocks:
+                block.keep, block.kept = False, None
+        if torch.is_grad_enabled() and blocks[0].gate.weight.requires_grad and not logits[0].requires_grad:
+            raise KormoError(
+                where="gradient_checkpointing_kwargs",
+                found="use_reentrant: true, with a mixture of experts",
+                why="the router would get no gradient of the load-balancing loss",
+                do="set gradient_checkpointing_kwargs: {use_reentrant: false}",
+            )
+        counts = real_tokens(labels, kwargs.get("position_ids"))
+        balance = load_balance(logits, self.config.num_experts_per_tok, counts)
+        share = _share(labels, kwargs.get("num_items_in_batch"))
+        return add_terms(outputs, {BALANCE: balance * share}, {BALANCE: self.config.router_aux_loss_coef})
+
+
+def load_balance(logits: list[torch.Tensor], taken: int, counts: torch.Tensor) -> torch.Tensor:
+    """Switch's loss, averaged over layers.
+
+    Args:
+        logits: of each layer's router, [tokens, experts].
+        taken: experts that a token goes to.
+        counts: bool [tokens], false for padding.
+    """
+    total = torch.zeros((), dtype=torch.float32, device=logits[0].device)
+    for layer in logits:
+        probabilities = torch.softmax(layer.float(), dim=-1)
+        chosen = torch.topk(probabilities, taken, dim=-1).indices
+        real = counts.to(layer.device)[:, None].float()
+        used = torch.zeros_like(probabilities).scatter(1, chosen, 1.0) * real
+        number = real.sum().clamp(min=1)
+        share, mean = used.sum(0) / number, (probabilities * real).sum(0) / number
+        total = total + layer.shape[-1] * (share * mean).sum().to(total.device)
+    return total / len(logits)
+
+
+def real_tokens(labels: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
+    """Which tokens of a batch are no padding: bool [rows · tokens].
+
+    Padding is the last segment of a row if none of it is predicted; a segment begins where positions restart. Without
+    positions, nothing is known to be padding.
+
+    Args:
+        labels, positions: int64 [rows, tokens].
+    """
+    if positions is None:
+        return torch.ones(labels.numel(), dtype=torch.bool, device=labels.device)
+    segment = (positions.expand_as(labels) == 0).cumsum(dim=1)
+    last = segment == segment[:, -1:]
+    predicted = ((labels != IGNORE) & last).any(dim=1, keepdim=True)
+    return (~last | predicted).flatten()
+
+
+def _share(labels: torch.Tensor, count: Any) -> Any:
+    """Of this micro-batch's predicted tokens in those of the global batch."""
+    return 1.0 if count is None else (labels[:, 1:] != IGNORE).sum() / count

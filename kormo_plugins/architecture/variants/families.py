@@ -1,0 +1,101 @@
+"""The components of this folder, behind the contract of `hookspecs.py`.
+
+A variant is KORMo's family with other classes: the type in config.json, what the recipe says, the plain form. torch and
+transformers are imported by the methods, so that listing components stays instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.architecture import registration
+from kormo_plugins.architecture.checkpoint import write_initial
+from kormo_plugins.architecture.export import converted
+from kormo_plugins.architecture.files import read_json
+from kormo_plugins.architecture.shape import KormoArchitecture
+from kormo_plugins.architecture.variants.forms import form_of, need_form
+from kormo_plugins.architecture.variants.params import MoeArchitecture
+from kormo_plugins.architecture.variants.upcycle import upcycle
+
+CONFIGURATIONS = "kormo_plugins.architecture.variants.configurations"
+
+
+class VariantFamily:
+    """A model family that is KORMo but for one thing.
+
+    Args:
+        model_type: its name.
+        classes: beginning of the names of its config and its models: `KORMoQkNorm`.
+        module: where the models are, in this folder.
+    """
+
+    def __init__(self, model_type: str, classes: str, module: str) -> None:
+        self.model_type, self.classes = model_type, classes
+        self.module = f"{CONFIGURATIONS.rpartition('.')[0]}.{module}"
+
+    def register(self) -> None:
+        """Teaches transformers and Axolotl the type. Calling it again changes nothing."""
+        models = import_module(self.module)
+        registration.register_type(
+            self.model_type,
+            self._config_class(),
+            getattr(models, f"{self.classes}Model"),
+            getattr(models, f"{self.classes}ForCausalLM"),
+        )
+
+    def config(self, params: KormoArchitecture, **ids: Any) -> Any:
+        """The configuration of a new model; see `registration.config`."""
+        return registration.config(params, kind=self._config_class(), architecture=f"{self.classes}ForCausalLM", **ids)
+
+    def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, Any]:
+        """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
+        self.register()
+        return write_initial(out, params, make_config=self.config, **options)
+
+    def plain_type(self, values: Mapping[str, Any]) -> str | None:
+        """Model type of the class of transformers that computes the same; None if there is none.
+
+        Args:
+            values: of config.json or of `kormo.architecture`.
+        """
+        form = form_of(self.model_type, values)
+        return None if isinstance(form, str) else form.model_type
+
+    def why_not_plain(self, values: Mapping[str, Any]) -> str:
+        """Why there is no such class; empty if there is one."""
+        form = form_of(self.model_type, values)
+        return form if isinstance(form, str) else ""
+
+    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+        """The plain layout of `forms.py`, verified by logits as `export.export_llama` does.
+
+        Raises:
+            KormoError: the variant has no Llama form; and what `export.export_llama` raises.
+        """
+        self.register()
+        fields = read_json(checkpoint / "config.json")
+        where, do = str(checkpoint / "config.json"), "open it with the package kormo-plugins, which registers the type"
+        form = need_form(self.model_type, fields, where, do)
+        own = {*self._config_class().own, "router_jitter_noise"}
+        return converted(checkpoint, out, self.model_type, form, own)
+
+    def _config_class(self) -> Any:
+        return getattr(import_module(CONFIGURATIONS), f"{self.classes}Config")
+
+
+class MoeFamily(VariantFamily):
+    """`kormo_moe`, which can start from a dense KORMo."""
+
+    def upcycle(self, checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, Any]:
+        """The mixture that starts from the dense model in `checkpoint`; see `upcycle.upcycle`."""
+        return upcycle(checkpoint, out, params, seed)
+
+
+QK_NORM = VariantFamily("kormo_qk_norm", "KORMoQkNorm", "norms")
+POST_NORM = VariantFamily("kormo_post_norm", "KORMoPostNorm", "norms")
+MIX_LN = VariantFamily("kormo_mix_ln", "KORMoMixLn", "norms")
+MTP = VariantFamily("kormo_mtp", "KORMoMtp", "future")
+MOE = MoeFamily("kormo_moe", "KORMoMoe", "experts")

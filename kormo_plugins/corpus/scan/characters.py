@@ -1,0 +1,64 @@
+"""What kind of character each code point is, as bits of one table, and a text as an array of code points.
+
+The table is made from Python's own answers (`\\s`, `\\w` and `\\d` of `re`, Unicode's composition), so that a compiled
+scan and a pattern never differ on a character.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import numpy as np
+
+from kormo_plugins.corpus.scan.bits import (
+    DIGIT,
+    HANGUL,
+    SPACE,
+    UNSURE,
+    WORD,
+)
+
+CODES = 0x110000
+_PLANES = ((0, 0x10000), (0xE0000, 0xE0200))
+"""Where the characters lie that steps ask for by classes of their own."""
+# Blocks in which hardly a character is combining or composes with the one before it; those that do are taken out.
+_STABLE = (
+    (0x0000, 0x0300),
+    (0x2002, 0x20D0),
+    (0x2100, 0x2C00),
+    (0x3000, 0x3099),
+    (0x309B, 0x3100),
+    (0x3131, 0x318F),
+    (0x3200, 0x33FF),
+    (0x4E00, 0xA000),
+    (0xFF00, 0xFFF0),
+    (0x1F300, 0x1FB00),
+)
+
+
+def table(classes: dict[int, str]) -> np.ndarray:
+    """The bits of every code point; uint16, shape [0x110000].
+
+    Args:
+        classes: bit -> body of a class of `re`, for those that are a step's own.
+    """
+    bits = np.zeros(CODES, dtype=np.uint16)
+    every = np.arange(CODES, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    for bit, body in {SPACE: r"\s", WORD: r"\w", DIGIT: r"\d"}.items():
+        for run in re.finditer(f"{body}+", every):
+            bits[run.start() : run.end()] |= bit
+    for bit, body in classes.items():
+        for start, end in _PLANES:
+            for run in re.compile(f"[{body}]+").finditer(every, start, end):
+                bits[run.start() : run.end()] |= bit
+    bits[0xAC00:0xD7A4] |= HANGUL
+    bits |= np.uint16(UNSURE)
+    for start, end in (*_STABLE, (0xAC00, 0xD7A4)):
+        bits[start:end] &= ~np.uint16(UNSURE)
+    for start, end in _STABLE:
+        if start != 0x4E00:
+            for code in range(start, end):
+                if unicodedata.combining(every[code]) or not unicodedata.is_normalized("NFC", every[code]):
+                    bits[code] |= UNSURE
+    return bits

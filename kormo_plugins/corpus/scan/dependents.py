@@ -1,0 +1,103 @@
+"""The rules of `steps/korean.py` about dependent words, from patterns to tables that a compiled scan reads.
+
+The patterns are of a few forms only: literals, classes, groups of alternatives that may be missing, and what has to
+follow. What is of another form is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kormo_plugins.corpus.scan.korean_kernel import ANYTHING, BEHIND_HANGUL, END, NO_HANGUL, NOT_THESE, PLAIN
+
+_TAILS = {"$": END, "(?![가-힣])": NO_HANGUL}
+_HANGUL = "[가-힣]"
+
+
+def rule_tables(
+    rules: Sequence[tuple[str, str]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The tables that `korean_kernel.korean` takes.
+
+    Args:
+        rules: pattern at the beginning of a word, pattern at the end of the word before it.
+    Raises:
+        ValueError: a pattern of another form.
+    """
+    words = [(number, tail, word) for number, (begin, _) in enumerate(rules) for tail, word in _literals(begin)]
+    firsts = np.zeros((11172, 2), dtype=np.uint8)
+    begins, literals, endings = [(0, 0)], list[list[int]](), list[list[int]]()
+    for first in dict.fromkeys(word[0] for _, _, word in words):
+        chosen = list(dict.fromkeys(number for number, _, word in words if word[0] == first))
+        firsts[ord(first) - 0xAC00] = len(begins) - 1, len(chosen)
+        for number in chosen:
+            literals += [[tail, *map(ord, w)] for n, tail, w in words if n == number and w[0] == first]
+            endings += [[kind, *map(ord, reversed(end))] for kind, end in _endings(rules[number][1])]
+            begins.append((len(literals), len(endings)))
+    return firsts, np.array(begins, np.int64), padded(literals, 8), padded(endings, 4)
+
+
+def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """Rows of code points filled up with zeros; uint32, shape [rows, width]."""
+    table = np.zeros((len(rows), width), dtype=np.uint32)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return table
+
+
+def _literals(pattern: str) -> Iterator[tuple[int, str]]:
+    tail = ANYTHING
+    for end, kind in _TAILS.items():
+        if pattern.endswith(end):
+            pattern, tail = pattern.removesuffix(end), kind
+    for word in expanded(pattern):
+        yield tail, word
+
+
+def _endings(pattern: str) -> Iterator[tuple[int, str]]:
+    excluded = [part for part in alternatives(pattern) if part.startswith(f"{_HANGUL}(?<![")]
+    for part in excluded:  # every last syllable but these: what else is allowed is among them
+        for char in part.removeprefix(f"{_HANGUL}(?<![").removesuffix("])"):
+            yield NOT_THESE, char
+    for part in alternatives(pattern) if not excluded else ():
+        kind = BEHIND_HANGUL if part.startswith(_HANGUL) else PLAIN
+        for word in expanded(part.removeprefix(_HANGUL)):
+            yield kind, word
+
+
+def alternatives(pattern: str) -> list[str]:
+    """The parts between the bars of a pattern that stand in no bracket."""
+    parts, depth = [""], 0
+    for char in pattern:
+        depth += (char in "([") - (char in ")]")
+        if char == "|" and not depth:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
+def expanded(pattern: str) -> list[str]:
+    """Every string that a pattern of literals, classes and groups matches.
+
+    Raises:
+        ValueError: a pattern of another form.
+    """
+    found = [""]
+    while pattern:
+        if pattern[0] == "[":
+            body, _, pattern = pattern[1:].partition("]")
+            chars = [chr(code) for code in range(ord(body[0]), ord(body[2]) + 1)] if body[1:2] == "-" else list(body)
+        elif pattern.startswith("(?:"):
+            body, _, pattern = pattern[3:].partition(")")
+            chars = [one for part in body.split("|") for one in expanded(part)]
+        else:
+            chars, pattern = [pattern[0]], pattern[1:]
+        if any(set(one) & set("()[]|*+?{}\\.^$") for one in chars):
+            raise ValueError(pattern)
+        if pattern.startswith("?"):
+            chars, pattern = ["", *chars], pattern[1:]
+        found = [before + char for before in found for char in chars]
+    return found

@@ -1,0 +1,163 @@
+"""The compiled part of `korean`: eojeol, lines that say something, and dependent words behind the ending they need."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kormo_plugins.corpus.scan.bits import HANGUL, PARTICLE, SPACE, WORD
+from kormo_plugins.store.compiled import njit
+
+(EOJEOL, SYLLABLES, PARTICLES, TOLD, CHARACTERS, SIGNS, AGREEING, DEPENDENT, FIELDS) = range(9)
+"""Places of the answer: eojeol (words that end in Hangul) and their characters; those that end like a particle or an
+ending; characters in lines that say something, and in all; signs that are no letter, digit or space; dependent words
+behind the ending they need, and all."""
+ANYTHING, NO_HANGUL, END = 0, 1, 2
+"""What has to come behind a literal of a rule."""
+PLAIN, BEHIND_HANGUL, NOT_THESE = 0, 1, 2
+"""What an ending is: itself; itself behind Hangul; any last syllable but this one (and its neighbours in the rule)."""
+
+
+@njit()
+def _in(code: int, sorted_codes: np.ndarray) -> bool:
+    for one in sorted_codes:  # noqa: SIM110
+        if one == code:
+            return True
+    return False
+
+
+@njit()
+def _ends_with(codes: np.ndarray, start: int, end: int, suffixes: np.ndarray) -> bool:
+    """Whether the piece ends with one of these; uint32, shape [suffixes, 3], from the last character on, then 0."""
+    for k in range(len(suffixes)):
+        if end > start and codes[end - 1] == suffixes[k, 0]:
+            if suffixes[k, 1] == 0:
+                return True
+            third = suffixes[k, 2] == 0 or (end - 2 > start and codes[end - 3] == suffixes[k, 2])
+            if third and end - 1 > start and codes[end - 2] == suffixes[k, 1]:
+                return True
+    return False
+
+
+@njit()
+def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literal: np.ndarray) -> bool:
+    """Whether a rule's literal stands at the beginning of a word; its first number says what has to follow."""
+    at = start
+    for k in range(1, len(literal)):
+        if literal[k] == 0:
+            break
+        if at == end or codes[at] != literal[k]:
+            return False
+        at += 1
+    if literal[0] == 1:
+        return at == end or not bits[codes[at]] & HANGUL
+    return literal[0] == 0 or at == end
+
+
+@njit()
+def _agrees(codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: np.ndarray) -> bool:
+    """Whether a word ends as a rule asks; `endings`: uint32, [endings, 4]: kind, then the last character first."""
+    last = codes[end - 1]
+    for k in range(len(endings)):
+        if endings[k, 0] == 2:
+            if not bits[last] & HANGUL:
+                return False
+            for other in range(k, len(endings)):  # noqa: SIM110
+                if endings[other, 1] == last:
+                    return False
+            return True
+        if endings[k, 1] != last:
+            continue
+        at, same = end - 1, True
+        for place in range(2, 4):
+            if endings[k, place] == 0:
+                break
+            at -= 1
+            if at < start or codes[at] != endings[k, place]:
+                same = False
+                break
+        if same and (endings[k, 0] == 0 or (at > start and bits[codes[at - 1]] & HANGUL)):
+            return True
+    return False
+
+
+@njit()
+def korean(
+    codes: np.ndarray,
+    bits: np.ndarray,
+    lines: np.ndarray,
+    signs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    rules: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    clause: int,
+) -> np.ndarray:
+    """What a text has of Korean.
+
+    Args:
+        codes: code points of the prose, uint32, shape [characters].
+        bits: of each code point, uint16, shape [0x110000].
+        lines: those that are not empty (`lines_kernel.lines`).
+        signs: what may stand behind the end of a sentence; what ends one; the ends of reports (`_ends_with`).
+        rules: of each syllable from U+AC00 on the first rule for it and the number of rules, uint8 [11172, 2]; where
+            the literals and endings of each rule begin, int64 [rules + 1, 2]; the literals; the endings.
+        clause: words of a line that is no entry of a menu.
+    Returns:
+        int64, shape [FIELDS].
+    """
+    closers, enders, reports = signs
+    firsts, begins, literals, endings = rules
+    found = np.zeros(FIELDS, dtype=np.int64)
+    for line in range(len(lines)):
+        start, end = lines[line, 0], lines[line, 1]
+        found[CHARACTERS] += end - start
+        at = end - 1
+        while at >= start and _in(codes[at], closers):
+            at -= 1
+        told = end - start > 120 or (at >= start and _in(codes[at], enders))
+        at, words, particles, before, before_end = start, 0, 0, 0, 0
+        while at < end:
+            begin, eojeol = at, -1
+            while at < end and not bits[codes[at]] & SPACE:
+                bit = bits[codes[at]]
+                if bit & WORD:
+                    if eojeol < 0:
+                        eojeol = at
+                    if at + 1 == end or not bits[codes[at + 1]] & WORD:
+                        if bit & HANGUL:
+                            found[EOJEOL] += 1
+                            found[SYLLABLES] += at + 1 - eojeol
+                            found[PARTICLES] += bit & PARTICLE != 0
+                        eojeol = -1
+                else:
+                    found[SIGNS] += 1
+                at += 1
+            told |= codes[at - 1] == 46 and at < end and codes[at] == 32
+            words += 1
+            last = at - 1
+            while last >= begin and (codes[last] == 44 or codes[last] == 59):
+                last -= 1
+            particles += last >= begin and bits[codes[last]] & PARTICLE != 0
+            if words > 1 and 0xAC00 <= codes[begin] <= 0xD7A3:
+                first = firsts[codes[begin] - np.uint32(0xAC00)]
+                for rule in range(first[0], first[0] + first[1]):
+                    matches = False
+                    for k in range(begins[rule, 0], begins[rule + 1, 0]):
+                        if _begins(codes, begin, at, bits, literals[k]):
+                            matches = True
+                            break
+                    if matches:
+                        found[DEPENDENT] += 1
+                        chosen = endings[begins[rule, 1] : begins[rule + 1, 1]]
+                        found[AGREEING] += _agrees(codes, before, before_end, bits, chosen)
+                        break
+            before, before_end = begin, at
+            while at < end and bits[codes[at]] & SPACE:
+                at += 1
+        if not told and words >= 3:
+            last = end
+            told = _ends_with(codes, start, last, reports)
+            if not told and (codes[last - 1] == 46 or codes[last - 1] == 41):
+                told = _ends_with(codes, start, last - 1, reports)
+        if not told:
+            told = words >= clause and 2 * particles >= words
+        if told:
+            found[TOLD] += end - start
+    return found

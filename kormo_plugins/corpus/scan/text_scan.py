@@ -1,0 +1,190 @@
+"""What compiled scans say of the text that is cleaned now, each computed once and shared by all steps that ask.
+
+A text goes through ten steps that mostly do not change it. So the answers about the text that was asked about last are
+kept, by the identity of the string: `scan_of(text)` of the next step finds its code points, lines and prose ready.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from kormo_plugins.corpus.scan import alphabets, bits
+from kormo_plugins.corpus.scan.characters import table
+
+REFERENCE = "KORMO_REFERENCE_STEPS"
+"""Environment: set to 1, the steps use their per-document patterns instead of compiled scans; results are the same."""
+
+
+class _State:
+    compiled = os.environ.get(REFERENCE, "") in ("", "0")
+    scan: TextScan
+
+
+def compiled() -> bool:
+    """Whether steps use the compiled scans."""
+    return _State.compiled
+
+
+@contextmanager
+def reference_steps() -> Iterator[None]:
+    """Within it, steps of this process use their patterns: what compiled scans are compared with."""
+    before, _State.compiled = _State.compiled, False
+    try:
+        yield
+    finally:
+        _State.compiled = before
+
+
+@lru_cache(maxsize=1)
+def character_bits() -> np.ndarray:
+    """The bits of every code point; uint16, shape [0x110000]."""
+    between = alphabets.BETWEEN_DIGITS
+    separators = between + "".join(chr(code) for code, plain in alphabets.PLAIN.items() if plain in between)
+    rare = "".join(char for char in map(chr, range(0xAC00, 0xD7A4)) if not in_ks_x_1001(char))
+    return table(
+        {
+            bits.ODD: alphabets.ODD,
+            bits.SUSPECT: alphabets.SUSPECT,
+            bits.RARE: rare,
+            bits.SEPARATOR: re.escape(separators),
+            bits.WIDE: re.escape("".join(map(chr, alphabets.PLAIN))),
+            bits.PARTICLE: "".join(sorted(alphabets.PARTICLES)),
+        }
+    )
+
+
+def in_ks_x_1001(syllable: str) -> bool:
+    """Whether a Hangul syllable is one of the 2,350 of KS X 1001. Of the others, Python's codec writes the letters."""
+    return len(syllable.encode("euc_kr")) == 2
+
+
+class TextScan:
+    """Answers about one text.
+
+    Args:
+        text: any Unicode, lone surrogates too.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Its code points; uint32, shape [characters], read-only."""
+        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+    @cached_property
+    def utf8(self) -> bytes:
+        """The text in UTF-8.
+
+        Raises:
+            UnicodeEncodeError: a lone surrogate, which has none.
+        """
+        return self.text.encode()
+
+    @cached_property
+    def one_spaced(self) -> np.ndarray:
+        """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
+        from kormo_plugins.corpus.scan.words_kernel import one_spaced
+
+        return np.asarray(one_spaced(self.codes, character_bits()))
+
+    @cached_property
+    def survey(self) -> list[int]:
+        """What its characters are (`survey_kernel`)."""
+        from kormo_plugins.corpus.scan.survey_kernel import survey
+
+        found: list[int] = survey(self.codes, character_bits()).tolist()
+        return found
+
+    @cached_property
+    def personal(self) -> tuple[list[list[int]], int, list[int]]:
+        """Where personal data may stand in it (`numbers_kernel`): runs of digits, flags, signs of addresses."""
+        from kormo_plugins.corpus.scan.numbers_kernel import PASSPORT_WORD, personal
+
+        runs, flags, signs = personal(self.codes, character_bits(), PASSPORT_WORD)
+        return runs.tolist(), int(flags), signs.tolist()
+
+    @cached_property
+    def prose(self) -> ProseScan:
+        """Its prose, which may be the text itself."""
+        from kormo_plugins.corpus.scan.prose_kernel import prose
+
+        found = prose(self.codes, character_bits())
+        return ProseScan(found, self.text if found.size == self.codes.size else None)
+
+
+class ProseScan:
+    """Answers about the prose of a text.
+
+    Args:
+        codes: its code points.
+        text: the same as a string, where that is there.
+    """
+
+    def __init__(self, codes: np.ndarray, text: str | None = None) -> None:
+        self.codes, self._text = codes, text
+
+    @cached_property
+    def bare(self) -> np.ndarray | None:
+        """Its code points without the names of speakers before its lines; None where other marks of a chat or of
+        subtitles may stand, which patterns have to take out (`steps/genres.py`)."""
+        from kormo_plugins.corpus.scan.lines_kernel import STAMPED, without_speakers
+
+        found, state = without_speakers(self.codes, character_bits())
+        return None if state == STAMPED else found
+
+    @cached_property
+    def lines(self) -> np.ndarray:
+        """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
+        from kormo_plugins.corpus.scan.lines_kernel import lines
+
+        return np.asarray(lines(self.codes if self.bare is None else self.bare, character_bits()))
+
+    @cached_property
+    def text(self) -> str:
+        """The prose itself."""
+        if self._text is not None:
+            return self._text
+        return self.codes.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def is_composed(text: str, form: str) -> bool:
+    """Whether every character of `text` surely stays as it is: none that `normalize` rewrites, and none that may not be
+    in the form NFC. Of another form, but `none`, nothing is said."""
+    if form not in ("NFC", "none") or not compiled():
+        return False
+    from kormo_plugins.corpus.scan.survey_kernel import ANY
+
+    doubtful = bits.ODD | (bits.UNSURE if form == "NFC" else 0)
+    return not scan_of(text).survey[ANY] & doubtful
+
+
+def plain_text(text: str) -> str:
+    """`text` with other writings of digits and separators as those of ASCII, character for character."""
+    from kormo_plugins.corpus.scan.numbers_kernel import rewritten
+    from kormo_plugins.corpus.scan.survey_kernel import ANY
+
+    scan = scan_of(text)
+    if not scan.survey[ANY] & bits.WIDE:
+        return text
+    pairs = sorted((code, ord(plain)) for code, plain in alphabets.PLAIN.items())
+    wide, plain = np.array(pairs, dtype=np.uint32).T.copy()
+    return rewritten(scan.codes, character_bits(), wide, plain).tobytes().decode("utf-32-le", "surrogatepass")
+
+
+_State.scan = TextScan("")
+
+
+def scan_of(text: str) -> TextScan:
+    """The answers about `text`; those that were given are kept until another text is asked about."""
+    latest = _State.scan
+    if latest.text is not text:
+        latest = _State.scan = TextScan(text)
+    return latest

@@ -1,0 +1,385 @@
+"""The compiled part of the step `language`: one pass over a text's bytes that counts scripts and weighs words.
+
+A word of Latin or Cyrillic letters has features: itself, and its runs of two to four letters with its ends marked, as
+in Cavnar and Trenkle (1994, N-gram-based text categorization), hashed to rows of a table of weights (`train.py`). The
+rows of all words are added up. What is code, a tag or an address is passed over, by the rules of `text.prose`, so that
+no copy of the text is made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kormo_plugins.store.compiled import njit
+
+BUCKET_BITS = 14
+"""Rows of the table of weights, as a power of two."""
+LANES = 32
+"""Languages that a row weighs."""
+UNIT = 24
+"""What a weight of one (a logit) is in the table."""
+LETTERS = 2000
+"""Letters of Latin or Cyrillic that are weighed; what follows is only counted."""
+LONGEST = 24
+"""Letters of a word that are looked at."""
+LATIN, HANGUL, KANA, HAN, CYRILLIC, NONE = 0, 1, 2, 3, 4, 255
+"""Numbers of scripts by which the counts are found (`letters.py` has the others)."""
+SIMPLIFIED, TRADITIONAL, JAPANESE = 29, 30, 31
+"""Places in the counts of Han characters that only one way of writing has."""
+COUNTS = 32
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_PENDING = 512
+_SHIFT = np.uint64(64 - BUCKET_BITS)
+
+
+@njit()
+def _row(code: np.uint64) -> int:
+    return np.int64((code * _MULTIPLIER) >> _SHIFT)  # type: ignore[return-value]
+
+
+@njit()
+def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
+    """Writes the rows of a word's features to `out` and returns how many there are (at most 3 `LONGEST` + 4).
+
+    Args:
+        word: its lowered letters (code points) from place 1 on; uint64, shape [LONGEST + 2].
+        length: how many there are.
+        out: int64.
+    """
+    word[0] = word[length + 1] = np.uint64(1)  # the ends
+    whole = np.uint64(7)
+    count = 0
+    for i in range(1, length + 1):
+        whole = (whole ^ word[i]) * _MULTIPLIER
+    out[count] = _row(whole ^ (whole >> np.uint64(31)))
+    count += 1
+    two = word[0] * np.uint64(65599) + word[1]
+    for i in range(length):
+        three = (two * np.uint64(65599) + word[i + 2]) ^ np.uint64(3 << 40)
+        out[count] = _row(three)
+        count += 1
+        if i + 3 <= length + 1:
+            four = ((two * np.uint64(65599) + word[i + 2]) * np.uint64(65599) + word[i + 3]) ^ np.uint64(5 << 40)
+            out[count] = _row(four)
+            count += 1
+        if word[i + 1] > 127:
+            out[count] = _row(word[i + 1] ^ np.uint64(9 << 40))
+            count += 1
+        two = word[i + 1] * np.uint64(65599) + word[i + 2]
+    return count
+
+
+@njit()
+def add(found: np.ndarray, count: int, weights: np.ndarray, sums: np.ndarray) -> None:
+    """Adds rows of the table to `sums`.
+
+    Four lanes of 16 bits are in one word, each a weight plus 128, so that eight additions do the work of 32; before a
+    lane could run over, it is emptied.
+
+    Args:
+        found: places of the rows; int64, of which the first `count` count.
+        weights: uint64, shape [2**BUCKET_BITS, LANES / 4] (`packed`).
+        sums: int64, shape [LANES].
+    """
+    done = 0
+    while done < count:
+        end = min(count, done + 256)
+        size = end - done
+        a = b = c = d = e = f = g = h = np.uint64(0)
+        while done < end:
+            row = np.uint64(found[done])
+            a += weights[row, 0]
+            b += weights[row, 1]
+            c += weights[row, 2]
+            d += weights[row, 3]
+            e += weights[row, 4]
+            f += weights[row, 5]
+            g += weights[row, 6]
+            h += weights[row, 7]
+            done += 1
+        packs = (a, b, c, d, e, f, g, h)
+        for pack in range(LANES // 4):
+            for lane in range(4):
+                value = (packs[pack] >> np.uint64(16 * lane)) & np.uint64(0xFFFF)
+                sums[4 * pack + lane] += np.int64(value) - 128 * size
+
+
+def packed(weights: np.ndarray) -> np.ndarray:
+    """The weights as `add` takes them, of int8 of shape [2**BUCKET_BITS, LANES]."""
+    return (weights.astype(np.int16) + 128).astype("<u2").view("<u8").astype(np.uint64)
+
+
+@njit()
+def _decode(data: np.ndarray, i: int) -> tuple[int, int]:
+    """Code point at `i`, and its length in bytes."""
+    byte = np.int64(data[i])
+    if byte < 0x80:
+        return byte, 1  # type: ignore[return-value]
+    if byte < 0xE0 and i + 1 < len(data):
+        return (byte & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2  # type: ignore[return-value]
+    if byte < 0xF0 and i + 2 < len(data):
+        code = (byte & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F)
+        return code, 3  # type: ignore[return-value]
+    return 0, 4
+
+
+@njit()
+def _after(data: np.ndarray, i: int) -> int:
+    """Where what is no prose at `i` (inline code, a tag, an address) ends; `i` itself if there is none.
+
+    Each look is bounded, or ends where the next would begin: the time is in proportion to the text.
+    """
+    size = len(data)
+    byte = data[i]
+    if byte == 0x60:  # `code` on one line without Hangul
+        for j in range(i + 1, size):
+            if data[j] == 0x60:
+                return j + 1
+            if data[j] == 0x0A or 0xEA <= data[j] <= 0xED:
+                return i
+        return i
+    if byte == 0x3C:  # <tag>
+        j = i + 2 if i + 1 < size and data[i + 1] == 0x2F else i + 1
+        if j < size and 0x41 <= data[j] & 0xDF <= 0x5A:
+            for k in range(j + 1, min(size, j + 402)):
+                if data[k] == 0x3E:
+                    return k + 1
+                if data[k] == 0x3C or data[k] == 0x0A:
+                    return i
+        return i
+    if byte == 0x68:  # http://…
+        if (
+            i + 7 < size
+            and data[i + 1] == 0x74
+            and data[i + 2] == 0x74
+            and data[i + 3] == 0x70
+            and (data[i + 4] == 0x3A or (data[i + 4] == 0x73 and data[i + 5] == 0x3A))
+        ):
+            j = i
+            while j < size and data[j] > 0x20:
+                j += 1
+            return j
+        return i
+    if byte == 0x5D and i + 1 < size and data[i + 1] == 0x28:  # ](address)
+        for j in range(i + 2, size):
+            if data[j] == 0x29:
+                return j + 1
+            if data[j] <= 0x20 or data[j] == 0x5D:
+                return i
+    return i
+
+
+@njit()
+def _fence(data: np.ndarray, i: int) -> int:
+    """Length of a run of three or more backticks or tildes at `i`, the beginning of a line; 0 if there is none."""
+    indent = 0
+    while indent < 3 and i < len(data) and data[i] == 0x20:
+        i, indent = i + 1, indent + 1
+    if i >= len(data) or (data[i] != 0x60 and data[i] != 0x7E):
+        return 0
+    run = 1
+    while i + run < len(data) and data[i + run] == data[i]:
+        run += 1
+    return (run if data[i] == 0x60 else run + (1 << 20)) if run >= 3 else 0
+
+
+@njit()
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    for place in range(len(source)):
+        target[place] = source[place]
+
+
+@njit()
+def measure(
+    data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Letters of each script, and the weight of each language, of a text in UTF-8.
+
+    Args:
+        data: uint8, shape [bytes].
+        scripts: of each code point of the Basic Multilingual Plane, its script; uint8, shape [65536].
+        lowered: of each, its small letter; uint16, shape [65536].
+        marks: place in the counts of a Han character that one way of writing alone has, or 0; uint8, shape [65536].
+        weights: as of `add`.
+
+    Returns:
+        Counts, int64 of shape [COUNTS]; sums of weights, int64 of shape [LANES]; and how many words were weighed.
+    """
+    counts = np.zeros(COUNTS, dtype=np.int64)
+    sums = np.zeros(LANES, dtype=np.int64)
+    word = np.zeros(LONGEST + 2, dtype=np.uint64)
+    found = np.empty(2 * _PENDING, dtype=np.int64)
+    held_counts, held_sums = np.zeros(COUNTS, dtype=np.int64), np.zeros(LANES, dtype=np.int64)
+    held = np.zeros(3, dtype=np.int64)  # weighed letters, words and the place of the text when a fence began
+    i, size, length, letters, words = 0, len(data), 0, 0, 0
+    fence, pending = 0, 0
+    line = True
+    while i < size:
+        if line and (data[i] == 0x60 or data[i] == 0x7E or data[i] == 0x20):
+            run = _fence(data, i)
+            if run and (fence == 0 or (run >= fence and (run >> 20) == (fence >> 20))):
+                add(found, pending, weights, sums)
+                pending = 0
+                if fence == 0:
+                    fence = run
+                    _copy(counts, held_counts)
+                    _copy(sums, held_sums)
+                    held[0], held[1], held[2] = letters, words, i
+                else:
+                    # Where fences do not match (a page cut or shuffled), prose lies between them: it is no code.
+                    if (counts[HANGUL] - held_counts[HANGUL]) * 15 <= i - held[2]:
+                        _copy(held_counts, counts)
+                        _copy(held_sums, sums)
+                        letters, words = held[0], held[1]
+                    fence = 0
+                while i < size and data[i] != 0x0A:
+                    i += 1
+                continue
+        line = False
+        byte = data[i]
+        if fence == 0 and (byte == 0x60 or byte == 0x3C or byte == 0x68 or byte == 0x5D):
+            end = _after(data, i)
+            if end > i:
+                length = 0
+                i = end
+                continue
+        if byte < 0x80:
+            code, step = np.int64(byte), 1
+        else:
+            code, step = _decode(data, i)  # type: ignore[assignment]
+        script = scripts[code]
+        i += step
+        if script != NONE:
+            counts[script] += 1
+            if script in (LATIN, CYRILLIC):
+                if length < LONGEST:
+                    length += 1
+                    word[length] = np.uint64(lowered[code])
+                if i < size:
+                    continue
+            elif script == HAN and marks[code]:
+                counts[marks[code]] += 1
+        elif byte == 0x0A:
+            line = True
+        if length:
+            if letters < LETTERS:
+                letters += length
+                words += 1
+                pending += rows_of(word, length, found[pending:])
+                if pending > _PENDING:
+                    add(found, pending, weights, sums)
+                    pending = 0
+            length = 0
+    add(found, pending, weights, sums)
+    if fence and (counts[HANGUL] - held_counts[HANGUL]) * 15 <= size - held[2]:
+        return held_counts, held_sums, held[1]
+    return counts, sums, words
+
+
+@njit()
+def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarray:
+    """Rows of the features of all words of a text in UTF-8; int64. What the weights are learned from."""
+    out = np.empty(4 * len(data) + 8, dtype=np.int64)
+    word = np.zeros(LONGEST + 2, dtype=np.uint64)
+    i, length, count = 0, 0, 0
+    while i < len(data):
+        code, step = _decode(data, i)
+        i += step
+        script = scripts[code]
+        if script in (LATIN, CYRILLIC):
+            if length < LONGEST:
+                length += 1
+                word[length] = np.uint64(lowered[code])
+            if i < len(data):
+                continue
+        if length:
+            count += rows_of(word, length, out[count:])
+            length = 0
+    return out[:count]
+
+
+SYLLABLE = 2.5
+"""Latin letters that a syllable block or a Han character counts for: about as many as write the same sounds."""
+LANGUAGES, LATIN_LANGUAGES, SCRIPTS = 32, 24, 26
+"""Languages with weights, those of Latin letters among them (the first), and scripts."""
+UND, MUL, KO, JA, ZH, ZH_HANT = (LANGUAGES + SCRIPTS + place for place in range(6))
+_GREEK = 5
+_FIRST_OTHER, _LAST_OTHER = 6, SCRIPTS - 1
+EVIDENCE = 0.12
+"""Logits a word by which the best language must lead the second, else `und` (ours, on lists and code)."""
+
+
+@njit()
+def language(
+    data: np.ndarray,
+    scripts: np.ndarray,
+    lowered: np.ndarray,
+    marks: np.ndarray,
+    weights: np.ndarray,
+    priors: np.ndarray,
+    minority: float,
+) -> int:
+    """Place in `identify.NAMES` of the language of a text in UTF-8.
+
+    The tables are as of `measure`; `priors` is added to the sums of each language: int64, shape [LANES].
+    """
+    counts, sums, words = measure(data, scripts, lowered, marks, weights)
+    for lane in range(LANES):
+        sums[lane] += priors[lane]
+    korean, cjk = counts[HANGUL] * SYLLABLE, (counts[KANA] + counts[HAN]) * SYLLABLE
+    total = korean + cjk + counts[LATIN] + counts[CYRILLIC]
+    best, most = CYRILLIC, counts[CYRILLIC]
+    for script in range(_GREEK, SCRIPTS):
+        total += counts[script]
+        if script != _GREEK and counts[script] > most:
+            best, most = script, counts[script]
+    if total < 4:
+        return UND
+    if korean >= minority * total and korean > cjk * 0.5:
+        return KO
+    if korean >= minority / 3 * total:
+        return MUL
+    if cjk >= minority * total and cjk >= most:
+        if counts[KANA] * 20 > counts[KANA] + counts[HAN] or counts[JAPANESE] * 8 > counts[HAN]:
+            return JA
+        return ZH_HANT if counts[TRADITIONAL] > counts[SIMPLIFIED] else ZH
+    if most * 3 >= total:
+        return _heaviest(sums, LATIN_LANGUAGES, LANGUAGES)[0] if best == CYRILLIC else LANGUAGES + best
+    if counts[_GREEK] > counts[LATIN]:
+        return LANGUAGES + _GREEK
+    if counts[LATIN] * 2 < total:
+        return UND
+    first, lead = _heaviest(sums, 0, LATIN_LANGUAGES)
+    return first if lead > EVIDENCE * UNIT * words else UND
+
+
+@njit()
+def _heaviest(sums: np.ndarray, start: int, end: int) -> tuple[int, int]:
+    """The lane of the largest sum, and by how much it leads."""
+    best, second = start, -(1 << 30)
+    for lane in range(start + 1, end):
+        if sums[lane] > sums[best]:
+            best, second = lane, sums[best]
+        elif sums[lane] > second:
+            second = sums[lane]
+    return best, sums[best] - second
+
+
+@njit()
+def languages(
+    data: np.ndarray,
+    ends: np.ndarray,
+    scripts: np.ndarray,
+    lowered: np.ndarray,
+    marks: np.ndarray,
+    weights: np.ndarray,
+    priors: np.ndarray,
+    minority: float,
+) -> np.ndarray:
+    """`language` of each of many texts, one after the other; `ends`: where each ends, int64 [texts]."""
+    found = np.empty(len(ends), dtype=np.int64)
+    start = 0
+    for place in range(len(ends)):
+        found[place] = language(data[start : ends[place]], scripts, lowered, marks, weights, priors, minority)
+        start = ends[place]
+    return found

@@ -1,0 +1,79 @@
+"""Languages told by other people's models: a fastText model that the user names, and the package eldc.
+
+eldc (Apache-2.0) counts n-grams of 60 languages, among them none of those in `OURS_ALONE`. The reader of fastText's
+format is the package fasttext (MIT).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from kormo_plugins.corpus.steps.languages.names import LANGUAGES
+from kormo_plugins.errors import KormoError
+
+_PAIRS = (
+    "kor:ko eng:en jpn:ja cmn:zh zho:zh yue:zh deu:de fra:fr spa:es por:pt ita:it nld:nl ind:id vie:vi tur:tr pol:pl "
+    "swe:sv rus:ru ell:el arb:ar ara:ar hin:hi tha:th ukr:uk ces:cs khk:mn mon:mn kaz:kk kir:ky bel:be bul:bg srp:sr "
+    "dan:da nob:no nno:no fin:fi ron:ro hun:hu cat:ca hrv:hr slk:sk lit:lt slv:sl ekk:et est:et heb:he ben:bn tam:ta "
+    "mya:my khm:km lao:lo kat:ka hye:hy amh:am zsm:ms msa:ms uzn:uz fil:tl tgl:tl"
+)
+TWO_LETTERS: dict[str, str] = dict(pair.split(":") for pair in _PAIRS.split())
+"""ISO 639-3 (labels of GlotLID, OpenLID and NLLB, `kor_Hang`) -> the codes that recipes are written with."""
+OURS_ALONE = ("id", "mn", "kk", "ky")
+"""Languages that eldc does not know, and which ours are therefore believed."""
+
+
+def code_of(label: str) -> str:
+    """The code of a model's label: `__label__ko`, `__label__kor_Hang`, `__label__zho_Hant`."""
+    name, _, script = label.removeprefix("__label__").partition("_")
+    code = TWO_LETTERS.get(name, name)
+    return "zh-Hant" if code == "zh" and script == "Hant" else code
+
+
+def by_fasttext(text: str, path: Path) -> str:
+    """What the fastText model at `path` says of `text`; `und` if nothing."""
+    # The pybind object below fasttext's wrapper: the wrapper's predict fails on numpy 2.
+    found = _load(path).f.predict(" ".join(text.split()) + "\n", 1, 0.0, "strict")
+    return code_of(str(found[0][1])) if found else "und"
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> Any:
+    return _package("fasttext", "model", "fasttext").load_model(str(path))
+
+
+def by_eldc(text: str, found: str) -> str:
+    """eldc's answer where ours, `found`, was by words and not by letters."""
+    if found in OURS_ALONE or (found not in LANGUAGES and found != "und"):
+        return found
+    said = str(_eldc().detect(text))
+    return "id" if said == "ms" else found if said == "und" else said
+
+
+@lru_cache(maxsize=1)
+def _eldc() -> ModuleType:
+    package = _package("eldc", "engine", "eldc")
+    package.init()
+    return package
+
+
+def eldc_version() -> str:
+    """Version of the package eldc, which decides what it answers."""
+    _package("eldc", "engine", "eldc")
+    return metadata.version("eldc")
+
+
+def _package(name: str, key: str, install: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise KormoError(
+            where=f"step language: {key}",
+            found=f"no package {name}",
+            why="it is asked for the language",
+            do=f"pip install {install}, or leave `{key}` out to use the built-in rules",
+        ) from None

@@ -1,0 +1,127 @@
+"""Learns the weights by which languages of Latin and Cyrillic letters are told apart.
+
+    python -m kormo_plugins.corpus.steps.languages.train CATALOGUES weights.npz
+
+The examples are the words of message catalogues, a few at a time: `CATALOGUES` is a folder with those of Django
+(`django/**/LC_MESSAGES/*.po`) and of JupyterLab's language packs (`**/LC_MESSAGES/*.json`), both BSD-3-Clause, and
+spaCy's lists of stop words (`spacy/lang/*/stop_words.py`, MIT). English are the catalogues' originals and the
+docstrings of Python's own library. The weights that come with the package are of Django 5.2.19, the packs 4.5.post3,
+spaCy 3.8 and Python 3.11. The model is a softmax over sums of rows (fastText's with one layer, Joulin et al. 2016,
+arXiv 1607.01759), kept in eight bits.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import re
+import sys
+import sysconfig
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from kormo_plugins.corpus.steps.languages import kernel
+from kormo_plugins.corpus.steps.languages.letters import lowered, scripts
+from kormo_plugins.corpus.steps.languages.names import LANGUAGES
+
+FOLDED = {"nb": "no", "nn": "no", "bs": "hr", "pt_BR": "pt", "es_MX": "es", "es_AR": "es", "no_NO": "no"}
+"""Names of catalogues that are of a language under another name."""
+EXAMPLES, EPOCHS, SEED = 12_000, 4, 0
+"""Examples of each language, passes over them, and the seed of both."""
+_SLOT = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{[^}]*\}|<[^>]*>|https?://\S+|``[^`]*``|`[^`]*`|[%&_]")
+_PO = re.compile(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?|msgctxt)\s+(".*")$')
+
+
+def messages(file: Path) -> Iterator[tuple[bool, str]]:
+    """(is it an original?, text) of a gettext catalogue or of a JupyterLab pack."""
+    if file.suffix == ".json":
+        for key, values in json.loads(file.read_text(encoding="utf-8")).items():
+            if key:
+                yield True, key.split("\x04")[-1]
+                yield from ((False, value) for value in values if value and value != key)
+        return
+    key, text = "", ""
+    for line in [*file.read_text(encoding="utf-8").splitlines(), 'msgid ""']:
+        if begun := _PO.match(line):
+            if text and key != "msgctxt" and not text.startswith("Project-Id"):
+                yield key.startswith("msgid"), text
+            key, text = begun[1], ast.literal_eval(begun[2])
+        elif line.startswith('"'):
+            text += ast.literal_eval(line)
+
+
+def collect(folder: Path) -> dict[str, list[list[str]]]:
+    """Sentences of each language, as words."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in sorted([*folder.glob("**/LC_MESSAGES/*.po"), *folder.rglob("LC_MESSAGES/*.json")]):
+        name = file.parts[-3]
+        language = FOLDED.get(name, name.split("_")[0] if name not in ("sr_Latn",) else "hr")
+        if language in LANGUAGES:
+            for original, text in messages(file):
+                found["en" if original else language].add(" ".join(_SLOT.sub(" ", text).split()))
+    for file in sorted(folder.rglob("lang/*/stop_words.py")):
+        language = FOLDED.get(file.parts[-2], file.parts[-2])
+        if language in LANGUAGES:
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.startswith("http"):
+                    found[language].add(" ".join(node.value.split()))
+    for file in sorted(Path(sysconfig.get_path("stdlib")).glob("[a-z]*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and (told := ast.get_docstring(node)):
+                found["en"].update(" ".join(_SLOT.sub(" ", part).split()) for part in told.split("\n\n"))
+    return {language: [text.split() for text in sorted(texts) if text] for language, texts in found.items()}
+
+
+def examples(sentences: list[list[str]], dice: random.Random) -> Iterator[str]:
+    """Runs of a few words, begun at a sentence's beginning or within it; the longer texts no more often than others."""
+    sizes = [min(len(words), 12) for words in sentences]
+    for words in dice.choices(sentences, sizes, k=EXAMPLES):
+        size = dice.choice((1, 2, 3, 4, 6, 8, 12))
+        start = dice.randrange(max(1, len(words) - size + 1))
+        yield " ".join(words[start : start + size])
+
+
+def main(folder: Path, out: Path) -> None:
+    """Trains on the catalogues in `folder`, and writes `out`."""
+    import torch
+
+    torch.manual_seed(SEED)
+    dice = random.Random(SEED)
+    found: list[tuple[np.ndarray, int]] = []
+    for language, sentences in sorted(collect(folder).items()):
+        print(f"{language}: {len(sentences):,} messages, {sum(map(len, sentences)):,} words", file=sys.stderr)
+        for text in examples(sentences, dice):
+            rows = kernel.rows(np.frombuffer(text.encode(), dtype=np.uint8), scripts(), lowered())
+            if len(rows):
+                found.append((rows, LANGUAGES.index(language)))
+    table = torch.nn.EmbeddingBag(1 << kernel.BUCKET_BITS, kernel.LANES, mode="sum")
+    torch.nn.init.zeros_(table.weight)
+    optimizer = torch.optim.Adam(table.parameters(), lr=0.02)
+    total, batch = EPOCHS * (len(found) // 1024), 1024
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, total)
+    for epoch in range(EPOCHS):
+        dice.shuffle(found)
+        losses = []
+        for first in range(0, len(found) - batch + 1, batch):
+            part = found[first : first + batch]
+            bounds = torch.tensor(np.cumsum([0, *(len(rows) for rows, _ in part[:-1])]))
+            sums = table(torch.tensor(np.concatenate([rows for rows, _ in part])), bounds)
+            loss = torch.nn.functional.cross_entropy(sums, torch.tensor([language for _, language in part]))
+            (loss + 2e-6 * table.weight.square().sum()).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            losses.append(loss.item())
+        print(f"epoch {epoch}: loss {np.mean(losses):.4f}", file=sys.stderr)
+    weights = table.weight.detach().numpy()
+    weights -= weights.mean(axis=1, keepdims=True)
+    np.savez_compressed(out, weights=np.clip(np.round(weights * kernel.UNIT), -127, 127).astype(np.int8))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

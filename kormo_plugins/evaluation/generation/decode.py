@@ -1,0 +1,191 @@
+"""Decoding a batch in which no finished row is computed any further.
+
+`generate` of transformers runs a batch until its last row has ended, and looks for stop words in every row after every
+token. Here rows that have ended leave the batch (their keys and values too), stop words are looked for every few tokens
+and the text is cut at them afterwards, and rows are many: on small models a step costs nearly the same for ten rows as
+for a hundred. Greedy answers are those of `generate`, token for token (a test compares them).
+
+Imported when a model is loaded; it imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from kormo_plugins.evaluation.generation.batches import Sampling, batches
+from kormo_plugins.store.keyed_random import key
+
+LOOK = 4
+"""Tokens between two looks for stop words."""
+SHRINK = 0.8
+"""Finished rows leave when no more than this share is left: leaving copies the keys and values of the others."""
+FALLBACK_POSITIONS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Written:
+    """Ids of an answer, with its end token if it has one, and whether it ended by itself."""
+
+    ids: list[int]
+    ended: bool
+
+
+class Decoder:
+    """A loaded model that writes.
+
+    Args:
+        model: a causal language model of transformers, in evaluation mode.
+        decode: ids to text, for stop words.
+        ends: ids that end an answer.
+        pad: an id for padding.
+        positions: keys and values that a batch may hold; None: what half of the free memory has room for.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        decode: Callable[[list[int]], str],
+        ends: frozenset[int],
+        pad: int,
+        positions: int | None = None,
+    ) -> None:
+        self.model, self.decode, self.pad = model, decode, pad
+        self.ends = torch.tensor(sorted(ends), device=model.device)
+        self.positions = positions or _room(model)
+
+    def write(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, max_rows: int | None = None
+    ) -> Iterator[tuple[int, Written]]:
+        """Answers with the places of their prompts, in the order in which batches are finished.
+
+        Args:
+            prompts: ids, each of one at least; the same prompt several times gets several draws.
+            max_rows: rows of a batch.
+        """
+        draws: dict[tuple[int, ...], int] = {}
+        seeds = []
+        for prompt in map(tuple, prompts):
+            draws[prompt] = draws.get(prompt, -1) + 1
+            seeds.append(key(sampling.seed, draws[prompt], *prompt) % (1 << 63) if sampling.temperature else 0)
+        for rows in batches([len(one) for one in prompts], sampling.max_tokens, self.positions, max_rows):
+            yield from self._write_some(rows, prompts, seeds, sampling)
+
+    def _write_some(
+        self, rows: list[int], prompts: Sequence[Sequence[int]], seeds: list[int], sampling: Sampling
+    ) -> Iterator[tuple[int, Written]]:
+        """A batch; in two halves where the memory is too small for it."""
+        try:
+            written = self._batch([prompts[row] for row in rows], [seeds[row] for row in rows], sampling)
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+            torch.cuda.empty_cache()
+            self.positions = max(1, self.positions // 2)
+            for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+                yield from self._write_some(half, prompts, seeds, sampling)
+            return
+        yield from zip(rows, written, strict=True)
+
+    @torch.inference_mode()
+    def _batch(self, prompts: list[Sequence[int]], seeds: list[int], sampling: Sampling) -> list[Written]:
+        device, width = self.model.device, max(map(len, prompts))
+        ids = torch.full((len(prompts), width), self.pad)
+        mask = torch.zeros((len(prompts), width + sampling.max_tokens), dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
+            mask[row, width - len(prompt) :] = 1
+        ids, mask = ids.to(device), mask.to(device)
+        positions = (mask[:, :width].cumsum(dim=1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self.model.config)
+        draw = _Draw(seeds, sampling, device)
+        answers: list[list[int]] = [[] for _ in prompts]
+        ended = [False] * len(prompts)
+        alive = list(range(len(prompts)))  # row of the batch -> place in `prompts`
+        done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+        steps = 0
+        while True:
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=mask[:, : width + steps],
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            token = draw(logits)
+            steps += 1
+            for place, one, over in zip(alive, token.tolist(), done.tolist(), strict=True):
+                if not over:
+                    answers[place].append(one)
+            ending = torch.isin(token, self.ends) & ~done
+            for row in ending.nonzero()[:, 0].tolist():
+                ended[alive[row]] = True
+            done |= ending
+            if sampling.stop and (steps % LOOK == 0):
+                for row, place in enumerate(alive):
+                    if not done[row] and self._stopped(answers[place], sampling.stop):
+                        done[row] = True
+            left = len(alive) - int(done.sum())
+            if not left or steps == sampling.max_tokens:
+                return [Written(answer, end) for answer, end in zip(answers, ended, strict=True)]
+            positions = positions[:, -1:] + 1
+            ids = token[:, None]
+            if left <= SHRINK * len(alive):
+                kept = (~done).nonzero()[:, 0]
+                cache.batch_select_indices(kept)
+                ids, mask, positions = ids[kept], mask[kept], positions[kept]
+                draw.keep(kept.tolist())
+                alive = [alive[row] for row in kept.tolist()]
+                done = torch.zeros(len(alive), dtype=torch.bool, device=device)
+
+    def _stopped(self, answer: list[int], stop: tuple[str, ...]) -> bool:
+        """Whether the end of an answer holds a stop word; a token is a byte at least, and a few may be pending."""
+        tail = max(len(one.encode()) for one in stop) + 2 * LOOK
+        text = self.decode(answer[-tail:])
+        return any(one in text for one in stop)
+
+
+class _Draw:
+    """Next tokens of a batch [rows]: the likeliest, or drawn by a stream of each row's own."""
+
+    def __init__(self, seeds: list[int], sampling: Sampling, device: torch.device) -> None:
+        self.sampling, self.device = sampling, device
+        self.streams = [torch.Generator().manual_seed(seed) for seed in seeds] if sampling.temperature else []
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        if not self.streams:
+            return logits.argmax(dim=-1)
+        shares = torch.softmax(logits.float() / self.sampling.temperature, dim=-1)
+        if self.sampling.top_p < 1:
+            ordered, places = shares.sort(dim=-1, descending=True)
+            ordered[ordered.cumsum(dim=-1) - ordered >= self.sampling.top_p] = 0  # the likeliest always stays
+            shares = torch.zeros_like(shares).scatter(-1, places, ordered)
+        points = torch.stack([torch.rand(1, generator=stream) for stream in self.streams]).to(self.device)
+        sums = shares.cumsum(dim=-1)
+        return torch.searchsorted(sums, points * sums[:, -1:], right=True)[:, 0].clamp(max=shares.shape[-1] - 1)
+
+    def keep(self, rows: list[int]) -> None:
+        """Only these rows go on."""
+        self.streams = [self.streams[row] for row in rows] if self.streams else []
+
+
+def _room(model: Any) -> int:
+    """Positions whose keys and values half of the free memory holds (beside the weights, and copies on leaving)."""
+    import psutil
+
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+    elif model.device.type == "cpu":
+        free = min(psutil.virtual_memory().available, 4 << 30)
+    else:
+        return FALLBACK_POSITIONS
+    return max(1024, int(free / 4 / size))

@@ -1,0 +1,101 @@
+"""The final answer in what a model wrote: an option, a number, or a few words; and pass@k over several tries.
+
+Looked for in this order, the last of each kind counting, since a model may consider several: `\\boxed{…}`; behind
+"정답은", "정답:", "답:", "answer is", "answer:"; and, for options, a bracketed or circled one, or one alone on the last
+line. What holds none has no answer: it is wrong, and counted as such (`extracted`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+
+_BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
+_MARK = re.compile(r"(?:정답(?:은|이|:|：|\s)|(?<![대정])답(?:은|:|：)|answer\s*(?:is|:))\s*[:：]?\s*", re.I)
+_CIRCLED = {"①": "1", "②": "2", "③": "3", "④": "4", "⑤": "5"}
+_OPTION = re.compile(r"(?<![\w.,])\(?([1-9]|[A-J])(?:\)|번|\.(?!\d)|(?![\w.,]\d|\w))")
+_ENDINGS = re.compile(r"(?:입니다|이에요|예요|이다|이며|라고 합니다|은|는|이|가|을|를|의)$")
+
+
+def boxed(text: str) -> str | None:
+    """What stands in the last `\\boxed{…}`."""
+    found = _BOXED.findall(text)
+    return str(found[-1]).strip() if found else None
+
+
+def said(text: str) -> str | None:
+    """What stands behind the last "정답은", "답:" or "answer is", to the end of its line."""
+    marks = list(_MARK.finditer(text))
+    rest = text[marks[-1].end() :].strip() if marks else ""
+    return rest.splitlines()[0].strip() if rest else None
+
+
+def option(text: str, options: Sequence[str]) -> int | None:
+    """The place of the option that a text chooses, from 0; None: it chooses none of them.
+
+    Args:
+        options: the texts of the options; they are numbered from 1, or lettered from A.
+    """
+    plain = "".join(_CIRCLED.get(character, character) for character in unicodedata.normalize("NFC", text))
+    last = plain.strip().splitlines()[-1] if plain.strip() else ""
+    for place, part in enumerate((boxed(plain), said(plain), last)):
+        if part is None:
+            continue
+        bare = re.sub(r"[*$\\{}]|text", "", part).strip()
+        found = _OPTION.findall(bare)
+        if found and (place < 2 or len(bare) <= 12):
+            number = int(found[0]) - 1 if found[0].isdigit() else ord(found[0]) - ord("A")
+            return number if number < len(options) else None
+        matches = [number for number, one in enumerate(options) if normal(one) and normal(one) == normal(bare)]
+        if len(matches) == 1:
+            return matches[0]
+    return None
+
+
+def short_answer(text: str) -> str | None:
+    """A short answer: boxed, behind its mark, or the first line; None for a text without a letter or digit."""
+    found = boxed(text) or said(text) or next((line for line in text.splitlines() if line.strip()), "")
+    return found.strip() if any(character.isalnum() for character in found) else None
+
+
+def normal(text: str) -> str:
+    """A text for comparison: composed, without case, spaces, punctuation and a copula or particle at its end."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = re.sub(r"\([^()]*\)", "", plain)
+    bare = "".join(character for character in plain if character.isalnum() or character.isspace()).strip()
+    return re.sub(r"\s+", "", _ENDINGS.sub("", bare) or bare)
+
+
+def number(text: str) -> float | None:
+    """A number as people write it: `1,200원`, `3/4`, `\\frac{3}{4}`, `25%`; None for anything else."""
+    plain = re.sub(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", text)
+    plain = re.sub(r"[\s$,]|\\(?:text|mathrm|,|!|%)|[{}]", "", plain)
+    found = re.fullmatch(r"[^\d.+-]*([+-]?\d*\.?\d+)(?:/(\d+))?[^\d/]*", plain)
+    if not found or (found[2] is not None and int(found[2]) == 0):
+        return None
+    return float(found[1]) / float(found[2] or 1)
+
+
+def same_number(text: str, right: str) -> bool:
+    """Whether the final answer of a text is the right one: as numbers where both are, else as written."""
+    final = boxed(text) or said(text) or (re.findall(r"[-+]?\d[\d,]*\.?\d*(?:/\d+)?", text) or [""])[-1]
+    one, other = number(final), number(right)
+    if one is not None and other is not None:
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(final) and re.sub(r"[\s$]|\\[,!]|\\left|\\right", "", final) == re.sub(
+        r"[\s$]|\\[,!]|\\left|\\right", "", right
+    )
+
+
+def pass_at(k: int, tries: int, right: int) -> float:
+    """Chance that one of `k` tries, drawn of those that were made, is right: 1 - C(n - c, k) / C(n, k), unbiased
+    (Chen et al., arXiv 2107.03374).
+
+    Raises:
+        ValueError: fewer tries were made than `k`, or more are right than were made.
+    """
+    if not 1 <= k <= tries or not 0 <= right <= tries:
+        raise ValueError(f"pass@{k} of {tries} tries, {right} of them right")
+    return 1.0 - math.comb(tries - right, k) / math.comb(tries, k)

@@ -1,0 +1,134 @@
+"""The answers that are judged: asked turn by turn, written to `answers.jsonl`, read again for a comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.documents.document import Reject
+from kormo_plugins.endpoint.client import Answer
+from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.generation.batches import Sampling
+from kormo_plugins.evaluation.generation.speaker import LocalSpeaker, Speaker, Turn
+from kormo_plugins.evaluation.judged.questions import Question
+from kormo_plugins.store.atomic import write_text
+
+FILE = "answers.jsonl"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A conversation with its answers.
+
+    Args:
+        answers: texts, one for each turn; empty where there is none.
+        notes: for each turn, `stop` or `length`, or why there is no answer.
+    """
+
+    question: Question
+    answers: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def cut(self) -> int:
+        """Answers that were cut at their longest."""
+        return self.notes.count("length")
+
+    @property
+    def missing(self) -> int:
+        """Turns without an answer."""
+        return sum(not answer for answer in self.answers)
+
+    def row(self, **more: Any) -> dict[str, Any]:
+        """As a line of `answers.jsonl`."""
+        return {
+            "id": self.question.id,
+            "category": self.question.category,
+            "language": self.question.language,
+            "turns": list(self.question.turns),
+            "answers": list(self.answers),
+            "notes": list(self.notes),
+            **more,
+        }
+
+
+def answer_all(speaker: Speaker, questions: Sequence[Question], sampling: Sampling) -> list[Answered]:
+    """Every turn of every question, the answers before it in its conversation.
+
+    Raises:
+        Unreachable: the model's endpoint gives nothing.
+    """
+    histories: list[list[Turn]] = [[] for _ in questions]
+    answers: list[list[str]] = [[] for _ in questions]
+    notes: list[list[str]] = [[] for _ in questions]
+    for turn in range(max((len(one.turns) for one in questions), default=0)):
+        for language in ("ko", "en"):
+            rows = [n for n, one in enumerate(questions) if turn < len(one.turns) and one.language == language]
+            if not rows:
+                continue
+            if isinstance(speaker, LocalSpeaker):
+                speaker.language = language
+            for row in rows:
+                histories[row].append({"role": "user", "content": questions[row].turns[turn]})
+            replies = speaker.reply([histories[row] for row in rows], sampling)
+            for row, reply in zip(rows, replies, strict=True):
+                text, note = _settled(reply)
+                histories[row].append({"role": "assistant", "content": text})
+                answers[row].append(text)
+                notes[row].append(note)
+    return [
+        Answered(question, tuple(texts), tuple(told))
+        for question, texts, told in zip(questions, answers, notes, strict=True)
+    ]
+
+
+def _settled(reply: Answer | Reject) -> tuple[str, str]:
+    return ("", reply.reason) if isinstance(reply, Reject) else (reply.text.strip(), reply.finish)
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """JSON lines, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[str, ...]]:
+    """Another model's answers to these questions, by question.
+
+    Args:
+        path: `answers.jsonl`, a folder with one, or FastChat's file of a model's answers.
+    Raises:
+        KormoError: it cannot be read, or has no answer to some of the questions.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found = {str(_one_of(row, "id", "question_id")): _texts(row) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise KormoError(
+            where=f"kormo eval: --against {file}",
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:150]}",
+            why="the answers of the other model are JSON lines with id and answers",
+            do="name the answers.jsonl that an evaluation of it wrote, or FastChat's file of its answers",
+        ) from None
+    missing = [one.id for one in questions if len(found.get(one.id, ())) < len(one.turns)]
+    if missing:
+        raise KormoError(
+            where=f"kormo eval: --against {file}",
+            found=f"no answers to {len(missing)} of {len(questions)} questions ({', '.join(missing[:5])}…)",
+            why="pairs are made of two answers to one question",
+            do="evaluate the other model on the same questions first",
+        )
+    return found
+
+
+def _one_of(row: dict[str, Any], *names: str) -> Any:
+    return next(row[name] for name in names if row.get(name) is not None) if any(n in row for n in names) else row["id"]
+
+
+def _texts(row: dict[str, Any]) -> tuple[str, ...]:
+    texts = row["answers"] if "answers" in row else row["choices"][0]["turns"]
+    return tuple(str(one) for one in texts)

@@ -1,0 +1,220 @@
+"""Answers and verdicts side by side: one HTML file that opens without a network.
+
+First what the scores are and what to believe of them; then every conversation, question by question, the answer on the
+left and what the judge said of it on the right. All text of models and data is escaped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.evaluation.judged.answers import Answered
+from kormo_plugins.evaluation.judged.controls import Control
+from kormo_plugins.evaluation.judged.verdicts import Verdict
+from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import folded, number, parts_with_links, percent, table, text
+
+LANGUAGES = {"ko": "Korean", "en": "English"}
+CONTROLS = {
+    "hangul": "Hangul among letters",
+    "right_language": "answers in the language of the question",
+    "switches": "foreign words per 100 eojeol",
+    "level_kept": "conversations that keep their speech level",
+    "characters": "characters of a conversation's answers",
+}
+SHARES = ("hangul", "right_language", "level_kept")
+
+
+def write_judged_page(
+    result: Mapping[str, Any],
+    answered: Sequence[Answered],
+    controls: Sequence[Control],
+    verdicts: Sequence[Verdict],
+    others: Mapping[str, Sequence[str]],
+    path: Path,
+) -> Path:
+    """Writes the page, whole or not at all.
+
+    Args:
+        result: as `evaluate_judged` returns it.
+        others: the other model's answers by question; empty where none were compared.
+    """
+    parts = {
+        "Scores": _scores(result),
+        "Pairs": _pairs(result),
+        "The judge": _judge(result),
+        "Language": _language(result) + nativeness(result.get("nativeness")),
+        "Conversations": _conversations(answered, controls, verdicts, others),
+    }
+    judge = result["judge"]
+    told = f"{text(result['title'])}. Model: {text(result['model'])}. "
+    told += f"Judge: {text(judge['name'])}." if judge else "No judge was asked."
+    return write_page(f"Judged: {result['suite']}", f"<p class=soft>{told}</p>{parts_with_links(parts)}", path)
+
+
+def interval(one: Mapping[str, Any] | None, places: int = 2) -> str:
+    """`7.25 [6.90, 7.60]`."""
+    if not one or one["mean"] is None:
+        return "–"
+    return f"{one['mean']:.{places}f} [{one['low']:.{places}f}, {one['high']:.{places}f}]"
+
+
+def _scores(result: Mapping[str, Any]) -> str:
+    single = result.get("single")
+    if not single:
+        return ""
+    cards = {
+        "of 10, with 95% interval": interval(single),
+        "conversations": number(single["n"]),
+        "agreement between repetitions (alpha)": number(single["alpha"]),
+        "score against length (rank correlation)": number(single["length_correlation"]),
+        "verdicts that do not count": number(sum(single["not_counted"].values())),
+        "turns without an answer": number(result["unanswered"]),
+    }
+    top = "".join(f"<div><b>{value}</b><small>{text(name)}</small></div>" for name, value in cards.items())
+    rows = []
+    for group, names in (("by_language", LANGUAGES), ("by_turn", {}), ("by_category", {})):
+        for name, one in single[group].items():
+            label = f"turn {name}" if group == "by_turn" else names.get(name, name)
+            rows.append([text(label), interval(one), number(one["n"])])
+    body = f"<div class=cards>{top}</div>{table(['', 'score of 10', 'conversations'], rows, '-nn')}"
+    published = result.get("published") or {}
+    if published:
+        listed = ", ".join(f"{text(model)} {score:.2f}" for model, score in published.items())
+        body += f"<p class=soft>Published, by another judge and prompt: {listed}.</p>"
+    return body + _reasons(single)
+
+
+def _reasons(part: Mapping[str, Any]) -> str:
+    if not part["not_counted"]:
+        return ""
+    listed = "; ".join(f"{text(reason)}: {count:,}" for reason, count in part["not_counted"].items())
+    return f"<p class=warn>Verdicts that are in no mean, of {part['verdicts']:,}: {listed}.</p>"
+
+
+def _pairs(result: Mapping[str, Any]) -> str:
+    pairs = result.get("pairs")
+    if not pairs:
+        return ""
+    shares = dict(zip(("mean", "low", "high"), (pairs[k] for k in ("mean", "low", "high")), strict=True))
+    rows = [
+        ["against", text(pairs["against"])],
+        ["win rate, a tie being half a win", interval(shares, 3)],
+        ["the same at equal length", number(pairs["length_controlled"], 3)],
+        ["wins, ties, losses", f"{pairs['wins']:,}, {pairs['ties']:,}, {pairs['losses']:,}"],
+        ["pairs with the same verdict in both orders", percent(pairs["same_in_both_orders"])],
+        ["wins of the first place less those of the second", percent(pairs["position"])],
+        ["agreement of orders and repetitions (alpha)", number(pairs["alpha"])],
+    ]
+    return table(["", ""], rows, "-n") + _reasons(pairs)
+
+
+def _judge(result: Mapping[str, Any]) -> str:
+    check = result.get("judge_check")
+    if not check:
+        return ""
+    rows = [["planted better answer preferred", percent(check["accuracy"]), "100%"]]
+    rows += [
+        [f"… over one that is {kind}", percent(check[f"accuracy_{kind}"]), "100%"]
+        for kind in ("wrong", "shuffled", "empty", "halved")
+    ]
+    rows += [
+        ["an answer beats itself in the first place", percent(check["first"]), "0%"],
+        ["an answer beats itself in the second place", percent(check["second"]), "0%"],
+        ["position bias: first place's wins less the second's", percent(check["position"]), "0%"],
+        ["length bias: wins of the answer with filler, where decided", percent(check["longer"]), "50% or less"],
+    ]
+    head = f"<p>{check['pairs']:,} questions about planted answers; {check['unread']:,} verdicts could not be read.</p>"
+    return head + table(["", "this judge", "a good one"], rows, "-nn")
+
+
+def _language(result: Mapping[str, Any]) -> str:
+    controls = result["controls"]
+    rows = []
+    for key, title in CONTROLS.items():
+        cells = [controls[language].get(key) for language in controls]
+        shown = [percent(one) if key in SHARES else number(one) for one in cells]
+        rows.append([text(title), *shown])
+    return table(["", *(LANGUAGES.get(one, one) for one in controls)], rows, "-" + "n" * len(controls))
+
+
+def nativeness(found: Mapping[str, Any] | None) -> str:
+    """Measures of Korean text without a judge, a column for each text; nothing where there are none."""
+    if not found:
+        return ""
+    columns = list(found["texts"])
+    rows = [
+        [
+            text(measure["title"]),
+            *(number(found["texts"][one].get(name), 3) for one in columns),
+            text(measure["better"]),
+        ]
+        for name, measure in found["measures"].items()
+    ]
+    return "<h3>Korean without a judge</h3>" + table(["", *columns, "better"], rows, "-" + "n" * len(columns) + "-")
+
+
+def _conversations(
+    answered: Sequence[Answered],
+    controls: Sequence[Control],
+    verdicts: Sequence[Verdict],
+    others: Mapping[str, Sequence[str]],
+) -> str:
+    said: dict[tuple[str, int], list[Verdict]] = defaultdict(list)
+    for one in verdicts:
+        said[one.question, one.turn].append(one)
+    parts = []
+    for conversation, counted in zip(answered, controls, strict=True):
+        question = conversation.question
+        scores = [v.score for t in range(len(question.turns)) for v in said[question.id, t] if v.score is not None]
+        mean = f"{sum(scores) / len(scores):.2f}" if scores else "–"
+        body = f"<p class=soft>{_counts(counted)}</p>"
+        for turn, asked in enumerate(question.turns):
+            other = others.get(question.id)
+            body += _turn(asked, conversation, turn, said[question.id, turn], other[turn] if other else None)
+        title = f"{question.id} · {question.category} · {LANGUAGES[question.language]} · {mean}"
+        parts.append(folded(title, body))
+    return "".join(parts)
+
+
+def _counts(counted: Control) -> str:
+    told = [f"Hangul {percent(counted.hangul)}", f"{counted.characters:,} characters"]
+    if counted.level is not None:
+        kept = {True: "kept", False: "not kept", None: "one sentence"}[counted.level_kept]
+        told.append(f"speech level {counted.level}, {kept}")
+    if counted.switched:
+        told.append("foreign words: " + ", ".join(map(text, counted.switched)))
+    return "; ".join(told)
+
+
+def _turn(asked: str, conversation: Answered, turn: int, said: Sequence[Verdict], other: str | None) -> str:
+    answer, note = conversation.answers[turn], conversation.notes[turn]
+    mark = (
+        ""
+        if note == "stop"
+        else f" <small class=alert>{'cut at its longest' if note == 'length' else text(note)}</small>"
+    )
+    left = f"<div><small>answer</small>{mark}<blockquote>{text(answer) or '–'}</blockquote>"
+    if other is not None:
+        left += f"<small>the other model's</small><blockquote>{text(other) or '–'}</blockquote>"
+    right = "".join(f"<small>{_label(one)}</small><blockquote>{_verdict(one)}</blockquote>" for one in said)
+    return f"<h3>{turn + 1}. {text(asked)}</h3><div class=samples>{left}</div><div>{right}</div></div>"
+
+
+def _label(one: Verdict) -> str:
+    repeat = f"repetition {one.repeat + 1}"
+    if one.kind == "single":
+        return f"score, {repeat}"
+    return f"pair, this model as {'B' if one.swapped else 'A'}, {repeat}"
+
+
+def _verdict(one: Verdict) -> str:
+    if one.reason:
+        return f"<b>{text(one.reason)}</b>\n{text(one.text)}"
+    if one.score is not None:
+        return f"<b>{one.score:g}</b>\n{text(one.text)}"
+    outcome = {1.0: "won", 0.5: "tie", 0.0: "lost", None: ""}[one.won]
+    return f"<b>{outcome}</b>\n{text(one.text)}"

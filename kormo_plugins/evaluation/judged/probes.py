@@ -1,0 +1,120 @@
+"""A judge is tested before it is believed: planted answers of known order, and what it makes of place and length.
+
+    wrong       the good answer to another question: fluent, and beside the point
+    shuffled    the same words in another order
+    empty       no answer
+    halved      the good answer, broken off in the middle
+
+Each damaged answer stands against the good one, in both orders; the share in which the good one wins is the judge's
+*accuracy*. Then, with nothing to choose between:
+
+    position    an answer against itself: any winner is a bias; and wins of the first place less those of the
+                second, over all decisive verdicts about two different answers in both orders
+    length      the good answer against itself with true and useless filler behind it: wins of the longer
+
+(Position and length bias of language models as judges: Zheng et al., arXiv 2306.05685; Wang et al., arXiv 2305.17926.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kormo_plugins.evaluation.judged.prompts import pair
+from kormo_plugins.evaluation.judged.questions import Question, own_questions
+from kormo_plugins.evaluation.judged.verdicts import Asked, Verdict, about
+from kormo_plugins.store.keyed_random import KeyedRandom
+
+FILE = Path(__file__).with_name("planted.yml")
+DAMAGES = ("wrong", "shuffled", "empty", "halved")
+SEED = 900_000_022
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Two answers to a question: `better` is known to be (for `same` and `longer`: is the plain one)."""
+
+    kind: str
+    question: Question
+    better: str
+    worse: str
+
+
+def probes() -> list[Probe]:
+    """Every planted pair, in a fixed order."""
+    planted = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    questions = {one.id: one for one in own_questions()}
+    good: dict[str, str] = planted["answers"]
+    found = []
+    for number, (name, answer) in enumerate(good.items()):
+        question = questions[name]
+        alike = [one for one in good if questions[one].language == question.language]
+        other = good[alike[(alike.index(name) + 1) % len(alike)]]
+        words = answer.split()
+        damaged = {
+            "wrong": other,
+            "shuffled": " ".join(KeyedRandom(SEED, number).some(words, len(words))),
+            "empty": "",
+            "halved": answer[: len(answer) // 2],
+            "same": answer,
+            "longer": f"{answer} {planted['filler'][question.language]}",
+        }
+        found += [Probe(kind, question, answer, text) for kind, text in damaged.items()]
+    return found
+
+
+def questions_to_judge(planted: Sequence[Probe]) -> list[Asked]:
+    """Every pair in both orders (an answer against itself in one); the probe's number is its question's name."""
+    asked = []
+    for number, probe in enumerate(planted):
+        for swapped in (False, True)[: 1 if probe.kind == "same" else 2]:
+            first, second = (probe.worse, probe.better) if swapped else (probe.better, probe.worse)
+            one = about(probe.question, 0, pair(probe.question, [first], [second], 0), 0, "pair", swapped)
+            asked.append(Asked(str(number), one.kind, 0, swapped, 0, one.messages))
+    return asked
+
+
+def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """What the judge did with them: shares from 0 to 1 and their numbers.
+
+    Returns:
+        `accuracy` for each damage and over all of them (a tie is half right); `first` and `second`, shares of an answer
+        against itself that either place won; `position`, wins of the first place less those of the second, over
+        decisive verdicts of planted pairs in both orders (0: none); `longer`, share of filler's wins among decisive
+        verdicts (0.5 where it never decides), `longer_tie`; `unread`, verdicts that cannot be read.
+    """
+    rows = [(planted[int(one.question)], one) for one in verdicts]
+    readable = [(probe, one) for probe, one in rows if one.winner is not None]
+    scores: dict[str, list[float]] = {kind: [] for kind in DAMAGES}
+    for probe, one in readable:
+        if probe.kind in scores and one.won is not None:
+            scores[probe.kind].append(one.won)
+    every = [value for values in scores.values() for value in values]
+    same = Counter(one.winner for probe, one in readable if probe.kind == "same")
+    longer = [1.0 - one.won for probe, one in readable if probe.kind == "longer" and one.won is not None]
+    decisive = [value for value in longer if value != 0.5]
+    placed = Counter(one.winner for probe, one in readable if probe.kind != "same" and one.winner != "C")
+    return {
+        "accuracy": _mean(every),
+        **{f"accuracy_{kind}": _mean(values) for kind, values in scores.items()},
+        "first": _share(same["A"], sum(same.values())),
+        "second": _share(same["B"], sum(same.values())),
+        "position": _share(placed["A"] - placed["B"], placed["A"] + placed["B"]),
+        "longer": _mean(decisive) if decisive else (0.5 if longer else None),
+        "longer_tie": _share(len(longer) - len(decisive), len(longer)),
+        "pairs": len(rows),
+        "unread": len(rows) - len(readable),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,170 @@
+"""Questions of several turns: our own, and those of MT-Bench, KO-MT-Bench and LogicKor from the user's copies.
+
+    own        questions_ko.yml and questions_en.yml of this folder, written for this package
+    mt_bench   {question_id, category, turns: [q1, q2], reference: [a1, a2]}     also `prompt_id`, `prompt` of the hub
+    logickor   {id, category, questions: [q1, q2], references: [a1, a2]}
+
+KO-MT-Bench has the layout of MT-Bench. Reference answers may lie in a file `reference_answer/*.jsonl` beside the
+questions, as in FastChat's folder ({question_id, choices: [{turns: [a1, a2]}]}).
+(MT-Bench: Zheng et al., arXiv 2306.05685; KO-MT-Bench: LG AI Research; LogicKor: github.com/instructkr/LogicKor.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.evaluation.local_data import find_dataset
+from kormo_plugins.korean.text import hangul_share
+
+FOLDER = Path(__file__).parent
+QUESTION_FILES = ("question", "questions", "test", "train", "data")
+"""Names of files of questions, the first that is there."""
+ENDINGS = (".jsonl", ".json", ".parquet")
+KOREAN = 0.5
+"""Share of Hangul from which on a question is Korean."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One conversation that is begun by a user.
+
+    Args:
+        turns: what the user says, turn by turn.
+        references: the right answer of each turn; empty where there is none.
+        language: `ko` or `en`: the one that an answer should have.
+    """
+
+    id: str
+    category: str
+    turns: tuple[str, ...]
+    references: tuple[str, ...]
+    language: str
+
+
+def own_questions() -> list[Question]:
+    """The forty tasks of this package."""
+    found = []
+    for language in ("ko", "en"):
+        rows = yaml.safe_load((FOLDER / f"questions_{language}.yml").read_text(encoding="utf-8"))
+        found += [_question(row, f"questions_{language}.yml", language) for row in rows]
+    return found
+
+
+def read_questions(data: Path | None, dataset: str) -> list[Question]:
+    """The questions of a user's copy.
+
+    Args:
+        data: the folder `--data`.
+        dataset: name of the folder in it that holds the questions, as on the hub.
+    Raises:
+        KormoError: there is no such folder or file, a row is no question (all such rows in one message), or two
+            questions have the same id.
+    """
+    if data is None or not data.is_dir():
+        raise KormoError(
+            where="kormo eval: --data",
+            found="nothing" if data is None else f"{data}, which is no folder",
+            why=f"the questions of {dataset} are read from a copy of yours",
+            do=f"name a folder with {dataset.split('/')[-1]}/question.jsonl in it",
+        )
+    folder = find_dataset(data, dataset)
+    if folder is None:
+        raise KormoError(
+            where=f"kormo eval: --data {data}",
+            found=f"no folder {dataset.split('/')[-1]!r}",
+            why=f"the questions of {dataset} are read from it",
+            do=f"copy them to {data / dataset.split('/')[-1] / 'question.jsonl'}",
+        )
+    path = _file(folder)
+    references = _references(folder)
+    found: list[Question] = []
+    faults = Faults()
+    for number, row in enumerate(_rows(path), 1):
+        with faults.catch():
+            found.append(_question(row, f"{path}:{number}", None, references))
+    repeated = sorted({one.id for one in found if sum(other.id == one.id for other in found) > 1})
+    if repeated:
+        faults.add(
+            KormoError(
+                where=str(path),
+                found=f"the ids {', '.join(repeated[:5])} more than once",
+                why="a verdict belongs to one question",
+                do="give each question an id of its own",
+            )
+        )
+    faults.raise_any()
+    return found
+
+
+def _file(folder: Path) -> Path:
+    places = [folder, folder / "data"]
+    for place in places:
+        for name in QUESTION_FILES:
+            for ending in ENDINGS:
+                matches = sorted(place.glob(f"{name}{ending}")) or sorted(place.glob(f"{name}-*{ending}"))
+                if matches:
+                    return matches[0]
+    raise KormoError(
+        where=str(folder),
+        found="no file of questions",
+        why=f"one of {', '.join(QUESTION_FILES)} with the ending {', '.join(ENDINGS)} is looked for",
+        do=f"copy the questions to {folder / 'question.jsonl'}",
+    )
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet
+
+            yield from pyarrow.parquet.read_table(path).to_pylist()
+            return
+        text = path.read_text(encoding="utf-8")
+        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
+    except (OSError, ValueError) as error:
+        raise KormoError(
+            where=str(path), found=" ".join(str(error).split())[:200], why="it cannot be read", do="copy it again"
+        ) from None
+    yield from rows
+
+
+def _references(folder: Path) -> dict[str, list[str]]:
+    """Question -> right answers, from a folder `reference_answer`."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((folder / "reference_answer").glob("*.jsonl")):
+        for row in _rows(path):
+            choices = row.get("choices") or [{}]
+            found[str(row.get("question_id"))] = [str(one) for one in choices[0].get("turns") or ()]
+    return found
+
+
+def _question(row: Any, where: str, language: str | None, elsewhere: Mapping[str, list[str]] | None = None) -> Question:
+    values = row if isinstance(row, Mapping) else {}
+    name = next((values[key] for key in ("question_id", "prompt_id", "id") if values.get(key) is not None), None)
+    turns = next((values[key] for key in ("turns", "questions", "prompt") if values.get(key)), None)
+    if name is None or not isinstance(turns, (list, tuple)) or not all(isinstance(t, str) and t.strip() for t in turns):
+        raise KormoError(
+            where=where,
+            found=f"the columns {', '.join(sorted(map(str, values))) or 'none'}",
+            why="a question has an id (question_id, prompt_id or id) and a list of texts (turns, questions or prompt)",
+            do="copy the questions again, or name the columns so",
+        )
+    given = next((values[key] for key in ("reference", "references") if values.get(key)), None)
+    given = given or (elsewhere or {}).get(str(name)) or []
+    given = [given] if isinstance(given, str) else list(given)
+    references = tuple(str(one or "") for one in [*given, *[""] * len(turns)][: len(turns)])
+    share = hangul_share(" ".join(turns)) or 0.0
+    return Question(
+        str(name),
+        str(values.get("category") or "all"),
+        tuple(turns),
+        references,
+        language or ("ko" if share >= KOREAN else "en"),
+    )

@@ -1,0 +1,98 @@
+"""Verdicts, put together: scores of single answers, wins of pairs, and what to believe of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kormo_plugins.evaluation.judged.answers import Answered
+from kormo_plugins.evaluation.judged.statistics import alpha, length_controlled, mean_with_interval, spearman
+from kormo_plugins.evaluation.judged.verdicts import Verdict
+
+
+def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Scores from 1 to 10 with intervals over questions: all, by category, language and turn; agreement between
+    repetitions (Krippendorff, interval); rank correlation of score and length; verdicts that do not count, by reason.
+    """
+    scores: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in verdicts:
+        if one.score is not None:
+            scores[one.question, one.turn].append(one.score)
+
+    def interval(chosen: Sequence[Answered], turns: Sequence[int] | None = None) -> dict[str, float | int | None]:
+        groups = [
+            [
+                sum(scores[a.question.id, turn]) / len(scores[a.question.id, turn])
+                for turn in range(len(a.answers))
+                if (turns is None or turn in turns) and scores[a.question.id, turn]
+            ]
+            for a in chosen
+        ]
+        return mean_with_interval(groups)
+
+    longest = max(len(one.answers) for one in answered)
+    lengths = [
+        (math.log(1 + len(one.answers[turn])), sum(scores[one.question.id, turn]) / len(scores[one.question.id, turn]))
+        for one in answered
+        for turn in range(len(one.answers))
+        if scores[one.question.id, turn]
+    ]
+    return {
+        **interval(answered),
+        "by_category": {
+            name: interval([one for one in answered if one.question.category == name])
+            for name in dict.fromkeys(one.question.category for one in answered)
+        },
+        "by_language": {
+            name: interval([one for one in answered if one.question.language == name])
+            for name in sorted({one.question.language for one in answered})
+        },
+        "by_turn": {str(turn + 1): interval(answered, [turn]) for turn in range(longest)},
+        "alpha": alpha(list(scores.values()), "interval"),
+        "length_correlation": spearman([one[1] for one in lengths], [one[0] for one in lengths]),
+        **_not_counted(verdicts),
+    }
+
+
+def pair_result(
+    answered: Sequence[Answered], others: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]
+) -> dict[str, Any]:
+    """Wins against another model: the rate (a tie is half a win) with its interval over questions, the same at equal
+    length, agreement between the orders and repetitions (Krippendorff, nominal), pairs of orders that say the same, and
+    wins of the first place less those of the second.
+    """
+    won: dict[tuple[str, int], list[float]] = defaultdict(list)
+    orders: dict[tuple[str, int, int], dict[bool, float]] = defaultdict(dict)
+    for one in verdicts:
+        if one.won is not None:
+            won[one.question, one.turn].append(one.won)
+            orders[one.question, one.turn, one.repeat][one.swapped] = one.won
+    groups = [[v for turn in range(len(a.answers)) for v in won[a.question.id, turn]] for a in answered]
+    both = [one for one in orders.values() if len(one) == 2]
+    placed = Counter(one.winner for one in verdicts if one.winner in ("A", "B"))
+    counted = Counter(value for values in won.values() for value in values)
+    wins, differences = [], []
+    for conversation in answered:
+        name = conversation.question.id
+        for turn, answer in enumerate(conversation.answers):
+            for value in won[name, turn]:
+                wins.append(value)
+                differences.append(math.log((1 + len(answer)) / (1 + len(others[name][turn]))))
+    return {
+        **mean_with_interval(groups),
+        "wins": counted[1.0],
+        "ties": counted[0.5],
+        "losses": counted[0.0],
+        "length_controlled": length_controlled(wins, differences),
+        "alpha": alpha([[str(v) for v in values] for values in won.values()], "nominal"),
+        "same_in_both_orders": sum(one[False] == one[True] for one in both) / len(both) if both else None,
+        "position": (placed["A"] - placed["B"]) / sum(placed.values()) if placed else None,
+        **_not_counted(verdicts),
+    }
+
+
+def _not_counted(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    reasons = Counter(one.reason for one in verdicts if one.reason)
+    return {"verdicts": len(verdicts), "not_counted": dict(sorted(reasons.items()))}

@@ -1,0 +1,142 @@
+"""A judged suite: which questions, how they are answered, who judges and how; a YAML file of a few lines.
+
+    kormo eval RUN --suite judged --judge http://localhost:8000/v1 --judge-model Qwen/Qwen3-30B-A3B
+
+Suites of ours lie in `suites/`. `--suite mine.yml` takes any file whose `kind` is `judged`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.generation.batches import Sampling
+from kormo_plugins.plugins.choice import Strict
+from kormo_plugins.plugins.registry import checked
+
+FOLDER = Path(__file__).parent / "suites"
+
+
+class AnswerSettings(Strict):
+    """How the model that is evaluated answers."""
+
+    max_tokens: int = Field(default=1024, ge=1, description="longest answer, in tokens; a longer one is cut")
+    temperature: float = Field(default=0.0, ge=0, description="0: the likeliest token each time")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="share of probability that is drawn from")
+    seed: int = Field(default=0, description="of the draws")
+
+    def sampling(self) -> Sampling:
+        """As the decoder takes it."""
+        return Sampling(self.max_tokens, self.temperature, self.top_p, self.seed)
+
+
+class JudgeSettings(Strict):
+    """Who judges. Either an endpoint (`url` and `model`) or a checkpoint on this machine (`checkpoint`)."""
+
+    url: str | None = Field(
+        default=None, pattern="^https?://", description="base address of an OpenAI-compatible endpoint"
+    )
+    model: str | None = Field(default=None, description="the judge's name at the endpoint")
+    checkpoint: Path | None = Field(default=None, description="folder of a chat model on this machine")
+    key_variable: str | None = Field(
+        default="OPENAI_API_KEY",
+        description="environment variable with the API key; an endpoint on this machine needs none",
+    )
+    temperature: float = Field(default=0.0, ge=0, description="of the judge")
+    max_tokens: int = Field(
+        default=1024, ge=1, description="longest verdict, in tokens; a longer one is counted, unread"
+    )
+    concurrency: int = Field(default=8, ge=1, description="requests at the same time")
+    per_minute: float | None = Field(default=None, gt=0, description="requests per minute; null: no limit")
+    timeout: float = Field(default=120.0, gt=0, description="seconds for one request")
+    retries: int = Field(default=5, ge=0, description="tries after the first")
+    backoff: float = Field(default=1.0, ge=0, description="seconds before the second try, doubled for each further one")
+
+
+class JudgedSuite(Strict):
+    """A judged suite."""
+
+    kind: Literal["judged"] = Field(description="what tells it from a suite of the harness's tasks")
+    title: str = Field(description="one line for people")
+    questions: str = Field(
+        default="own", description="`own`: the forty tasks of this package; else a folder's name under `--data`"
+    )
+    layout: Literal["mt_bench", "logickor"] = Field(
+        default="mt_bench", description="how the judge is asked and its verdict is read: `[[n]]`, or `점수: n`"
+    )
+    repeats: int = Field(default=2, ge=1, description="verdicts on each answer, with different seeds of the judge")
+    answers: AnswerSettings = Field(default_factory=AnswerSettings, description="how the model answers")
+    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="who judges")
+    check_judge: bool = Field(default=True, description="ask the judge about planted answers too, and measure its bias")
+    max_requests: int = Field(
+        default=1000, ge=1, description="most requests that are sent to an endpoint without `--yes`"
+    )
+    human: Path | None = Field(
+        default=None, description="Korean text that people wrote (.txt, .md, .jsonl), measured beside the answers"
+    )
+    cache: Path = Field(default=Path("artifacts/answers"), description="folder of answers and verdicts, by their hash")
+    published: str | None = Field(default=None, description="row of published.yml that the score is compared with")
+
+
+def judged_names() -> list[str]:
+    """The judged suites that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yml"))
+
+
+def is_judged(name: str) -> bool:
+    """Whether a name, or a file, is a judged suite; a file that cannot be read is the harness's business."""
+    if not name.endswith((".yml", ".yaml")):
+        return name in judged_names()
+    try:
+        values = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return isinstance(values, dict) and values.get("kind") == "judged"
+
+
+def load_judged(name: str) -> JudgedSuite:
+    """The judged suite of that name, or in that file.
+
+    Raises:
+        KormoError: a key of it is unknown, or a value is none that it may have.
+    """
+    path = Path(name) if name.endswith((".yml", ".yaml")) else FOLDER / f"{name}.yml"
+    suite: JudgedSuite = checked(JudgedSuite, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return suite
+
+
+def with_judge(suite: JudgedSuite, judge: str | None, model: str | None) -> JudgedSuite:
+    """The suite with the judge that was named on the command line: an address, a folder, or `none`.
+
+    Raises:
+        KormoError: a model's name without an endpoint, or a folder that is not there.
+    """
+    values: dict[str, Any] = {}
+    if judge is not None and judge.startswith(("http://", "https://")):
+        values = {"url": judge, "checkpoint": None}
+    elif judge is not None and judge != "none":
+        if not Path(judge).is_dir():
+            raise KormoError(
+                where="kormo eval: --judge",
+                found=judge,
+                why="it is neither an address (http://…) nor a folder",
+                do="name an OpenAI-compatible endpoint, the folder of a chat model, or none",
+            )
+        values = {"url": None, "checkpoint": Path(judge)}
+    elif judge == "none":
+        values = {"url": None, "checkpoint": None}
+    if model is not None:
+        values["model"] = model
+    merged = suite.judge.model_copy(update=values)
+    if merged.model is not None and merged.url is None and judge != "none" and model is not None:
+        raise KormoError(
+            where="kormo eval: --judge-model",
+            found=model,
+            why="a name belongs to an endpoint",
+            do="pass --judge http://… too",
+        )
+    return suite.model_copy(update={"judge": merged})

@@ -1,0 +1,31 @@
+"""Instruction following for the harness: our Korean prompts, in memory, and how both languages are scored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def dataset(**_: Any) -> Any:
+    """One split, `test`, of our Korean prompts; arguments as text, since they differ from row to row."""
+    from datasets import Dataset, DatasetDict
+
+    from kormo_plugins.evaluation.instructions.prompts import items
+
+    rows = [{**item, "kwargs": json.dumps(item["kwargs"], ensure_ascii=False)} for item in items()]
+    return DatasetDict({"test": Dataset.from_list(rows)})
+
+
+def score(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
+    """See `score_instructions`."""
+    from kormo_plugins.evaluation.generation.scoring import score_instructions
+
+    kwargs = doc["kwargs"]
+    return score_instructions({**doc, "kwargs": json.loads(kwargs) if isinstance(kwargs, str) else kwargs}, results)
+
+
+def mean_of_lists(items: Any) -> float:
+    """See `scoring.mean_of_lists`."""
+    from kormo_plugins.evaluation.generation.scoring import mean_of_lists as mean
+
+    return mean(items)

@@ -1,0 +1,71 @@
+"""`predictions.jsonl`: what was predicted, when, and from what. Lines are added and never changed.
+
+Each line has the SHA-256 of its own content and that of the line before, so that a line which was changed, taken out or
+put in later is noticed by whoever reads the file. It is no proof against an author who writes the whole file anew; for
+that, publish the last hash before the next size is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.errors import KormoError
+
+FILE = "predictions.jsonl"
+
+
+def add(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Appends an entry with the time, the hash of the line before and its own; on the disk when this returns.
+
+    Raises:
+        KormoError: the record that is there was changed.
+    """
+    before = read(folder)
+    line = {
+        **entry,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "previous": before[-1]["sha256"] if before else "",
+    }
+    line["sha256"] = _hash(line)
+    with (folder / FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return line
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """All entries, oldest first.
+
+    Raises:
+        KormoError: a line is not what was written; the message says which.
+    """
+    path, previous, found = folder / FILE, "", []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+            sound = line["previous"] == previous and line["sha256"] == _hash(line)
+        except (ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            raise KormoError(
+                where=f"{path}: line {number}",
+                found="a prediction that is not the one that was written, or stands in another place",
+                why="a prediction counts only if it cannot be changed once the outcome is known",
+                do="take the file back from a copy, or begin another ladder with --out",
+            )
+        previous = line["sha256"]
+        found.append(line)
+    return found
+
+
+def _hash(line: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in line.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,75 @@
+"""Coherence and nativeness of Korean text without a judge: every measure of this room, over a set of conversations.
+
+    measure([["first answer", "second answer"], …])  ->  {"particle_errors": 0.4, "translationese": 11.2, …}
+
+A text by itself is a conversation of one turn. None of the numbers is a grade: they are read beside those of text that
+people wrote, and a model whose numbers are far from theirs, on either side, is unlike them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kormo_plugins.korean import discourse, translationese
+from kormo_plugins.korean.errors import errors
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a number says.
+
+    Args:
+        better: `lower`, or `as in human text` where both too little and too much are unlike people.
+    """
+
+    title: str
+    better: str
+
+
+AS_HUMAN = "as in human text"
+MEASURES = {
+    "particle_errors": Measure("particles of the wrong form, per 1,000 words", "lower"),
+    "ending_errors": Measure("endings of a forbidden form, per 1,000 words", "lower"),
+    "connectives": Measure("sentences that begin with a connective, per 100", AS_HUMAN),
+    "connective_variety": Measure("different connectives, of those used", AS_HUMAN),
+    "continuity": Measure("sentences that go on about an entity of the one before", AS_HUMAN),
+    "return": Measure("entities of later turns that an earlier turn named", AS_HUMAN),
+    "repetition": Measure("runs of four words said before in the same text", "lower"),
+    "repetition_over_turns": Measure("runs of four words of later turns said in an earlier one", "lower"),
+    "translationese": Measure("marks of translation, per 1,000 words", AS_HUMAN),
+}
+"""Name -> what it says."""
+
+
+def measure(conversations: Iterable[Sequence[str]]) -> dict[str, float]:
+    """All measures that a set of conversations has something for.
+
+    Args:
+        conversations: of each, the texts of one speaker, turn by turn.
+    """
+    sums: Counter[str] = Counter()
+    used: Counter[str] = Counter()
+
+    def share(name: str, part_and_whole: tuple[int, int]) -> None:
+        sums[name] += part_and_whole[0]
+        sums[f"{name}/"] += part_and_whole[1]
+
+    for turns in conversations:
+        for turn in turns:
+            wrong = errors(turn)
+            share("particle_errors", (len(wrong.particles), wrong.words))
+            share("ending_errors", (len(wrong.endings), wrong.words))
+            count, firsts = discourse.connectives(turn)
+            share("connectives", (sum(firsts.values()), max(0, count - 1)))
+            used.update(firsts)
+            share("continuity", discourse.continuity(turn))
+            share("repetition", discourse.repetition(turn))
+            found, words = translationese.marks(turn)
+            share("translationese", (sum(found.values()), words))
+        share("return", discourse.return_of_entities(turns))
+        share("repetition_over_turns", discourse.repetition_over_turns(turns))
+    sums["connective_variety"], sums["connective_variety/"] = len(used), sum(used.values())
+    scale = {"particle_errors": 1000, "ending_errors": 1000, "translationese": 1000, "connectives": 100}
+    return {name: scale.get(name, 1) * sums[name] / sums[f"{name}/"] for name in MEASURES if sums[f"{name}/"]}

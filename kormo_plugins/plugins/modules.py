@@ -1,0 +1,78 @@
+"""Modules of plugins: imported, what they name resolved, and the distribution that each belongs to."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterable
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from kormo_plugins import __version__
+from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.plugins.parameters import checked as checked
+
+
+def resolve(target: Any, what: str) -> Any:
+    """The object named by `"package.module:attribute"`; anything but a string is already the object."""
+    if not isinstance(target, str):
+        return target
+    module_name, _, attribute = target.partition(":")
+    module = import_module(module_name, what)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise KormoError(
+            where=what,
+            found=f"{target!r}",
+            why=f"the module {module_name} has no attribute {attribute!r}",
+            do=closest(attribute, dir(module)) or "correct the plugin",
+        ) from None
+
+
+def check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
+    """Refuses a distribution that asks for another version of kormo-plugins than this one.
+
+    pip warns of this when it installs, and a hook added since would be missed in silence.
+    """
+    from packaging.requirements import Requirement
+
+    for line in (point.dist.requires if point.dist else None) or ():
+        wanted = Requirement(line)
+        ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"
+        applies = ours and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
+        if applies and not wanted.specifier.contains(__version__, prereleases=True):
+            raise KormoError(
+                where=f"plugin {point.value} ({distribution} {version})",
+                found=f"it needs kormo-plugins{wanted.specifier}",
+                why=f"kormo-plugins {__version__} is installed, and the two are not compatible",
+                do=f"install a version of kormo-plugins within {wanted.specifier}, or another {distribution}",
+            )
+
+
+def import_module(module: str, who: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
+        raise KormoError(
+            where=f"plugin {module} (named by {who})",
+            found=f"{type(error).__name__}: {error}",
+            why="it cannot be imported, and a run without it would not be the run that was asked for",
+            do="install what it needs, or remove it where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _packages() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+def distribution_of(module: str) -> tuple[str, str]:
+    top = module.split(".")[0]
+    if top == "kormo_plugins":
+        return "kormo-plugins", __version__
+    names: Iterable[str] = _packages().get(top, ())
+    for name in names:
+        return name, importlib.metadata.version(name)
+    return f"the module {top}", "?"

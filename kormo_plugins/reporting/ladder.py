@@ -1,0 +1,204 @@
+"""The page of a ladder: what it cannot show, the prediction beside the outcome, the law, and every point.
+
+A law is what `kormo ladder` records: centred logarithms, so that a curve is drawn with the numbers that were fitted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.reporting.charts import BASE, COLOURS, drawn, legend
+from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import duration, number, parts_with_links, percent, short, table, text
+
+AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
+LIMITS = (
+    "What this cannot show: a law through a few small sizes says how the loss goes on at the next size, under this "
+    "recipe, on this held-out text, and no further. It says nothing of abilities, of models a thousand times as large, "
+    "of many times as many tokens, or of another mixture. In models of a few million parameters most of them are "
+    "embeddings, and all runs are far from the floor E, which is therefore hardly known. Intervals are of the law and "
+    "of the luck of a run; that the law is the wrong one is not in them."
+)
+MEANING = {
+    "E": "floor: the loss of an unlimited model on unlimited text",
+    "A": "size of the term in parameters",
+    "alpha": "exponent of the parameters",
+    "B": "size of the term in tokens",
+    "beta": "exponent of the tokens",
+    "eta": "tokens of human text that one of synthetic text is worth",
+}
+STEPS = 60
+
+
+def write_ladder(record: Mapping[str, Any], out: Path) -> Path:
+    """Writes the page and returns its path.
+
+    Args:
+        record: `ladder.json`: `question`, `base`, `metric`, `law`, `predictions`, `runs`.
+    """
+    head = f"<p class=soft>{text(record['ladder'])}; every run extends {text(record['base'])}.</p>"
+    parts = {
+        "Prediction and outcome": _predictions(record),
+        "The law": _law(record),
+        "Curves": _figure(record),
+        "Runs": _runs(record),
+        "Record": _lines(record),
+    }
+    return write_page(record["question"], head + f"<p class=soft>{text(LIMITS)}</p>" + parts_with_links(parts), out)
+
+
+def _predictions(record: Mapping[str, Any]) -> str:
+    """For each predicted size, its last prediction at each evaluation, and what came out."""
+    rows = []
+    runs = {run["hash"]: run for run in record["runs"]}
+    for line in _newest(record["predictions"]):
+        run = runs.get(line["target"], {})
+        outcomes = dict(map(tuple, run.get("points", ())))
+        for place in line["at"]:
+            found = outcomes.get(place["tokens"])
+            inside = "" if found is None else "yes" if place["low"] <= found <= place["high"] else "no"
+            off = "" if found is None else f"{100 * (found / place['loss'] - 1):+.1f}%"
+            rows.append(
+                (
+                    text(line["size"]) + ("" if line["before"] else " (made afterwards)"),
+                    short(place["tokens"]),
+                    number(place["loss"]),
+                    f"{number(place['low'])} to {number(place['high'])}",
+                    number(found),
+                    off,
+                    inside,
+                )
+            )
+    if not rows:
+        return "<p>Nothing is predicted yet: a prediction is made when all smaller sizes are trained.</p>"
+    head = ("size", "tokens", "predicted", "95% interval", "outcome", "off by", "inside")
+    return f"<p class=soft>{text(record['metric'])}</p>" + table(head, rows, "-nnnnn-")
+
+
+def _newest(predictions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of each size, the last prediction that was made before its run; else its last."""
+    chosen: dict[str, Mapping[str, Any]] = {}
+    for line in predictions:
+        known = chosen.get(line["target"])
+        if known is None or line["before"] or not known["before"]:
+            chosen[line["target"]] = line
+    return list(chosen.values())
+
+
+def _law(record: Mapping[str, Any]) -> str:
+    if record["law"] is None:
+        return "<p>Not fitted yet.</p>"
+    rows = [
+        (text(name), number(value), f"{number(low)} to {number(high)}", text(MEANING[name]))
+        for name, (value, low, high) in record["law"]["values"].items()
+    ]
+    told = "L = E + A / N^α + B / (D · (1 − s + η·s))^β, N parameters, D tokens, s share of synthetic text"
+    return f"<p class=soft>{text(told)}</p>" + table(("", "fitted", "95% interval", "what it is"), rows, "knn-")
+
+
+def _figure(record: Mapping[str, Any]) -> str:
+    """Points of every run, the law through them, and what was predicted with its interval."""
+    data: list[dict[str, Any]] = []  # those with a name first: the legend counts them
+    curves: list[dict[str, Any]] = []
+    sizes = list(dict.fromkeys(run["size"] for run in record["runs"]))
+    shares = sorted({run["synthetic"] for run in record["runs"]})
+    drawn_curves: set[tuple[str, float]] = set()
+    for run in record["runs"]:
+        colour, points = COLOURS[sizes.index(run["size"]) % len(COLOURS)], run["points"]
+        if not points:
+            continue
+        symbol = ("circle", "square", "triangle-up", "cross", "x")[shares.index(run["synthetic"]) % 5]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": text(f"{run['name']}, seed {run['seed']}"),
+                "marker": {"size": 8, "color": colour, "symbol": symbol},
+                "line": {"color": colour, "dash": "solid"},
+                "x": [tokens for tokens, _ in points],
+                "y": [loss for _, loss in points],
+                "hovertemplate": "%{y:.4g}",
+            }
+        )
+        key = (run["size"], run["synthetic"])
+        if record["law"] is not None and key not in drawn_curves:
+            drawn_curves.add(key)
+            low, high = points[0][0], points[-1][0]
+            across = [low * (high / low) ** (step / STEPS) for step in range(STEPS + 1)]
+            curve = [law_loss(record["law"], run["parameters"], tokens, run["synthetic"]) for tokens in across]
+            line = {"color": colour, "width": 1.4, "dash": "dash" if run["target"] else "solid"}
+            curves.append(
+                {"type": "scatter", "mode": "lines", "x": across, "y": curve, "line": line, "hoverinfo": "skip"}
+            )
+    for predicted in _newest(record["predictions"]):
+        at = predicted["at"]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": text(f"{predicted['size']}, predicted"),
+                "marker": {"size": 9, "color": "#111111", "symbol": "diamond-open"},
+                "line": {"color": "#111111", "dash": "dot"},
+                "x": [place["tokens"] for place in at],
+                "y": [place["loss"] for place in at],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [place["high"] - place["loss"] for place in at],
+                    "arrayminus": [place["loss"] - place["low"] for place in at],
+                    "thickness": 1.2,
+                },
+                "hovertemplate": "%{y:.4g}",
+            }
+        )
+    if not data:
+        return ""
+    layout = {
+        **BASE,
+        "height": 420,
+        "margin": {"l": 8, "r": 10, "t": 10, "b": 8},
+        "xaxis": {**AXIS, "type": "log", "title": {"text": "tokens", "font": {"size": 12}}, "exponentformat": "SI"},
+        "yaxis": {**AXIS, "type": "log", "title": {"text": text(record["metric"]), "font": {"size": 12}}},
+    }
+    note = "dots are evaluations, lines the law, diamonds what was predicted with its interval"
+    return drawn("ladder", "Loss against tokens", note, {"data": data + curves, "layout": layout}, legend(data))
+
+
+def law_loss(law: Mapping[str, Any], parameters: float, tokens: float, synthetic: float) -> float:
+    """The loss that a recorded law gives."""
+    e, a, alpha, b, beta, eta = (-math.inf if value is None else value for value in law["theta"])
+    n, d = law["centre"]
+    effective = math.log(tokens * (1 - synthetic + math.exp(eta) * synthetic))
+    return math.exp(e) + math.exp(a - alpha * (math.log(parameters) - n)) + math.exp(b - beta * (effective - d))
+
+
+def _runs(record: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            text(run["name"]),
+            short(run["parameters"]),
+            percent(run["synthetic"], 0),
+            str(run["seed"]),
+            text(run["state"] + (f": {run['reason']}" if run["reason"] else "")),
+            duration(run["seconds"]),
+            number(run["points"][-1][1]) if run["points"] else "–",
+            text(run["folder"]),
+        )
+        for run in record["runs"]
+    ]
+    head = ("size", "parameters", "synthetic", "seed", "state", "time", record["metric"], "folder")
+    return table(head, rows, "-nnn-nnk")
+
+
+def _lines(record: Mapping[str, Any]) -> str:
+    """Every prediction that was written, with the hash that ties it to the one before."""
+    if not record["predictions"]:
+        return ""
+    rows = [
+        (text(line["time"]), text(line["size"]), "yes" if line["before"] else "no", text(line["sha256"]))
+        for line in record["predictions"]
+    ]
+    return table(("written", "size", "before its run", "sha256 of the line"), rows, "---k")

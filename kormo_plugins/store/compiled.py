@@ -1,0 +1,77 @@
+"""numba's `njit`, with the compiled code kept where it is found again.
+
+numba keeps it beside the source; where that cannot be written (a container, another user's environment) in the home
+folder; where there is none either, it refuses to compile. Here it is kept under the first of these that can be
+written, in a folder that is named after the versions of this package, numba and Python and after the processor:
+
+1. `NUMBA_CACHE_DIR`, numba's own variable,
+2. `KORMO_CACHE`,
+3. `kormo` in `XDG_CACHE_HOME`, or in `~/.cache`,
+4. a folder of the user's own in the system's folder for temporary files.
+
+Where none can, each process compiles for itself. What numba writes there it reads with pickle, so a folder that other
+users can write to is not used.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+from kormo_plugins import __version__
+
+VARIABLE = "KORMO_CACHE"
+_SETTINGS: Any = numba.config  # its attributes are made when numba is imported
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def njit(**options: Any) -> Callable[[_Function], _Function]:
+    """`numba.njit` without the interpreter's lock, its code kept in `folder()`; `options` are numba's."""
+
+    def decorate(function: _Function) -> _Function:
+        kept, before = folder(), _SETTINGS.CACHE_DIR
+        # numba looks at the setting while it decorates; other packages' functions keep to their own.
+        _SETTINGS.CACHE_DIR = str(kept or before)
+        try:
+            compiled: _Function = numba.njit(cache=kept is not None, nogil=True, **options)(function)
+        finally:
+            _SETTINGS.CACHE_DIR = before
+        return compiled
+
+    return decorate
+
+
+@lru_cache(maxsize=1)
+def folder() -> Path | None:
+    """Where compiled code is kept, made when it is not there; None where there is no such place."""
+    from llvmlite.binding import get_host_cpu_name
+
+    versions = f"{__version__}-numba{numba.__version__}-py{platform.python_version()}-{get_host_cpu_name()}"
+    return next((place for base in _bases() if _ours(place := base / "kernels" / versions)), None)
+
+
+def _bases() -> list[Path]:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kormo"
+    shared = Path(tempfile.gettempdir()) / f"kormo-{os.getuid()}"
+    named = [Path(os.environ[name]) for name in ("NUMBA_CACHE_DIR", VARIABLE) if os.environ.get(name)]
+    return [*named, home, shared]
+
+
+def _ours(place: Path) -> bool:
+    """Whether `place` can be written, and by nobody but us; it is made if it is not there."""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+        found = place.stat()
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

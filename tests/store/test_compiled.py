@@ -1,0 +1,60 @@
+"""Compiled code is kept where it is found again, and never where another user could have put it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kormo_plugins.store import compiled
+
+ROOT = Path(__file__).parents[2]
+MODULE = """
+import numba
+from kormo_plugins.store.compiled import njit
+
+@njit()
+def more(number: int) -> int:
+    return number + 1
+
+more(1)
+print(sum(more.stats.cache_hits.values()), repr(numba.config.CACHE_DIR))
+"""
+
+
+def run(folder: Path, **variables: str) -> str:
+    (folder / "more.py").write_text(MODULE, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": "", **variables}
+    words = [sys.executable, "-c", "import more"]
+    return subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+    """Where the home cannot be written; numba's own setting is left as it was."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    kept = {"KORMO_CACHE": str(tmp_path / "cache"), "HOME": str(blocked), "XDG_CACHE_HOME": str(blocked)}
+    assert [run(tmp_path, **kept) for _ in range(2)] == ["0 ''", "1 ''"]
+    assert not list(tmp_path.glob("__pycache__/*.nbi"))
+    nowhere = {**kept, "KORMO_CACHE": str(blocked), "TMPDIR": str(tmp_path)}
+    assert run(tmp_path, **nowhere) == "0 ''"
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [tmp_path / "shared", tmp_path / "own"]
+    monkeypatch.setattr(compiled, "_bases", lambda: places)
+    compiled.folder.cache_clear()
+    first = compiled.folder()
+    assert first is not None and first.is_relative_to(places[0])
+    first.chmod(0o777)
+    compiled.folder.cache_clear()
+    second = compiled.folder()
+    assert second is not None and second.is_relative_to(places[1])
+    monkeypatch.setattr(compiled, "_bases", lambda: [tmp_path / "file" / "in"])
+    (tmp_path / "file").touch()
+    compiled.folder.cache_clear()
+    assert compiled.folder() is None
+    compiled.folder.cache_clear()
