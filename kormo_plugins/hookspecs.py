@@ -192,6 +192,15 @@ class DocumentStep(Protocol):
 
 
 @runtime_checkable
+class BatchStep(Protocol):
+    """A document step that can also look at many documents at once; it may, but need not, have this form."""
+
+    def batch(self, documents: Sequence[Document]) -> Sequence[Document | Reject]:
+        """What a call would give for each of them, in their order. None is a conversation or a pair: those come by the
+        call."""
+
+
+@runtime_checkable
 class SourceStep(Protocol):
     """A cleaning step that must see the whole source (deduplication): see `kormo_plugins/corpus/step.py`."""
 
@@ -212,9 +221,9 @@ class Prepares(Protocol):
 
 @hookspec
 def kormo_corpus_steps() -> Iterable[Component]:
-    """Cleaning steps. Loads to a class that is called with its parameters and gives a `DocumentStep` or a `SourceStep`;
-    the class may be `HasInputs` and `Prepares`. Its `VERSION` is raised when the result changes. Rejects are kept with
-    their reason."""
+    """Cleaning steps. Loads to a class that is called with its parameters and gives a `DocumentStep` (which may be a
+    `BatchStep` too) or a `SourceStep`; the class may be `HasInputs` and `Prepares`. Its `VERSION` is raised when the
+    result changes. Rejects are kept with their reason."""
 
 
 class Packing(Protocol):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from kormo_plugins.corpus.step import is_source_step
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.hookspecs import BatchStep
 from kormo_plugins.plugins.registry import Registry
 
 TEXTS = (
@@ -121,6 +122,13 @@ def check_step(
         assert told[::2] == ("test", "CC0-1.0") and told[1], f"{name}: {document.id} lost its provenance: {told}"
     again = run_step(name, texts, values, plugins)
     assert (kept, rejected) == again, f"{name}: a second run gives another result"
+    step = make(params("corpus_step", name, values, plugins))
+    batch: Any = step.batch if isinstance(step, BatchStep) else None
+    if batch is not None:
+        results = list(batch(_named(texts)))
+        assert len(results) == len(texts), f"{name}: {len(results)} results for a batch of {len(texts)} documents"
+        lone = [step(document) for document in _named(texts)]
+        assert results == lone, f"{name}: a batch gives another result than a call for each document"
 
 
 def _named(texts: Sequence[str]) -> list[Document]:

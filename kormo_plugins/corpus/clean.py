@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from kormo_plugins.corpus.batches import in_batches
 from kormo_plugins.corpus.job import NamedStep, SourceBuild, Tally, deciders
 from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.part_files import Facts, Fate, chunk_file, facts_of, kept_lines
@@ -36,7 +37,7 @@ from kormo_plugins.documents.document import (
     write_lines,
 )
 from kormo_plugins.documents.preference_pair import PROMPT, rewritten
-from kormo_plugins.hookspecs import SourceStep
+from kormo_plugins.hookspecs import BatchStep, SourceStep
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.atomic import replace
 
@@ -142,7 +143,7 @@ def _clean_chunk(
     facts: list[Facts] = []
     mark: dict[str, Any] = {"items": 0, "last": False}
 
-    def cleaned() -> Iterator[bytes]:
+    def taken() -> Iterator[Document | Rejected]:
         left = CHUNK
         while left > 0:
             item = next(items, _OVER)
@@ -152,7 +153,14 @@ def _clean_chunk(
             assert isinstance(item, Document | Rejected)
             mark["items"] += 1
             left -= len((item.document if isinstance(item, Rejected) else item).text) + 1
-            document = item if isinstance(item, Rejected) else _through(item, steps, tallies)
+            yield item
+
+    def cleaned() -> Iterator[bytes]:
+        if any(isinstance(step, BatchStep) for step in steps):
+            through = in_batches(taken(), steps, tallies, _through, _is_text)
+        else:
+            through = (item if isinstance(item, Rejected) else _through(item, steps, tallies) for item in taken())
+        for document in through:
             if isinstance(document, Rejected):
                 seen.rejects.append(document)
                 continue
@@ -221,6 +229,11 @@ def _printable(document: Document) -> Document:
     return document
 
 
+def _is_text(document: Document) -> bool:
+    """Whether a document is a text alone, neither a conversation nor a pair."""
+    return not document.meta.keys() & TURNS
+
+
 def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Document | Rejected:
     """One document through all document steps."""
     size = len(scan_of(document.text).utf8)
@@ -228,7 +241,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
         tally.documents_in += 1
         tally.bytes_in += size
         before = document.text
-        result = rewritten(document, step) if document.meta.keys() & TURNS else step(document)
+        result = step(document) if _is_text(document) else rewritten(document, step)
         if isinstance(result, Reject):
             tally.rejects[result.reason] += 1
             document.text = before

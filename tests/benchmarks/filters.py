@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import fresh_text
 import measure
@@ -46,8 +48,9 @@ def peers(language: str) -> list[object]:
     ]
 
 
-def at_white_space() -> list[object]:
-    """The peer's filters, with words split at white space."""
+@contextmanager
+def at_white_space() -> Iterator[None]:
+    """Within it, the peer splits words at white space."""
     from datatrove.utils import word_tokenizers
 
     class WhiteSpace(word_tokenizers.WordTokenizer):
@@ -61,11 +64,10 @@ def at_white_space() -> list[object]:
             return list(word_tokenizers.simple_span_tokenize(text, self.sent_tokenize(text)))
 
     before, word_tokenizers.load_word_tokenizer = word_tokenizers.load_word_tokenizer, lambda language: WhiteSpace()
-    filters = peers("eng")
-    for one in filters:
-        one.filter(TroveDocument(text="words of a text", id=""))  # type: ignore[attr-defined]
-    word_tokenizers.load_word_tokenizer = before
-    return filters
+    try:
+        yield
+    finally:
+        word_tokenizers.load_word_tokenizer = before
 
 
 def main() -> None:
@@ -101,7 +103,8 @@ def main() -> None:
         kept = ours()
         rates["ours", language] = size / (time.process_time() - begin)
         print(f"{language}: ours {rates['ours', language]:.2f} MB/s, keeps {kept / len(texts):.1%} of {len(texts)}")
-        rates["peer", language] = _judged(at_white_space(), texts, f"{language}: peer with {WHITE_SPACE}")
+        with at_white_space():
+            rates["peer", language] = _judged(peers("eng"), texts, f"{language}: peer with {WHITE_SPACE}")
         for tokenizer in ("eng", "kor") if options.tokenizers and language == "ko" else ():
             sample = texts[:: max(1, len(texts) // SAMPLE[tokenizer])]
             _judged(peers(tokenizer), sample, f"{language}: peer with {TOKENIZERS[tokenizer]}")

@@ -88,10 +88,20 @@ class NoVersion(Step):
     VERSION = None
 
 
+class LosesInBatches(Step):
+    def batch(self, documents: list[Document]) -> list[Document | Reject]:
+        return list(documents[1:])
+
+
+class OtherInBatches(Step):
+    def batch(self, documents: list[Document]) -> list[Document | Reject]:
+        return [Reject("odd") for _ in documents]
+
+
 @pytest.mark.parametrize(
     "step, told",
     [(NoReason, "without a reason"), (Renames, "renamed"), (Forgets, "provenance"), (Moody, "second run"),
-     (NoVersion, "VERSION")],
+     (NoVersion, "VERSION"), (LosesInBatches, "results for a batch"), (OtherInBatches, "a batch gives another")],
 )  # fmt: skip
 def test_a_broken_step_is_found(broken: Any, step: type, told: str) -> None:
     with pytest.raises(AssertionError, match=told):

@@ -107,7 +107,8 @@ def _suspect_pieces(text: str) -> list[list[int]]:
 
 def _strip(text: str) -> str:
     if "<" in text:
-        text = strip_tags(_DECLARED.sub("", _without_unseen(text)))
+        text = _without_unseen(text)
+        text = strip_tags(_DECLARED.sub("", text) if "<!" in text or "]]>" in text else text)
     return _ENTITY.sub(_decode, text) if "&" in text else text
 
 
