@@ -5,9 +5,9 @@
     tasks      a row for each single task that was run, with all its metrics and the hash of its requests
     needle     the latest needle in a haystack
 
-The file is rewritten (to a temporary name, then renamed) whenever a task is finished, so that a killed evaluation goes
-on behind the last one. A task counts as done when the hash of its requests and of the weights is the same. Times are
-told while it runs and are not kept: what is killed and repeated gives the same bytes.
+A checksum of all of it is in it. The file is rewritten (to a temporary name, then renamed) whenever a task is finished,
+so that a killed evaluation goes on behind the last one. A task counts as done when the hash of its requests and of the
+weights is the same. Times are told while it runs and are not kept: what is killed and repeated gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.evaluation.checkpoint import Checkpoint
 from kormo_plugins.store.atomic import set_aside
-from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.json_file import seal_fault, sealed, write_json
 
 FILE = "evaluation.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class Record:
@@ -64,6 +64,13 @@ class Record:
                 why="it is damaged or another program's file",
                 do="move it away, or choose another folder with --out",
             ) from None
+        if (fault := seal_fault(values)) != "":
+            raise KormoError(
+                where=str(self.path),
+                found=fault,
+                why="scores that were edited or damaged must not be taken for measured ones",
+                do="move it away: the tasks are run again; or choose another folder with --out",
+            )
         if old == model_hash and values.get("format") == FORMAT:
             return dict(values)
         self.set_aside = set_aside(self.path, self.path.with_name(f"evaluation-{old}.json"))
@@ -93,7 +100,7 @@ class Record:
         """Writes the file anew, whole or not at all."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.path, self.values)
+            write_json(self.path, sealed(self.values))
         except OSError as error:
             raise disk_error(error, self.path.parent) from error
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 FILE = "metrics.jsonl"
 EXTERNAL_EVAL = "external_eval"
 """First part of the metrics of texts from elsewhere (`kormo.monitor.external_eval`)."""
+
+NUMBERS = ("loss", "grad_norm", "learning_rate", "time", "tokens")
+"""Keys without a `/` whose values are numbers."""
 
 RENAMED = {"unseen": EXTERNAL_EVAL}
 """First part of a metric's name in earlier versions -> what it is today."""
@@ -33,7 +36,7 @@ class Metrics(NamedTuple):
     Args:
         lines: in the order of the file, those that a resume replaced left out.
         resumes: the steps from which the run was resumed; 0 where it began again.
-        broken: numbers of the lines that are no JSON, from 1 on.
+        broken: numbers of the lines that are no JSON, or hold what no run logs, from 1 on.
     """
 
     lines: list[dict[str, Any]]
@@ -50,7 +53,7 @@ def read_metrics_file(path: Path) -> Metrics:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
-        if not isinstance(line, dict) or (line.get("event") == "resume" and type(line.get("step")) is not int):
+        if not _sound(line):
             found.broken.append(number)
             continue
         if line.get("event") == "start":
@@ -62,6 +65,16 @@ def read_metrics_file(path: Path) -> Metrics:
         else:
             found.lines.append({current_name(name): value for name, value in line.items()})
     return found
+
+
+def _sound(line: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a line is one of ours: its step is a whole number, and its measures and times are numbers."""
+    if not isinstance(line, dict) or (line.get("event") == "resume" and type(line.get("step")) is not int):
+        return False
+    if type(line.get("step", 0)) is not int:
+        return False
+    measured = (value for key, value in line.items() if key in NUMBERS or ("/" in key and value is not None))
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in measured)
 
 
 def _step(line: dict[str, object]) -> int:

@@ -33,7 +33,7 @@ def fetch_artifact(
     options: dict[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
     identity: str | None = None,
-) -> dict[str, Any]:
+) -> dict[str, int]:
     """Copies and verifies the folder at `url`: an artifact, or a folder of shards or rows without a manifest of ours.
 
     Args:
@@ -50,7 +50,7 @@ def fetch_artifact(
     """
     import fsspec
 
-    found: dict[str, Any] = {"files": 0, "bytes": 0, "copied": 0}
+    found = {"files": 0, "bytes": 0, "copied": 0}
     try:
         filesystem, root = fsspec.core.url_to_fs(url, **(options or {}))
         ours = filesystem.isfile(f"{root}/{MANIFEST}")
@@ -74,7 +74,7 @@ def fetch_artifact(
     return {**found, "sha256": listed is not None}
 
 
-def _fetch_listed(filesystem: Any, root: str, out: Path, found: dict[str, Any], check: Check) -> None:
+def _fetch_listed(filesystem: Any, root: str, out: Path, found: dict[str, int], check: Check) -> None:
     """Copies what an artifact's manifest lists, and the manifest last."""
     out.mkdir(parents=True, exist_ok=True)
     arriving = out / ARRIVING  # the manifest, until everything that it lists has come

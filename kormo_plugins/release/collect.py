@@ -21,12 +21,14 @@ from typing import Any
 from kormo_plugins import __version__
 from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
 from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.complete import MARKER, fault
-from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.json_file import read_object, seal_fault, write_json
 from kormo_plugins.store.sums import write_sums
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry.run_record import FILE as RECORD
@@ -49,6 +51,10 @@ KEPT = (
     "*.index.json",
     *TOKENIZER_FILES,
 )
+
+
+EVALUATION = "evaluation.json"
+SCORES = "remove it, or run `kormo eval` again"
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     runs = _runs(source)
     for run in runs:
         _refuse_unfinished(run)
+        _refuse_changed_scores(run)
+        _refuse_damaged_metrics(run)
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
@@ -117,6 +125,32 @@ def _refuse_unfinished(run: Path) -> None:
             why="only a finished run, as it was written, can be checked by others",
             do="train it to its end (the same command goes on)",
         )
+
+
+def _refuse_damaged_metrics(run: Path) -> None:
+    """Refuses metrics with lines that no run logs, or that end before the run did."""
+    path, steps = run / METRICS, read_record(run).get("steps")
+    found = read_metrics_file(path)
+    last = max((line.get("step", 0) for line in found.lines), default=0)
+    told = "no such file" if not path.is_file() else f"line {found.broken[0]} is none" if found.broken else ""
+    if not told and isinstance(steps, int) and last < steps:
+        told = f"it ends at step {last:,} of {steps:,}"
+    if told:
+        raise KormoError(
+            where=str(path),
+            found=told,
+            why="others compare their losses with it, step by step",
+            do="bring it back from a copy of the run, or train the run again",
+        )
+
+
+def _refuse_changed_scores(run: Path) -> None:
+    path = run / EVALUATION
+    if not path.is_file():
+        return
+    found = seal_fault(read_object(path, missing=("", ""), fix=SCORES))
+    if found:
+        raise KormoError(where=str(path), found=found, why="the scores are not those that were measured", do=SCORES)
 
 
 def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:

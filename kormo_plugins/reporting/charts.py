@@ -264,7 +264,7 @@ _TAG = re.compile(r"<(?!/?(?:b|i|br|sup|sub|extra)>)")
 """What begins any tag but those that only set type: plotly makes links of others in a label."""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """The value with every text in it made harmless, wherever plotly shows it."""
     if isinstance(value, str):
         return printable(_TAG.sub("&lt;", value))

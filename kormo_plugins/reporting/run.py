@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
@@ -18,6 +18,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
+from kormo_plugins.store.json_file import seal_fault
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 CHAIN = "chain.json"
 EVALUATION = "evaluation.json"
+Shape = Mapping[str, type | tuple[type, ...]]
 RECORD = "run.json"
 _INCOMPLETE = re.compile(r"checkpoint-\d+\.incomplete")
 
@@ -150,11 +152,14 @@ def read_run(folder: Path) -> Run:
     written = _lines(folder / "samples.jsonl", run.warnings)
     shape = {"step": int, "prompt": str, "text": str}
     run.written = last_of_each(_entries(written, shape, "samples.jsonl", run.warnings))
-    evaluation = _json(folder / EVALUATION, run.warnings, dict, needed=False) or {}
+    evaluation = _json(folder / EVALUATION, run.warnings, dict, needed=False)
+    fault = "" if evaluation is None else seal_fault(evaluation)
+    run.warnings += [f"{EVALUATION} is left out: {fault}."] if fault else []
+    evaluation = {} if fault or evaluation is None else evaluation
     run.evaluation = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
     rows = run.evaluation.get("results")
     if rows is not None:
-        scored = {"task": str, "value": (int, float, NoneType)}
+        scored: Shape = {"task": str, "value": (int, float, NoneType)}
         run.evaluation["results"] = _entries(rows, scored, EVALUATION, run.warnings)
     run.warnings += _warnings(run)
     return run
@@ -231,16 +236,14 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
     return None
 
 
-def _sound(
-    record: dict[str, Any], shape: Mapping[str, type | tuple[type, ...]], name: str, warnings: list[str]
-) -> dict[str, Any]:
+def _sound(record: dict[str, Any], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without the keys whose values are of another kind than is written there."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
     warnings += [f"{name}: {key} is damaged: a {type(record[key]).__name__} stands there." for key in wrong]
     return {key: value for key, value in record.items() if key not in wrong}
 
 
-def _entries(found: list[Any], shape: Mapping[str, Any], name: str, warnings: list[str]) -> list[dict[str, Any]]:
+def _entries(found: Sequence[object], shape: Shape, name: str, warnings: list[str]) -> list[dict[str, Any]]:
     """Those that hold what is written there."""
     objects = [one for one in found if isinstance(one, dict)]
     sound = [one for one in objects if all(isinstance(one.get(key), kind) for key, kind in shape.items())]

@@ -5,13 +5,14 @@ The card's text stays as the run wrote it. Scores come from `evaluation.json`, a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.json_file import read_object, seal_fault
 from kormo_plugins.training.telemetry.run_record import RESOLVED
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ def scores(run: Path) -> list[EvalResult]:
     from huggingface_hub import EvalResult as Score
 
     path = run / EVALUATION
-    rows: Sequence[Mapping[str, object]] = (
-        json.loads(path.read_text("utf-8")).get("results", []) if path.is_file() else []
-    )
+    if not path.is_file():
+        return []
+    again = "remove it, or run `kormo eval` again"
+    found = read_object(path, missing=("", again), fix=again)
+    if fault := seal_fault(found):
+        raise KormoError(where=str(path), found=fault, why="the scores are not those that were measured", do=again)
+    rows: Sequence[Mapping[str, object]] = found.get("results", [])
     return [
         Score(
             task_type="text-generation",

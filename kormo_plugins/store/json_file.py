@@ -13,6 +13,11 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import write_text
+from kormo_plugins.store.fingerprint import bytes_checksum, canonical_json
+
+CHECKSUM = "checksum"
+UNSEALED = 1
+"""Format of records that had no checksum."""
 
 
 def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
@@ -22,6 +27,24 @@ def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
         ValueError: NaN or infinity, which JSON has no numbers for.
     """
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n")
+
+
+def sealed(value: Mapping[str, object]) -> dict[str, object]:
+    """The object with the checksum of all else in it, for a record that nothing beside it has a checksum of."""
+    rest = {key: one for key, one in value.items() if key != CHECKSUM}
+    return rest | {CHECKSUM: _seal(rest)}
+
+
+def seal_fault(value: Mapping[str, object]) -> str:
+    """Why an object is not as `sealed` made it; empty if it is, or was written by a version that sealed nothing."""
+    if CHECKSUM not in value:
+        return "" if value.get("format") == UNSEALED else "it has no checksum"
+    rest = {key: one for key, one in value.items() if key != CHECKSUM}
+    return "" if _seal(rest) == value[CHECKSUM] else "it was changed after it was written"
+
+
+def _seal(value: Mapping[str, object]) -> str:
+    return bytes_checksum(canonical_json(json.loads(json.dumps(value))).encode())
 
 
 def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, Any]:

@@ -112,4 +112,5 @@ def one_pass(
         states.flatten(0, 1), model.get_output_embeddings().weight, following.flatten(), scale, triton=triton
     )
     shifted = pad(losses.view_as(following), (1, 0))[:, :-1]
-    return TokenLossOutput(loss=loss, token_losses=shifted, past_key_values=made.past_key_values)
+    summed: Any = loss  # transformers declares a FloatTensor
+    return TokenLossOutput(loss=summed, token_losses=shifted, past_key_values=made.past_key_values)

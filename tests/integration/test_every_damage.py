@@ -183,7 +183,9 @@ class Room:
         if result.code:
             named = Path(file).name in told or Path(file).parent.name in told
             return "" if named else f"ended with {result.code} and does not name it: {told[-500:]}"
-        if Path(file).name in result.stderr or (result.stdout, result.made) == (whole.stdout, whole.made):
+        name = Path(file).name
+        said = name in result.stderr or result.stdout.count(name) > whole.stdout.count(name)
+        if said or (result.stdout, result.made) == (whole.stdout, whole.made):
             return ""
         changed = sorted(key for key in {*result.made, *whole.made} if result.made.get(key) != whole.made.get(key))
         return f"said nothing, and made others: {changed[:5]} {result.stdout[:300]}"

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from kormo_plugins.store.json_file import sealed
+
 EVIL = "<script>alert('x')</script>"
 """What must stay text wherever it stands."""
 
@@ -66,7 +68,7 @@ def write_evaluation(folder: Path, **more: Any) -> None:
         for language in ("ko", "en") for length in (128, 131072) for depth in (0, 100)
     ]  # fmt: skip
     needle = {"cells": cells, "tries": 4, "chance": 0.1, "haystack": EVIL, "published": {"en": 99.04, "ko": 69.04}}
-    (folder / "evaluation.json").write_text(json.dumps({"results": [row], "tasks": [], "needle": needle}))
+    (folder / "evaluation.json").write_text(json.dumps(sealed({"results": [row], "tasks": [], "needle": needle})))
 
 
 def write_ablation_folder(out: Path) -> Path:

@@ -11,10 +11,13 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import read_metrics_file
+from kormo_plugins.release.collect import _refuse_changed_scores
 from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import read_run
+from kormo_plugins.runs.hub_card import scores
 from kormo_plugins.store.complete import MARKER, check_marked, fault
 from kormo_plugins.store.files import FORMATS, manifest_files
+from kormo_plugins.store.json_file import sealed
 from kormo_plugins.training.guards import preemption_file
 from kormo_plugins.training.telemetry import run_record
 
@@ -75,7 +78,21 @@ def test_each_shape_of_a_list_of_files(tmp_path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["5", "[]", "null", '{"event": "resume"}', '{"event": "resume", "step": "x"}', "{", "[" * 9999]
+    "line",
+    [
+        '{"step": null}',
+        '{"step": "x", "loss": 1}',
+        '{"step": 1, "loss": "x"}',
+        '{"step": 1, "held_out/loss": []}',
+        '{"step": 1, "time": null}',
+        "5",
+        "[]",
+        "null",
+        '{"event": "resume"}',
+        '{"event": "resume", "step": "x"}',
+        "{",
+        "[" * 9999,
+    ],
 )
 def test_a_line_of_metrics_that_is_none_is_counted(tmp_path: Path, line: str) -> None:
     good = json.dumps({"step": 1, "loss": 2.0})
@@ -97,6 +114,17 @@ def test_a_report_names_what_it_cannot_read(tmp_path: Path, name: str, content: 
     assert told == read_run(tmp_path).warnings
 
 
+@pytest.mark.parametrize("content", [{}, {"results": []}, {**sealed({"results": []}), "results": [5]}], ids=repr)
+def test_scores_that_were_edited_are_shown_by_nobody(tmp_path: Path, content: dict[str, Any]) -> None:
+    (tmp_path / run_record.FILE).write_text("{}")
+    (tmp_path / "evaluation.json").write_text(json.dumps(content))
+    assert any("evaluation.json is left out" in line for line in read_run(tmp_path).warnings)
+    with pytest.raises(KormoError, match=r"evaluation\.json"):
+        scores(tmp_path)
+    with pytest.raises(KormoError, match=r"evaluation\.json"):
+        _refuse_changed_scores(tmp_path)
+
+
 WITHIN: list[tuple[str, Any]] = [
     ("samples.json", ["x", 5, {"prompt": 1, "text": []}]),
     ("samples.jsonl", {"step": "x", "prompt": None}),
@@ -114,7 +142,7 @@ WITHIN: list[tuple[str, Any]] = [
 def test_a_report_of_a_record_with_another_shape_within(tmp_path: Path, name: str, value: Any) -> None:
     """What cannot be shown is left out by name; the rest of the page is there."""
     (tmp_path / run_record.FILE).write_text("{}")
-    (tmp_path / name).write_text(json.dumps(value))
+    (tmp_path / name).write_text(json.dumps(sealed(value) if name == "evaluation.json" else value))
     told: list[str] = []
     page = write_report([tmp_path], tmp_path / "report.html", told.append).read_text(encoding="utf-8")
     assert any(name in line for line in told), told

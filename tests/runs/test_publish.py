@@ -12,6 +12,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.runs import revisions
 from kormo_plugins.runs.publish import amount, publish, revision_name
 from kormo_plugins.runs.publish_data import publish_documents
+from kormo_plugins.store.json_file import sealed
 from kormo_plugins.store.sums import SUMS, parse_sums, sha256_of
 from kormo_plugins.training.checkpoints.complete import mark_complete
 from tests.fake_hub import Hub, serving
@@ -55,7 +56,7 @@ def run(tmp_path: Path) -> Path:
     reader = {"name": "hub", "dataset": "KORMo-Team/sft"}
     (run / "recipe.yml").write_text(json.dumps({"kormo": {"data": {"sources": {"a": {"reader": reader}}}}}))
     scored = {"results": [{"task": "kobest_boolq", "metric": "acc", "value": 0.5}]}
-    (run / "evaluation.json").write_text(json.dumps(scored))
+    (run / "evaluation.json").write_text(json.dumps(sealed(scored)))
     mark_complete(run, 30, set(MODEL))
     return run
 

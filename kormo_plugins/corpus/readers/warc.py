@@ -182,7 +182,7 @@ class _Remote(io.RawIOBase):
     """A file elsewhere, read from front to back; where the connection breaks, and the file can be entered anywhere, it
     goes on at that byte."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self._file, self._at = file, 0
 
