@@ -11,6 +11,7 @@ import random
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from kormo_plugins.corpus.scan.text_scan import compiled, reference_steps, scan_
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.text import prose
 from kormo_plugins.documents.document import Document, Reject
-from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.plugins.registry import registry
 from kormo_plugins.testing import TEXTS
 
 from .builds import tree_hash
@@ -63,7 +64,7 @@ def outcome(step: Callable[[Document], Document | Reject], text: str) -> tuple[o
 
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[str, Callable[[Document], Document | Reject]]]:
-    found = registry()
+    found: Any = registry()
     return [(name, found.load("corpus_step", name)(found.params("corpus_step", name, v))) for name, v in STEPS]
 
 
@@ -90,7 +91,7 @@ def test_any_text(steps: list[tuple[str, Callable[[Document], Document | Reject]
 
 
 def test_embedded_text(steps: list[tuple[str, Callable[[Document], Document | Reject]]]) -> None:
-    found = registry()
+    found: Any = registry()
     params = found.params("generator", "embedded", {"megabytes": 0.2})
     check(steps, [document.text for document in found.load("generator", "embedded")(params, 0, 1)][:120])
 
@@ -131,7 +132,7 @@ def test_words_with_one_space_are_those_of_split(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.text(alphabet=st.characters(exclude_categories=("Cs",))))
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_what_is_surely_composed_is(text: str) -> None:
     from kormo_plugins.corpus.scan.text_scan import is_composed
 
@@ -158,7 +159,7 @@ def test_a_rule_of_another_form_is_refused() -> None:
 
 def test_syllables_outside_ks_x_1001_are_rare() -> None:
     """Python's codec encodes each of them, as letters: what it encodes is no sign of what the standard has."""
-    found = registry()
+    found: Any = registry()
     step = found.load("corpus_step", "mojibake")(found.params("corpus_step", "mojibake", {}))
     damaged = "안녕하세요. 오늘은 날씨가 좋습니다. ".encode().decode("cp949", "ignore") * 20
     assert outcome(step, damaged) == ("mojibake (rare syllables)",)
@@ -166,7 +167,7 @@ def test_syllables_outside_ks_x_1001_are_rare() -> None:
         assert outcome(step, damaged) == ("mojibake (rare syllables)",)
 
 
-def test_a_build_is_the_same_by_scans_and_by_patterns(tmp_path: Path, build: Build, components: Registry) -> None:
+def test_a_build_is_the_same_by_scans_and_by_patterns(tmp_path: Path, build: Build, components: Any) -> None:
     """Every byte: documents, those held out, rejects, clusters and counts. Copies meet both deduplications."""
     params = components.params("generator", "embedded", {"megabytes": 0.1})
     texts = [document.text for document in components.load("generator", "embedded")(params, 0, 1)][:150]
