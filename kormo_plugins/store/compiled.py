@@ -19,10 +19,10 @@ import os
 import platform
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -41,12 +41,27 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
         # numba looks at the setting while it decorates; other packages' functions keep to their own.
         _SETTINGS.CACHE_DIR = str(kept or before)
         try:
-            compiled: _Function = numba.njit(cache=kept is not None, nogil=True, **options)(function)
+            compiled: Any = numba.njit(cache=kept is not None, nogil=True, no_cfunc_wrapper=True, **options)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
-        return compiled
+        compiled.get_call_template = _for_any_number(compiled.get_call_template)
+        return cast("_Function", compiled)
 
     return decorate
+
+
+def _for_any_number(template: _Function) -> _Function:
+    """`Dispatcher.get_call_template` that asks for one compilation where numba would ask for two.
+
+    While the types of a caller are found out, a variable that begins as `0` is the literal 0 until its loop is seen;
+    numba compiles what is called with it for that literal, and throws this away when it knows better.
+    """
+    from numba.core.types import unliteral
+
+    def plain(args: Any, kws: Mapping[str, Any]) -> Any:
+        return template(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
+
+    return cast("_Function", plain)
 
 
 @lru_cache(maxsize=1)
