@@ -15,6 +15,7 @@ users can write to is not used.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import stat
@@ -45,6 +46,7 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
         finally:
             _SETTINGS.CACHE_DIR = before
         compiled.get_call_template = _for_any_number(compiled.get_call_template)
+        compiled.compile = _undisturbed(compiled.compile)
         return cast("_Function", compiled)
 
     return decorate
@@ -60,6 +62,22 @@ def _for_any_number(template: _Function) -> _Function:
 
     def plain(args: Any, kws: Mapping[str, Any]) -> Any:
         return template(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
+
+    return cast("_Function", plain)
+
+
+def _undisturbed(compile_: _Function) -> _Function:
+    """`Dispatcher.compile` without the collector of cycles, which takes an eighth of the time and finds next to none:
+    what a compiler makes lives until it has compiled."""
+
+    def plain(signature: Any) -> Any:
+        if not gc.isenabled():  # within the compilation of what calls it, or the user's wish
+            return compile_(signature)
+        gc.disable()
+        try:
+            return compile_(signature)
+        finally:
+            gc.enable()
 
     return cast("_Function", plain)
 

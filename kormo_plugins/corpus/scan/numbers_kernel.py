@@ -50,7 +50,7 @@ def _at_sign(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     size = len(codes)
     if _opens(codes, at - 1, bits):
         return True
-    code = int(codes[at - 1]) if at else 0
+    code = codes[at - 1] if at else np.uint32(0)
     local = _ascii_word(code) or code == 46 or code == 43 or code == 37 or code == 45 or bits[code] & HANGUL
     if not local:
         return False
