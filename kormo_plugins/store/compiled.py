@@ -91,6 +91,17 @@ def folder() -> Path | None:
     return next((place for base in _bases() if _ours(place := base / "kernels" / versions)), None)
 
 
+def holds(source: Path) -> bool:
+    """Whether compiled code of modules in the folder `source` is kept; it may be that of an older text of them."""
+    from numba.core.caching import UserProvidedCacheLocator
+
+    place = folder()
+    if place is None:
+        return False
+    of = UserProvidedCacheLocator.get_suitable_cache_subpath(str(source / "any.py"))
+    return any((place / of).glob("*.nbi"))
+
+
 def _bases() -> list[Path]:
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kormo"
     shared = Path(tempfile.gettempdir()) / f"kormo-{os.getuid()}"
