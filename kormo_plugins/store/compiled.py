@@ -39,10 +39,11 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
 
     def decorate(function: _Function) -> _Function:
         kept, before = folder(), _SETTINGS.CACHE_DIR
+        settings = {"cache": kept is not None, "nogil": True, "no_cfunc_wrapper": True, **options}
         # numba looks at the setting while it decorates; other packages' functions keep to their own.
         _SETTINGS.CACHE_DIR = str(kept or before)
         try:
-            compiled: Any = numba.njit(cache=kept is not None, nogil=True, no_cfunc_wrapper=True, **options)(function)
+            compiled: Any = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
         compiled.get_call_template = _for_any_number(compiled.get_call_template)
