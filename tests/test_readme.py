@@ -26,6 +26,7 @@ from click.testing import CliRunner
 from kormo_plugins.cli.main import cli
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.evaluation.judged.suite import load_judged
 from kormo_plugins.experiments.ablation.spec import cells, read_spec
 from kormo_plugins.experiments.chain.spec import load_chain
 from kormo_plugins.experiments.ladder import spec as ladder
@@ -142,6 +143,8 @@ def test_every_yaml_snippet_is_sound(text: str, copy: Path) -> None:
     elif "sizes" in values:
         path = written(copy / "recipes" / "ladders", text)
         assert ladder.rungs(path, ladder.read_spec(path))
+    elif values.get("kind") == "judged":
+        assert load_judged(str(written(copy / "recipes", text))).title
     elif "question" in values:
         path = written(copy / "recipes" / "ablations", text)
         assert cells(path, read_spec(path))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kormo_plugins.architecture.export import RECORD
+from kormo_plugins.architecture.export import RECORD, equality
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.errors import KormoError
@@ -79,7 +79,7 @@ def export(
     click.echo(f"{folder}: a {layout} checkpoint of {len(found['files'])} weight files, {found['bytes']:,} bytes")
     if replaced:
         click.echo(f"it replaced the {layout} checkpoint that was there")
-    click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, all equal")
+    click.echo(f"compared with {checkpoint}: {found['compared']:,} {what}, {equality(found)}")
     if layout == GGUF:
         click.echo(
             "llama.cpp does not compose text: send Hangul as NFC (decomposed, NFD, it gets other ids than trained)"

@@ -34,10 +34,22 @@ SHAPE = (
     "num_key_value_heads",
     "head_dim",
     "tie_word_embeddings",
+    "qk_norm",
+    "post_norm_layers",
+    "future_tokens",
+    "num_local_experts",
 )
-"""What the weights themselves fix. Length and RoPE base may change from stage to stage."""
+"""What the weights themselves fix, those of the variants too. Length and RoPE base may change from stage to stage."""
 
-CHANGEABLE = ("max_position_embeddings", "rope_theta", "rms_norm_eps", "initializer_range")
+CHANGEABLE = (
+    "max_position_embeddings",
+    "rope_theta",
+    "rms_norm_eps",
+    "initializer_range",
+    "num_experts_per_tok",
+    "router_aux_loss_coef",
+    "future_loss_weight",
+)
 """What a recipe may say anew over the same weights; whatever differs is written into a config of its own."""
 
 GROWING = ("max_position_embeddings", "rope_theta")

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from kormo_plugins.architecture.export import equality
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.evaluation.after_training import evaluate_run
 from kormo_plugins.hookspecs import Architecture, HasPlainForm
@@ -81,7 +82,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
     if recipe.block.export and (family := plain_family(recipe, out)) is not None:
         report = family.export_llama(out, out / "export")
         layout, compared = report.get("layout", "Llama"), report.get("compared", "all")
-        say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, equal")
+        say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, {equality(report)}")
     elif recipe.block.export:
         say("there is no export/: no class of transformers is known to compute the same as this model")
     write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.architecture.export import equality
 from kormo_plugins.architecture.files import read_json, weight_files
 from kormo_plugins.architecture.registration import MODEL_TYPE
 from kormo_plugins.errors import KormoError, printable
@@ -200,7 +201,7 @@ def _use(folder: Path, role: str) -> Iterator[str]:
     else:
         made = read_json(folder / "kormo_export.json") if (folder / "kormo_export.json").is_file() else {}
         yield f"Compared with the {made.get('from', 'original')} layout when it was written: " + (
-            f"{made['compared']:,} fp32 logits, all equal." if made.get("compared") else "not recorded."
+            f"{made['compared']:,} fp32 logits, {equality(made)}." if made.get("compared") else "not recorded."
         )
     ends = "a turn, with `<|EOT|>`" if role == "chat" else "a text, with `<|EOS|>`"
     yield f"As a {role} model it ends {ends}."

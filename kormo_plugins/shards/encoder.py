@@ -16,6 +16,7 @@ otherwise. What the merges do not decide is settled like this:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ class Encoder:
         self.kind = self._engine.name if self._engine else "tokenizers"
         self.version = engine_version(self.kind)
         self._verdicts = np.zeros(0x110000, np.uint8)  # 0 not met, 1 agreed, 2 disputed
+        self._settled, self._unsettled = 0, _others(np.zeros(0, np.int64))
         if self._engine and self._engine.stand_ins:
             self._verdicts[self._engine.stand_ins.start : self._engine.stand_ins.stop] = 2
 
@@ -153,6 +155,8 @@ class Encoder:
         Raises:
             KormoError: a lone surrogate, or a character that the vocabulary cannot spell; names the document.
         """
+        if self._engine is not None and texts and not any(map(self._unsettled.search, texts)):
+            return self._by_engine(texts, names)
         for name, text in zip(names, texts, strict=True):
             if not text.isascii():
                 _refuse_surrogates(text, name)
@@ -201,6 +205,9 @@ class Encoder:
         points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
         verdicts = self._verdicts[points]
         self._try(np.unique(points[verdicts == 0]))
+        settled = np.flatnonzero(self._verdicts == 1)
+        if len(settled) > self._settled * 1.1:  # a pattern takes some time to make
+            self._settled, self._unsettled = len(settled), _others(settled)
         if not (verdicts != 1).any() or not (verdicts := self._verdicts[points] == 2).any():
             return np.zeros(len(texts), bool)
         ends = np.cumsum([len(text) for text in texts])
@@ -260,6 +267,15 @@ class Encoder:
         for number, content in added.items():
             lengths[number] = len(content.encode())
         return lengths
+
+
+def _others(points: NDArray[np.int64]) -> re.Pattern[str]:
+    """Finds a character that is none of these code points (sorted)."""
+    if not len(points):
+        return re.compile(r"[\s\S]")
+    gaps = np.flatnonzero(np.diff(points) > 1)
+    first, last = points[[0, *(gaps + 1)]].tolist(), points[[*gaps, len(points) - 1]].tolist()
+    return re.compile("[^" + "".join(f"\\U{a:08x}-\\U{b:08x}" for a, b in zip(first, last, strict=True)) + "]")
 
 
 def _refuse_surrogates(text: str, name: str) -> None:

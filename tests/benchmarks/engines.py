@@ -1,9 +1,10 @@
 """Text to shards by each engine (`kormo.tokenizer.engine`), and what is more than the engine's own work.
 
-Every figure is of a process of its own that has never seen the text (`fresh_text`). `alone`: the engine is given the
-documents of a part file in batches, and its ids are thrown away. `shards`: `tokenize_source` on the same file: reading,
-the engine, each code point and a sample of documents proved by tokenizers, and shards with their checksums on disk. The
-ids of all engines must be equal. Starting Python and opening the tokenizer are in neither; a build does that once.
+Every figure is of a process of its own that has never seen the text (`fresh_text`). `alone`: the documents of a part
+file are read and given to the engine in batches, and its ids are kept in memory. `shards`: `tokenize_source` on the
+same file: reading and the engine, each code point and a sample of documents proved by tokenizers, and shards with
+their checksums on disk. The ids of all engines must be equal. Starting Python and opening the tokenizer are in neither;
+a build does that once.
 
     python tests/benchmarks/engines.py [--megabytes 8]
 """
@@ -43,9 +44,9 @@ def one(engine: str, way: str, folder: Path) -> None:
         raise SystemExit(f"{engine} cannot be used: {encoder.reason}")
     digest = xxhash.xxh3_64()
     if way == "alone":
-        batches = list(tokenize._batches(read_documents(part)))
         encode = encoder._engine.encode if encoder._engine else lambda texts: encoder._by_tokenizers(texts, texts)
         begin = time.process_time()
+        batches = tokenize._batches(read_documents(part))
         ids = [encode([document.text for document in batch])[0] for batch in batches]
         seconds = time.process_time() - begin
     else:

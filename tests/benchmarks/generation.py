@@ -3,8 +3,9 @@ same checkpoint, prompts and settings; and whether they wrote the same.
 
     python tests/benchmarks/generation.py outputs/pretrain --task mini_instruct_ko --items 100 --theirs 1,8,32
 
-On a busy machine, compare items per CPU second, which others' work changes little. The harness's command takes batches
-of one by default; `--theirs` names the sizes that are tried. Both are measured with the model loaded, after a batch.
+The harness's command takes batches of one by default; `--theirs` names the sizes that are tried. Both are measured with
+the model loaded, after a first batch. On a busy machine, compare items per CPU second, which others' work changes
+little.
 """
 
 from __future__ import annotations

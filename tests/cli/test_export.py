@@ -48,7 +48,7 @@ def test_there_and_back(checkpoint: Path, kormo: Kormo, tmp_path: Path) -> None:
         assert (tmp_path / "back" / name).read_bytes() == (checkpoint / name).read_bytes()
     again = kormo("export", checkpoint, "--to", "llama", tmp_path / "plain")
     assert again.exit_code == 0, again.output
-    assert "the earlier export that was there is replaced" in again.stdout and not found["replaced"]
+    assert "it replaced the llama checkpoint that was there" in again.stdout and not found["replaced"]
 
 
 def test_only_an_export_is_replaced(

@@ -24,6 +24,7 @@ ELSEWHERE = {
     r"(?!kormo recipe|kormo train).* \S*10b": "a cluster, or a run of one",
     r"sbatch|vllm|llama-server|python convert": "programs of others",
     r"kormo eval .*(korean|english|kobest)": "data sets of the hub",
+    r"kormo eval .*--(judge|against)": "a judge",
     r"kormo train recipes/10b": "GPUs",
 }
 """Pattern of commands that are not run here -> why; their recipes are validated by `test_readme.py`."""

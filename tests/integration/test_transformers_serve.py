@@ -43,7 +43,7 @@ def test_it_asks_and_ends_as_the_model_was_trained(tmp_path: Path) -> None:
             answer = post(f"{url}/v1/chat/completions", {**greedily, **asked})
             assert answer["usage"]["prompt_tokens"] == len(ids)
             assert whole(answer["choices"][0]["message"]["content"]) == greedy(folders["chat"], ids)
-        end = {str(tokenizers["chat"].convert_tokens_to_ids("<|EOT|>")): 100}
+        end = {str(tokenizers["chat"].convert_tokens_to_ids("<|EOT|>")): 100.0}
         ended = post(f"{url}/v1/chat/completions", {**greedily, **asked, "logit_bias": end})
         assert ended["choices"][0]["finish_reason"] == "stop" and ended["usage"]["completion_tokens"] == 1
 

@@ -162,6 +162,17 @@ def test_another_architecture_is_upcycled_or_refused(room: Path, finished: Path)
     ids = torch.arange(20)[None]
     found, expected = (each(input_ids=ids, use_cache=False).logits for each in (model, dense))
     assert torch.allclose(found, expected, atol=1e-6)
+    assert built.base_model is not None
+    moe = room / "finished-moe"
+    shutil.copytree(built.base_model, moe)
+    (moe / "manifest.json").unlink()
+    mark_complete(moe, 8)
+    on = {"from_run": str(moe), "tokenizer": None}
+    changed = _build(room, "moe-changed", **on, architecture={**MOE, "router_aux_loss_coef": 0.1})
+    assert changed.base_model is not None
+    assert json.loads((changed.base_model / "config.json").read_text())["router_aux_loss_coef"] == 0.1
+    with pytest.raises(KormoError, match="num_local_experts 3"):
+        _build(room, "moe-more", **on, architecture={**MOE, "num_local_experts": 5})
     norm = {"name": "kormo_qk_norm", "qk_norm": "head"}
     with pytest.raises(KormoError, match="is a kormo, and kormo_qk_norm cannot be made of another family"):
         _build(room, "qk", **given, architecture=norm)

@@ -161,3 +161,17 @@ def test_a_saved_tokenizer_opens(tmp_path: Path) -> None:
     tokenizer, _ = train._learn(lambda: iter(TEXTS), TokenizerParams(shares={}, vocab_size=350), tmp_path)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).get_vocab_size() == 350
+
+
+@pytest.mark.soak
+def test_counts_beyond_32_bits_keep_their_order(tmp_path: Path) -> None:
+    """`budget.py` refuses such texts for the tokenizers library, whose counts wrap around."""
+    gigabpe = pytest.importorskip("gigabpe")
+    names, pairs = 1000, 500
+    often, seldom = (count // pairs // names for count in (2**32 + 10**6, 10**9))
+    text = ("ab" * pairs + "\n") * often + ("cd" * pairs + "\n") * seldom
+    (tmp_path / "part.txt").write_text(text, encoding="utf-8")
+    _, merges = gigabpe.train_bpe(
+        [str(tmp_path / "part.txt")] * names, 6, special_tokens=[], pretokenizer="whitespace", max_token_length=3
+    )
+    assert [tuple(merge) for merge in merges] == [("a", "b"), ("c", "d")]

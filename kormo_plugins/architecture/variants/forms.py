@@ -33,6 +33,7 @@ class Form:
         architecture: its class for causal language models.
         convert: the weights of one file -> those of the plain layout's file.
         config: fields that the plain config has beside the common ones.
+        within: largest difference of logits; above 0 where sums may be taken in another order.
     """
 
     model_type: str
@@ -40,6 +41,7 @@ class Form:
     architecture: str
     convert: Callable[[Weights], dict[str, torch.Tensor]]
     config: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda fields: {}
+    within: float = 0.0
 
 
 def to_llama(weights: Weights) -> dict[str, torch.Tensor]:
@@ -80,7 +82,7 @@ def _mixtral_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 LLAMA = Form("llama", "Llama", "LlamaForCausalLM", without_future)
 QWEN3 = Form("qwen3", "Qwen3", "Qwen3ForCausalLM", to_llama, lambda fields: {"use_sliding_window": False})
 OLMO2 = Form("olmo2", "OLMo 2", "Olmo2ForCausalLM", dict)
-MIXTRAL = Form("mixtral", "Mixtral", "MixtralForCausalLM", to_mixtral, _mixtral_fields)
+MIXTRAL = Form("mixtral", "Mixtral", "MixtralForCausalLM", to_mixtral, _mixtral_fields, within=1e-5)
 
 
 def form_of(model_type: str, fields: Mapping[str, Any]) -> Form | str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kormo_plugins.corpus.scan.korean_kernel import ANYTHING, BEHIND_HANGUL, END, NO_HANGUL, NOT_THESE, PLAIN
+from kormo_plugins.corpus.scan.rule_codes import ANYTHING, BEHIND_HANGUL, END, NO_HANGUL, NOT_THESE, PLAIN
 
 _TAILS = {"$": END, "(?![가-힣])": NO_HANGUL}
 _HANGUL = "[가-힣]"

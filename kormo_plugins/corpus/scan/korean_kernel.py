@@ -11,10 +11,6 @@ from kormo_plugins.store.compiled import njit
 """Places of the answer: eojeol (words that end in Hangul) and their characters; those that end like a particle or an
 ending; characters in lines that say something, and in all; signs that are no letter, digit or space; dependent words
 behind the ending they need, and all."""
-ANYTHING, NO_HANGUL, END = 0, 1, 2
-"""What has to come behind a literal of a rule."""
-PLAIN, BEHIND_HANGUL, NOT_THESE = 0, 1, 2
-"""What an ending is: itself; itself behind Hangul; any last syllable but this one (and its neighbours in the rule)."""
 
 
 @njit()
