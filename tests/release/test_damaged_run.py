@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
 def flips(path: Path) -> list[bytes]:
     """The file with one bit flipped, at places all over it."""
     whole = path.read_bytes()
-    places = range(0, len(whole), max(1, len(whole) // 60))
+    places = range(0, len(whole), max(1, len(whole) // 12))
     return [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in places]
 
 
