@@ -30,7 +30,7 @@ def checkpoint(made: Made, tmp_path: Path) -> Path:
         out, registry().params("architecture", "kormo", choice.values), tokenizer=made.path("tokenizer"), seed=7,
         dtype="float32", bos_token_id=layout.bos, eos_token_id=layout.eos, pad_token_id=layout.pad, generation={},
     )  # fmt: skip
-    (out / "run.json").write_text("{}")
+    (out / "run.json").write_text(json.dumps({"steps": 1}))
     return out
 
 
