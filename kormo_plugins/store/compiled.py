@@ -46,8 +46,10 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
             compiled: Any = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
-        compiled.get_call_template = _for_any_number(compiled.get_call_template)
-        compiled.compile = _undisturbed(compiled.compile)
+        # Two shortcuts over methods of numba's that it does not promise; NUMBA_DISABLE_JIT leaves a plain function.
+        for name, shortcut in (("get_call_template", _for_any_number), ("compile", _undisturbed)):
+            if hasattr(compiled, name):
+                setattr(compiled, name, shortcut(getattr(compiled, name)))
         return cast("_Function", compiled)
 
     return decorate
