@@ -48,7 +48,7 @@ def write_csv(path: Path, rows: list[Row], delimiter: str) -> int:
 def write_lines(path: Path, rows: list[Row]) -> int:
     lines = [str(row.get("text") or "").replace("\n", " ") for row in rows]
     path.write_text("\n".join(lines), encoding="utf-8")
-    return sum(not line.isspace() and line != "" for line in lines)
+    return sum(bool(line.encode().strip()) for line in lines)  # U+001F is no space of a file's lines
 
 
 def columns_of(rows: list[Row]) -> pa.Table:

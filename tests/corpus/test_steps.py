@@ -305,10 +305,10 @@ def test_labels_of_language_models_become_codes_of_recipes(
     """lid.176 and GlotLID write them differently; a recipe says `ko` for both."""
     from types import SimpleNamespace
 
-    from kormo_plugins.corpus.steps import language
+    from kormo_plugins.corpus.steps.languages import models
 
     model = SimpleNamespace(f=SimpleNamespace(predict=lambda *_: [(0.99, f"__label__{label}")]))
-    monkeypatch.setattr(language, "_load", lambda path: model)
+    monkeypatch.setattr(models, "_load", lambda path: model)
     (tmp_path / "lid.bin").touch()
     kept = run(components, "language", PROSE, model=tmp_path / "lid.bin", keep=[code])
     assert isinstance(kept, Document) and kept.language == code

@@ -47,7 +47,7 @@ def test_every_line_of_the_table_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows"), zip(WRITTEN, ROWS, strict=False), ids=[str(columns) for columns in WRITTEN]
+    ("columns", "rows"), list(zip(WRITTEN, ROWS, strict=False)), ids=[str(columns) for columns in WRITTEN]
 )
 def test_a_line_of_the_table(columns: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     for row in rows:

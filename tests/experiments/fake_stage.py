@@ -48,7 +48,7 @@ def main(path: Path, out: Path, who: dict[str, object]) -> None:
         time.sleep(60)
     if word == "nothing":
         sys.exit(0)
-    (out / "config.json").write_text(json.dumps({"model_type": "kormo"}))
+    (out / "config.json").write_text(json.dumps({"note": "no model"}))
     (out / "model.safetensors").write_text(identity(who))
     lines = [{"step": step, "loss": 9.0 / step, "tokens": 1024 * step} for step in range(1, 9)]
     (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
