@@ -43,7 +43,7 @@ def test_a_file_that_is_no_record(tmp_path: Path, name: str, content: bytes) -> 
 OTHER: list[Any] = [None, [], {}, "x", -1, True, {"x": []}, [[]]]
 
 
-@pytest.mark.parametrize("key", run_record.SHAPE)
+@pytest.mark.parametrize("key", sorted({*run_record.SHAPE} - {"format", "checksum"}))
 @pytest.mark.parametrize("value", OTHER, ids=repr)
 def test_each_key_of_a_run_record_has_its_kind(tmp_path: Path, key: str, value: Any) -> None:
     (tmp_path / run_record.FILE).write_text(json.dumps({key: value}))
