@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Collection[str]) -> None:
+def check_same_run(output_dir: Path, identity: Mapping[str, object], allowed: Collection[str]) -> None:
     """Refuses to go on with another run's folder.
 
     Args:
@@ -74,7 +74,7 @@ def read_record(output_dir: Path) -> dict[str, Any]:
     return record
 
 
-def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:
+def write_record(output_dir: Path, record: Mapping[str, object]) -> None:
     """Writes `run.json` with the versions of what computes, atomically."""
     output_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**record, "versions": versions()}, indent=2, ensure_ascii=False, default=str)
