@@ -11,7 +11,7 @@ import click
 from kormo_plugins.architecture.export import RECORD, equality
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import NEEDED, export_card
@@ -117,6 +117,15 @@ def _converted(
     elif layout == PLAIN:
         convert = components.load("architecture", here, f"{checkpoint / 'config.json'}: model_type").export_llama
     else:
+        families = components.names("architecture")
+        if layout not in families:
+            layouts = [GGUF, *(families if here == PLAIN else [plain] if plain else [])]
+            raise KormoError(
+                where="kormo export: --to",
+                found=repr(layout),
+                why=f"a checkpoint of the type {here} has no such form; there are: {', '.join(layouts)}",
+                do=closest(layout, {*layouts, *families}, f"write --to {layouts[-1]}"),
+            )
         family = components.load("architecture", layout, "kormo export: --to")
         if here != PLAIN or not isinstance(family, ImportsLlama):
             raise KormoError(

@@ -11,7 +11,7 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.cli.train import axolotl
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import say
-from kormo_plugins.release.collect import read_index
+from kormo_plugins.release.collect import changed_cards, read_index
 from kormo_plugins.release.collect import release as collect
 from kormo_plugins.release.rebuild import Plan, build, repeat_steps
 from kormo_plugins.release.verify import check as verify
@@ -39,6 +39,8 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> N
     licences, a software bill of materials, and SHA256SUMS over all of it.
     """
     identity = collect(run, folder, steps)
+    for card in changed_cards(run):
+        click.echo(f"kormo: {card} was changed after the run had ended; the release holds it as it is now", err=True)
     if as_json:
         return print_json({"path": folder, "identity": identity, "runs": [r.name for r in read_index(folder)]})
     click.echo(f"{folder}: {', '.join(r.name for r in read_index(folder))}")

@@ -320,9 +320,11 @@ def _nothing_left(job: SourceBuild, stats: dict[str, Any]) -> KormoError:
     first = next(iter(read_corpus(job.out / "rejects")), None)
     place = f" ({first.meta['place']})" if first and "place" in first.meta else ""
     example = f"; the first is {first.id}{place}: {first.text[:160]!r}" if first else ""
+    named = "encoding" if any(reason.endswith("(encoding)") for reason in stats["steps"][0]["rejects"]) else "columns"
     return KormoError(
         where=f"sources.{job.name}",
         found=f"{stats['read']['documents']:,} documents read, none of them usable: {told}",
         why=f"a corpus with no usable document cannot be trained on{example}",
-        do=f"correct the reader's columns or the steps; all rejects are kept in {job.out / 'rejects'}",
+        do=f"correct the reader's {named} (see `kormo data peek`) or the steps; "
+        f"all rejects are kept in {job.out / 'rejects'}",
     )

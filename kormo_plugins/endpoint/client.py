@@ -62,6 +62,8 @@ class Answer:
     finish: str
 
 
+HOPELESS = 4
+"""Requests given up after all tries, with none answered before, that say that an endpoint serves nobody."""
 T = TypeVar("T", str, Answer)
 
 
@@ -88,6 +90,8 @@ class Client:
     backoff: float = 1.0
     _next: float = field(default=0.0, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _answered: bool = field(default=False, repr=False)
+    _given_up: int = field(default=0, repr=False)
 
     def ask(self, request: dict[str, object]) -> str | Reject:
         """The text of a whole answer to a conversation, from the cache or the endpoint.
@@ -157,6 +161,10 @@ class Client:
                     return Reject(reason)
             if attempt < self.retries:
                 time.sleep(wait)
+        with self._lock:
+            self._given_up += 1
+            if not self._answered and self._given_up >= HOPELESS:
+                raise Unreachable(f"{redact(self.url)}: {reason}, and no request has been answered yet")
         return Reject(reason)
 
     def _send(self, request: dict[str, object], route: str) -> bytes:
@@ -165,6 +173,7 @@ class Client:
         asked = urllib.request.Request(url, json.dumps(request).encode(), headers)
         with _OPENER.open(asked, timeout=self.timeout) as answer:
             data: bytes = answer.read(MAX_ANSWER + 1)
+        self._answered = True
         if len(data) > MAX_ANSWER:
             raise _Garbage(f"an answer of more than {MAX_ANSWER >> 20} MiB", final=True)
         return data

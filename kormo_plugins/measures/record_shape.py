@@ -18,5 +18,7 @@ SHAPE: dict[str, type | tuple[type, ...]] = {
     "facts": dict,
     "milestones": list,
     "versions": dict,
+    "format": int,
+    "checksum": str,
 }
 """Key of a record -> kind of its value."""

@@ -21,7 +21,7 @@ from kormo_plugins.hookspecs import Upcycles
 from kormo_plugins.recipe.projections import EarlierRun
 from kormo_plugins.store.artifact import Spec
 from kormo_plugins.store.atomic import replace
-from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.complete import fault, model_text
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.model_json import rope_base
 from kormo_plugins.tokenizer.swap import apply_swap, plan_swap
@@ -182,7 +182,7 @@ def _link(source: Path, target: Path) -> None:
 
 def weights_hash(folder: Path) -> str:
     """Identity of a finished model: a hash over the hashes of its files."""
-    return identity((folder / MARKER).read_text(encoding="utf-8"))[:12]
+    return identity(model_text(folder))[:12]
 
 
 def swap_spec(folder: Path, tokenizer_hash: str, rows: int, ids: Mapping[str, int]) -> Spec:

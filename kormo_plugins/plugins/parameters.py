@@ -204,7 +204,7 @@ def _fields_at(model: type[BaseModel], way: Sequence[str]) -> list[str]:
     for name in way:
         if name in model.model_fields:
             model = next(models_in(model.model_fields[name].annotation), model)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def models_in(hint: object) -> Iterator[type[BaseModel]]:

@@ -27,9 +27,9 @@ from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
 from kormo_plugins.store.atomic import publish_folder, write_text
-from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.complete import MARKER, RESTORE, fault, record_fault
 from kormo_plugins.store.json_file import read_object, seal_fault, write_json
-from kormo_plugins.store.sums import write_sums
+from kormo_plugins.store.sums import sha256_of, write_sums
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.telemetry.run_record import FILE as RECORD
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
@@ -37,14 +37,16 @@ from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 INDEX = "release.json"
 FORMAT = 1
 CHAIN = "chain.json"
+SAMPLES = "samples.json"
+CARD = "README.md"
 KEPT = (
     RESOLVED,
     RECORD,
     MARKER,
-    "metrics.jsonl",
+    METRICS,
     "evaluation.json",
-    "samples.json",
-    "README.md",
+    SAMPLES,
+    CARD,
     "config.json",
     "generation_config.json",
     "model*.safetensors",
@@ -88,6 +90,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     for run in runs:
         _refuse_unfinished(run)
         _refuse_changed_scores(run)
+        _refuse_changed_records(run)
         _refuse_damaged_metrics(run)
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -127,6 +130,22 @@ def _refuse_unfinished(run: Path) -> None:
         )
 
 
+def _refuse_changed_records(run: Path) -> None:
+    """Refuses metrics and samples that are not those with which the run ended, and a recipe that is not the run's."""
+    found = [(run / name, record_fault(run / name)) for name in (METRICS, SAMPLES)]
+    sha256 = read_record(run).get("recipe_sha256")
+    changed = sha256 is not None and sha256_of((run / RESOLVED).read_bytes()) != sha256
+    found.append((run / RESOLVED, f"it is not the recipe that {RECORD} has the hash of" if changed else ""))
+    for path, told in found:
+        if told:
+            raise KormoError(where=str(path), found=told, why="others take it for what the run left", do=RESTORE)
+
+
+def changed_cards(source: Path) -> list[Path]:
+    """Model cards that were edited after their run had ended, as people may: a release holds them as they are now."""
+    return [run / CARD for run in _runs(source) if (run / CARD).is_file() and record_fault(run / CARD)]
+
+
 def _refuse_damaged_metrics(run: Path) -> None:
     """Refuses metrics with lines that no run logs, or that end before the run did."""
     path, steps = run / METRICS, read_record(run).get("steps")
@@ -140,7 +159,7 @@ def _refuse_damaged_metrics(run: Path) -> None:
             where=str(path),
             found=told,
             why="others compare their losses with it, step by step",
-            do="bring it back from a copy of the run, or train the run again",
+            do=RESTORE,
         )
 
 

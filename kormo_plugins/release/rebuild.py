@@ -28,6 +28,7 @@ from kormo_plugins.recipe.files.override import changed, write
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.collect import Released, read_index
 from kormo_plugins.store.artifact import MANIFEST
+from kormo_plugins.store.complete import unchanged
 from kormo_plugins.store.sums import Finding, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
@@ -150,7 +151,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
 
 def losses(run: Path) -> Iterator[tuple[int, float]]:
     """Step and loss of each logged step."""
-    for line in read_metrics(run / METRICS):
+    for line in read_metrics(unchanged(run / METRICS)):
         if "loss" in line and "step" in line:
             yield int(line["step"]), float(line["loss"])
 

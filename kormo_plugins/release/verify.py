@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.release.collect import read_index
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.release.collect import SAMPLES, read_index
 from kormo_plugins.release.environment import code_hashes, lock
 from kormo_plugins.store.artifact import read_manifest
-from kormo_plugins.store.complete import fault
+from kormo_plugins.store.complete import fault, record_fault
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
 from kormo_plugins.store.sums import SUMS, Finding, check_sums, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
@@ -43,6 +44,9 @@ def _consistent(folder: Path) -> Iterator[Finding]:
         text = (run / RESOLVED).read_text(encoding="utf-8")
         if hashlib.sha256(text.encode()).hexdigest() != read_record(run).get("recipe_sha256"):
             yield Finding(f"runs/{released.name}/{RESOLVED}", "is not the recipe that run.json has the hash of")
+        for name in (METRICS, SAMPLES):
+            if (run / name).is_file() and (told := record_fault(run / name)):
+                yield Finding(f"runs/{released.name}/{name}", told)
         for part in (run, *(run / f"checkpoint-{step}" for step in released.checkpoints)):
             reason = fault(part)
             if reason is not None:

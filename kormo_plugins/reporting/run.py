@@ -6,6 +6,7 @@ line among the warnings; it never stops the page.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
+from kormo_plugins.store.complete import record_fault
 from kormo_plugins.store.json_file import seal_fault
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ CHAIN = "chain.json"
 EVALUATION = "evaluation.json"
 Shape = Mapping[str, type | tuple[type, ...]]
 RECORD = "run.json"
+SAMPLES = "samples.json"
+WRITTEN = "samples.jsonl"
 _INCOMPLETE = re.compile(r"checkpoint-\d+\.incomplete")
 
 
@@ -140,22 +144,23 @@ def read_run(folder: Path) -> Run:
             do="name the output_dir of a run, or the folder of a chain",
         )
     run = Run(folder.name, folder)
-    run.record = _sound(_json(folder / RECORD, run.warnings, dict) or {}, SHAPE, RECORD, run.warnings)
+    record = _sealed(folder / RECORD, run.warnings, unnamed=True)
+    run.record = _sound(record, SHAPE, RECORD, run.warnings)
     run.recipe_text, run.recipe = _recipe(folder / "recipe.yml", run.warnings)
-    run.lines, run.resumes, broken = read_metrics_file(folder / METRICS)
+    if run.record.get("recipe_sha256", (sha256 := _sha256(folder / "recipe.yml"))) != sha256:
+        run.warnings.append(f"recipe.yml is not the recipe that {RECORD} has the hash of.")
+    changed = _changed(folder, run.warnings)
+    run.lines, run.resumes, broken = read_metrics_file(folder / METRICS) if METRICS not in changed else ([], [], [])
     if broken:
         run.warnings.append(
             f"{METRICS}: {len(broken):,} lines cannot be read (a process was killed while it wrote them)."
         )
-    samples = _json(folder / "samples.json", run.warnings, list, needed=False) or []
-    run.samples = _entries(samples, {"prompt": str, "text": str}, "samples.json", run.warnings)
-    written = _lines(folder / "samples.jsonl", run.warnings)
+    samples = [] if SAMPLES in changed else _json(folder / SAMPLES, run.warnings, list, needed=False) or []
+    run.samples = _entries(samples, {"prompt": str, "text": str}, SAMPLES, run.warnings)
+    written = [] if WRITTEN in changed else _lines(folder / WRITTEN, run.warnings)
     shape = {"step": int, "prompt": str, "text": str}
-    run.written = last_of_each(_entries(written, shape, "samples.jsonl", run.warnings))
-    evaluation = _json(folder / EVALUATION, run.warnings, dict, needed=False)
-    fault = "" if evaluation is None else seal_fault(evaluation)
-    run.warnings += [f"{EVALUATION} is left out: {fault}."] if fault else []
-    evaluation = {} if fault or evaluation is None else evaluation
+    run.written = last_of_each(_entries(written, shape, WRITTEN, run.warnings))
+    evaluation = _sealed(folder / EVALUATION, run.warnings, needed=False)
     run.evaluation = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
     rows = run.evaluation.get("results")
     if rows is not None:
@@ -236,7 +241,26 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
     return None
 
 
-def _sound(record: dict[str, object], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
+def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool = True) -> dict[str, Any]:
+    """A record with a checksum of itself; empty, with a warning, where it is another than was written."""
+    value: dict[str, Any] | None = _json(path, warnings, dict, needed)
+    fault = "" if value is None else seal_fault(value, unnamed=unnamed)
+    warnings += [f"{path.name} is left out: {fault}."] if fault else []
+    return {} if fault or value is None else value
+
+
+def _changed(folder: Path, warnings: list[str]) -> list[str]:
+    """Records that are not as they were when the run ended, told among the warnings."""
+    found = {name: record_fault(folder / name) for name in (METRICS, SAMPLES, WRITTEN)}
+    warnings += [f"{name} is left out: {fault}." for name, fault in found.items() if fault]
+    return [name for name, fault in found.items() if fault]
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _sound(record: dict[str, Any], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without the keys whose values are of another kind than is written there."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
     warnings += [f"{name}: {key} is damaged: a {type(record[key]).__name__} stands there." for key in wrong]

@@ -11,17 +11,19 @@ from kormo_plugins.architecture.export import equality
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.evaluation.after_training import evaluate_run
 from kormo_plugins.hookspecs import Architecture, HasPlainForm
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.monitoring.collapse import SAMPLES_FILE
 from kormo_plugins.monitoring.samples import continuations
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.runs.model_card import write_card
+from kormo_plugins.runs.model_card import CARD, write_card
 from kormo_plugins.runs.publish import publish
 from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
 from kormo_plugins.runs.verification import wait_for_verification
 from kormo_plugins.store.complete import MARKER
-from kormo_plugins.training.checkpoints.complete import mark_complete
+from kormo_plugins.training.checkpoints.complete import mark_complete, mark_records
 from kormo_plugins.training.checkpoints.saved_config import restore
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.guards import loss_guard, preemption_file
@@ -29,6 +31,9 @@ from kormo_plugins.training.telemetry import run_record
 
 RECORDS = {run_record.FILE, preemption_file.FILE, loss_guard.FILE, SAMPLES, "evaluation.json"}
 """JSON files of a run's folder that are no part of its model, and are written anew later."""
+
+FINAL = (METRICS, SAMPLES_FILE, SAMPLES, CARD)
+"""What is final when a run ends and is no JSON object with a checksum of itself: its marker has theirs."""
 
 MERGED = "merged"
 """Folder in which Axolotl puts the model that `merge-lora` made."""
@@ -43,6 +48,7 @@ def finish(recipe: Recipe, built: Built) -> None:
     wait_for_verification(say)
     _complete(recipe, built, out)
     if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
+        mark_records(out, FINAL)
         print(
             f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
             "their base, in its folder merged/",
@@ -99,6 +105,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         write_samples(out, written)
         for prompt, text in written:
             print(printable(f"  {prompt} ▸ {' '.join(text.split())}"), flush=True)
+    mark_records(out, FINAL)
     if recipe.block.evaluate is not None:
         evaluate_run(out, recipe.block.evaluate, recipe.block.plugins, say)
     _publish(recipe, out)

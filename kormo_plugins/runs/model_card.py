@@ -24,7 +24,7 @@ from kormo_plugins.pipeline.built import Built, lookup_only
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.reporting.markup import markdown
 from kormo_plugins.store.atomic import write_text
-from kormo_plugins.store.complete import MARKER
+from kormo_plugins.store.complete import MARKER, unchanged
 from kormo_plugins.training.telemetry import run_record
 from kormo_plugins.training.telemetry.run_record import RESOLVED
 
@@ -263,7 +263,7 @@ def loss_line(losses: list[tuple[int, float]]) -> str | None:
 
 def logged(path: Path) -> list[tuple[int, float]]:
     """Step and training loss of each line of `metrics.jsonl` that has one."""
-    lines = read_metrics(path)
+    lines = read_metrics(unchanged(path))
     return [(int(line["step"]), float(line["loss"])) for line in lines if "loss" in line and "step" in line]
 
 

@@ -15,14 +15,15 @@ users can write to is not used.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -38,15 +39,50 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
 
     def decorate(function: _Function) -> _Function:
         kept, before = folder(), _SETTINGS.CACHE_DIR
+        settings = {"cache": kept is not None, "nogil": True, "no_cfunc_wrapper": True, **options}
         # numba looks at the setting while it decorates; other packages' functions keep to their own.
         _SETTINGS.CACHE_DIR = str(kept or before)
         try:
-            compiled: _Function = numba.njit(cache=kept is not None, nogil=True, **options)(function)
+            compiled: Any = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
-        return compiled
+        # Two shortcuts over methods of numba's that it does not promise; NUMBA_DISABLE_JIT leaves a plain function.
+        for name, shortcut in (("get_call_template", _for_any_number), ("compile", _undisturbed)):
+            if hasattr(compiled, name):
+                setattr(compiled, name, shortcut(getattr(compiled, name)))
+        return cast("_Function", compiled)
 
     return decorate
+
+
+def _for_any_number(template: _Function) -> _Function:
+    """`Dispatcher.get_call_template` that asks for one compilation where numba would ask for two.
+
+    While the types of a caller are found out, a variable that begins as `0` is the literal 0 until its loop is seen;
+    numba compiles what is called with it for that literal, and throws this away when it knows better.
+    """
+    from numba.core.types import unliteral
+
+    def plain(args: Any, kws: Mapping[str, Any]) -> Any:
+        return template(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
+
+    return cast("_Function", plain)
+
+
+def _undisturbed(compile_: _Function) -> _Function:
+    """`Dispatcher.compile` without the collector of cycles, which takes an eighth of the time and finds next to none:
+    what a compiler makes lives until it has compiled."""
+
+    def plain(signature: Any) -> Any:
+        if not gc.isenabled():  # within the compilation of what calls it, or the user's wish
+            return compile_(signature)
+        gc.disable()
+        try:
+            return compile_(signature)
+        finally:
+            gc.enable()
+
+    return cast("_Function", plain)
 
 
 @lru_cache(maxsize=1)
@@ -56,6 +92,17 @@ def folder() -> Path | None:
 
     versions = f"{__version__}-numba{numba.__version__}-py{platform.python_version()}-{get_host_cpu_name()}"
     return next((place for base in _bases() if _ours(place := base / "kernels" / versions)), None)
+
+
+def holds(source: Path) -> bool:
+    """Whether compiled code of modules in the folder `source` is kept; it may be that of an older text of them."""
+    from numba.core.caching import UserProvidedCacheLocator
+
+    place = folder()
+    if place is None:
+        return False
+    of = UserProvidedCacheLocator.get_suitable_cache_subpath(str(source / "any.py"))
+    return any((place / of).glob("*.nbi"))
 
 
 def _bases() -> list[Path]:

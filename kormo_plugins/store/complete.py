@@ -1,4 +1,10 @@
-"""`complete.json`: the marker of a whole checkpoint or a finished model, with size and checksum of each file."""
+"""`complete.json`: the marker of a whole checkpoint or a finished model, with size and checksum of each file.
+
+step, milestone   optimizer steps that it has seen; whether it is kept for good
+files             the model's files: size and XXH3-128
+records           likewise what else is final when a run ends: metrics, samples, card; no part of the model
+format, checksum  of the marker itself; markers of earlier versions have neither, nor records
+"""
 
 from __future__ import annotations
 
@@ -9,17 +15,80 @@ from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.files import FileRecord
+from kormo_plugins.store.json_file import CHECKSUM, SEALED, seal_fault, sealed, write_json
 
 MARKER = "complete.json"
+MODEL_KEYS = ("step", "milestone", "files")
+"""What a marker says of the model."""
+RESTORE = "bring it back from a copy of the run, or train the run again"
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """What the marker says; empty if there is none, or none that can be read."""
+    """What the marker says; empty if there is none, or none that is as it was written."""
     try:
         value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) and not seal_fault(value, unnamed=True) else {}
+
+
+def write_marker(folder: Path, marker: Mapping[str, object]) -> None:
+    """Writes the marker atomically, with a checksum of itself."""
+    write_json(folder / MARKER, sealed({"format": SEALED, **marker}))
+
+
+def model_text(folder: Path) -> str:
+    """What the marker says of the model, as versions that wrote nothing else wrote it: the model's identity.
+
+    Raises:
+        OSError: there is no marker.
+        ValueError: it cannot be read.
+    """
+    text = (folder / MARKER).read_text(encoding="utf-8")
+    marker = json.loads(text)
+    if not isinstance(marker, dict) or "format" not in marker:
+        return text
+    return json.dumps({key: marker[key] for key in MODEL_KEYS if key in marker}, ensure_ascii=False, indent=2) + "\n"
+
+
+def record_fault(path: Path) -> str:
+    """Why a record of a finished run is not as it was when the run ended.
+
+    Args:
+        path: metrics, samples or card, beside the run's marker.
+    Returns:
+        The file's name and what is wrong with it, or with the marker. Empty where all is well, and where nothing was
+        recorded: the run is under way, or is of a version that recorded nothing.
+    """
+    if not (path.parent / MARKER).is_file():
+        return ""
+    marker = read_marker(path.parent)
+    if not marker:
+        return f"{MARKER} {_why_unread(path.parent)}"
+    records = marker.get("records", {})
+    value = records.get(path.name) if isinstance(records, Mapping) else None
+    if value is None:
+        return ""
+    if not path.is_file():
+        return f"{path.name} is missing, which was there when the run ended"
+    same = FileRecord.of(path) == FileRecord.parse(value, path.name, path.parent / MARKER)
+    return "" if same else f"{path.name} was changed after the run had ended"
+
+
+def unchanged(path: Path) -> Path:
+    """The path of a record, compared with what was there when the run ended.
+
+    Raises:
+        KormoError: it is another now.
+    """
+    if fault := record_fault(path):
+        raise KormoError(
+            where=str(path),
+            found=fault,
+            why=f"{MARKER} has the checksum that it had when the run ended; nothing is made of other numbers or texts",
+            do=RESTORE,
+        )
+    return path
 
 
 def fault(folder: Path, hashes: bool = True) -> str | None:
@@ -32,7 +101,7 @@ def fault(folder: Path, hashes: bool = True) -> str | None:
         return f"it has no {MARKER}: the process was killed while it was written"
     records = marked_files(folder)
     if records is None:
-        return f"{MARKER} cannot be read"
+        return f"{MARKER} {_why_unread(folder)}"
     for name, record in records.items():
         path = folder / name
         if not path.is_file():
@@ -71,6 +140,15 @@ def check_marked(folder: Path) -> None:
             why=f"the model is not the one that was trained: {MARKER} lists what was written",
             do="copy it again from where it is whole, use an earlier checkpoint, or train it again",
         )
+
+
+def _why_unread(folder: Path) -> str:
+    try:
+        value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return "cannot be read"
+    marked = isinstance(value, dict) and not {"format", CHECKSUM}.isdisjoint(value)
+    return "was changed after it was written" if marked and seal_fault(value, unnamed=True) else "cannot be read"
 
 
 def _renamed(value: object) -> object:

@@ -18,6 +18,8 @@ from kormo_plugins.store.fingerprint import bytes_checksum, canonical_json
 CHECKSUM = "checksum"
 UNSEALED = 1
 """Format of records that had no checksum."""
+SEALED = 2
+"""Format of `run.json` and `complete.json` with a checksum; before, they named no format."""
 
 
 def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
@@ -35,10 +37,16 @@ def sealed(value: Mapping[str, object]) -> dict[str, object]:
     return rest | {CHECKSUM: _seal(rest)}
 
 
-def seal_fault(value: Mapping[str, object]) -> str:
-    """Why an object is not as `sealed` made it; empty if it is, or was written by a version that sealed nothing."""
+def seal_fault(value: Mapping[str, object], *, unnamed: bool = False) -> str:
+    """Why an object is not as `sealed` made it; empty if it is, or was written by a version that sealed nothing.
+
+    Args:
+        unnamed: records of this kind named no format before they had a checksum.
+    """
+    if not value:
+        return "it holds nothing"
     if CHECKSUM not in value:
-        return "" if value.get("format") == UNSEALED else "it has no checksum"
+        return "" if value.get("format", UNSEALED if unnamed else None) == UNSEALED else "it has no checksum"
     rest = {key: one for key, one in value.items() if key != CHECKSUM}
     return "" if _seal(rest) == value[CHECKSUM] else "it was changed after it was written"
 

@@ -30,7 +30,7 @@ def checkpoint(made: Made, tmp_path: Path) -> Path:
         out, registry().params("architecture", "kormo", choice.values), tokenizer=made.path("tokenizer"), seed=7,
         dtype="float32", bos_token_id=layout.bos, eos_token_id=layout.eos, pad_token_id=layout.pad, generation={},
     )  # fmt: skip
-    (out / "run.json").write_text("{}")
+    (out / "run.json").write_text(json.dumps({"steps": 1}))
     return out
 
 
@@ -82,6 +82,7 @@ def test_a_run_that_was_changed_after_its_end_is_told(
 def test_bad_input_is_told(checkpoint: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert "Did you mean 'kormo'?" in refused("export", checkpoint, "--to", "korm", out)
+    assert "there are: gguf, llama" in refused("export", checkpoint, "--to", "qwen3", out)
     assert "already" in refused("export", checkpoint, "--to", "kormo", out)
     assert "config.json" in refused("export", tmp_path / "nothing", "--to", "llama", out)
     (checkpoint / "config.json").write_text('{"model_type": "qwen"}')

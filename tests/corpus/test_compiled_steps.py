@@ -1,6 +1,6 @@
 """Compiled scans and patterns give the same, document by document: kept text, labels, and reasons of what goes.
 
-`text_scan.reference_steps` lets the steps use their patterns; everything here is done both ways.
+`text_scan.steps_with` lets the steps use their patterns; everything here is done both ways.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import os
 import random
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kormo_plugins.corpus.scan import text_scan
 from kormo_plugins.corpus.scan.dependents import expanded, rule_tables
-from kormo_plugins.corpus.scan.text_scan import compiled, reference_steps, scan_of
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of, steps_with
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.text import prose
 from kormo_plugins.documents.document import Document, Reject
@@ -62,6 +63,12 @@ def outcome(step: Callable[[Document], Document | Reject], text: str) -> tuple[o
     return (result.reason,) if isinstance(result, Reject) else (result.text, result.language, result.meta, result.id)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def from_the_first_text_on() -> Iterator[None]:
+    with steps_with(scans=True):
+        yield
+
+
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[str, Callable[[Document], Document | Reject]]]:
     found: Any = registry()
@@ -69,10 +76,10 @@ def steps() -> list[tuple[str, Callable[[Document], Document | Reject]]]:
 
 
 def check(steps: Sequence[tuple[str, Callable[[Document], Document | Reject]]], texts: Sequence[str]) -> None:
-    assert compiled()
+    assert compiled("")
     for text in texts:
         fast = [outcome(step, text) for _, step in steps] + [(prose(text),), (without_boilerplate(text, 3),)]
-        with reference_steps():
+        with steps_with(scans=False):
             plain = [outcome(step, text) for _, step in steps] + [(prose(text),), (without_boilerplate(text, 3),)]
         for (name, _), ours, theirs in zip([*steps, ("prose", None), ("boilerplate", None)], fast, plain, strict=True):
             assert ours == theirs, (name, text)
@@ -163,7 +170,7 @@ def test_syllables_outside_ks_x_1001_are_rare() -> None:
     step = found.load("corpus_step", "mojibake")(found.params("corpus_step", "mojibake", {}))
     damaged = "안녕하세요. 오늘은 날씨가 좋습니다. ".encode().decode("cp949", "ignore") * 20
     assert outcome(step, damaged) == ("mojibake (rare syllables)",)
-    with reference_steps():
+    with steps_with(scans=False):
         assert outcome(step, damaged) == ("mojibake (rare syllables)",)
 
 
@@ -183,10 +190,24 @@ def test_a_build_is_the_same_by_scans_and_by_patterns(tmp_path: Path, build: Bui
     names = ("normalize", "mojibake", "html", "errors", "length", "repetition", "korean", "personal_data")
     steps = tuple({"name": name} for name in (*names, "exact_dedup", "minhash_dedup"))
     stats = build(source, steps)
-    with reference_steps():
+    with steps_with(scans=False):
         assert build(source, steps, out="plain") == stats
     assert tree_hash(tmp_path / "out") == tree_hash(tmp_path / "plain")
     dropped = {step["name"]: sum(step["rejects"].values()) for step in stats["steps"]}
     assert dropped["exact_dedup"] == 5 and dropped["minhash_dedup"] > 0
     left = stats["read"]["documents"] - stats["rejected"] - stats["held_out"]["documents"]
     assert stats["documents"] == left
+
+
+def test_patterns_clean_first_where_nothing_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text counts once, however many steps ask; compiled code of another folder's modules is none of these scans."""
+    from kormo_plugins.store import compiled as store
+
+    monkeypatch.setattr(store, "folder", lambda: tmp_path)
+    monkeypatch.setattr(text_scan, "PATIENCE", 15)
+    for name, value in (("compiled", None), ("waiting", None), ("asked", "")):
+        monkeypatch.setattr(text_scan._State, name, value)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "kernel.nbi").touch()
+    first, second = "가" * 10, "나" * 10
+    assert [compiled(text) for text in (first, first, first, second, first)] == [False, False, False, True, True]

@@ -126,6 +126,13 @@ def test_the_rate_and_the_number_of_open_requests_are_bounded(server: Server, tm
     assert server.most_open <= 4
 
 
+def test_an_endpoint_that_serves_nobody_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.plan = {f"s{i}": ["500"] * 99 for i in range(20)}
+    with pytest.raises(KormoError, match="answered 500, and no request has been answered yet"):
+        list(endpoint(params(server, tmp_path, 20)))
+    assert sum(server.asked.values()) < 30
+
+
 def test_nobody_there(tmp_path: Path) -> None:
     client = Client("http://127.0.0.1:9", tmp_path, retries=1, backoff=0.001)
     with pytest.raises(Unreachable):

@@ -158,6 +158,13 @@ def test_the_last_size_is_predicted_and_then_trained(file: Path) -> None:
     assert json.loads((made.out / STATE).read_text())["runs"][-1]["state"] == "reused"
 
 
+def test_keys_are_named_as_a_file_writes_them(file: Path) -> None:
+    file.write_text(file.read_text(encoding="utf-8") + "\nchanges: {seed: 1}\n", encoding="utf-8")
+    with pytest.raises(KormoError) as refused:
+        read_spec(file)
+    assert "question, base, set, sizes" in str(refused.value)
+
+
 def test_what_was_trained_before_is_not_told_as_predicted(file: Path) -> None:
     made, train = ladder(file, predict=1)
     other, _ = ladder(file)

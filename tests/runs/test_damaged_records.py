@@ -106,7 +106,7 @@ def test_a_line_of_metrics_that_is_none_is_counted(tmp_path: Path, line: str) ->
 def test_a_report_names_what_it_cannot_read(tmp_path: Path, name: str, content: bytes) -> None:
     if name == "samples.json" and content == b"[]":
         return
-    (tmp_path / run_record.FILE).write_text("{}")
+    (tmp_path / run_record.FILE).write_text(json.dumps({"steps": 1}))
     (tmp_path / name).write_bytes(content)
     assert any(name in warning for warning in read_run(tmp_path).warnings)
     told: list[str] = []
@@ -116,7 +116,7 @@ def test_a_report_names_what_it_cannot_read(tmp_path: Path, name: str, content: 
 
 @pytest.mark.parametrize("content", [{}, {"results": []}, {**sealed({"results": []}), "results": [5]}], ids=repr)
 def test_scores_that_were_edited_are_shown_by_nobody(tmp_path: Path, content: dict[str, Any]) -> None:
-    (tmp_path / run_record.FILE).write_text("{}")
+    (tmp_path / run_record.FILE).write_text(json.dumps({"steps": 1}))
     (tmp_path / "evaluation.json").write_text(json.dumps(content))
     assert any("evaluation.json is left out" in line for line in read_run(tmp_path).warnings)
     with pytest.raises(KormoError, match=r"evaluation\.json"):
@@ -141,7 +141,7 @@ WITHIN: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), WITHIN, ids=repr)
 def test_a_report_of_a_record_with_another_shape_within(tmp_path: Path, name: str, value: Any) -> None:
     """What cannot be shown is left out by name; the rest of the page is there."""
-    (tmp_path / run_record.FILE).write_text("{}")
+    (tmp_path / run_record.FILE).write_text(json.dumps({"steps": 1}))
     (tmp_path / name).write_text(json.dumps(sealed(value) if name == "evaluation.json" else value))
     told: list[str] = []
     page = write_report([tmp_path], tmp_path / "report.html", told.append).read_text(encoding="utf-8")

@@ -14,14 +14,18 @@ from kormo_plugins.store import compiled
 ROOT = Path(__file__).parents[2]
 MODULE = """
 import numba
-from kormo_plugins.store.compiled import njit
+from pathlib import Path
+from kormo_plugins.store.compiled import holds, njit
+
+here = Path(__file__).parent
+before = holds(here)
 
 @njit()
 def more(number: int) -> int:
     return number + 1
 
 more(1)
-print(sum(more.stats.cache_hits.values()), repr(numba.config.CACHE_DIR))
+print(sum(more.stats.cache_hits.values()), repr(numba.config.CACHE_DIR), before, holds(here))
 """
 
 
@@ -37,10 +41,10 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     kept = {"KORMO_CACHE": str(tmp_path / "cache"), "HOME": str(blocked), "XDG_CACHE_HOME": str(blocked)}
-    assert [run(tmp_path, **kept) for _ in range(2)] == ["0 ''", "1 ''"]
+    assert [run(tmp_path, **kept) for _ in range(2)] == ["0 '' False True", "1 '' True True"]
     assert not list(tmp_path.glob("__pycache__/*.nbi"))
     nowhere = {**kept, "KORMO_CACHE": str(blocked), "TMPDIR": str(tmp_path)}
-    assert run(tmp_path, **nowhere) == "0 ''"
+    assert run(tmp_path, **nowhere) == "0 '' False True"
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

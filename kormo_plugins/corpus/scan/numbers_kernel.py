@@ -48,9 +48,11 @@ def _closes(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
 def _at_sign(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
     """Whether the `@` there may be that of an address."""
     size = len(codes)
+    if at == 0:
+        return False
     if _opens(codes, at - 1, bits):
         return True
-    code = int(codes[at - 1]) if at else 0
+    code = codes[at - 1]
     local = _ascii_word(code) or code == 46 or code == 43 or code == 37 or code == 45 or bits[code] & HANGUL
     if not local:
         return False

@@ -50,32 +50,33 @@ def fence_end(codes: np.ndarray, start: int, size: int) -> int:
 
 
 @njit()
-def _fences(codes: np.ndarray, size: int) -> int:
-    """Each block becomes a line end, unless a fifth of it is Hangul."""
+def _fences(text: np.ndarray, codes: np.ndarray) -> int:
+    """`codes` is written from `text`: each block becomes a line end, unless a fifth of it is Hangul."""
     out = at = 0
+    size = len(text)
     while at < size:
-        end = fence_end(codes, at, size)
+        end = fence_end(text, at, size)
         if end < 0:
             end = at
-            while end < size and codes[end] != 10:
+            while end < size and text[end] != 10:
                 end += 1
             end = min(end + 1, size)
             for k in range(at, end):
-                codes[out] = codes[k]
+                codes[out] = text[k]
                 out += 1
         else:
             hangul = 0
             for k in range(at, end):
-                hangul += 0xAC00 <= codes[k] <= 0xD7A3
+                hangul += 0xAC00 <= text[k] <= 0xD7A3
             if hangul * 5 > end - at:
                 for k in range(at, end):
-                    codes[out] = codes[k]
+                    codes[out] = text[k]
                     out += 1
             else:
                 codes[out] = 10
                 out += 1
             if end < size:  # the line end behind the block is text
-                codes[out] = codes[end]
+                codes[out] = text[end]
                 out += 1
             end += 1
         at = end
@@ -187,7 +188,7 @@ def prose(text: np.ndarray, bits: np.ndarray) -> np.ndarray:
         return text
     codes, size = text.copy(), len(text)
     if fences:
-        size = _fences(codes, size)
+        size = _fences(text, codes)
     if ticks:
         size = _inline(codes, size)
     if tags:

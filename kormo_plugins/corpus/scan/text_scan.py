@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -18,23 +19,38 @@ from kormo_plugins.corpus.scan import alphabets, bits
 from kormo_plugins.corpus.scan.characters import table
 
 REFERENCE = "KORMO_REFERENCE_STEPS"
-"""Environment: set to 1, the steps use their per-document patterns instead of compiled scans; results are the same."""
+"""Environment: 1, the steps use their per-document patterns instead of compiled scans; 0, compiled scans from the first
+text on. Results are the same."""
+PATIENCE = 8_000_000
+"""Characters that a process cleans with patterns where no scan was ever compiled (ours). A million costs about half a
+second more than with scans, and compiling these ten: a little text is done before, and much is not held up."""
 
 
 class _State:
-    compiled = os.environ.get(REFERENCE, "") in ("", "0")
+    compiled: bool | None = {"": None, "0": True}.get(os.environ.get(REFERENCE, ""), False)  # None: what costs less
+    waiting: int | None = None  # characters still to be cleaned with patterns
+    asked = ""  # the text of the last question
     scan: TextScan
 
 
-def compiled() -> bool:
-    """Whether steps use the compiled scans."""
-    return _State.compiled
+def compiled(text: str) -> bool:
+    """Whether steps use the compiled scans on `text`, or patterns: as was set, or what costs less."""
+    if _State.compiled is not None:
+        return _State.compiled
+    if _State.waiting is None:
+        from kormo_plugins.store.compiled import holds
+
+        _State.waiting = 0 if holds(Path(__file__).parent) else PATIENCE
+    if _State.waiting > 0 and text is not _State.asked:
+        _State.waiting -= len(text)
+        _State.asked = text
+    return _State.waiting <= 0
 
 
 @contextmanager
-def reference_steps() -> Iterator[None]:
-    """Within it, steps of this process use their patterns: what compiled scans are compared with."""
-    before, _State.compiled = _State.compiled, False
+def steps_with(scans: bool) -> Iterator[None]:
+    """Within it, steps of this process use compiled scans, or the patterns that these are compared with."""
+    before, _State.compiled = _State.compiled, scans
     try:
         yield
     finally:
@@ -158,7 +174,7 @@ class ProseScan:
 def is_composed(text: str, form: str) -> bool:
     """Whether every character of `text` surely stays as it is: none that `normalize` rewrites, and none that may not be
     in the form NFC. Of another form, but `none`, nothing is said."""
-    if form not in ("NFC", "none") or not compiled():
+    if form not in ("NFC", "none") or not compiled(text):
         return False
     from kormo_plugins.corpus.scan.survey_kernel import ANY
 

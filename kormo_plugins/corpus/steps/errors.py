@@ -160,7 +160,7 @@ class Errors:
 
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
-        if compiled():
+        if compiled(text):
             suspect = lines_with(text, self.params.max_line_length)
             gone = [bounds for bounds in suspect if self._goes(text[bounds[0] : bounds[1]], _KEYS)]
             return self._without(document, gone) if gone else document

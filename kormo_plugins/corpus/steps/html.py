@@ -62,7 +62,7 @@ class Html:
         text = document.text
         if "<" not in text and "&" not in text:
             return document
-        pieces = _suspect_pieces(text) if compiled() else None
+        pieces = _suspect_pieces(text) if compiled(text) else None
         if pieces == []:
             return document
         page = is_page(text)

@@ -107,7 +107,7 @@ class Korean:
     def __call__(self, document: Document) -> Document | Reject:
         if document.language not in ("ko", "mul", "und"):
             return document
-        scan = scan_of(document.text).prose if compiled() else None
+        scan = scan_of(document.text).prose if compiled(document.text) else None
         if scan is not None and scan.bare is not None:
             return self._by_counts(document, _counts(scan.bare, scan.lines))
         text = without_stamps(prose(document.text))

@@ -80,11 +80,11 @@ class Mojibake:
         text = document.text
         if text.isascii():
             return document
-        facts = _compiled(text) if compiled() else None
+        facts = _compiled(text) if compiled(text) else None
         if self.params.repair and (facts is None or facts.longest_run > 1):
             text = repair(text)
         if text is not document.text or facts is None:
-            facts = _compiled(text) if compiled() else _by_patterns(text)
+            facts = _compiled(text) if compiled(text) else _by_patterns(text)
         if facts.lost > max(self.params.allowed_lost, self.params.max_lost * len(text)):
             return Reject("replacement characters")
         if facts.in_runs > FEWEST and facts.in_runs > self.params.max_latin * facts.beyond_ascii:

@@ -6,12 +6,13 @@ Every function takes time in proportion to the words. An n-gram is known by a 64
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kormo_plugins.store.compiled import njit
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def longer(grams: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
     """Hashes of runs of `size` + 1 words.
 
@@ -27,7 +28,7 @@ def longer(grams: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def first_places(grams: np.ndarray) -> np.ndarray:
     """For each n-gram the place where the same one was first; int32, shape of `grams`."""
     bits = 1
@@ -46,7 +47,7 @@ def first_places(grams: np.ndarray) -> np.ndarray:
     return first
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def top(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
     """Characters in the most frequent n-gram, if it is there more than twice; of several, the one of smallest hash.
 
@@ -65,7 +66,7 @@ def top(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
     return counts[best] * (starts[best + n] - starts[best])
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def repeated(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
     """Characters covered by n-grams that came before, each counted once; arguments as of `top`."""
     covered, total = 0, 0  # words before `covered` are counted

@@ -81,7 +81,7 @@ def scripts(text: str) -> Scripts:
 
 def prose(text: str) -> str:
     """The text without code blocks, inline code, tags and addresses: what a person wrote to be read."""
-    return scan_of(text).prose.text if compiled() else _prose(text)
+    return scan_of(text).prose.text if compiled(text) else _prose(text)
 
 
 @lru_cache(maxsize=2)

@@ -33,7 +33,7 @@ from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.reporting.ablation import write_ablation
 from kormo_plugins.runs.identity import identity_inputs, recorded
 from kormo_plugins.store.atomic import write_text
-from kormo_plugins.store.complete import fault
+from kormo_plugins.store.complete import fault, unchanged
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import check_shape, read_object, write_json
 from kormo_plugins.store.lease import Lease, acquire_or_refuse
@@ -267,7 +267,7 @@ def _measures(cell: Cell, folder: Path, wanted: Mapping[str, Measure]) -> dict[s
     Raises:
         KormoError: its metrics have no such key; the message says which they have.
     """
-    lines = read_metrics(folder / METRICS)
+    lines = read_metrics(unchanged(folder / METRICS))
     found: dict[str, float] = {}
     for name, measure in wanted.items():
         values = [float(line[measure.metric]) for line in lines if measure.metric in line]

@@ -15,6 +15,7 @@ from kormo_plugins.experiments.chain.spec import Chain
 from kormo_plugins.experiments.chain.status import weights_of
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.store.complete import unchanged
 from kormo_plugins.store.json_file import write_json
 
 FILE = "chain.json"
@@ -133,4 +134,4 @@ class Record:
 
 def _logged(out: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl that have a loss."""
-    return [line for line in read_metrics(out / METRICS) if "loss" in line and "step" in line]
+    return [line for line in read_metrics(unchanged(out / METRICS)) if "loss" in line and "step" in line]

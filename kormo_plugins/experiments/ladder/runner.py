@@ -28,6 +28,7 @@ from kormo_plugins.experiments.launch.fork_server import ForkServer
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.reporting.ladder import write_ladder
+from kormo_plugins.store.complete import unchanged
 from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.store.json_file import write_json
 from kormo_plugins.store.lease import Lease, acquire_or_refuse
@@ -76,7 +77,7 @@ class Ladder:
         Raises:
             KormoError: its metrics have no such key.
         """
-        lines = read_metrics(self.folder(rung) / METRICS)
+        lines = read_metrics(unchanged(self.folder(rung) / METRICS))
         metric, recipe = self.spec.metric, rung.cell.recipe
         per_step = int(recipe.block.global_batch or 0) * recipe.sequence_len
         losses = {int(line["step"]): float(line[metric]) for line in lines if metric in line}
@@ -214,7 +215,7 @@ def law_record(found: Fit) -> dict[str, Any]:
 
 def begun(folder: Path) -> float | None:
     """When the run in a folder logged first, in seconds since 1970; None if it has not."""
-    times = [float(line["time"]) for line in read_metrics(folder / METRICS) if "time" in line]
+    times = [float(line["time"]) for line in read_metrics(unchanged(folder / METRICS)) if "time" in line]
     return min(times) if times else None
 
 

@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store import complete as marker
 from kormo_plugins.store.atomic import SUFFIX, by_umask, flush, set_aside
 from kormo_plugins.store.complete import MARKER, fault, read_marker
 from kormo_plugins.store.files import FileRecord
-from kormo_plugins.store.json_file import write_json
 
 _NAME = re.compile(r"checkpoint-(\d+)$")
 
@@ -54,13 +54,20 @@ def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, int | s
 def write_marker(folder: Path, step: int, files: Mapping[str, object], milestone: bool = False) -> None:
     """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
     value: dict[str, object] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
-    write_json(folder / MARKER, value)
+    marker.write_marker(folder, value)
+
+
+def mark_records(folder: Path, names: Collection[str]) -> None:
+    """Adds to the marker of a finished model size and XXH3-128 of what else is final now, as far as it is there."""
+    found = [name for name in names if (folder / name).is_file()]
+    marker.write_marker(folder, read_marker(folder) | {"records": entries(folder, found)})
 
 
 def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
     """Removes rolling checkpoints older than `newest` until `limit` are left, it included; returns what it removed.
 
-    Milestones and `keep` are not counted and never removed, and nothing newer is touched. A folder loses its marker
+    Milestones, folders whose marker is damaged (they may be milestones) and `keep` are not counted and never removed,
+    and nothing newer is touched. A folder loses its marker
     first, so that one which was half removed is not taken for a whole one.
     """
     if not limit or limit < 1:
@@ -69,13 +76,18 @@ def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list
     older = [
         path
         for path in checkpoints(newest.parent)
-        if step_of(path) < step_of(newest) and not read_marker(path).get("milestone") and path.resolve() not in kept
+        if step_of(path) < step_of(newest) and not _for_good(path) and path.resolve() not in kept
     ]
     surplus = older[: max(0, len(older) - (limit - 1))]
     for folder in surplus:
         (folder / MARKER).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
     return surplus
+
+
+def _for_good(folder: Path) -> bool:
+    marker = read_marker(folder)
+    return bool(marker.get("milestone")) or (not marker and (folder / MARKER).is_file())
 
 
 def checkpoints(output_dir: Path) -> list[Path]:

@@ -1,4 +1,7 @@
-"""`run.json`: what a run is, so that a resume can tell whether it is still the same one."""
+"""`run.json`: what a run is, so that a resume can tell whether it is still the same one.
+
+It has a checksum of itself; one of an earlier version, which names no format, has none and is read as it stands.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.measures.record_shape import SHAPE
 from kormo_plugins.store.atomic import write_text
-from kormo_plugins.store.json_file import check_shape, read_object
+from kormo_plugins.store.json_file import SEALED, check_shape, read_object, seal_fault, sealed
 
 FILE = "run.json"
 RESOLVED = "recipe.yml"
@@ -71,11 +74,14 @@ def read_record(output_dir: Path) -> dict[str, Any]:
         return {}
     record = read_object(path, missing=("a run has one", FIX), fix=FIX)
     check_shape(path, record, SHAPE, FIX)
+    if fault := seal_fault(record, unnamed=True):
+        raise KormoError(where=str(path), found=fault, why="it says what the run is, as the run wrote it", do=FIX)
     return record
 
 
-def write_record(output_dir: Path, record: Mapping[str, object]) -> None:
-    """Writes `run.json` with the versions of what computes, atomically."""
+def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:
+    """Writes `run.json` with the versions of what computes and a checksum of itself, atomically."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**record, "versions": versions()}, indent=2, ensure_ascii=False, default=str)
-    write_text(output_dir / FILE, redact(text) + "\n")
+    text = json.dumps({**record, "versions": versions(), "format": SEALED}, ensure_ascii=False, default=str)
+    value = sealed(json.loads(redact(text)))
+    write_text(output_dir / FILE, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -71,7 +71,7 @@ def _automaton() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def may_hold_notice(text: str, start: int, end: int) -> bool:
     """Whether a phrase of a notice may be in that piece of `text`; where not, it surely is not."""
-    if not compiled():
+    if not compiled(text):
         return True
     from kormo_plugins.corpus.scan.keywords_kernel import holds
 

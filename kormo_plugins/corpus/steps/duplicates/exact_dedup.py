@@ -45,7 +45,7 @@ class ExactDedup:
         import xxhash
 
         text = document.text
-        if self.params.ignore == "space" and compiled():
+        if self.params.ignore == "space" and compiled(text):
             return np.frombuffer(xxhash.xxh3_128_digest(scan_of(text).one_spaced.data), dtype=np.uint64)
         if self.params.ignore == "space":
             text = " ".join(text.split())

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from numba import njit
+
+from kormo_plugins.store.compiled import njit
 
 BLOCK = 1 << 14
 """Documents that are looked at between two times that pages of a table in a file are given back."""
@@ -33,7 +34,7 @@ def keys(places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return multipliers, dice.integers(0, 1 << 63, size=places, dtype=np.uint64)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _words(data: np.ndarray) -> np.ndarray:
     """64-bit hashes of the words of UTF-8 `data`, in order."""
     found = np.empty(len(data) // 2 + 1, dtype=np.uint64)
@@ -74,7 +75,7 @@ def _words(data: np.ndarray) -> np.ndarray:
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def runs(data: np.ndarray, n: int) -> np.ndarray:
     """64-bit hashes of all runs of `n` words of UTF-8 `data`, in order; empty if it has fewer words."""
     words = _words(data)
@@ -87,13 +88,13 @@ def runs(data: np.ndarray, n: int) -> np.ndarray:
     return found
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit()
 def _final(value: np.uint64) -> np.uint64:
     value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     return value ^ (value >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _counted(run: np.uint64, seen: np.ndarray, times: np.ndarray) -> np.uint64:
     """The run together with how often it has come before: its third occurrence is another element than its first."""
     mask = len(seen) - 1
@@ -105,7 +106,7 @@ def _counted(run: np.uint64, seen: np.ndarray, times: np.ndarray) -> np.uint64:
     return run + np.uint64(times[at] - np.uint32(1)) * np.uint64(0xD6E8FEB86659FD93)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def signature(
     data: np.ndarray, ngram: int, fewest: int, multipliers: np.ndarray, addends: np.ndarray
 ) -> tuple[np.ndarray, int]:
@@ -145,7 +146,7 @@ def signature(
     return smallest, len(words)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def numbers(data: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> tuple[np.ndarray, int]:
     """MinHash signature of the numbers of UTF-8 text, and how many there are.
 
@@ -177,7 +178,7 @@ def numbers(data: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> t
     return smallest, count
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _bands(signatures: np.ndarray, band: int, rows: int) -> np.ndarray:
     """One 64-bit key per document for one band."""
     found = np.empty(len(signatures), dtype=np.uint64)
@@ -189,7 +190,7 @@ def _bands(signatures: np.ndarray, band: int, rows: int) -> np.ndarray:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _root(parent: np.ndarray, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -197,7 +198,7 @@ def _root(parent: np.ndarray, i: int) -> int:
     return i
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit()
 def _alike(a: np.ndarray, b: np.ndarray, places: int, bounds: tuple[float, float, int, int]) -> bool:
     """Whether two rows of the table are near: in their runs and, where both are full of numbers, in those."""
     similarity, short_similarity, share, agreeing = bounds
@@ -216,7 +217,7 @@ def _alike(a: np.ndarray, b: np.ndarray, places: int, bounds: tuple[float, float
     return same >= agreeing
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _join(
     parent: np.ndarray,
     order: np.ndarray,

@@ -14,7 +14,7 @@ from kormo_plugins.corpus.steps.languages.names import LANGUAGES
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
 NAMES = (*LANGUAGES, *(name for name, _ in SCRIPTS), "und", "mul", "ko", "ja", "zh", "zh-Hant")
-"""What `kernel.language` gives the place of. BCP 47; `zh` alone is written in simplified characters, as by default."""
+"""What `kernel.languages` gives the place of. BCP 47; `zh` alone is written in simplified characters, as by default."""
 
 
 PRIORS = {"en": 0, "de fr es id vi ru": -0.7, "pt it nl tr pl mn": -1.2, "sv fi cs ro hu uk kk": -2}
@@ -23,7 +23,7 @@ PRIORS = {"en": 0, "de fr es id vi ru": -0.7, "pt it nl tr pl mn": -1.2, "sv fi 
 
 @lru_cache(maxsize=1)
 def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scripts, small letters, marks of Han characters, weights and priors, as `kernel.language` takes them."""
+    """Scripts, small letters, marks of Han characters, weights and priors, as `kernel.languages` takes them."""
     told = {language: prior for named, prior in PRIORS.items() for language in named.split()}
     priors = np.array([round(told.get(language, -3) * kernel.UNIT) for language in LANGUAGES], dtype=np.int64)
     with np.load(WEIGHTS, allow_pickle=False) as arrays:
@@ -36,8 +36,7 @@ def identify(text: str, minority: float = 0.25) -> str:
     What is code, a tag or an address is not looked at. Malay is told as Indonesian, Bosnian and Serbian in Latin
     letters as Croatian; of the scripts that several languages share, Arabic is told as `ar`, Devanagari as `hi`.
     """
-    data = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
-    return NAMES[kernel.language(data, *tables(), minority)]
+    return identify_all([text], minority)[0]
 
 
 def identify_all(texts: Iterable[str], minority: float = 0.25) -> list[str]:

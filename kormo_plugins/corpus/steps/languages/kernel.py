@@ -310,20 +310,11 @@ EVIDENCE = 0.12
 
 
 @njit()
-def language(
-    data: np.ndarray,
-    scripts: np.ndarray,
-    lowered: np.ndarray,
-    marks: np.ndarray,
-    weights: np.ndarray,
-    priors: np.ndarray,
-    minority: float,
-) -> int:
-    """Place in `identify.NAMES` of the language of a text in UTF-8.
+def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray, minority: float) -> int:
+    """Place in `identify.NAMES` of the language of a text, from what `measure` says of it.
 
-    The tables are as of `measure`; `priors` is added to the sums of each language: int64, shape [LANES].
+    `priors` is added to the sums of each language: int64, shape [LANES].
     """
-    counts, sums, words = measure(data, scripts, lowered, marks, weights)
     for lane in range(LANES):
         sums[lane] += priors[lane]
     korean, cjk = counts[HANGUL] * SYLLABLE, (counts[KANA] + counts[HAN]) * SYLLABLE
@@ -376,10 +367,17 @@ def languages(
     priors: np.ndarray,
     minority: float,
 ) -> np.ndarray:
-    """`language` of each of many texts, one after the other; `ends`: where each ends, int64 [texts]."""
+    """Place in `identify.NAMES` of the language of each of many texts in UTF-8, which stand one after the other.
+
+    Args:
+        ends: where each ends; int64, shape [texts].
+        scripts, lowered, marks, weights: as of `measure`.
+        priors: as of `_place`.
+    """
     found = np.empty(len(ends), dtype=np.int64)
     start = 0
     for place in range(len(ends)):
-        found[place] = language(data[start : ends[place]], scripts, lowered, marks, weights, priors, minority)
+        counts, sums, words = measure(data[start : ends[place]], scripts, lowered, marks, weights)
+        found[place] = _place(counts, sums, words, priors, minority)
         start = ends[place]
     return found

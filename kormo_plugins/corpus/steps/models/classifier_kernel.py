@@ -9,12 +9,12 @@ which fastText's own trainer, with its unsynchronised threads, cannot promise.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kormo_plugins.corpus.steps.duplicates.minhash_kernel import _final, _words
+from kormo_plugins.store.compiled import njit
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def features(data: np.ndarray, ngrams: int, buckets: int) -> np.ndarray:
     """Buckets of all runs of 1 to `ngrams` words of UTF-8 `data`; int64, in order."""
     words = _words(data)
@@ -29,7 +29,7 @@ def features(data: np.ndarray, ngrams: int, buckets: int) -> np.ndarray:
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def predict(weights: np.ndarray, bias: float, found: np.ndarray) -> float:
     """Probability that a document with these features is good; 0.5 is undecided."""
     total = 0.0
@@ -39,7 +39,7 @@ def predict(weights: np.ndarray, bias: float, found: np.ndarray) -> float:
     return 1.0 / (1.0 + np.exp(-(bias + total / np.sqrt(max(1, len(found))))))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def train(
     found: np.ndarray, bounds: np.ndarray, labels: np.ndarray, order: np.ndarray, buckets: int, epochs: int, rate: float
 ) -> tuple[np.ndarray, float]:

@@ -61,7 +61,7 @@ PUBLIC = frozenset(_RESOLVERS.split())
 
 def email_spans(text: str) -> list[Span]:
     """Addresses of persons, also written with `(at)`, `골뱅이` and `(dot)` against robots."""
-    if compiled():
+    if compiled(text):
         return _near_places(text, scan_of(text).personal[2])
     if not ("@" in text or "＠" in text or "골뱅이" in text or "at)" in text.lower() or "at]" in text.lower()):
         return []
@@ -95,7 +95,7 @@ def _is_email(match: re.Match[str]) -> bool:
 
 def ip_spans(text: str) -> list[Span]:
     """Addresses that belong to somebody's machine on the internet."""
-    flags = scan_of(text).personal[1] if compiled() else IPV4 | IPV6
+    flags = scan_of(text).personal[1] if compiled(text) else IPV4 | IPV6
     found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)] if flags & IPV4 else []
     if flags & IPV6 and ("::" in text or text.count(":") > 4):
         found += [Span(m.start(), m.end(), "ip") for m in _IPV6.finditer(text) if _is_global(m[0])]

@@ -115,7 +115,7 @@ _NOT_PERSONAL = re.compile(
 
 def number_spans(text: str, kinds: tuple[str, ...] = NUMBER_KINDS) -> list[Span]:
     """Where such numbers stand in `text`, in no order; of what two kinds could claim, the surer one."""
-    if compiled():
+    if compiled(text):
         runs, flags, _ = scan_of(text).personal
         if not flags & LETTERS:
             return _spans(plain_text(text), runs, flags, kinds) if runs or flags & ~OTHERS else []
