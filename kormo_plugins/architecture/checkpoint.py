@@ -43,7 +43,7 @@ def write_initial(
     generation: Mapping[str, object],
     shard_bytes: int = SHARD_BYTES,
     make_config: Callable[..., Any] = new_config,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Writes the checkpoint that a run from scratch starts with; memory is needed for one shard.
 
     Args:
@@ -115,7 +115,7 @@ def counted(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     return {**parts, "total": sum(parts.values())}
 
 
-def generation_config(settings: Mapping[str, Any], ids: Mapping[str, Ids]) -> dict[str, Any]:
+def generation_config(settings: Mapping[str, object], ids: Mapping[str, Ids]) -> dict[str, object]:
     """The content of a generation_config.json, checked by transformers.
 
     Raises:

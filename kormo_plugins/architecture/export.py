@@ -48,12 +48,12 @@ PROBE = (2, 64)
 """Rows and tokens of the batch that both layouts are compared on."""
 
 
-def equality(record: Mapping[str, Any]) -> str:
+def equality(record: Mapping[str, object]) -> str:
     """How what was compared agreed, in words; of statistics or of the record of an export."""
     return f"all within {record['within']:g}" if record.get("within") else "all equal"
 
 
-def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
+def export_llama(checkpoint: Path, out: Path) -> dict[str, object]:
     """Writes a KORMo checkpoint as a plain Llama one, with tokenizer and generation settings.
 
     Args:
@@ -69,14 +69,14 @@ def export_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
     return _convert(checkpoint, out, config_json(llama_config(config)), partial(renamed, names=TO_LLAMA))
 
 
-def import_llama(checkpoint: Path, out: Path) -> dict[str, Any]:
+def import_llama(checkpoint: Path, out: Path) -> dict[str, object]:
     """Writes a plain Llama checkpoint as a KORMo one: the inverse of `export_llama`, with the same checks."""
     register()
     config = _config(checkpoint, "llama")
     return _convert(checkpoint, out, config_json(kormo_config(config)), partial(renamed, names=FROM_LLAMA))
 
 
-def converted(checkpoint: Path, out: Path, model_type: str, form: Form, own: set[str]) -> dict[str, Any]:
+def converted(checkpoint: Path, out: Path, model_type: str, form: Form, own: set[str]) -> dict[str, object]:
     """Writes a checkpoint of a variant in its plain layout; as `export_llama`, which says what is raised.
 
     Args:
@@ -118,7 +118,7 @@ def _config(folder: Path, model_type: str) -> PretrainedConfig:
 
 def _convert(
     checkpoint: Path, out: Path, config: dict[str, Any], convert: Convert, within: float = 0.0
-) -> dict[str, Any]:
+) -> dict[str, object]:
     check_place(checkpoint, out, config["model_type"])
     check_unchanged(checkpoint)
     unfinished = out.with_name(f".{out.name}.partial")
@@ -199,7 +199,7 @@ def check_unchanged(checkpoint: Path) -> None:
             )
 
 
-def _write(checkpoint: Path, out: Path, config: dict[str, Any], convert: Convert) -> list[str]:
+def _write(checkpoint: Path, out: Path, config: dict[str, object], convert: Convert) -> list[str]:
     sources = weight_files(checkpoint)
     places: dict[str, str] = {}
     for source in sources:

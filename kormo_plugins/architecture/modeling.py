@@ -29,7 +29,7 @@ told to.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -66,7 +66,7 @@ class KORMoDecoderLayer(GradientCheckpointingLayer):
         """The MLP of this layer; likewise."""
         return modeling_llama.LlamaMLP(config)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
         """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
         attended, _ = self.self_attn(hidden_states=self.pre_attention_layernorm(hidden_states), **kwargs)
         hidden_states = hidden_states + attended

@@ -140,5 +140,5 @@ def _register_with_axolotl(model_type: str) -> None:
         family=VANILLA_CAUSAL_LM,
         capabilities={name: Unsupported(reason) for name in ("lora_kernels", "cut_cross_entropy")},
     )
-    support: Any = type("KORMoSupport", (ModelSupport,), {"model_types": (model_type,), "profile": profile})
+    support: object = type("KORMoSupport", (ModelSupport,), {"model_types": (model_type,), "profile": profile})
     register_model_support(support)

@@ -291,7 +291,7 @@ def _decoder(built: Built) -> Callable[[Any], str]:
     return lambda ids: str(decode(ids.tolist()))
 
 
-def _stats_json(found: Mapping[str, Any]) -> dict[str, Any]:
+def _stats_json(found: Mapping[str, Any]) -> dict[str, object]:
     sources = {name: {key: one[key] for key in LEDGER} for name, one in found["sources"].items()}
     others = {
         name: {key: value for key, value in one.items() if key not in LEDGER} for name, one in found["sources"].items()
@@ -299,7 +299,7 @@ def _stats_json(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "sources": sources, "drawn": others}
 
 
-def _summary(artifact: Artifact, state: str) -> dict[str, Any]:
+def _summary(artifact: Artifact, state: str) -> dict[str, object]:
     manifest, counted = artifact.manifest, artifact.stats
     return {
         "kind": manifest["kind"],
@@ -312,7 +312,7 @@ def _summary(artifact: Artifact, state: str) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

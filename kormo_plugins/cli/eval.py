@@ -278,7 +278,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 def _needle(
     model: Any, components: Any, record: Any, lengths: Any, depths: Any, haystack: Path | None, device: str | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     from kormo_plugins.evaluation import needle, needle_page
 
     found = needle.search(model, components, lengths=lengths, depths=depths, haystack=haystack, device=device, say=_say)

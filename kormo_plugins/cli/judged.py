@@ -21,7 +21,7 @@ from kormo_plugins.plugins.registry import Registry
 
 ANSWERS = Path("artifacts/answers/answers")
 """Where the answers of endpoints are kept, as by the judged suites."""
-Load = Callable[[Checkpoint], Any]
+Load = Callable[[Checkpoint], object]
 Say = Callable[[str], None]
 
 
@@ -120,7 +120,7 @@ def open_speaker(
     return ServedSpeaker(client, options.endpoint_model or str(model.path), 32, model.hash)
 
 
-def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> Any:
+def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> object:
     """The harness's model that asks the endpoint for what is generated."""
     from kormo_plugins.evaluation.served import Served, ServedModel
 
@@ -143,7 +143,7 @@ def run_suites(
     return results
 
 
-def _interval(one: Mapping[str, Any]) -> list[str]:
+def _interval(one: Mapping[str, object]) -> list[str]:
     if one["mean"] is None:
         return ["", ""]
     return [f"{one['mean']:.2f}", f"{one['low']:.2f} to {one['high']:.2f}"]

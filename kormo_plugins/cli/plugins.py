@@ -189,7 +189,7 @@ def _parameter(name: str, field: Any) -> dict[str, object]:
     return told if field.is_required() else told | {"default": field.get_default(call_default_factory=True)}
 
 
-def _place(loaded: Any) -> str:
+def _place(loaded: object) -> str:
     """`file:line` of a component's code; empty for one that has none of its own (a built-in function)."""
     import inspect
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -215,7 +215,7 @@ def schema(kind: str, out: Path | None, places: tuple[Path, ...], modules: tuple
     write_text(out, text + "\n")
 
 
-def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
+def schema_of(kind: str, modules: tuple[str, ...] = ()) -> dict[str, object]:
     """The JSON Schema of a kind of file, with the components of these further plugins."""
     from kormo_plugins.plugins.registry import registry
     from kormo_plugins.recipe.schema.json_schema import DRAFT, json_schema
@@ -276,7 +276,7 @@ def _resolved(file: Path) -> Resolved:
     return resolve(file) if kind_of(read_yaml(file)) == "recipe" else resolve_data(file)
 
 
-def _to_axolotl(recipe: Recipe) -> dict[str, Any]:
+def _to_axolotl(recipe: Recipe) -> dict[str, object]:
     from kormo_plugins.pipeline.axolotl_keys import axolotl_values
 
     return {**recipe.resolved.values, **axolotl_values(recipe, None)}

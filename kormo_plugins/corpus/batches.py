@@ -19,7 +19,7 @@ from kormo_plugins.hookspecs import BatchStep
 BATCH = 256
 """Documents that a step is given at most."""
 Item = Document | Rejected
-Through = Callable[[Document, list[Any], list[Tally]], Item]
+Through = Callable[[Document, list[object], list[Tally]], Item]
 
 
 def in_batches(

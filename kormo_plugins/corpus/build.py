@@ -62,7 +62,7 @@ def build_source(
     workers: int = 1,
     watch: ProgressFactory = _unseen,
     against: Sequence[Path] = (),
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
 
     Args:
@@ -172,7 +172,7 @@ def _parts(source: Source, read: Reader, params: Params) -> int:
 
 def source_inputs(
     name: str, source: Source, recipe: CorpusRecipe, components: Registry | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All that the documents of a source depend on, as a JSON value, for the hash of the artifact.
 
     Local files count by name, size and checksum, hub datasets by commit, components by parameters and version.
@@ -209,7 +209,7 @@ def source_inputs(
     }
 
 
-def _version(component: Any) -> Any:
+def _version(component: object) -> object:
     """`VERSION` of a component, or of the module that it is a function of."""
     module = sys.modules.get(getattr(component, "__module__", ""))
     return getattr(component, "VERSION", getattr(module, "VERSION", 1))
@@ -271,7 +271,7 @@ def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: E
             return
 
 
-def _statistics(job: SourceBuild) -> dict[str, Any]:
+def _statistics(job: SourceBuild) -> dict[str, object]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
         return read_mark(job.folder(stage) / f"{part:05d}.json")
 
@@ -294,7 +294,7 @@ def _statistics(job: SourceBuild) -> dict[str, Any]:
     }
 
 
-def _added(parts: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, Any]]:
     """The tallies of all parts, step by step."""
     return [_summed(list(same)) | {"name": same[0]["name"]} for same in zip(*parts, strict=True)]
 

@@ -119,7 +119,7 @@ def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], Non
     write_mark(folder / f"{part:05d}.json", {"chunks": len(marks), "steps": [tally.as_dict() for tally in total]})
 
 
-def told(source: Iterable[Any], progress: Callable[[int], None] | None) -> Iterator[Any]:
+def told(source: Iterable[object], progress: Callable[[int], None] | None) -> Iterator[Any]:
     """The items of `source`, each counted aloud, many at a time."""
     number = 0
     for number, item in enumerate(source, 1):
@@ -290,7 +290,7 @@ def _signer(step: NamedStep) -> SourceStep:
     return made
 
 
-def _table(signatures: list[Any], signer: SourceStep) -> np.ndarray:
+def _table(signatures: list[object], signer: SourceStep) -> np.ndarray:
     if signatures:
         return np.asarray(signatures)
     empty = np.asarray(signer.sign(Document(id="", text="")))  # for dtype and shape

@@ -58,7 +58,7 @@ def _members(stays: np.ndarray, kept_one: int) -> list[int]:
     return [kept_one, *others[others != kept_one][: SAMPLES - 1].tolist()]
 
 
-def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int]) -> dict[int, dict[str, Any]]:
+def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int]) -> dict[int, dict[str, object]]:
     """Id and beginning of each document that is wanted, by its index."""
     found: dict[int, dict[str, object]] = {}
     parts = sorted({int(np.searchsorted(bounds, index, side="right")) - 1 for index in wanted})[:MOST_PARTS]

@@ -81,7 +81,7 @@ class Tally:
         for key in ("documents_in", "documents_out", "bytes_in", "bytes_out", "changed"):
             setattr(self, key, getattr(self, key) + counted[key])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The counts as JSON, reasons in order; `notes` only where there are some."""
         counts = {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
         notes = {"notes": dict(sorted(self.notes.items()))} if self.notes else {}

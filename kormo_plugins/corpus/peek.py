@@ -125,7 +125,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
 
 
 def _compared(
-    first: Found, others: list[Found], reader: dict[str, Any], notes: list[str], raw: list[Raw], rows: int
+    first: Found, others: list[Found], reader: dict[str, object], notes: list[str], raw: list[Raw], rows: int
 ) -> list[Raw]:
     """The first rows of the other files; adds to `reader` and `notes` what they have otherwise than the first one."""
     used = str(reader.get("encoding", encodings.UTF8))

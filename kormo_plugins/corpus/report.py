@@ -27,11 +27,11 @@ EXCERPT = 240
 def write_report(
     recipe: CorpusRecipe,
     folders: Mapping[str, Path],
-    stats: Mapping[str, Mapping[str, Any]],
+    stats: Mapping[str, Mapping[str, object]],
     out: Path,
     *,
     tokens: Mapping[str, int] | None = None,
-    weights: Mapping[str, Any] | None = None,
+    weights: Mapping[str, object] | None = None,
 ) -> Path:
     """Writes `report.html` into the folder `out`.
 

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count
-from typing import Any
 
 import numpy as np
 
@@ -126,7 +125,7 @@ class Summary:
         language["bytes"] += facts.bytes
         self.lengths[facts.characters.bit_length()] += 1
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """`lengths`: number of documents of fewer than 2^k characters (and at least 2^(k-1)), by k."""
         languages = {code: dict(counts) for code, counts in sorted(self.languages.items())}
         lengths = {str(k): n for k, n in sorted(self.lengths.items())}

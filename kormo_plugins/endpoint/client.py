@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.errors import redact
@@ -93,7 +93,7 @@ class Client:
     _answered: bool = field(default=False, repr=False)
     _given_up: int = field(default=0, repr=False)
 
-    def ask(self, request: dict[str, Any]) -> str | Reject:
+    def ask(self, request: dict[str, object]) -> str | Reject:
         """The text of a whole answer to a conversation, from the cache or the endpoint.
 
         Returns:
@@ -110,7 +110,7 @@ class Client:
             self._keep(path, {"request": request, "text": answer})
         return answer
 
-    def complete(self, request: dict[str, Any], route: str = CHAT) -> Answer | Reject:
+    def complete(self, request: dict[str, object], route: str = CHAT) -> Answer | Reject:
         """What a model says, also if it is nothing, or was cut. Cache and errors are those of `ask`."""
         path = self._place(identity([route, request]))
         kept = _kept(path)
@@ -121,18 +121,18 @@ class Client:
             self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
         return answer
 
-    def knows(self, request: dict[str, Any], route: str = CHAT) -> bool:
+    def knows(self, request: dict[str, object], route: str = CHAT) -> bool:
         """Whether `complete` would answer from the cache."""
         return _kept(self._place(identity([route, request]))) is not None
 
     def _place(self, key: str) -> Path:
         return self.cache / key[:2] / f"{key}.json"
 
-    def _keep(self, path: Path, values: dict[str, Any]) -> None:
+    def _keep(self, path: Path, values: dict[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(values, ensure_ascii=False))
 
-    def _try(self, request: dict[str, Any], route: str, parse: Callable[[bytes], T]) -> T | Reject:
+    def _try(self, request: dict[str, object], route: str, parse: Callable[[bytes], T]) -> T | Reject:
         reason, refused = "no answer", 0
         for attempt in range(self.retries + 1):
             self._wait_turn()
@@ -167,7 +167,7 @@ class Client:
                 raise Unreachable(f"{redact(self.url)}: {reason}, and no request has been answered yet")
         return Reject(reason)
 
-    def _send(self, request: dict[str, Any], route: str) -> bytes:
+    def _send(self, request: dict[str, object], route: str) -> bytes:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         url = f"{self.url.rstrip('/')}/{route}"
         asked = urllib.request.Request(url, json.dumps(request).encode(), headers)
@@ -196,7 +196,7 @@ class _Garbage(Exception):
         self.final = final
 
 
-def _kept(path: Path) -> dict[str, Any] | None:
+def _kept(path: Path) -> dict[str, object] | None:
     """What was answered before; a damaged file is removed, and asked for again."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

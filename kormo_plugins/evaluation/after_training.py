@@ -44,7 +44,7 @@ def command(folder: Path, wanted: Any, plugins: Sequence[str]) -> list[str]:
     return words
 
 
-def evaluate_run(folder: Path, wanted: Any, plugins: Sequence[str], say: Callable[[str], None]) -> None:
+def evaluate_run(folder: Path, wanted: object, plugins: Sequence[str], say: Callable[[str], None]) -> None:
     """Scores a finished run; a failure is told and changes nothing else."""
     words = command(folder, wanted, plugins)
     environment = {

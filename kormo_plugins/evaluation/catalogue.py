@@ -108,7 +108,7 @@ class Catalogue:
         path = self.manager(name).task_index[name]["yaml_path"]
         return dict(_read(path)) if path != -1 else {}
 
-    def _leaves(self, name: str, overrides: dict[str, Any], where: str) -> Iterator[Leaf]:
+    def _leaves(self, name: str, overrides: dict[str, object], where: str) -> Iterator[Leaf]:
         index = self.manager(name).task_index
         if name not in index:
             raise KormoError(
@@ -133,7 +133,7 @@ class Catalogue:
                 do="use `lm_eval run` for it",
             )
 
-    def _members(self, group: dict[str, Any], overrides: dict[str, Any], where: str) -> Iterator[Leaf]:
+    def _members(self, group: dict[str, Any], overrides: dict[str, object], where: str) -> Iterator[Leaf]:
         """The leaves of a group's list, whose members are names, groups written in place, or names with overrides."""
         from lm_eval.tasks import GROUP_ONLY_KEYS
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -37,7 +36,7 @@ def find_dataset(folder: Path, dataset: str) -> Path | None:
     return None
 
 
-def read_splits(folder: Path, configuration: str | None, wanted: Iterable[str], others: Iterable[str] = ()) -> Any:
+def read_splits(folder: Path, configuration: str | None, wanted: Iterable[str], others: Iterable[str] = ()) -> object:
     """A `datasets.DatasetDict` of the splits that a task reads.
 
     Args:
@@ -149,7 +148,7 @@ def _group(named: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
     return found
 
 
-def _read(paths: list[Path]) -> Any:
+def _read(paths: list[Path]) -> object:
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
@@ -174,7 +173,7 @@ def _read(paths: list[Path]) -> Any:
     return parts[0] if len(parts) == 1 else concatenate_datasets(parts)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> list[dict[str, object]]:
     """Rows of JSON lines, or of one JSON list."""
     text = path.read_text(encoding="utf-8")
     where = str(path)

@@ -93,14 +93,14 @@ def write_items(folder: Path) -> list[Path]:
     return written
 
 
-def _options(draw: KeyedRandom, right: str, wrong: list[str], number: int) -> dict[str, Any]:
+def _options(draw: KeyedRandom, right: str, wrong: list[str], number: int) -> dict[str, object]:
     """Four options, the right one at each place equally often, so that no place is a better guess."""
     place = number % 4
     others = draw.take(wrong, 3)
     return {"choices": [*others[:place], right, *others[place:]], "answer": place}
 
 
-def _choice(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
+def _choice(draw: KeyedRandom, language: str, number: int) -> dict[str, object]:
     kinds = _KINDS[language]
     kind, *others = draw.take(sorted(kinds), 4)
     right = draw.pick(kinds[kind])
@@ -114,7 +114,7 @@ def _choice(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
     }
 
 
-def _cloze(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
+def _cloze(draw: KeyedRandom, language: str, number: int) -> dict[str, object]:
     """Each of the four endings is right equally often: a model that always likes one best scores 25%."""
     name, second = draw.take(_NAMES[language], 2)
     place, kinds, form = draw.pick(_PLACES[language]), _KINDS[language], number // 4 % 4
@@ -148,7 +148,7 @@ def _closed(word: str) -> bool:
     return (ord(word[-1]) - 0xAC00) % 28 != 0
 
 
-def _reading(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
+def _reading(draw: KeyedRandom, language: str, number: int) -> dict[str, object]:
     names, places = draw.take(_NAMES[language], 4), draw.take(_PLACES[language], 4)
     who = draw.below(4)
     pairs = list(zip(names, places, strict=True))
@@ -162,7 +162,7 @@ def _reading(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
     return {"question": question, **_options(draw, f" {places[who]}", wrong, number)}
 
 
-def _arithmetic(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
+def _arithmetic(draw: KeyedRandom, language: str, number: int) -> dict[str, object]:
     """The right number is the smallest, second, third and largest of the four equally often."""
     a, b, kind = 2 + draw.below(8), 2 + draw.below(8), number // 16 % 3
     if kind == 1:
@@ -181,12 +181,12 @@ def _arithmetic(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]
     return {"question": question, **_options(draw, f" {value}", [f" {one}" for one in near], number)}
 
 
-def _instruct(draw: KeyedRandom, language: str, number: int) -> dict[str, Any]:
+def _instruct(draw: KeyedRandom, language: str, number: int) -> dict[str, object]:
     fruits = _KINDS[language][{"ko": "과일", "en": "a fruit"}[language]]
     return _REQUESTS[number % 4](draw, language, draw.take(fruits, 4))
 
 
-def _repeat(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
+def _repeat(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, object]:
     times, fruit = 2 + draw.below(3), fruits[0]
     question = {
         "ko": f"'{fruit}'{'이라는' if _closed(fruit) else '라는'} 낱말을 {_NUMBERS['ko'][times]} 번 쓰세요.",
@@ -195,7 +195,7 @@ def _repeat(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, An
     return {"question": question, "answer": " ".join([fruit] * times)}
 
 
-def _one_word(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
+def _one_word(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, object]:
     name, place = draw.pick(_NAMES[language]), draw.pick(_PLACES[language])
     if language == "ko":
         topic = f"{name}{'은' if _closed(name) else '는'}"
@@ -206,7 +206,7 @@ def _one_word(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, 
     return {"question": f"{name} is in the {place}. Where is {name}? Answer with one word.", "answer": place}
 
 
-def _yes_or_no(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
+def _yes_or_no(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, object]:
     a, b = draw.take(range(1, 10), 2)
     yes = a > b
     if language == "ko":
@@ -217,7 +217,7 @@ def _yes_or_no(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str,
     return {"question": question, "answer": "yes" if yes else "no"}
 
 
-def _count(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, Any]:
+def _count(draw: KeyedRandom, language: str, fruits: list[str]) -> dict[str, object]:
     count = 1 + draw.below(4)
     listed = ", ".join(fruits[:count])
     question = {

@@ -39,7 +39,7 @@ class Model(HFLM):
         self._rows = batch_size
         self._ended: dict[tuple[int, ...], bool] = {}
 
-    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+    def loglikelihood(self, requests: object, disable_tqdm: bool = False) -> object:
         """As in the harness; its bar is shown to people only."""
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
@@ -62,7 +62,7 @@ class Model(HFLM):
             texts.update(zip(places, written, strict=True))
         return [texts[place] for place in range(len(requests))]
 
-    def _ours(self, settings: dict[str, Any]) -> bool:
+    def _ours(self, settings: dict[str, object]) -> bool:
         """Whether the decoder knows everything that is asked for: greedy, or sampled by temperature and top-p."""
         known = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}
         configured = self.model.generation_config.to_diff_dict()
@@ -110,7 +110,7 @@ class Model(HFLM):
         """A conversation through the chat template, thinking switched off: no answer begins with reasoning."""
         return partial(render, self.tokenizer)(chat_history, add_generation_prompt)
 
-    def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:
+    def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> object:
         rows = super()._model_generate(context, max_length, stop, **settings)
         mask = settings.get("attention_mask")
         ends = torch.tensor(sorted(self.ends), device=rows.device)

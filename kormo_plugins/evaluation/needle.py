@@ -141,7 +141,7 @@ def _check(model: Checkpoint, lengths: Sequence[int], depths: Sequence[int]) -> 
             )
 
 
-def _hay(language: str, tokens: int, tokenizer: Any, registry: Registry, haystack: Path | None) -> list[int]:
+def _hay(language: str, tokens: int, tokenizer: object, registry: Registry, haystack: Path | None) -> list[int]:
     """Ids of at least twice so many tokens of text: tries begin at different places."""
     wanted = 2 * tokens
     if haystack is not None:
@@ -226,7 +226,7 @@ def prompt(
 
 
 def _ask(
-    reader: Reader, tokenizer: Any, hay: Sequence[int], language: str, length: int, depth: int, number: int
+    reader: Reader, tokenizer: object, hay: Sequence[int], language: str, length: int, depth: int, number: int
 ) -> tuple[bool, bool]:
     """Whether one needle is found by choice, and by generation."""
     context, continuations, right = prompt(tokenizer, hay, language, length, depth, number)

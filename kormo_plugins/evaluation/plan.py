@@ -74,7 +74,7 @@ def make_ready(
     """
     where = _data_folders([one.leaf for one in wanted], catalogue, data)
     read = cache(read_splits)  # many tasks may read the same files: Global-MMLU's 57 subjects are one
-    opened: list[tuple[Wanted, bool, str, Any]] = []
+    opened: list[tuple[Wanted, bool, str, object]] = []
     missing: dict[str, list[str]] = {}
     for one in wanted:
         chat = one.line.chat and model.chat
@@ -149,7 +149,9 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
     )
 
 
-def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | None, read: Callable[..., Any]) -> Any:
+def _open(
+    name: str, config: dict[str, Any], folder: Path | None, shots: int | None, read: Callable[..., Any]
+) -> object:
     """The harness's task object, its data read by `read`, as by `read_splits`."""
     from datasets.exceptions import DatasetNotFoundError
     from lm_eval.api.task import ConfigurableTask
@@ -179,7 +181,7 @@ def _open(name: str, config: dict[str, Any], folder: Path | None, shots: int | N
     return task
 
 
-def settled(process: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def settled(process: Callable[[object], object]) -> Callable[[Any], Any]:
     """A task's `process_docs`, run once for each split, from the seed that the harness's command starts with.
 
     The harness calls it for the prompts, and again when answers are compared. One that draws (GPQA's shuffles the four
@@ -189,7 +191,7 @@ def settled(process: Callable[[Any], Any]) -> Callable[[Any], Any]:
     kept: dict[int, tuple[Any, Any]] = {}
 
     @wraps(process)
-    def once(split: Any) -> Any:
+    def once(split: object) -> object:
         if id(split) not in kept:
             state = random.getstate()
             random.seed(SEEDS["random"])
@@ -208,7 +210,7 @@ def _about_rows(error: Exception) -> bool:
     return isinstance(error, (KeyError, TemplateError, IndexError, TypeError, AttributeError))
 
 
-def _given(splits: Any, **_: Any) -> Any:
+def _given(splits: object, **_: object) -> object:
     """Splits that are in memory, to a harness that calls with a task's metadata."""
     return splits
 
@@ -225,7 +227,7 @@ def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[tuple[str
     return tuple(one for one in must if one), tuple(config[key] for key in SPLITS if config.get(key))
 
 
-def build_requests(task: Any, limit: int | None, chat_tokenizer: Any = None) -> None:
+def build_requests(task: Any, limit: int | None, chat_tokenizer: object = None) -> None:
     """Builds a task's requests, as `lm_eval.evaluate` builds them; the same examples each time."""
     task.set_fewshot_seed(seed=SEEDS["fewshot"])
     template = partial(render, chat_tokenizer) if chat_tokenizer is not None else None

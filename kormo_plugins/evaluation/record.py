@@ -51,7 +51,7 @@ class Record:
             },
         }
 
-    def _read(self, model_hash: str) -> dict[str, Any] | None:
+    def _read(self, model_hash: str) -> dict[str, object] | None:
         if not self.path.is_file():
             return None
         try:
@@ -91,7 +91,7 @@ class Record:
         self.values["results"] = _with(self.values["results"], rows, keys)
         self.write()
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Keeps anything else."""
         self.values[key] = value
         self.write()
@@ -105,7 +105,9 @@ class Record:
             raise disk_error(error, self.path.parent) from error
 
 
-def _with(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
+def _with(
+    old: Sequence[dict[str, object]], new: Sequence[dict[str, object]], keys: Sequence[str]
+) -> list[dict[str, object]]:
     """Rows of the same keys in the places that they had, the others behind: what is repeated moves nothing."""
     rows = {tuple(row[key] for key in keys): row for row in old}
     return list((rows | {tuple(row[key] for key in keys): row for row in new}).values())

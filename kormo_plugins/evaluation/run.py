@@ -81,7 +81,7 @@ def evaluate(
     *,
     data: Path | None = None,
     cut_long: bool = False,
-    load: Callable[[], Any],
+    load: Callable[[], object],
     say: Say,
 ) -> list[dict[str, Any]]:
     """Scores a checkpoint; returns a row for each line, also kept in the record.

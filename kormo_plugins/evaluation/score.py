@@ -22,7 +22,7 @@ from kormo_plugins.evaluation.suites import SuiteTask
 Say = Callable[[str], None]
 
 
-def score(ready: Sequence[Ready], load: Callable[[], Any], record: Record, say: Say) -> dict[tuple[str, str], Any]:
+def score(ready: Sequence[Ready], load: Callable[[], object], record: Record, say: Say) -> dict[tuple[str, str], Any]:
     """Runs what is not finished. Returns (suite, task) -> row.
 
     Args:
@@ -51,7 +51,7 @@ def _told(row: dict[str, Any]) -> str:
     return ", ".join(f"{name.removesuffix(',none')} {one['value']:.4f}" for name, one in row["metrics"].items())
 
 
-def _run(one: Ready, model: Any) -> dict[str, Any]:
+def _run(one: Ready, model: Any) -> dict[str, object]:
     """Asks one task and gives its row."""
     import lm_eval
     import numpy as np
@@ -89,7 +89,7 @@ def _run(one: Ready, model: Any) -> dict[str, Any]:
     }
 
 
-def _metrics(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _metrics(found: dict[str, object]) -> dict[str, dict[str, Any]]:
     """`metric,filter` -> value and standard error (None where the harness has none)."""
     metrics = {}
     for key, value in found.items():
@@ -101,14 +101,14 @@ def _metrics(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def _stops(samples: Sequence[dict[str, Any]], model: Any, new: int) -> dict[str, Any]:
+def _stops(samples: Sequence[dict[str, Any]], model: Any, new: int) -> dict[str, object]:
     """Share of answers with an end token, and its binomial standard error."""
     ended = [model.ended(sample["arguments"][0][0], new) for sample in samples]
     share = sum(ended) / len(ended)
     return {"value": share, "stderr": (share * (1 - share) / len(ended)) ** 0.5}
 
 
-def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], limit: int | None) -> dict[str, Any]:
+def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], limit: int | None) -> dict[str, object]:
     """A line of a suite as one row, from the rows of its tasks.
 
     Raises:
@@ -146,7 +146,7 @@ def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], l
     return row
 
 
-def mean_row(suite: str, rows: Sequence[dict[str, Any]], published: str) -> dict[str, Any]:
+def mean_row(suite: str, rows: Sequence[dict[str, Any]], published: str) -> dict[str, object]:
     """The plain mean of a suite's rows that have a published score, beside the published mean of the same tasks."""
     parts = [row for row in rows if row["published"]]
     errors = [row["stderr"] for row in parts]

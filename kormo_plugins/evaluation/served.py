@@ -57,7 +57,7 @@ class ServedModel(LM):
 
     max_gen_toks = 256
 
-    def __init__(self, checkpoint: Checkpoint, served: Served, load: Callable[[], Any]) -> None:
+    def __init__(self, checkpoint: Checkpoint, served: Served, load: Callable[[], object]) -> None:
         super().__init__()
         self.checkpoint, self.served, self._load = checkpoint, served, load
         self.tokenizer = tokenizer_of(checkpoint.path)
@@ -80,14 +80,14 @@ class ServedModel(LM):
         """A conversation through the chat template, thinking switched off."""
         return partial(render, self.tokenizer)(chat_history, add_generation_prompt)
 
-    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> object:
         """By the checkpoint on this machine."""
         if self._local is None:
             self._local = self._load()
             self._local.speak(self._chat)
         return self._local.loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> object:
         """By the checkpoint on this machine."""
         self._local = self._local or self._load()
         return self._local.loglikelihood_rolling(requests, disable_tqdm=True)
@@ -110,7 +110,7 @@ class ServedModel(LM):
             raise unreachable("kormo eval: --endpoint", error) from None
         return [self._text(request, answer) for request, answer in zip(requests, answers, strict=True)]
 
-    def _request(self, prompt: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, prompt: str, settings: dict[str, object]) -> dict[str, Any]:
         kwargs = normalize_gen_kwargs(settings, self.max_gen_toks)
         stops = [one for one in kwargs["until"] if one]
         sampled = bool(kwargs.get("do_sample"))

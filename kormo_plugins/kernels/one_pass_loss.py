@@ -82,7 +82,7 @@ class _OnePass(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_total: Tensor, of_losses: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, of_total: Tensor, of_losses: Tensor) -> tuple[object, ...]:
         if ctx.gradients is None:
             raise RuntimeError("the gradients of this loss were given out already; compute the loss again")
         of_states, of_weight, factor = ctx.gradients

@@ -33,7 +33,7 @@ class DocumentMask:
         self.params = params
         self._ignore = np.array(params.ignore_tokens, np.int64)
 
-    def __call__(self, rows: SampleRows | Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    def __call__(self, rows: SampleRows | Sequence[Mapping[str, object]]) -> dict[str, object]:
         """A batch of tensors from the rows that a `MixtureDataset` gave, whole or one by one."""
         import torch
 
@@ -81,7 +81,7 @@ class Causal(DocumentMask):
 class Flex(DocumentMask):
     """Documents apart, by a FlexAttention block mask (causal and same segment) given as `attention_mask`."""
 
-    def extra(self, batch: SampleRows) -> dict[str, Any]:
+    def extra(self, batch: SampleRows) -> dict[str, object]:
         """The mask, for any number of heads; made on the CPU and moved by the trainer."""
         import torch
         from torch.nn.attention.flex_attention import create_block_mask
@@ -106,7 +106,7 @@ def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
     return SampleRows(ids, positions, np.array(filled, np.int64), sources, trained)
 
 
-def _filled(row: Mapping[str, Any]) -> int:
+def _filled(row: Mapping[str, object]) -> int:
     labels = np.asarray(row["labels"])
     last = int(np.flatnonzero(np.asarray(row["position_ids"]) == 0)[-1])
     return last if (labels[last:] == gather.IGNORE).all() else len(labels)

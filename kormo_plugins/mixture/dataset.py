@@ -32,7 +32,7 @@ ROW_FIELDS = ("input_ids", "labels", "position_ids")
 
 
 @dataclass(frozen=True)
-class SampleRows(Sequence[dict[str, Any]]):
+class SampleRows(Sequence[dict[str, object]]):
     """Rows of a batch.
 
     Args:
@@ -139,7 +139,7 @@ class MixtureDataset:
         size = sum(plan.shards.tokens * self._kind.itemsize for plan in self.rows.values())
         self._from_disk = size > total_memory() / 2
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         folders = {name: (plan.folder, plan.shards.folder) for name, plan in self.rows.items()}
         hidden = ("rows", "_plans", "_shards", "_shard_from", "_kind", "_from_disk", "_step")
         return {k: v for k, v in self.__dict__.items() if k not in hidden} | {"folders": folders}
@@ -159,7 +159,7 @@ class MixtureDataset:
         row: dict[str, object] = self.__getitems__([int(index) + len(self) if index < 0 else int(index)])[0]
         return row
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, object]]:
         return (self[index] for index in range(len(self)))
 
     def __getitems__(self, indices: Sequence[int]) -> SampleRows:
@@ -247,7 +247,7 @@ class MixtureDataset:
         name = self.names[source]
         return Sample(index, name, row, epoch, self.rows[name].pieces(row))
 
-    def describe(self, step: int) -> dict[str, Any]:
+    def describe(self, step: int) -> dict[str, object]:
         """Where the data stands before `step`: `step`, `tokens` (places, padding included) and for each
         source the `rows` drawn so far, its `epochs` and its `share` of all rows."""
         counts = self.mixing.counts(step)
@@ -261,7 +261,7 @@ class MixtureDataset:
         }
         return {"step": step, "tokens": step * self.global_batch * self.row_length, "sources": drawn}
 
-    def data_position(self, step: int) -> dict[str, Any]:
+    def data_position(self, step: int) -> dict[str, object]:
         """What a checkpoint keeps: `step`, `samples` used, this data's `fingerprint`, and the `parts` it is
         of, which `resume.check_resume` compares."""
         return {

@@ -24,11 +24,11 @@ IGNORE = -100
 """The label that a loss leaves out, in PyTorch and transformers."""
 
 
-def _as_pointer(typing_context: Any, address: Any) -> object:
+def _as_pointer(typing_context: object, address: object) -> object:
     """A whole number as a pointer."""
     del typing_context
 
-    def generate(context: Any, builder: IRBuilder, signature: Any, arguments: Any) -> object:
+    def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 

@@ -135,7 +135,9 @@ def batch(
     }
 
 
-def _sample(dataset: MixtureDataset, index: int, decode: Callable[[NDArray[np.integer]], str] | None) -> dict[str, Any]:
+def _sample(
+    dataset: MixtureDataset, index: int, decode: Callable[[NDArray[np.integer]], str] | None
+) -> dict[str, object]:
     sample = dataset.sample(index)
     shards = dataset.rows[sample.source].shards
     documents = []

@@ -79,7 +79,7 @@ def build_rows(
     window: int = WINDOW,
     plugins: Registry | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Packs one source into rows and writes the plan into `out`.
 
     Args:
@@ -181,7 +181,7 @@ class _Plan:
         order = np.argsort(where[cut:], kind="stable")
         return where[cut:][order], sizes[cut:][order]
 
-    def finish(self, ledger: dict[str, int], made_of: dict[str, object]) -> dict[str, Any]:
+    def finish(self, ledger: dict[str, int], made_of: dict[str, object]) -> dict[str, object]:
         """Renames the files into place, writes `rows.json` last, and returns the statistics in it."""
         places = self.rows * self.row_length
         stats: dict[str, object] = {

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.transfer import ARRIVING, fetch, fetch_file, small_file
@@ -74,7 +73,7 @@ def fetch_artifact(
     return {**found, "sha256": listed is not None}
 
 
-def _fetch_listed(filesystem: Any, root: str, out: Path, found: dict[str, int], check: Check) -> None:
+def _fetch_listed(filesystem: object, root: str, out: Path, found: dict[str, int], check: Check) -> None:
     """Copies what an artifact's manifest lists, and the manifest last."""
     out.mkdir(parents=True, exist_ok=True)
     arriving = out / ARRIVING  # the manifest, until everything that it lists has come

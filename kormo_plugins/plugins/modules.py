@@ -14,7 +14,7 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.plugins.parameters import checked as checked
 
 
-def resolve(target: Any, what: str) -> Any:
+def resolve(target: object, what: str) -> Any:
     """The object named by `"package.module:attribute"`; anything but a string is already the object."""
     if not isinstance(target, str):
         return target

@@ -80,7 +80,7 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
     return made
 
 
-def current_names(model: object, values: Mapping[str, Any], where: str, faults: Faults) -> dict[str, object]:
+def current_names(model: object, values: Mapping[str, object], where: str, faults: Faults) -> dict[str, object]:
     """`values` under the names that the parameters of `model` have today.
 
     An old name is logged as a warning, once for each place; a parameter given under both names is a fault.

@@ -304,7 +304,7 @@ class Registry:
         with traced(f"load {kind} {name}: {component.load}"):
             return resolve(component.load, f"{kind} {name}")
 
-    def params(self, kind: str, name: str, values: dict[str, Any] | None = None, where: str = "") -> Any:
+    def params(self, kind: str, name: str, values: dict[str, object] | None = None, where: str = "") -> Any:
         """`values` checked against the component's parameter model; None for a component without parameters.
 
         Raises:

@@ -56,7 +56,7 @@ class PackedPairs:
     """
 
     inputs: dict[str, Tensor]
-    answers: dict[str, Any]
+    answers: dict[str, torch.Tensor]
     source: Tensor
     target: Tensor
 
@@ -69,7 +69,7 @@ class PackedPairs:
     def of(self, model: Any) -> Any:
         """The model as TRL calls it: its answer to the packed rows, told as logits of `answers`."""
 
-        def call(**others: Any) -> Any:
+        def call(**others: object) -> Any:
             kept = {key: value for key, value in others.items() if key not in ("input_ids", "attention_mask")}
             outputs = model(**kept, **self.inputs)
             outputs.logits = self.logits(outputs.logits)
@@ -78,7 +78,7 @@ class PackedPairs:
         return call
 
 
-def packed(batch: dict[str, Any], *, one_row: bool) -> PackedPairs:
+def packed(batch: dict[str, torch.Tensor], *, one_row: bool) -> PackedPairs:
     """Packs a batch.
 
     Args:

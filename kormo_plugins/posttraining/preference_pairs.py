@@ -98,7 +98,7 @@ def token_pairs(
 
 def build_pairs(
     documents: Iterable[Document], tokenizer: Path, out: Path, *, source: str, length: int, tokenizer_hash: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Writes the pairs of one source into the folder `out` (`shards/pairs.py` has the format).
 
     Args:

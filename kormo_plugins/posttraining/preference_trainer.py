@@ -55,7 +55,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
-    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> object:
         """Left to `train`: here, in `__init__`, the recipe is not known yet."""
         if _has_ids(dataset):
             return dataset
@@ -91,14 +91,14 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         kind = str(getattr(self.model.config, "_attn_implementation", ""))
         return "flash" in kind or (self.kormo.varlen and torch.cuda.is_available())
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool) -> Any:
         """TRL's loss; of packed pairs where the recipe says so."""
         if not self._packs or "completion_mask" not in inputs:
             return super()._compute_loss(model, inputs, return_outputs)
         pairs = packed(inputs, one_row=self._one_row())
         return super()._compute_loss(pairs.of(model), pairs.answers, return_outputs)
 
-    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+    def compute_ref_log_probs(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
         """The reference's log-probabilities, from the same rows as the policy's."""
         if not self._packs:
             return super().compute_ref_log_probs(model, inputs)
@@ -181,16 +181,16 @@ class _Chosen:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        sample: dict[str, Any] = self.dataset.pair(self.numbers[index])
+    def __getitem__(self, index: int) -> dict[str, object]:
+        sample: dict[str, object] = self.dataset.pair(self.numbers[index])
         return sample
 
 
-def _float_logits(module: Any, inputs: Any, outputs: Any) -> Any:
+def _float_logits(module: object, inputs: object, outputs: Any) -> Any:
     """Logits in float32, whatever the model computes in."""
     outputs.logits = outputs.logits.float()
     return outputs
 
 
-def _has_ids(dataset: Any) -> bool:
+def _has_ids(dataset: object) -> bool:
     return "prompt_ids" in (getattr(dataset, "column_names", None) or ())

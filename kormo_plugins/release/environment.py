@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import kormo_plugins
 from kormo_plugins import __version__
@@ -48,7 +47,7 @@ def sbom() -> dict[str, object]:
     }
 
 
-def _component(name: str, distribution: metadata.Distribution) -> dict[str, Any]:
+def _component(name: str, distribution: metadata.Distribution) -> dict[str, object]:
     told = distribution.metadata.json
     named = str(told.get("license_expression") or told.get("license") or "")
     classified = [str(c).split(" :: ")[-1] for c in told.get("classifier") or () if str(c).startswith("License ::")]

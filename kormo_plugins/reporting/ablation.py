@@ -107,7 +107,9 @@ def _place(cell: Mapping[str, Any], folder: Path) -> Path | None:
     return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
 
 
-def _measure(record: Mapping[str, Any], name: str, index: int, found: Sequence[tuple[Mapping[str, Any], Run]]) -> str:
+def _measure(
+    record: Mapping[str, Any], name: str, index: int, found: Sequence[tuple[Mapping[str, object], Run]]
+) -> str:
     better = record["measures"][name]["better"]
     rows = []
     for variant, row in record["table"][name].items():
@@ -184,7 +186,7 @@ def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
     return drawn(key, "At the end", "a dot is a seed, a line the mean", {"data": data, "layout": layout})
 
 
-def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tuple[Mapping[str, Any], Run]]) -> str:
+def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tuple[Mapping[str, object], Run]]) -> str:
     """The measure's metric along every cell's run: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})

@@ -205,7 +205,7 @@ def _curve_figure(name: str, chart: Chart, series: list[dict[str, Any]], runs: S
     return drawn(name, chart.title, chart.note, {"data": series, "layout": layout}, legend(series))
 
 
-BASE: dict[str, Any] = {
+BASE: dict[str, object] = {
     "font": {"family": "system-ui, 'Noto Sans KR', NanumGothic, sans-serif", "size": 12, "color": "#1d2433"},
     "paper_bgcolor": "white",
     "plot_bgcolor": "white",

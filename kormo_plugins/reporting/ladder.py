@@ -102,7 +102,7 @@ def _law(record: Mapping[str, Any]) -> str:
 def _figure(record: Mapping[str, Any]) -> str:
     """Points of every run, the law through them, and what was predicted with its interval."""
     data: list[dict[str, Any]] = []  # those with a name first: the legend counts them
-    curves: list[dict[str, Any]] = []
+    curves: list[dict[str, object]] = []
     sizes = list(dict.fromkeys(run["size"] for run in record["runs"]))
     shares = sorted({run["synthetic"] for run in record["runs"]})
     drawn_curves: set[tuple[str, float]] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from kormo_plugins.reporting.run import Run
 
@@ -39,7 +38,7 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
     return found
 
 
-def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested mappings as one, with dotted keys; lists are values."""
     found: dict[str, object] = {}
     for key, value in values.items():

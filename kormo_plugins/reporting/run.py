@@ -98,7 +98,7 @@ class Run:
         return float(line.get("step", 0)) * (self.tokens_per_step if self.in_tokens else 1) + self.offset
 
 
-def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, Any] | None]:
+def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, object] | None]:
     """The runs of one page, and `chain.json` where the one folder given is a chain's.
 
     Raises:
@@ -170,7 +170,7 @@ def read_run(folder: Path) -> Run:
     return run
 
 
-def last_of_each(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def last_of_each(lines: list[dict[str, object]]) -> list[dict[str, object]]:
     """Of each step and prompt the text that was written last: a resumed run writes some of them again."""
     return list({(line.get("step"), line.get("prompt")): line for line in lines}.values())
 
@@ -215,7 +215,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _recipe(path: Path, warnings: list[str]) -> tuple[str, dict[str, Any]]:
+def _recipe(path: Path, warnings: list[str]) -> tuple[str, dict[str, object]]:
     import yaml
 
     try:
@@ -276,7 +276,7 @@ def _entries(found: Sequence[object], shape: Shape, name: str, warnings: list[st
     return sound
 
 
-def _lines(path: Path, warnings: list[str]) -> list[dict[str, Any]]:
+def _lines(path: Path, warnings: list[str]) -> list[dict[str, object]]:
     """The objects of a JSONL file; lines that are none are counted among the warnings."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")

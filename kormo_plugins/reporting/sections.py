@@ -257,7 +257,7 @@ def _mixture(name: str, mixture: Mapping[str, Any]) -> str:
     return charts.sunburst(name, nodes) + table(head, rows, "--nnnnnnn--")
 
 
-def _nodes(weights: Mapping[str, Any], parent: str, sources: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
+def _nodes(weights: Mapping[str, object], parent: str, sources: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
     found = []
     for name, node in weights.items():
         key = f"{parent.rstrip('/')}/{name}"
@@ -357,7 +357,7 @@ def machines(runs: Sequence[Run]) -> str:
     return _side_by_side(runs, lambda run: {**_hardware(run), **(run.record.get("versions") or {})})
 
 
-def _hardware(run: Run) -> dict[str, Any]:
+def _hardware(run: Run) -> dict[str, object]:
     found = run.facts.get("hardware")
     if not found:
         return {}

@@ -127,7 +127,7 @@ class Tiktoken:
         return self._ids[ranks[keep]], (np.diff(starts, append=len(ranks)) - 1).astype(np.int64)
 
 
-def fast_engine(wanted: str, ranks: Ranks, spec: Mapping[str, Any]) -> tuple[Engine, str]:
+def fast_engine(wanted: str, ranks: Ranks, spec: Mapping[str, object]) -> tuple[Engine, str]:
     """The fastest engine that can be used, from `wanted` on (`auto`: from the first on).
 
     Args:

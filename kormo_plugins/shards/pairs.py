@@ -124,10 +124,10 @@ class Pairs(Sequence[tuple[list[int], list[int], list[int]]]):
         empty = not self.records[IDS].bytes  # nothing can be mapped
         self._ids: NDArray[Any] = np.zeros(0, dtype) if empty else np.memmap(self.folder / IDS, dtype, "r")
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_borders", "_ids")}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         self._open()
 

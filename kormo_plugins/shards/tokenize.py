@@ -147,7 +147,7 @@ def tokenize_source(
 
 
 def _agreed(
-    jobs: Callable[[Job], Iterator[Job]], job: Job, run: Callable[[Iterator[Job]], list[dict[str, Any]]], again: bool
+    jobs: Callable[[Job], Iterator[Job]], job: Job, run: Callable[[Iterator[Job]], list[dict[str, object]]], again: bool
 ) -> list[dict[str, Any]]:
     """The records of all shards, by the first engine from `job.engine` on that `tokenizers` never contradicted.
 
@@ -176,7 +176,7 @@ def _agreed(
             job = replace(job, engine=following)
 
 
-def _proof(records: list[dict[str, Any]]) -> dict[str, Any]:
+def _proof(records: list[dict[str, Any]]) -> dict[str, object]:
     """What was encoded a second time to compare, of all shards; nothing for conversations and the reference itself."""
     proofs = [record["proof"] for record in records if "proof" in record]
     if not proofs:
@@ -211,7 +211,7 @@ def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | Non
                 progress(records[-1])
         return records
     done: list[dict[str, Any]] = []
-    waiting: set[Future[dict[str, Any]]] = set()
+    waiting: set[Future[dict[str, object]]] = set()
     with worker_pool.workers(number, f"{source}: tokenizing", initializer=_calm_worker) as pool:
         for job in jobs:
             waiting.add(pool.submit(make_shard, job))
@@ -223,8 +223,8 @@ def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | Non
 
 
 def _collect(
-    waiting: set[Future[dict[str, Any]]], done: list[dict[str, Any]], progress: Progress | None
-) -> set[Future[dict[str, Any]]]:
+    waiting: set[Future[dict[str, object]]], done: list[dict[str, object]], progress: Progress | None
+) -> set[Future[dict[str, object]]]:
     ready, rest = wait(waiting, return_when=FIRST_COMPLETED)
     for future in ready:
         done.append(future.result())
@@ -237,7 +237,7 @@ def _calm_worker() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
 
 
-_encoders: dict[tuple[Any, ...], Encoder] = {}
+_encoders: dict[tuple[object, ...], Encoder] = {}
 
 
 def _encoder(job: Job) -> Encoder:
@@ -251,7 +251,7 @@ def _encoder(job: Job) -> Encoder:
     return _encoders[job.engine, *key]
 
 
-def make_shard(job: Job) -> dict[str, Any]:
+def make_shard(job: Job) -> dict[str, object]:
     """Makes one shard, unless it is already there from the same input; returns its record."""
     encoder = _encoder(job)
     from_files = isinstance(job.documents, Path)
@@ -291,7 +291,7 @@ def make_shard(job: Job) -> dict[str, Any]:
         )
 
 
-def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, Any]:
+def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, object]:
     """That so many documents were encoded by both and became the same ids: whatever differs ends the build before."""
     return {
         "engine": f"{encoder.kind} {encoder.version}",
@@ -301,7 +301,7 @@ def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, Any]:
     }
 
 
-def _input(job: Job) -> str | list[Any]:
+def _input(job: Job) -> str | list[object]:
     """What decides the shard: the checksum of the part file that was written, or of the one that is there."""
     if job.record is not None:
         return job.record.xxh3_128
@@ -314,7 +314,7 @@ def _documents(job: Job) -> Iterator[Document]:
     return read_documents(job.documents) if job.record is None else read_part(job.documents, job.record)
 
 
-def _content(job: Job) -> list[Any]:
+def _content(job: Job) -> list[object]:
     """What decides the shard, of documents that are at hand and in no file."""
     assert not isinstance(job.documents, Path)
     return [
@@ -345,7 +345,7 @@ def _describe(about: dict[str, Counter[str]], batch: list[Document]) -> None:
     about["synthetic"].update("yes" if d.synthetic else "no" for d in batch)
 
 
-def _existing(out: Path, name: str, made_from: str) -> dict[str, Any] | None:
+def _existing(out: Path, name: str, made_from: str) -> dict[str, object] | None:
     path = out / f"{name}.json"
     if not path.is_file():
         return None

@@ -28,7 +28,7 @@ def fetch(
     out: Path,
     *,
     threads: int = 8,
-    options: dict[str, Any] | None = None,
+    options: dict[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
     check: Callable[[str, Path], None] = lambda name, path: None,
 ) -> dict[str, int]:
@@ -83,7 +83,7 @@ def fetch(
     return {"files": len(records), "bytes": total, "copied": copied}
 
 
-def _open(url: str, options: dict[str, Any]) -> tuple[Any, str, str, bytes]:
+def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes]:
     """The filesystem, the folder on it, and the name and contents of the folder's manifest."""
     import fsspec
 

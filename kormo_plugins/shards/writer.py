@@ -126,7 +126,7 @@ class ShardWriter:
         self.tokens += len(ids)
         self._name_bytes += int(ends[-1]) if len(ends) else 0
 
-    def finish(self, made_from: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, made_from: dict[str, object]) -> dict[str, object]:
         """Renames the files into place, writes `NAME.json` last and returns what it holds."""
         files = {file.path.name: asdict(file.close()) for file in self._files.values()}
         record = {
@@ -151,7 +151,9 @@ class ShardWriter:
                 file.discard()
 
 
-def finish_source(out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
+def finish_source(
+    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]
+) -> dict[str, object]:
     """Writes `shards.json`, the last file of a source, and returns what it holds.
 
     Args:

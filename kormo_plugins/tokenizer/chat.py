@@ -48,7 +48,7 @@ def encode_chat(
     return list(both["input_ids"]), list(both["assistant_masks"])
 
 
-def parse_chat(text: str) -> list[dict[str, Any]]:
+def parse_chat(text: str) -> list[dict[str, object]]:
     """The messages of a rendered conversation: the inverse of the template.
 
     What the template leaves out cannot come back: the reasoning of earlier turns. A system message that lists
@@ -72,7 +72,7 @@ def parse_chat(text: str) -> list[dict[str, Any]]:
     return messages
 
 
-def _message(role: str, body: str) -> dict[str, Any]:
+def _message(role: str, body: str) -> dict[str, object]:
     if role == "tool":
         body = body.removeprefix("<tool_response>\n").removesuffix("\n</tool_response>")
     if role != "assistant":

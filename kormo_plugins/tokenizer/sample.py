@@ -14,7 +14,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -205,7 +204,7 @@ def draw(texts: Texts, quotas: dict[str, Quota], params: TokenizerParams) -> Ite
             yield data.decode(errors="ignore")  # the cut may fall inside the last character
 
 
-def statistics(census: Census, quotas: dict[str, Quota]) -> dict[str, Any]:
+def statistics(census: Census, quotas: dict[str, Quota]) -> dict[str, object]:
     """What was there, what was taken, what was not, for the manifest."""
     return {
         "available_bytes": {language: census.size(language) for language in sorted(census.bins)},

@@ -62,7 +62,7 @@ def plan_swap(old: Path, new: Path) -> SwapPlan:
     from tokenizers import Tokenizer
 
     old_size, new_size = read_layout(old).size, read_layout(new).size
-    old_model: Any = Tokenizer.from_file(str(old / "tokenizer.json")).model
+    old_model: object = Tokenizer.from_file(str(old / "tokenizer.json")).model
     old_added, old_base = _vocabulary(old)
     new_added, new_base = _vocabulary(new)
     symbols = byte_symbols()

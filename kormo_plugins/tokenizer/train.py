@@ -175,7 +175,7 @@ def _read_merges(tokenizer: Tokenizer) -> Merges:
     return [(left, right) for left, right in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
-def _sequence(parts: list[Any]) -> Any:
+def _sequence(parts: list[object]) -> Any:
     from tokenizers import pre_tokenizers
 
     return pre_tokenizers.Sequence(parts)

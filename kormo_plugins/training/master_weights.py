@@ -43,7 +43,7 @@ class MasterWeights:
         self.masters: list[nn.Parameter] = []
         self.loaded = False
         self._averaged = False
-        self._wrapped: Any = None
+        self._wrapped: nn.Module | None = None
         for group in optimizer.param_groups:
             group["params"] = [self._master_of(parameter) for parameter in group["params"]]
         optimizer.master_weights = self.masters
@@ -75,7 +75,7 @@ class MasterWeights:
         parameter.register_post_accumulate_grad_hook(take)
         return master
 
-    def wrapped(self, model: Any) -> None:
+    def wrapped(self, model: nn.Module) -> None:
         """Before a forward: a model that was just wrapped in DDP is kept from sending what `average` sends."""
         if self._wrapped is model:
             return
@@ -110,10 +110,10 @@ class MasterWeights:
             master.grad = None
         self._averaged = False
 
-    def _save(self, optimizer: Any, state: dict[str, Any]) -> None:
+    def _save(self, optimizer: torch.optim.Optimizer, state: dict[str, list[Tensor]]) -> None:
         state[KEY] = [master.detach() for master in self.masters]
 
-    def _load(self, optimizer: Any, state: dict[str, Any]) -> None:
+    def _load(self, optimizer: torch.optim.Optimizer, state: dict[str, list[Tensor]]) -> None:
         saved = state.pop(KEY, None)
         shapes = [tuple(master.shape) for master in self.masters]
         if saved is None or [tuple(one.shape) for one in saved] != shapes:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.context_parallel import shared_rows
+
+if TYPE_CHECKING:
+    import torch
+    from transformers.utils.generic import ModelOutput
 
 NEXT_TOKEN = "next_token"
 """The name of the objective below."""
 
 
-def next_token(model: Any, inputs: dict[str, Any], num_items_in_batch: Any, params: Any) -> tuple[Any, Any]:
+def next_token(
+    model: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    num_items_in_batch: torch.Tensor | int | None,
+    params: object,
+) -> tuple[torch.Tensor, ModelOutput]:
     """Next-token prediction: cross entropy summed over predicted tokens, divided by the global batch's number.
 
     The model computes the loss itself, so that a fused kernel (which never forms the logits) keeps its place.

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -21,6 +21,9 @@ from torch.nn.functional import pad
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from kormo_plugins.kernels.one_pass_loss import IGNORE, token_losses
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LIGER = ("liger_kernel.transformers.model.llama", "lce_forward")
 KNOWN = frozenset(
@@ -43,13 +46,13 @@ class TokenLossOutput(CausalLMOutputWithPast):
     token_losses: torch.Tensor | None = None
 
 
-def forward_of(model: Any) -> tuple[str, str]:
+def forward_of(model: PreTrainedModel) -> tuple[str, str]:
     """Module and qualified name of the forward of a model's class, decorators apart."""
     function = inspect.unwrap(type(model).forward)
     return function.__module__, function.__qualname__
 
 
-def fits(model: Any) -> bool:
+def fits(model: PreTrainedModel) -> bool:
     """Whether this model's loss can be taken in one pass, to the same number."""
     if forward_of(model) not in KNOWN:
         return False
@@ -57,12 +60,12 @@ def fits(model: Any) -> bool:
     return type(head) is nn.Linear and head.bias is None
 
 
-def installed(model: Any) -> bool:
+def installed(model: PreTrainedModel) -> bool:
     """Whether the model's training forward tells the losses of its tokens."""
     return bool(getattr(model.forward, "tells_token_losses", False))
 
 
-def install(model: Any) -> bool:
+def install(model: PreTrainedModel) -> bool:
     """Gives the model a training forward in one pass, if it fits; returns whether it did. Without labels, and in
     evaluation, the model's own forward is called."""
     if installed(model):
@@ -73,7 +76,7 @@ def install(model: Any) -> bool:
     triton = forward_of(model) == LIGER
 
     @functools.wraps(inspect.unwrap(type(model).forward))
-    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def forward(self: PreTrainedModel, *args: object, **kwargs: Any) -> Any:
         if args or not self.training or kwargs.get("labels") is None:
             return original(*args, **kwargs)
         return one_pass(self, triton=triton, **kwargs)
@@ -84,13 +87,13 @@ def install(model: Any) -> bool:
 
 
 def one_pass(
-    model: Any,
+    model: PreTrainedModel,
     *,
     labels: torch.Tensor,
     triton: bool,
-    num_items_in_batch: Any = None,
-    logits_to_keep: Any = 0,
-    **inputs: Any,
+    num_items_in_batch: torch.Tensor | int | None = None,
+    logits_to_keep: object = 0,
+    **inputs: object,
 ) -> TokenLossOutput:
     """Body, output layer and loss.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.training.settings import Decay
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -46,13 +47,13 @@ def decayed_parameters(model: nn.Module, decay: Decay) -> list[str]:
 
 
 def parameter_groups(
-    named_parameters: Iterable[tuple[str, Any]],
+    named_parameters: Iterable[tuple[str, torch.Tensor]],
     decayed: Iterable[str],
     weight_decay: float,
     learning_rate: float,
     embedding_learning_rate: float | None = None,
     groups: Sequence[Mapping[str, Any]] = (),
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Optimizer groups, one for each pair (decay, learning rate) that occurs, largest decay first.
 
     Args:
@@ -62,7 +63,7 @@ def parameter_groups(
         groups: Axolotl's `lr_groups`: mappings with `modules` (parts of a name) and `lr`; the first match wins.
     """
     wanted = set(decayed)
-    made: dict[tuple[float, float], list[Any]] = {}
+    made: dict[tuple[float, float], list[torch.Tensor]] = {}
     for name, parameter in named_parameters:
         if not parameter.requires_grad:
             continue

@@ -9,6 +9,7 @@ first optimizer step is followed by a look at the tensors themselves.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
@@ -27,7 +28,7 @@ def torch_dtype(name: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = False) -> dict[str, Any]:
+def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = False) -> dict[str, object]:
     """Axolotl's keys for a precision.
 
     Args:
@@ -78,7 +79,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
     return {"bf16": p.compute == "bfloat16", "fp16": False, "tf32": False}
 
 
-def cast_weights(model: Any, precision: Precision) -> int:
+def cast_weights(model: torch.nn.Module, precision: Precision) -> int:
     """Casts floating-point parameters to the recipe's dtype; returns how many tensors had another.
 
     Axolotl upcasts embeddings, lm_head and norms of a bf16 model after loading it; from bf16 and back is exact. What
@@ -93,7 +94,7 @@ def cast_weights(model: Any, precision: Precision) -> int:
     return changed
 
 
-def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
+def observe(model: torch.nn.Module, optimizer: Any) -> dict[str, Counter[str]]:
     """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed's or ours), `optimizer`."""
     inner = optimizer
     while hasattr(inner, "optimizer") and inner.optimizer is not inner:
@@ -109,7 +110,7 @@ def observe(model: Any, optimizer: Any) -> dict[str, Counter[str]]:
     return {"weights": _dtypes(model.parameters()), "master": masters, "optimizer": _moments(inner)}
 
 
-def _masters(optimizer: Any) -> Counter[str] | None:
+def _masters(optimizer: object) -> Counter[str] | None:
     """DeepSpeed's partitions of master weights: ZeRO-1/2, ZeRO-3 and ZeRO-1 in bfloat16 name them differently."""
     for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat", "fp32_groups_flat_partition"):
         if hasattr(optimizer, name):
@@ -126,7 +127,7 @@ def _moments(optimizer: Any) -> Counter[str]:
     return found
 
 
-def _dtypes(tensors: Any) -> Counter[str]:
+def _dtypes(tensors: Iterable[torch.Tensor]) -> Counter[str]:
     held = (getattr(tensor, "ds_tensor", tensor) for tensor in tensors)  # under ZeRO-3 a parameter is a placeholder
     return Counter(str(t.dtype).removeprefix("torch.") for t in held if t.is_floating_point())
 

@@ -7,12 +7,16 @@ would compile the whole, and its regional form makes a second model around the l
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
 
-def compile_layers(model: Any, accelerator: Any) -> int:
+
+def compile_layers(model: PreTrainedModel, accelerator: Accelerator) -> int:
     """Compiles each layer in place, by the backend and mode that accelerate was told, which then compiles nothing.
 
     Args:

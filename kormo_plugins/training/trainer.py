@@ -23,11 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
+from transformers.utils.generic import ModelOutput
 
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
@@ -50,7 +51,14 @@ from kormo_plugins.training.sampler import OffsetSampler
 from kormo_plugins.training.settings import Settings
 from kormo_plugins.training.telemetry.metrics import Meter, logs_next
 
-Objective = Callable[[Any, dict[str, Any], Any, Any], tuple[Any, Any]]
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+Objective = Callable[
+    [torch.nn.Module, dict[str, torch.Tensor], torch.Tensor | int | None, Any], tuple[torch.Tensor, ModelOutput]
+]
+
+P = ParamSpec("P")
 
 
 class ObjectiveMixin(Trainer):
@@ -61,7 +69,11 @@ class ObjectiveMixin(Trainer):
     meter: Meter | None = None
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The objective's loss, scaled by the number of ranks: DDP and ZeRO average gradients over ranks, while
         the sum over tokens was divided by the tokens of all of them."""
@@ -86,8 +98,8 @@ class RunMixin(Trainer):
     _offset_sampler: OffsetSampler | None = None
     _precision_checked = False
     _ranks: ControlChannel | None = None
-    _step_loss: Any = None
-    _step_batches: tuple[dict[str, Any], ...] = ()
+    _step_loss: torch.Tensor | None = None
+    _step_batches: tuple[dict[str, torch.Tensor], ...] = ()
     _recipe_settings: RecipeSettings | None = None
     _watch: loss_guard.LossSpikeGuard | None = None
     meter: Meter | None = None
@@ -111,10 +123,10 @@ class RunMixin(Trainer):
             model: Any = self.model
             model.save_pretrained = partial(self._save_or_tell, model.save_pretrained)
 
-    def _save_or_tell(self, save: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _save_or_tell(self, save: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Saves the model; a disk that is full ends the process with a message, at the end of training too."""
         try:
-            return save(*args, **kwargs)
+            save(*args, **kwargs)
         except Exception as error:
             self._stop_if_full(error)
             raise
@@ -154,7 +166,7 @@ class RunMixin(Trainer):
         finally:
             preemption.stop()
 
-    def _load_deepspeed(self, original: Callable[..., None], engine: Any, path: str, **kwargs: Any) -> None:
+    def _load_deepspeed(self, original: Callable[..., None], engine: object, path: str, **kwargs: Any) -> None:
         """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
         assert self.optimizer is not None and self.lr_scheduler is not None
         self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
@@ -175,7 +187,7 @@ class RunMixin(Trainer):
         if self.masters is not None and not self.masters.loaded:
             raise not_loaded(checkpoint)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: Dataset[object] | None = None) -> Any:
         if self.kormo is None or self.kormo.steps is None:
             return super()._get_train_sampler(train_dataset)
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -199,20 +211,21 @@ class RunMixin(Trainer):
             self.masters = MasterWeights(optimizer)
         return optimizer
 
-    def _clip_grad_norm(self, model: Any) -> Any:
+    def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor | float | None:
         if self.masters is None:
-            return super()._clip_grad_norm(model)
+            norm: torch.Tensor | float | None = super()._clip_grad_norm(model)
+            return norm
         return self.masters.clip(self.args.max_grad_norm)
 
-    def get_decay_parameter_names(self, model: Any) -> list[str]:
+    def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """Names of the decayed parameters, by the recipe's `kormo.decay`."""
         if self.kormo is None:
             return super().get_decay_parameter_names(model)
         return decayed_parameters(model, self.kormo.decay)
 
     def create_optimizer_grouped_parameters(
-        self, opt_model: Any, optimizer_kwargs: dict[str, Any]
-    ) -> list[dict[str, Any]]:
+        self, opt_model: torch.nn.Module, optimizer_kwargs: dict[str, float]
+    ) -> list[dict[str, object]]:
         """Groups for optimizers that Axolotl makes itself, by the same rule as Trainer's own."""
         rate = optimizer_kwargs["lr"]
         embedding = self.args.embedding_lr
@@ -227,10 +240,16 @@ class RunMixin(Trainer):
             self.args.lr_groups or (),
         )
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
         """One micro-batch; the first one after an optimizer step looks at the dtypes that training uses."""
         if not self._precision_checked and self.kormo and self.state.global_step > 0:
             self._precision_checked = True
+            assert self.model is not None
             if not upstream.is_quantized(self.model):
                 precision.check(self.kormo.precision, precision.observe(self.model, self.optimizer))
         if self.meter is not None:
@@ -242,11 +261,13 @@ class RunMixin(Trainer):
         self._step_loss = loss if self._step_loss is None else self._step_loss + loss
         return loss
 
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+    def _get_grad_norm(
+        self, model: torch.nn.Module, grad_norm: torch.Tensor | float | None = None
+    ) -> torch.Tensor | float | None:
         """The gradient's norm; the last moment before the optimizer's step, so the step is judged here."""
         if grad_norm is None and self.masters is not None:
             grad_norm = self.masters.clip(float("inf"))
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        norm: torch.Tensor | float | None = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self._watch is not None and self.kormo is not None:
             if not self._watch.losses:  # a resumed run knows what was ordinary from its log
                 self._watch.remember(line["loss"] for line in self.state.log_history if "loss" in line)
@@ -254,7 +275,8 @@ class RunMixin(Trainer):
         self._step_loss, self._step_batches = None, ()
         return norm
 
-    def _judge(self, judge: loss_guard.LossSpikeGuard, settings: Settings, norm: Any) -> None:
+    def _judge(self, judge: loss_guard.LossSpikeGuard, settings: Settings, norm: torch.Tensor | float | None) -> None:
+        assert self._step_loss is not None
         known = 0.0 if norm is None else norm  # DeepSpeed may have none
         mine = torch.stack([self._step_loss.float(), torch.as_tensor(known, device=self._step_loss.device).float()])
         loss, grad_norm = self.accelerator.reduce(mine, "mean").tolist()
@@ -283,7 +305,7 @@ class RunMixin(Trainer):
             logs.update(self.meter.collect(self.state.global_step, partial(self.accelerator.reduce, reduction="sum")))
         super().log(logs, start_time)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         if self.kormo is None or self._ranks is None:
             return super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"

@@ -64,7 +64,7 @@ class Plan:
         return {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[str(self.config.get("dtype", "float32"))]
 
 
-def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dict[str, Any]:
+def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dict[str, object]:
     """Writes a checkpoint of the layout `kormo` or `llama` as GGUF.
 
     Args:

@@ -42,7 +42,7 @@ class QkNormAttention(modeling_llama.LlamaAttention):
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
         attention_mask: torch.Tensor | None = None,
         past_key_values: Any = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As `LlamaAttention.forward`: states [batch, sequence, hidden] to the same, and the attention weights."""
         assert position_embeddings is not None

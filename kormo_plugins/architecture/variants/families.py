@@ -50,12 +50,12 @@ class VariantFamily:
         """The configuration of a new model; see `registration.config`."""
         return registration.config(params, kind=self._config_class(), architecture=f"{self.classes}ForCausalLM", **ids)
 
-    def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, Any]:
+    def write_initial(self, out: Path, params: KormoArchitecture, **options: Any) -> dict[str, object]:
         """The checkpoint that a run from scratch starts with; see `checkpoint.write_initial`."""
         self.register()
         return write_initial(out, params, make_config=self.config, **options)
 
-    def plain_type(self, values: Mapping[str, Any]) -> str | None:
+    def plain_type(self, values: Mapping[str, object]) -> str | None:
         """Model type of the class of transformers that computes the same; None if there is none.
 
         Args:
@@ -64,12 +64,12 @@ class VariantFamily:
         form = form_of(self.model_type, values)
         return None if isinstance(form, str) else form.model_type
 
-    def why_not_plain(self, values: Mapping[str, Any]) -> str:
+    def why_not_plain(self, values: Mapping[str, object]) -> str:
         """Why there is no such class; empty if there is one."""
         form = form_of(self.model_type, values)
         return form if isinstance(form, str) else ""
 
-    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
+    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, object]:
         """The plain layout of `forms.py`, verified by logits as `export.export_llama` does.
 
         Raises:
@@ -89,7 +89,7 @@ class VariantFamily:
 class MoeFamily(VariantFamily):
     """`kormo_moe`, which can start from a dense KORMo."""
 
-    def upcycle(self, checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, Any]:
+    def upcycle(self, checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, object]:
         """The mixture that starts from the dense model in `checkpoint`; see `upcycle.upcycle`."""
         return upcycle(checkpoint, out, params, seed)
 

@@ -74,7 +74,7 @@ def to_mixtral(weights: Weights) -> dict[str, torch.Tensor]:
     return made
 
 
-def _mixtral_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _mixtral_fields(fields: Mapping[str, object]) -> dict[str, object]:
     kept = ("num_local_experts", "num_experts_per_tok", "router_aux_loss_coef")
     return {**{key: fields[key] for key in kept}, "output_router_logits": False, "sliding_window": None}
 
@@ -85,7 +85,7 @@ OLMO2 = Form("olmo2", "OLMo 2", "Olmo2ForCausalLM", dict)
 MIXTRAL = Form("mixtral", "Mixtral", "MixtralForCausalLM", to_mixtral, _mixtral_fields, within=1e-5)
 
 
-def form_of(model_type: str, fields: Mapping[str, Any]) -> Form | str:
+def form_of(model_type: str, fields: Mapping[str, object]) -> Form | str:
     """The plain form of a variant, or why it has none.
 
     Args:
@@ -105,7 +105,7 @@ def form_of(model_type: str, fields: Mapping[str, Any]) -> Form | str:
     return LLAMA if model_type == "kormo_mtp" else MIXTRAL
 
 
-def need_form(model_type: str, fields: Mapping[str, Any], where: str, do: str) -> Form:
+def need_form(model_type: str, fields: Mapping[str, object], where: str, do: str) -> Form:
     """The plain form.
 
     Args:

@@ -38,10 +38,10 @@ class TappedDecoderLayer(KORMoDecoderLayer):
     It is seen in `__call__`, outside of gradient checkpointing, so that gradients reach the trunk through it.
     """
 
-    tapped: tuple[torch.Tensor, dict[str, Any]] | None = None
+    tapped: tuple[torch.Tensor, dict[str, object]] | None = None
     tap: bool = False
 
-    def __call__(self, hidden_states: torch.Tensor, **kwargs: Any) -> Any:
+    def __call__(self, hidden_states: torch.Tensor, **kwargs: object) -> object:
         """As the layer; keeps its arguments while `tap` is set."""
         if self.tap:
             self.tapped = (hidden_states, kwargs)
@@ -77,7 +77,7 @@ class KORMoMtpForCausalLM(KORMoForCausalLM):
     _no_split_modules = ["KORMoDecoderLayer", "TappedDecoderLayer"]  # noqa: RUF012
     body_class = KORMoMtpModel
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: Any) -> object:
         """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the later tokens' in it.
 
         `parts` of the outputs has `loss/future_K` for each later token, weighted as in the loss of the step.

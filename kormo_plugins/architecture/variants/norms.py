@@ -11,8 +11,6 @@ quarter of Post-LN gives the best of both. KORMo compared it with pre-norm and k
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -23,7 +21,7 @@ from kormo_plugins.architecture.modeling import KORMoDecoderLayer, KORMoForCausa
 from kormo_plugins.architecture.variants.attention import attention
 from kormo_plugins.architecture.variants.configurations import KORMoMixLnConfig, KORMoPostNormConfig, KORMoQkNormConfig
 
-RECORDED: dict[str, Any] = {"attentions": modeling_llama.LlamaAttention}
+RECORDED: dict[str, object] = {"attentions": modeling_llama.LlamaAttention}
 
 
 class KORMoQkNormDecoderLayer(KORMoDecoderLayer):
@@ -45,7 +43,7 @@ class KORMoPostNormDecoderLayer(GradientCheckpointingLayer):
         self.post_attention_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
         self.post_feedforward_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
         """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
         attended, _ = self.self_attn(hidden_states=hidden_states, **kwargs)
         hidden_states = hidden_states + self.post_attention_layernorm(attended)
@@ -64,7 +62,7 @@ class PostLnDecoderLayer(GradientCheckpointingLayer):
         self.post_attention_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
         self.post_mlp_layernorm = modeling_llama.LlamaRMSNorm(width, eps=eps)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
         """`hidden_states` [batch, sequence, hidden], and the attention's arguments, to the same shape."""
         attended, _ = self.self_attn(hidden_states=hidden_states, **kwargs)
         hidden_states = self.post_attention_layernorm(hidden_states + attended)

@@ -25,7 +25,7 @@ FREE = (*OWN, "max_position_embeddings", "initializer_range", "vocab_multiple")
 """What the recipe may say otherwise than the dense model's config."""
 
 
-def upcycle(checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, Any]:
+def upcycle(checkpoint: Path, out: Path, params: MoeArchitecture, seed: int) -> dict[str, object]:
     """Writes the mixture of experts that starts from a dense KORMo.
 
     Args:

@@ -52,7 +52,7 @@ class Line:
         return self.counts["rows_drawn"] / self.counts["rows"] if self.counts["rows"] else 0.0
 
 
-def tree(name: str, weights: Mapping[str, Any] | None, stats: Mapping[str, Any]) -> list[Line]:
+def tree(name: str, weights: Mapping[str, object] | None, stats: Mapping[str, Any]) -> list[Line]:
     """The lines of a mixture, root first.
 
     Args:
@@ -83,7 +83,7 @@ def print_tree(lines: list[Line]) -> None:
     Console(width=max(Console().width, 160), highlight=False, markup=False).print(table)
 
 
-def write_page(lines: list[Line], stats: Mapping[str, Any], path: Path) -> None:
+def write_page(lines: list[Line], stats: Mapping[str, object], path: Path) -> None:
     """One HTML file: what the run is made of as a sunburst, wanted and got as bars, and the tree as a table."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -124,7 +124,7 @@ def _counts(one: Mapping[str, Any]) -> dict[str, float]:
     return {key: one[key] for key in SUMMED} | {"places": places} | shares
 
 
-def _shape(weights: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, object]:
+def _shape(weights: Mapping[str, object], sources: Mapping[str, object]) -> dict[str, object]:
     """The weights as nested names: group -> its members, source -> itself; sources that are not there left out."""
     found: dict[str, object] = {}
     for name, node in weights.items():
@@ -136,7 +136,7 @@ def _shape(weights: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, 
     return found
 
 
-def _leaves(shape: Mapping[str, Any]) -> Iterator[str]:
+def _leaves(shape: Mapping[str, object]) -> Iterator[str]:
     for name, node in shape.items():
         if isinstance(node, Mapping):
             yield from _leaves(node)

@@ -171,7 +171,7 @@ def own_id(row: Mapping[str, object], columns: Columns) -> str:
     return "" if name is None else str(name).encode("utf-8", "backslashreplace").decode()
 
 
-def _turns(document: Document, row: Mapping[str, Any], columns: Columns) -> Document | Reject:
+def _turns(document: Document, row: Mapping[str, object], columns: Columns) -> Document | Reject:
     """The document as the conversation or the pair of a row."""
     if columns.pair is not None:
         names = [*columns.pair.columns, *columns.pair.optional]

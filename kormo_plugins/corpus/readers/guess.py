@@ -124,7 +124,7 @@ def _text(names: Mapping[str, Sequence[object]]) -> dict[str, object]:
     return {} if best is None else {"text": best}
 
 
-def _complete(found: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+def _complete(found: dict[str, Any], rows: Sequence[Row]) -> dict[str, object]:
     """The proposal with a mapping for every column that a conversation or a pair has besides."""
     for _ in range(2):
         columns = Columns.model_validate(found)

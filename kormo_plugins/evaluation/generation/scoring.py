@@ -15,7 +15,7 @@ from kormo_plugins.evaluation.instructions.follow import follow
 Row = Mapping[str, Any]
 
 
-def tries_of(results: Sequence[Any]) -> list[str]:
+def tries_of(results: Sequence[object]) -> list[str]:
     """The texts of one row, whether the harness's filter kept one or several."""
     first = results[0]
     return [str(one) for one in first] if isinstance(first, (list, tuple)) else [str(first)]
@@ -72,7 +72,7 @@ def score_choice(row: Row, results: Sequence[Any]) -> dict[str, float]:
     )
 
 
-def score_number(row: Row, results: Sequence[Any]) -> dict[str, float]:
+def score_number(row: Row, results: Sequence[object]) -> dict[str, float]:
     """Of a mathematical question whose `answer` is a number or an expression."""
     right = str(row["answer"])
     return _scores(
@@ -82,7 +82,7 @@ def score_number(row: Row, results: Sequence[Any]) -> dict[str, float]:
     )
 
 
-def score_short(row: Row, results: Sequence[Any]) -> dict[str, float]:
+def score_short(row: Row, results: Sequence[object]) -> dict[str, float]:
     """Of a question with a short `answer`: equal to it, or holding it in no more than twice its length."""
     right = extract.normal(str(row["answer"]))
 

@@ -8,13 +8,12 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.evaluation.instructions import english, korean
 
 
-def keeps(name: str, answer: str, arguments: Mapping[str, Any]) -> bool:
+def keeps(name: str, answer: str, arguments: Mapping[str, object]) -> bool:
     """Whether an answer keeps one constraint.
 
     Args:
@@ -53,7 +52,9 @@ def readings(answer: str) -> list[str]:
     return [reading for part in (one.strip() for one in parts) for reading in (part, part.replace("*", ""))]
 
 
-def follow(names: Sequence[str], arguments: Sequence[Mapping[str, Any]], answer: str) -> tuple[list[bool], list[bool]]:
+def follow(
+    names: Sequence[str], arguments: Sequence[Mapping[str, object]], answer: str
+) -> tuple[list[bool], list[bool]]:
     """For each constraint, whether the answer keeps it strictly, and loosely."""
     strict = [keeps(name, answer, values) for name, values in zip(names, arguments, strict=True)]
     loose = [

@@ -46,7 +46,7 @@ def items() -> list[dict[str, Any]]:
     return found
 
 
-def _item(key: int, topic: str, names: list[str], variants: list[int]) -> dict[str, Any]:
+def _item(key: int, topic: str, names: list[str], variants: list[int]) -> dict[str, object]:
     arguments = [KINDS[name].variants[variant] for name, variant in zip(names, variants, strict=True)]
     wanted = " ".join(KINDS[name].ask(values) for name, values in zip(names, arguments, strict=True))
     return {

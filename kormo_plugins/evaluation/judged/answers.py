@@ -89,7 +89,7 @@ def _settled(reply: Answer | Reject) -> tuple[str, str]:
     return ("", reply.reason) if isinstance(reply, Reject) else (reply.text.strip(), reply.finish)
 
 
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """JSON lines, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -125,7 +125,7 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[s
     return found
 
 
-def _one_of(row: dict[str, Any], *names: str) -> Any:
+def _one_of(row: dict[str, object], *names: str) -> object:
     return next(row[name] for name in names if row.get(name) is not None) if any(n in row for n in names) else row["id"]
 
 

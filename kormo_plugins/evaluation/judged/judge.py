@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from kormo_plugins.endpoint.client import Client
@@ -23,7 +22,7 @@ PATIENCE = 5.0
 """Seconds that an address may take to accept a connection."""
 
 
-def open_judge(suite: JudgedSuite, registry: Registry, load: Callable[[Checkpoint], Any]) -> Judge | None:
+def open_judge(suite: JudgedSuite, registry: Registry, load: Callable[[Checkpoint], object]) -> Judge | None:
     """The judge; None: the suite names none, and `--judge none` was said.
 
     Args:

@@ -55,7 +55,7 @@ def write_judged_page(
     return write_page(f"Judged: {result['suite']}", f"<p class=soft>{told}</p>{parts_with_links(parts)}", path)
 
 
-def interval(one: Mapping[str, Any] | None, places: int = 2) -> str:
+def interval(one: Mapping[str, object] | None, places: int = 2) -> str:
     """`7.25 [6.90, 7.60]`."""
     if not one or one["mean"] is None:
         return "–"

@@ -145,7 +145,9 @@ def _references(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _question(row: Any, where: str, language: str | None, elsewhere: Mapping[str, list[str]] | None = None) -> Question:
+def _question(
+    row: object, where: str, language: str | None, elsewhere: Mapping[str, list[str]] | None = None
+) -> Question:
     values = row if isinstance(row, Mapping) else {}
     name = next((values[key] for key in ("question_id", "prompt_id", "id") if values.get(key) is not None), None)
     turns = next((values[key] for key in ("turns", "questions", "prompt") if values.get(key)), None)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from kormo_plugins.evaluation.judged.answers import Answered
 from kormo_plugins.evaluation.judged.statistics import alpha, length_controlled, mean_with_interval, spearman
 from kormo_plugins.evaluation.judged.verdicts import Verdict
 
 
-def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> dict[str, object]:
     """Scores from 1 to 10 with intervals over questions: all, by category, language and turn; agreement between
     repetitions (Krippendorff, interval); rank correlation of score and length; verdicts that do not count, by reason.
     """
@@ -58,7 +57,7 @@ def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> 
 
 def pair_result(
     answered: Sequence[Answered], others: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Wins against another model: the rate (a tie is half a win) with its interval over questions, the same at equal
     length, agreement between the orders and repetitions (Krippendorff, nominal), pairs of orders that say the same, and
     wins of the first place less those of the second.
@@ -93,6 +92,6 @@ def pair_result(
     }
 
 
-def _not_counted(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _not_counted(verdicts: Sequence[Verdict]) -> dict[str, object]:
     reasons = Counter(one.reason for one in verdicts if one.reason)
     return {"verdicts": len(verdicts), "not_counted": dict(sorted(reasons.items()))}

@@ -99,7 +99,7 @@ def prepare(
     return Prepared(name, suite, questions, judge, others, against, times, texts)
 
 
-def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) -> dict[str, Any]:
+def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) -> dict[str, object]:
     """Asks, judges and writes `answers.jsonl`, `verdicts.jsonl` and `judged.html` into the folder; returns the result.
 
     Raises:
@@ -134,7 +134,7 @@ def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) 
     return result
 
 
-def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> dict[str, Any] | None:
+def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> dict[str, object] | None:
     """Measures of the Korean answers without a judge, beside those of human text; None: nothing is in Korean."""
     korean = [one.answers for one in answered if one.question.language == "ko"]
     if not korean:

@@ -67,7 +67,7 @@ class AblationSpec(Strict):
     question: str = Field(description="what is to be found out, in one sentence")
     base: Path = Field(description="the recipe that every cell extends, relative to this file")
     changes: dict[str, Any] = Field(default_factory=dict, alias="set", description="dotted keys set in every cell")
-    variants: dict[str, dict[str, Any]] = Field(min_length=1, description="name -> dotted keys set in that variant")
+    variants: dict[str, dict[str, object]] = Field(min_length=1, description="name -> dotted keys set in that variant")
     baseline: str | None = Field(default=None, description="the variant that others are compared with; null: the first")
     seeds: tuple[int, ...] = Field(min_length=1, description="each variant is trained once with each")
     budget_minutes: float | None = Field(default=None, gt=0, description="no further cell is started after it")

@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -42,7 +42,7 @@ class StageFile(Strict):
 
     name: str = Field(pattern=NAME, description="name of the stage, for --from, --only, logs and the table")
     recipe: str = Field(description="the recipe, relative to the chain's file, or kormo:NAME")
-    set: dict[str, Any] = Field(default_factory=dict, description="dotted key -> value, over the recipe")
+    set: dict[str, object] = Field(default_factory=dict, description="dotted key -> value, over the recipe")
     from_: str | None = Field(
         default=None, alias="from", description="name of the stage whose model it takes; null: the recipe's from_run"
     )
@@ -53,7 +53,7 @@ class ChainFile(Strict):
 
     name: str = Field(pattern=NAME, description="name of the chain")
     stages: tuple[StageFile, ...] = Field(min_length=1, description="the stages, in order")
-    set: dict[str, Any] = Field(
+    set: dict[str, object] = Field(
         default_factory=dict, description="dotted key -> value, over every recipe; a stage's own `set` wins"
     )
     folder: Path | None = Field(

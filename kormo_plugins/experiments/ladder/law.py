@@ -68,7 +68,7 @@ class Law:
     free: tuple[bool, ...]
     centre: tuple[float, float]
 
-    def log_loss(self, parameters: Any, tokens: Any, synthetic: Any) -> Vector:
+    def log_loss(self, parameters: object, tokens: object, synthetic: object) -> Vector:
         """log L, elementwise."""
         terms = _terms(np.asarray(self.theta), self.centre, *map(np.asarray, (parameters, tokens, synthetic)))
         total: Vector = np.logaddexp.reduce(terms, axis=0)

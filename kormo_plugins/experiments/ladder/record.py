@@ -66,6 +66,6 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _hash(line: Mapping[str, Any]) -> str:
+def _hash(line: Mapping[str, object]) -> str:
     content = {key: value for key, value in line.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -225,7 +225,7 @@ def made_before(line: dict[str, Any], folder: Path) -> bool:
     return first is None or datetime.fromisoformat(line["time"]).timestamp() <= first
 
 
-def as_record(ladder: Ladder) -> dict[str, Any]:
+def as_record(ladder: Ladder) -> dict[str, object]:
     """All of it as JSON values."""
     waiting, points = Outcome("not started"), {r.cell.hash: ladder.points(r) for r in ladder.rungs}
     law = None

@@ -25,7 +25,7 @@ from kormo_plugins.recipe.schema.dataset import parse_data
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
 """Keys by which a file is known as a dataset recipe; none of them is a key of Axolotl's."""
 
-ToAxolotl = Callable[[Recipe], dict[str, Any]]
+ToAxolotl = Callable[[Recipe], dict[str, object]]
 
 
 @dataclass(frozen=True)

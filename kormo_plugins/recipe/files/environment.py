@@ -46,7 +46,9 @@ def expand(value: object, where: str, environment: Mapping[str, str] | None = No
     return value
 
 
-def expand_paths(values: Mapping[str, Any], where: str, paths: Container[str], later: Container[str]) -> dict[str, Any]:
+def expand_paths(
+    values: Mapping[str, object], where: str, paths: Container[str], later: Container[str]
+) -> dict[str, Any]:
     """A chain's or an ablation's mapping with the references in its paths replaced.
 
     Args:
@@ -74,7 +76,7 @@ def expand_paths(values: Mapping[str, Any], where: str, paths: Container[str], l
     return found
 
 
-def _texts(value: Any) -> str:
+def _texts(value: object) -> str:
     """All strings in a value, a line each."""
     if isinstance(value, Mapping):
         return "\n".join(map(_texts, value.values()))

@@ -92,7 +92,7 @@ class Resolved:
         return f"{self.origin(key)}: {key}"
 
 
-def resolve(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Resolved:
+def resolve(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
     """The recipe at `path` with all that it inherits.
 
     Args:

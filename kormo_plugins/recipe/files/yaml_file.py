@@ -175,7 +175,7 @@ def nearest_file(path: Path) -> str:
     return f"correct the path; in {str(folder)!r} there are: {', '.join(names[:8]) or 'no files'}"
 
 
-def _measure(value: Any) -> None:
+def _measure(value: object) -> None:
     """Raises TooLarge for a value that is endless or absurdly large once aliases are expanded."""
     stack, count = [(value, 0)], 0
     while stack:

@@ -107,7 +107,7 @@ def _items(value: object) -> Iterable[tuple[Any, Any]]:
     return value.items() if isinstance(value, Mapping) else ()
 
 
-def _listed(value: object) -> Iterable[Any]:
+def _listed(value: object) -> Iterable[object]:
     return value if isinstance(value, (list, tuple)) else ()
 
 

@@ -219,7 +219,7 @@ def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str,
     return dict(found["properties"])
 
 
-def _allow_variables(schema: Any) -> None:
+def _allow_variables(schema: object) -> None:
     """Where text must follow a pattern, a file may have an environment variable instead."""
     if isinstance(schema, dict):
         pattern = schema.get("pattern")
@@ -232,7 +232,7 @@ def _allow_variables(schema: Any) -> None:
             _allow_variables(child)
 
 
-def _mappings(schema: Any) -> Iterator[Schema]:
+def _mappings(schema: object) -> Iterator[Schema]:
     """Every closed mapping inside a schema."""
     if isinstance(schema, dict):
         if schema.get("additionalProperties") is False and isinstance(schema.get("properties"), dict):

@@ -19,7 +19,7 @@ _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string", typ
 _TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "t", "f", "1", "0"})
 
 
-def schema_of(hint: Any, definitions: dict[str, Schema]) -> Schema:
+def schema_of(hint: object, definitions: dict[str, Schema]) -> Schema:
     """JSON Schema of a type hint; models go into `definitions` and are referred to by `$ref`."""
     if isinstance(hint, type) and hint in _SCALARS:
         return {"type": _SCALARS[hint]}

@@ -55,7 +55,9 @@ class Origin:
     eos_id: int | None
 
 
-def adopt(files: Sequence[TokenFile], tokenizer: Path, out: Path, origin: Origin, progress: Progress) -> dict[str, Any]:
+def adopt(
+    files: Sequence[TokenFile], tokenizer: Path, out: Path, origin: Origin, progress: Progress
+) -> dict[str, object]:
     """Makes the folder of shards `out` of token files; returns what its `shards.json` holds.
 
     Args:
@@ -102,7 +104,7 @@ def _ours(dtype: np.dtype[Any]) -> str:
     return LINKED.get(dtype.str, "<u2" if dtype.itemsize == 1 else "<u4")
 
 
-def _shard(file: TokenFile, name: str, out: Path, dtype: np.dtype[Any], encoder: Encoder) -> dict[str, Any]:
+def _shard(file: TokenFile, name: str, out: Path, dtype: np.dtype[Any], encoder: Encoder) -> dict[str, object]:
     files = {f"{name}{IDS}": _ids(file, out / f"{name}{IDS}", dtype, encoder)}
     if file.trained is not None:
         link(file.trained, out / f"{name}{TRAINED}")

@@ -30,7 +30,9 @@ ITEMSIZE = {"float32": 4, "bfloat16": 2}
 COPIED = ("generation_config.json",)
 
 
-def consolidate(checkpoint: Path, out: Path, dtype: str = "float32", modules: tuple[str, ...] = ()) -> dict[str, Any]:
+def consolidate(
+    checkpoint: Path, out: Path, dtype: str = "float32", modules: tuple[str, ...] = ()
+) -> dict[str, object]:
     """Writes the model of a checkpoint, with tokenizer and configs, as a folder that opens anywhere.
 
     Args:

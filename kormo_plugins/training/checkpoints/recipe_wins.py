@@ -152,7 +152,7 @@ def own_clipping(engine: Any) -> Iterator[None]:
         optimizer.clip_grad = own
 
 
-def clipping(optimizer: Any) -> float | None:
+def clipping(optimizer: object) -> float | None:
     """The bound of the gradient's norm that DeepSpeed's optimizer keeps; None for optimizers that keep none."""
     bound = getattr(getattr(optimizer, "optimizer", None), "clip_grad", getattr(optimizer, "clip_grad", None))
     return None if bound is None else float(bound)

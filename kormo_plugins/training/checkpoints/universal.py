@@ -16,7 +16,7 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import publish, write_text
@@ -24,6 +24,9 @@ from kormo_plugins.store.complete import fault, read_marker
 from kormo_plugins.training.checkpoints import complete as whole
 from kormo_plugins.training.checkpoints.sharded import LATEST_UNIVERSAL, PARTIAL, Shards, shards_of
 from kormo_plugins.training.checkpoints.weights_only import weights_only
+
+if TYPE_CHECKING:
+    import torch
 
 
 def convert(checkpoint: Path, workers: int = 1) -> Shards:
@@ -86,7 +89,7 @@ def _run_deepspeed(source: Path, out: Path, workers: int) -> None:
     (out.parent / LATEST_UNIVERSAL).unlink()  # it names the partial folder; ours comes when that has its name
 
 
-def load(original: Callable[..., None], engine: Any, path: str, **kwargs: Any) -> None:
+def load(original: Callable[..., None], engine: Any, path: str, **kwargs: object) -> None:
     """Reads a checkpoint into DeepSpeed's engine, in the universal form if another number of ranks wrote it.
 
     Args:
@@ -127,7 +130,7 @@ def own_settings(groups: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> N
             group["lr"] = own["initial_lr"] * progress
 
 
-def own_steps(optimizer: Any) -> None:
+def own_steps(optimizer: torch.optim.Optimizer) -> None:
     """Gives each parameter's state a step tensor of its own."""
     for state in optimizer.state.values():
         if hasattr(state.get("step"), "clone"):

@@ -13,10 +13,13 @@ Which rows may be shared at all is decided beforehand, in `mixture/isolation.py`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import cross_entropy, pad
+
+if TYPE_CHECKING:
+    from transformers.utils.generic import ModelOutput
 
 IGNORE = -100
 """Label of a token that is not predicted (torch's and transformers' convention)."""
@@ -28,8 +31,12 @@ def my_part(rows: torch.Tensor, rank: int, devices: int) -> torch.Tensor:
 
 
 def shared_rows(
-    model: Any, inputs: dict[str, Any], num_items_in_batch: Any, rank: int, devices: int
-) -> tuple[torch.Tensor, Any]:
+    model: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    num_items_in_batch: torch.Tensor | int | None,
+    rank: int,
+    devices: int,
+) -> tuple[torch.Tensor, ModelOutput]:
     """Next-token prediction on this device's part of each row.
 
     Args:

@@ -30,7 +30,9 @@ class ControlChannel:
         together = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
         self.world = dist.get_world_size() if together else 1
-        self._group: Any = dist.new_group(backend="gloo", timeout=PATIENCE) if self.world > 1 else None
+        self._group: dist.ProcessGroup | None = (
+            dist.new_group(backend="gloo", timeout=PATIENCE) if self.world > 1 else None
+        )
 
     @property
     def main(self) -> bool:

@@ -19,7 +19,6 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Any
 
 PLUGIN_GROUP = "axolotl.plugins"
 """The group of entry points in which a distribution names its Axolotl plugins."""
@@ -68,7 +67,7 @@ def call_after_merge(then: Callable[[], None]) -> None:
 
     original = getattr(module.do_merge_lora, "kormo", module.do_merge_lora)
 
-    def merge(*, cfg: Any) -> None:
+    def merge(*, cfg: object) -> None:
         original(cfg=cfg)
         then()
 

@@ -14,9 +14,13 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.training.guards.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from accelerate.data_loader import DataLoaderAdapter
+    from torch.utils.data import DataLoader
 
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl: the signal that a process gets when its parent dies."""
@@ -24,7 +28,7 @@ PR_SET_PDEATHSIG = 1
 Init = Callable[[int], object]
 
 
-def shield(loader: Any) -> None:
+def shield(loader: DataLoader[object] | DataLoaderAdapter | None) -> None:
     """Lets the workers that `loader` will start obey their trainer alone.
 
     Args:
@@ -34,7 +38,7 @@ def shield(loader: Any) -> None:
 
     if loader is None:
         return
-    own = loader.base_dataloader if isinstance(loader, DataLoaderAdapter) else loader
+    own: Any = loader.base_dataloader if isinstance(loader, DataLoaderAdapter) else loader
     if own.num_workers:
         own.worker_init_fn = partial(_begin, os.getpid(), own.worker_init_fn)
         own._get_iterator = partial(_started_with_sigterm_blocked, own._get_iterator)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.store.json_file import check_shape, read_object, write_json
 
@@ -30,7 +29,7 @@ def write(output_dir: Path, step: int, number: int) -> None:
     write_json(output_dir / FILE, record)
 
 
-def read(output_dir: Path) -> dict[str, Any] | None:
+def read(output_dir: Path) -> dict[str, object] | None:
     """What `preempted.json` says; None if the run in this folder was not preempted.
 
     Raises:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from kormo_plugins.training.telemetry.loss_by_source import LossBySource
 
 if TYPE_CHECKING:
+    import torch
     from transformers import Trainer
 
 
-def per_row_loss(trainer: Trainer, losses: LossBySource, batches: Sequence[dict[str, Any]]) -> list[float] | None:
+def per_row_loss(
+    trainer: Trainer, losses: LossBySource, batches: Sequence[dict[str, torch.Tensor]]
+) -> list[float] | None:
     """Mean loss of each row of the global batch, in the order of the data; called on every rank.
 
     Args:

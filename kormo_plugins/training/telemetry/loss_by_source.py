@@ -16,13 +16,16 @@ without them. Over ranks the sums are added up, so every rank reports the whole 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from kormo_plugins.training import one_pass
 from kormo_plugins.training.compat import upstream
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 IGNORE = -100
 """Label of a token that is not predicted (torch's and transformers' convention)."""
@@ -68,7 +71,7 @@ class LossBySource:
         self._dtype: torch.dtype | None = None
         self._output_layer: Any = None
 
-    def attach(self, model: Any) -> None:
+    def attach(self, model: PreTrainedModel) -> None:
         """Hooks the body of a causal language model that does not tell its tokens' losses: what leaves it enters the
         output layer. A model without these parts is measured by its logits alone."""
         if one_pass.installed(model) or not (hasattr(model, "get_decoder") and hasattr(model, "get_output_embeddings")):
@@ -76,7 +79,7 @@ class LossBySource:
         self._output_layer = model.get_output_embeddings()
         model.get_decoder().register_forward_hook(self._keep)
 
-    def _keep(self, module: Any, args: Any, output: Any) -> None:
+    def _keep(self, module: torch.nn.Module, args: object, output: Any) -> None:
         if self.measuring and module.training:
             self._states = output[0].detach()
             kind = self._states.device.type
@@ -116,7 +119,7 @@ class LossBySource:
             cast = states.to(self._dtype)
             return row_losses(labels, lambda row, part: cast[row, part] @ weight.T)
 
-    def collect(self, reduce: Reduce, device: Any) -> dict[str, float]:
+    def collect(self, reduce: Reduce, device: torch.device) -> dict[str, float]:
         """The step's values for the log, and a fresh start.
 
         Args:

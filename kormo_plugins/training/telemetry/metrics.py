@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
@@ -25,7 +26,11 @@ from kormo_plugins.measures.metrics_file import FILE
 from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.settings import Settings
 from kormo_plugins.training.telemetry import throughput
-from kormo_plugins.training.telemetry.loss_by_source import LossBySource
+from kormo_plugins.training.telemetry.loss_by_source import LossBySource, Reduce
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
 
 class Meter:
@@ -38,7 +43,7 @@ class Meter:
         world_size: number of ranks.
     """
 
-    def __init__(self, settings: Settings, model: Any, device: Any, world_size: int) -> None:
+    def __init__(self, settings: Settings, model: PreTrainedModel, device: torch.device, world_size: int) -> None:
         self.settings, self.device = settings, device
         self.losses = LossBySource(settings.sources, settings.languages)
         if settings.sources:
@@ -48,11 +53,13 @@ class Meter:
         self.measuring = False
         self._tokens = 0  # of this rank since the last log
         self._seen = 0  # of all ranks in this process
-        self._positions: Any = 0.0  # their sum, on the device, and below their number, of the measured step
+        self._positions: torch.Tensor | float = (
+            0.0  # their sum, on the device, and below their number, of the measured step
+        )
         self._positions_count = 0
-        self._parts: dict[str, Any] = {}  # sums over the micro-batches of the measured step
+        self._parts: dict[str, torch.Tensor | float] = {}  # sums over the micro-batches of the measured step
 
-    def begin(self, inputs: dict[str, Any], measure: bool) -> None:
+    def begin(self, inputs: Mapping[str, torch.Tensor], measure: bool) -> None:
         """Before the forward of a micro-batch; `measure`: its step will be logged."""
         self.speed.start()
         self.measuring = self.losses.measuring = measure
@@ -60,7 +67,7 @@ class Meter:
         _, devices = upstream.shares_rows() or (0, 1)  # a row that several devices share counts once
         self._tokens += 0 if ids is None else ids.numel() // devices
 
-    def end(self, inputs: dict[str, Any], outputs: Any, sources: Any) -> None:
+    def end(self, inputs: Mapping[str, torch.Tensor], outputs: object, sources: torch.Tensor | None) -> None:
         """After the forward of a micro-batch.
 
         Args:
@@ -79,7 +86,7 @@ class Meter:
         if sources is not None and self.settings.sources and inputs.get("labels") is not None:
             self.losses.add(outputs, inputs["labels"], sources)
 
-    def collect(self, step: int, reduce: Any) -> dict[str, float]:
+    def collect(self, step: int, reduce: Reduce) -> dict[str, float]:
         """What is added to a log after `step` optimizer steps; called on every rank.
 
         Args:
@@ -108,7 +115,7 @@ class Meter:
         return logs
 
 
-def logs_next(args: Any, state: Any) -> bool:
+def logs_next(args: TrainingArguments, state: TrainerState) -> bool:
     """Whether the step that is being computed will be logged (as `DefaultFlowCallback` decides)."""
     step = state.global_step + 1
     if args.logging_first_step and step == 1:
@@ -124,7 +131,9 @@ class MetricsFile(TrainerCallback):
         self.path = output_dir / FILE
         self._begun = False
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Notes where a resumed run takes over, or that one which was killed before any checkpoint begins again."""
         if not state.is_world_process_zero or self._begun:
             return
@@ -134,12 +143,19 @@ class MetricsFile(TrainerCallback):
         elif self.path.is_file():
             self._write({"event": "start", "time": time.time()})
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
         """Writes one line: the step, the logs, the time."""
         self.on_train_begin(args, state, control)  # another callback may log in its own, before ours
         if state.is_world_process_zero:
             self._write({"step": state.global_step, **(logs or {}), "time": time.time()})
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: Mapping[str, object]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=float) + "\n")

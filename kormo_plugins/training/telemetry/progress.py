@@ -11,9 +11,12 @@ import shutil
 import sys
 import time
 from collections import deque
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from transformers import TrainerCallback
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 FIRST, LAST = 10.0, 600.0
 """Shortest and longest time between two lines of a log, in seconds."""
@@ -39,7 +42,9 @@ class Progress(TrainerCallback):
         self._start = self._shown = time.monotonic()
         self._logs: dict[str, float] = {}
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Starts the clock where a resumed run starts."""
         self._start = self._shown = time.monotonic()
         self._recent.clear()
@@ -47,11 +52,20 @@ class Progress(TrainerCallback):
         if state.is_world_process_zero:
             self._show(state)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
         """Remembers what to show."""
         self._logs |= {key: logs[key] for key in ("loss", "tokens_per_second", "mfu") if key in logs} if logs else {}
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Shows the state, if it is time to."""
         now = time.monotonic()
         self._recent.append((now, state.global_step))
@@ -61,7 +75,9 @@ class Progress(TrainerCallback):
             self._shown = now
             self._show(state)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """The last state stays."""
         if state.is_world_process_zero:
             self._show(state)
@@ -84,7 +100,7 @@ class Progress(TrainerCallback):
             parts.append(f"{clock((now - then) / (after - before) * (steps - step))} left")
         return ", ".join(parts)
 
-    def _show(self, state: Any) -> None:
+    def _show(self, state: TrainerState) -> None:
         text = self.text(state.global_step, state.max_steps)
         if not self.terminal:
             return self._write(f"kormo: {text}\n")
@@ -107,7 +123,7 @@ def clock(seconds: float) -> str:
     return f"{days} d {text}" if days else text
 
 
-def replace_bars(trainer: Any) -> Progress:
+def replace_bars(trainer: Trainer) -> Progress:
     """Takes the trainer's own bars and printed dictionaries away; returns what comes in their place."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 

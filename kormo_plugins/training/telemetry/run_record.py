@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_same_run(output_dir: Path, identity: Mapping[str, Any], allowed: Collection[str]) -> None:
+def check_same_run(output_dir: Path, identity: Mapping[str, object], allowed: Collection[str]) -> None:
     """Refuses to go on with another run's folder.
 
     Args:

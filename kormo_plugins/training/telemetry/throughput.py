@@ -10,9 +10,12 @@ where some weights are frozen and the formula is another.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.measures.flops import Shape, documents_mean, model_flops_per_token, peak_flops
+
+if TYPE_CHECKING:
+    import torch
 
 LLAMA_LIKE = ("llama", "mixtral")
 """Model types of transformers whose FLOPs `flops.py` counts; those of ours all are."""
@@ -56,7 +59,7 @@ class Throughput:
         return logs
 
 
-def shape_of(model: Any) -> Shape | None:
+def shape_of(model: torch.nn.Module) -> Shape | None:
     """The shape of a model that is trained whole and is built like Llama; None otherwise."""
     config: Any = getattr(model, "config", None)
     kind = str(getattr(config, "model_type", ""))
@@ -66,7 +69,7 @@ def shape_of(model: Any) -> Shape | None:
     return Shape.of(config.to_dict())
 
 
-def peak_of(device: Any, compute: str, world_size: int) -> float | None:
+def peak_of(device: torch.device, compute: str, world_size: int) -> float | None:
     """Peak FLOP/s of `world_size` devices like `device` (a torch.device) for products in `compute`, if known."""
     if device.type != "cuda":
         return None

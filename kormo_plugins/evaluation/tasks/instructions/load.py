@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 
-def dataset(**_: Any) -> Any:
+def dataset(**_: object) -> Any:
     """One split, `test`, of our Korean prompts; arguments as text, since they differ from row to row."""
     from datasets import Dataset, DatasetDict
 
@@ -16,7 +16,7 @@ def dataset(**_: Any) -> Any:
     return DatasetDict({"test": Dataset.from_list(rows)})
 
 
-def score(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
+def score(doc: dict[str, object], results: list[object]) -> dict[str, Any]:
     """See `score_instructions`."""
     from kormo_plugins.evaluation.generation.scoring import score_instructions
 

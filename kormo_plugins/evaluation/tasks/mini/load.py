@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def dataset(family: str, language: str, **_: Any) -> Any:
+def dataset(family: str, language: str, **_: object) -> Any:
     """One split, `test`. The harness passes a task's metadata along with its `dataset_kwargs`."""
     from datasets import Dataset, DatasetDict
 
