@@ -176,3 +176,18 @@ def test_two_ranks_see_the_same_pairs_and_losses_as_one(lab: Lab, trained: Any) 
 
 def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_pairs_without_padding_are_the_same_training(lab: Lab, trained: Any) -> None:
+    """`kormo.pack_pairs` changes where texts stand, and neither losses nor weights."""
+    for name, packed in (("padded", False), ("packed", True)):
+        path = recipe(lab, name, kormo={"pack_pairs": packed}, max_steps=3, save_steps=3, logging_steps=1)
+        done = lab.axolotl("train", str(path), "--launcher", "python")
+        assert done.returncode == 0, done.stderr[-4000:]
+    losses = [
+        [line["loss"] for line in read_metrics(lab.out(name) / "metrics.jsonl") if "loss" in line]
+        for name in ("padded", "packed")
+    ]
+    assert len(losses[0]) == 3 and losses[1] == pytest.approx(losses[0], rel=1e-4)
+    padded, packed_ = (load_file(lab.out(name) / "model.safetensors") for name in ("padded", "packed"))
+    assert all((padded[key] - packed_[key]).abs().max() < 1e-4 for key in padded)
