@@ -96,9 +96,8 @@ def export_card(run: Path, folder: Path) -> Path | None:
         sources = _sources(open_dataset(recipe, built) if recipe.data is not None else None)
     except KormoError:
         pass  # the artifacts are elsewhere by now: the card says nothing about the data
-    described = (
-        folder if (folder / "config.json").is_file() else run
-    )  # a GGUF says of itself what the run's folder does
+    # a GGUF says of itself what the run's folder does
+    described = folder if (folder / "config.json").is_file() else run
     return _write(folder, card(recipe, built, sources, described, run, _use_gguf(folder, recipe.block.role)))
 
 

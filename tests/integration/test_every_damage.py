@@ -28,6 +28,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.build import build_all
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.runs import folder as run_folder
+from tests.damages import cut, flip, remove, swap
 from tests.forked import Server
 
 from .conftest import Lab
@@ -58,26 +59,6 @@ READS = {
     "released": ("check",),
     "exported": ("back",),
 }
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def swap(path: Path) -> None:
-    """Another file's content, of the same size."""
-    size = path.stat().st_size
-    path.write_bytes((Path(__file__).read_bytes() * (1 + size // 1000))[:size])
-
-
-def remove(path: Path) -> None:
-    path.unlink()
 
 
 def other_shape(path: Path) -> None:

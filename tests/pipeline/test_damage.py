@@ -19,31 +19,12 @@ from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.runs import folder as run
 from kormo_plugins.store import artifact
 
+from ..damages import cut, flip, remove, swap
 from ..integration.conftest import RECIPE, merged
 
 BUILT_FROM = {"corpus": ("tokenizer", "shards", "rows", "init"), "tokenizer": ("shards", "rows", "init"),
               "shards": ("rows",), "rows": (), "init": ()}  # fmt: skip
 """Kind of artifact -> what is built from it, and is removed so that it has to be built again."""
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def swap(path: Path) -> None:
-    """Another file's content, of the same size."""
-    size = path.stat().st_size
-    path.write_bytes((Path(__file__).read_bytes() * (1 + size // 1000))[:size])
-
-
-def remove(path: Path) -> None:
-    path.unlink()
 
 
 @pytest.fixture(scope="module")

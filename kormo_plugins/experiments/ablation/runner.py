@@ -139,7 +139,7 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
         title = f"[{number}/{len(distinct)}] {cell.variant}, seed {cell.seed}"
         folder = cell.folder(ablation.runs)
         late = budget is not None and time.monotonic() - start > 60 * budget
-        found = run_cell(cell, folder, train, partial(_titled, log, title), may_start=not late)
+        found = run_cell(cell, folder, train, partial(titled, log, title), may_start=not late)
         if found is None:
             log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
             continue
@@ -156,7 +156,8 @@ def _run(ablation: Ablation, log: Callable[[str], None], train: Train) -> int:
     return code
 
 
-def _titled(log: Callable[[str], None], title: str, line: str) -> None:
+def titled(log: Callable[[str], None], title: str, line: str) -> None:
+    """A line about one of several runs."""
     log(f"{title}: {line}")
 
 

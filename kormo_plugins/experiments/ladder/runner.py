@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.experiments.ablation.runner import Outcome, Train, run_cell, trainer
+from kormo_plugins.experiments.ablation.runner import Outcome, Train, run_cell, titled, trainer
 from kormo_plugins.experiments.ladder import record
 from kormo_plugins.experiments.ladder.law import Fit, Point, fit
 from kormo_plugins.experiments.ladder.spec import LadderSpec, Rung
@@ -139,7 +139,7 @@ def _run(ladder: Ladder, log: Callable[[str], None], train: Train) -> int:
                 continue
             predict(ladder, rung, log)
         late = budget is not None and time.monotonic() - start > 60 * budget
-        outcome = run_cell(cell, ladder.folder(rung), train, partial(_titled, log, title), may_start=not late)
+        outcome = run_cell(cell, ladder.folder(rung), train, partial(titled, log, title), may_start=not late)
         if outcome is None:
             log(f"{title}: not started, the budget of {budget:g} minutes is used; run the command again to go on")
             continue
@@ -151,10 +151,6 @@ def _run(ladder: Ladder, log: Callable[[str], None], train: Train) -> int:
         code = max(code, int(outcome.state == "failed"))
     save(ladder)
     return code
-
-
-def _titled(log: Callable[[str], None], title: str, line: str) -> None:
-    log(f"{title}: {line}")
 
 
 def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:

@@ -53,9 +53,8 @@ class Meter:
         self.measuring = False
         self._tokens = 0  # of this rank since the last log
         self._seen = 0  # of all ranks in this process
-        self._positions: torch.Tensor | float = (
-            0.0  # their sum, on the device, and below their number, of the measured step
-        )
+        # the sum of positions, on the device, and below their number, of the measured step
+        self._positions: torch.Tensor | float = 0.0
         self._positions_count = 0
         self._parts: dict[str, torch.Tensor | float] = {}  # sums over the micro-batches of the measured step
 
