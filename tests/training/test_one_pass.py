@@ -33,7 +33,8 @@ def made(dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor,
 @pytest.mark.parametrize("budget", [16 * VOCAB * 4, 1 << 30])
 @pytest.mark.parametrize("whole", [0, 1 << 30])
 def test_loss_and_gradients_are_torchs(budget: int, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With chunks that do not divide the tokens, and with a single one; where all logits are kept, to the bit."""
+    """With chunks that do not divide the tokens, and with a single one; where all logits are kept and one product makes
+    them, to the bit. (The products of fewer rows may be summed in another order: that depends on the processor.)"""
     monkeypatch.setitem(chunks.CHUNK_BYTES, "cpu", budget)
     monkeypatch.setattr(chunks, "WHOLE_BYTES", whole)
     states, weight, targets = made(torch.float32)
@@ -44,7 +45,7 @@ def test_loss_and_gradients_are_torchs(budget: int, whole: int, monkeypatch: pyt
     each = cross_entropy(states @ weight.T, targets, ignore_index=IGNORE, reduction="none")
     plain = cross_entropy(states @ weight.T, targets, ignore_index=IGNORE, reduction="sum") / torch.tensor(40)
     plain.backward()
-    if whole:
+    if whole and budget >= TOKENS * VOCAB * 4:
         assert torch.equal(ours[2], states.grad) and torch.equal(ours[3], weight.grad)
     for one, other in zip(ours, (plain, each, states.grad, weight.grad), strict=True):
         torch.testing.assert_close(one, other.detach(), rtol=1e-6, atol=1e-6)
