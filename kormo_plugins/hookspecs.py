@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import TrainerCallback
 
-    from kormo_plugins.corpus.step import Rejected
+    from kormo_plugins.corpus.step import FileCount, Rejected
     from kormo_plugins.documents.document import Document, Reject
     from kormo_plugins.mixture.packing import Packing as Rows
     from kormo_plugins.mixture.schedule import Mixing as Schedule
@@ -171,10 +171,20 @@ class Pins(Protocol):
         """The parameters with what was looked up written out; called once per source."""
 
 
+@runtime_checkable
+class CountsFiles(Protocol):
+    """A reader that tells what became of each file, so that one of which nothing was read is named after a build."""
+
+    def read_files(
+        self, params: Params, shard: int, shards: int, tell: Callable[[FileCount], None]
+    ) -> Iterator[Document | Rejected]:
+        """What a call gives; `tell` is called behind the last row of a file (`kormo_plugins/corpus/unread.py`)."""
+
+
 @hookspec
 def kormo_readers() -> Iterable[Component]:
-    """Where documents come from (`Reader`; may be `Divisible`, `HasInputs`, `Pins`). What cannot become a document is
-    yielded as `kormo_plugins.corpus.step.Rejected`; a conversation is a document with its turns in `meta`
+    """Where documents come from (`Reader`; may be `Divisible`, `HasInputs`, `Pins`, `CountsFiles`). What becomes no
+    document is yielded as `kormo_plugins.corpus.step.Rejected`; a conversation is a document with its turns in `meta`
     (`kormo_plugins/documents/conversation.py`)."""
 
 

@@ -30,6 +30,7 @@ from kormo_plugins.console.progress import Progress
 from kormo_plugins.corpus.report import dataset_card, write_report
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, printable
 from kormo_plugins.pipeline.built import say
+from kormo_plugins.pipeline.rejects import log_unread
 from kormo_plugins.pipeline.transfer import fetch_artifact
 from kormo_plugins.runs.publish_data import publish_documents
 from kormo_plugins.store.artifact import build as make
@@ -94,9 +95,11 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
     provide(recipe, workspace, get, workers)
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
-        return print_json(rows)
-    header = ("kind", "name", "documents", "tokens", "seconds", "state", "path")
-    print_table([name.upper() for name in header], [[_cell(row[name]) for name in header] for row in rows])
+        print_json(rows)
+    else:
+        header = ("kind", "name", "documents", "tokens", "seconds", "state", "path")
+        print_table([name.upper() for name in header], [[_cell(row[name]) for name in header] for row in rows])
+    log_unread({name: artifact for artifact, _ in had if (name := _source(artifact))}, say)
 
 
 @data.command()
@@ -310,6 +313,12 @@ def _summary(artifact: Artifact, state: str) -> dict[str, object]:
         "state": state,
         "path": artifact.path,
     }
+
+
+def _source(artifact: Artifact) -> str:
+    """The source whose documents an artifact is; "" for any other."""
+    manifest = artifact.manifest
+    return str(manifest["name"]) if manifest["kind"] == "corpus" else ""
 
 
 def _cell(value: object) -> str:

@@ -28,6 +28,7 @@ from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.corpus.step import is_ranking, is_source_step
+from kormo_plugins.corpus.unread import unread
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
@@ -74,7 +75,7 @@ def build_source(
     Returns:
         statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are one), `languages`,
         `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`, a list of what each step let
-        through and why it dropped the rest.
+        through and why it dropped the rest; `unread` where (almost) nothing was read of a file.
     Raises:
         KormoError: an input that is not there, a component that is not known, or no usable document at all.
     """
@@ -279,19 +280,24 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
     steps: list[dict[str, Any]] = []
     for stage in range(last + 1):
         steps += _added([outcome(stage, part)["steps"] for part in range(job.parts)])
+    found = unread(steps[0].pop("files", {}))
     final = [outcome(last, part) for part in range(job.parts)]
     counted = ("documents", "bytes", "characters", "conversations")
     total: dict[str, Any] = {key: sum(f["kept"][key] for f in final) for key in counted}
-    return total | {
-        "held_out": {key: sum(f["held_out"][key] for f in final) for key in ("documents", "bytes")},
-        "read": {"documents": steps[0]["documents_in"], "bytes": steps[0]["bytes_in"]},
-        "rejected": sum(sum(step["rejects"].values()) for step in steps),
-        "renamed": sum(f["renamed"] for f in final),
-        "parts": job.parts,
-        "languages": _summed([f["kept"]["languages"] for f in final]),
-        "lengths": _summed([f["kept"]["lengths"] for f in final]),
-        "steps": steps,
-    }
+    return (
+        total
+        | {
+            "held_out": {key: sum(f["held_out"][key] for f in final) for key in ("documents", "bytes")},
+            "read": {"documents": steps[0]["documents_in"], "bytes": steps[0]["bytes_in"]},
+            "rejected": sum(sum(step["rejects"].values()) for step in steps),
+            "renamed": sum(f["renamed"] for f in final),
+            "parts": job.parts,
+            "languages": _summed([f["kept"]["languages"] for f in final]),
+            "lengths": _summed([f["kept"]["lengths"] for f in final]),
+            "steps": steps,
+        }
+        | ({"unread": found} if found else {})
+    )
 
 
 def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, Any]]:

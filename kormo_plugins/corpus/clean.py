@@ -26,6 +26,7 @@ from kormo_plugins.corpus.marks import read_mark, write_mark
 from kormo_plugins.corpus.part_files import Facts, Fate, chunk_file, facts_of, kept_lines
 from kormo_plugins.corpus.scan.text_scan import scan_of
 from kormo_plugins.corpus.step import Rejected
+from kormo_plugins.corpus.unread import add as add_file
 from kormo_plugins.documents.conversation import MESSAGES, NOTES
 from kormo_plugins.documents.document import (
     WORK_LEVEL,
@@ -37,7 +38,7 @@ from kormo_plugins.documents.document import (
     write_lines,
 )
 from kormo_plugins.documents.preference_pair import PROMPT, rewritten
-from kormo_plugins.hookspecs import BatchStep, SourceStep
+from kormo_plugins.hookspecs import BatchStep, CountsFiles, SourceStep
 from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.atomic import replace
 
@@ -190,7 +191,11 @@ def _clean_chunk(
 def _read(job: SourceBuild, part: int, seen: Seen) -> Iterator[Document | Rejected]:
     """The documents of a part as the source gives them, with the provenance that the recipe states."""
     source = job.source
-    items: Iterable[Document | Rejected] = job.read(job.params, part, job.parts)
+    items: Iterable[Document | Rejected]
+    if isinstance(job.read, CountsFiles):
+        items = job.read.read_files(job.params, part, job.parts, lambda file: add_file(seen.heads[0].files, file))
+    else:
+        items = job.read(job.params, part, job.parts)
     if source.documents is not None:
         items = islice(items, source.documents * (part + 1) // job.parts - source.documents * part // job.parts)
     for item in items:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.corpus.params import Source
-from kormo_plugins.corpus.step import Step
+from kormo_plugins.corpus.step import FileCount, Step
+from kormo_plugins.corpus.unread import add as add_file
 from kormo_plugins.hookspecs import Params, Reader
 
 
@@ -73,19 +74,24 @@ class Tally:
     changed: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, counted: Mapping[str, Any]) -> None:
         """Adds what `as_dict` of another tally of the same step said."""
         self.rejects.update(counted["rejects"])
         self.notes.update(counted.get("notes", {}))
+        for name, file in counted.get("files", {}).items():
+            add_file(self.files, FileCount(name, file["documents"], file["rejects"]))
         for key in ("documents_in", "documents_out", "bytes_in", "bytes_out", "changed"):
             setattr(self, key, getattr(self, key) + counted[key])
 
     def as_dict(self) -> dict[str, object]:
-        """The counts as JSON, reasons in order; `notes` only where there are some."""
+        """The counts as JSON, reasons in order; `notes` and `files` only where there are some."""
         counts = {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
-        notes = {"notes": dict(sorted(self.notes.items()))} if self.notes else {}
-        return {key: value for key, value in counts.items() if key != "notes"} | notes
+        seldom = {"notes": dict(sorted(self.notes.items())), "files": self.files}
+        return {key: value for key, value in counts.items() if key not in seldom} | {
+            key: value for key, value in seldom.items() if value
+        }
 
 
 def deciders(job: SourceBuild, stage: int) -> list[str]:

@@ -52,6 +52,7 @@ def write_report(
     for name in recipe.sources:
         one = stats[name]
         body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
+        body.append(_unread(one))
         body.append(_clusters(folders[name]))
         body.append(_domains(folders[name]))
         body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
@@ -131,6 +132,19 @@ def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
         )
     about = ["tokens left, about#"] if tokens is not None else []
     return _table(("step*", "documents left#", "MB left#", *about, "", "changed#", "dropped+"), rows)
+
+
+def _unread(stats: Mapping[str, Any]) -> str:
+    """Files of which (almost) nothing was read; nothing where there are none."""
+    found = stats.get("unread")
+    if not found:
+        return ""
+    rows = [
+        [_(file["name"]), f"{file['documents']:,}", f"{file['rejects']:,}", _(file["reason"])]
+        for file in found["listed"]
+    ]
+    head = ("file*", "documents#", "rejects#", "commonest reason+")
+    return f"<h3>Files of which nothing, or next to nothing, was read: {found['files']:,}</h3>" + _table(head, rows)
 
 
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ says which documents go. The texts themselves are never in one place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -27,6 +27,21 @@ class Rejected:
     document: Document
     reason: str
     step: str = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCount:
+    """What became of the rows of a file, or of a range of it.
+
+    Args:
+        name: the file's name below the folder that was asked for.
+        documents: rows that became documents.
+        rejects: reason -> rows that did not.
+    """
+
+    name: str
+    documents: int
+    rejects: Mapping[str, int]
 
 
 Read = Iterator[Document | Rejected]

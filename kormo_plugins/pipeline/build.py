@@ -19,6 +19,7 @@ from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer
 from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.pipeline.model import build_model
 from kormo_plugins.pipeline.preferences import build_preferences
+from kormo_plugins.pipeline.rejects import log_unread
 from kormo_plugins.pipeline.rows import build_row_plan, build_shards
 from kormo_plugins.pipeline.token_source import refuse_tokens
 from kormo_plugins.pipeline.tokenizers import build_tokenizer
@@ -38,6 +39,7 @@ def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
     built.model = build_model(plan.model, built.made_tokenizer, get)
     if plan.model.architecture is not None:
         plan.model.components.load("architecture", plan.model.architecture.name).register()
+    log_unread({**built.external_eval, **built.corpora}, log)
     return built
 
 

@@ -1,4 +1,5 @@
-"""Tells what of a source could not be used at all: conversations with broken turns, pairs with two equal sides.
+"""Tells what of a source could not be used at all: conversations with broken turns, pairs with two equal sides, files
+of which nothing was read.
 
 A cleaning step drops documents because it was asked to; these are faults of the dataset, and whoever trains on the
 rest should hear of them.
@@ -6,8 +7,9 @@ rest should hear of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from kormo_plugins.corpus.unread import warnings as unread_warnings
 from kormo_plugins.store.artifact import Artifact
 
 READ = "read"
@@ -34,3 +36,10 @@ def log_rejects(corpus: Artifact, name: str, what: str, steps: tuple[str, ...], 
         told = "; ".join(f"{reason} ({count:,})" for reason, count in sorted(reasons.items(), key=lambda one: -one[1]))
         number, read = sum(reasons.values()), corpus.stats["read"]["documents"]
         log(f"{name}: {number:,} of {read:,} {what} cannot be used, and are kept in {corpus.path / REJECTS}: {told}")
+
+
+def log_unread(corpora: Mapping[str, Artifact], log: Callable[[str], None]) -> None:
+    """Some lines about the files of these sources of which (almost) nothing was read; none if there are none."""
+    for name, corpus in corpora.items():
+        for line in unread_warnings(name, corpus.stats):
+            log(line)

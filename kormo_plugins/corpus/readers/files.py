@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -10,12 +10,13 @@ from pydantic import Field, field_validator
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.columns import Columns
 from kormo_plugins.corpus.readers.encodings import UTF8, canonical
-from kormo_plugins.corpus.readers.find import Found, find_files
+from kormo_plugins.corpus.readers.find import Found, find_files, kind_of
 from kormo_plugins.corpus.readers.formats import Options, documents_of
 from kormo_plugins.corpus.readers.rows import rejected
 from kormo_plugins.corpus.readers.tables import Table
 from kormo_plugins.corpus.readers.units import Unit, parts_for, share, units
-from kormo_plugins.corpus.step import Read
+from kormo_plugins.corpus.step import FileCount, Read
+from kormo_plugins.corpus.unread import Tell, counted
 from kormo_plugins.store.fingerprint import file_checksum
 
 
@@ -103,12 +104,23 @@ class Files:
 
     def __call__(self, params: FilesParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard` of `shards`, and a `Rejected` for whatever could not become one."""
+        return self.read_files(params, shard, shards, _untold)
+
+    def read_files(self, params: FilesParams, shard: int, shards: int, tell: Tell) -> Read:
+        """The same; `tell` hears of every file that is divided, and of those of which (almost) nothing was read."""
         options = params.options
         for unit in share(self.units(params), shard, shards):
+            name = unit.file.name
             if unit.file.kind:
-                yield from documents_of(unit, options)
+                yield from counted(documents_of(unit, options), name, tell, whole=not unit.start and unit.end is None)
             else:
-                yield rejected(unit.file.name, unit.file.fault)
+                refused = [rejected(name, unit.file.fault)]
+                of_another_reader = kind_of(PurePosixPath(name).name) not in ("", *self.kinds)
+                yield from refused if of_another_reader else counted(refused, name, tell, whole=True)
+
+
+def _untold(count: FileCount) -> None:
+    """Nobody asked."""
 
 
 jsonl = Files("jsonl")

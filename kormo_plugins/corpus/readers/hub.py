@@ -25,6 +25,7 @@ from kormo_plugins.corpus.readers.formats import documents_of
 from kormo_plugins.corpus.readers.rows import from_row, rejected
 from kormo_plugins.corpus.readers.units import units
 from kormo_plugins.corpus.step import Read, Rejected
+from kormo_plugins.corpus.unread import Tell, counted
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 
@@ -74,6 +75,10 @@ class Hub:
 
     def __call__(self, params: HubParams, shard: int = 0, shards: int = 1) -> Read:
         """The documents of part `shard` of `shards`, and a `Rejected` for every row that is none."""
+        return self.read_files(params, shard, shards, lambda count: None)
+
+    def read_files(self, params: HubParams, shard: int, shards: int, tell: Tell) -> Read:
+        """The same; `tell` hears of the files of which (almost) nothing was read."""
         try:
             names = data_files(params, self.commit(params))
         except KormoError:
@@ -86,7 +91,7 @@ class Hub:
         parts = min(shards, len(names))
         if shard < parts:
             for name in names[shard * len(names) // parts : (shard + 1) * len(names) // parts]:
-                yield from _file(name, params)
+                yield from counted(_file(name, params), _name(name, params), tell, whole=True)
 
     def _streamed(self, params: HubParams, shard: int, shards: int) -> Read:
         """The rows as `datasets` gives them."""
@@ -138,12 +143,17 @@ def data_files(params: HubParams, commit: str) -> list[str]:
     return [str(name) for name in splits.get(params.split, ())]
 
 
+def _name(address: str, params: HubParams) -> str:
+    """What a file is called in ids and messages: the dataset, and the file's path in it."""
+    below = re.sub(r"^.*@[^/]*/", "", address) if "://" in address else PurePosixPath(address).name
+    return f"{params.dataset}/{below}"
+
+
 def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
     """The documents of one file, which is on this disk only so long."""
     import fsspec
 
-    below = re.sub(r"^.*@[^/]*/", "", address) if "://" in address else PurePosixPath(address).name
-    name = f"{params.dataset}/{below}"
+    name = _name(address, params)
     with tempfile.TemporaryDirectory(prefix="kormo-hub-") as folder:
         path = Path(folder) / PurePosixPath(address).name
         try:
