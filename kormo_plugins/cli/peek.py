@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
-from kormo_plugins.corpus.peek import Look, look
+from kormo_plugins.corpus.peek import Look, Looks, look
 from kormo_plugins.documents.conversation import messages_of
 from kormo_plugins.documents.document import Document
 from kormo_plugins.tokenizer.conversations import ChatEncoder
 
 WIDTH = 60
 """Characters of an example in the table of columns."""
+NAMED = 3
+"""Files named of those that cannot be read for the same reason."""
 TEXT = 600
 """Characters shown of a document."""
 Parts = list[tuple[str, bool]]
@@ -37,7 +40,8 @@ Parts = list[tuple[str, bool]]
 def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool) -> None:
     """Look at FILE: its format, its columns, and a source block for a dataset recipe that reads it.
 
-    Of a FOLDER, several files are looked at: where their encodings or columns differ, it is said.
+    Of a FOLDER, several files of each kind are looked at. Kinds that cannot be read alike have a source each; where
+    encodings or columns differ, it is said.
 
     Of conversations, what is trained is green, and stands between ⟦ ⟧ where there are no colours.
     """
@@ -45,41 +49,54 @@ def peek(path: Path, rows: int, show: int, tokenizer: Path | None, as_json: bool
     if as_json:
         return print_json(asdict(found))
     _describe(found)
-    click.echo("\nA source for a dataset recipe:\n")
-    click.echo("\n".join(f"  {line}" for line in block(found).splitlines()))
-    rejects = "; ".join(f"{reason} ({count:,})" for reason, count in found.rejects.items())
-    click.echo(
-        f"\nIt makes {len(found.documents):,} documents of these rows{f'; rejects: {rejects}' if rejects else ''}."
+    sources = named(found.sources, path)
+    several = (
+        "Sources for a dataset recipe, one for each kind of file"
+        if len(sources) > 1
+        else "A source for a dataset recipe"
     )
-    for document in found.documents[:show]:
-        click.echo(f"\n{document.id}")
-        click.echo("".join(_marked(*part) for part in _clipped(_parts(document, tokenizer))))
+    click.echo(f"\n{several}:\n")
+    click.echo("\n".join(f"  {line}" for line in block(sources).splitlines()))
+    for name, one in sources.items():
+        rejects = "; ".join(f"{reason} ({count:,})" for reason, count in one.rejects.items())
+        of_these = f"{len(one.documents):,} documents of these rows{f'; rejects: {rejects}' if rejects else ''}."
+        click.echo(f"\n{name if len(sources) > 1 else 'It'} makes {of_these}")
+        for document in one.documents[:show]:
+            click.echo(f"\n{document.id}")
+            click.echo("".join(_marked(*part) for part in _clipped(_parts(document, tokenizer))))
 
 
-def _describe(found: Look) -> None:
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items())
-    click.echo(
-        f"{kinds}; looked at {found.file}{f' and {found.files - 1:,} others' if found.files > 1 else ''}, "
-        f"{found.rows:,} rows"
-    )
-    for note in found.notes:
-        click.echo(f"  {note}")
-    for name, fault in found.faults.items():
-        click.echo(f"  not read: {name}: {fault}")
-    if found.columns:
-        click.echo()
-        rows = [[c.name, c.kind, f"{c.filled:,}", _short(c.example)] for c in found.columns]
-        print_table(("COLUMN", "KIND", "FILLED", "EXAMPLE"), rows)
+def _describe(found: Looks) -> None:
+    click.echo(", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items()))
+    for fault, number in Counter(found.faults.values()).items():
+        names = [name for name, why in found.faults.items() if why == fault]
+        more = f" and {number - NAMED:,} more" if number > NAMED else ""
+        click.echo(f"  not read: {', '.join(names[:NAMED])}{more}: {fault}")
+    for one in found.sources:
+        others = one.files - len(one.kinds)
+        more = f" and {others:,} others" if others else ""
+        click.echo(f"{', '.join(one.kinds)}: looked at {one.file}{more}, {one.rows:,} rows")
+        for note in one.notes:
+            click.echo(f"  {note}")
+        if one.columns:
+            click.echo()
+            rows = [[c.name, c.kind, f"{c.filled:,}", _short(c.example)] for c in one.columns]
+            print_table(("COLUMN", "KIND", "FILLED", "EXAMPLE"), rows)
 
 
-def block(found: Look) -> str:
-    """The source as YAML, under a name made of the path."""
+def named(looks: Sequence[Look], path: Path) -> dict[str, Look]:
+    """The sources under names made of the path, and of the kind of file where there are several."""
+    stem = path.resolve().name.split(".")[0]
+    name = "".join(c if c.isalnum() else "_" for c in stem).strip("_").lower() or "mine"
+    return {name if len(looks) == 1 else f"{name}_{one.kinds[0]}": one for one in looks}
+
+
+def block(sources: Mapping[str, Look]) -> str:
+    """The sources as YAML."""
     import yaml
 
-    stem = Path(found.reader["path"]).name.split(".")[0]
-    name = "".join(c if c.isalnum() else "_" for c in stem).strip("_").lower() or "mine"
-    source = {"license": "unknown", "reader": found.reader}
-    return str(yaml.safe_dump({"sources": {name: source}}, allow_unicode=True, sort_keys=False, width=100))
+    listed = {name: {"license": "unknown", "reader": one.reader} for name, one in sources.items()}
+    return str(yaml.safe_dump({"sources": listed}, allow_unicode=True, sort_keys=False, width=100))
 
 
 def _short(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ READERS: dict[str, Files] = {
 
 BINARY = ("parquet", "arrow")
 LOOKED_AT = 12
-"""Files of a folder that are looked at: the largest one for its format, all of them for encoding and columns."""
+"""Files of a kind that are looked at: the largest one for its format, all of them for encoding and columns."""
 
 
 @dataclass(frozen=True)
@@ -46,61 +46,122 @@ class Column:
 
 @dataclass(frozen=True)
 class Look:
-    """What was found.
+    """What was found of the files of a kind, or of several that one source reads.
 
     Args:
-        kinds: number of files of each kind.
-        faults: name -> why it cannot be read.
+        kinds: of files that the source reads.
         file: the one whose format was looked at.
         files: how many were looked at for their encodings and columns.
         notes: what was found out about it (encoding, dialect, where the rows are).
-        rows: how many rows of it were looked at.
+        rows: how many rows were looked at.
         columns: of them; none of a text.
         reader: keys of the source's `reader`.
         documents, rejects: what the reader makes of these rows; counts of rejects by reason.
     """
 
-    kinds: dict[str, int]
-    faults: dict[str, str]
+    kinds: tuple[str, ...]
     file: str
     files: int
     notes: tuple[str, ...]
     rows: int
     columns: tuple[Column, ...]
     reader: dict[str, Any]
-    documents: tuple[Document, ...]
-    rejects: dict[str, int]
+    documents: tuple[Document, ...] = ()
+    rejects: Mapping[str, int] = field(default_factory=dict)
 
 
-def look(path: Path, rows: int = 200) -> Look:
-    """Looks at the first `rows` rows of a file; of a folder, at the largest file of its commonest kind, and at others
-    of that kind for what they have otherwise.
+@dataclass(frozen=True)
+class Looks:
+    """What was found at a path.
+
+    Args:
+        kinds: number of files of each kind.
+        faults: name -> why it cannot be read.
+        sources: one where a source reads all of it, otherwise one for each kind of file, the commonest first.
+    """
+
+    kinds: dict[str, int]
+    faults: dict[str, str]
+    sources: tuple[Look, ...]
+
+
+def look(path: Path, rows: int = 200) -> Looks:
+    """Looks at the first `rows` rows of a file; of a folder, at the largest file of each kind, and at others of that
+    kind for what they have otherwise.
 
     Raises:
         KormoError: nothing is there, or nothing that can be read.
     """
     found = files.folder.find(FilesParams(path=path))
     kinds = Counter(file.kind for file in found if file.kind)
-    first = max((file for file in found if file.kind), key=lambda file: (kinds[file.kind], file.path.stat().st_size))
-    reader: dict[str, object] = {"name": first.kind if len(kinds) == 1 else "folder", "path": str(path)}
+    of_kind = {kind: _sample([file for file in found if file.kind == kind]) for kind, _ in kinds.most_common()}
+    looks = [_look(kind, sample, path, rows) for kind, sample in of_kind.items()]
+    if len(looks) > 1 and (reader := _common(looks, path)) is not None:
+        sample = [file for files_of in of_kind.values() for file in files_of]
+        looks = [_tried(_joined(looks, reader), sample, rows)]
+    else:
+        looks = [_tried(_alone(one, kinds, of_kind, path), of_kind[one.kinds[0]], rows) for one in looks]
+    faults = {file.name: file.fault for file in found if not file.kind}
+    return Looks(kinds=dict(kinds), faults=faults, sources=tuple(looks))
+
+
+def _sample(same: list[Found]) -> list[Found]:
+    """Of the files of a kind the largest, and some from all over the folder: years lie side by side."""
+    first = max(same, key=_size)
+    others = sorted((file for file in same if file != first), key=lambda file: file.name)
+    return [first, *others[:: max(1, -(-len(others) // (LOOKED_AT - 1)))]]
+
+
+def _size(file: Found) -> int:
+    return file.size if file.member is not None else file.path.stat().st_size
+
+
+def _look(kind: str, sample: list[Found], path: Path, rows: int) -> Look:
+    """What the files of a kind hold; nothing is tried yet."""
+    reader: dict[str, object] = {"name": kind, "path": str(path)}
     notes: list[str] = []
-    same = sorted((file for file in found if file.kind == first.kind and file != first), key=lambda file: file.name)
-    others = same[:: max(1, -(-len(same) // (LOOKED_AT - 1)))]  # from all over the folder: years lie side by side
+    first, *others = sample
     raw = _described(first, reader, notes, rows)
     raw += _compared(first, others, reader, notes, raw, max(1, rows // (len(others) + 1)))
-    documents, rejects = _tried([first, *others], reader, rows)
+    columns = tuple(_columns(_objects(raw)))
+    return Look((kind,), first.name, len(sample), tuple(notes), len(raw), columns, reader)
+
+
+def _common(looks: list[Look], path: Path) -> dict[str, Any] | None:
+    """The keys of a reader that reads all of several kinds as each should be read; None where no reader does."""
+    rows = [one for one in looks if one.kinds != ("text",)]  # a text has no columns
+    keys = [{key: value for key, value in one.reader.items() if key not in ("name", "encoding")} for one in rows]
+    if not all(one == keys[0] and "columns" in one for one in keys):
+        return None
+    said = {one.reader.get("encoding", encodings.UTF8) for one in looks if one.kinds[0] not in BINARY}
+    encoding = said.pop() if len(said) == 1 else encodings.AUTO if said else encodings.UTF8
+    kept = {"encoding": encoding} if encoding != encodings.UTF8 else {}
+    return {"name": "folder", "path": str(path), **kept, **keys[0]}
+
+
+def _joined(looks: list[Look], reader: dict[str, Any]) -> Look:
+    notes = tuple(f"{one.kinds[0]}: {note}" for one in looks for note in one.notes)
+    columns = {column.name: column for one in reversed(looks) for column in one.columns}
     return Look(
-        kinds=dict(kinds),
-        faults={file.name: file.fault for file in found if not file.kind},
-        file=first.name,
-        files=1 + len(others),
-        notes=tuple(notes),
-        rows=len(raw),
-        columns=tuple(_columns(_objects(raw))),
+        kinds=tuple(one.kinds[0] for one in looks),
+        file=", ".join(one.file for one in looks),
+        files=sum(one.files for one in looks),
+        notes=notes,
+        rows=sum(one.rows for one in looks),
+        columns=tuple(columns.values()),
         reader=reader,
-        documents=tuple(documents),
-        rejects=rejects,
     )
+
+
+def _alone(one: Look, kinds: Mapping[str, int], of_kind: Mapping[str, list[Found]], path: Path) -> Look:
+    """The source of one kind among others: of its one file, so that the others are no rejects of it."""
+    (kind,) = one.kinds
+    file = of_kind[kind][0]
+    if len(kinds) > 1 and kinds[kind] == 1 and file.member is None:
+        return replace(one, reader={**one.reader, "path": str(file.path)})
+    if kind == "json" and "jsonl" in kinds:
+        return replace(one, notes=(*one.notes, "this reader takes the .jsonl files too: put them into another folder"))
+    return one
 
 
 def _described(file: Found, reader: dict[str, object], notes: list[str], rows: int) -> list[Raw]:
@@ -209,10 +270,11 @@ def _columns(rows: list[Mapping[str, object]]) -> Iterator[Column]:
         yield Column(name, guess.kind(found), len(filled), filled[0] if filled else None)
 
 
-def _tried(found: list[Found], reader: Mapping[str, object], rows: int) -> tuple[list[Document], dict[str, int]]:
-    """What the proposed block makes of the first rows of some files."""
-    params = _params(reader)
-    read, each = READERS.get(str(reader["name"]), files.folder), max(1, rows // len(found))
-    items = [item for file in found for item in islice(read(params.model_copy(update={"path": file.path})), each)]
+def _tried(one: Look, sample: list[Found], rows: int) -> Look:
+    """The look with what the proposed source makes of the first rows of some files."""
+    params = _params(one.reader)
+    read, each = READERS.get(str(one.reader["name"]), files.folder), max(1, rows // len(sample))
+    items = [item for file in sample for item in islice(read(params.model_copy(update={"path": file.path})), each)]
     rejects = Counter(item.reason for item in items if isinstance(item, Rejected))
-    return [item for item in items if isinstance(item, Document)], dict(rejects.most_common())
+    documents = tuple(item for item in items if isinstance(item, Document))
+    return replace(one, documents=documents, rejects=dict(rejects.most_common()))

@@ -72,14 +72,45 @@ def test_the_block_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert f"It makes {len(list(read_corpus(corpus)))} documents of these rows." in shown.stdout
 
 
-def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
+def test_kinds_that_one_reader_reads_are_one_source(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(written({"text": "글"}))
+    (tmp_path / "b.txt").write_bytes(KOREAN.encode("cp949"))
     pq.write_table(pa.table({"text": ["글"]}), tmp_path / "b.parquet")
     (tmp_path / "c.png").write_bytes(b"")
     shown = CliRunner().invoke(cli, ["data", "peek", str(tmp_path), "--json"])
     found = json.loads(shown.stdout)
-    assert found["kinds"] == {"jsonl": 1, "parquet": 1} and found["reader"]["name"] == "folder"
+    [source] = found["sources"]
+    assert found["kinds"] == {"jsonl": 1, "text": 1, "parquet": 1} and source["reader"]["name"] == "folder"
+    assert source["reader"]["encoding"] == "auto" and len(source["documents"]) == 3
     assert found["faults"] == {"c.png": "unknown kind of file (.png)"}
+
+
+def test_every_kind_of_a_folder_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One kind is the commonest, the others need other keys: all that is printed reads all that is there."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jsonl").write_bytes(written({"body": f"{KOREAN} {number}"}))
+    (folder / "reviews.csv").write_bytes(f'id,document\n1,"{KOREAN}!"\n'.encode("cp949"))
+    pq.write_table(pa.table({"messages": [TURNS], "n": [1]}), folder / "chat.parquet")
+    (folder / "book.txt").write_text(f"{KOREAN} 끝.", encoding="utf-8")
+    shown = CliRunner().invoke(cli, ["data", "peek", "mixed"])
+    assert shown.exit_code == 0, shown.output
+    block = yaml.safe_load(shown.stdout.split("one for each kind of file:\n")[1].split("\nmixed_jsonl makes 3")[0])
+    readers = {name: source["reader"] for name, source in block["sources"].items()}
+    assert readers["mixed_jsonl"] == {"name": "jsonl", "path": "mixed", "columns": {"text": "body"}}
+    assert readers["mixed_csv"]["encoding"] == "cp949" and readers["mixed_csv"]["columns"]["text"] == "document"
+    assert readers["mixed_parquet"]["columns"] == {"messages": {"column": "messages"}, "ignore": ["n"]}
+    recipe = {"name": "mine", **block, "held_out": {"documents": 0}, "packing": {"name": "best_fit"},
+              "mixture": {"name": "weighted", "weights": dict.fromkeys(block["sources"], 1)}}  # fmt: skip
+    (tmp_path / "data.yml").write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+    built = CliRunner().invoke(cli, ["data", "build", "data.yml"])
+    assert built.exit_code == 0 and "warning" not in built.output, built.output
+    counts = {
+        path.name.split("-")[1]: len(list(read_corpus(path))) for path in (tmp_path / "artifacts").glob("corpus-*")
+    }
+    assert counts == {"mixed_jsonl": 3, "mixed_csv": 1, "mixed_parquet": 1, "mixed_text": 1}
 
 
 def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
@@ -90,6 +121,7 @@ def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
     (tmp_path / "2002.csv").write_bytes(table(60).encode())
     (tmp_path / "2003.csv").write_bytes(f'body,author\n"{KOREAN}",x\n'.encode())
     found = json.loads(CliRunner().invoke(cli, ["data", "peek", str(tmp_path), "--json"]).stdout)
+    [found] = found["sources"]
     assert found["files"] == 3 and found["reader"]["encoding"] == "auto" and not found["rejects"], found
     notes = " | ".join(found["notes"])
     assert "2003.csv has 'author' too and lacks 'year'" in notes
