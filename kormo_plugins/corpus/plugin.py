@@ -52,6 +52,7 @@ _ALL_STEPS = (
     ("normalize", "normalize:Normalize", "one Unicode form, line end and space; invisible characters go", "UAX 15"),
     ("mojibake", "mojibake:Mojibake", "repairs wrongly decoded text, drops what cannot be repaired", "KS X 1001"),
     ("extract", "extract:Extract", "the main text of web pages, by resiliparse or trafilatura", "DCLM; FineWeb"),
+    ("robots_txt", "robots_txt:RobotsTxt", "drops pages that robots.txt forbids to crawlers of models", "RFC 9309"),
     ("html", "html:Html", "removes tags, entities and scripts outside of code", ""),
     ("errors", "errors:Errors", "removes error messages and boilerplate lines", "KORMo 4.1.3; patterns ours"),
     ("length", "length:Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),

@@ -16,8 +16,6 @@ import fsspec
 import pytest
 import yaml
 import zstandard
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
 
 from kormo_plugins.corpus.readers import warc as warc_module
 from kormo_plugins.corpus.readers.warc import WarcParams, warc
@@ -27,39 +25,11 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.corpus_files import read_corpus
 
+from .archives import Archive
 from .marked_text import marked_pages
 
 pytest.importorskip("resiliparse", reason="the extra `crawl` is not installed")
 Build = Callable[..., dict[str, Any]]
-
-
-class Archive:
-    """A WARC in memory."""
-
-    def __init__(self, compressed: bool = True) -> None:
-        self.file = io.BytesIO()
-        self.writer = WARCWriter(self.file, gzip=compressed)
-
-    def page(self, url: str, body: bytes, mime: str = "text/html; charset=utf-8", status: str = "200 OK",
-             **headers: str) -> Archive:  # fmt: skip
-        """Adds a response."""
-        given = [("Content-Type", mime), *((name.replace("_", "-"), value) for name, value in headers.items())]
-        http = StatusAndHeaders(status, given, protocol="HTTP/1.1")
-        record = self.writer.create_warc_record(url, "response", payload=io.BytesIO(body), http_headers=http)
-        self.writer.write_record(record)
-        return self
-
-    def record(self, url: str, kind: str, body: bytes, mime: str = "text/plain") -> Archive:
-        """Adds any other record."""
-        record = self.writer.create_warc_record(
-            url, kind, payload=io.BytesIO(body), warc_content_type=mime, length=len(body)
-        )
-        self.writer.write_record(record)
-        return self
-
-    @property
-    def data(self) -> bytes:
-        return self.file.getvalue()
 
 
 def crawl(compressed: bool = True) -> Archive:
@@ -96,6 +66,13 @@ def test_every_page_is_a_document_or_says_why_not(compressed: bool) -> None:
 
 def test_opt_outs_can_be_left_out() -> None:
     assert sum(isinstance(item, Document) for item in read(crawl().data, opt_out=())) == 6
+
+
+def test_the_rules_of_a_site_are_no_page() -> None:
+    made = Archive().page("http://a.kr/robots.txt", b"User-agent: *", "text/plain").page("http://a.kr/1", b"<p>x")
+    found = read(made.page("http://a.kr/about/robots.txt", b"prose", "text/plain").data)
+    assert [isinstance(item, Document) for item in found] == [False, True, True]
+    assert isinstance(found[0], Rejected) and found[0].reason == "robots.txt, not a page"
 
 
 def test_zstd_archives() -> None:

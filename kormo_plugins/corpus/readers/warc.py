@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
 
@@ -24,10 +24,12 @@ from kormo_plugins.corpus.extract.opt_out import TOKENS
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.warc_pages import pages
 from kormo_plugins.corpus.step import Read, Rejected
+from kormo_plugins.corpus.unread import Tell, counted
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
 
+Item = TypeVar("Item")
 SUFFIXES = (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.zst", ".wet.zst", ".warc.wet.gz")
 MAX_PARTS = 1024
 READ = 1 << 20
@@ -36,10 +38,8 @@ TRIES = 4
 """Times that an archive is opened before the build stops; it goes on from there when it is started again."""
 
 
-class WarcParams(Strict):
+class Archives(Strict):
     """Archives of this machine, or of somewhere else."""
-
-    RENAMED: ClassVar = {"largest": "max_bytes"}
 
     path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
     urls: Path | None = Field(
@@ -51,6 +51,21 @@ class WarcParams(Strict):
     storage: dict[str, str | int | bool] = Field(
         default_factory=dict, description="options of fsspec's filesystem (`anon: true` for a public bucket)"
     )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.path is None) == (self.urls is None):
+            raise ValueError("give exactly one of path and urls")
+        if self.base and self.urls is None:
+            raise ValueError("base goes before the addresses of urls")
+        return self
+
+
+class WarcParams(Archives):
+    """Archives, and which of their pages are documents."""
+
+    RENAMED: ClassVar = {"largest": "max_bytes"}
+
     opt_out: tuple[str, ...] = Field(
         default=TOKENS,
         description="robots rules of a page, in header or meta tag, by which it is rejected; add "
@@ -60,54 +75,57 @@ class WarcParams(Strict):
         default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
     )
 
-    @model_validator(mode="after")
-    def _one_origin(self) -> WarcParams:
-        if (self.path is None) == (self.urls is None):
-            raise ValueError("give exactly one of path and urls")
-        if self.base and self.urls is None:
-            raise ValueError("base goes before the addresses of urls")
-        return self
-
 
 class Warc:
     """A reader of web archives; called with `(params, shard, shards)`."""
 
-    VERSION = 1
+    VERSION = 2
 
     def parts(self, params: WarcParams) -> int:
         """One for each archive, up to `MAX_PARTS`."""
         installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
-        return min(len(archives(params)), MAX_PARTS)
+        return min(len(archives(params, "reader warc")), MAX_PARTS)
 
     def inputs(self, params: WarcParams) -> dict[str, object]:
         """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
         has published does not change."""
         return {
-            "archives": [
-                [name, file_checksum(Path(address))] if params.path else address for name, address in archives(params)
-            ],
+            "archives": identities(params, "reader warc"),
             "opt_out": list(params.opt_out),
             "max_bytes": params.max_bytes,
         }
 
     def __call__(self, params: WarcParams, shard: int = 0, shards: int = 1) -> Read:
         """The pages of part `shard` of `shards`, and a `Rejected` for every page that is no document."""
-        found = archives(params)
+        return self.read_files(params, shard, shards, lambda count: None)
+
+    def read_files(self, params: WarcParams, shard: int, shards: int, tell: Tell) -> Read:
+        """The same; `tell` hears of the archives without a single page that became a document."""
+        found = archives(params, "reader warc")
         for name, address in found[shard * len(found) // shards : (shard + 1) * len(found) // shards]:
-            yield from _archive(name, address, params)
+            yield from counted(_archive(name, address, params), name, tell, whole=True, least=0.0)
 
 
-def archives(params: WarcParams) -> list[tuple[str, str]]:
+def identities(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[object]:
+    """What a result depends on: names and checksums of archives that are here, addresses of those that are not."""
+    found = archives(params, where, suffixes)
+    return [[name, file_checksum(Path(address))] if params.path else address for name, address in found]
+
+
+def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[tuple[str, str]]:
     """(name, address) of every archive, in order.
 
+    Args:
+        where: who asks, for messages.
+        suffixes: of the files of a folder.
     Raises:
         KormoError: a file or folder that is not there, or holds none.
     """
     if params.urls is not None:
-        where, path = "reader warc: urls", params.urls
+        where, path = f"{where}: urls", params.urls
     else:
         assert params.path is not None
-        where, path = "reader warc: path", params.path
+        where, path = f"{where}: path", params.path
     if not path.exists():
         raise KormoError(where=where, found=str(path), why="there is no such file or folder", do="correct the path")
     if params.urls is not None:
@@ -118,43 +136,67 @@ def archives(params: WarcParams) -> list[tuple[str, str]]:
         found = [
             (file.relative_to(path).as_posix() if path.is_dir() else file.name, str(file))
             for file in files
-            if file.is_file() and (path.is_file() or file.name.lower().endswith(SUFFIXES))
+            if file.is_file() and (path.is_file() or file.name.lower().endswith(suffixes))
         ]
     if not found:
         raise KormoError(
             where=where,
             found=str(path),
-            why=f"no archive is there ({', '.join(SUFFIXES)})" if params.path else "it holds no address",
+            why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it holds no address",
             do="name another",
         )
     return found
 
 
 def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document | Rejected]:
-    """The pages of one archive; what was read before a connection broke is not read twice."""
+    """The pages of one archive."""
+    done = 0
+    try:
+        for item in read_archive(
+            address,
+            params.storage,
+            lambda stream: pages(stream, name, params.opt_out, params.max_bytes),
+            "reader warc: urls",
+        ):
+            done += 1
+            yield item
+    except FileNotFoundError:
+        yield Rejected(Document(id=name, text=""), "no such archive")
+    except (OSError, EOFError) as error:
+        yield Rejected(Document(id=f"{name}:{done + 1}", text=""), f"unreadable archive ({error})"[:200])
+
+
+def read_archive(
+    address: str, storage: Mapping[str, object], read: Callable[[BinaryIO], Iterator[Item]], where: str
+) -> Iterator[Item]:
+    """What `read` finds in an archive; what was read before a connection broke is not read twice.
+
+    Raises:
+        FileNotFoundError: there is no such archive.
+        OSError: one of this machine is damaged; after all that could be read.
+        KormoError: one elsewhere could not be read, tried `TRIES` times.
+    """
     done = 0
     for attempt in range(TRIES):
         try:
-            with _opened(address, params) as stream:
-                for number, item in enumerate(pages(stream, name, params.opt_out, params.max_bytes)):
+            with _opened(address, storage) as stream:
+                for number, item in enumerate(read(stream)):
                     if number >= done:
                         done += 1
                         yield item
             return
         except FileNotFoundError:
-            yield Rejected(Document(id=name, text=""), "no such archive")
-            return
+            raise
         except (OSError, EOFError) as error:
             if "://" not in address:
-                yield Rejected(Document(id=f"{name}:{done + 1}", text=""), f"unreadable archive ({error})"[:200])
-                return
+                raise
             if attempt == TRIES - 1:
-                raise _unreachable(address, error) from error
+                raise _unreachable(address, error, where) from error
             time.sleep(2**attempt)
 
 
 @contextmanager
-def _opened(address: str, params: WarcParams) -> Iterator[BinaryIO]:
+def _opened(address: str, storage: Mapping[str, object]) -> Iterator[BinaryIO]:
     if "://" not in address:
         with Path(address).open("rb") as file:
             yield file
@@ -162,7 +204,7 @@ def _opened(address: str, params: WarcParams) -> Iterator[BinaryIO]:
     import fsspec
 
     with _as_os_errors():
-        opened = fsspec.open(address, "rb", **params.storage).open()
+        opened = fsspec.open(address, "rb", **storage).open()
     with opened as file, io.BufferedReader(_Remote(file), READ) as stream:
         yield cast(BinaryIO, stream)
 
@@ -208,10 +250,10 @@ class _Remote(io.RawIOBase):
         return len(data)
 
 
-def _unreachable(address: str, error: Exception) -> KormoError:
+def _unreachable(address: str, error: Exception, where: str) -> KormoError:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return KormoError(
-        where="reader warc: urls",
+        where=where,
         found=address,
         why=f"it could not be read, tried {TRIES} times: {first}",
         do="run the same command again: it goes on where it was; or take the address out of the list",

@@ -19,6 +19,9 @@ PAGES = ("response", "resource", "conversion", "revisit")
 """Types of records that are pages, or the texts of pages (WET); others are requests and information."""
 MIMES = ("text/html", "application/xhtml+xml", "text/plain")
 SUCCESS = "200"
+ROBOTS_BYTES = 500 << 10
+"""Bytes of a robots.txt that count (RFC 9309, 2.5)."""
+NOTHING_ALLOWED = "User-agent: *\nDisallow: /\n"
 
 
 def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], max_bytes: int) -> Iterator[Document | Rejected]:
@@ -50,6 +53,8 @@ def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], max_bytes
     document = Document(id=name, text="", meta={"url": said("WARC-Target-URI"), "crawled": said("WARC-Date")})
     if record.rec_type == "revisit":
         return Rejected(document, "revisit of a page that has not changed")
+    if is_robots_txt(document.meta["url"]):
+        return Rejected(document, "robots.txt, not a page")
     http = _http(record)
     status = record.http_headers.get_statuscode() if record.http_headers else SUCCESS
     if status != SUCCESS:
@@ -68,6 +73,34 @@ def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], max_bytes
         return Rejected(document, "empty page")
     rule = opted_out(http, decoded.text, opt_out) if opt_out else ""
     return Rejected(document, f"opt-out: {rule}") if rule else document
+
+
+def robots_records(stream: BinaryIO) -> Iterator[tuple[str, str]]:
+    """(address, rules) of every robots.txt of an archive, pages left out.
+
+    What a server answers counts as RFC 9309 has it (2.3.1): there are no rules where there is no such file (4xx), and
+    nothing is allowed where the server fails (5xx).
+
+    Raises:
+        OSError: the archive is damaged, or ends too early; after all that could be read.
+    """
+    try:
+        for record in ArchiveIterator(WholeArchive(stream), arc2warc=True):
+            address = str(record.rec_headers.get_header("WARC-Target-URI") or "")
+            if record.rec_type not in ("response", "resource") or not is_robots_txt(address):
+                continue
+            status = str(record.http_headers.get_statuscode() if record.http_headers else SUCCESS)
+            if status == SUCCESS:
+                yield address, _body(record, ROBOTS_BYTES)[:ROBOTS_BYTES].decode("utf-8", "replace")
+            elif status.startswith("5"):
+                yield address, NOTHING_ALLOWED
+    except ArchiveLoadFailed as error:
+        raise OSError(f"damaged archive: {str(error).strip().splitlines()[0]}") from None
+
+
+def is_robots_txt(address: str) -> bool:
+    """Whether an address is that of the rules of a site."""
+    return address.endswith("/robots.txt") and address.count("/") == 3
 
 
 def _body(record: ArcWarcRecord, max_bytes: int) -> bytes:
