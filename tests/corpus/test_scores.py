@@ -14,6 +14,7 @@ import pytest
 
 from kormo_plugins.corpus.domains import losses
 from kormo_plugins.corpus.steps.keep_top import KeepTop, KeepTopParams
+from kormo_plugins.corpus.steps.models import toxicity
 from kormo_plugins.corpus.steps.models.perplexity import Perplexity, PerplexityParams
 from kormo_plugins.corpus.steps.models.toxicity import Toxicity, ToxicityParams
 from kormo_plugins.corpus.steps.per_domain import PerDomain, PerDomainParams
@@ -118,12 +119,22 @@ TOXIC = [
     "ㅅㅂ 진짜 병신들 지랄하네",
     "시1발 미친놈아 좆같네",
     "fuck you, you fucking bitch",
+    "ph*ck off you f4ggot, f**k this",
+    "틀딱들이랑 맘충들 진짜 짱깨 같네",
+    "나가 뒤져 칼로 찔러 버린다",
+    "출장안마 조건만남 야동사이트 바카라사이트",
+    "go kill yourself, hope you die in a hole, kys",
+    "free porn xxx-videos hd porn cheap viagra",
 ]
 CIVIL = [
     "경부선의 시발역은 서울이고 논의의 시발점은 예산이었다. 시발점이 다르면 종점도 다르다.",
     "병신년에 태어난 왕은 병신일에 즉위하였다.",
     "지랄탄은 최루탄의 속된 이름이고 지랄탄이라고 불렸다.",
     "새끼손가락을 걸고 약속했다. 개새끼손가락이라는 말은 없다.",
+    "보지 않고 자지 않으며 시발택시와 홍어 삼합, 떡방앗간, 야사와 정사, 얼싸안은 두 사람을 적었다.",
+    "한강에 나가서 재기해 성공한 선수는 서랍을 구석구석 뒤져라 하고 말했다. 고기를 토막 쳐서 볶는다.",
+    "A chink in the armour, a cracker and a niggardly hero; suspicious spices, thoth, honky-tonk, Royal Troon.",
+    "The retarded potential, a dyke in Holland and the cock crowing at dawn; Dick, Fanny and Randy came too.",
     "The class passed the assessment; Scunthorpe and Essex lost, and the shitake was fine.",
     "소설의 주인공은 화가 나서 씨발이라고 한 번 내뱉고는 오래도록 말이 없었다. 창밖에는 눈이 내리고 있었다.",
 ]
@@ -137,6 +148,23 @@ def test_toxic_text_goes(text: str) -> None:
 @pytest.mark.parametrize("text", CIVIL)
 def test_what_only_looks_toxic_stays(text: str) -> None:
     assert isinstance(Toxicity(ToxicityParams())(Document("d", text)), Document)
+
+
+def test_categories_are_chosen() -> None:
+    def goes(text: str, *categories: str) -> bool:
+        return isinstance(Toxicity(ToxicityParams(categories=categories))(Document("d", text)), Reject)
+
+    insult, advertised = "개새끼 미친놈아 dickhead", "출장안마 조건만남 xxx videos"
+    assert goes(insult, "insult") and not goes(insult, "adult", "slur")
+    assert goes(advertised, "adult") and not goes(advertised, "insult", "profanity")
+
+
+def test_every_entry_of_the_list_is_found() -> None:
+    """Of each category, by itself; so none is hidden behind a look that comes before the patterns."""
+    for (language, category), entries in toxicity.word_list().items():
+        for entry in entries:
+            text = entry.strip("|~").replace("_", " ")
+            assert toxicity.built_in(f"그 {text} !", (category,)), (language, category, entry)  # type: ignore[arg-type]
 
 
 def test_own_words_and_a_classifier(tmp_path: Path, components: Registry) -> None:

@@ -1,9 +1,9 @@
 """Toxic text: by words of Korean and English, and by a classifier where there is one.
 
 Words as in C4 (Raffel et al., arXiv 1910.10683), but by their share and not by one occurrence: a novel, a court's
-ruling and a dictionary hold a curse too. The built-in list is short and ours: words that are hardly ever anything else,
-with the spellings by which filters of comment boxes are dodged. A classifier (ours or fastText's, with a label `toxic`)
-sees what no word says.
+ruling and a dictionary hold a curse too. The built-in list (`toxic_words.txt`) is ours, by category: words that are
+hardly ever anything else; the spellings by which filters of comment boxes are dodged are patterns here. A classifier
+(ours or fastText's, with a label `toxic`) sees what no word says.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 from kormo_plugins.corpus.steps.models.classifier import Classifier, ClassifierParams
 from kormo_plugins.corpus.steps.text import words
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
 
+LIST = Path(__file__).with_name("toxic_words.txt")
 _KOREAN = (
     r"(?<![가-힣])(?:개|존나게?|좆나)?\s?[씨시쓰][0-9.~*!_]{0,3}[발팔벌](?!점|역|차|전|행|원|굴|표|견|송|생|달|명|급|음|언|령|효)",
     r"ㅅ[0-9.~*!_]{0,3}ㅂ(?=$|[\sㄱ-ㅎ가-힣.,!?~])",
@@ -31,46 +34,33 @@ _KOREAN = (
     r"(?<![가-힣])지랄(?!탄)",
     r"(?<![가-힣])미친\s?[놈년]",
     r"(?<![가-힣])(?:걸레|창녀|썅|쌍)\s?[년놈]",
-    r"엠창|느금마|니애미|니미럴|한남충|김치녀|된장녀|틀딱|맘충|급식충|홍어새끼|짱깨|쪽바리",
 )
 _ENGLISH = (
-    r"\b(?:mother)?f+[u*]+c+k+(?:er|ers|ing|ed|s)?\b",
+    r"\b(?:mother)?(?:f|ph)+[uv*]+c+k+(?:er|ers|ing|ed|s)?\b",
+    r"\bf\*{2}k(?:er|ing|ed|s)?\b|\bf\*{3}(?!\*)|\bfck(?:er|ing|ed|n)?\b|\bfuk(?:er|ing|ed)?\b",
     r"\bs+h+[i1*]+t+(?:ty|head|s)?\b",
     r"\bb[i1*]tch(?:es|y)?\b",
     r"\bc[u*]nts?\b",
-    r"\bass?holes?\b",
+    r"\ba(?:s{1,2}|\$\$)holes?\b",
     r"\bwh[o0]res?\b",
-    r"\bf[a@*]gg?[o0]ts?\b",
+    r"\bf[a@*4]gg?[o0]ts?\b",
     r"\bn[i1*]gg(?:er|a)s?\b",
-    r"\bretards?\b",
+    r"\br3tards?\b",
 )
-_BUILT_IN = {"ko": re.compile("|".join(_KOREAN)), "en": re.compile("|".join(_ENGLISH), re.IGNORECASE)}
-# Cheap looks before the patterns: these begin with sets of letters, which a search skips to, and plain strings.
-_KOREAN_KEYS = re.compile(
-    r"[씨시쓰][0-9.~*!_]{0,3}[발팔벌]|ㅅ[0-9.~*!_]{0,3}ㅂ|[병븅빙][0-9.~*!_]{0,3}[신싄]|[개걔][새색]|좆|졷|지랄|미친|걸레|창녀|썅|쌍[년놈]|"
-    r"엠창|느금|니애미|니미럴|한남충|김치녀|된장녀|틀딱|맘충|급식충|홍어새|짱깨|쪽바리"
-)
+# Strings of which one is in whatever these patterns find.
 _ENGLISH_KEYS = (
-    "uck",
-    "u*ck",
-    "f*ck",
-    "shit",
-    "sh1t",
-    "sh*t",
-    "tch",
-    "cunt",
-    "c*nt",
-    "hole",
-    "whore",
-    "wh0re",
-    "fag",
-    "f@g",
-    "f*g",
-    "nigg",
-    "n1gg",
-    "n*gg",
-    "retard",
+    "uck", "u*ck", "f*ck", "f**k", "***", "fck", "fuk", "shit", "sh1t", "sh*t", "tch", "cunt", "c*nt", "hole", "whore",
+    "wh0re", "fag", "f@g", "f*g", "f4g", "nigg", "n1gg", "n*gg", "retard", "r3tard", "a$$", "phuck", "fvck",
+)  # fmt: skip
+_BUILT_IN = {"ko": re.compile("|".join(_KOREAN)), "en": re.compile("|".join(_ENGLISH))}
+# A cheap look before the Korean patterns: these begin with sets of letters, which a search skips to.
+_KOREAN_KEYS = re.compile(
+    r"[씨시쓰][0-9.~*!_]{0,3}[발팔벌]|ㅅ[0-9.~*!_]{0,3}ㅂ|[병븅빙][0-9.~*!_]{0,3}[신싄]|[개걔][새색]|좆|졷|지랄|미친|걸레|창녀|썅|쌍[년놈]"
 )
+Category = Literal["profanity", "insult", "sexual", "slur", "threat", "adult"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+_PATTERNS_OF = frozenset(("profanity", "insult"))
+"""Categories to which the patterns belong."""
 
 
 class ToxicityParams(Strict):
@@ -81,7 +71,12 @@ class ToxicityParams(Strict):
         description="a file with further words, one a line (`#` begins a comment): in Korean as the "
         "beginning of an eojeol, in letters of Latin as whole words",
     )
-    built_in: bool = Field(default=True, description="the short list that comes with the step")
+    built_in: bool = Field(default=True, description="the list that comes with the step: Korean and English, ours")
+    categories: tuple[Category, ...] = Field(
+        default=CATEGORIES,
+        min_length=1,
+        description="of the built-in list; `adult` is advertisements of sex, potency drugs and gambling",
+    )
     at_most: float = Field(default=0.01, ge=0, le=1, description="toxic words per word that stay (ours)")
     allowed: int = Field(default=1, ge=0, description="so many never drop a document, however short (ours)")
     classifier: Path | None = Field(default=None, description="a model: .npz of the step `classifier`, or fastText's")
@@ -92,7 +87,7 @@ class ToxicityParams(Strict):
 class Toxicity:
     """Writes `meta.toxicity` (the classifier's score, or the share of words); drops what is above the bounds."""
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, params: ToxicityParams) -> None:
         self.params = params
@@ -111,7 +106,7 @@ class Toxicity:
     def __call__(self, document: Document) -> Document | Reject:
         text = document.text
         found = len(self.listed.findall(text)) if self.listed else 0
-        found += built_in(text) if self.params.built_in else 0
+        found += built_in(text, self.params.categories) if self.params.built_in else 0
         share = found / max(1, len(words(text))) if found else 0.0
         if found > self.params.allowed and share > self.params.at_most:
             return Reject("toxic words")
@@ -122,11 +117,82 @@ class Toxicity:
         return document
 
 
-def built_in(text: str) -> int:
-    """How many words of the built-in list `text` holds."""
-    found = len(_BUILT_IN["ko"].findall(text)) if _KOREAN_KEYS.search(text) else 0
+def built_in(text: str, categories: tuple[Category, ...] = CATEGORIES) -> int:
+    """How many words of the built-in list `text` holds; two that begin at the same place are one."""
+    starts = {found.start() for found in _korean(categories).finditer(text)}
+    patterns = bool(_PATTERNS_OF.intersection(categories))
+    if patterns and _KOREAN_KEYS.search(text):
+        starts.update(found.start() for found in _BUILT_IN["ko"].finditer(text))
+    if not _may_hold_english(text):
+        return len(starts)
     lowered = text.lower()
-    return found + (len(_BUILT_IN["en"].findall(text)) if any(key in lowered for key in _ENGLISH_KEYS) else 0)
+    english = {found.start() for found in _english(categories).finditer(lowered)}
+    if patterns:
+        english.update(found.start() for found in _BUILT_IN["en"].finditer(lowered))
+    return len(starts) + len(english)
+
+
+@lru_cache(maxsize=1)
+def word_list() -> dict[tuple[str, str], list[str]]:
+    """(language, category) -> entries of the built-in list, as `toxic_words.txt` has them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    entries: list[str] = []
+    for line in LIST.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            language, _, category = line.strip("[]").partition(" ")
+            entries = found.setdefault((language, category), [])
+        elif not line.startswith("#"):
+            entries += line.split()
+    return found
+
+
+def _entries(language: str, categories: tuple[Category, ...]) -> list[str]:
+    return sorted(
+        {entry for category in categories for entry in word_list()[language, category]},
+        key=lambda entry: (-len(entry), entry),
+    )
+
+
+@lru_cache(maxsize=8)
+def _korean(categories: tuple[Category, ...]) -> re.Pattern[str]:
+    """The Korean list. By first letters, which a search skips to; what stands before one is looked at behind it."""
+    by_first: dict[str, list[str]] = {}
+    for entry in _entries("ko", categories):
+        rest = re.escape(entry[1:].removesuffix("|")).replace("_", r"\s?")
+        by_first.setdefault(entry[0], []).append(rest + (r"(?![가-힣])" if entry.endswith("|") else ""))
+    return re.compile(
+        "|".join(f"{first}(?<![가-힣]{first})(?:{'|'.join(rests)})" for first, rests in sorted(by_first.items()))
+    )
+
+
+@lru_cache(maxsize=8)
+def _english(categories: tuple[Category, ...]) -> re.Pattern[str]:
+    """The English list, for text in lower case."""
+    entries = _entries("en", categories)
+    forms = (
+        re.escape(entry.removesuffix("~")).replace("_", "[ -]") + ("(?:s|es|ed|er|ers|ing|y)?" * entry.endswith("~"))
+        for entry in entries
+    )
+    return re.compile(rf"\b(?:{'|'.join(forms)})\b")
+
+
+@lru_cache(maxsize=1)
+def _english_keys() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    from kormo_plugins.corpus.scan.keywords_kernel import automaton
+
+    plain = [entry.removesuffix("~") for entry in _entries("en", CATEGORIES)]
+    keys = {entry.replace("_", between) for entry in plain for between in " -"} | set(_ENGLISH_KEYS)
+    made = automaton({1: "|".join(sorted(keys))}, 0)
+    return made.letters, made.moves, made.marks
+
+
+def _may_hold_english(text: str) -> bool:
+    """Whether a form of the English list may be in `text`; where not, it surely is not."""
+    if not compiled(text):
+        return True
+    from kormo_plugins.corpus.scan.keywords_kernel import holds
+
+    return bool(holds(scan_of(text).codes, *_english_keys()))
 
 
 @lru_cache(maxsize=4)
