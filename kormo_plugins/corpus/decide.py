@@ -21,14 +21,12 @@ from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.corpus.step import Clustering, Ranking
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
-from kormo_plugins.store.array_file import join_arrays, save_array
+from kormo_plugins.store.array_file import join_arrays, save_array, take_rows
 from kormo_plugins.store.corpus_files import read_corpus
 
 STAYS = -1
 IN_MEMORY = 64 << 20
 """Bytes of signatures that are held in memory: some 120,000 documents."""
-BLOCK = 1 << 16
-"""Rows that are copied at a time."""
 
 
 def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
@@ -45,7 +43,7 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
         step = end.make(end.params)
         assert isinstance(step, SourceStep)
         there = np.flatnonzero(fate == STAYS)
-        table = _rows(_signatures(job, stage, number), there, folder / f"signatures-{number}.left.npy")
+        table = _rows(_signatures(job, stage, number), there, folder / f"signatures-{number}.npy")
         mine, told = step.decide(table)
         if isinstance(step, Clustering):
             stays = np.arange(len(fate))
@@ -67,16 +65,12 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
 
 
 def _rows(table: np.ndarray, wanted: np.ndarray, path: Path) -> np.ndarray:
-    """Those rows of a table; of a large one that is not wanted as a whole, in a file."""
+    """Those rows of a table; of a large one, which is in the file `path`, in another file."""
     if len(wanted) == len(table):
         return table
     if table.nbytes <= IN_MEMORY:
         return np.asarray(table[wanted])
-    left = np.lib.format.open_memmap(path, mode="w+", dtype=table.dtype, shape=(len(wanted), *table.shape[1:]))
-    for start in range(0, len(wanted), BLOCK):
-        left[start : start + BLOCK] = table[wanted[start : start + BLOCK]]
-    left.flush()
-    return np.asarray(np.load(path, mmap_mode="r"))
+    return take_rows(path, wanted, path.with_suffix(".left.npy"))
 
 
 def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:

@@ -30,15 +30,10 @@ def join_arrays(paths: Sequence[Path], out: Path) -> np.ndarray:
         paths: of the arrays, at least one; shapes [rows, …] that differ in their rows alone.
     """
     tables = [np.load(path, mmap_mode="r") for path in paths]
-    header = {
-        "descr": np.lib.format.dtype_to_descr(tables[0].dtype),
-        "fortran_order": False,
-        "shape": (sum(map(len, tables)), *tables[0].shape[1:]),
-    }
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
+            np.lib.format.write_array_header_1_0(file, _header(tables[0], sum(map(len, tables))))
             for path, table in zip(paths, tables, strict=True):
                 with path.open("rb") as part:
                     part.seek(path.stat().st_size - table.nbytes)
@@ -47,3 +42,38 @@ def join_arrays(paths: Sequence[Path], out: Path) -> np.ndarray:
 
     replace(out, write)
     return np.asarray(np.load(out, mmap_mode="r"))
+
+
+def take_rows(path: Path, wanted: np.ndarray, out: Path) -> np.ndarray:
+    """Some rows of an array in a file, in another file that is mapped for reading; in little memory.
+
+    What is copied is read, not mapped: pages of a mapped file count as memory of a process that looks at them once.
+
+    Args:
+        path: of the array; shape [rows, …].
+        wanted: indices of rows, int64, ascending, shape [wanted].
+    """
+    table = np.load(path, mmap_mode="r")
+    size = table.nbytes // max(1, len(table))
+    begin, many = path.stat().st_size - table.nbytes, max(1, READ // max(1, size))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file, path.open("rb") as source:
+            np.lib.format.write_array_header_1_0(file, _header(table, len(wanted)))
+            for start in range(0, len(table), many):
+                low, high = np.searchsorted(wanted, [start, start + many])
+                source.seek(begin + start * size)
+                block = np.frombuffer(source.read(many * size), dtype=np.uint8).reshape(-1, size)
+                file.write(block[wanted[low:high] - start].tobytes())
+
+    replace(out, write)
+    return np.asarray(np.load(out, mmap_mode="r"))
+
+
+def _header(table: np.ndarray, rows: int) -> dict[str, object]:
+    """What an `.npy` file of so many rows like these begins with."""
+    return {
+        "descr": np.lib.format.dtype_to_descr(table.dtype),
+        "fortran_order": False,
+        "shape": (rows, *table.shape[1:]),
+    }

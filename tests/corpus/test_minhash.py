@@ -21,7 +21,8 @@ from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactD
 from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
 from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.store.array_file import join_arrays
+from kormo_plugins.store import array_file
+from kormo_plugins.store.array_file import join_arrays, take_rows
 from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Build, write_rows
@@ -237,3 +238,6 @@ def test_a_table_in_a_file_is_decided_as_one_in_memory(tmp_path: Path, monkeypat
     assert np.array_equal(mapped, table) and np.array_equal(np.load(tmp_path / "all.npy"), table)
     assert np.array_equal(step.decide(mapped)[0], step.decide(table)[0])
     assert (step.decide(mapped)[0] == 0).sum() >= 300
+    monkeypatch.setattr(array_file, "READ", 20 * table.nbytes // len(table))  # twenty rows at a time
+    for wanted in (np.arange(1000), np.arange(3, 1000, 7), np.array([0, 999]), np.array([], np.int64)):
+        assert np.array_equal(take_rows(tmp_path / "all.npy", wanted, tmp_path / "some.npy"), table[wanted])
