@@ -96,7 +96,7 @@ def _trained(
         try:
             return train(texts, params, out) or {}
         except KormoError as error:
-            raise named(error, where) from None
+            raise named(error, where, plan.files) from None
 
     return get(plan.workspace, spec, make)
 

@@ -110,8 +110,12 @@ class Recipe:
 
     def tokenizer_plan(self) -> TokenizerPlan:
         """Which tokenizer the run has."""
-        block = self.block
-        return TokenizerPlan(self.path, block.workspace, self.registry, block.tokenizer, block.role, self.earlier_run)
+        block, train = self.block, "kormo.tokenizer.train"
+        trained = (block.tokenizer and block.tokenizer.train) or {}
+        files = {key: self.resolved.origin(f"{train}.{key}") for key in trained}
+        return TokenizerPlan(
+            self.path, block.workspace, self.registry, block.tokenizer, block.role, self.earlier_run, files
+        )
 
     def row_plan(self) -> RowPlan:
         """How documents become rows; the recipe has `kormo.data`."""

@@ -74,6 +74,7 @@ class TokenizerPlan:
         choice: where it comes from; None: from the earlier run, if any.
         role: `base` or `chat`: which token ends what the model writes.
         before: the stage that the run goes on from.
+        files: parameter of one that is trained -> the file that sets it, for messages.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class TokenizerPlan:
     choice: TokenizerChoice | None
     role: Role
     before: EarlierRun | None
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)

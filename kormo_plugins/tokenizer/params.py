@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -16,10 +17,23 @@ IN_GENERAL = "tokenizer: "
 """How a place begins in errors of the training, which knows no file."""
 
 
-def named(error: KormoError, where: str) -> KormoError:
-    """The error with the file and the key under which these parameters stand."""
-    joint = "." if ": " in where else ": "
-    return moved(error, lambda place: place.replace(IN_GENERAL, f"{where}{joint}", 1))
+def named(error: KormoError, where: str, files: Mapping[str, str] | None = None) -> KormoError:
+    """The error with the file and the key under which these parameters stand.
+
+    Args:
+        where: file, and the key of all of them if it is not the whole file.
+        files: parameter -> the file that sets it, where it is another one.
+    """
+    file, colon, key = where.partition(": ")
+
+    def place(general: str) -> str:
+        if not general.startswith(IN_GENERAL):
+            return general
+        parameter = general.removeprefix(IN_GENERAL)
+        own = (files or {}).get(parameter.partition(".")[0], file)
+        return f"{own}{colon}{key}{'.' if colon else ': '}{parameter}"
+
+    return moved(error, place)
 
 
 class TokenizerParams(BaseModel):

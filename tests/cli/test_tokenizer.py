@@ -106,3 +106,7 @@ def test_a_vocabulary_that_the_text_does_not_yield_names_file_and_key(
     whole = tmp_path / "whole.yml"
     whole.write_text(f"extends: {made.folder / 'recipe.yml'}\nkormo: {{tokenizer: {{train: {{vocab_size: 90000}}}}}}\n")
     assert f"{whole}: kormo.tokenizer.train.vocab_size" in refused("data", "build", whole)
+    named = tmp_path / "named.yml"
+    named.write_text(yaml.safe_dump({**FLAT, "vocab_size": 90_000}))
+    whole.write_text(f"extends: {made.folder / 'recipe.yml'}\nkormo: {{tokenizer: {{train: {named}}}}}\n")
+    assert f"{named}: kormo.tokenizer.train.vocab_size" in refused("data", "build", whole), "the file that says it"

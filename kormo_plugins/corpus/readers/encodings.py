@@ -140,18 +140,12 @@ def detect(pieces: Iterable[bytes]) -> Guess:
 
 
 def likelier(lines: list[bytes]) -> str:
-    """For the log: the first of some lines that were read as UTF-8, in the encoding that they seem to be in.
-
-    Empty where it is UTF-8, or where nobody can tell.
-    """
-    first = lines[0] if lines else b""
-    if _is_utf8(first, True) or importlib.util.find_spec("chardet") is None:
+    """The encoding that some lines seem to be in; UTF-8 where the first one is, empty where nobody can tell."""
+    if not lines or _is_utf8(lines[0], True):
+        return UTF8
+    if importlib.util.find_spec("chardet") is None:
         return ""
-    found = detect([b"\n".join(lines)]).encoding
-    if found is None:
-        return ""
-    header = first.decode(found, "backslashreplace").strip()
-    return f"; no UTF-8: as {found} the first line is {header!r} (encoding: {found})"
+    return detect([b"\n".join(lines)]).encoding or ""
 
 
 def _sample(pieces: Iterable[bytes]) -> tuple[bytes, bool]:

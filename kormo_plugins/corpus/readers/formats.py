@@ -21,7 +21,7 @@ from kormo_plugins.corpus.readers.mapped import unmapped_names
 from kormo_plugins.corpus.readers.paths import lookup
 from kormo_plugins.corpus.readers.rows import from_row, rejected
 from kormo_plugins.corpus.readers.streams import Damaged, Overlong
-from kormo_plugins.corpus.readers.tables import Table
+from kormo_plugins.corpus.readers.tables import Dialect, Table
 from kormo_plugins.corpus.readers.units import Unit
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents.document import Document
@@ -237,8 +237,7 @@ def _csv(unit: Unit, options: Options) -> Iterator[Raw]:
     wanted = needed(options.columns) if options.columns is not None else ()
     dialect = tables.sniff([_readable(line) for line in head], options.table, wanted, unit.file.name)
     if dialect.columns:
-        likelier = encodings.likelier(head) if options.encoding == encodings.UTF8 else ""
-        log.warning("%s: %s%s", unit.file.name, dialect, likelier)
+        log.warning("%s: %s", unit.file.name, _described(head, dialect, options))
     name = options.columns.id if options.columns is not None else ""
     twice = tuple(column for column in dialect.columns if dialect.columns.count(column) > 1)
     for record in tables.table_rows(chain(head, lines), dialect):
@@ -252,6 +251,19 @@ def _csv(unit: Unit, options: Options) -> Iterator[Raw]:
             name=str(row.get(name) or ""),
             strange=bool(twice),
         )
+
+
+def _described(head: list[bytes], dialect: Dialect, options: Options) -> str:
+    """The dialect for the log; a header that is no UTF-8 in the characters that it seems to be of."""
+    if options.encoding != encodings.UTF8 or not dialect.header:
+        return str(dialect)
+    encoding = encodings.likelier(head)
+    if encoding == encodings.UTF8:
+        return str(dialect)
+    if not encoding:
+        return f"{replace(dialect, columns=('?',))}: it is no UTF-8 (encoding: its name, or auto)"
+    names = tables.table_header(head[0].decode(encoding, "backslashreplace"), dialect)
+    return f"{replace(dialect, columns=names)}: it is {encoding}, no UTF-8 (encoding: {encoding}, or auto)"
 
 
 def _printable(text: str) -> str:

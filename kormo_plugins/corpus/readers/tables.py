@@ -130,6 +130,11 @@ def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
         yield record
 
 
+def table_header(line: str, dialect: Dialect) -> tuple[str, ...]:
+    """The names in the first line of a table."""
+    return next((record.fields for record in records([line], dialect.delimiter, dialect.quote)), ())
+
+
 def _decoded(line: bytes) -> str:
     """The line as text; what cannot be one is left as a lone surrogate, which `records` finds."""
     return "\udcff" if isinstance(line, Overlong) else line.decode("utf-8", "surrogateescape")
