@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,11 @@ from kormo_plugins.shards.reader import Shards
 from .conftest import DATA, RECIPE, Made
 
 Kormo = Callable[..., Result]
-KEYS = {"datatrove": {}, "megatron": {}, "olmo_core": {"dtype": "uint16"}}
+PAGE = Path(__file__).parents[2] / "docs" / "file-formats.md"
+BLOCKS = [yaml.safe_load(one) for one in re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)]
+TOKENS = [source["tokens"] for block in BLOCKS for source in block["sources"].values() if "tokens" in source]
+KEYS = {one["format"]: {key: one[key] for key in one if key not in ("format", "path")} for one in TOKENS}
+"""Format -> the keys that the documentation gives it."""
 
 
 def with_tokens(made: Made, folder: Path, form: str, **keys: object) -> Path:

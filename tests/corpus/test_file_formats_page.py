@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +17,8 @@ import pytest
 import yaml
 
 from kormo_plugins.corpus.build import build_source
-from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.params import CorpusRecipe, Tokens
+from kormo_plugins.corpus.readers import hub
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store.corpus_files import read_corpus
 
@@ -48,6 +51,21 @@ def zipped(path: Path) -> None:
         archive.writestr("sub/a.jsonl", json.dumps({"text": TEXT}))
 
 
+def crawled(path: Path) -> Path:
+    """An archive with a page, or with the text of one."""
+    pytest.importorskip("resiliparse", reason="the extra `crawl` is not installed")
+    from .archives import Archive
+
+    path.parent.mkdir(exist_ok=True)
+    made = Archive()
+    if path.suffixes[0] == ".wet":
+        made.record("http://a.kr/1", "conversion", TEXT.encode())
+    else:
+        made.page("http://a.kr/1", f"<html><body><article><p>{TEXT}</p></article></body></html>".encode())
+    path.write_bytes(made.data)
+    return path
+
+
 WRITE: dict[str, Callable[[Path], object]] = {
     "news.jsonl": lambda path: path.write_text(f'{{"body": "{TEXT}", "score": NaN}}', encoding="utf-8"),
     "array.json": lambda path: rows(path, [{"text": TEXT}], indent=1),
@@ -59,7 +77,11 @@ WRITE: dict[str, Callable[[Path], object]] = {
     "comments.txt.gz": lambda path: path.write_bytes(gzip.compress(f"{TEXT}\n{TEXT} 끝.\n".encode())),
     "table.parquet": lambda path: pq.write_table(pa.table({"text": [TEXT], "v": [[0.0]]}), path),
     "saved": saved,
+    "packed.jsonl.xz": lambda path: path.write_bytes(lzma.compress(json.dumps({"text": TEXT}).encode())),
     "corpus.zip": zipped,
+    "crawl": lambda path: crawled(path / "a.warc.gz"),
+    "wet.paths": lambda path: path.write_text(f"{crawled(path.with_name('a.wet.gz'))}\n", encoding="utf-8"),
+    "wide.txt": lambda path: path.write_text(TEXT, encoding="utf-16"),
     "old.txt": lambda path: path.write_text(TEXT, encoding="cp949"),
     "mixed": folder,
 }
@@ -70,8 +92,12 @@ def test_the_block_reads_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, components: Registry, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = SOURCES[name]["reader"]["path"]
-    WRITE[path](Path(path))
+    reader = SOURCES[name]["reader"]
+    if reader["name"] == "hub":
+        of_the_hub(tmp_path / "data.jsonl", reader, monkeypatch)
+    else:
+        path = reader.get("path") or reader["urls"]
+        WRITE[path](Path(path))
     recipe = CorpusRecipe.model_validate({"sources": {name: SOURCES[name]}, "held_out": {"documents": 0}})
     (tmp_path / "out").mkdir()
     stats = build_source(name, recipe.sources[name], recipe, components, tmp_path / "out")
@@ -80,6 +106,28 @@ def test_the_block_reads_such_a_file(
     assert stats["rejected"] == 0
 
 
-def test_every_block_is_of_the_schema() -> None:
+def of_the_hub(path: Path, reader: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dataset lies here; all but its address is of `datasets` and ours."""
+    import datasets
+
+    rows(path, {"text": TEXT})
+    load = datasets.load_dataset_builder
+
+    def found(name: str, config: str, *, revision: str) -> object:
+        assert (name, config, revision) == (reader["dataset"], reader["config"], "0" * 40)
+        return load("json", data_files=[str(path)])
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", found)
+    monkeypatch.setattr(hub, "_newest", lambda dataset, revision: "0" * 40)
+
+
+def test_every_block_is_of_the_schema(components: Registry) -> None:
+    """And there is one for every reader, kind of file and form of tokens."""
     recipe = CorpusRecipe.model_validate({"sources": SOURCES})
-    assert len(READ) > 10 and list(recipe.tokens_of) == ["made"]  # tests/cli/test_token_sources.py trains on such
+    assert {source["reader"]["name"] for source in SOURCES.values() if "reader" in source} == set(
+        components.names("reader")
+    )
+    forms = {tokens.format for tokens in recipe.tokens_of.values()}
+    assert forms == set(
+        get_args(Tokens.model_fields["format"].annotation)
+    )  # tests/cli/test_token_sources.py trains on each
