@@ -88,7 +88,7 @@ def test_main_is_the_plain_model_and_checkpoints_are_revisions(run: Path, hub: H
         assert SECRET.encode() not in b"".join(files.values())
     card = held["main"]["README.md"].decode()
     assert "license: apache-2.0" in card and "KORMo-Team/sft" in card and "kobest_boolq" in card and "# small" in card
-    publish(run, "lab/small", api)  # type: ignore[arg-type] # once more: branches are there already
+    publish(run, "lab/small", api, licence="apache-2.0")  # type: ignore[arg-type] # branches are there already
     assert card == hub.repositories["lab/small"]["main"]["README.md"].decode()
 
 
@@ -111,7 +111,7 @@ def test_nothing_damaged_is_sent(run: Path, hub: Hub, api: object, name: str, da
     damage(run / name)
     with pytest.raises(KormoError) as error:
         publish(run, "lab/small", api)  # type: ignore[arg-type]
-    assert Path(name).name in error.value.where + error.value.found and not hub.requests
+    assert Path(name).name in error.value.render() and not hub.requests
 
 
 def test_a_card_that_was_edited_is_sent_and_told(run: Path, hub: Hub) -> None:
