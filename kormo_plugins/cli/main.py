@@ -18,7 +18,7 @@ import click
 
 from kormo_plugins import __version__
 from kormo_plugins.console.bug import report_this
-from kormo_plugins.console.signals import Terminated, raise_on_sigterm
+from kormo_plugins.console.signals import Terminated, ending, raise_on_sigterm, received
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, system_error, system_error_in
 
 NOUNS: dict[str, tuple[str, str]] = {
@@ -88,6 +88,8 @@ class Nouns(click.Group):
         try:
             return super().invoke(ctx)
         except KormoError as error:
+            if received():  # a worker that got the signal too, most often
+                raise Terminated from error
             if _with_traceback(ctx):
                 raise
             click.echo(error.render(), err=True)
@@ -95,6 +97,8 @@ class Nouns(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if received():
+                raise Terminated from error
             command = f"kormo {ctx.invoked_subcommand or ''}".strip()
             told = system_error(error, command) if isinstance(error, OSError) else system_error_in(error, command)
             if told is not None and not _with_traceback(ctx):
@@ -128,6 +132,7 @@ def main() -> None:
     try:
         cli(prog_name="kormo")
     except Terminated as end:
+        ending()
         print("kormo: stopped by SIGTERM; what is finished is kept, and the same command goes on", file=sys.stderr)
         sys.exit(end.code)
     except BrokenPipeError:  # `kormo … | head`
