@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import re
 import shutil
 import socket
@@ -202,6 +203,7 @@ _SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
 _TOLD = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), or use fewer workers",
     errno.ENFILE: "close other programs: all file handles of the machine are in use",
+    errno.EFBIG: "raise the limit of a file's size (`ulimit -f`), or choose a file system that takes larger ones",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "remove the link that leads to itself",
     errno.EIO: "the disk or its network does not answer as it should: check it, then run the same command again",
@@ -218,6 +220,8 @@ def system_error(error: OSError, where: str) -> KormoError:
         where: the command, for errors that name no file.
     """
     named = disk_error(error, Path(error.filename if isinstance(error.filename, str) else "."))
+    if not isinstance(named, KormoError) and error.errno is None:
+        named = system_error_in(error, where) or error  # `shutil.copytree` lists what it met, as text
     if isinstance(named, KormoError):
         return named
     if isinstance(error, socket.gaierror):
@@ -233,6 +237,24 @@ def system_error(error: OSError, where: str) -> KormoError:
         why="the system refuses it",
         do="check the path and the disk; with --traceback the place in the code is shown",
     )
+
+
+def system_error_in(error: BaseException, where: str) -> KormoError | None:
+    """What the system said of a disk, inside an error that is no OSError; None if it is about something else.
+
+    Rust's libraries (safetensors, tokenizers) tell the number of the error in their text.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        for text in _NUMBERS.findall(str(seen)):
+            named = disk_error(OSError(int(text), os.strerror(int(text))), Path(where))
+            if isinstance(named, KormoError):
+                return named
+        seen = seen.__cause__
+    return None
+
+
+_NUMBERS = re.compile(r"(?:\(os error |\[Errno )(\d{1,3})[)\]]")
 
 
 def _free_bytes(where: Path) -> int:

@@ -128,13 +128,15 @@ def _convert(
         files = _write(checkpoint, unfinished, config, convert)
         compared = _verify(checkpoint, unfinished, within)
         origin = read_json(checkpoint / "config.json")["model_type"]
-        sums = {name: file_checksum(unfinished / name) for name in [*files, "config.json"]}
+        written = {path.name: file_checksum(path) for path in sorted(unfinished.iterdir())}
+        sums = {name: written.pop(name) for name in [*files, "config.json"]}
         record = {
             "from": origin,
             "to": config["model_type"],
             "compared": compared,
             "within": within,
             "files": sums,
+            "beside": written,
             "kormo_plugins": __version__,
         }
         write_json(unfinished / RECORD, record)
@@ -184,11 +186,18 @@ def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -
     )
 
 
-def check_unchanged(checkpoint: Path) -> None:
-    """Refuses a conversion whose weights or config are no longer those that were compared when it was made."""
+def check_unchanged(checkpoint: Path, beside: bool = False) -> None:
+    """Refuses a conversion whose weights or config are no longer those that were compared when it was made.
+
+    Args:
+        beside: also where its tokenizer or generation settings are others, which may be meant.
+    Raises:
+        KormoError: names the file.
+    """
     if not (checkpoint / RECORD).is_file():
         return
-    for name, told in read_json(checkpoint / RECORD).get("files", {}).items():
+    record = read_json(checkpoint / RECORD)
+    for name, told in {**record.get("files", {}), **(record.get("beside", {}) if beside else {})}.items():
         path = checkpoint / name
         if not path.is_file() or file_checksum(path) != told:
             raise KormoError(

@@ -9,18 +9,17 @@ This module imports Axolotl; nothing that the `kormo` command needs may import i
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from axolotl.integrations.base import BasePlugin, PluginManager
 
 from kormo_plugins.bridge import commands, kernels
+from kormo_plugins.bridge.guard import guarded, stop
 from kormo_plugins.bridge.job import Job
 from kormo_plugins.console.rank import launched_rank as rank
-from kormo_plugins.errors import EXIT_BAD_INPUT, Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
 from kormo_plugins.pipeline.build import build_all
@@ -47,19 +46,6 @@ if TYPE_CHECKING:
 
 
 SELF = "kormo_plugins.KormoPlugin"
-OTHER_RANKS_WAIT = 5.0
-"""Seconds that the other ranks let rank 0 speak first: a launcher ends all ranks when one ends."""
-
-
-def stop(error: KormoError) -> NoReturn:
-    """Ends the process with the message, from rank 0 only."""
-    if os.environ.get("KORMO_TRACEBACK"):
-        raise error
-    if rank() == 0:
-        print(error.render(), file=sys.stderr, flush=True)
-    else:
-        time.sleep(OTHER_RANKS_WAIT)
-    sys.exit(EXIT_BAD_INPUT)
 
 
 class KormoPlugin(BasePlugin):
@@ -73,6 +59,7 @@ class KormoPlugin(BasePlugin):
         self.recipe: Recipe | None = None
         self.built = Built()
 
+    @guarded
     def register(self, cfg: DictDefault) -> None:
         """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
         self.recipe, self.built = None, Built()
@@ -120,7 +107,7 @@ class KormoPlugin(BasePlugin):
     def _make_ready(self, recipe: Recipe, job: Job) -> None:
         """Prepares this process for what Axolotl does next."""
         if job.merges:
-            variants.call_after_merge(self._merged)
+            variants.call_after_merge(guarded(self._merged))
         if job.drives:
             return
         cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not job.preprocesses)
@@ -189,12 +176,13 @@ class KormoPlugin(BasePlugin):
         manager.plugins = plugins
         cfg["plugins"] = wanted
         for plugin in added:
-            plugin.register(cfg)
+            _register_other(recipe, plugin, cfg)
 
     def get_input_args(self) -> str:
         """The schema of our keys, merged into Axolotl's."""
         return "kormo_plugins.recipe.schema.axolotl_args.KormoArgs"
 
+    @guarded
     def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> Dataset | None:
         """The mixture, exactly steps × global batch rows; None when the recipe has no `kormo.data`."""
         recipe = self.recipe
@@ -210,6 +198,7 @@ class KormoPlugin(BasePlugin):
         dataset = open_dataset(recipe, self.built)
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
 
+    @guarded
     def pre_model_load(self, cfg: DictDefault) -> None:
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
         if self.recipe is None:
@@ -223,18 +212,17 @@ class KormoPlugin(BasePlugin):
         progress.quiet_libraries()
         if cfg.sdpa_varlen:
             upstream.use_varlen_attention(training_precision(self.recipe))
-        try:
-            for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
-                if rank() == 0:
-                    say(line)
-        except KormoError as error:
-            stop(error)
+        for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+            if rank() == 0:
+                say(line)
 
+    @guarded
     def post_model_load(self, cfg: DictDefault, model: PreTrainedModel) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
         if self.recipe is not None and not upstream.is_quantized(model) and not cfg.adapter:
             precision.cast_weights(model, training_precision(self.recipe))
 
+    @guarded
     def get_trainer_cls(self, cfg: DictDefault) -> type[Trainer] | None:
         """Our trainer for causal language models; Axolotl's own for preference learning."""
         if self.recipe is None or cfg.rl or cfg.reward_model or cfg.process_reward_model:
@@ -243,6 +231,7 @@ class KormoPlugin(BasePlugin):
 
         return KormoTrainer
 
+    @guarded
     def get_training_args(self, cfg: DictDefault) -> dict[str, object]:
         """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
         is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
@@ -252,6 +241,7 @@ class KormoPlugin(BasePlugin):
         trackio = {key: value for key, value in keys.items() if value}
         return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
 
+    @guarded
     def get_collator_cls_and_kwargs(
         self, cfg: DictDefault, is_eval: bool = False
     ) -> tuple[Callable[..., object], dict[str, object]] | None:
@@ -262,6 +252,7 @@ class KormoPlugin(BasePlugin):
         collate = make_collator(recipe, self.built)
         return (lambda tokenizer=None, **kwargs: collate), {}
 
+    @guarded
     def post_trainer_create(self, cfg: DictDefault, trainer: Trainer) -> None:
         """Hands the recipe to our trainer."""
         from kormo_plugins.training.trainer import RunMixin
@@ -270,6 +261,7 @@ class KormoPlugin(BasePlugin):
             objective = self.recipe.registry.load("objective", self.recipe.block.objective.name)
             trainer.configure(settings.settings(self.recipe, self.built), objective, stop)
 
+    @guarded
     def add_callbacks_post_trainer(self, cfg: DictDefault, trainer: Trainer) -> list[TrainerCallback]:
         """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
         if self.recipe is None:
@@ -279,36 +271,28 @@ class KormoPlugin(BasePlugin):
         from kormo_plugins.training.telemetry.progress import replace_bars
         from kormo_plugins.training.trainer import RunMixin
 
-        try:
-            made = watchers(self.recipe, self.built, trainer, settings.callbacks(self.recipe))
-        except KormoError as error:
-            stop(error)
+        made = watchers(self.recipe, self.built, trainer, settings.callbacks(self.recipe))
         ours = isinstance(trainer, RunMixin)
         guest = [] if ours else [RunCallback(settings.settings(self.recipe, self.built), stop)]
         return [replace_bars(trainer), *made, *guest]
 
+    @guarded
     def post_train_unload(self, cfg: DictDefault) -> None:
         """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
         if self.recipe is None or rank() != 0 or variants.training_failed():
             return
         kernels.release(self.recipe)  # what follows runs on the CPU
-        try:
-            finish.finish(self.recipe, self.built)
-        except KormoError as error:
-            stop(error)
+        finish.finish(self.recipe, self.built)
 
+    @guarded
     def post_lora_merge(self, cfg: DictDefault, adapter_path: str, output_path: str) -> None:
         """Called by Axolotl 0.21 and later when it has merged; before, `variants.call_after_merge` sees to it."""
         self._merged()
 
     def _merged(self) -> None:
         """When `axolotl merge-lora` has made one model of base and adapters."""
-        if self.recipe is None:
-            return
-        try:
+        if self.recipe is not None:
             finish.finish_merged(self.recipe, self.built)
-        except KormoError as error:
-            stop(error)
 
 
 def _read(cfg: DictDefault) -> tuple[Recipe, str | None]:
@@ -328,6 +312,20 @@ def _read(cfg: DictDefault) -> tuple[Recipe, str | None]:
 def _is_ours(cfg: DictDefault) -> bool:
     """Whether a raw configuration is a recipe of ours: it names us, or has a key that only we read."""
     return any(is_ours(str(name)) for name in cfg.get("plugins") or ()) or any(key in cfg for key in ("kormo", EXTENDS))
+
+
+def _register_other(recipe: Recipe, plugin: BasePlugin, cfg: DictDefault) -> None:
+    try:
+        plugin.register(cfg)
+    except KormoError:
+        raise
+    except Exception as error:
+        raise KormoError(
+            where=f"{recipe.path}: plugins",
+            found=type(plugin).__name__,
+            why=f"this plugin, which is none of ours, fails where it registers ({type(error).__name__}: {error})",
+            do="report it to its author, or remove it from the recipe; KORMO_TRACEBACK=1 shows the place",
+        ) from error
 
 
 def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kormo_plugins.cli.output import json_option, print_json, print_table
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.runs import revisions as hub_revisions
 from kormo_plugins.store.complete import fault, read_marker
+from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.sharded import shards_of
 from kormo_plugins.training.checkpoints.universal import convert
@@ -103,24 +105,80 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 @click.option("--every", metavar="TOKENS", help="Only one for each so many tokens: 500M, 50B. By default all.")
 @click.option("--tokens-per-step", type=click.IntRange(min=1), help="Where a revision's name does not say its tokens.")
 @click.option("--out", type=FOLDER, help="A folder for each checkpoint, below this one. Without it they are listed.")
+@click.option(
+    "--sha256",
+    "identities",
+    multiple=True,
+    metavar="REVISION=HEX",
+    help="Of a revision's SHA256SUMS, as its author published it elsewhere; may be repeated.",
+)
 @json_option
-def fetch(repository: str, every: str | None, tokens_per_step: int | None, out: Path | None, as_json: bool) -> None:
+def fetch(
+    repository: str,
+    every: str | None,
+    tokens_per_step: int | None,
+    out: Path | None,
+    identities: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Walk over the checkpoints that a hub keeps as revisions of a model: list them, or download every so many tokens.
 
     Weights, configs and tokenizer are fetched, in safetensors and JSON; no code and no pickle. `AutoModelForCausalLM`
     opens each folder of the Llama layout; for KORMo's own, register it first or use `kormo chat` and `kormo eval`.
+    A checkpoint with a list of its files (SHA256SUMS) gets its name only if every file is the one that is listed.
     """
+    expected = _identities(identities, out)
     found = hub_revisions.of_model(repository, tokens_per_step)
     chosen = hub_revisions.spaced(found, hub_revisions.amount(every)) if every else found
-    folders = {point.name: hub_revisions.fetch(repository, point, out) if out else None for point in chosen}
+    _refuse_unknown(expected, [point.name for point in chosen], repository)
+    fetched = {
+        p.name: hub_revisions.fetch(repository, p, out, identity=expected.get(p.name)) if out else None for p in chosen
+    }
+    folders = {name: one and one.folder for name, one in fetched.items()}
+    unlisted = [name for name, one in fetched.items() if one and one.sha256 is None]
+    if unlisted:
+        click.echo(f"kormo: not compared with anything: {', '.join(unlisted)} of {repository} has no {SUMS}", err=True)
     if as_json:
         return print_json(
-            [{"revision": p.name, "step": p.step, "tokens": p.tokens, "path": folders[p.name]} for p in chosen]
+            [
+                {
+                    "revision": p.name,
+                    "step": p.step,
+                    "tokens": p.tokens,
+                    "path": folders[p.name],
+                    "sha256": (one := fetched[p.name]) and one.sha256,
+                }
+                for p in chosen
+            ]
         )
     rows = [
         (p.name, f"{p.step:,}", "" if p.tokens is None else f"{p.tokens:,}", str(folders[p.name] or "")) for p in chosen
     ]
     print_table(("revision", "step", "tokens", "folder"), rows)
+
+
+def _identities(given: tuple[str, ...], out: Path | None) -> dict[str, str]:
+    """Revision -> SHA-256 of its list, from `--sha256 REVISION=HEX`."""
+    found = dict(text.rpartition("=")[::2] for text in given)
+    wrong = [text for text in given if not re.fullmatch(r".+=[0-9a-fA-F]{64}", text)]
+    if wrong or len(found) < len(given) or (given and out is None):
+        raise KormoError(
+            where="kormo checkpoint fetch --sha256",
+            found=repr(wrong[0]) if wrong else "a revision twice" if out else "no --out",
+            why="it is a revision and the 64 digits of its list, which are compared with what is downloaded",
+            do="write --out DIR --sha256 step-1000=HEX, as `kormo publish` printed it",
+        )
+    return found
+
+
+def _refuse_unknown(expected: dict[str, str], chosen: list[str], repository: str) -> None:
+    for name in expected.keys() - set(chosen):
+        raise KormoError(
+            where="kormo checkpoint fetch --sha256",
+            found=name,
+            why=f"no revision of that name would be fetched from {repository}",
+            do=closest(name, chosen, "name one of those that are listed without --out"),
+        )
 
 
 def _described(folder: Path, hashes: bool) -> dict[str, Any]:

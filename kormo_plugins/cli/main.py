@@ -12,15 +12,14 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import platform
 import sys
-from importlib import metadata
 
 import click
 
 from kormo_plugins import __version__
-from kormo_plugins.console.signals import Terminated, raise_on_sigterm
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, system_error
+from kormo_plugins.console.bug import report_this
+from kormo_plugins.console.signals import Terminated, ending, raise_on_sigterm, received
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, system_error, system_error_in
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
@@ -89,34 +88,29 @@ class Nouns(click.Group):
         try:
             return super().invoke(ctx)
         except KormoError as error:
+            if received():  # a worker that got the signal too, most often
+                raise Terminated from error
             if _with_traceback(ctx):
                 raise
             click.echo(error.render(), err=True)
             ctx.exit(EXIT_BAD_INPUT)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except OSError as error:
-            if _with_traceback(ctx):
-                raise
-            click.echo(system_error(error, f"kormo {ctx.invoked_subcommand or ''}".strip()).render(), err=True)
-            ctx.exit(EXIT_BAD_INPUT)
-        except Exception:
-            click.echo(_report_this(), err=True)
+        except Exception as error:
+            if received():
+                raise Terminated from error
+            command = f"kormo {ctx.invoked_subcommand or ''}".strip()
+            told = system_error(error, command) if isinstance(error, OSError) else system_error_in(error, command)
+            if told is not None and not _with_traceback(ctx):
+                click.echo(told.render(), err=True)
+                ctx.exit(EXIT_BAD_INPUT)
+            if told is None:
+                click.echo(report_this(), err=True)
             raise
 
 
 def _with_traceback(ctx: click.Context) -> bool:
     return bool(ctx.params.get("traceback")) or os.environ.get("KORMO_TRACEBACK", "0") not in ("", "0")
-
-
-def _report_this() -> str:
-    versions = [f"kormo-plugins {__version__}", f"python {platform.python_version()}"]
-    for name in ("axolotl", "torch", "transformers"):
-        try:
-            versions.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            versions.append(f"{name} not installed")
-    return "kormo: this is a bug. Please report the lines below with these versions: " + ", ".join(versions)
 
 
 @click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,6 +132,7 @@ def main() -> None:
     try:
         cli(prog_name="kormo")
     except Terminated as end:
+        ending()
         print("kormo: stopped by SIGTERM; what is finished is kept, and the same command goes on", file=sys.stderr)
         sys.exit(end.code)
     except BrokenPipeError:  # `kormo … | head`

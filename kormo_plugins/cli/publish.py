@@ -9,6 +9,8 @@ import click
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.runs.publish import publish as send
 from kormo_plugins.runs.publish import revisions
+from kormo_plugins.store.sums import SUMS
+from kormo_plugins.training.telemetry import left_behind
 
 
 @click.command()
@@ -24,6 +26,10 @@ def publish(run: Path, repository: str, public: bool, licence: str | None, dry_r
     The plain model becomes main, its own layout and its checkpoints become revisions. Optimizer states, random states
     and pickles stay here. A recipe with `hub_model_id` does this at its end.
     """
+    if left_behind.changed_card(run):
+        click.echo(
+            f"kormo: {run / left_behind.CARD} was changed after the run had ended; it is sent as it is", err=True
+        )
     if dry_run:
         planned = {revision.name: [path.name for path in revision.files] for revision in revisions(run)}
         if as_json:
@@ -34,4 +40,6 @@ def publish(run: Path, repository: str, public: bool, licence: str | None, dry_r
     sent = send(run, repository, private=not public, licence=licence)
     if as_json:
         return print_json({"repository": repository, "revisions": sent})
-    click.echo(f"{repository}: {', '.join(sent)}")
+    for name, identity in sent.items():
+        click.echo(f"{repository}@{name}: {identity}")
+    click.echo(f"(SHA-256 of each {SUMS}: publish them elsewhere too, for `kormo checkpoint fetch --sha256`)")

@@ -2,7 +2,9 @@
 
 Python raises what a handler raises wherever the main thread happens to be. Two places must not see it: the start of a
 worker, which would be left without a parent that knows it, and whatever Python calls without a caller (`__del__`,
-callbacks of weak references, hooks of a fork), where an exception is printed and forgotten.
+callbacks of weak references, hooks of a fork), where an exception is printed and forgotten. Libraries forget it too
+(`except:` without a name), or raise an error of their own in its place. So an exception that is gone before the command
+has ended is raised again, and a command that ends with another error after the signal ends as one that was stopped.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,6 +26,7 @@ AGAIN_AFTER = 0.05
 
 _deferring = 0
 _received = False
+_ending = False
 
 
 class Terminated(SystemExit):
@@ -32,12 +36,25 @@ class Terminated(SystemExit):
         super().__init__(EXIT_TRY_AGAIN)
 
 
+def received() -> bool:
+    """Whether this process was asked to end: whatever it meets from then on is a consequence."""
+    return _received
+
+
+def ending() -> None:
+    """To be called where `Terminated` has arrived: it will not be raised again."""
+    global _ending
+    _ending = True
+
+
 def raise_on_sigterm() -> None:
     """From here on SIGTERM raises `Terminated` in the main thread; a second one ends the process at once.
 
     Processes that are forked later die of it, as they would have: it is the command that decides.
     """
     command = os.getpid()
+
+    global _forgotten
 
     def receive(number: int, frame: FrameType | None) -> None:
         global _received
@@ -46,20 +63,39 @@ def raise_on_sigterm() -> None:
             os.kill(os.getpid(), number)
         _received = True
         if not _deferring:
-            raise Terminated
+            raise _watched()  # no name holds it here: the frame would keep it alive
 
-    def forgotten(args: sys.UnraisableHookArgs) -> None:
-        if not isinstance(args.exc_value, Terminated) or os.getpid() != command:
-            before(args)
+    def again() -> None:
+        if _ending or os.getpid() != command:
             return
         signal.signal(signal.SIGTERM, receive)
-        again = threading.Timer(AGAIN_AFTER, os.kill, (command, signal.SIGTERM))
-        again.daemon = True
-        again.start()
+        timer = threading.Timer(AGAIN_AFTER, os.kill, (command, signal.SIGTERM))
+        timer.daemon = True
+        timer.start()
 
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        if not isinstance(args.exc_value, Terminated) or os.getpid() != command:
+            before(args)
+
+    _forgotten = again
     before = sys.unraisablehook
-    sys.unraisablehook = forgotten
+    sys.unraisablehook = unraisable
     signal.signal(signal.SIGTERM, receive)
+
+
+def _nothing() -> None:
+    """Where no command has asked for the exception."""
+
+
+_forgotten: Callable[[], None] = _nothing
+"""What is done when the exception is gone."""
+
+
+def _watched() -> Terminated:
+    """The exception; it is noticed when nobody has it any more."""
+    error = Terminated()
+    weakref.finalize(error, _forgotten).atexit = False
+    return error
 
 
 @contextmanager
@@ -76,4 +112,4 @@ def deferred() -> Iterator[None]:
     finally:
         _deferring -= 1
     if _received and not _deferring:
-        raise Terminated
+        raise _watched()

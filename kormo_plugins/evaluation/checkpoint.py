@@ -15,6 +15,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store.complete import check_marked
 from kormo_plugins.store.fingerprint import file_checksum, identity
+from kormo_plugins.store.lease import RUN, at_work
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -121,12 +122,12 @@ def _config(path: Path) -> dict[str, Any]:
             do="merge the two first (`axolotl merge-lora RECIPE`) and score the merged model",
         )
     steps = sorted(path.glob("checkpoint-*"), key=lambda one: int("0" + one.name.split("-")[-1]))
+    holder = at_work(path / RUN)
+    unfinished = f"; this run is not finished{f': {holder}' if holder else ''}" if steps or holder else ""
     raise KormoError(
         where=str(path),
         found="no config.json" if path.is_dir() else "no such folder",
-        why="a model is a folder in the format of transformers; this run is not finished"
-        if steps
-        else "a model is a folder in the format of transformers",
+        why=f"a model is a folder in the format of transformers{unfinished}",
         do=f"name one of its checkpoints: {steps[-1]}" if steps else "name a checkpoint or a finished run's folder",
     )
 

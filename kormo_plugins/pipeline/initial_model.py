@@ -82,7 +82,7 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
             where=where,
             found=str(folder),
             why=f"it is not a finished model: {reason}",
-            do="finish that stage first (the same command goes on where it stopped)",
+            do="wait for that stage, or finish it (the same command goes on where it is)",
         )
     if (held := other_family(run)) is not None:
         assert run.architecture is not None

@@ -22,29 +22,27 @@ from kormo_plugins import __version__
 from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
-from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
 from kormo_plugins.store.atomic import publish_folder, write_text
-from kormo_plugins.store.complete import MARKER, RESTORE, fault, record_fault
+from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.json_file import read_object, seal_fault, write_json
-from kormo_plugins.store.sums import sha256_of, write_sums
+from kormo_plugins.store.sums import write_sums
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
+from kormo_plugins.training.telemetry.left_behind import CARD, EVALUATION, SAMPLES, changed_card, check_left_behind
 from kormo_plugins.training.telemetry.run_record import FILE as RECORD
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 INDEX = "release.json"
 FORMAT = 1
 CHAIN = "chain.json"
-SAMPLES = "samples.json"
-CARD = "README.md"
 KEPT = (
     RESOLVED,
     RECORD,
     MARKER,
     METRICS,
-    "evaluation.json",
+    EVALUATION,
     SAMPLES,
     CARD,
     "config.json",
@@ -53,10 +51,6 @@ KEPT = (
     "*.index.json",
     *TOKENIZER_FILES,
 )
-
-
-EVALUATION = "evaluation.json"
-SCORES = "remove it, or run `kormo eval` again"
 
 
 @dataclass(frozen=True)
@@ -89,9 +83,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     runs = _runs(source)
     for run in runs:
         _refuse_unfinished(run)
-        _refuse_changed_scores(run)
-        _refuse_changed_records(run)
-        _refuse_damaged_metrics(run)
+        check_left_behind(run)
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
@@ -99,14 +91,17 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
         )
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    entries = [_copy_run(run, partial, steps) for run in runs]
-    if (source / CHAIN).is_file():
-        _copy(source / CHAIN, partial / CHAIN)
-    _write_index(partial, source.name, entries, runs)
-    identity = write_sums(partial)
-    if out.exists():
-        out.rmdir()
-    publish_folder(partial, out)
+    try:
+        entries = [_copy_run(run, partial, steps) for run in runs]
+        if (source / CHAIN).is_file():
+            _copy(source / CHAIN, partial / CHAIN)
+        _write_index(partial, source.name, entries, runs)
+        identity = write_sums(partial)
+        if out.exists():
+            out.rmdir()
+        publish_folder(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # of a full disk, or a signal
     return identity
 
 
@@ -114,8 +109,20 @@ def _runs(source: Path) -> list[Path]:
     chain = source / CHAIN
     if not chain.is_file():
         return [source]
-    stages = json.loads(chain.read_text(encoding="utf-8"))["stages"]
-    return [Path(stage["output"]) for stage in stages]
+    fix = "run the chain again: finished stages are skipped, and it is written anew"
+    record = read_object(chain, missing=("", fix), fix=fix)
+    stages, changed = record.get("stages"), seal_fault(record, unnamed=True)
+    named = isinstance(stages, list) and all(isinstance(one, dict) and "output" in one for one in stages)
+    if changed or not stages or not named:
+        raise KormoError(
+            where=str(chain), found=changed or "no list of stages", why="a release holds the run of each", do=fix
+        )
+    return [Path(str(stage["output"])) for stage in stages]
+
+
+def changed_cards(source: Path) -> list[Path]:
+    """Model cards that were edited after their run had ended: a release holds them as they are now."""
+    return [run / CARD for run in _runs(source) if changed_card(run)]
 
 
 def _refuse_unfinished(run: Path) -> None:
@@ -128,48 +135,6 @@ def _refuse_unfinished(run: Path) -> None:
             why="only a finished run, as it was written, can be checked by others",
             do="train it to its end (the same command goes on)",
         )
-
-
-def _refuse_changed_records(run: Path) -> None:
-    """Refuses metrics and samples that are not those with which the run ended, and a recipe that is not the run's."""
-    found = [(run / name, record_fault(run / name)) for name in (METRICS, SAMPLES)]
-    sha256 = read_record(run).get("recipe_sha256")
-    changed = sha256 is not None and sha256_of((run / RESOLVED).read_bytes()) != sha256
-    found.append((run / RESOLVED, f"it is not the recipe that {RECORD} has the hash of" if changed else ""))
-    for path, told in found:
-        if told:
-            raise KormoError(where=str(path), found=told, why="others take it for what the run left", do=RESTORE)
-
-
-def changed_cards(source: Path) -> list[Path]:
-    """Model cards that were edited after their run had ended, as people may: a release holds them as they are now."""
-    return [run / CARD for run in _runs(source) if (run / CARD).is_file() and record_fault(run / CARD)]
-
-
-def _refuse_damaged_metrics(run: Path) -> None:
-    """Refuses metrics with lines that no run logs, or that end before the run did."""
-    path, steps = run / METRICS, read_record(run).get("steps")
-    found = read_metrics_file(path)
-    last = max((line.get("step", 0) for line in found.lines), default=0)
-    told = "no such file" if not path.is_file() else f"line {found.broken[0]} is none" if found.broken else ""
-    if not told and isinstance(steps, int) and last < steps:
-        told = f"it ends at step {last:,} of {steps:,}"
-    if told:
-        raise KormoError(
-            where=str(path),
-            found=told,
-            why="others compare their losses with it, step by step",
-            do=RESTORE,
-        )
-
-
-def _refuse_changed_scores(run: Path) -> None:
-    path = run / EVALUATION
-    if not path.is_file():
-        return
-    found = seal_fault(read_object(path, missing=("", ""), fix=SCORES))
-    if found:
-        raise KormoError(where=str(path), found=found, why="the scores are not those that were measured", do=SCORES)
 
 
 def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:

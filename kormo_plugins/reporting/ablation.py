@@ -20,8 +20,10 @@ from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import duration, number, parts_with_links, shown, table, text
 from kormo_plugins.reporting.needle import needles
 from kormo_plugins.reporting.run import RECORD, Run, read_run
+from kormo_plugins.store.json_file import seal_fault
 
 ABLATION = "ablation.json"
+KEYS = {"question", "baseline", "measures", "variants", "cells", "table"}
 AXIS = {"gridcolor": "#e9edf4", "zeroline": False, "automargin": True}
 HOW = (
     "A difference is the variant's minus the baseline's, paired by seed; p is of a two-sided paired t-test, also after "
@@ -36,18 +38,19 @@ def read_ablation(folder: Path) -> dict[str, object]:
     Raises:
         KormoError: it is not what `kormo ablate` writes.
     """
+    why = "it is damaged or of another program"
     try:
         record = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
-        if isinstance(record, dict) and {"question", "baseline", "measures", "variants", "cells", "table"} <= set(
-            record
-        ):
-            return record
+        if isinstance(record, dict) and set(record) >= KEYS:
+            why = seal_fault(record, unnamed=True)
+            if not why:
+                return record
     except (OSError, ValueError, RecursionError):
         pass
     raise KormoError(
         where=str(folder / ABLATION),
         found="no record of an ablation",
-        why="it is damaged or of another program",
+        why=why,
         do="run `kormo ablate` again: finished cells are not trained again",
     )
 

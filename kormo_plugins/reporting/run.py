@@ -21,6 +21,7 @@ from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
 from kormo_plugins.store.complete import record_fault
 from kormo_plugins.store.json_file import seal_fault
+from kormo_plugins.store.lease import RUN, at_work
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -107,7 +108,7 @@ def read_runs(folders: list[Path]) -> tuple[list[Run], dict[str, object] | None]
     chain: dict[str, object] | None = None
     titles: list[str] = []
     if len(folders) == 1 and (chain_file := folders[0] / CHAIN).is_file():
-        chain = _json(chain_file, [], dict) or {}
+        chain = _chain(chain_file)
         stages = _stages(chain, folders[0])
         if not stages:
             raise KormoError(
@@ -152,9 +153,7 @@ def read_run(folder: Path) -> Run:
     changed = _changed(folder, run.warnings)
     run.lines, run.resumes, broken = read_metrics_file(folder / METRICS) if METRICS not in changed else ([], [], [])
     if broken:
-        run.warnings.append(
-            f"{METRICS}: {len(broken):,} lines cannot be read (a process was killed while it wrote them)."
-        )
+        run.warnings.append(f"{METRICS}: {len(broken):,} lines cannot be read ({_why_broken(folder)}).")
     samples = [] if SAMPLES in changed else _json(folder / SAMPLES, run.warnings, list, needed=False) or []
     run.samples = _entries(samples, {"prompt": str, "text": str}, SAMPLES, run.warnings)
     written = [] if WRITTEN in changed else _lines(folder / WRITTEN, run.warnings)
@@ -185,6 +184,32 @@ def names(folders: list[Path]) -> list[str]:
     return [f"{'/'.join(p[-1:])} ({number})" for number, p in enumerate(parts, 1)]
 
 
+STAGE: Shape = {
+    "name": str, "output": str, "status": (str, NoneType), "recipe": (str, NoneType),
+    **dict.fromkeys(("seconds", "steps", "tokens", "loss", "loss_at_start"), (int, float, NoneType)),
+}  # fmt: skip
+
+
+def _chain(path: Path) -> dict[str, object]:
+    """`chain.json`.
+
+    Raises:
+        KormoError: it is not what `kormo run` wrote.
+    """
+    told: list[str] = []
+    record = _sealed(path, told, unnamed=True)
+    stages = record.get("stages", [])
+    found = _entries(stages, STAGE, path.name, told) if isinstance(stages, list) else None
+    if told or found is None:
+        raise KormoError(
+            where=str(path),
+            found=" ".join(told) or "no list of stages",
+            why="it says which runs the page is made of",
+            do="run the chain again: finished stages are skipped, and it is written anew",
+        )
+    return {**record, "stages": found}
+
+
 def _stages(chain: Mapping[str, Any], folder: Path) -> list[tuple[str, Path]]:
     """Name and output folder of each stage of a chain that has a run in it, in order."""
     found = []
@@ -208,7 +233,14 @@ def _warnings(run: Run) -> list[str]:
     steps, last = run.record.get("steps"), max((line.get("step", 0) for line in run.lines), default=0)
     if steps and last < steps:
         found.append(f"The run has reached step {last:,} of {steps:,}.")
+    if holder := at_work(run.folder / RUN):
+        found.append(f"The run is not over: {holder}. The page shows how far it has come.")
     return found
+
+
+def _why_broken(folder: Path) -> str:
+    holder = at_work(folder / RUN)
+    return f"the last one may be half written: {holder}" if holder else "a process was killed while it wrote them"
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -293,5 +325,5 @@ def _lines(path: Path, warnings: list[str]) -> list[dict[str, object]]:
         elif line.strip():
             broken += 1
     if broken:
-        warnings.append(f"{path.name}: {broken:,} lines cannot be read (a process was killed while it wrote them).")
+        warnings.append(f"{path.name}: {broken:,} lines cannot be read ({_why_broken(path.parent)}).")
     return found

@@ -28,7 +28,7 @@ from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.files import manifest_files
 from kormo_plugins.store.fingerprint import canonical_json
 from kormo_plugins.store.json_file import write_json
-from kormo_plugins.training.checkpoints.complete import step_of
+from kormo_plugins.training.checkpoints.complete import step_of, unmark_records
 from kormo_plugins.training.guards import preemption_file
 from kormo_plugins.training.telemetry import run_record
 
@@ -82,6 +82,7 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
     preemption_file.clear(out)
+    unmark_records(out)
     values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
     text = _HEADER + redact(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     write_text(resolved_path(recipe), text)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
-from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.json_file import read_object, seal_fault
 from kormo_plugins.training.telemetry.run_record import RESOLVED
 
@@ -22,8 +21,8 @@ CARD = "README.md"
 EVALUATION = "evaluation.json"
 
 
-def add_metadata(run: Path, card: Path, licence: str | None = None) -> None:
-    """Rewrites the metadata at the head of a card.
+def with_metadata(run: Path, card: Path, licence: str | None = None) -> str:
+    """A card with more metadata at its head; the file stays as the run wrote it, which its marker has a checksum of.
 
     Args:
         run: whose datasets and scores are told.
@@ -41,7 +40,7 @@ def add_metadata(run: Path, card: Path, licence: str | None = None) -> None:
     if results := scores(run):
         data.model_name = run.name
         data.eval_results = results
-    write_text(card, str(content))
+    return str(content)
 
 
 def hub_datasets(run: Path) -> list[str]:

@@ -13,10 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kormo_plugins.store.lease import Lease, LeaseLost, acquire_or_refuse, refuse_live
-
-FILE = ".run.lease"
-"""Common name of the lease's files in an output folder."""
+from kormo_plugins.store.lease import RUN, Lease, LeaseLost, acquire_or_refuse, refuse_live
 
 _held: dict[Path, tuple[int, Lease]] = {}
 """Folder -> the process that holds it (a forked child holds nothing) and its lease."""
@@ -31,7 +28,7 @@ def occupy(output_dir: Path, tell: Callable[[str], None]) -> None:
     folder = output_dir.resolve()
     if folder in _held and _held[folder][0] == os.getpid():
         return
-    lease = Lease(folder / FILE, on_lost=lambda: _end(folder))
+    lease = Lease(folder / RUN, on_lost=lambda: _end(folder))
     acquire_or_refuse(lease, f"a run in {output_dir}", tell)
     lease.start()
     _held[folder] = os.getpid(), lease
@@ -44,7 +41,7 @@ def refuse_occupied(output_dir: Path) -> None:
     Raises:
         KormoError: a run of this machine is at work there.
     """
-    refuse_live(output_dir.resolve() / FILE, f"a run in {output_dir}")
+    refuse_live(output_dir.resolve() / RUN, f"a run in {output_dir}")
 
 
 def leave(output_dir: Path) -> None:

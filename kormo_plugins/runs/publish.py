@@ -4,25 +4,27 @@
     kormo                        the run's own layout, with its resolved recipe, record and metrics
     step-1000-tokens-4.2B        a checkpoint, as a plain model; one revision each, as in published training dynamics
 
-Each revision has its `SHA256SUMS`. Nothing is pushed before the model is finished: Axolotl's own pushing sends
-Trainer's card, a pickle and configs of the training loop. Optimizer states, random states and pickles are never sent.
+Each revision has its `SHA256SUMS`, made of files that were just compared with what the run wrote. Nothing is pushed
+before the model is finished: Axolotl's own pushing sends Trainer's card, a pickle and configs of the training loop.
+Optimizer states, random states and pickles are never sent.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kormo_plugins.architecture.export import check_unchanged
 from kormo_plugins.architecture.files import TOKENIZER_FILES
 from kormo_plugins.errors import KormoError
-from kormo_plugins.runs.hub_card import CARD, add_metadata
+from kormo_plugins.runs.hub_card import CARD, with_metadata
 from kormo_plugins.store.complete import MARKER, fault
-from kormo_plugins.store.sums import SUMS, list_of
+from kormo_plugins.store.sums import SUMS, list_of, sha256_of
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
-from kormo_plugins.training.telemetry import run_record
+from kormo_plugins.training.telemetry import left_behind, run_record
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -58,10 +60,10 @@ class Revision:
 
 
 def revisions(run: Path) -> Iterator[Revision]:
-    """What there is to publish of a finished run, `main` first.
+    """What there is to publish of a finished run, `main` first; what is yielded is as the run wrote it.
 
     Raises:
-        KormoError: the run is not finished, was changed since, or has no export.
+        KormoError: the run is not finished, a file of it or of its export was changed since, or it has no export.
     """
     reason = fault(run) if run.is_dir() else "there is no such folder"
     if reason is not None:
@@ -78,6 +80,8 @@ def revisions(run: Path) -> Iterator[Revision]:
             why="what is published as main is the plain model, which opens without this package",
             do=f"kormo export {run} --to llama {run / EXPORT}",
         )
+    check_unchanged(run / EXPORT, beside=True)
+    left_behind.check_left_behind(run)
     yield Revision("main", run / EXPORT, (*MODEL_FILES, CARD, "kormo_export.json"))
     yield Revision(OWN, run, (*MODEL_FILES, *RECORDS))
     record = run_record.read_record(run)
@@ -104,7 +108,7 @@ def amount(tokens: int) -> str:
 
 def publish(
     run: Path, repository: str, api: HfApi | None = None, *, private: bool = True, licence: str | None = None
-) -> list[str]:
+) -> dict[str, str]:
     """Sends a finished run to a hub; what is there already is not sent again.
 
     Args:
@@ -113,9 +117,9 @@ def publish(
         private: of a repository that is made now.
         licence: of the model, for the card.
     Returns:
-        The names of the revisions.
+        Name of each revision -> SHA-256 of its `SHA256SUMS`, for those who fetch it.
     Raises:
-        KormoError: not a finished run, no such name, or the hub refuses; the run itself stays as it is.
+        KormoError: not a finished run as it was written, no such name, or the hub refuses. The run stays as it is.
     """
     import httpx
     from huggingface_hub import HfApi as Hub
@@ -128,16 +132,13 @@ def publish(
             why="a repository of a hub is called owner/name",
             do="write it so",
         )
-    sent, hub = [], api or Hub()
-    planned = list(revisions(run))
-    for folder in (run, run / EXPORT):
-        if (folder / CARD).is_file():
-            add_metadata(run, folder / CARD, licence)
+    hub, sent = api or Hub(), dict[str, str]()
+    planned = [(revision, _texts(run, revision, licence)) for revision in revisions(run)]
     try:
         hub.create_repo(repository, private=private, exist_ok=True)
-        for revision in planned:
-            _send(hub, repository, revision)
-            sent.append(revision.name)
+        for revision, texts in planned:
+            _send(hub, repository, revision, texts)
+            sent[revision.name] = sha256_of(texts[SUMS].encode())
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
@@ -148,20 +149,30 @@ def publish(
     return sent
 
 
-def _send(hub: HfApi, repository: str, revision: Revision) -> None:
+def _texts(run: Path, revision: Revision, licence: str | None) -> dict[str, str]:
+    """Content of the files of a revision that are written for the hub: its card, if it has one, and its list."""
+    files = {path.name: path for path in revision.files}
+    card = files.pop(CARD, None)
+    texts = {} if card is None else {CARD: with_metadata(run, card, licence)}
+    lines = "".join(f"{sha256_of(text.encode())}  {name}\n" for name, text in texts.items())
+    return {**texts, SUMS: list_of(files) + lines}
+
+
+def _send(hub: HfApi, repository: str, revision: Revision, texts: Mapping[str, str]) -> None:
     if revision.name != "main":
         hub.create_branch(repository, branch=revision.name, exist_ok=True)
     hub.upload_folder(
         repo_id=repository,
         folder_path=revision.folder,
         revision=revision.name,
-        allow_patterns=[path.name for path in revision.files],
+        allow_patterns=[path.name for path in revision.files if path.name not in texts],
         commit_message=f"{revision.name}: {revision.folder.name}",
     )
-    hub.upload_file(
-        repo_id=repository,
-        path_or_fileobj=list_of({path.name: path for path in revision.files}).encode(),
-        path_in_repo=SUMS,
-        revision=revision.name,
-        commit_message=f"{revision.name}: {SUMS}",
-    )
+    for name, text in texts.items():
+        hub.upload_file(
+            repo_id=repository,
+            path_or_fileobj=text.encode(),
+            path_in_repo=name,
+            revision=revision.name,
+            commit_message=f"{revision.name}: {name}",
+        )

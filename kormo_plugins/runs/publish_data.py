@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs.hub_card import CARD
 from kormo_plugins.runs.publish import REPOSITORY
+from kormo_plugins.store.corpus_files import part_files
 from kormo_plugins.store.sums import SUMS, list_of, sha256_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-PARTS = "part-*.jsonl.zst"
 
 
 def publish_documents(
@@ -36,7 +35,7 @@ def publish_documents(
     Returns:
         How many files of documents were sent.
     Raises:
-        KormoError: no such name, or the hub refuses.
+        KormoError: no such name, a file that is not as its corpus's manifest says, or the hub refuses.
     """
     import httpx
     from huggingface_hub import HfApi as Hub
@@ -50,7 +49,11 @@ def publish_documents(
             do="write it so",
         )
     hub, kind = api or Hub(), "dataset"
-    listed = {f"{name}/{path.name}": path for name, folder in corpora.items() for path in sorted(folder.glob(PARTS))}
+    parts = {name: part_files(folder) for name, folder in corpora.items()}
+    listed = {f"{name}/{path.name}": path for name, records in parts.items() for path in records}
+    for records in parts.values():
+        for path, record in records.items():
+            record.check(path)
     try:
         hub.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         for name, folder in corpora.items():
@@ -59,7 +62,7 @@ def publish_documents(
                 repo_type=kind,
                 folder_path=folder,
                 path_in_repo=name,
-                allow_patterns=PARTS,
+                allow_patterns=[path.name for path in parts[name]],
                 commit_message=f"documents of {name}",
             )
         sums = f"{list_of(listed)}{sha256_of(card.encode())}  {CARD}\n"

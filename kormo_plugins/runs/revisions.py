@@ -8,12 +8,15 @@ step-1000                  KORMo's: the number of tokens must be told
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.store.atomic import move, publish_folder
+from kormo_plugins.store.sums import SUMS, files_of, read_sums, sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -22,6 +25,22 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _AMOUNT = re.compile(r"^(\d+(?:\.\d+)?)([KMBT]?)$", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[-_/])step[-_]?(\d+)(?![\d.])", re.IGNORECASE)
 _TOKENS = re.compile(r"tokens?[-_]?(\d+(?:\.\d+)?)([KMBT]?)(?![A-Za-z0-9])", re.IGNORECASE)
+
+
+FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "README.md")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A checkpoint on this disk.
+
+    Args:
+        folder: where it is.
+        sha256: of the list that every file was compared with; None where the revision has none.
+    """
+
+    folder: Path
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -127,11 +146,86 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
     return found
 
 
-def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None) -> Path:
-    """Downloads one checkpoint into its own folder below `out`; weights in safetensors and JSON only, no code."""
-    from huggingface_hub import HfApi as Hub
+def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, identity: str | None = None) -> Fetched:
+    """Downloads one checkpoint into its own folder below `out`; weights in safetensors and JSON only, no code.
 
-    folder = out / point.name.replace("/", "_")
-    patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "README.md"]
-    (api or Hub()).snapshot_download(repository, revision=point.name, local_dir=folder, allow_patterns=patterns)
-    return folder
+    The folder gets its name when every file of it is the one that the revision's `SHA256SUMS` lists.
+
+    Args:
+        identity: SHA-256 (hex) of that list, as the author of the model published it elsewhere.
+    Raises:
+        KormoError: a file that is another, is missing or is not listed; a list of another hash; names that lead out
+            of the folder; the hub cannot be asked.
+    """
+    import httpx
+    from huggingface_hub import HfApi as Hub
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    hub, folder = api or Hub(), out / point.name.replace("/", "_")
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        listed = hub.model_info(repository, revision=point.name).siblings or ()
+        _refuse_paths(repository, (file.rfilename for file in listed))
+        if folder.is_dir() and not partial.exists():
+            move(folder, partial)  # what is there whole is not asked for again
+        hub.snapshot_download(repository, revision=point.name, local_dir=partial, allow_patterns=[*FETCHED, SUMS])
+    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError) as error:
+        raise KormoError(
+            where=f"{repository}@{point.name}",
+            found=" ".join(str(error).split())[:200],
+            why="the hub was asked for this checkpoint",
+            do="repeat the command: what has arrived is kept",
+        ) from None
+    listed = _check(repository, point, partial, identity)
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    publish_folder(partial, folder)
+    return Fetched(folder, listed)
+
+
+def _refuse_paths(repository: str, names: Iterable[str]) -> None:
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in name.split("/") or "\\" in name or "\0" in name:
+            raise KormoError(
+                where=repository,
+                found=f"the file name {name!r}",
+                why="it leads out of the folder that it would be downloaded to",
+                do="do not use this repository",
+            )
+
+
+def _check(repository: str, point: Point, folder: Path, identity: str | None) -> str | None:
+    """The SHA-256 of the list that every file was compared with; None where there is no list."""
+    where, path = f"{repository}@{point.name}", folder / SUMS
+    found = sha256(path) if path.is_file() else None
+    if identity is not None and found != identity.lower():
+        raise KormoError(
+            where=f"{where}: {SUMS}",
+            found="no such file" if found is None else f"the SHA-256 {found}",
+            why=f"--sha256 says {identity}: it is not what its author published",
+            do=f"do not use {folder}; ask the author of the model",
+        )
+    if found is None:
+        return None
+    faults = Faults()
+    here = set(_downloaded(folder))
+    for name, expected in read_sums(folder).items():
+        there = sha256(folder / name) if name in here else None
+        if there != expected:
+            told = "missing" if there is None else f"the SHA-256 {there}"
+            faults.add(_another(f"{where}: {name}", told, f"{SUMS} lists {expected}", folder))
+        here.discard(name)
+    for name in sorted(here):
+        faults.add(_another(f"{where}: {name}", "a file that is not in the list", f"{SUMS} lists all", folder))
+    faults.raise_any()
+    return found
+
+
+def _another(where: str, found: str, why: str, folder: Path) -> KormoError:
+    return KormoError(
+        where=where, found=found, why=why, do=f"do not use {folder}; remove it and fetch the checkpoint again"
+    )
+
+
+def _downloaded(folder: Path) -> list[str]:
+    """Files of a download, without what the client of the hub keeps for itself."""
+    return [name for name in files_of(folder) if not name.startswith(".cache/")]

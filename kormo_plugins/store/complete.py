@@ -16,6 +16,7 @@ from typing import Any
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import CHECKSUM, SEALED, seal_fault, sealed, write_json
+from kormo_plugins.store.lease import RUN, at_work
 
 MARKER = "complete.json"
 MODEL_KEYS = ("step", "milestone", "files")
@@ -98,7 +99,7 @@ def fault(folder: Path, hashes: bool = True) -> str | None:
         hashes: read every file and compare; otherwise only names and sizes.
     """
     if not (folder / MARKER).exists():
-        return f"it has no {MARKER}: the process was killed while it was written"
+        return f"it has no {MARKER}{_why_unmarked(folder)}"
     records = marked_files(folder)
     if records is None:
         return f"{MARKER} {_why_unread(folder)}"
@@ -111,6 +112,20 @@ def fault(folder: Path, hashes: bool = True) -> str | None:
         if hashes and FileRecord.of(path) != record:
             return f"{name} was changed after it was written"
     return None
+
+
+def _why_unmarked(folder: Path) -> str:
+    """Whether a run is still at work on a folder, its own or that of its newest checkpoint."""
+    newer = (path for path in folder.parent.glob("checkpoint-*") if _number(path) > _number(folder))
+    whose = [folder.parent] if _number(folder) >= 0 and not any((path / MARKER).is_file() for path in newer) else []
+    holder = next(filter(None, (at_work(place / RUN) for place in (folder, *whose))), "")
+    return f" yet: {holder}" if holder else ": the process was stopped or killed before it was whole"
+
+
+def _number(folder: Path) -> int:
+    """The N of `checkpoint-N`; -1 of any other folder."""
+    number = folder.name.removeprefix("checkpoint-")
+    return int(number) if number != folder.name and number.isdecimal() else -1
 
 
 def marked_files(folder: Path) -> dict[str, FileRecord] | None:

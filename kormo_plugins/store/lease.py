@@ -17,6 +17,7 @@ kernel and in the same process namespace is the process table asked, and answers
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -42,6 +43,9 @@ STALE_AFTER = 60.0
 
 POLL = 0.5
 """Seconds between two checks of a lease whose holder may be dead."""
+
+RUN = ".run.lease"
+"""Common name of the files of the lease that a run holds in its output folder."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _MAX_RECORD = 4096
@@ -131,12 +135,15 @@ class Generations:
 
     def create(self, number: int, holder: Holder) -> bool:
         """Creates a generation; False if it exists."""
+        file = self.file(number).absolute()
+        _created[file] = holder  # before: a signal may end this process between any two lines
         try:
-            descriptor = os.open(self.file(number), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
+            _created.pop(file)
             return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(holder), file)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            json.dump(asdict(holder), opened)
         return True
 
     def read(self, number: int) -> Seen | None:
@@ -172,6 +179,22 @@ class Generations:
                 self.file(number).unlink()
             except OSError:  # gone already, or not ours to remove: a superseded file does no harm
                 continue
+
+
+_created: dict[Path, Holder] = {}
+"""Lease files that this process may have created, given back at its end if nothing else has done so."""
+
+
+@atexit.register
+def _give_back() -> None:
+    """A signal raises wherever the process is, between the creation of a file and the block that gives it back too."""
+    for file, holder in list(_created.items()):
+        files, number = Generations(file.with_suffix("")), int(file.suffix[1:])
+        with suppress(OSError):
+            if holder.pid == os.getpid() and files.newest() == number:
+                seen = files.read(number)
+                if seen is not None and seen.holder == holder:  # neither another's nor released
+                    files.release(number, holder)
 
 
 class Lease:
@@ -343,6 +366,28 @@ def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lam
             tell(f"another process held {what}; watching for up to {lease.stale_after:.0f} s whether it is alive")
             told = True
         time.sleep(min(POLL, lease.stale_after / 4))
+
+
+def at_work(path: Path) -> str:
+    """Who is at work under a lease, for a message; takes nothing and waits for nobody.
+
+    Args:
+        path: common name of the lease's files.
+    Returns:
+        `process 5 on 'host' is at work`. Empty where nobody is known to be: the lease was given back, its process is
+        gone, it is this one, or it is elsewhere and has given no sign of life for `STALE_AFTER` seconds (by the clock
+        of this machine, as only a message hangs on it).
+    """
+    files = Generations(path)
+    seen = files.read(files.newest()) if path.parent.is_dir() else None
+    holder = seen.holder if seen is not None else None
+    if seen is None or holder is None or holder.released:
+        return ""
+    alive = holder.alive()
+    if alive is None:
+        silent = max(0.0, time.time() - seen.beat / 1e9)
+        return f"{holder} gave a sign of life {silent:.0f} s ago" if silent < STALE_AFTER else ""
+    return f"{holder} is at work" if alive and holder.pid != os.getpid() else ""
 
 
 def refuse_live(path: Path, what: str) -> None:

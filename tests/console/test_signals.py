@@ -78,23 +78,75 @@ def in_group(number: int) -> list[int]:
     return found
 
 
-FORGOTTEN = """
+FORGOTTEN = {
+    "by Python": """
+class Dies:
+    def __del__(self):
+        send()  # here the handler raises, and Python prints "Exception ignored in"
+Dies()
+""",
+    "by a library": """
+for _ in range(3):
+    try:
+        send()
+    except:
+        pass
+""",
+    "with what was met meanwhile": """
+try:
+    send()
+except BaseException as error:
+    kept = [error]
+    del kept
+""",
+}
+HEAD = """
 import os, signal, time
 from kormo_plugins.console import signals
 
 signals.raise_on_sigterm()
-class Dies:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.01)  # here the handler raises, and Python prints "Exception ignored in"
-Dies()
-time.sleep(10)
+def send():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.01)
 """
 
 
-def test_a_signal_whose_exception_is_forgotten_comes_again() -> None:
+@pytest.mark.parametrize("how", FORGOTTEN)
+def test_a_signal_whose_exception_is_forgotten_comes_again(how: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    script = f"{HEAD}{FORGOTTEN[how]}\ntime.sleep(10)"
     done = subprocess.run(
-        [sys.executable, "-c", FORGOTTEN], capture_output=True, text=True, timeout=8, env=environment
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=8, env=environment
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (75, "")
+
+
+CONVERTED = """
+import os, signal, sys, time
+import click
+from kormo_plugins.cli import main
+from kormo_plugins.errors import KormoError
+
+raised = sys.argv.pop()
+@click.command()
+def broken():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    except BaseException as error:
+        raise eval(raised) from error
+main.cli.get_command = lambda context, name: broken
+main.cli.list_commands = lambda context: ["broken"]
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "error", ["RuntimeError('of a library')", "KormoError(where='a', found='a worker died', why='', do='')"]
+)
+def test_another_error_after_the_signal_ends_as_the_signal(error: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERTED, "broken", error], capture_output=True, text=True, timeout=30, env=environment
+    )
+    assert done.returncode == 75 and "stopped by SIGTERM" in done.stderr and "Traceback" not in done.stderr

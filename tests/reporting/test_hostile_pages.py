@@ -20,8 +20,14 @@ from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.report import dataset_card, write_report
 from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.evaluation import needle_page
+from kormo_plugins.evaluation.judged.answers import Answered
+from kormo_plugins.evaluation.judged.controls import Control
+from kormo_plugins.evaluation.judged.page import write_judged_page
+from kormo_plugins.evaluation.judged.questions import Question
+from kormo_plugins.evaluation.judged.verdicts import Verdict
 from kormo_plugins.experiments.ablation.markdown import markdown as ablation_markdown
 from kormo_plugins.reporting.ablation import read_ablation
+from kormo_plugins.reporting.ladder import write_ladder
 from kormo_plugins.reporting.page import write_report as run_report
 from kormo_plugins.tokenizer import page as tokenizer_page
 
@@ -102,8 +108,66 @@ def needles(folder: Path) -> Path:
     return folder / "page.html"
 
 
-LONG = [pytest.param(write, marks=pytest.mark.soak) for write in (a_chain, an_ablation, tokenizers, a_mixture, needles)]
-PAGES = [a_run, corpus, *LONG]
+def judged(folder: Path) -> Path:
+    question = Question(EVIL, EVIL, (EVIL,), (EVIL,), "ko")
+    mean = {"mean": 5.0, "low": 4.0, "high": 6.0, "n": 1, "alpha": 0.5}
+    told = {"not_counted": {EVIL: 1}, "verdicts": 2}
+    result = {
+        "suite": EVIL, "title": EVIL, "model": EVIL, "judge": {"name": EVIL}, "unanswered": 0, "published": {EVIL: 5.0},
+        "single": {**mean, **told, "length_correlation": 0.1, "by_language": {"ko": mean}, "by_turn": {"1": mean},
+                   "by_category": {EVIL: mean}},
+        "pairs": {**mean, **told, "against": EVIL, "length_controlled": 0.5, "wins": 1, "ties": 0, "losses": 0,
+                  "same_in_both_orders": 1.0, "position": 0.0},
+        "controls": {"ko": {"hangul": 0.5}},
+        "nativeness": {"texts": {EVIL: {EVIL: 1.0}}, "measures": {EVIL: {"title": EVIL, "better": EVIL}}},
+    }  # fmt: skip
+    verdicts = [
+        Verdict(EVIL, "single", 0, False, 0, 5.0, None, EVIL, ""),
+        Verdict(EVIL, "pair", 0, True, 0, None, None, EVIL, EVIL),
+    ]
+    answered = [Answered(question, (EVIL,), (EVIL,))]
+    controls = [Control(0.5, True, 1.0, (EVIL,), EVIL, True, 9)]
+    return write_judged_page(result, answered, controls, verdicts, {EVIL: [EVIL]}, folder / "page.html")
+
+
+def a_ladder(folder: Path) -> Path:
+    at = [{"tokens": 1000, "loss": 2.0, "low": 1.9, "high": 2.1}]
+    line = {"target": EVIL, "size": EVIL, "before": True, "at": at, "time": EVIL, "sha256": EVIL}
+    run = {"name": EVIL, "size": EVIL, "hash": EVIL, "seed": 1, "parameters": 1000, "synthetic": 0.0, "target": True,
+           "state": EVIL, "reason": EVIL, "seconds": 1.0, "folder": EVIL, "points": [[1000, 2.0]]}  # fmt: skip
+    record = {"ladder": EVIL, "base": EVIL, "question": EVIL, "metric": EVIL, "law": None, "predictions": [line],
+              "runs": [run]}  # fmt: skip
+    return write_ladder(record, folder / "page.html")
+
+
+WRITERS: dict[str, list[Callable[[Path], Path]]] = {
+    "corpus/report.py": [corpus],
+    "reporting/page.py": [a_run, a_chain],
+    "reporting/ablation.py": [an_ablation],
+    "reporting/ladder.py": [a_ladder],
+    "evaluation/judged/page.py": [judged],
+    "evaluation/needle_page.py": [needles],
+    "tokenizer/page.py": [tokenizers],
+    "cli/support/mixture_tree.py": [a_mixture],
+}
+"""Module that makes a page -> pages of its that are opened here."""
+SERVED = {"runs/talk_page.py"}
+"""Modules whose page a library draws; opened by a test of their own."""
+QUICK = (a_run, corpus)
+PAGES = [
+    write if write in QUICK else pytest.param(write, marks=pytest.mark.soak)
+    for writers in WRITERS.values()
+    for write in writers
+]
+
+
+def test_no_page_is_forgotten() -> None:
+    package = Path(mixture_tree.__file__).parents[2]
+    making = re.compile(r"import gradio|<html|reporting\.document import|\bhttp\.server\b", re.IGNORECASE)
+    found = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if making.search(path.read_text("utf-8"))
+    }
+    assert found == {*WRITERS, *SERVED}, "every page is opened in a browser with hostile names: add it here"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")

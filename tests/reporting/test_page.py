@@ -270,7 +270,7 @@ def browse(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}", "--window-size=1500,2000",
          "--virtual-time-budget=8000", "--dump-dom", f"file://{page}"],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 

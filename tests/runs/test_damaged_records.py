@@ -11,7 +11,6 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import read_metrics_file
-from kormo_plugins.release.collect import _refuse_changed_scores
 from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import read_run
 from kormo_plugins.runs.hub_card import scores
@@ -20,6 +19,7 @@ from kormo_plugins.store.files import FORMATS, manifest_files
 from kormo_plugins.store.json_file import sealed
 from kormo_plugins.training.guards import preemption_file
 from kormo_plugins.training.telemetry import run_record
+from kormo_plugins.training.telemetry.left_behind import check_scores
 
 DAMAGED = [b"", b"[]", b"5", b"null", b'"x"', b"{", b"\xff\xfe{}", b"[" * 100_000, b'{"a": nul}', b"\x00" * 64]
 
@@ -122,7 +122,7 @@ def test_scores_that_were_edited_are_shown_by_nobody(tmp_path: Path, content: di
     with pytest.raises(KormoError, match=r"evaluation\.json"):
         scores(tmp_path)
     with pytest.raises(KormoError, match=r"evaluation\.json"):
-        _refuse_changed_scores(tmp_path)
+        check_scores(tmp_path)
 
 
 WITHIN: list[tuple[str, Any]] = [

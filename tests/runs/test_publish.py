@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
 from kormo_plugins.runs import revisions
 from kormo_plugins.runs.publish import amount, publish, revision_name
 from kormo_plugins.runs.publish_data import publish_documents
+from kormo_plugins.store.artifact import Spec, build
+from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import sealed
 from kormo_plugins.store.sums import SUMS, parse_sums, sha256_of
-from kormo_plugins.training.checkpoints.complete import mark_complete
+from kormo_plugins.training.checkpoints.complete import mark_complete, mark_records
+from kormo_plugins.training.telemetry.left_behind import changed_card
+from kormo_plugins.training.telemetry.run_record import write_record
+from tests.damages import cut, flip, swap
 from tests.fake_hub import Hub, serving
 
 SECRET = "hf_notarealtoken"
@@ -52,20 +59,27 @@ def run(tmp_path: Path) -> Path:
     card = "---\nlanguage: [en, ko]\n---\n# small\n"
     for folder in (run, run / "export"):
         (folder / "README.md").write_text(card)
-    (run / "run.json").write_text(json.dumps({"global_batch": 8, "sequence_len": 512}))
     reader = {"name": "hub", "dataset": "KORMo-Team/sft"}
-    (run / "recipe.yml").write_text(json.dumps({"kormo": {"data": {"sources": {"a": {"reader": reader}}}}}))
+    recipe = json.dumps({"kormo": {"data": {"sources": {"a": {"reader": reader}}}}})
+    (run / "recipe.yml").write_text(recipe)
+    sha256 = sha256_of(recipe.encode())
+    write_record(run, {"global_batch": 8, "sequence_len": 512, "recipe_sha256": sha256})
     scored = {"results": [{"task": "kobest_boolq", "metric": "acc", "value": 0.5}]}
     (run / "evaluation.json").write_text(json.dumps(sealed(scored)))
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
     mark_complete(run, 30, set(MODEL))
+    mark_records(run, ["metrics.jsonl", "README.md"])
+    sums = {name: file_checksum(run / "export" / name) for name in MODEL}
+    record = {"files": {name: sums.pop(name) for name in ("config.json", "model.safetensors")}, "beside": sums}
+    (run / "export" / "kormo_export.json").write_text(json.dumps(record))
     return run
 
 
 def test_main_is_the_plain_model_and_checkpoints_are_revisions(run: Path, hub: Hub, api: object) -> None:
     sent = publish(run, "lab/small", api, licence="apache-2.0")  # type: ignore[arg-type]
     held = hub.repositories["lab/small"]
-    assert sent == list(held) == ["main", "kormo", "step-10-tokens-41K", "step-20-tokens-81.9K"]
-    assert set(held["main"]) == {*MODEL, "README.md", SUMS}
+    assert list(sent) == list(held) == ["main", "kormo", "step-10-tokens-41K", "step-20-tokens-81.9K"]
+    assert set(held["main"]) == {*MODEL, "README.md", "kormo_export.json", SUMS}
     listed = parse_sums(held["main"][SUMS], SUMS)
     assert listed == {name: sha256_of(data) for name, data in held["main"].items() if name != SUMS}
     assert {"recipe.yml", "run.json", "evaluation.json", "complete.json"} <= set(held["kormo"])
@@ -74,8 +88,36 @@ def test_main_is_the_plain_model_and_checkpoints_are_revisions(run: Path, hub: H
         assert SECRET.encode() not in b"".join(files.values())
     card = held["main"]["README.md"].decode()
     assert "license: apache-2.0" in card and "KORMo-Team/sft" in card and "kobest_boolq" in card and "# small" in card
-    publish(run, "lab/small", api)  # type: ignore[arg-type] # once more: branches are there already
+    publish(run, "lab/small", api, licence="apache-2.0")  # type: ignore[arg-type] # branches are there already
     assert card == hub.repositories["lab/small"]["main"]["README.md"].decode()
+
+
+def test_the_run_stays_as_it_is(run: Path, hub: Hub, api: object) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    sent = publish(run, "lab/small", api, licence="mit")  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    held = hub.repositories["lab/small"]
+    assert sent == {name: sha256_of(files[SUMS]) for name, files in held.items()}
+    assert not changed_card(run)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["metrics.jsonl", "run.json", "recipe.yml", "evaluation.json", "complete.json", "model.safetensors",
+     "tokenizer.json", "export/model.safetensors", "export/tokenizer.json", "export/config.json"],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", [flip, cut, swap], ids=lambda damage: damage.__name__)
+def test_nothing_damaged_is_sent(run: Path, hub: Hub, api: object, name: str, damage: Callable[[Path], None]) -> None:
+    damage(run / name)
+    with pytest.raises(KormoError) as error:
+        publish(run, "lab/small", api)  # type: ignore[arg-type]
+    assert Path(name).name in error.value.render() and not hub.requests
+
+
+def test_a_card_that_was_edited_is_sent_and_told(run: Path, hub: Hub) -> None:
+    (run / "README.md").write_text("# mine\n")
+    told = CliRunner().invoke(cli, ["publish", str(run), "lab/small", "--dry-run"])
+    assert told.exit_code == 0 and "README.md was changed after the run had ended" in told.stderr
 
 
 def test_nothing_is_sent_before_the_end(run: Path, hub: Hub, api: object) -> None:
@@ -109,8 +151,47 @@ def test_what_was_published_is_walked_over(run: Path, hub: Hub, api: object, tmp
     publish(run, "lab/small", api)  # type: ignore[arg-type]
     found = revisions.of_model("lab/small", api=api)  # type: ignore[arg-type]
     assert [(point.step, point.tokens) for point in found] == [(10, 41_000), (20, 81_900)]
-    folder = revisions.fetch("lab/small", found[-1], tmp_path / "dynamics", api)  # type: ignore[arg-type]
-    assert (folder / "model.safetensors").read_text() == "w"
+    out, identity = tmp_path / "dynamics", sha256_of(hub.repositories["lab/small"][found[-1].name][SUMS])
+    for _ in range(2):  # once more: what is there is taken
+        fetched = revisions.fetch("lab/small", found[-1], out, api, identity)  # type: ignore[arg-type]
+        assert fetched.sha256 == identity and (fetched.folder / "model.safetensors").read_text() == "w"
+    assert {path.name for path in out.iterdir()} == {found[-1].name}
+
+
+@pytest.mark.parametrize("case", ["other", "missing", "added", "forged", "unlisted", "outside"])
+def test_what_a_stranger_changed_is_not_used(run: Path, hub: Hub, api: object, tmp_path: Path, case: str) -> None:
+    publish(run, "lab/small", api)  # type: ignore[arg-type]
+    point = revisions.of_model("lab/small", api=api)[0]  # type: ignore[arg-type]
+    held, identity = hub.repositories["lab/small"][point.name], None
+    if case == "other":
+        held["model.safetensors"] = b"x"
+    elif case == "missing":
+        del held["config.json"]
+    elif case == "added":
+        held["generation_config.json"] = b"{}"
+    elif case == "forged":  # files and list agree, but it is not the author's
+        identity = sha256_of(held[SUMS])
+        held["model.safetensors"] = b"x"
+        del held[SUMS]
+        held[SUMS] = "".join(f"{sha256_of(data)}  {name}\n" for name, data in held.items()).encode()
+    elif case == "unlisted":
+        identity = sha256_of(held.pop(SUMS))
+    else:
+        held["../../escaped.json"] = b"{}"
+    out = tmp_path / "dynamics"
+    with pytest.raises(KormoError):
+        revisions.fetch("lab/small", point, out, api, identity)  # type: ignore[arg-type]
+    assert not (out / point.name).exists() and not list(tmp_path.rglob("escaped.json"))
+
+
+def test_a_revision_without_a_list_is_fetched_and_told(run: Path, hub: Hub, api: object, tmp_path: Path) -> None:
+    publish(run, "lab/small", api)  # type: ignore[arg-type]
+    point = revisions.of_model("lab/small", api=api)[0]  # type: ignore[arg-type]
+    del hub.repositories["lab/small"][point.name][SUMS]
+    assert revisions.fetch("lab/small", point, tmp_path, api).sha256 is None  # type: ignore[arg-type]
+    for words in (["step-10=zz"], ["step-10=" + "0" * 64, "--sha256", "step-10=" + "1" * 64]):
+        refused = CliRunner().invoke(cli, ["checkpoint", "fetch", "lab/small", "--out", "x", "--sha256", *words])
+        assert refused.exit_code == 2 and "--sha256" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -148,10 +229,14 @@ def test_tokens_that_nobody_told_are_asked_for() -> None:
 def test_documents_go_with_their_card(tmp_path: Path, hub: Hub, api: object) -> None:
     corpora = {}
     for name in ("web", "books"):
-        (tmp_path / name).mkdir()
-        for file in ("part-00000.jsonl.zst", "manifest.json", "rejects.jsonl"):
-            (tmp_path / name / file).write_text(name)
-        corpora[name] = tmp_path / name
+
+        def make(out: Path, name: str = name) -> dict[str, int]:
+            for file in ("part-00000.jsonl.zst", "rejects.jsonl"):
+                (out / file).write_text(name)
+            return {}
+
+        corpora[name] = build(tmp_path, Spec("corpus", name, {}), make).path
+        (corpora[name] / "part-00007.jsonl.zst").write_text("of nobody")
     assert publish_documents("lab/text", "# text\n", corpora, api) == 2  # type: ignore[arg-type]
     held = {"web/part-00000.jsonl.zst": b"web", "books/part-00000.jsonl.zst": b"books", "README.md": b"# text\n"}
     found = hub.repositories["lab/text"]["main"]
@@ -161,3 +246,8 @@ def test_documents_go_with_their_card(tmp_path: Path, hub: Hub, api: object) -> 
     hub.refuse = True
     with pytest.raises(KormoError, match="did not take all"):
         publish_documents("lab/other", "", corpora, api)  # type: ignore[arg-type]
+    hub.refuse = False
+    flip(corpora["web"] / "part-00000.jsonl.zst")
+    with pytest.raises(KormoError, match="part-00000"):
+        publish_documents("lab/other", "", corpora, api)  # type: ignore[arg-type]
+    assert "lab/other" not in hub.repositories

@@ -184,7 +184,7 @@ def _counts(counted: Control) -> str:
     told = [f"Hangul {percent(counted.hangul)}", f"{counted.characters:,} characters"]
     if counted.level is not None:
         kept = {True: "kept", False: "not kept", None: "one sentence"}[counted.level_kept]
-        told.append(f"speech level {counted.level}, {kept}")
+        told.append(f"speech level {text(counted.level)}, {kept}")
     if counted.switched:
         told.append("foreign words: " + ", ".join(map(text, counted.switched)))
     return "; ".join(told)

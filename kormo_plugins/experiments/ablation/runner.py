@@ -35,7 +35,7 @@ from kormo_plugins.runs.identity import identity_inputs, recorded
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.complete import fault, unchanged
 from kormo_plugins.store.fingerprint import identity
-from kormo_plugins.store.json_file import check_shape, read_object, write_json
+from kormo_plugins.store.json_file import SEALED, check_shape, read_object, sealed, write_json
 from kormo_plugins.store.lease import Lease, acquire_or_refuse
 from kormo_plugins.training.guards import preemption_file
 from kormo_plugins.training.guards.preemption_file import EXIT_PREEMPTED
@@ -212,7 +212,7 @@ def _documents_of(recipe: Recipe) -> dict[str, str]:
 def save(ablation: Ablation) -> None:
     """Writes `ablation.json`, `ablation.md` and `ablation.html`."""
     record = ablation.record()
-    write_json(ablation.out / STATE, record)
+    write_json(ablation.out / STATE, sealed({"format": SEALED, **record}))
     write_text(ablation.out / "ablation.md", markdown(record))
     write_ablation(record, ablation.out / "ablation.html")
 

@@ -16,7 +16,7 @@ from kormo_plugins.experiments.chain.status import weights_of
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.store.complete import unchanged
-from kormo_plugins.store.json_file import write_json
+from kormo_plugins.store.json_file import SEALED, seal_fault, sealed, write_json
 
 FILE = "chain.json"
 KEPT = ("seconds", "attempts", "steps", "tokens", "loss", "loss_at_start", "log", "aside")
@@ -91,8 +91,9 @@ class Record:
         path = chain.folder / FILE
         if path.is_file():
             try:
-                old = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["stages"]}
-            except (ValueError, KeyError, TypeError):
+                record = json.loads(path.read_text(encoding="utf-8"))
+                old = {} if seal_fault(record, unnamed=True) else {one["name"]: one for one in record["stages"]}
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 old = {}  # a record, not an input: a damaged one is written anew
         entries = {}
         for stage in chain.stages:
@@ -120,7 +121,7 @@ class Record:
     def save(self) -> None:
         """Writes chain.json, in one step."""
         self.chain.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.chain.folder / FILE, self.as_dict())
+        write_json(self.chain.folder / FILE, sealed({"format": SEALED, **self.as_dict()}))
 
     @staticmethod
     def progress(out: Path) -> str:

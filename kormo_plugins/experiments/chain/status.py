@@ -21,6 +21,7 @@ from kormo_plugins.runs.finish import plain_family
 from kormo_plugins.runs.identity import changed_keys, recorded
 from kormo_plugins.store.atomic import move
 from kormo_plugins.store.complete import MARKER, fault
+from kormo_plugins.store.lease import RUN, at_work, refuse_live
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
 Action = Literal["skip", "train", "resume", "replace"]
@@ -62,6 +63,8 @@ def holds_a_run(out: Path) -> bool:
 def unfinished(recipe: Recipe) -> str | None:
     """Why the stage's folder does not hold a finished model with its export; None if it does."""
     out = recipe.output_dir
+    if holder := at_work(out / RUN):
+        return f"{holder} on it"
     reason = fault(out, hashes=False)
     if reason is not None:
         return "it was stopped before its end" if not (out / MARKER).is_file() else reason
@@ -72,7 +75,12 @@ def unfinished(recipe: Recipe) -> str | None:
 
 
 def set_aside(out: Path) -> Path:
-    """Renames the folder, so that a new result can take its name; returns where it is now."""
+    """Renames the folder, so that a new result can take its name; returns where it is now.
+
+    Raises:
+        KormoError: a run is at work in it.
+    """
+    refuse_live(out / RUN, f"a run in {out}")
     number = 1
     while (aside := out.with_name(f"{out.name}.before-{number}")).exists():
         number += 1

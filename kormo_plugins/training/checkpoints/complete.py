@@ -63,6 +63,13 @@ def mark_records(folder: Path, names: Collection[str]) -> None:
     marker.write_marker(folder, read_marker(folder) | {"records": entries(folder, found)})
 
 
+def unmark_records(folder: Path) -> None:
+    """Takes from the marker of a finished model what is not final any longer: a run goes on in its folder."""
+    found = read_marker(folder)
+    if "records" in found:
+        marker.write_marker(folder, {key: value for key, value in found.items() if key != "records"})
+
+
 def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
     """Removes rolling checkpoints older than `newest` until `limit` are left, it included; returns what it removed.
 

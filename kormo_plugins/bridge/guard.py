@@ -1,0 +1,56 @@
+"""How a hook ends that fails: bad input and what the system says as one message, a bug of ours named as one.
+
+Axolotl calls the hooks and knows none of our errors; without this, a full disk would end in forty lines of traceback,
+and a bug of ours would be reported to Axolotl.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import NoReturn, ParamSpec, TypeVar
+
+from kormo_plugins.console.bug import report_this
+from kormo_plugins.console.rank import launched_rank as rank
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, system_error, system_error_in
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+COMMAND = "axolotl"
+OTHER_RANKS_WAIT = 5.0
+"""Seconds that the other ranks let rank 0 speak first: a launcher ends all ranks when one ends."""
+
+
+def stop(error: KormoError) -> NoReturn:
+    """Ends the process with the message, from rank 0 only."""
+    if os.environ.get("KORMO_TRACEBACK"):
+        raise error
+    if rank() == 0:
+        print(error.render(), file=sys.stderr, flush=True)
+    else:
+        time.sleep(OTHER_RANKS_WAIT)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+def guarded(hook: Callable[P, T]) -> Callable[P, T]:
+    """A hook that ends the process with a message where it fails; of a bug the traceback follows."""
+
+    @wraps(hook)
+    def call(*words: P.args, **more: P.kwargs) -> T:
+        try:
+            return hook(*words, **more)
+        except KormoError as error:
+            stop(error)
+        except Exception as error:
+            told = system_error(error, COMMAND) if isinstance(error, OSError) else system_error_in(error, COMMAND)
+            if told is not None and not os.environ.get("KORMO_TRACEBACK"):
+                stop(told)
+            if told is None and rank() == 0:
+                print(report_this(), file=sys.stderr, flush=True)
+            raise
+
+    return call

@@ -1,0 +1,45 @@
+"""What is said of an error that no user can cause: that it is a bug of ours, and where to report it.
+
+The traceback follows, as it is what a report needs.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+PACKAGE = "kormo-plugins"
+SHOWN = ("axolotl", "torch", "transformers")
+PLACES = ("issues", "bug tracker", "repository", "source")
+"""Names of the addresses in the package's metadata at which bugs are reported, the best first."""
+ELSEWHERE = "the issues of the repository that you have kormo-plugins from"
+
+
+def report_this() -> str:
+    """The line above the traceback of a bug."""
+    return (
+        f"kormo: this is a bug of kormo-plugins. Please report the lines below to {where_to_report()}, "
+        f"with these versions: {', '.join(_versions())}"
+    )
+
+
+def where_to_report() -> str:
+    """The address of the issues, as the installed package names it."""
+    try:
+        named = metadata.metadata(PACKAGE).get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        named = []
+    urls = {name.strip().lower(): url.strip() for name, _, url in (one.partition(",") for one in named)}
+    return next((urls[place] for place in PLACES if place in urls), ELSEWHERE)
+
+
+def _versions() -> list[str]:
+    found = [f"{PACKAGE} {_version(PACKAGE)}", f"python {platform.python_version()}"]
+    return [*found, *(f"{name} {_version(name)}" for name in SHOWN)]
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

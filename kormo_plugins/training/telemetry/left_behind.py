@@ -1,0 +1,77 @@
+"""What a finished run left besides its model, before it goes to others: whether it is as the run wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.metrics_file import FILE as METRICS
+from kormo_plugins.measures.metrics_file import read_metrics_file
+from kormo_plugins.store.complete import RESTORE, record_fault
+from kormo_plugins.store.json_file import read_object, seal_fault
+from kormo_plugins.store.sums import sha256_of
+from kormo_plugins.training.telemetry.run_record import FILE as RECORD
+from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
+
+SAMPLES = "samples.json"
+CARD = "README.md"
+EVALUATION = "evaluation.json"
+SCORES = "remove it, or run `kormo eval` again"
+
+
+def check_left_behind(run: Path) -> None:
+    """Compares record, recipe, metrics, samples and scores with what was written.
+
+    Raises:
+        KormoError: names the first file that is another now.
+    """
+    check_scores(run)
+    _check_records(run)
+    _check_metrics(run)
+
+
+def changed_card(run: Path) -> bool:
+    """Whether the model card was edited after the run had ended, as people may: others get it as it is now."""
+    return (run / CARD).is_file() and bool(record_fault(run / CARD))
+
+
+def check_scores(run: Path) -> None:
+    """Compares `evaluation.json` with its own checksum.
+
+    Raises:
+        KormoError: the scores are not those that were measured.
+    """
+    path = run / EVALUATION
+    if not path.is_file():
+        return
+    found = seal_fault(read_object(path, missing=("", ""), fix=SCORES))
+    if found:
+        raise KormoError(where=str(path), found=found, why="the scores are not those that were measured", do=SCORES)
+
+
+def _check_records(run: Path) -> None:
+    """Refuses metrics and samples that are not those with which the run ended, and a recipe that is not the run's."""
+    found = [(run / name, record_fault(run / name)) for name in (METRICS, SAMPLES)]
+    sha256, recipe = read_record(run).get("recipe_sha256"), run / RESOLVED
+    changed = sha256 is not None and (not recipe.is_file() or sha256_of(recipe.read_bytes()) != sha256)
+    found.append((recipe, f"it is not the recipe that {RECORD} has the hash of" if changed else ""))
+    for path, told in found:
+        if told:
+            raise KormoError(where=str(path), found=told, why="others take it for what the run left", do=RESTORE)
+
+
+def _check_metrics(run: Path) -> None:
+    """Refuses metrics with lines that no run logs, or that end before the run did."""
+    path, steps = run / METRICS, read_record(run).get("steps")
+    found = read_metrics_file(path)
+    last = max((line.get("step", 0) for line in found.lines), default=0)
+    told = "no such file" if not path.is_file() else f"line {found.broken[0]} is none" if found.broken else ""
+    if not told and isinstance(steps, int) and last < steps:
+        told = f"it ends at step {last:,} of {steps:,}"
+    if told:
+        raise KormoError(
+            where=str(path),
+            found=told,
+            why="others compare their losses with it, step by step",
+            do=RESTORE,
+        )
