@@ -17,12 +17,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+Made = TypeVar("Made")
 
 
 def draw(name: str, shape: tuple[int, ...], *, seed: int, std: float, dtype: torch.dtype) -> torch.Tensor:
@@ -46,14 +48,17 @@ def draw(name: str, shape: tuple[int, ...], *, seed: int, std: float, dtype: tor
     return torch.from_numpy(values).to(dtype)
 
 
-def draw_all(make: Callable[[str], torch.Tensor], shapes: Iterable[tuple[str, int]]) -> dict[str, torch.Tensor]:
+def draw_all(
+    make: Callable[[str], Made], shapes: Iterable[tuple[str, int]], threads: int | None = None
+) -> dict[str, Made]:
     """Weights by name, drawn by all cores that this process may use, the largest first.
 
     Args:
         make: gives the weight of a name, whichever thread asks.
         shapes: names, in the order of the result, and their numbers of values.
+        threads: how many draw at a time; None: as many as there are cores. The bits do not depend on it.
     """
     sizes = dict(shapes)
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
-        made = {name: threads.submit(make, name) for name in sorted(sizes, key=lambda name: -sizes[name])}
+    with ThreadPoolExecutor(max_workers=threads or len(os.sched_getaffinity(0))) as pool:
+        made = {name: pool.submit(make, name) for name in sorted(sizes, key=lambda name: -sizes[name])}
         return {name: made[name].result() for name in sizes}

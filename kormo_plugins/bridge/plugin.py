@@ -210,9 +210,8 @@ class KormoPlugin(BasePlugin):
         if cfg.use_trackio:
             upstream.trackio_as_installed()
         progress.quiet_libraries()
-        if cfg.sdpa_varlen:
-            upstream.use_varlen_attention(training_precision(self.recipe))
-        for line in kernels.apply(self.recipe, str(cfg.model_config_type)):
+        lines = upstream.use_varlen_attention(training_precision(self.recipe)) if cfg.sdpa_varlen else []
+        for line in [*lines, *kernels.apply(self.recipe, str(cfg.model_config_type))]:
             if rank() == 0:
                 say(line)
 

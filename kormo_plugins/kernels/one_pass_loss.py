@@ -17,6 +17,7 @@ With `triton` the row kernel is Liger's (`liger_cross_entropy_kernel`), which tu
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -189,7 +190,20 @@ def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:
     """`total` (float32) += `one` · `other`, products of half precision summed in float32 where the library can."""
     if one.dtype == total.dtype:
         total.addmm_(one, other)
-    elif total.device.type == "cuda":
+    elif total.device.type == "cuda" and sums_in_float32(total.device, one.dtype):
         torch.addmm(total, one, other, out_dtype=torch.float32, out=total)
     else:
         total.add_(one @ other)
+
+
+@functools.cache
+def sums_in_float32(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this torch adds products of half precision to float32 in place on this device, and rightly so: tried
+    once, on numbers whose sum half precision cannot hold."""
+    total = torch.full((16, 16), 256.0, device=device)
+    one = torch.full((16, 16), 0.0625, device=device, dtype=dtype)
+    try:
+        torch.addmm(total, one, one, out_dtype=torch.float32, out=total)
+    except (RuntimeError, TypeError):
+        return False
+    return bool((total == 256.0625).all())

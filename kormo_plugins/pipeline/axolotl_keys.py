@@ -83,7 +83,7 @@ def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> 
     if deepspeed is not None:
         # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
         # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
-        values["deepspeed"] = {**deepspeed, "bf16": {"enabled": block.precision.compute == "bfloat16"}}
+        values["deepspeed"] = {**deepspeed, "bf16": {"enabled": block.precision.autocast == "bfloat16"}}
     base = built.base_model if built else None
     if base is not None or recipe.get("base_model") is None:
         values["base_model"] = str(base or PLACEHOLDER)

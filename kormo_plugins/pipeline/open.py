@@ -10,6 +10,7 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.preferences import open_preferences
 from kormo_plugins.pipeline.tokenizers import special_ids
+from kormo_plugins.recipe.checks.context_parallel import shared_rows
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.projections import StreamPlan
 from kormo_plugins.tokenizer.layout import read_tokenizer_json
@@ -51,6 +52,9 @@ def make_collator(recipe: Recipe, built: Built) -> Callable[[object], dict[str, 
     params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
     if "sources" in getattr(type(params), "model_fields", {}):  # the trainer asks for the loss of each
         params = params.model_copy(update={"sources": True})
+    varlen = recipe.get("sdpa_varlen") and shared_rows(recipe.resolved).devices == 1
+    if varlen and "cu_seqlens" in getattr(type(params), "model_fields", {}):  # or each layer would look for borders
+        params = params.model_copy(update={"cu_seqlens": True})
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
 

@@ -64,7 +64,7 @@ def refuse_leaking_attention(recipe: Recipe, on_gpu: bool = False) -> None:
             choice.name,
             str(recipe.get("attn_implementation", "sdpa")),
             varlen=bool(recipe.get("sdpa_varlen")) and shared.devices == 1,
-            compute=recipe.block.precision.compute,
+            compute=recipe.block.precision.autocast,
             row_length=recipe.sequence_len,
             micro_batch=int(recipe.get("micro_batch_size", 1)),
         )

@@ -61,6 +61,7 @@ IGNORED_KEYS = frozenset(
         # on what it is trained: the same numbers up to rounding
         "micro_batch_size",
         "kormo.pack_pairs",
+        "kormo.checkpointed_layers",
         "deepspeed",
         "fsdp",
         "fsdp_config",

@@ -38,7 +38,9 @@ def settings(recipe: Recipe, built: Built) -> Settings:
         zero_stage=zero_stage(deepspeed_config(recipe.resolved)),
         milestone_tokens=recipe.block.milestones,
         pack_pairs=recipe.block.pack_pairs,
-        varlen=bool(recipe.get("sdpa_varlen")) and training_precision(recipe).compute == "bfloat16",
+        varlen=bool(recipe.get("sdpa_varlen")) and training_precision(recipe).autocast == "bfloat16",
+        optimizer=str(recipe.get("optimizer")) if recipe.get("optimizer") else None,
+        checkpointed_layers=recipe.block.checkpointed_layers,
     )
 
 

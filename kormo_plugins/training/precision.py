@@ -38,6 +38,13 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
         KormoError: a combination that no backend here can hold.
     """
     p = precision
+    if p.compute == "float8" and (deepspeed or adapters):
+        raise KormoError(
+            where="kormo.precision.compute",
+            found=f"float8 with {'DeepSpeed' if deepspeed else 'an adapter'}",
+            why="torchao converts matrices that are whole and trained; this was not proved to be right with others",
+            do="set compute: bfloat16, or train all weights without DeepSpeed",
+        )
     if p.weights == "bfloat16" and p.compute == "float32":
         raise KormoError(
             where="kormo.precision",
@@ -76,7 +83,7 @@ def axolotl_switches(precision: Precision, deepspeed: bool, adapters: bool = Fal
                 why="torch's AdamW keeps its moments in the dtype of what it updates",
                 do=f"set optimizer: {held}",
             )
-    return {"bf16": p.compute == "bfloat16", "fp16": False, "tf32": False}
+    return {"bf16": p.autocast == "bfloat16", "fp16": False, "tf32": False}
 
 
 def cast_weights(model: torch.nn.Module, precision: Precision) -> int:
@@ -121,7 +128,7 @@ def _masters(optimizer: object) -> Counter[str] | None:
 def _moments(optimizer: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for state in optimizer.state.values():
-        for key in ("exp_avg", "exp_avg_sq", "state1", "state2"):
+        for key in ("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"):
             if key in state:
                 found[str(state[key].dtype).removeprefix("torch.")] += 1
     return found

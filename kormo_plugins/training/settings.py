@@ -16,6 +16,11 @@ class Precision:
     master: str | None
     optimizer: str
 
+    @property
+    def autocast(self) -> str:
+        """What is computed in where no product is taken: float8 is a dtype of the layers' products alone."""
+        return "bfloat16" if self.compute == "float8" else self.compute
+
 
 @dataclass(frozen=True)
 class Decay:
@@ -65,6 +70,8 @@ class Settings:
         milestone_tokens: tokens between checkpoints that are never removed; None: there are none.
         pack_pairs: preference pairs go through the model without padding.
         varlen: on a GPU, attention finds the borders of documents without a mask.
+        optimizer: its name in the recipe; one that is ours is made here, others by Axolotl.
+        checkpointed_layers: how many layers compute their activations twice where checkpointing is on; None: all.
     """
 
     output_dir: Path
@@ -86,6 +93,8 @@ class Settings:
     milestone_tokens: int | None = None
     pack_pairs: bool = False
     varlen: bool = False
+    checkpointed_layers: int | None = None
+    optimizer: str | None = None
 
     @property
     def tokens_per_step(self) -> int:

@@ -1,4 +1,4 @@
-"""The Trainer that recipes get: Axolotl's, with twelve things put right.
+"""The Trainer that recipes get: Axolotl's, with fifteen things put right.
 
 1. The loss of a step is summed over the predicted tokens of its global batch and divided by their number, for any
    split into micro-batches, accumulation steps and ranks (Axolotl: mean of micro-batch means).
@@ -14,6 +14,9 @@
 10. Output layer and loss are one pass, which tells the loss of each token too (`one_pass.py`).
 11. bfloat16 weights have float32 masters in the optimizer where the recipe says so (`master_weights.py`).
 12. `torch_compile` compiles the layers, not the whole (`regional_compile.py`).
+13. Products of the layers are float8 where the recipe says so (`float8.py`).
+14. Muon is torch's, with AdamW for what is no matrix of a layer (`muon.py`).
+15. Gradient checkpointing is of as many layers as the recipe says (`checkpointed_layers.py`).
 
 This module imports Axolotl and is imported only by a running training.
 """
@@ -33,7 +36,7 @@ from transformers.utils.generic import ModelOutput
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.complete import MARKER
-from kormo_plugins.training import one_pass, precision, regional_compile
+from kormo_plugins.training import checkpointed_layers, float8, muon, one_pass, precision, regional_compile
 from kormo_plugins.training.checkpoints import universal
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
 from kormo_plugins.training.checkpoints.milestones import SaveMilestones
@@ -205,11 +208,22 @@ class RunMixin(Trainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The recipe's optimizer; with float32 masters in between where the recipe has them and DeepSpeed has not."""
+        if self.kormo is not None and self.kormo.optimizer == muon.NAME and self.optimizer is None:
+            self.optimizer = self._muon()
         optimizer = super().create_optimizer(*args, **kwargs)
         ours = self.kormo is not None and self.kormo.precision.master and not self.is_deepspeed_enabled
         if ours and self.masters is None:
             self.masters = MasterWeights(optimizer)
         return optimizer
+
+    def _muon(self) -> muon.MuonAdamW:
+        args, net = self.args, self.model
+        assert net is not None
+        groups = self.create_optimizer_grouped_parameters(net, {"lr": args.learning_rate})
+        _, given = getattr(self, "optimizer_cls_and_kwargs", None) or (None, {})
+        options = {name: given[name] for name in ("momentum", "nesterov", "ns_steps") if name in given}
+        ours, others = muon.of_groups(groups, muon.matrices(net))
+        return muon.MuonAdamW(ours, others, betas=(args.adam_beta1, args.adam_beta2), eps=args.adam_epsilon, **options)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor | float | None:
         if self.masters is None:
@@ -324,6 +338,10 @@ class KormoTrainer(RunMixin, AxolotlTrainer, ObjectiveMixin):
         bare = self.accelerator.unwrap_model(self.model)
         if settings.objective == NEXT_TOKEN:  # another objective may want the logits
             one_pass.install(bare)
+        if settings.checkpointed_layers is not None:
+            checkpointed_layers.limit(bare, settings.checkpointed_layers)
+        if settings.precision.compute == "float8":
+            float8.convert(bare)
         if self.args.torch_compile:
             regional_compile.compile_layers(bare, self.accelerator)
         self.meter = Meter(settings, bare, self.args.device, self.accelerator.num_processes)

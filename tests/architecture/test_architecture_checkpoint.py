@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from kormo_plugins.architecture.checkpoint import write_initial
 from kormo_plugins.architecture.export import export_llama, import_llama
 from kormo_plugins.architecture.family import KORMO
 from kormo_plugins.architecture.files import INDEX, write_weights
+from kormo_plugins.architecture.initialization import draw, draw_all
 from kormo_plugins.architecture.shape import KormoArchitecture
 from kormo_plugins.errors import KormoError
 
@@ -142,6 +144,20 @@ def test_sharding_does_not_change_the_weights(tmp_path: Path, params: Any, token
         weights.append({name: weight for file in files for name, weight in load_file(file).items()})
     one, two = weights
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_weights_do_not_depend_on_how_many_draw_and_in_which_order() -> None:
+    shapes = {f"layers.{n}.weight": (7 + 13 * n, 5) for n in range(9)} | {"norm.weight": (5,)}
+
+    def make(name: str) -> torch.Tensor:
+        return draw(name, shapes[name], seed=3, std=0.02, dtype=torch.float32)
+
+    sizes = [(name, math.prod(shape)) for name, shape in shapes.items()]
+    one = {name: make(name) for name in shapes}
+    for threads, order in ((1, sizes), (4, sizes), (16, sizes[::-1]), (3, sizes[4:7])):
+        found = draw_all(make, order, threads)
+        assert list(found) == [name for name, _ in order]
+        assert all(torch.equal(weight, one[name]) for name, weight in found.items())
 
 
 def test_tied_embeddings_are_written_once_and_come_back(

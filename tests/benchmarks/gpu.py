@@ -1,95 +1,166 @@
 """Everything that a card is to show, by one command: ceilings, training, SFT, DPO, evaluation, generation.
 
-    python tests/benchmarks/gpu.py                        # on a GPU: at most ten minutes, no network
+    python tests/benchmarks/gpu.py                        # on a GPU: under ten minutes, no network
     python tests/benchmarks/gpu.py --device cpu --tiny    # the same parts at a size for a test
-    python tests/benchmarks/gpu.py --only 1b,slice --profile tables/
+    python tests/benchmarks/gpu.py --only 1b,slice --profile tables/ --out gpu.json
 
 Each part runs in a process of its own with a time limit: one that fails, or takes too long, is told in the table and
-loses nothing of the others. Ours, plain Axolotl and a bare loop follow one another in the same order at each size, and
-ours is shown with and without each thing that makes it faster. The last line is JSON.
+loses nothing of the others. On a GPU the next part's process imports its libraries while the one before it measures.
+Ours, plain Axolotl and a bare loop follow one another in the same order at each size, and ours is shown with and
+without each thing that makes it faster. The last line is JSON; `--out` has the same after each part, so that nothing
+is lost when the whole is ended from outside.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
+from gpu_list import parts
 from measure import ROOT
 
-FORMAT = 1
-
-TRAININGS: dict[str, dict[str, Any]] = {
-    "ours": {},
-    "ours, bfloat16 weights with float32 masters": {"precision": "masters"},
-    "plain Axolotl": {"ours": False, "precision": "pure"},
-    "bare loop": {"bare": True},
-    "bare loop, bfloat16, compiled layers": {"bare": True, "precision": "pure", "compiled": True},
-    "ours, loss not in one pass": {"one": False},
-    "ours, logged at no step": {"logging": 1000},
-    "ours, AdamW not fused": {"optimizer": "adamw_torch"},
-    "ours, torch_compile": {"compiled": True},
+FORMAT = 2
+QUIET = {
+    "AXOLOTL_DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
 }
-"""Name -> how it differs; the most telling first, for a time that runs out."""
-
-CARD_ONLY = {"ours, torch_compile", "bare loop, bfloat16, compiled layers"}
-"""Compiling takes minutes of a CPU."""
-
-
-def parts(tiny: bool, device: str) -> list[tuple[str, dict[str, Any]]]:
-    """Names of the parts and what is asked of each, in order."""
-    found: list[tuple[str, dict[str, Any]]] = [("ceilings", {"kind": "ceilings"})]
-    for size in ("tiny",) if tiny else ("1b", "slice"):
-        wanted = [name for name in TRAININGS if device == "cuda" or name not in CARD_ONLY]
-        found += [(f"{size}: {name}", {"kind": "training", "size": size, **TRAININGS[name]}) for name in wanted]
-    small = "tiny" if tiny else "1b"
-    sft = {"kind": "training", "size": small, "answers": True}
-    found.append((f"{small}: SFT, a third of the tokens predicted", sft))
-    found.append((f"{small}: DPO, packed beside padded", {"kind": "pairs", "size": small}))
-    found.append((f"{small}: evaluation and generation", {"kind": "evaluation", "size": small}))
-    return found
+LEAST = 5.0
+"""Seconds below which no part is begun."""
 
 
 def measure(asked: dict[str, Any], device: str) -> dict[str, float]:
     """One part, in this process."""
+    import gpu_answers
+    import gpu_checks
+    import gpu_model
     import gpu_pairs
     import gpu_parts
 
     asked = dict(asked)
-    kind, size = asked.pop("kind"), gpu_parts.SIZES[asked.pop("size", "tiny")]
-    if kind == "ceilings":
-        return gpu_parts.ceilings(size, device)
-    if kind == "pairs":
-        return gpu_pairs.pairs(size, device)
-    if kind == "evaluation":
-        return gpu_parts.evaluation(size, device)
-    if "precision" in asked:
-        asked["precision"] = {"masters": gpu_parts.MASTERS, "pure": gpu_parts.PURE}[asked["precision"]]
+    kind, size = asked.pop("kind"), gpu_model.SIZES[asked.pop("size", "tiny")]
+    of_kind = {
+        "ceilings": gpu_parts.ceilings,
+        "checks": gpu_checks.checks,
+        "pairs": gpu_pairs.pairs,
+        "evaluation": gpu_answers.evaluation,
+    }
+    if kind in of_kind:
+        return of_kind[kind](size, device)
+    if asked.get("checkpointed"):  # -1: all layers, -2: half of them
+        asked["checkpointed"] = max(1, size.shape[2] // -asked["checkpointed"])
     if asked.pop("bare", False):
         asked.pop("profile", None)
         return gpu_parts.bare(size, device, **asked)
     return gpu_parts.training(size, device, **asked)
 
 
-def run(name: str, asked: dict[str, Any], device: str, limit: float) -> dict[str, Any]:
-    """One part in a process of its own: its values, or under `failed` why it has none."""
-    command = [sys.executable, __file__, "--device", device, "--part", json.dumps(asked)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-    begin = time.monotonic()
+def part(asked: dict[str, Any], device: str, into: Path) -> None:
+    """Measures a part in this process, writes its values or what went wrong into a file, and leaves at once."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment, cwd=ROOT)
-    except subprocess.TimeoutExpired:
-        return {"name": name, "failed": f"not done after {limit:.0f} s"}
-    last = done.stdout.strip().splitlines()[-1:] or [""]
-    took = {"name": name, "took": round(time.monotonic() - begin, 1)}
-    if done.returncode or not last[0].startswith("{"):
-        return {**took, "failed": (done.stderr.strip().splitlines()[-1:] or ["no output"])[0][:300]}
-    return {**took, **json.loads(last[0])}
+        found: dict[str, Any] = dict(measure(asked, device))
+    except BaseException as error:  # told, whatever it was
+        lines = traceback.format_exc().strip().splitlines()
+        found = {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:300], "trace": lines[-12:]}
+    into.write_text(json.dumps(found), encoding="utf-8")
+    sys.stdout.flush()
+    os._exit(0)  # a library's threads, or a process group, are nobody's reason to wait
+
+
+def child(device: str) -> None:
+    """A part's process on a GPU: imports, waits for its turn (a line of JSON), and measures."""
+    import gpu_parts
+
+    gpu_parts.preload()
+    asked = json.loads(sys.stdin.readline() or "null")
+    if asked is not None:
+        part(asked, device, Path(asked.pop("into")))
+
+
+class Started:
+    """A part's process on a GPU, started before its turn; it touches the device when its turn has come."""
+
+    def __init__(self, device: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="gpu-part-"))
+        environment = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
+        with (self.folder / "output").open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__, "--child", "--device", device], stdin=subprocess.PIPE, stdout=output,
+                stderr=output, env=environment, cwd=ROOT, start_new_session=True,
+            )  # fmt: skip
+
+    def run(self, asked: dict[str, Any], limit: float) -> str | None:
+        """Lets it measure; returns what went wrong, as far as it is seen from here."""
+        try:
+            line = json.dumps({**asked, "into": str(self.folder / "values")}) + "\n"
+            self.process.communicate(line.encode(), timeout=limit)
+        except subprocess.TimeoutExpired:
+            return f"not done after {limit:.0f} s"
+        except OSError as error:  # it ended while it imported
+            return str(error)
+        finally:
+            self.end()
+        return None if self.process.returncode == 0 else f"its process ended with status {self.process.returncode}"
+
+    def end(self) -> None:
+        """Ends it, and what it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Forked:
+    """A part's process without a GPU: a copy of this one, which has imported everything once."""
+
+    def __init__(self, device: str) -> None:
+        self.folder, self.device = Path(tempfile.mkdtemp(prefix="gpu-part-")), device
+
+    def run(self, asked: dict[str, Any], limit: float) -> str | None:
+        """As `Started`."""
+        process = multiprocessing.get_context("fork").Process(target=self._part, args=(asked,))
+        process.start()
+        process.join(limit)
+        if process.exitcode is None:
+            os.killpg(process.pid or 0, signal.SIGKILL)
+            process.join()
+            return f"not done after {limit:.0f} s"
+        return None if process.exitcode == 0 else f"its process ended with status {process.exitcode}"
+
+    def _part(self, asked: dict[str, Any]) -> None:
+        os.setsid()
+        with (self.folder / "output").open("wb") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        part(asked, self.device, self.folder / "values")
+
+    def end(self) -> None:
+        """Nothing waits."""
+
+
+def told(process: Started | Forked, name: str, asked: dict[str, Any], limit: float) -> dict[str, Any]:
+    """A part's values, or under `failed` why it has none and under `output` the end of what it printed."""
+    begin = time.monotonic()
+    fault, values = process.run(asked, limit), process.folder / "values"
+    found: dict[str, Any] = {} if fault is None else {"failed": fault}
+    if values.is_file():
+        found = json.loads(values.read_text(encoding="utf-8"))
+    if "failed" in found or not found:
+        found.setdefault("failed", "no values")
+        output = (process.folder / "output").read_text(encoding="utf-8", errors="replace")
+        found["output"] = output.splitlines()[-12:]
+    return {"name": name, "took": round(time.monotonic() - begin, 1), **found}
 
 
 def shown(found: dict[str, Any], width: int) -> str:
@@ -101,42 +172,98 @@ def shown(found: dict[str, Any], width: int) -> str:
 
 
 def machine(device: str) -> dict[str, str]:
-    """What it ran on."""
-    import torch
+    """What it runs on, without touching the device in this process."""
+    from importlib import metadata
 
-    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    return {"device": name, "torch": torch.__version__, "cuda": str(torch.version.cuda)}
+    packages = ("torch", "transformers", "axolotl", "liger-kernel", "deepspeed", "torchao", "bitsandbytes", "triton")
+    found = {"device": f"CPU, {os.cpu_count()} cores"}
+    if device == "cuda":
+        try:
+            asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+            found["device"] = subprocess.run(asked, capture_output=True, text=True, timeout=20).stdout.strip()
+        except (OSError, subprocess.SubprocessError) as error:
+            found["device"] = f"a GPU (nvidia-smi: {error})"
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class Report:
+    """The results so far, as the line of JSON."""
+
+    def __init__(self, device: str, out: Path | None) -> None:
+        self.head, self.out, self.results = machine(device), out, list[dict[str, Any]]()
+
+    def add(self, found: dict[str, Any], width: int) -> None:
+        """One more, printed and kept."""
+        self.results.append(found)
+        print(shown(found, width), flush=True)
+        if self.out is not None:
+            self.out.write_text(self.line() + "\n", encoding="utf-8")
+
+    def line(self) -> str:
+        """All of it."""
+        return json.dumps({"name": "gpu", "format": FORMAT, **self.head, "parts": self.results})
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--tiny", action="store_true", help="a model of 100,000 parameters")
+    parser.add_argument("--only", default="", help="beginnings of the parts' names, divided by semicolons")
+    parser.add_argument("--minutes", type=float, default=9.5, help="for all parts together")
+    parser.add_argument("--part-seconds", type=float, default=90, help="for one part")
+    parser.add_argument("--profile", type=Path, help="a folder for the profiler's tables of our trainings")
+    parser.add_argument("--out", type=Path, help="a file for the JSON, written after each part")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> None:
     """Runs the parts and prints a table and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--tiny", action="store_true", help="a model of 100,000 parameters")
-    parser.add_argument("--only", default="", help="beginnings of the parts' names, divided by commas")
-    parser.add_argument("--minutes", type=float, default=10, help="for all parts together")
-    parser.add_argument("--part-seconds", type=float, default=120, help="for one part")
-    parser.add_argument("--profile", type=Path, help="a folder for the profiler's tables of our trainings")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.part:
-        print(json.dumps(measure(json.loads(chosen.part), chosen.device)))
-        return
-    wanted = tuple(filter(None, chosen.only.split(",")))
+    chosen = _arguments()
+    if chosen.child:
+        return child(chosen.device)
+    end = time.monotonic() + 60 * chosen.minutes
+    wanted = tuple(filter(None, chosen.only.split(";")))
     asked = [part for part in parts(chosen.tiny, chosen.device) if not wanted or part[0].startswith(wanted)]
-    width, end = max(len(name) for name, _ in asked), time.monotonic() + 60 * chosen.minutes
-    results: list[dict[str, Any]] = []
-    for name, what in asked:
-        left = min(chosen.part_seconds, end - time.monotonic())
-        if chosen.profile and what["kind"] == "training":
-            chosen.profile.mkdir(parents=True, exist_ok=True)
-            what = {**what, "profile": str((chosen.profile / f"{len(results):02}.txt").resolve())}
-        results.append(
-            run(name, what, chosen.device, left) if left > 5 else {"name": name, "failed": "no time was left"}
-        )
-        print(shown(results[-1], width), flush=True)
-    line = {"name": "gpu", "format": FORMAT, **machine(chosen.device), "parts": results}
-    print(json.dumps(line))
+    width, report = max((len(name) for name, _ in asked), default=0), Report(chosen.device, chosen.out)
+    card = chosen.device == "cuda"
+    if not card:
+        _preload()
+    ahead = card and (os.cpu_count() or 1) >= 4
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    start, waiting = (Started if card else Forked), list[Started | Forked]()
+    try:
+        for number, (name, what) in enumerate(asked):
+            left = min(chosen.part_seconds, end - time.monotonic())
+            if left < LEAST:
+                report.add({"name": name, "failed": "no time was left"}, width)
+                continue
+            if chosen.profile and what["kind"] == "training" and "bare" not in what:
+                chosen.profile.mkdir(parents=True, exist_ok=True)
+                what = {**what, "profile": str((chosen.profile / f"{number:02}.txt").resolve())}
+            mine = waiting.pop() if waiting else start(chosen.device)
+            if ahead and number + 1 < len(asked):
+                waiting.append(start(chosen.device))
+            report.add(told(mine, name, what, left), width)
+    finally:
+        for one in waiting:
+            one.end()
+        print(report.line(), flush=True)
+
+
+def _preload() -> None:
+    """Imports in this process, for the copies of it that measure."""
+    os.environ.update({**QUIET, **os.environ})
+    sys.path.insert(0, str(ROOT))
+    os.chdir(ROOT)
+    import gpu_parts
+
+    gpu_parts.preload()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from typing import Any
 
 import gpu_parts
 import torch
-from gpu_parts import SIZES, Size, fuse, model, sync
+from gpu_model import SIZES, Size, best, model, sync
+from gpu_parts import fuse
 from measure import ROOT, result  # noqa: F401  (puts the repository on the path)
 
 from kormo_plugins.training.settings import Settings
@@ -92,7 +93,7 @@ def pairs(size: Size, device: str) -> dict[str, float]:
 
         losses.append(step())
         sync(device)
-        setattr(found, name, gpu_parts._best(step, device, 3))
+        setattr(found, name, best(step, device, 3))
     tokens = int(inputs["attention_mask"].sum())
     return {
         "padded_pairs_per_second": PAIRS / found.padded,

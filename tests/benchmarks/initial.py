@@ -1,47 +1,69 @@
 """The first weights of a model: drawn one after another by one core, and side by side by all of them; same bits.
 
-    python tests/benchmarks/initial.py [--millions 200]
+    python tests/benchmarks/initial.py [--size 1b] [--layers 2]
 
-Matrices like those of a layer of the 1B (25 to 50 MB in float32). Wall time, for that is what is waited for.
+The real names and shapes of a size of `recipes/sizes`, in bfloat16; weights are hashed and dropped, so that little
+memory is needed. Wall time, for that is what is waited for, and processor time, which a busy machine does not change.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 
 import torch
-from measure import ROOT  # noqa: F401  (puts the repository on the path)
+import xxhash
+import yaml
+from measure import ROOT
 
+from kormo_plugins.architecture.family import KORMO
 from kormo_plugins.architecture.initialization import draw, draw_all
+from kormo_plugins.plugins.registry import registry
 
-SHAPES = ((2048, 2048), (6144, 2048), (6144, 2048), (2048, 6144))
+
+def shapes_of(size: str, layers: int | None) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a size's weights; with a number of layers, of a model of that depth."""
+    said = yaml.safe_load((ROOT / "recipes/sizes" / f"{size}.yml").read_text(encoding="utf-8"))
+    values = {key: value for key, value in said["kormo"]["architecture"].items() if key != "name"}
+    values |= {"num_hidden_layers": layers} if layers else {}
+    KORMO.register()
+    params = registry().params("architecture", "kormo", values)
+    config = KORMO.config(params, vocab_size=125_184, bos_token_id=1, eos_token_id=2, pad_token_id=3)
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
 def main() -> None:
     """Measures and prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--millions", type=int, default=200)
-    wanted = 1_000_000 * parser.parse_args().millions
-    shapes: dict[str, tuple[int, int]] = {}
-    while sum(a * b for a, b in shapes.values()) < wanted:
-        shapes[f"layers.{len(shapes)}.weight"] = SHAPES[len(shapes) % len(SHAPES)]
-    count = sum(a * b for a, b in shapes.values())
+    parser.add_argument("--size", default="1b")
+    parser.add_argument("--layers", type=int)
+    chosen = parser.parse_args()
+    shapes = shapes_of(chosen.size, chosen.layers)
 
-    def make(name: str) -> torch.Tensor:
-        return draw(name, shapes[name], seed=1, std=0.02, dtype=torch.bfloat16)
+    def make(name: str) -> str:
+        weight = draw(name, shapes[name], seed=1, std=0.02, dtype=torch.bfloat16)
+        return xxhash.xxh3_128_hexdigest(weight.view(torch.int16).numpy())
 
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), time.process_time()
     one = {name: make(name) for name in shapes}
-    middle = time.perf_counter()
-    all_cores = draw_all(make, [(name, a * b) for name, (a, b) in shapes.items()])
-    end = time.perf_counter()
-    assert all(torch.equal(one[name], all_cores[name]) for name in shapes)
+    middle, half = time.perf_counter(), time.process_time()
+    several = draw_all(make, [(name, math.prod(shape)) for name, shape in shapes.items()])
+    end, all_used = time.perf_counter(), time.process_time()
+    assert one == several
+    count = sum(map(math.prod, shapes.values()))
+    cores = len(os.sched_getaffinity(0))
+    print(f"{count:,} values: {middle - begin:.1f} s by one core ({half - used:.1f} s of processor), "
+          f"{end - middle:.1f} s by {cores} ({all_used - half:.1f})")  # fmt: skip
     ours, peer = count / (end - middle) / 1e6, count / (middle - begin) / 1e6
     line = {"name": "initial weights", "unit": "M/s", "ours": round(ours, 1), "peer": round(peer, 1)}
-    cores = len(os.sched_getaffinity(0))
+    line |= {"per_processor_second": round(count / (half - used) / 1e6, 1)}
     print(json.dumps({**line, "peer_name": "one core", "cores": cores, "ratio": round(ours / peer, 2)}))
 
 

@@ -1,11 +1,15 @@
 """What it costs to look: a step with the loss by source and the watch, against one without and against a bare loop.
 
-    python tests/benchmarks/losses.py [--turns 12]
+    python tests/benchmarks/losses.py [--turns 40]
 
 The nano model of the quick start on its rows (8 × 512 tokens, two documents each). In our trainer steps take turns:
 nothing looked at, the watch (every step of a real run), the watch and the losses (a logged step). The bare loop is
 a Llama of transformers: batch, forward, backward, clipping, AdamW, nothing else; it takes a step after every three of
 ours, in the same process. Processor time, medians.
+
+Steps vary by more than a log costs. So the time that is spent inside a log is taken too, at each logged step: the meter
+before and after each forward, the reduction over ranks, Trainer's own log with every callback. On one thread nothing of
+it is hidden, and its share of the step is the cost of `logging_steps: 1`.
 """
 
 from __future__ import annotations
@@ -53,12 +57,44 @@ class Bare:
         self.optimizer.zero_grad()
 
 
+class Spent:
+    """Processor time inside some methods, since the last look."""
+
+    def __init__(self) -> None:
+        self.seconds, self._depth = 0.0, 0
+
+    def wrap(self, owner: Any, *names: str) -> None:
+        """Counts the time of these methods of `owner` from now on; of one inside another, once."""
+        for name in names:
+            setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, method: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            begin, self._depth = time.process_time(), self._depth + 1
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    self.seconds += time.process_time() - begin
+
+        return counted
+
+    def taken(self) -> float:
+        """Seconds since the last look."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+
 class Turns(TrainerCallback):
     """Switches what is looked at from step to step, takes the time of each, and lets the bare loop take a turn."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer, self.meter, self.watch, self.bare = trainer, trainer.meter, trainer._watch, Bare()
         self.times: dict[int, list[float]] = {0: [], 1: [], 2: [], 3: []}
+        self.spent, self.inside = Spent(), list[float]()
+        self.spent.wrap(trainer.meter, "begin", "end")
+        self.spent.wrap(trainer, "log", "_maybe_log_save_evaluate")
         self._since: float | None = None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -67,6 +103,9 @@ class Turns(TrainerCallback):
         step = state.global_step
         if self._since is not None and step > WARM:
             self.times[(step - 1) % 3].append(now - self._since)
+            if (step - 1) % 3 == 2:
+                self.inside.append(self.spent.seconds)
+        self.spent.taken()
         if step % 3 == 0:
             batch = self.trainer.seen[-1] if self.trainer.seen else None
             begin = time.process_time()
@@ -82,7 +121,7 @@ class Turns(TrainerCallback):
 def main() -> None:
     """Measures and prints one JSON line at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--turns", type=int, default=40)
     turns = parser.parse_args().turns
     harness.LENGTH, harness.VOCAB, harness.model = LENGTH, VOCAB, nano
     made = harness.trainer(ROWS, 1, steps=3 * turns + WARM + 1)
@@ -103,11 +142,13 @@ def main() -> None:
     made.train()
     nothing, watched, logged, bare = (1000 * statistics.median(taken.times[turn]) for turn in range(4))
     print(f"medians of {turns} steps of {ROWS} × {LENGTH} tokens: {nothing:.0f} ms; watched {watched:.0f}; watched and "
-          f"logged {logged:.0f}; a bare Llama loop {bare:.0f}")  # fmt: skip
+          f"logged {logged:.0f}, of which {1000 * statistics.median(taken.inside):.2f} inside the log; "
+          f"a bare Llama loop {bare:.0f}")  # fmt: skip
     pairs = list(zip(taken.times[2], taken.times[1], strict=False))
     cost = {
         "watch": watched / nothing - 1,
         "logged_step": statistics.median(one / other for one, other in pairs) - 1,
+        "inside_a_log": 1000 * statistics.median(taken.inside) / nothing,
         "step_over_bare_loop": logged / bare,
     }
     print(json.dumps({"name": "losses", "unit": "ms", "ours": round(logged, 1), "peer": round(bare, 1),

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from kormo_plugins.posttraining.packed_pairs import packed, places
+from kormo_plugins.recipe.checks.preference_rules import preference_runs
+from kormo_plugins.recipe.files.resolve import resolve
 
 from .made_pairs import built, chat_tokenizer
 from .test_dpo_trainer import WHOLE, ours
@@ -83,3 +85,21 @@ def test_the_reference_is_the_same_and_fewer_tokens_are_computed(trained: Any) -
     assert pairs.inputs["input_ids"].numel() < 0.5 * batch["input_ids"].numel()
     assert packed(batch, one_row=True).inputs["input_ids"].numel() == int(batch["attention_mask"].sum())
     assert len(packed(batch, one_row=True).inputs["logits_to_keep"]) == int(batch["completion_mask"].sum())
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"rl": None}, "only a preference run"),
+        ({"precompute_ref_log_probs": False}, "not given to a second model"),
+        ({"dpo_use_liger_kernel": True}, "the fused loss takes padded pairs"),
+        ({"attn_implementation": "xformers"}, "keep the texts of a row apart"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused(values: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """Beside a preference recipe that is sound, each of these alone."""
+    sound = tmp_path / "sound.yml"
+    sound.write_text(f"extends: {Path('recipes/dpo.yml').resolve()}\nplugins: [kormo_plugins.KormoPlugin]\n")
+    assert not [*preference_runs(resolve(sound, {}))]
+    faults = [fault.render() for fault in preference_runs(resolve(sound, values))]
+    assert len([fault for fault in faults if says in fault]) == 1, faults

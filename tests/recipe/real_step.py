@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from kormo_plugins.measures.flops import Shape
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.cost.memory import Setup
+from kormo_plugins.training import checkpointed_layers
 
 VOCABULARY_MULTIPLE = 64
 
@@ -26,20 +27,34 @@ def sizes(hidden: int, mlp: int, layers: int, heads: int, groups: int, head: int
     }  # fmt: skip
 
 
-def setup(model: dict[str, Any], rows: int, length: int, weights: str, compute: str, checkpointing: bool) -> Setup:
+def setup(
+    model: dict[str, Any],
+    rows: int,
+    length: int,
+    weights: str,
+    compute: str,
+    checkpointing: bool,
+    checkpointed: int | None = None,
+) -> Setup:
     """The same step in the terms of the memory model: one process, AdamW, dense masks, no fused kernels."""
     shape = Shape.of(model)
-    count = shape.matmul_parameters + (shape.vocab_rows + 2 * shape.num_hidden_layers + 1) * shape.hidden_size
+    count = shape.matmul_parameters + shape.vocab_rows * shape.hidden_size + shape.norm_parameters
     width = {"float32": 4, "bfloat16": 2}
     return Setup(
         shape, count, count, ranks=1, rows=rows, sequence_len=length, weight_bytes=width[weights],
         compute_bytes=width[compute], master_bytes=0, moment_bytes=2 * width[weights], autocast=weights != compute,
-        checkpointing=checkpointing, foreach_bytes=0, cuda=False,
+        checkpointing=checkpointing, checkpointed=checkpointed, foreach_bytes=0, cuda=False,
     )  # fmt: skip
 
 
 def measure(
-    model: dict[str, Any], rows: int, length: int, weights: str, compute: str, checkpointing: bool
+    model: dict[str, Any],
+    rows: int,
+    length: int,
+    weights: str,
+    compute: str,
+    checkpointing: bool,
+    checkpointed: int | None = None,
 ) -> dict[str, int]:
     """Bytes of the tensors of a training step with AdamW in which gradients are accumulated.
 
@@ -57,6 +72,8 @@ def measure(
     config.use_cache = False
     config._attn_implementation = "sdpa"
     net = family.initial(config, seed=1, dtype=weights).train()
+    if checkpointed is not None:
+        checkpointed_layers.limit(net, checkpointed)
     if checkpointing:
         net.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)

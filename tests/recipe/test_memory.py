@@ -38,6 +38,17 @@ def test_checkpointing_keeps_the_inputs_of_the_layers() -> None:
     assert found["total"] < 0.6 * memory(setup(deep, 2, 128, "float32", "float32", False)).total
 
 
+@pytest.mark.parametrize(("weights", "compute"), [("float32", "float32"), ("float32", "bfloat16")])
+@pytest.mark.parametrize("layers", [1, 3, 5])
+def test_checkpointing_of_some_layers_lies_between(weights: str, compute: str, layers: int) -> None:
+    deep = sizes(64, 256, 6, 4, 2, 16, 320)
+    told = memory(setup(deep, 2, 128, weights, compute, True, layers))
+    found = measure(deep, 2, 128, weights, compute, True, layers)
+    assert told.total == pytest.approx(found["total"], rel=0.03)
+    none, every = (memory(setup(deep, 2, 128, weights, compute, on)) for on in (False, True))
+    assert every.total < told.total < none.total
+
+
 def large(**change: object) -> Setup:
     """A 10B-sized step on 8 GPUs."""
     model = sizes(4096, 16384, 40, 32, 8, 128, 125184)
@@ -68,10 +79,10 @@ def test_each_advice_is_cheaper_and_says_what_it_will_be() -> None:
     for change in advise(step, 2, capacity):
         assert change["fits"] == (change["total_gb"] * 1e9 <= capacity)
         assert change["total_gb"] * 1e9 < memory(step).total
-    checkpointed = memory(large(checkpointing=True)).total / 1e9
-    assert {"set": {"gradient_checkpointing": True}, "total_gb": checkpointed, "fits": True} in [
-        *advise(step, 2, capacity)
-    ]
+    (chosen,) = [change for change in advise(step, 2, capacity) if "kormo.checkpointed_layers" in change["set"]]
+    layers = chosen["set"]["kormo.checkpointed_layers"]
+    enough, fewer = (memory(large(checkpointing=True, checkpointed=n)).total for n in (layers, layers - 1))
+    assert chosen["total_gb"] == enough / 1e9 and enough <= capacity < fewer, "not the fewest layers"
     assert [*advise(large(checkpointing=True), 2, capacity)] == []
 
 

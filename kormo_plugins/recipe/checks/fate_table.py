@@ -250,7 +250,7 @@ def _precision_and_memory() -> Iterator[tuple[str, Fate]]:
     yield from _elsewhere("kormo.precision", "products of float32 are computed in float32", "tf32")
     yield from _elsewhere(
         "kormo.precision",
-        "kormo.precision knows float32 and bfloat16",
+        "products in float8 are kormo.precision.compute: float8",
         "fp8 fp8_config fp8_enable_fsdp_float8_all_gather",
     )
     yield from _works("qat", why="matrices are rounded in the forward pass; what is saved keeps its dtype")

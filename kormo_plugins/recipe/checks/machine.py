@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import Faults, KormoError, moved
 from kormo_plugins.recipe.checks.places import not_a_folder, written
 from kormo_plugins.recipe.cost.plan import checkpoint_bytes
 from kormo_plugins.recipe.files.folders import exists
 from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.training.float8 import refuse_without_float8
 
 GB = 1e9
 MEGABYTE = 1e6
@@ -93,6 +94,7 @@ def not_ready(recipe: Recipe) -> Iterator[KormoError]:
         yield from unwritable(path, recipe.resolved.where(key))
     yield from data_not_ready(recipe)
     yield from _packages(recipe)
+    yield from _float8(recipe)
     yield from _tracker_keys(recipe)
     yield from _disk(recipe)
 
@@ -189,6 +191,14 @@ def _packages(recipe: Recipe) -> Iterator[KormoError]:
                 why="it is not installed here, and the training would end when it asks for it",
                 do=f"pip install {INSTALLED_AS.get(package, package)}, or change {key}",
             )
+
+
+def _float8(recipe: Recipe) -> Iterator[KormoError]:
+    faults = Faults()
+    if recipe.block.precision.compute == "float8":
+        with faults.catch():
+            refuse_without_float8()
+    yield from (moved(fault, recipe.resolved.where) for fault in faults)
 
 
 def _tracker_keys(recipe: Recipe) -> Iterator[KormoError]:

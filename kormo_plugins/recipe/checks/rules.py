@@ -25,6 +25,11 @@ from kormo_plugins.recipe.checks.schedule import (
     schedule_without_evaluation,
     warm_up,
 )
+from kormo_plugins.recipe.checks.speed_rules import (
+    checkpointed_layers_are_checkpointed,
+    float8_is_compiled,
+    matrices_are_whole,
+)
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
 from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED
 from kormo_plugins.recipe.files.resolve import ENVIRONMENT_BLOCKS, Resolved
@@ -46,6 +51,7 @@ def _error(recipe: Resolved, key: str, *, found: str, why: str, do: str) -> Korm
 def one_precision(recipe: Resolved) -> Iterator[KormoError]:
     """Axolotl's dtype switches are derived from `kormo.precision`; a second opinion must at least agree."""
     compute = recipe.get("kormo.precision.compute")
+    compute = "bfloat16" if compute == "float8" else compute  # of products alone
     for key, dtype in (
         ("bf16", "bfloat16"),
         ("bfloat16", "bfloat16"),
@@ -343,6 +349,9 @@ def references_where_they_work(recipe: Resolved) -> Iterator[KormoError]:
 RULES: list[Rule] = [
     one_precision,
     precision_can_be_held,
+    float8_is_compiled,
+    checkpointed_layers_are_checkpointed,
+    matrices_are_whole,
     one_beginning,
     global_batch_is_primary,
     row_length_is_said,

@@ -84,10 +84,19 @@ def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]
     if setup.cuda and setup.ranks > 1:
         families.append([_zero(setup, number, False) for number in (1, 2, 3) if number > stage])
     if not setup.checkpointing:
-        families.append([({"gradient_checkpointing": True}, lambda s: replace(s, checkpointing=True))])
+        layers = setup.shape.layers
+        families.append([_checkpointed(number) for number in range(1, layers)] + [_checkpointed(None)])
     if setup.cuda and not (setup.zero and setup.zero.offload_param):
         families.append([_zero(setup, number, True) for number in (2, 3) if number >= stage])
     return families
+
+
+def _checkpointed(layers: int | None) -> Change:
+    """Activations of some layers computed twice; None: of all."""
+    keys: dict[str, object] = {"gradient_checkpointing": True}
+    if layers is not None:
+        keys["kormo.checkpointed_layers"] = layers
+    return keys, lambda s: replace(s, checkpointing=True, checkpointed=layers)
 
 
 def _rows(micro_batch: int, each: int) -> Change:

@@ -81,6 +81,7 @@ class Setup:
         dense_mask: attention gets a mask of length × length per row.
         kernels: fused kernels: `rms_norm`, `swiglu`, `fused_linear_cross_entropy`; and `one_pass`, our loss.
         foreach_bytes: what the optimizer's step takes for a moment, per parameter.
+        checkpointed: with `checkpointing`, how many layers compute their activations twice; None: all.
         cuda: on a GPU, with a context and an allocator of its own.
     """
 
@@ -97,6 +98,7 @@ class Setup:
     autocast: bool
     zero: Zero | None = None
     checkpointing: bool = False
+    checkpointed: int | None = None
     keys_repeated: bool = True
     dense_mask: bool = True
     kernels: frozenset[str] = frozenset()
@@ -173,15 +175,21 @@ def activation_bytes(setup: Setup) -> int:
     output = shape.vocab_rows * shape.hidden_size
     copies = setup.compute_bytes * (shape.matmul_parameters - output) if setup.autocast else 0
     around += setup.compute_bytes * output if setup.autocast else 0
-    if not setup.checkpointing:
+    twice = min(shape.layers, setup.checkpointed or shape.layers) if setup.checkpointing else 0
+    kept = (shape.layers - twice) * (whole + copies // shape.layers)
+    if not twice:
         return shape.layers * whole + around + copies
     # autocast forgets its copies after the forward pass, whose logits take a sixth less than those of the backward pass
     gradient = (
         setup.compute_bytes * tokens * (shape.intermediate_size + shape.hidden_size)
     )  # on its way through the MLP
-    more = max(0, whole + gradient - logit_bytes(setup), copies - 2 * tokens * shape.vocab_rows)
+    more = max(
+        0,
+        whole + gradient - kept - logit_bytes(setup),  # the layers that keep theirs are gone by then
+        copies * twice // shape.layers - 2 * tokens * shape.vocab_rows,
+    )
     mask = setup.rows * setup.sequence_len**2 if setup.dense_mask else 0  # the boolean one, which the layers share
-    return tokens * shape.layers * shape.hidden_size * setup.residual_bytes + mask + around + more
+    return kept + tokens * twice * shape.hidden_size * setup.residual_bytes + mask + around + more
 
 
 def layer_bytes(setup: Setup) -> int:

@@ -111,7 +111,7 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     tokens = None if steps is None or per_step is None else steps * per_step
     per_token = model_flops_per_token(model.shape, recipe.sequence_len)
     flops = None if tokens is None else per_token * tokens
-    rate = machine.gpus * machine.peak(block.precision.compute) * machine.mfu
+    rate = machine.gpus * machine.peak(block.precision.autocast) * machine.mfu
     found, kernels = memory(setup), recipe.registry.names("kernel")
     return Plan(
         machine,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kormo_plugins.recipe.cost.memory import GB
+from kormo_plugins.recipe.cost.memory import GB, Setup
 from kormo_plugins.recipe.cost.plan import Plan
 
 
@@ -30,7 +30,7 @@ def text(found: Plan) -> list[str]:
     zero = setup.zero.stage if setup.zero else 0
     about = {
         "gradients": f"ZeRO-{zero}" if zero else "",
-        "activations": "checkpointed" if setup.checkpointing else "",
+        "activations": _checkpointed(setup),
         "logits": "a chunk at a time" if {"one_pass", "fused_linear_cross_entropy"} & setup.kernels else "",
         "buffers": "what is sent, the step, the context" if machine.cuda else "",
     }
@@ -43,6 +43,13 @@ def text(found: Plan) -> list[str]:
     lines += ["", f"disk            {disk['full']:,.2f} GB a checkpoint, {kept}, {disk['export']:,.2f} GB the export"]
     lines += [f"note            {note}" for note in found.notes]
     return [*lines, "", *_verdict(found)]
+
+
+def _checkpointed(setup: Setup) -> str:
+    if not setup.checkpointing:
+        return ""
+    some = setup.checkpointed
+    return "checkpointed" if some is None else f"{some} of {setup.shape.layers} layers checkpointed"
 
 
 def _verdict(found: Plan) -> list[str]:

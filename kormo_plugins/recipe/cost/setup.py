@@ -77,7 +77,7 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
             weights = (output * weights + (model.parameters - output) * FOUR_BITS) / model.parameters
     attention = str(recipe.get("attn_implementation", "sdpa"))
     flash = "flash" in attention or bool(recipe.get("flash_attention"))
-    varlen = bool(recipe.get("sdpa_varlen")) and machine.cuda and precision.compute == "bfloat16"
+    varlen = bool(recipe.get("sdpa_varlen")) and machine.cuda and precision.autocast == "bfloat16"
     isolated = recipe.data is None or recipe.block.collator.name == "document_mask"
     dense = isolated and not flash and not varlen
     setup = Setup(
@@ -88,12 +88,13 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
         rows,
         recipe.sequence_len,
         weights,
-        BYTES[precision.compute],
+        BYTES[precision.autocast],
         BYTES[precision.master] if precision.master else 0,
         moments,
-        autocast=zero is None and precision.weights != precision.compute,
+        autocast=zero is None and precision.weights != precision.autocast,
         zero=zero,
         checkpointing=bool(recipe.get("gradient_checkpointing")),
+        checkpointed=recipe.block.checkpointed_layers,
         keys_repeated=dense or varlen,
         dense_mask=dense,
         kernels=(fused(recipe) if machine.cuda else frozenset()) | one_pass(recipe, model),

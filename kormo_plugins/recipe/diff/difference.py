@@ -77,6 +77,7 @@ RUNS = (
     "xformers_*",
     "kormo.kernels",
     "kormo.pack_pairs",
+    "kormo.checkpointed_layers",
     "liger_*",
     "cut_cross_entropy",
     "torch_compile*",

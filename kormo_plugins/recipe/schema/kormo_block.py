@@ -24,7 +24,16 @@ class Precision(Strict):
     """Dtypes of a stage, in the same words in every stage; checked against the real tensors at the first step."""
 
     weights: Dtype = Field(description="dtype in which the model's parameters are held and saved")
-    compute: Dtype = Field(description="dtype of matrix products (autocast when it differs from `weights`)")
+    compute: Literal["float32", "bfloat16", "float8"] = Field(
+        description="dtype of matrix products (autocast when it differs from `weights`); float8: those of the layers "
+        "by torchao, on a GPU, with torch_compile, all else in bfloat16"
+    )
+
+    @property
+    def autocast(self) -> str:
+        """What is computed in where no product is taken."""
+        return "bfloat16" if self.compute == "float8" else self.compute
+
     master: Dtype | None = Field(
         default=None,
         description="dtype of separate master weights in the optimizer, beside bfloat16 weights; null: there are none",
@@ -178,6 +187,12 @@ class KormoBlock(Strict):
     pack_pairs: bool = Field(
         default=False,
         description="preference pairs without padding: texts share rows and are kept apart, logits of answers alone",
+    )
+    checkpointed_layers: int | None = Field(
+        default=None,
+        ge=1,
+        description="with gradient_checkpointing, how many layers compute their activations twice (the first ones); "
+        "null: all. `kormo recipe plan` says how many are enough",
     )
     from_run: Path | None = Field(
         default=None, description="output folder of the stage before, whose model this one goes on with"

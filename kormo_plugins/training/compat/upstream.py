@@ -102,19 +102,26 @@ def forget_deepspeed() -> None:
         module.is_deepspeed_zero3_enabled = lambda: False
 
 
-def use_varlen_attention(precision: Precision) -> bool:
+def use_varlen_attention(precision: Precision) -> list[str]:
     """Routes packed rows through torch's variable-length attention where it can run: half precision on CUDA.
 
     Axolotl decides by the dtype of the weights and so leaves float32 weights under bfloat16 autocast with a dense
-    mask, although the kernel sees bfloat16.
+    mask, although the kernel sees bfloat16. Batches whose borders the collator says go past Axolotl's own search.
+
+    Returns:
+        Lines to log; none where it cannot run.
     """
     import torch
 
-    if precision.compute != "bfloat16" or not torch.cuda.is_available():
-        return False
+    if precision.autocast == "float32" or not torch.cuda.is_available():
+        return []
     from axolotl.monkeypatch.attention.sdpa_varlen import patch_sdpa_varlen
 
-    return bool(patch_sdpa_varlen())
+    if not patch_sdpa_varlen():
+        return []
+    from kormo_plugins.kernels import flash_choice, varlen_attention
+
+    return [flash_choice.activate(), varlen_attention.install()]
 
 
 def refuse_other_engine(trainer: object, stage: int | None) -> None:

@@ -48,7 +48,7 @@ class Meter:
         self.losses = LossBySource(settings.sources, settings.languages)
         if settings.sources:
             self.losses.attach(model)
-        peak = throughput.peak_of(device, settings.precision.compute, world_size)
+        peak = throughput.peak_of(device, settings.precision.autocast, world_size)
         self.speed = throughput.Throughput(throughput.shape_of(model), settings.sequence_len, peak)
         self.measuring = False
         self._tokens = 0  # of this rank since the last log

@@ -1,0 +1,84 @@
+"""Which FlashAttention torch's variable-length kernel runs: the fastest that the GPU and what is installed allow.
+
+torch brings FlashAttention-2. From 2.10 on it can call FlashAttention-3 (Hopper; Shah et al. 2024, arXiv 2407.08608:
+1.5 to 2 times FlashAttention-2 there) and FlashAttention-4 (Blackwell), which are packages of their own. A recipe does
+not name them: what is computed is the same, up to the order of sums.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+BUILT_IN = "FlashAttention-2"
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One that torch can be told to use.
+
+    Args:
+        name: torch's.
+        spoken: for people.
+        package: what must be importable.
+        majors: of the compute capability that it is made for.
+    """
+
+    name: str
+    spoken: str
+    package: str
+    majors: tuple[int, ...]
+
+
+KNOWN = (
+    Implementation("FA4", "FlashAttention-4", "flash_attn.cute", (10,)),
+    Implementation("FA3", "FlashAttention-3", "flash_attn_interface", (9,)),
+)
+"""The faster first."""
+
+
+def choose(
+    capability: tuple[int, int], listed: Collection[str], importable: Callable[[str], bool]
+) -> tuple[Implementation | None, str]:
+    """The implementation to activate, None for torch's own, and a line that says why.
+
+    Args:
+        capability: of the GPU, as `torch.cuda.get_device_capability` tells it.
+        listed: names that torch can activate.
+        importable: whether a package is installed.
+    """
+    fitting = [one for one in KNOWN if capability[0] in one.majors]
+    if not fitting:
+        spoken = f"{capability[0]}.{capability[1]}"
+        return None, f"attention: {BUILT_IN} of torch; no faster one is known for compute capability {spoken}"
+    one = fitting[0]
+    if one.name not in listed:
+        return None, f"attention: {BUILT_IN} of torch; this torch cannot call {one.spoken} (2.10 or newer can)"
+    if not importable(one.package):
+        return None, f"attention: {BUILT_IN} of torch; {one.spoken} is faster here and not installed ({one.package})"
+    return one, f"attention: {one.spoken}"
+
+
+def activate() -> str:
+    """Tells torch to use the fastest; returns the line to log. Called where there is a GPU."""
+    import torch
+    import torch.nn.attention as attention
+
+    listed = getattr(attention, "list_flash_attention_impls", list)()
+    chosen, line = choose(torch.cuda.get_device_capability(), listed, importable)
+    if chosen is None:
+        return line
+    try:
+        attention.activate_flash_attention_impl(chosen.name)
+    except Exception as error:  # a package built for another torch, or for another GPU
+        return f"attention: {BUILT_IN} of torch; {chosen.spoken} cannot be used ({type(error).__name__}: {error})"
+    return line
+
+
+def importable(package: str) -> bool:
+    """Whether a package, or a module inside one, is installed."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False

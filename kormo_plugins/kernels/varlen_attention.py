@@ -1,0 +1,153 @@
+"""Attention of variable length with borders that are known beforehand: nothing is asked of the GPU, no graph breaks.
+
+Axolotl's `sdpa_varlen` routes packed rows through torch's kernel (`torch.nn.attention.varlen`), and finds the borders
+of documents from the positions in every layer: it waits for the GPU three times a layer (is it packed, how many
+documents, how long is the longest), and `torch.compile` cannot see past such a question, so each layer falls into
+pieces. Here the collator says the borders once for each micro-batch, on the CPU (`cu_seq_lens_q`, `max_length_q`, in
+transformers' words), and they go through the model as they are:
+
+    q, k, v [rows, heads, length, size]  ->  [rows·length, heads, size], documents end to end  ->  the kernel
+
+A batch without borders, with a mask, or on a device without the kernel goes to what was there before. Where torch's
+kernel groups heads itself (`enable_gqa`), keys and values are not repeated.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+BORDERS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+"""What a collator gives: int32 [documents + 1] twice, and the longest document's tokens twice."""
+
+LARGEST_HEAD = 256
+"""Of the flash kernels."""
+
+DEVICES = frozenset({"cuda"})
+"""Where torch has the kernel."""
+
+WRONG = 0.02
+"""Relative difference from float32 that no rounding of bfloat16 explains (it makes 0.003 to 0.006)."""
+
+Attention = Callable[..., tuple["Tensor", Any]]
+
+
+def install(device: str = "cuda") -> str:
+    """Puts this in front of the attention that `sdpa` names; returns the line to log. Idempotent.
+
+    Args:
+        device: where the kernel is tried before it is used.
+    """
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return "attention: this torch has no kernel of variable length; borders are found in each layer"
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    if getattr(before, "knows_borders", False):
+        return "attention: borders of documents come with the batch"
+    for grouped in (True, False):
+        fault = tried(varlen_attn, grouped, device)
+        if fault is None:
+            ALL_ATTENTION_FUNCTIONS.register("sdpa", in_front_of(before, varlen_attn, grouped))
+            keys = "grouped" if grouped else "repeated"
+            return f"attention: borders of documents come with the batch, keys and values are {keys}"
+    return f"attention: torch's kernel of variable length is not used as it should be ({fault})"
+
+
+def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
+    """What is wrong with the kernel on this device: outputs and gradients of two documents beside plain attention in
+    float32, within what bfloat16 can tell; None if nothing is."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    if grouped and "enable_gqa" not in inspect.signature(kernel).parameters:
+        return "it knows no groups"
+    generator = torch.Generator().manual_seed(0)
+    made = [torch.randn(1, heads, 96, 64, generator=generator) for heads in (4, 2, 2, 4)]
+    *inputs, weights = (one.to(device, torch.bfloat16) for one in made)
+    ours = [one.detach().requires_grad_() for one in inputs]
+    plain = [one.detach().float().requires_grad_() for one in inputs]
+    borders = torch.tensor([0, 31, 96], dtype=torch.int32, device=device)
+    try:
+        out = _flat(kernel, grouped)(*ours, borders, 65)
+        (out * weights.transpose(1, 2)).sum().backward()
+    except Exception as error:  # whatever a build may say that has no such kernel for this GPU
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    parts = [
+        scaled_dot_product_attention(*(one[:, :, begin:end] for one in plain), is_causal=True, enable_gqa=True)
+        for begin, end in ((0, 31), (31, 96))
+    ]
+    right = torch.cat(parts, dim=2).transpose(1, 2)
+    (right * weights.transpose(1, 2).float()).sum().backward()
+    pairs = [(out, right.detach()), *((one.grad, other.grad) for one, other in zip(ours, plain, strict=True))]
+    worst = max(float((one.detach().float() - other).norm() / other.norm()) for one, other in pairs)
+    return None if worst < WRONG else f"it is {worst:.2g} off"
+
+
+Flat = Callable[["Tensor", "Tensor", "Tensor", "Tensor", int], "Tensor"]
+
+
+def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
+    """The kernel as causal attention [rows, length, heads, size] of documents that lie end to end.
+
+    Args:
+        grouped: it is given fewer heads of keys and values as they are; else these are repeated.
+    """
+    windowed = "window_size" in inspect.signature(kernel).parameters
+    causal: dict[str, object] = {"window_size": (-1, 0)} if windowed else {"is_causal": True}
+    of_groups = {**causal, "enable_gqa": True}
+
+    def flat(query: Tensor, key: Tensor, value: Tensor, borders: Tensor, longest: int) -> Tensor:
+        rows, heads, length, size = query.shape
+        fewer = key.shape[1] != heads
+        if fewer and not grouped:
+            key, value = (one.repeat_interleave(heads // one.shape[1], dim=1) for one in (key, value))
+        q, k, v = (one.transpose(1, 2).reshape(rows * length, -1, size) for one in (query, key, value))
+        more = of_groups if fewer and grouped else causal
+        out: Tensor = kernel(q, k, v, borders, borders, longest, longest, **more)
+        return out.reshape(rows, length, heads, size)
+
+    return flat
+
+
+def in_front_of(before: Attention, kernel: Callable[..., Any], grouped: bool) -> Attention:
+    """An attention in transformers' form that takes batches with borders, and leaves others to `before`."""
+    flat = _flat(kernel, grouped)
+
+    @functools.wraps(before)
+    def attention(
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        dropout: float = 0.0,
+        scaling: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Any]:
+        borders = kwargs.get("cu_seq_lens_q")
+        window = kwargs.get("sliding_window") or getattr(module, "sliding_window", None)
+        if borders is None or attention_mask is not None or dropout or window or not _runs(query, scaling):
+            return before(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        return flat(query, key, value, borders, kwargs["max_length_q"]), None
+
+    attention.knows_borders = True  # type: ignore[attr-defined]
+    return attention
+
+
+def _runs(query: Tensor, scaling: float | None) -> bool:
+    """Whether the kernel takes these queries: half precision on a GPU, heads of its size, the usual scale."""
+    import torch
+
+    size = query.shape[-1]
+    usual = scaling is None or abs(scaling - size**-0.5) < 1e-9
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.device.type in DEVICES and half and size <= LARGEST_HEAD and usual
