@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kormo_plugins.cli.judged import print_judged
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer
 from kormo_plugins.errors import KormoError
@@ -112,6 +113,28 @@ def test_a_judges_bias_is_seen(
     assert found["position"] == pytest.approx(position)
     assert found["longer"] == longer and found["longer_tie"] == (1.0 if bias == "none" else 0.0)
     assert found["unread"] == 0 and found["pairs"] == 14 * (4 * 2 + 1 + 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, []),
+        ({"bias": "first"}, ["does not tell better from worse", "goes by the place"]),
+        ({"bias": "longer"}, ["goes by length"]),
+        ({"garbage_every": 1}, ["cannot be tested", "154 of its 154 verdicts"]),
+    ],
+    ids=["good", "first", "longer", "garbage"],
+)
+def test_a_bad_judge_is_told_before_its_scores(
+    tmp_path: Path, registry: Any, settings: dict[str, Any], said: list[str], capsys: Any
+) -> None:
+    with fake_judge(**settings) as server:
+        result = judged(tmp_path, server, Scripted("m"), registry, check_judge=True, limit=1)
+    print_judged([result])
+    printed, page = capsys.readouterr().out, (tmp_path / "out" / "judged.html").read_text(encoding="utf-8")
+    assert len(result["judge_doubts"]) == len(said) == printed.count("doubt about the judge")
+    for words, doubt in zip(said, result["judge_doubts"], strict=True):
+        assert words in doubt and words in page and printed.index(words) < printed.index("score of 10")
 
 
 def test_what_cannot_be_read_is_counted_and_kept(tmp_path: Path, registry: Any) -> None:
