@@ -21,7 +21,7 @@ from kormo_plugins.evaluation.generation.keys import grouped_queries, read
 from kormo_plugins.store.keyed_random import key
 
 LOOK = 4
-"""Tokens between two looks for stop words."""
+"""Tokens between two looks for stop words; the first tokens are looked at one by one, since short answers end there."""
 SHRINK = 0.8
 """Finished rows leave when no more than this share is left: leaving copies the keys and values of the others."""
 FALLBACK_POSITIONS = 1 << 16
@@ -111,7 +111,7 @@ class Decoder:
                 for row in ending.nonzero()[:, 0].tolist():
                     ended[alive[row]] = True
                 done |= ending
-                if sampling.stop and (steps % LOOK == 0):
+                if sampling.stop and (steps < LOOK or steps % LOOK == 0):
                     for row, place in enumerate(alive):
                         if not done[row] and self._stopped(answers[place], sampling.stop):
                             done[row] = True
