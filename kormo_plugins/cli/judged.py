@@ -160,6 +160,8 @@ def print_judged(results: Sequence[Mapping[str, Any]]) -> None:
     for result in results:
         click.echo(f"\n{result['title']} ({result['model']})")
         single, pairs, check = result.get("single"), result.get("pairs"), result.get("judge_check")
+        for doubt in result.get("judge_doubts") or ():
+            click.echo(f"doubt about the judge: {doubt}")
         if single:
             groups = {"all": single, **single["by_language"], **single["by_category"]}
             groups |= {f"turn {name}": one for name, one in single["by_turn"].items()}

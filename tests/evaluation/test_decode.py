@@ -42,13 +42,15 @@ def test_batches_are_by_length_and_hold_every_prompt_once() -> None:
     assert [len(rows) for rows in batches([1] * 5, 1, 10**6, max_rows=2)] == [2, 2, 1]
 
 
+@pytest.mark.parametrize("shared", [0, 40], ids=["apart", "one beginning"])
 @pytest.mark.parametrize("positions", [200, 10**6], ids=["rows apart", "all in one batch"])
-def test_greedy_answers_are_those_of_transformers(model: Any, positions: int) -> None:
-    """With many ends, so that rows leave the batch early and at different steps."""
+def test_greedy_answers_are_those_of_transformers(model: Any, positions: int, shared: int) -> None:
+    """With many ends, so that rows leave the batch early and at different steps; what all prompts begin with is read
+    once."""
     import torch
 
     ends = frozenset(range(0, 400, 9))
-    asked = prompts(model)
+    asked = [[*range(10, 10 + shared), *prompt] for prompt in prompts(model)]
     written = dict(decoder(model, ends, positions).write(asked, Sampling(max_tokens=24)))
     lengths = set()
     for place, prompt in enumerate(asked):
@@ -61,6 +63,24 @@ def test_greedy_answers_are_those_of_transformers(model: Any, positions: int) ->
         assert written[place].ended == (whole[-1] in ends)
         lengths.add(len(whole))
     assert len(lengths) > 3
+
+
+def test_what_is_shared_or_padded_is_not_read_again(model: Any) -> None:
+    """Tokens that go through the model for prompts of one beginning, very different in length."""
+    import torch
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    from kormo_plugins.evaluation.generation.keys import grouped_queries, read
+
+    seen, lengths = [], [90, 88, 86, 84, 82, 80, 79, 78, 9, 9, 8, 8, 7, 6, 5, 4]
+    prompts = [[*range(30), *([7 + n] * length)] for n, length in enumerate(lengths)]
+    hook = model.model.get_input_embeddings().register_forward_hook(lambda *what: seen.append(what[1][0].numel()))
+    with torch.inference_mode(), grouped_queries():
+        state = read(model.model, prompts, 4, 0)
+        state.step(model.model, state.logits.argmax(dim=-1))
+    hook.remove()
+    assert seen == [30, 8 * 90, 8 * 9, 16]
+    assert "sdpa" in ALL_ATTENTION_FUNCTIONS and ALL_ATTENTION_FUNCTIONS["sdpa"].__module__.startswith("transformers")
 
 
 def test_draws_belong_to_the_prompt_and_not_to_the_batch(model: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kormo_plugins.cli.judged import print_judged
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer
 from kormo_plugins.errors import KormoError
@@ -98,20 +99,42 @@ def test_a_killed_run_goes_on_and_leaves_the_same_files(tmp_path: Path, registry
 
 
 @pytest.mark.parametrize(
-    ("bias", "accuracy", "first", "position", "longer"),
-    [("none", 1.0, 0.0, 0.0, 0.5), ("first", 0.5, 1.0, 1.0, 0.5), ("longer", None, 0.0, 0.0, 1.0)],
+    ("bias", "accuracy", "first", "position", "longer", "said"),
+    [
+        ("none", 1.0, 0.0, 0.0, 0.5, []),
+        ("first", 0.5, 1.0, 1.0, 0.5, ["does not tell better from worse", "goes by the place"]),
+        ("longer", None, 0.0, 0.0, 1.0, ["goes by length"]),
+    ],
 )
 def test_a_judges_bias_is_seen(
-    tmp_path: Path, registry: Any, bias: str, accuracy: float | None, first: float, position: float, longer: float
-) -> None:
+    tmp_path: Path, registry: Any, capsys: Any, bias: str, accuracy: float | None, first: float, position: float,
+    longer: float, said: list[str],
+) -> None:  # fmt: skip
     """Judges that are honest, that take the first, and that take the longer answer."""
     with fake_judge(bias=bias) as server:
-        found = judged(tmp_path, server, Scripted("m"), registry, check_judge=True, limit=1)["judge_check"]
+        result = judged(tmp_path, server, Scripted("m"), registry, check_judge=True, limit=1)
+    found = result["judge_check"]
     assert accuracy is None or found["accuracy"] == pytest.approx(accuracy)
     assert found["first"] == first and found["second"] == 0.0
     assert found["position"] == pytest.approx(position)
     assert found["longer"] == longer and found["longer_tie"] == (1.0 if bias == "none" else 0.0)
     assert found["unread"] == 0 and found["pairs"] == 14 * (4 * 2 + 1 + 2)
+    _doubts_come_first(result, said, tmp_path, capsys)
+
+
+def test_a_judge_that_cannot_be_read_is_doubted(tmp_path: Path, registry: Any, capsys: Any) -> None:
+    with fake_judge(garbage_every=1) as server:
+        result = judged(tmp_path, server, Scripted("m"), registry, check_judge=True, limit=1)
+    _doubts_come_first(result, ["cannot be tested", "154 of its 154 verdicts"], tmp_path, capsys)
+
+
+def _doubts_come_first(result: Any, said: list[str], folder: Path, capsys: Any) -> None:
+    """In the terminal and on the page, before the scores that hang on the judge."""
+    print_judged([result])
+    printed, page = capsys.readouterr().out, (folder / "out" / "judged.html").read_text(encoding="utf-8")
+    assert len(result["judge_doubts"]) == len(said) == printed.count("doubt about the judge")
+    for words, doubt in zip(said, result["judge_doubts"], strict=True):
+        assert words in doubt and words in page and printed.index(words) < printed.index("score of 10")
 
 
 def test_what_cannot_be_read_is_counted_and_kept(tmp_path: Path, registry: Any) -> None:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from kormo_plugins.evaluation.generation.batches import Sampling, batches
+from kormo_plugins.evaluation.generation.keys import grouped_queries, read
 from kormo_plugins.store.keyed_random import key
 
 LOOK = 4
-"""Tokens between two looks for stop words."""
+"""Tokens between two looks for stop words; the first tokens are looked at one by one, since short answers end there."""
 SHRINK = 0.8
 """Finished rows leave when no more than this share is left: leaving copies the keys and values of the others."""
 FALLBACK_POSITIONS = 1 << 16
@@ -93,55 +93,39 @@ class Decoder:
 
     @torch.inference_mode()
     def _batch(self, prompts: list[Sequence[int]], seeds: list[int], sampling: Sampling) -> list[Written]:
-        device, width = self.model.device, max(map(len, prompts))
-        ids = torch.full((len(prompts), width), self.pad)
-        mask = torch.zeros((len(prompts), width + sampling.max_tokens), dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
-            mask[row, width - len(prompt) :] = 1
-        ids, mask = ids.to(device), mask.to(device)
-        positions = (mask[:, :width].cumsum(dim=1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
-        draw = _Draw(seeds, sampling, device)
-        answers: list[list[int]] = [[] for _ in prompts]
-        ended = [False] * len(prompts)
-        alive = list(range(len(prompts)))  # row of the batch -> place in `prompts`
-        done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-        steps = 0
-        while True:
-            logits = self.model(
-                input_ids=ids,
-                attention_mask=mask[:, : width + steps],
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            token = draw(logits)
-            steps += 1
-            for place, one, over in zip(alive, token.tolist(), done.tolist(), strict=True):
-                if not over:
-                    answers[place].append(one)
-            ending = torch.isin(token, self.ends) & ~done
-            for row in ending.nonzero()[:, 0].tolist():
-                ended[alive[row]] = True
-            done |= ending
-            if sampling.stop and (steps % LOOK == 0):
-                for row, place in enumerate(alive):
-                    if not done[row] and self._stopped(answers[place], sampling.stop):
-                        done[row] = True
-            left = len(alive) - int(done.sum())
-            if not left or steps == sampling.max_tokens:
-                return [Written(answer, end) for answer, end in zip(answers, ended, strict=True)]
-            positions = positions[:, -1:] + 1
-            ids = token[:, None]
-            if left <= SHRINK * len(alive):
-                kept = (~done).nonzero()[:, 0]
-                cache.batch_select_indices(kept)
-                ids, mask, positions = ids[kept], mask[kept], positions[kept]
-                draw.keep(kept.tolist())
-                alive = [alive[row] for row in kept.tolist()]
-                done = torch.zeros(len(alive), dtype=torch.bool, device=device)
+        with grouped_queries():
+            state = read(self.model, prompts, sampling.max_tokens, self.pad)
+            draw = _Draw(seeds, sampling, self.model.device)
+            answers: list[list[int]] = [[] for _ in prompts]
+            ended = [False] * len(prompts)
+            alive = list(range(len(prompts)))  # row of the batch -> place in `prompts`
+            done = torch.zeros(len(prompts), dtype=torch.bool, device=self.model.device)
+            logits, steps = state.logits, 0
+            while True:
+                token = draw(logits)
+                steps += 1
+                for place, one, over in zip(alive, token.tolist(), done.tolist(), strict=True):
+                    if not over:
+                        answers[place].append(one)
+                ending = torch.isin(token, self.ends) & ~done
+                for row in ending.nonzero()[:, 0].tolist():
+                    ended[alive[row]] = True
+                done |= ending
+                if sampling.stop and (steps < LOOK or steps % LOOK == 0):
+                    for row, place in enumerate(alive):
+                        if not done[row] and self._stopped(answers[place], sampling.stop):
+                            done[row] = True
+                left = len(alive) - int(done.sum())
+                if not left or steps == sampling.max_tokens:
+                    return [Written(answer, end) for answer, end in zip(answers, ended, strict=True)]
+                if left <= SHRINK * len(alive):
+                    kept = (~done).nonzero()[:, 0]
+                    state.keep(kept)
+                    token = token[kept]
+                    draw.keep(kept.tolist())
+                    alive = [alive[row] for row in kept.tolist()]
+                    done = torch.zeros(len(alive), dtype=torch.bool, device=done.device)
+                logits = state.step(self.model, token)
 
     def _stopped(self, answer: list[int], stop: tuple[str, ...]) -> bool:
         """Whether the end of an answer holds a stop word; a token is a byte at least, and a few may be pending."""

@@ -80,12 +80,17 @@ def _scores(result: Mapping[str, Any]) -> str:
         for name, one in single[group].items():
             label = f"turn {name}" if group == "by_turn" else names.get(name, name)
             rows.append([text(label), interval(one), number(one["n"])])
-    body = f"<div class=cards>{top}</div>{table(['', 'score of 10', 'conversations'], rows, '-nn')}"
+    body = _doubts(result) + f"<div class=cards>{top}</div>{table(['', 'score of 10', 'conversations'], rows, '-nn')}"
     published = result.get("published") or {}
     if published:
         listed = ", ".join(f"{text(model)} {score:.2f}" for model, score in published.items())
         body += f"<p class=soft>Published, by another judge and prompt: {listed}.</p>"
     return body + _reasons(single)
+
+
+def _doubts(result: Mapping[str, Any]) -> str:
+    """What the judge's own test says against it: above the scores, which hang on it."""
+    return "".join(f"<p class=warn>{text(one[0].upper() + one[1:])}.</p>" for one in result.get("judge_doubts") or ())
 
 
 def _reasons(part: Mapping[str, Any]) -> str:

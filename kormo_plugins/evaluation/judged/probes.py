@@ -17,8 +17,8 @@ Each damaged answer stands against the good one, in both orders; the share in wh
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,17 @@ import yaml
 
 from kormo_plugins.evaluation.judged.prompts import pair
 from kormo_plugins.evaluation.judged.questions import Question, own_questions
+from kormo_plugins.evaluation.judged.statistics import mean_with_interval
 from kormo_plugins.evaluation.judged.verdicts import Asked, Verdict, about
 from kormo_plugins.store.keyed_random import KeyedRandom
 
 FILE = Path(__file__).with_name("planted.yml")
 DAMAGES = ("wrong", "shuffled", "empty", "halved")
 SEED = 900_000_022
+CHANCE = 0.5
+MAX_UNREAD, MAX_POSITION, MAX_LONGER = 0.1, 0.5, 0.8
+"""Shares from which on a doubt is told: verdicts that cannot be read, wins of the first place less those of the second
+(or the reverse), and wins of the answer with filler. [ours] coarse: what a good judge shows is far below."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,38 @@ def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> dict[str, A
         "pairs": len(rows),
         "unread": len(rows) - len(readable),
     }
+
+
+def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: Mapping[str, Any]) -> list[str]:
+    """Why this judge's scores should not be believed, a sentence each; empty for a judge that passed.
+
+    Args:
+        found: what `report` gives for these verdicts.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for one in verdicts:
+        probe = planted[int(one.question)]
+        if probe.kind in DAMAGES and one.won is not None:
+            groups[probe.question.id].append(one.won)
+    interval, told = mean_with_interval(list(groups.values())), []
+    if interval["mean"] is None:
+        told.append("this judge cannot be tested: none of its verdicts about planted answers can be read")
+    elif interval["low"] <= CHANCE:
+        told.append(
+            f"this judge does not tell better from worse: it preferred the better of two planted answers in "
+            f"{interval['mean']:.0%} of its readable verdicts (95% interval {interval['low']:.0%} to "
+            f"{interval['high']:.0%}; guessing gives {CHANCE:.0%})"
+        )
+    if found["unread"] > MAX_UNREAD * found["pairs"]:
+        told.append(f"{found['unread']:,} of its {found['pairs']:,} verdicts about planted answers cannot be read")
+    position, longer = found["position"], found["longer"]
+    if position is not None and abs(position) >= MAX_POSITION:
+        told.append(
+            f"it goes by the place of an answer: wins of the first less those of the second are {position:+.0%}"
+        )
+    if longer is not None and longer >= MAX_LONGER:
+        told.append(f"it goes by length: the same answer with useless filler won {longer:.0%} of its decisions")
+    return told
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -21,7 +21,7 @@ from kormo_plugins.evaluation.judged.controls import control, total
 from kormo_plugins.evaluation.judged.human import read_texts
 from kormo_plugins.evaluation.judged.judge import judge_sampling, repeats
 from kormo_plugins.evaluation.judged.page import write_judged_page
-from kormo_plugins.evaluation.judged.probes import probes, questions_to_judge, report
+from kormo_plugins.evaluation.judged.probes import doubts, probes, questions_to_judge, report
 from kormo_plugins.evaluation.judged.questions import Question, own_questions, read_questions
 from kormo_plugins.evaluation.judged.result import pair_result, single_result
 from kormo_plugins.evaluation.judged.suite import JudgedSuite
@@ -173,7 +173,8 @@ def _judge(
         "temperature": suite.judge.temperature,
         "questions": len(asked) + len(planted_asked),
     }
-    result["judge_check"] = report(planted, tested) if planted else None
+    check = result["judge_check"] = report(planted, tested) if planted else None
+    result["judge_doubts"] = doubts(planted, tested, check) if check else []
     result["single"] = single_result(answered, [one for one in verdicts if one.kind == "single"])
     if wanted.others is not None:
         pairs = [one for one in verdicts if one.kind == "pair"]
