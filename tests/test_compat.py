@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
@@ -20,9 +21,24 @@ CI = Path(__file__).parents[1] / ".ci"
 def test_the_script_is_bash_and_names_files_that_are_there() -> None:
     subprocess.run(["bash", "-n", str(CI / "compat")], check=True)
     text = (CI / "compat").read_text(encoding="utf-8")
-    tests = next(line for line in text.splitlines() if line.startswith("python -m pytest"))
-    named = [CI.parent / word for word in tests.split() if word.startswith("tests/")]
-    assert len(named) > 3 and all(path.exists() for path in named)
+    tests = [line for line in text.splitlines() if line.startswith("python -m pytest")]
+    named = [CI.parent / word for line in tests for word in line.split() if word.startswith("tests/")]
+    assert len(tests) == 2 and len(named) > 4 and all(path.exists() for path in named)
+
+
+def test_the_recipe_without_plugins_is_the_short_run_of_the_script() -> None:
+    """Only then do their losses compare; Axolotl reads no parent, so that it finds no `plugins:`."""
+    text = (CI / "compat").read_text(encoding="utf-8")
+    values = yaml.safe_load((CI / "unnamed.yml").read_text(encoding="utf-8"))
+    assert "plugins" not in values
+    changed = text.partition("short_run=(")[2].partition(")")[0].split()[3:]
+    overrides = dict(word.split("=", 1) for word in changed)
+    flat = {
+        **{f"kormo.{key}": value for key, value in values["kormo"].items()},
+        "logging_steps": values["logging_steps"],
+    }
+    assert {key: yaml.safe_load(value) for key, value in overrides.items()} == flat
+    assert values["extends"] == "../recipes/pretrain.yml" and changed
 
 
 @pytest.mark.parametrize("named", [None, "python9.9"])
