@@ -14,8 +14,9 @@ from kormo_plugins.pipeline.built import say
 from kormo_plugins.release.collect import changed_cards, read_index
 from kormo_plugins.release.collect import release as collect
 from kormo_plugins.release.rebuild import Plan, build, repeat_steps
+from kormo_plugins.release.signature import sign as sign_list
+from kormo_plugins.release.verify import Author, differences_here
 from kormo_plugins.release.verify import check as verify
-from kormo_plugins.release.verify import differences_here
 from kormo_plugins.store.sums import Finding
 
 FOLDER = click.Path(path_type=Path)
@@ -29,8 +30,9 @@ DIFFERENT = 1
 @click.option(
     "--checkpoint", "steps", multiple=True, type=int, metavar="STEP", help="Keep it, to repeat a window from."
 )
+@click.option("--sign", "key", type=FOLDER, metavar="KEY", help="Sign the list with this SSH key: SHA256SUMS.sig.")
 @json_option
-def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> None:
+def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, as_json: bool) -> None:
     """Write a folder with which others can check and repeat a run.
 
     RUN is a run's folder or a chain's; DIR gets everything that a stranger needs.
@@ -39,6 +41,8 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> N
     licences, a software bill of materials, and SHA256SUMS over all of it.
     """
     identity = collect(run, folder, steps)
+    if key is not None:
+        sign_list(folder, key)
     for card in changed_cards(run):
         click.echo(f"kormo: {card} was changed after the run had ended; the release holds it as it is now", err=True)
     if as_json:
@@ -54,6 +58,9 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], as_json: bool) -> N
 @click.option("--steps", metavar="A-B", help="Train the steps after A up to B again, from the release's checkpoint A.")
 @click.option("--run", "name", metavar="NAME", help="With --steps: which run of the release.")
 @click.option("--identity", metavar="SHA256", help="Of the release, as its author published it elsewhere.")
+@click.option("--signed-by", "key", type=FOLDER, metavar="KEY.pub", help="The author's SSH key, published elsewhere.")
+@click.option("--signer", metavar="ID", help="Who signed it with sigstore: an e-mail address, a workflow.")
+@click.option("--issuer", metavar="URL", help="With --signer: who vouches for that identity.")
 @click.option("--out", type=FOLDER, help="Where to build; needed with --build and --steps.")
 @click.option(
     "--tolerance", default=0.0, show_default=True, help="Largest relative difference of losses; 0: every bit."
@@ -65,6 +72,9 @@ def reproduce(
     steps: str | None,
     name: str | None,
     identity: str | None,
+    key: Path | None,
+    signer: str | None,
+    issuer: str | None,
     out: Path | None,
     tolerance: float,
     as_json: bool,
@@ -75,7 +85,7 @@ def reproduce(
 
     Ends with status 1 where something differs.
     """
-    found = verify(folder, identity)
+    found = verify(folder, Author(identity, key, signer, issuer))
     here = list(differences_here(folder)) if not found else []
     if not found and (steps is not None or mode == "build"):
         plan = Plan(

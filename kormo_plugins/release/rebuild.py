@@ -102,6 +102,7 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
         )
     released = having[-1]
     theirs, ours = plan.release / "runs" / released.name, plan.run(released)
+    _refuse_nothing_to_compare(theirs, first, last)
     shutil.copytree(theirs / f"checkpoint-{first}", ours / f"checkpoint-{first}")
     _train(plan, _recipe(plan, released, runs, plan.release), last)
     found = list(_losses(plan, released, first, last))
@@ -109,6 +110,19 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
     if not found and all(folder.is_dir() for folder in both):
         found = list(_weights(f"{released.name}: checkpoint-{last}", *both))
     return found
+
+
+def _refuse_nothing_to_compare(run: Path, first: int, last: int) -> None:
+    """Refuses a window that does not end where the run logged a loss of the window's own steps."""
+    ends = [step for step, since, _ in _intervals(run) if since >= first]
+    if last not in ends:
+        near = sorted(sorted(ends, key=lambda step: abs(step - last))[:3])
+        raise KormoError(
+            where="kormo reproduce --steps",
+            found=f"{first}-{last}",
+            why=f"no loss of these steps was logged at step {last}, so nothing could be compared there",
+            do=f"end at a step that was: {', '.join(map(str, near)) or 'none after this checkpoint'}",
+        )
 
 
 def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:
@@ -196,11 +210,19 @@ def _why(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> str:
     return f"its input {names[0]} is {inputs[1].get(names[0])!r} instead of {inputs[0].get(names[0])!r}"[:300]
 
 
+def _intervals(run: Path) -> Iterator[tuple[int, int, float]]:
+    """Step of each logged loss, the step logged before it, and the loss: the mean of the steps between."""
+    before = 0
+    for step, loss in sorted(dict(losses(run)).items()):
+        yield step, before, loss
+        before = step
+
+
 def _losses(plan: Plan, released: Released, first: int, last: int | None) -> Iterator[Finding]:
-    theirs, ours = (dict(losses(run)) for run in (plan.release / "runs" / released.name, plan.run(released)))
-    for step, was in sorted(theirs.items()):
-        if step <= first or (last is not None and step > last):
-            continue
+    ours = dict(losses(plan.run(released)))
+    for step, since, was in _intervals(plan.release / "runs" / released.name):
+        if since < first or (last is not None and step > last):
+            continue  # of a mean that began before the checkpoint, the repetition has only the later steps
         now = ours.get(step)
         if now is None or not (now == was or math.isclose(now, was, rel_tol=plan.tolerance, abs_tol=0.0)):
             yield Finding(f"{released.name}: step {step}", f"loss {now} instead of {was}")

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.release.collect import SAMPLES, read_index
 from kormo_plugins.release.environment import code_hashes, lock
+from kormo_plugins.release.signature import sigstore_fault, ssh_fault
 from kormo_plugins.store.artifact import read_manifest
 from kormo_plugins.store.complete import fault, record_fault
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
@@ -23,17 +25,35 @@ from kormo_plugins.store.sums import SUMS, Finding, check_sums, sha256
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 
-def check(folder: Path, expected: str | None = None) -> list[Finding]:
-    """What is not as the release says; empty where all is well.
+@dataclass(frozen=True)
+class Author:
+    """What is known of who made a release; each of it reached the reader by another way than the release did.
 
     Args:
-        expected: the release's identity, as its author published it elsewhere.
+        identity: SHA-256 (hex) of the release's list.
+        key: file of an SSH public key that signed it.
+        signer: identity (an e-mail address, a workflow) that signed it with sigstore.
+        issuer: who vouches for that identity; None: anybody.
+    """
+
+    identity: str | None = None
+    key: Path | None = None
+    signer: str | None = None
+    issuer: str | None = None
+
+
+def check(folder: Path, author: Author = Author()) -> list[Finding]:
+    """What is not as the release says; empty where all is well.
+
     Raises:
-        KormoError: the folder is no release.
+        KormoError: the folder is no release, or a program or library that checks signatures is not installed.
     """
     found = list(check_sums(folder))
-    if expected is not None and sha256(folder / SUMS) != expected.lower():
-        found.insert(0, Finding(SUMS, f"its SHA-256 is {sha256(folder / SUMS)}, not {expected}"))
+    if author.identity is not None and sha256(folder / SUMS) != author.identity.lower():
+        found.insert(0, Finding(SUMS, f"its SHA-256 is {sha256(folder / SUMS)}, not {author.identity}"))
+    found.extend(ssh_fault(folder, author.key))
+    if author.signer is not None:
+        found.extend(sigstore_fault(folder, author.signer, author.issuer))
     return found or list(_consistent(folder))
 
 

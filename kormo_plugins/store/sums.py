@@ -16,6 +16,8 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import write_text
 
 SUMS = "SHA256SUMS"
+SIGNATURE, BUNDLE = f"{SUMS}.sig", f"{SUMS}.sigstore.json"
+"""Who signs the list does so beside it, when it is written."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ def sha256_of(data: bytes) -> str:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Every file below a folder but the list itself, as POSIX paths, sorted."""
+    """Every file below a folder but the list itself and its signatures, as POSIX paths, sorted."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
-    return sorted(name for name in found if name != SUMS)
+    return sorted(name for name in found if name not in (SUMS, SIGNATURE, BUNDLE))
 
 
 def write_sums(folder: Path) -> str:

@@ -57,7 +57,7 @@ def asked(write: Write, text: str, table: dict[str, Fate] | None = None) -> tupl
         "chat_template: llama3", "overrides_of_model_config: {rope_theta: 77}", "special_tokens: {pad_token: x}",
         "tokens: [x]", "early_stopping_patience: 2", "trust_remote_code: true", "sample_packing: true",
         "datasets: [{path: x}]", "streaming: true", "loraplus_lr_ratio: 2", "wandb_name: x", "fp8: true",
-        "save_only_model: true", "save_safetensors: false", "trainer_cls: a.B", "eval_strategy: steps",
+        "save_only_model: true", "lm_eval_tasks: [hellaswag]", "save_safetensors: false", "trainer_cls: a.B", "eval_strategy: steps",
     ],
 )  # fmt: skip
 def test_a_key_that_would_do_nothing_or_harm_is_refused(line: str, write: Write) -> None:
@@ -72,7 +72,7 @@ def test_a_key_that_would_do_nothing_or_harm_is_refused(line: str, write: Write)
         "val_set_size: 0\n", "val_set_size: null\n", "train_on_inputs: false\n", "sample_packing: false\n",
         "chat_template: tokenizer_default\n", "eval_strategy: 'no'\n", "save_safetensors: true\n",
         "adapter: lora\nlora_r: 8\n", "use_wandb: true\nwandb_name: x\n", "wandb_project: x\nwandb_name: x\n",
-        "learning_rate: 1\n", "a_key_of_a_newer_axolotl: 3\n",
+        "lm_eval_tasks: []\n", "learning_rate: 1\n", "a_key_of_a_newer_axolotl: 3\n",
     ],
 )  # fmt: skip
 def test_what_works_or_asks_for_nothing_is_let_through(text: str, write: Write) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.release import rebuild
 from kormo_plugins.release.collect import read_index, release
-from kormo_plugins.release.rebuild import Plan, compare
-from kormo_plugins.release.verify import check, differences_here
-from kormo_plugins.store.sums import SUMS, files_of, sha256, write_sums
+from kormo_plugins.release.rebuild import Plan, compare, repeat_steps
+from kormo_plugins.release.signature import sign
+from kormo_plugins.release.verify import Author, check, differences_here
+from kormo_plugins.store.sums import BUNDLE, SIGNATURE, SUMS, files_of, sha256, write_sums
 
 from .made_release import finished_run
 
@@ -31,7 +35,7 @@ def made(run: Path, tmp_path: Path) -> Path:
 
 
 def test_everything_is_in_it_and_agrees(made: Path) -> None:
-    assert check(made) == [] and check(made, sha256(made / SUMS)) == []
+    assert check(made) == [] and check(made, Author(sha256(made / SUMS))) == []
     names = set(files_of(made))
     assert {"release.json", "code.json", "lock.txt", "sbom.cdx.json", "licenses.json"} <= names
     assert {"runs/small/model.safetensors", "runs/small/checkpoint-2/complete.json"} <= names
@@ -52,12 +56,12 @@ def test_one_byte_changed_anywhere_is_found(made: Path) -> None:
         before = path.read_bytes()
         path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
         try:
-            found = check(made, identity)
+            found = check(made, Author(identity))
         except KormoError as error:
             found = [error]  # type: ignore[list-item]
         assert found and name.split("/")[-1] in str(found[0]), name
         path.write_bytes(before)
-    assert check(made, identity) == []
+    assert check(made, Author(identity)) == []
 
 
 def test_a_file_more_or_less_is_found(made: Path) -> None:
@@ -86,7 +90,7 @@ def test_a_forger_who_renews_the_list_is_found_by_the_records(made: Path, forge:
     identity = sha256(made / SUMS)
     forge(made)  # type: ignore[operator]
     write_sums(made)
-    assert check(made) and check(made, identity)[0].where == SUMS
+    assert check(made) and check(made, Author(identity))[0].where == SUMS
 
 
 def test_what_is_not_finished_is_not_released(run: Path, tmp_path: Path) -> None:
@@ -123,6 +127,38 @@ def test_the_first_step_that_differs_is_named(
     assert [str(finding) for finding in found] == ([] if told is None else [told])
 
 
+LOGGED = """
+import json, pathlib, sys
+lines = [json.dumps({"step": step, "loss": loss}) for step, loss in json.loads(sys.argv[1])]
+pathlib.Path(sys.argv[2]).with_name("metrics.jsonl").write_text("\\n".join(lines) + "\\n")
+"""
+"""A training that logs what it is told to."""
+
+
+@pytest.mark.parametrize(
+    ("logged", "told"),
+    [
+        ([(4, 9.0), (6, 1.0)], []),  # the mean of steps 3 and 4: the repetition has step 4 alone
+        ([(4, 2.0), (6, 1.5)], ["small: step 6: loss 1.5 instead of 1.0"]),
+        ([(4, 2.0)], ["small: step 6: loss None instead of 1.0"]),
+    ],
+)
+def test_a_window_compares_the_steps_that_it_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[tuple[int, float]], told: list[str]
+) -> None:
+    monkeypatch.setattr(rebuild, "_recipe", lambda plan, released, *rest: plan.run(released) / "requested.yml")
+    run = finished_run(tmp_path / "lab", [0.0] * 6)
+    lines = [json.dumps({"step": step, "loss": loss}) for step, loss in ((2, 3.0), (4, 2.0), (6, 1.0))]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    release(run, tmp_path / "release", [3])
+    words = [sys.executable, "-c", LOGGED, json.dumps(logged)]
+    plan = Plan(tmp_path / "release", tmp_path / "out", lambda recipe: [*words, str(recipe)], 0.0, print)
+    for last in (4, 5, 7):
+        with pytest.raises(KormoError, match=rf"logged at step {last}.*end at a step that was: 6"):
+            repeat_steps(plan, 3, last)
+    assert [str(found) for found in repeat_steps(plan, 3, 6)] == told
+
+
 def test_the_first_artifact_that_differs_is_named_with_the_reason(made: Path, tmp_path: Path) -> None:
     again = finished_run(tmp_path / "again", LOSSES)
     (tmp_path / "out/runs").mkdir(parents=True)
@@ -134,3 +170,64 @@ def test_the_first_artifact_that_differs_is_named_with_the_reason(made: Path, tm
     assert [str(f) for f in compare(plan, read_index(made)[0])] == ["corpus/a: its input version is 2 instead of 1"]
     manifest.write_text(json.dumps({**value, "files": {"part.txt": {"bytes": 1}}}))
     assert "part.txt has other bytes" in str(next(iter(compare(plan, read_index(made)[0]))))
+
+
+# ---- signatures ------------------------------------------------------------------------------------------------------
+
+needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """An author's SSH key and a stranger's."""
+    made = (tmp_path / "author", tmp_path / "stranger")
+    for path in made:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True)
+    return made
+
+
+@needs_ssh
+def test_who_signed_is_found_and_every_byte_of_the_signature_counts(made: Path, keys: tuple[Path, Path]) -> None:
+    author, stranger = (path.with_suffix(".pub") for path in keys)
+    assert [found.where for found in check(made, Author(key=author))] == [SIGNATURE]  # nobody signed it yet
+    identity = sha256(made / SUMS)
+    sign(made, keys[0])
+    assert check(made) == [] and check(made, Author(identity, author)) == []
+    assert [found.where for found in check(made, Author(key=stranger))] == [SIGNATURE]
+    whole = (made / SIGNATURE).read_bytes()
+    for place in (*range(0, len(whole), 23), len(whole) - 1):
+        (made / SIGNATURE).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert check(made), place
+    (made / SIGNATURE).write_bytes(whole)
+    (made / "lock.txt").write_text("numpy==0\n")
+    write_sums(made)  # a forger's list, with the author's signature of another one
+    assert [found.where for found in check(made)] == [SIGNATURE]
+    sign(made, keys[1])  # and with one of their own
+    assert check(made) == [] and [found.where for found in check(made, Author(key=author))] == [SIGNATURE]
+
+
+@needs_ssh
+def test_keys_that_are_none_are_told(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(KormoError, match=r"kormo release --sign.*the release itself is written"):
+        sign(made, tmp_path / "none")
+    sign_with = tmp_path / "text.pub"
+    sign_with.write_text("thesis")
+    (made / SIGNATURE).write_text("thesis")
+    assert "no signature" in check(made)[0].what
+    (made / SIGNATURE).unlink()
+    for key in (sign_with, tmp_path / "none.pub"):
+        assert [found.where for found in check(made, Author(key=key))] == [SIGNATURE]  # nothing is signed
+
+
+def test_a_bundle_of_sigstore_is_checked_without_a_service(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    author = Author(signer="me@lab.example", issuer="https://accounts.example")
+    assert [str(found) for found in check(made, author)] == [
+        f"{BUNDLE}: missing: nobody signed this release with sigstore"
+    ]
+    (made / BUNDLE).write_text("{}")
+    assert check(made) == []  # whose it is nobody has asked
+    pytest.importorskip("sigstore", reason="sigstore is not installed")
+    assert [found.where for found in check(made, author)] == [BUNDLE]
+    monkeypatch.setitem(sys.modules, "sigstore.verify", None)
+    with pytest.raises(KormoError, match="pip install sigstore"):
+        check(made, author)

@@ -188,6 +188,12 @@ def _evaluation() -> Iterator[tuple[str, Fate]]:
     yield from _elsewhere("kormo.monitor.held_out", NO_EVALUATION, "eval_strategy evaluation_strategy", inert=("no",))
     yield from _elsewhere("kormo.evaluate", NO_EVALUATION, "do_bench_eval bench_dataset bench_split")
     yield from _elsewhere(
+        "kormo.evaluate, and after training by `kormo eval`, which take the same names of tasks",
+        "Axolotl would let the harness open the run's own layout, which it does not know",
+        "lm_eval_tasks",
+        inert=([],),
+    )
+    yield from _elsewhere(
         "kormo.monitor.collapse",
         NO_EVALUATION,
         "eval_table_size eval_max_new_tokens generate_samples num_generation_samples "
