@@ -57,7 +57,8 @@ def asked(write: Write, text: str, table: dict[str, Fate] | None = None) -> tupl
         "chat_template: llama3", "overrides_of_model_config: {rope_theta: 77}", "special_tokens: {pad_token: x}",
         "tokens: [x]", "early_stopping_patience: 2", "trust_remote_code: true", "sample_packing: true",
         "datasets: [{path: x}]", "streaming: true", "loraplus_lr_ratio: 2", "wandb_name: x", "fp8: true",
-        "save_only_model: true", "lm_eval_tasks: [hellaswag]", "save_safetensors: false", "trainer_cls: a.B", "eval_strategy: steps",
+        "save_only_model: true", "lm_eval_tasks: [hellaswag]", "save_safetensors: false",
+        "trainer_cls: a.B", "eval_strategy: steps",
     ],
 )  # fmt: skip
 def test_a_key_that_would_do_nothing_or_harm_is_refused(line: str, write: Write) -> None:
