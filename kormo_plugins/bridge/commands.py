@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import JobPlan
 
 
 def command() -> str:
@@ -23,30 +23,30 @@ def command() -> str:
     return sys.argv[1] if len(sys.argv) > 1 else ""
 
 
-def refuse(recipe: Recipe) -> None:
+def refuse(plan: JobPlan) -> None:
     """Ends a command that would not do what its name says with a recipe of ours.
 
     Raises:
         KormoError: `evaluate`, where the documents are ours; `merge-lora` without an adapter; `vllm-serve`.
     """
-    name, out = command().replace("_", "-"), recipe.output_dir
-    if name == "evaluate" and recipe.data is not None:
+    name, out, path = command().replace("_", "-"), plan.run.output_dir, plan.run.path
+    if name == "evaluate" and plan.build.corpora is not None:
         raise KormoError(
-            where=f"axolotl evaluate {recipe.path}",
+            where=f"axolotl evaluate {path}",
             found="kormo.data",
             why="Axolotl asks no plugin for the data of this command",
             do=f"run `kormo eval {out}`; held-out loss: kormo.monitor, while it trains",
         )
-    if name == "merge-lora" and not recipe.get("adapter"):
+    if name == "merge-lora" and not plan.adapter:
         raise KormoError(
-            where=f"axolotl merge-lora {recipe.path}",
+            where=f"axolotl merge-lora {path}",
             found="no adapter",
             why="this recipe trains all weights, so there is nothing to merge",
             do=f"the model is in {out} and, as a plain Llama, in {out / 'export'}; other layouts: `kormo export`",
         )
     if name == "vllm-serve":
         raise KormoError(
-            where=f"axolotl vllm-serve {recipe.path}",
+            where=f"axolotl vllm-serve {path}",
             found="a recipe of KORMo's",
             why="Axolotl would serve the model that this recipe starts from, not the one that it trains",
             do=f"run `vllm serve {out / 'export'}`, or talk to it with `kormo chat {out}`",

@@ -3,50 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Kernel, NeedsAxolotl, Params, Releases
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import KernelPlan
 
 
-def _kernels(recipe: Recipe) -> Iterator[tuple[Kernel, Params]]:
+def _kernels(plan: KernelPlan) -> Iterator[tuple[Kernel, Params]]:
     """Each kernel of the recipe with its parameters."""
-    for index, choice in enumerate(recipe.block.kernels):
-        where = recipe.resolved.where(f"kormo.kernels[{index}]")
-        params = recipe.registry.params("kernel", choice.name, choice.values, where)
-        yield recipe.registry.load("kernel", choice.name, where), params
+    for where, choice in plan.choices:
+        params = plan.components.params("kernel", choice.name, choice.values, where)
+        yield plan.components.load("kernel", choice.name, where), params
 
 
-def axolotl_keys(recipe: Recipe) -> dict[str, Any]:
-    """Axolotl's keys that the kernels need on this machine, and under `plugins` the plugins that read them.
+def axolotl_keys(plan: KernelPlan) -> tuple[dict[str, object], list[str]]:
+    """Axolotl's keys that the kernels need on this machine, and the plugins of Axolotl that read them.
 
     Raises:
         KormoError: two kernels want the same key to be different.
     """
     plugins: list[str] = []
     keys: dict[str, object] = {}
-    for kernel, params in _kernels(recipe):
+    for kernel, params in _kernels(plan):
         wanted = dict(kernel.axolotl(params)) if isinstance(kernel, NeedsAxolotl) else {}
         plugins += wanted.pop("plugins", [])
         for key, value in wanted.items():
             if keys.setdefault(key, value) != value:
                 raise KormoError(
-                    where=recipe.resolved.where("kormo.kernels"),
+                    where=plan.where,
                     found=f"{key}: {keys[key]} and {value}",
                     why="two kernels do the same work",
                     do="remove one of them",
                 )
-    return {**keys, "plugins": list(dict.fromkeys(plugins))}
+    return keys, list(dict.fromkeys(plugins))
 
 
-def apply(recipe: Recipe, model_type: str) -> list[str]:
+def apply(plan: KernelPlan, model_type: str) -> list[str]:
     """Patches, before a model of that type is built; returns one line per kernel."""
-    return [kernel(model_type, params) for kernel, params in _kernels(recipe)]
+    return [kernel(model_type, params) for kernel, params in _kernels(plan)]
 
 
-def release(recipe: Recipe) -> None:
+def release(plan: KernelPlan) -> None:
     """Undoes what can be undone, in reverse order."""
-    for kernel, _ in reversed(list(_kernels(recipe))):
+    for kernel, _ in reversed(list(_kernels(plan))):
         if isinstance(kernel, Releases):
             kernel.release()

@@ -10,6 +10,7 @@ This module imports Axolotl; nothing that the `kormo` command needs may import i
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from kormo_plugins.console.rank import launched_rank as rank
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
-from kormo_plugins.pipeline.build import build_all
+from kormo_plugins.pipeline.build import build_planned
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
 from kormo_plugins.recipe.checks.machine import not_ready
@@ -30,6 +31,7 @@ from kormo_plugins.recipe.checks.validate import check_with_axolotl
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
+from kormo_plugins.recipe.projections import JobPlan
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
 from kormo_plugins.runs.occupancy import occupy
@@ -38,7 +40,7 @@ from kormo_plugins.training.compat import cpu_ranks, upstream, variants, version
 from kormo_plugins.training.precision import torch_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from axolotl.common.datasets import TrainDatasetMeta as Dataset
     from axolotl.utils.dict import DictDefault
@@ -77,84 +79,39 @@ class KormoPlugin(BasePlugin):
         return all(one is not self for one in plugins) and any(isinstance(one, KormoPlugin) for one in plugins)
 
     def _register(self, cfg: DictDefault) -> None:
-        recipe, chosen = _read(cfg)
-        self.recipe = recipe
-        self._adopt_plugins(cfg, recipe)
-        if cfg.inference:
-            return self._for_inference(cfg, recipe, chosen)
+        self.recipe, chosen = _read(cfg)
+        plan = self.recipe.job_plan()
+        extra, plugins = kernels.axolotl_keys(plan.kernels)
+        self._adopt_plugins(cfg, plan.run.path, [*plan.plugins, *plugins])
         job = Job.of(cfg)
-        self._refuse(recipe, job)
-        self.built = build_all(recipe, log=say if rank() == 0 else lambda line: None)
-        values = axolotl_values(recipe, self.built, job.world_size)
-        if job.trains:
-            folder.prepare(recipe, self.built, main=rank() == 0, world_size=job.world_size)
-        self._apply(cfg, recipe, values)
-        self._make_ready(recipe, job)
+        if cfg.inference:
+            values = _for_inference(plan, chosen)
+        else:
+            _refuse(plan, job, partial(_refuse_early, self.recipe, extra))
+            self.built = build_planned(plan.build, log=say if rank() == 0 else lambda line: None)
+            values = axolotl_values(plan.axolotl, self.built, job.world_size)
+            if job.trains:
+                folder.prepare(plan.run, self.built, main=rank() == 0, world_size=job.world_size)
+        _apply(cfg, {**plan.values, **values, **extra}, folder.resolved_path(plan.run.output_dir))
+        if not cfg.inference:
+            self._make_ready(job, deepspeed=plan.axolotl.deepspeed is not None)
 
-    def _refuse(self, recipe: Recipe, job: Job) -> None:
-        """Refuses what can be known to fail before anything is built, then takes the lease of the run's folder."""
-        commands.refuse(recipe)
-        planned = axolotl_values(recipe, None, job.world_size)
-        if not job.merges:
-            self._refuse_early(recipe, planned)
-        refusals.refuse_leaking_attention(recipe, cpu_ranks.has_accelerator() and not job.preprocesses)
-        if job.preprocesses:
-            return
-        refusals.refuse_long_build(recipe, job.world_size)
-        if rank() == 0 and not job.drives and not job.merges:
-            occupy(recipe.output_dir, say)
-
-    def _make_ready(self, recipe: Recipe, job: Job) -> None:
+    def _make_ready(self, job: Job, deepspeed: bool) -> None:
         """Prepares this process for what Axolotl does next."""
         if job.merges:
             variants.call_after_merge(guarded(self._merged))
         if job.drives:
             return
-        cpu_ranks.prepare(deepspeed=bool(recipe.get("deepspeed")) and not job.preprocesses)
+        cpu_ranks.prepare(deepspeed=deepspeed and not job.preprocesses)
         cpu_ranks.use_all_cores()
 
-    def _refuse_early(self, recipe: Recipe, planned: dict[str, object]) -> None:
-        """What Axolotl, or this machine, would refuse once everything is built."""
-        faults = Faults(not_ready(recipe))
-        with faults.catch():
-            values = {**recipe.resolved.values, **planned, **kernels.axolotl_keys(recipe)}
-            check_with_axolotl(recipe.resolved, values)
-        faults.raise_any()
-        if rank() == 0:
-            for warning in warnings_of(recipe):
-                print(warning.render(), file=sys.stderr, flush=True)
-
-    def _apply(self, cfg: DictDefault, recipe: Recipe, values: dict[str, object]) -> None:
-        cfg.pop("extends", None)
-        for key, value in {**recipe.resolved.values, **values, **kernels.axolotl_keys(recipe)}.items():
-            if key != "plugins":  # adopted already
-                cfg[key] = value
-        cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
-        cfg["axolotl_config_path"] = str(folder.resolved_path(recipe))
-
-    def _for_inference(self, cfg: DictDefault, recipe: Recipe, chosen: str | None) -> None:
-        """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
-        model = chosen or str(recipe.output_dir)
-        if chosen is None and not (recipe.output_dir / "config.json").is_file():
-            raise KormoError(
-                where=model,
-                found="no trained model",
-                why="this recipe has not been trained yet",
-                do=f"run `axolotl train {recipe.path}` first, or pass --base-model",
-            )
-        values = axolotl_values(recipe, None)
-        values.pop("gradient_accumulation_steps", None)
-        folder.register_architectures(recipe)
-        self._apply(cfg, recipe, {**values, "base_model": model, "deepspeed": None})
-
-    def _adopt_plugins(self, cfg: DictDefault, recipe: Recipe) -> None:
+    def _adopt_plugins(self, cfg: DictDefault, recipe: Path, named: Sequence[str]) -> None:
         """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
 
         Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed. A recipe that
         names us by another path than our entry point does would have us in it twice.
         """
         manager = PluginManager.get_instance()
-        named = [*recipe.get("plugins", []), *kernels.axolotl_keys(recipe)["plugins"]]
         wanted = list(dict.fromkeys(variants.plugin_name(name) for name in named))
         added: list[BasePlugin] = []
         plugins = manager.plugins.copy()
@@ -195,7 +152,7 @@ class KormoPlugin(BasePlugin):
             return None
         from axolotl.common.datasets import TrainDatasetMeta
 
-        dataset = open_dataset(recipe, self.built)
+        dataset = open_dataset(recipe.stream_plan(), self.built)
         return TrainDatasetMeta(train_dataset=dataset, eval_dataset=None, total_num_steps=recipe.steps)
 
     @guarded
@@ -210,8 +167,9 @@ class KormoPlugin(BasePlugin):
         if cfg.use_trackio:
             upstream.trackio_as_installed()
         progress.quiet_libraries()
-        lines = upstream.use_varlen_attention(training_precision(self.recipe)) if cfg.sdpa_varlen else []
-        for line in [*lines, *kernels.apply(self.recipe, str(cfg.model_config_type))]:
+        precision_ = training_precision(self.recipe.block.precision)
+        lines = upstream.use_varlen_attention(precision_) if cfg.sdpa_varlen else []
+        for line in [*lines, *kernels.apply(self.recipe.kernel_plan(), str(cfg.model_config_type))]:
             if rank() == 0:
                 say(line)
 
@@ -219,7 +177,7 @@ class KormoPlugin(BasePlugin):
     def post_model_load(self, cfg: DictDefault, model: PreTrainedModel) -> None:
         """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
         if self.recipe is not None and not upstream.is_quantized(model) and not cfg.adapter:
-            precision.cast_weights(model, training_precision(self.recipe))
+            precision.cast_weights(model, training_precision(self.recipe.block.precision))
 
     @guarded
     def get_trainer_cls(self, cfg: DictDefault) -> type[Trainer] | None:
@@ -280,7 +238,7 @@ class KormoPlugin(BasePlugin):
         """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
         if self.recipe is None or rank() != 0 or variants.training_failed():
             return
-        kernels.release(self.recipe)  # what follows runs on the CPU
+        kernels.release(self.recipe.kernel_plan())  # what follows runs on the CPU
         finish.finish(self.recipe, self.built)
 
     @guarded
@@ -308,28 +266,84 @@ def _read(cfg: DictDefault) -> tuple[Recipe, str | None]:
     return load_recipe(path, overrides), chosen
 
 
+def _refuse(plan: JobPlan, job: Job, refuse_early: Callable[[dict[str, object]], None]) -> None:
+    """Refuses what can be known to fail before anything is built, then takes the lease of the run's folder."""
+    commands.refuse(plan)
+    planned = axolotl_values(plan.axolotl, None, job.world_size)
+    if not job.merges:
+        refuse_early(planned)
+    refusals.refuse_leaking_attention(plan.attention, cpu_ranks.has_accelerator() and not job.preprocesses)
+    if job.preprocesses:
+        return
+    refusals.refuse_long_build(plan.build, job.world_size)
+    if rank() == 0 and not job.drives and not job.merges:
+        occupy(plan.run.output_dir, say)
+
+
+def _refuse_early(recipe: Recipe, extra: Mapping[str, object], planned: Mapping[str, object]) -> None:
+    """What Axolotl, or this machine, would refuse once everything is built.
+
+    Args:
+        extra: Axolotl's keys of the kernels.
+        planned: those that the recipe's own words become, with placeholders for what is not built.
+    """
+    faults = Faults(not_ready(recipe))
+    with faults.catch():
+        check_with_axolotl(recipe.resolved, {**recipe.resolved.values, **planned, **extra})
+    faults.raise_any()
+    if rank() == 0:
+        for warning in warnings_of(recipe):
+            print(warning.render(), file=sys.stderr, flush=True)
+
+
+def _apply(cfg: DictDefault, values: Mapping[str, object], resolved: Path) -> None:
+    """Fills in Axolotl's configuration, and names the resolved recipe as its file."""
+    cfg.pop("extends", None)
+    for key, value in values.items():
+        if key != "plugins":  # adopted already
+            cfg[key] = value
+    cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
+    cfg["axolotl_config_path"] = str(resolved)
+
+
+def _for_inference(plan: JobPlan, chosen: str | None) -> dict[str, object]:
+    """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
+    out = plan.run.output_dir
+    if chosen is None and not (out / "config.json").is_file():
+        raise KormoError(
+            where=str(out),
+            found="no trained model",
+            why="this recipe has not been trained yet",
+            do=f"run `axolotl train {plan.run.path}` first, or pass --base-model",
+        )
+    values = axolotl_values(plan.axolotl, None)
+    values.pop("gradient_accumulation_steps", None)
+    folder.register_architectures(plan.components)
+    return {**values, "base_model": chosen or str(out), "deepspeed": None}
+
+
 def _is_ours(cfg: DictDefault) -> bool:
     """Whether a raw configuration is a recipe of ours: it names us, or has a key that only we read."""
     return any(is_ours(str(name)) for name in cfg.get("plugins") or ()) or any(key in cfg for key in ("kormo", EXTENDS))
 
 
-def _register_other(recipe: Recipe, plugin: BasePlugin, cfg: DictDefault) -> None:
+def _register_other(recipe: Path, plugin: BasePlugin, cfg: DictDefault) -> None:
     try:
         plugin.register(cfg)
     except KormoError:
         raise
     except Exception as error:
         raise KormoError(
-            where=f"{recipe.path}: plugins",
+            where=f"{recipe}: plugins",
             found=type(plugin).__name__,
             why=f"this plugin, which is none of ours, fails where it registers ({type(error).__name__}: {error})",
             do="report it to its author, or remove it from the recipe; KORMO_TRACEBACK=1 shows the place",
         ) from error
 
 
-def _cannot_import(recipe: Recipe, name: str, reason: str) -> KormoError:
+def _cannot_import(recipe: Path, name: str, reason: str) -> KormoError:
     return KormoError(
-        where=f"{recipe.path}: plugins",
+        where=f"{recipe}: plugins",
         found=f"{name!r}",
         why=f"it cannot be loaded ({reason}); without it this would be a different run",
         do="correct the name, install what it needs, or remove it from the recipe",

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +26,13 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.judged.suite import is_judged
 from kormo_plugins.evaluation.mini import write_items
 from kormo_plugins.evaluation.published import published
+
+if TYPE_CHECKING:
+    from kormo_plugins.evaluation.checkpoint import Checkpoint
+    from kormo_plugins.evaluation.harness import LocalModel
+    from kormo_plugins.evaluation.record import Record
+    from kormo_plugins.measures.scores import NeedleRecord, SuiteRow
+    from kormo_plugins.plugins.registry import Registry
 
 PERCENT = 100
 
@@ -48,16 +55,16 @@ def _published(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> 
     if not wanted:
         return
     values = published()
-    click.echo(f"In percent ({values['source']}):")
-    _print_published(values["models"], values["scores"])
+    click.echo(f"In percent ({values.source}):")
+    _print_published(values.models, values.scores)
     click.echo("\nJudged by a language model, of 10:")
-    _print_published(values["judged"]["models"], {k: v for k, v in values["judged"].items() if k != "models"})
-    needle = ", ".join(f"{language} {score}" for language, score in values["needle"].items())
+    _print_published(values.judged_models, values.judged)
+    needle = ", ".join(f"{language} {score}" for language, score in values.needle.items())
     click.echo(f"\nNeedle in a haystack, KORMo-10B, in percent: {needle}")
     ctx.exit()
 
 
-def _print_published(models: list[str], scores: dict[str, list[float | None]]) -> None:
+def _print_published(models: list[str], scores: Mapping[str, Sequence[float | None]]) -> None:
     body = [[name, *("" if one is None else f"{one:.2f}" for one in row)] for name, row in scores.items()]
     print_table(["", *models], body)
 
@@ -179,7 +186,7 @@ def evaluate(
         load = _loader(batch_size, device)
         prepared = prepare_suites(judged, options, components, load, _say)
         record = _record(out or checkpoint, model)
-        rows: list[dict[str, Any]] = []
+        rows: list[SuiteRow] = []
         if lines:
             asked = partial(served_model, options, model, load) if endpoint else partial(load, model)
             rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
@@ -187,7 +194,7 @@ def evaluate(
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
     if as_json:
         more = {**({"judged": verdicts} if verdicts else {}), **({"needle": found} if found else {})}
-        return print_json({"model": record.values["model"], "results": rows, **more})
+        return print_json({"model": record.model, "results": rows, **more})
     if rows:
         _print(rows)
     if verdicts:
@@ -214,7 +221,7 @@ def _check_device(name: str | None) -> None:
         ) from None
 
 
-def _record(folder: Path, model: Any) -> Any:
+def _record(folder: Path, model: Checkpoint) -> Record:
     from kormo_plugins.evaluation.record import Record
 
     record = Record(folder, model)
@@ -223,11 +230,11 @@ def _record(folder: Path, model: Any) -> Any:
     return record
 
 
-def _loader(batch_size: int | None, device: str | None) -> Callable[[Any], Any]:
+def _loader(batch_size: int | None, device: str | None) -> Callable[[Checkpoint], LocalModel]:
     """Gives the harness's model of a checkpoint, loaded at the first call."""
-    loaded: dict[str, Any] = {}
+    loaded: dict[str, LocalModel] = {}
 
-    def load(checkpoint: Any) -> Any:
+    def load(checkpoint: Checkpoint) -> LocalModel:
         from kormo_plugins.evaluation.model import Model, default_device
         from kormo_plugins.evaluation.run import quiet_harness
 
@@ -244,7 +251,7 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{PERCENT * value:.2f}"
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _print(rows: list[SuiteRow]) -> None:
     """Our scores beside the published one; then the baselines'."""
     ends = any("stops" in row for row in rows)
     compared = any(row["published"] for row in rows)
@@ -268,8 +275,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
             if note:
                 click.echo(f"{row['task']}: {note}")
     if compared:
-        models = published()["models"]
-        click.echo(f"\nPublished, in percent ({published()['source']}):")
+        models = published().models
+        click.echo(f"\nPublished, in percent ({published().source}):")
         print_table(
             ["task", *models],
             [[row["task"], *[f"{row['published'][name]:.2f}" for name in models]] for row in rows if row["published"]],
@@ -277,19 +284,25 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _needle(
-    model: Any, components: Any, record: Any, lengths: Any, depths: Any, haystack: Path | None, device: str | None
-) -> dict[str, object]:
+    model: Checkpoint,
+    components: Registry,
+    record: Record,
+    lengths: Sequence[int] | None,
+    depths: Sequence[int] | None,
+    haystack: Path | None,
+    device: str | None,
+) -> NeedleRecord:
     from kormo_plugins.evaluation import needle, needle_page
 
     found = needle.search(model, components, lengths=lengths, depths=depths, haystack=haystack, device=device, say=_say)
-    record.set("needle", found)
+    record.set_needle(found)
     page = record.path.with_name("needle.html")
     needle_page.write(found, page)
     _say(f"the heat map is in {page}")
     return found
 
 
-def _print_needle(found: dict[str, Any]) -> None:
+def _print_needle(found: NeedleRecord) -> None:
     rows = [
         [one["language"], f"{one['length']:,}", f"{one['depth']}%", _percent(one["choice"]), _percent(one["generated"])]
         for one in found["cells"]

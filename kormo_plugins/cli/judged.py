@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,15 +12,18 @@ from kormo_plugins.cli.output import print_table
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint
 from kormo_plugins.evaluation.generation.speaker import LocalSpeaker, ServedSpeaker
+from kormo_plugins.evaluation.harness import LocalModel, Model
 from kormo_plugins.evaluation.judged.judge import open_client, open_judge
+from kormo_plugins.evaluation.judged.probes import SHOWN
 from kormo_plugins.evaluation.judged.run import Prepared, evaluate_judged, prepare
 from kormo_plugins.evaluation.judged.suite import JudgedSuite, JudgeSettings, load_judged, with_judge
 from kormo_plugins.evaluation.record import Record
+from kormo_plugins.measures.scores import Interval, JudgedResult, Nativeness, PairResult, SingleResult
 from kormo_plugins.plugins.registry import Registry
 
 ANSWERS = Path("artifacts/answers/answers")
 """Where the answers of endpoints are kept, as by the judged suites."""
-Load = Callable[[Checkpoint], object]
+Load = Callable[[Checkpoint], LocalModel]
 Say = Callable[[str], None]
 
 
@@ -120,7 +122,7 @@ def open_speaker(
     return ServedSpeaker(client, options.endpoint_model or str(model.path), 32, model.hash)
 
 
-def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> object:
+def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> Model:
     """The harness's model that asks the endpoint for what is generated."""
     from kormo_plugins.evaluation.served import Served, ServedModel
 
@@ -132,18 +134,18 @@ def served_model(options: JudgedOptions, model: Checkpoint, load: Load) -> objec
 
 def run_suites(
     prepared: Sequence[Prepared], options: JudgedOptions, model: Checkpoint, record: Record, load: Load, say: Say
-) -> list[dict[str, Any]]:
+) -> list[JudgedResult]:
     """Runs them, keeps the results in the record, and returns them."""
     results = []
     for one in prepared:
         speaker = open_speaker(options, one.suite, model, load)
         result = evaluate_judged(one, speaker, record.path.parent / "judged" / one.name, say)
-        record.set("judged", {**record.values.get("judged", {}), one.name: result})
+        record.add_judged(one.name, result)
         results.append(result)
     return results
 
 
-def _interval(one: Mapping[str, object]) -> list[str]:
+def _interval(one: Interval) -> list[str]:
     if one["mean"] is None:
         return ["", ""]
     return [f"{one['mean']:.2f}", f"{one['low']:.2f} to {one['high']:.2f}"]
@@ -155,7 +157,7 @@ def _number(value: float | None, percent: bool = False) -> str:
     return f"{100 * value:.1f}%" if percent else f"{value:.3f}"
 
 
-def print_judged(results: Sequence[Mapping[str, Any]]) -> None:
+def print_judged(results: Sequence[JudgedResult]) -> None:
     """Scores, pairs, the judge's own test, and the controls of language and length."""
     for result in results:
         click.echo(f"\n{result['title']} ({result['model']})")
@@ -177,19 +179,22 @@ def print_judged(results: Sequence[Mapping[str, Any]]) -> None:
             click.echo(f"same in both orders {_number(pairs['same_in_both_orders'], True)}, ", nl=False)
             click.echo(f"position bias {_number(pairs['position'], True)}")
             _print_not_counted(pairs)
-        if check:
-            click.echo(f"the judge ({result['judge']['name']}) on {check['pairs']} planted pairs:")
-            rows = [[name, _number(value, True)] for name, value in check.items() if name not in ("pairs", "unread")]
-            print_table(["planted", "share"], [*rows, ["verdicts that could not be read", str(check["unread"])]])
+        judge = result["judge"]
+        if check and judge:
+            click.echo(f"the judge ({judge['name']}) on {check['pairs']} planted pairs:")
+            rows = [[title, _number(check[key], True), good] for key, (title, good) in SHOWN.items()]
+            rows.append(["verdicts that could not be read", str(check["unread"]), "0"])
+            print_table(["planted answers", "this judge", "a good one"], rows)
         rows = [
             [language, *(_number(one.get(key), key in ("hangul", "right_language", "level_kept")) for key in _CONTROLS)]
             for language, one in result["controls"].items()
         ]
         print_table(["language", *_CONTROLS.values()], rows)
         _print_nativeness(result["nativeness"])
-        for key, told in (("unanswered", "turns without an answer"), ("cut", "answers cut at their longest")):
-            if result[key]:
-                click.echo(f"{told}: {result[key]}")
+        if result["unanswered"]:
+            click.echo(f"turns without an answer: {result['unanswered']}")
+        if result["cut"]:
+            click.echo(f"answers cut at their longest: {result['cut']}")
 
 
 _CONTROLS = {
@@ -201,7 +206,7 @@ _CONTROLS = {
 }
 
 
-def _print_nativeness(found: Mapping[str, Any] | None) -> None:
+def _print_nativeness(found: Nativeness | None) -> None:
     if found is None:
         return
     rows = [
@@ -211,6 +216,6 @@ def _print_nativeness(found: Mapping[str, Any] | None) -> None:
     print_table(["Korean without a judge", *found["texts"], "better"], rows)
 
 
-def _print_not_counted(part: Mapping[str, Any]) -> None:
+def _print_not_counted(part: SingleResult | PairResult) -> None:
     for reason, count in part["not_counted"].items():
         click.echo(f"verdicts in no mean: {count:,} of {part['verdicts']:,} ({reason})")

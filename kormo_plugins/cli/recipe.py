@@ -279,7 +279,7 @@ def _resolved(file: Path) -> Resolved:
 def _to_axolotl(recipe: Recipe) -> dict[str, object]:
     from kormo_plugins.pipeline.axolotl_keys import axolotl_values
 
-    return {**recipe.resolved.values, **axolotl_values(recipe, None)}
+    return {**recipe.resolved.values, **axolotl_values(recipe.axolotl_plan(), None)}
 
 
 def _files(count: int) -> str:

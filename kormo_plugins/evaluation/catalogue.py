@@ -8,13 +8,14 @@ one; no data is read for that. The large index, of thousands of files, is only r
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.evaluation.harness import Config, Index
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -44,7 +45,7 @@ class Leaf:
     """One task: its name and what the groups above it override in its configuration."""
 
     name: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Config = field(default_factory=Config)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Catalogue:
         self._folders = [str(folder) for folder in folders]
         self._small = _manager(tuple(self._folders), False)
 
-    def manager(self, name: str) -> Any:
+    def manager(self, name: str) -> Index:
         """The harness's index in which the name is found: the plugins' or the large one."""
         return self._small if name in self._small.task_index else _manager(tuple(self._folders), True)
 
@@ -100,15 +101,15 @@ class Catalogue:
         if kind == "task":
             return Named(name, (Leaf(name),), single=True)
         leaves = tuple({leaf.name: leaf for leaf in self._leaves(name, {}, where)}.values())
-        rules = self._group(name).get("aggregate_metric_list") if kind == "group" else None
-        rules = [rules] if isinstance(rules, dict) else rules or []
+        found = self._group(name).get("aggregate_metric_list") if kind == "group" else None
+        rules = found or [] if not isinstance(found, dict) else [found]
         return Named(name, leaves, all(rule.get("weight_by_size", True) for rule in rules))
 
-    def _group(self, name: str) -> dict[str, Any]:
+    def _group(self, name: str) -> Config:
         path = self.manager(name).task_index[name]["yaml_path"]
-        return dict(_read(path)) if path != -1 else {}
+        return _read(path).copy() if isinstance(path, str) else {}
 
-    def _leaves(self, name: str, overrides: dict[str, object], where: str) -> Iterator[Leaf]:
+    def _leaves(self, name: str, overrides: Config, where: str) -> Iterator[Leaf]:
         index = self.manager(name).task_index
         if name not in index:
             raise KormoError(
@@ -133,35 +134,40 @@ class Catalogue:
                 do="use `lm_eval run` for it",
             )
 
-    def _members(self, group: dict[str, Any], overrides: dict[str, object], where: str) -> Iterator[Leaf]:
+    def _members(self, group: Config, overrides: Config, where: str) -> Iterator[Leaf]:
         """The leaves of a group's list, whose members are names, groups written in place, or names with overrides."""
         from lm_eval.tasks import GROUP_ONLY_KEYS
 
-        own = {key: value for key, value in group.items() if key not in GROUP_ONLY_KEYS} | overrides
+        own: Config = {**_without(group, GROUP_ONLY_KEYS), **overrides}
         for member in group["task"]:
             if isinstance(member, str):
                 yield from self._leaves(member, own, where)
-            elif isinstance(member.get("task"), list):
-                yield from self._members(member, own, where)
+            elif isinstance(task := member["task"], str):
+                yield from self._leaves(task, {**_without(member, ["task"]), **own}, where)
             else:
-                rest = {key: value for key, value in member.items() if key != "task"}
-                yield from self._leaves(member["task"], {**rest, **own}, where)
+                yield from self._members(member, own, where)
 
-    def configuration(self, leaf: Leaf) -> dict[str, Any]:
-        """A task's whole configuration, its functions imported."""
-        return {**_read(self.manager(leaf.name).task_index[leaf.name]["yaml_path"]), **leaf.overrides}
+    def configuration(self, leaf: Leaf, changes: Mapping[str, object] | None = None) -> Config:
+        """A task's whole configuration, its functions imported; `changes` win over its file."""
+        path = self.manager(leaf.name).task_index[leaf.name]["yaml_path"]
+        return cast("Config", {**_read(str(path)), **leaf.overrides, **(changes or {})})
+
+
+def _without(config: Config, keys: Container[str]) -> Config:
+    return cast("Config", {key: value for key, value in config.items() if key not in keys})
 
 
 @lru_cache(maxsize=4)
-def _manager(folders: tuple[str, ...], defaults: bool) -> Any:
+def _manager(folders: tuple[str, ...], defaults: bool) -> Index:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=list(folders), include_defaults=defaults)
+    index: Index = TaskManager(include_path=list(folders), include_defaults=defaults)
+    return index
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> Config:
     from lm_eval.utils import load_yaml_config
 
-    values: dict[str, Any] = load_yaml_config(path, mode="full")
+    values: Config = load_yaml_config(path, mode="full")
     return values

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store.complete import check_marked
 from kormo_plugins.store.fingerprint import file_checksum, identity
 from kormo_plugins.store.lease import RUN, at_work
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -66,8 +69,9 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
     check_marked(path)
     register(registry)
     _loadable(path, family)
-    positions = config.get("max_position_embeddings")
-    return Checkpoint(path, family, int(positions) if positions else None, _hash(path), is_chat(tokenizer_of(path)))
+    limit = config.get("max_position_embeddings")
+    positions = int(limit) if isinstance(limit, int | float | str) and limit else None
+    return Checkpoint(path, family, positions, _hash(path), is_chat(tokenizer_of(path)))
 
 
 def register(registry: Registry) -> None:
@@ -76,12 +80,13 @@ def register(registry: Registry) -> None:
         registry.load("architecture", name).register()
 
 
-def tokenizer_of(path: Path) -> Any:
+def tokenizer_of(path: Path) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer."""
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(path)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+        return tokenizer
     except (OSError, ValueError, KeyError) as error:
         raise KormoError(
             where=str(path),
@@ -91,7 +96,7 @@ def tokenizer_of(path: Path) -> Any:
         ) from None
 
 
-def is_chat(tokenizer: Any) -> bool:
+def is_chat(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer's end token ends a turn of its chat template: a base model's ends a text instead."""
     if not tokenizer.chat_template or not tokenizer.eos_token:
         return False
@@ -99,7 +104,7 @@ def is_chat(tokenizer: Any) -> bool:
     return str(tokenizer.eos_token) in str(tokenizer.apply_chat_template(turns, tokenize=False))
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path) -> dict[str, object]:
     file = path / "config.json"
     if file.is_file():
         try:

@@ -17,10 +17,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from kormo_plugins.errors import KormoError, closest
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 ENDINGS = (".jsonl", ".json", ".parquet", ".csv")
 
@@ -36,7 +40,9 @@ def find_dataset(folder: Path, dataset: str) -> Path | None:
     return None
 
 
-def read_splits(folder: Path, configuration: str | None, wanted: Iterable[str], others: Iterable[str] = ()) -> object:
+def read_splits(
+    folder: Path, configuration: str | None, wanted: Iterable[str], others: Iterable[str] = ()
+) -> DatasetDict:
     """A `datasets.DatasetDict` of the splits that a task reads.
 
     Args:

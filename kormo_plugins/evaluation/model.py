@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -22,6 +22,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.generation.decode import Decoder
+from kormo_plugins.evaluation.harness import AnswerSettings, Request
 from kormo_plugins.evaluation.plan import render
 
 
@@ -43,7 +44,7 @@ class Model(HFLM):
         """As in the harness; its bar is shown to people only."""
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
+    def generate_until(self, requests: Sequence[Request], disable_tqdm: bool = False) -> list[str]:
         """The texts that follow the requests' prompts, in their order, as the harness would have written them."""
         groups: dict[str, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
@@ -62,7 +63,7 @@ class Model(HFLM):
             texts.update(zip(places, written, strict=True))
         return [texts[place] for place in range(len(requests))]
 
-    def _ours(self, settings: dict[str, object]) -> bool:
+    def _ours(self, settings: AnswerSettings) -> bool:
         """Whether the decoder knows everything that is asked for: greedy, or sampled by temperature and top-p."""
         known = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}
         configured = self.model.generation_config.to_diff_dict()
@@ -74,7 +75,7 @@ class Model(HFLM):
         drawn -= {"temperature", "top_p"} & set(settings)
         return self.backend == "causal" and set(settings) <= known and not (shaping | drawn) & set(configured)
 
-    def _write(self, prompts: list[str], settings: dict[str, Any]) -> list[str]:
+    def _write(self, prompts: list[str], settings: AnswerSettings) -> list[str]:
         eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
         until = handle_stop_sequences(settings["until"], eos=eos)
         new = int(settings["max_gen_toks"])
@@ -110,13 +111,15 @@ class Model(HFLM):
         """A conversation through the chat template, thinking switched off: no answer begins with reasoning."""
         return partial(render, self.tokenizer)(chat_history, add_generation_prompt)
 
-    def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> object:
-        rows = super()._model_generate(context, max_length, stop, **settings)
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **settings: object
+    ) -> torch.Tensor:
+        rows: torch.Tensor = super()._model_generate(context, max_length, stop, **settings)
         mask = settings.get("attention_mask")
         ends = torch.tensor(sorted(self.ends), device=rows.device)
         ended = torch.isin(rows[:, context.shape[1] :], ends).any(dim=1).tolist()
         for number, row in enumerate(context):
-            key = row if mask is None else row[mask[number].bool()]
+            key = row[mask[number].bool()] if isinstance(mask, torch.Tensor) else row
             self._ended[tuple(key.tolist())] = ended[number]
         return rows
 

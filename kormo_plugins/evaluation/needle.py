@@ -16,15 +16,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.mini import HELD_OUT, words
 from kormo_plugins.evaluation.published import published
+from kormo_plugins.measures.scores import NeedleCell, NeedleRecord
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store.keyed_random import KeyedRandom
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 DEPTHS = (0, 25, 50, 75, 100)
 """Percent of the haystack that comes before the needle."""
@@ -65,7 +69,7 @@ def search(
     device: str | None = None,
     say: Callable[[str], None],
     reader: Reader | None = None,
-) -> dict[str, Any]:
+) -> NeedleRecord:
     """Scores of every cell: `cells` with language, length, depth, `choice` and `generated` (shares), the settings, and
     the scores `published` for KORMo-10B (percent).
 
@@ -81,15 +85,16 @@ def search(
     lengths, depths, hay = make_ready(model, registry, lengths, depths, haystack)
     tokenizer = tokenizer_of(model.path)
     asked = reader or _load(model, device)
-    cells: list[dict[str, Any]] = []
+    cells: list[NeedleCell] = []
     for language in _NEEDLE:
         for length in lengths:
             for depth in depths:
                 tries = [_ask(asked, tokenizer, hay[language], language, length, depth, k) for k in range(TRIES)]
                 choice = sum(chosen for chosen, _ in tries) / TRIES
                 written = sum(right for _, right in tries) / TRIES
-                cell = {"language": language, "length": length, "depth": depth}
-                cells.append({**cell, "choice": choice, "generated": written})
+                cells.append(
+                    {"language": language, "length": length, "depth": depth, "choice": choice, "generated": written}
+                )
             done = [one for one in cells if one["language"] == language and one["length"] == length]
             mean = sum(one["choice"] for one in done) / len(done)
             say(f"needle: {language}, {length:,} tokens: {100 * mean:.0f}% by choice over {len(depths)} depths")
@@ -100,7 +105,7 @@ def search(
         "tries": TRIES,
         "chance": CHANCE,
         "haystack": str(haystack) if haystack else "embedded generator",
-        "published": published()["needle"],
+        "published": published().needle,
     }
 
 
@@ -141,7 +146,9 @@ def _check(model: Checkpoint, lengths: Sequence[int], depths: Sequence[int]) -> 
             )
 
 
-def _hay(language: str, tokens: int, tokenizer: object, registry: Registry, haystack: Path | None) -> list[int]:
+def _hay(
+    language: str, tokens: int, tokenizer: PreTrainedTokenizerBase, registry: Registry, haystack: Path | None
+) -> list[int]:
     """Ids of at least twice so many tokens of text: tries begin at different places."""
     wanted = 2 * tokens
     if haystack is not None:
@@ -191,12 +198,12 @@ def _texts(path: Path) -> list[str]:
     return texts
 
 
-def _encode(tokenizer: Any, text: str) -> list[int]:
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def prompt(
-    tokenizer: Any, hay: Sequence[int], language: str, length: int, depth: int, number: int
+    tokenizer: PreTrainedTokenizerBase, hay: Sequence[int], language: str, length: int, depth: int, number: int
 ) -> tuple[list[int], list[list[int]], int]:
     """One question: its context of exactly `length` tokens, ten continuations, and which of them is right.
 
@@ -226,7 +233,13 @@ def prompt(
 
 
 def _ask(
-    reader: Reader, tokenizer: object, hay: Sequence[int], language: str, length: int, depth: int, number: int
+    reader: Reader,
+    tokenizer: PreTrainedTokenizerBase,
+    hay: Sequence[int],
+    language: str,
+    length: int,
+    depth: int,
+    number: int,
 ) -> tuple[bool, bool]:
     """Whether one needle is found by choice, and by generation."""
     context, continuations, right = prompt(tokenizer, hay, language, length, depth, number)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
+from kormo_plugins.measures.scores import NeedleRecord
 from kormo_plugins.reporting.charts import drawn
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import text as escape
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 NAMES = {"ko": "Korean", "en": "English"}
-SCORES = {"choice": "right number likeliest of ten", "generated": "right number written"}
+SCORES: dict[Literal["choice", "generated"], str] = {
+    "choice": "right number likeliest of ten",
+    "generated": "right number written",
+}
 
 
-def figure(found: dict[str, Any]) -> Any:
+def figure(found: NeedleRecord) -> Figure:
     """A plotly figure: a row of maps for each way of scoring, a column for each language."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -56,7 +63,7 @@ def figure(found: dict[str, Any]) -> Any:
     return plot
 
 
-def write(found: dict[str, Any], path: Path) -> None:
+def write(found: NeedleRecord, path: Path) -> None:
     """Writes the page, whole or not at all; nothing of it comes from a network."""
     plots = drawn("needles", "Needles found", "in percent", json.loads(figure(found).to_json()))
     told = (
@@ -66,7 +73,7 @@ def write(found: dict[str, Any], path: Path) -> None:
     write_page("Needle in a haystack", f"<p>{told}</p><div class=scroll>{plots}</div>", path)
 
 
-def _published(found: dict[str, Any]) -> str:
+def _published(found: NeedleRecord) -> str:
     """KORMo-10B's own scores, where the search carries them."""
-    scores = ", ".join(f"{NAMES[language]} {score}%" for language, score in (found.get("published") or {}).items())
+    scores = ", ".join(f"{NAMES[language]} {score}%" for language, score in found["published"].items())
     return f" Published for KORMo-10B: {scores}; Korean falls after about 13K tokens." if scores else ""

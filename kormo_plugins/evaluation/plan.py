@@ -14,17 +14,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.catalogue import Catalogue, Leaf
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
+from kormo_plugins.evaluation.harness import Config, Split, Task, generation_settings
 from kormo_plugins.evaluation.local_data import find_dataset, read_splits, wrong_columns
 from kormo_plugins.evaluation.suites import SuiteTask
 
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+    from transformers import PreTrainedTokenizerBase
+
 SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
 """As in the harness's own command."""
-SPLITS = ("test_split", "validation_split", "training_split", "fewshot_split")
+SPLITS: tuple[Split, ...] = ("test_split", "validation_split", "training_split", "fewshot_split")
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Ready:
 
     suite: str
     name: str
-    task: Any
+    task: Task
     chat: bool
     limit: int | None
     hash: str
@@ -74,11 +79,11 @@ def make_ready(
     """
     where = _data_folders([one.leaf for one in wanted], catalogue, data)
     read = cache(read_splits)  # many tasks may read the same files: Global-MMLU's 57 subjects are one
-    opened: list[tuple[Wanted, bool, str, object]] = []
+    opened: list[tuple[Wanted, bool, str, Task]] = []
     missing: dict[str, list[str]] = {}
     for one in wanted:
         chat = one.line.chat and model.chat
-        config = {**catalogue.configuration(one.leaf), **({} if chat else one.line.plain)}
+        config = catalogue.configuration(one.leaf, {} if chat else one.line.plain)
         dataset = str(config.get("dataset_path") or "generated")
         if dataset in missing:
             missing[dataset].append(one.leaf.name)
@@ -149,9 +154,7 @@ def _missing(missing: dict[str, list[str]], data: Path | None) -> KormoError:
     )
 
 
-def _open(
-    name: str, config: dict[str, Any], folder: Path | None, shots: int | None, read: Callable[..., Any]
-) -> object:
+def _open(name: str, config: Config, folder: Path | None, shots: int | None, read: Callable[..., DatasetDict]) -> Task:
     """The harness's task object, its data read by `read`, as by `read_splits`."""
     from datasets.exceptions import DatasetNotFoundError
     from lm_eval.api.task import ConfigurableTask
@@ -159,10 +162,12 @@ def _open(
     dataset = config.get("dataset_path")
     if folder is not None:
         splits = read(folder, config.get("dataset_name"), *_wanted_splits(config, shots))
-        config |= {key: None for key in SPLITS if config.get(key) not in splits}
+        for key in SPLITS:
+            if config.get(key) not in splits:
+                config[key] = None
         config["custom_dataset"] = partial(_given, splits)
-    if config.get("process_docs") is not None:
-        config["process_docs"] = settled(config["process_docs"])
+    if (process := config.get("process_docs")) is not None:
+        config["process_docs"] = settled(process)
     config["metadata"] = config.get("metadata") or {}
     try:
         task = ConfigurableTask(config=config)
@@ -178,17 +183,18 @@ def _open(
         raise wrong_columns(name, place, columns, error) from None
     if task.get_config("num_fewshot") != 0:  # nought in a task's file is a part of the task
         task.set_config("num_fewshot", shots if shots is not None else task.get_config("num_fewshot") or 0)
-    return task
+    opened: Task = task
+    return opened
 
 
-def settled(process: Callable[[object], object]) -> Callable[[Any], Any]:
+def settled(process: Callable[[object], object]) -> Callable[[object], object]:
     """A task's `process_docs`, run once for each split, from the seed that the harness's command starts with.
 
     The harness calls it for the prompts, and again when answers are compared. One that draws (GPQA's shuffles the four
     choices) would then compare with the answers of another shuffle. On data of the hub, a cache on the disk hides that;
     data in memory have none.
     """
-    kept: dict[int, tuple[Any, Any]] = {}
+    kept: dict[int, tuple[object, object]] = {}
 
     @wraps(process)
     def once(split: object) -> object:
@@ -215,7 +221,7 @@ def _given(splits: object, **_: object) -> object:
     return splits
 
 
-def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _wanted_splits(config: Config, shots: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The splits that a task cannot do without, and those that it reads if they are there.
 
     Without the split of its examples, the harness would take them from the questions themselves.
@@ -224,10 +230,10 @@ def _wanted_splits(config: dict[str, Any], shots: int | None) -> tuple[tuple[str
     own = config.get("num_fewshot")
     if own != 0 and (own if shots is None else shots):
         must.append(config.get("fewshot_split") or config.get("training_split"))
-    return tuple(one for one in must if one), tuple(config[key] for key in SPLITS if config.get(key))
+    return tuple(one for one in must if one), tuple(name for key in SPLITS if (name := config.get(key)))
 
 
-def build_requests(task: Any, limit: int | None, chat_tokenizer: object = None) -> None:
+def build_requests(task: Task, limit: int | None, chat_tokenizer: PreTrainedTokenizerBase | None = None) -> None:
     """Builds a task's requests, as `lm_eval.evaluate` builds them; the same examples each time."""
     task.set_fewshot_seed(seed=SEEDS["fewshot"])
     template = partial(render, chat_tokenizer) if chat_tokenizer is not None else None
@@ -242,7 +248,9 @@ def build_requests(task: Any, limit: int | None, chat_tokenizer: object = None) 
     )
 
 
-def render(tokenizer: Any, history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+def render(
+    tokenizer: PreTrainedTokenizerBase, history: list[dict[str, str]], add_generation_prompt: bool = True
+) -> str:
     """A conversation through the chat template, thinking switched off."""
     return str(
         tokenizer.apply_chat_template(
@@ -255,7 +263,7 @@ def render(tokenizer: Any, history: list[dict[str, str]], add_generation_prompt:
     )
 
 
-def _identity(task: Any, chat: bool) -> str:
+def _identity(task: Task, chat: bool) -> str:
     import lm_eval
 
     config = task.dump_config()
@@ -266,12 +274,14 @@ def _identity(task: Any, chat: bool) -> str:
     return digest.hexdigest()[:12]
 
 
-def _sizes(task: Any, tokenizer: Any, chat: bool, positions: int | None) -> Iterator[tuple[int, int]]:
+def _sizes(
+    task: Task, tokenizer: PreTrainedTokenizerBase, chat: bool, positions: int | None
+) -> Iterator[tuple[int, int]]:
     """Tokens of each request and the tokens that there is room for. Nothing for requests that fit by their bytes."""
     if positions is None:
         return
-    generation = (task.get_config("generation_kwargs") or {}) if task.OUTPUT_TYPE == "generate_until" else {}
-    new = int(generation.get("max_gen_toks") or generation.get("max_new_tokens") or 256) if generation else 0
+    generation = generation_settings(task) if task.OUTPUT_TYPE == "generate_until" else None
+    new = (generation.get("max_gen_toks") or generation.get("max_new_tokens") or 256) if generation else 0
     room = positions - new if generation else positions + 1  # the last token of a scored answer is not an input
     for instance in task.instances:
         text = "".join(part for part in instance.args if isinstance(part, str))
@@ -282,8 +292,7 @@ def _sizes(task: Any, tokenizer: Any, chat: bool, positions: int | None) -> Iter
 def _refuse_long(ready: Sequence[Ready], model: Checkpoint, cut_long: bool) -> None:
     """Prompts that do not fit lose their beginning in the harness, in silence: not here."""
     for one in ready:
-        generation = one.task.get_config("generation_kwargs") or {}
-        new = int(generation.get("max_gen_toks") or 0) if one.task.OUTPUT_TYPE == "generate_until" else 0
+        new = generation_settings(one.task).get("max_gen_toks", 0) if one.task.OUTPUT_TYPE == "generate_until" else 0
         if model.positions is not None and new >= model.positions:
             raise KormoError(
                 where=f"{model.path}: max_position_embeddings",

@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.measures.scores import EvaluationRecord, JudgedResult, ModelRecord, NeedleRecord, SuiteRow, TaskRow
 from kormo_plugins.store.atomic import set_aside
 from kormo_plugins.store.json_file import seal_fault, sealed, write_json
 
@@ -38,24 +38,21 @@ class Record:
     def __init__(self, folder: Path, model: Checkpoint) -> None:
         self.path = folder / FILE
         self.set_aside: Path | None = None
-        self.values: dict[str, Any] = self._read(model.hash) or {"tasks": [], "results": []}
-        self.values |= {
-            "format": FORMAT,
-            "kormo_plugins": __version__,
-            "model": {
-                "path": str(model.path.resolve()),
-                "hash": model.hash,
-                "family": model.family,
-                "chat": model.chat,
-                "positions": model.positions,
-            },
+        self.values: EvaluationRecord = self._read(model.hash) or {"tasks": [], "results": []}
+        self.model: ModelRecord = {
+            "path": str(model.path.resolve()),
+            "hash": model.hash,
+            "family": model.family,
+            "chat": model.chat,
+            "positions": model.positions,
         }
+        self.values |= {"format": FORMAT, "kormo_plugins": __version__, "model": self.model}
 
-    def _read(self, model_hash: str) -> dict[str, object] | None:
+    def _read(self, model_hash: str) -> EvaluationRecord | None:
         if not self.path.is_file():
             return None
         try:
-            values = json.loads(self.path.read_text(encoding="utf-8"))
+            values: EvaluationRecord = json.loads(self.path.read_text(encoding="utf-8"))
             old = str(values["model"]["hash"])
         except (ValueError, KeyError, TypeError):
             raise KormoError(
@@ -72,28 +69,34 @@ class Record:
                 do="move it away: the tasks are run again; or choose another folder with --out",
             )
         if old == model_hash and values.get("format") == FORMAT:
-            return dict(values)
+            return values
         self.set_aside = set_aside(self.path, self.path.with_name(f"evaluation-{old}.json"))
         return None
 
-    def task(self, hash: str) -> dict[str, Any] | None:
+    def task(self, hash: str) -> TaskRow | None:
         """A finished task by the hash of its requests."""
         return next((one for one in self.values["tasks"] if one["hash"] == hash), None)
 
-    def add_task(self, row: dict[str, Any]) -> None:
+    def add_task(self, row: TaskRow) -> None:
         """Keeps a finished task, on disk at once."""
-        self.values["tasks"] = _with(self.values["tasks"], [row], ("hash",))
+        rows = {one["hash"]: one for one in self.values["tasks"]}
+        self.values["tasks"] = list((rows | {row["hash"]: row}).values())
         self.write()
 
-    def add_results(self, rows: list[dict[str, Any]]) -> None:
+    def add_results(self, rows: Sequence[SuiteRow]) -> None:
         """Keeps rows of a suite; a row of the same suite, task, metric, shots and limit is replaced."""
-        keys = ("suite", "task", "metric", "shots", "limit")
-        self.values["results"] = _with(self.values["results"], rows, keys)
+        old = {_line(row): row for row in self.values["results"]}
+        self.values["results"] = list((old | {_line(row): row for row in rows}).values())
         self.write()
 
-    def set(self, key: str, value: object) -> None:
-        """Keeps anything else."""
-        self.values[key] = value
+    def set_needle(self, found: NeedleRecord) -> None:
+        """Keeps the latest needle in a haystack."""
+        self.values["needle"] = found
+        self.write()
+
+    def add_judged(self, suite: str, result: JudgedResult) -> None:
+        """Keeps the result of a judged suite."""
+        self.values["judged"] = {**self.values.get("judged", {}), suite: result}
         self.write()
 
     def write(self) -> None:
@@ -105,9 +108,6 @@ class Record:
             raise disk_error(error, self.path.parent) from error
 
 
-def _with(
-    old: Sequence[dict[str, object]], new: Sequence[dict[str, object]], keys: Sequence[str]
-) -> list[dict[str, object]]:
-    """Rows of the same keys in the places that they had, the others behind: what is repeated moves nothing."""
-    rows = {tuple(row[key] for key in keys): row for row in old}
-    return list((rows | {tuple(row[key] for key in keys): row for row in new}).values())
+def _line(row: SuiteRow) -> tuple[object, ...]:
+    """What makes two rows the same: the newer one takes the place of the older, and what is repeated moves nothing."""
+    return row["suite"], row["task"], row["metric"], row["shots"], row["limit"]

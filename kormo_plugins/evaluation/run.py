@@ -6,15 +6,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.catalogue import Catalogue, Named
 from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.evaluation.harness import Model
 from kormo_plugins.evaluation.plan import Wanted, make_ready
 from kormo_plugins.evaluation.record import Record
 from kormo_plugins.evaluation.score import mean_row, score, suite_row
 from kormo_plugins.evaluation.suites import SuiteTask, load_suite, suite_names
+from kormo_plugins.measures.scores import SuiteRow
 from kormo_plugins.plugins.registry import Registry
 
 Say = Callable[[str], None]
@@ -81,9 +82,9 @@ def evaluate(
     *,
     data: Path | None = None,
     cut_long: bool = False,
-    load: Callable[[], object],
+    load: Callable[[], Model],
     say: Say,
-) -> list[dict[str, Any]]:
+) -> list[SuiteRow]:
     """Scores a checkpoint; returns a row for each line, also kept in the record.
 
     Args:

@@ -9,26 +9,36 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.evaluation.catalogue import Named
+from kormo_plugins.evaluation.harness import Model, generation_settings
 from kormo_plugins.evaluation.plan import SEEDS, Ready
 from kormo_plugins.evaluation.published import scores_of
 from kormo_plugins.evaluation.record import Record
 from kormo_plugins.evaluation.suites import SuiteTask
+from kormo_plugins.measures.scores import Score, SuiteRow, TaskRow
 
 Say = Callable[[str], None]
 
 
-def score(ready: Sequence[Ready], load: Callable[[], object], record: Record, say: Say) -> dict[tuple[str, str], Any]:
+class _Sample(TypedDict):
+    """A request and its answer, as the harness keeps them: prompt and settings first."""
+
+    arguments: tuple[tuple[str, object], ...]
+
+
+def score(
+    ready: Sequence[Ready], load: Callable[[], Model], record: Record, say: Say
+) -> dict[tuple[str, str], TaskRow]:
     """Runs what is not finished. Returns (suite, task) -> row.
 
     Args:
         load: gives the model; called when the first task needs it, and not at all when all are finished.
     """
-    rows: dict[tuple[str, str], Any] = {}
+    rows: dict[tuple[str, str], TaskRow] = {}
     model, finished = None, 0
     begin = time.monotonic()
     for number, one in enumerate(ready, 1):
@@ -47,11 +57,11 @@ def score(ready: Sequence[Ready], load: Callable[[], object], record: Record, sa
     return rows
 
 
-def _told(row: dict[str, Any]) -> str:
+def _told(row: TaskRow) -> str:
     return ", ".join(f"{name.removesuffix(',none')} {one['value']:.4f}" for name, one in row["metrics"].items())
 
 
-def _run(one: Ready, model: Any) -> dict[str, object]:
+def _run(one: Ready, model: Model) -> TaskRow:
     """Asks one task and gives its row."""
     import lm_eval
     import numpy as np
@@ -72,7 +82,7 @@ def _run(one: Ready, model: Any) -> dict[str, object]:
     )
     metrics = _metrics(found["results"][one.name])
     if one.chat and one.task.OUTPUT_TYPE == "generate_until":
-        new = int((one.task.get_config("generation_kwargs") or {}).get("max_gen_toks") or model.max_gen_toks)
+        new = generation_settings(one.task).get("max_gen_toks") or model.max_gen_toks
         metrics["stops,none"] = _stops(found["samples"][one.name], model, new)
     return {
         "task": one.name,
@@ -89,9 +99,9 @@ def _run(one: Ready, model: Any) -> dict[str, object]:
     }
 
 
-def _metrics(found: dict[str, object]) -> dict[str, dict[str, Any]]:
+def _metrics(found: Mapping[str, object]) -> dict[str, Score]:
     """`metric,filter` -> value and standard error (None where the harness has none)."""
-    metrics = {}
+    metrics: dict[str, Score] = {}
     for key, value in found.items():
         name, comma, filter_name = key.partition(",")
         if not comma or name.endswith("_stderr") or not isinstance(value, (int, float)):
@@ -101,14 +111,14 @@ def _metrics(found: dict[str, object]) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def _stops(samples: Sequence[dict[str, Any]], model: Any, new: int) -> dict[str, object]:
+def _stops(samples: Sequence[_Sample], model: Model, new: int) -> Score:
     """Share of answers with an end token, and its binomial standard error."""
     ended = [model.ended(sample["arguments"][0][0], new) for sample in samples]
     share = sum(ended) / len(ended)
     return {"value": share, "stderr": (share * (1 - share) / len(ended)) ** 0.5}
 
 
-def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], limit: int | None) -> dict[str, object]:
+def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[TaskRow], limit: int | None) -> SuiteRow:
     """A line of a suite as one row, from the rows of its tasks.
 
     Raises:
@@ -125,11 +135,13 @@ def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], l
             why=f"the task has: {', '.join(known)}",
             do=closest(line.metric, known) or "name one of these",
         )
-    row = {
+    mean = combine(have, key, named.weight_by_size)
+    row: SuiteRow = {
         "suite": suite,
         "task": line.task,
         "metric": key.removesuffix(",none"),
-        **combine(have, key, named.weight_by_size),
+        "value": mean["value"],
+        "stderr": mean["stderr"],
         "n": sum(one["n"] for one in have),
         "shots": have[0]["shots"],
         "limit": limit,
@@ -146,17 +158,16 @@ def suite_row(suite: str, line: SuiteTask, named: Named, parts: Sequence[Any], l
     return row
 
 
-def mean_row(suite: str, rows: Sequence[dict[str, Any]], published: str) -> dict[str, object]:
+def mean_row(suite: str, rows: Sequence[SuiteRow], published: str) -> SuiteRow:
     """The plain mean of a suite's rows that have a published score, beside the published mean of the same tasks."""
     parts = [row for row in rows if row["published"]]
-    errors = [row["stderr"] for row in parts]
-    known = all(error is not None for error in errors)
+    errors = [row["stderr"] for row in parts if row["stderr"] is not None]
     return {
         "suite": suite,
         "task": f"mean of {len(parts)} tasks",
         "metric": "mean",
         "value": sum(row["value"] for row in parts) / len(parts),
-        "stderr": sum(error**2 for error in errors) ** 0.5 / len(parts) if known else None,
+        "stderr": sum(error**2 for error in errors) ** 0.5 / len(parts) if len(errors) == len(parts) else None,
         "n": sum(row["n"] for row in parts),
         "shots": None,
         "limit": parts[0]["limit"],
@@ -170,7 +181,7 @@ def mean_row(suite: str, rows: Sequence[dict[str, Any]], published: str) -> dict
     }
 
 
-def combine(rows: Sequence[dict[str, Any]], key: str, weight_by_size: bool) -> dict[str, Any]:
+def combine(rows: Sequence[TaskRow], key: str, weight_by_size: bool) -> Score:
     """Value and standard error of several tasks together, by the harness's own two formulas."""
     from lm_eval.api.metrics import aggregate_subtask_metrics, pooled_sample_stderr
 

@@ -14,10 +14,10 @@ rest.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
@@ -27,6 +27,7 @@ from kormo_plugins.endpoint.client import TEXT, Answer, Client, Unreachable, in_
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.generation.speaker import unreachable
+from kormo_plugins.evaluation.harness import AnswerSettings, Instance, LocalModel, Request
 from kormo_plugins.evaluation.plan import render
 
 MAX_STOPS = 4
@@ -57,12 +58,12 @@ class ServedModel(LM):
 
     max_gen_toks = 256
 
-    def __init__(self, checkpoint: Checkpoint, served: Served, load: Callable[[], object]) -> None:
+    def __init__(self, checkpoint: Checkpoint, served: Served, load: Callable[[], LocalModel]) -> None:
         super().__init__()
         self.checkpoint, self.served, self._load = checkpoint, served, load
         self.tokenizer = tokenizer_of(checkpoint.path)
         self._ended: dict[str, bool] = {}
-        self._local: Any = None
+        self._local: LocalModel | None = None
         self._chat = False
 
     @property
@@ -80,29 +81,29 @@ class ServedModel(LM):
         """A conversation through the chat template, thinking switched off."""
         return partial(render, self.tokenizer)(chat_history, add_generation_prompt)
 
-    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> object:
+    def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> object:
         """By the checkpoint on this machine."""
         if self._local is None:
             self._local = self._load()
             self._local.speak(self._chat)
         return self._local.loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> object:
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> object:
         """By the checkpoint on this machine."""
         self._local = self._local or self._load()
         return self._local.loglikelihood_rolling(requests, disable_tqdm=True)
 
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+    def generate_until(self, requests: Sequence[Request], disable_tqdm: bool = False) -> list[str]:
         """The texts that follow the requests' prompts, in their order.
 
         Raises:
             KormoError: the endpoint gives nothing, or refused a request after all tries.
         """
         asked = [self._request(*request.args) for request in requests]
-        draws: dict[str, int] = {}
-        for request in asked:  # a prompt that is asked several times gets several draws
-            request["seed"] = draws.get(request["prompt"], 0)
-            draws[request["prompt"]] = request["seed"] + 1
+        draws: Counter[str] = Counter()
+        for request, one in zip(requests, asked, strict=True):  # a prompt asked several times gets several draws
+            one["seed"] = draws[request.args[0]]
+            draws[request.args[0]] += 1
         try:
             complete = partial(self.served.client.complete, route=TEXT)
             answers = list(in_order(complete, asked, self.served.concurrency))
@@ -110,7 +111,7 @@ class ServedModel(LM):
             raise unreachable("kormo eval: --endpoint", error) from None
         return [self._text(request, answer) for request, answer in zip(requests, answers, strict=True)]
 
-    def _request(self, prompt: str, settings: dict[str, object]) -> dict[str, Any]:
+    def _request(self, prompt: str, settings: AnswerSettings) -> dict[str, object]:
         kwargs = normalize_gen_kwargs(settings, self.max_gen_toks)
         stops = [one for one in kwargs["until"] if one]
         sampled = bool(kwargs.get("do_sample"))
@@ -125,7 +126,7 @@ class ServedModel(LM):
             **stop,
         }
 
-    def _text(self, request: Any, answer: Answer | Reject) -> str:
+    def _text(self, request: Request, answer: Answer | Reject) -> str:
         prompt, settings = request.args
         if isinstance(answer, Reject):
             raise KormoError(

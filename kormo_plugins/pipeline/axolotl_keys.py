@@ -11,10 +11,8 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.preferences import preference_values
-from kormo_plugins.recipe.checks.context_parallel import shared_rows
-from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
-from kormo_plugins.recipe.cost.learning_rate import schedule_options
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import AxolotlPlan
+from kormo_plugins.recipe.schema.kormo_block import Precision
 from kormo_plugins.training import precision, settings
 
 PLACEHOLDER = "artifacts/not-built-yet"
@@ -38,21 +36,16 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
     return global_batch // per_step
 
 
-def context_parallel(recipe: Recipe) -> int:
-    """Devices that share one row; 1 where nothing is said."""
-    return shared_rows(recipe.resolved).devices
-
-
-def row_groups(recipe: Recipe, world_size: int) -> int:
+def row_groups(plan: AxolotlPlan, world_size: int) -> int:
     """How many micro-batches are read at the same time: ranks, or groups of ranks that share their rows.
 
     Raises:
         KormoError: the ranks cannot be divided into such groups.
     """
-    shared = context_parallel(recipe)
+    shared = plan.shared.devices
     if world_size > 1 and world_size % shared:
         raise KormoError(
-            where=recipe.resolved.where(shared_rows(recipe.resolved).key),
+            where=plan.where_shared,
             found=f"{shared} with {world_size} ranks",
             why="the ranks cannot be divided into groups of that size",
             do="change one of the two",
@@ -60,56 +53,52 @@ def row_groups(recipe: Recipe, world_size: int) -> int:
     return max(1, world_size // shared)
 
 
-def training_precision(recipe: Recipe) -> settings.Precision:
+def training_precision(precision: Precision) -> settings.Precision:
     """The recipe's precision in the training room's terms."""
-    return settings.Precision(**recipe.block.precision.model_dump())
+    return settings.Precision(**precision.model_dump())
 
 
-def axolotl_values(recipe: Recipe, built: Built | None, world_size: int = 1) -> dict[str, object]:
+def axolotl_values(plan: AxolotlPlan, built: Built | None, world_size: int = 1) -> dict[str, object]:
     """The keys to set in Axolotl's configuration, those of the recipe itself left out.
 
     Args:
-        recipe: the checked recipe.
+        plan: of the checked recipe.
         built: its artifacts, or None for placeholders.
         world_size: ranks of this job.
     Raises:
         KormoError: a global batch that the ranks cannot make, or a precision that cannot be held.
     """
-    block = recipe.block
-    deepspeed = deepspeed_config(recipe.resolved)
-    adapters = bool(recipe.get("adapter"))
-    switches = precision.axolotl_switches(training_precision(recipe), deepspeed is not None, adapters)
-    values: dict[str, object] = dict(switches)
-    if deepspeed is not None:
+    own = training_precision(plan.precision)
+    values: dict[str, object] = dict(precision.axolotl_switches(own, plan.deepspeed is not None, plan.adapters))
+    if plan.deepspeed is not None:
         # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
         # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
-        values["deepspeed"] = {**deepspeed, "bf16": {"enabled": block.precision.autocast == "bfloat16"}}
+        values["deepspeed"] = {**plan.deepspeed, "bf16": {"enabled": plan.precision.autocast == "bfloat16"}}
     base = built.base_model if built else None
-    if base is not None or recipe.get("base_model") is None:
+    if base is not None or not plan.names_model:
         values["base_model"] = str(base or PLACEHOLDER)
-    if built and built.tokenizer is not None and block.from_run is not None:
+    if built and built.tokenizer is not None and plan.goes_on:
         values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role; the model's folder may be of another
-    if block.global_batch is not None:
-        micro = int(recipe.get("micro_batch_size", 1))
-        groups = row_groups(recipe, world_size)
-        values["gradient_accumulation_steps"] = accumulation_steps(block.global_batch, micro, groups)
-    if recipe.get("lr_scheduler_kwargs") is not None:
-        values["lr_scheduler_kwargs"] = schedule_options(recipe)
-    if recipe.get("include_tkps") is None:
+    if plan.global_batch is not None:
+        groups = row_groups(plan, world_size)
+        values["gradient_accumulation_steps"] = accumulation_steps(plan.global_batch, plan.micro_batch, groups)
+    if plan.schedule is not None:
+        values["lr_scheduler_kwargs"] = dict(plan.schedule)
+    if not plan.measures_tokens:
         values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
-    if recipe.data is not None:
+    if plan.data:
         rows = next(iter(built.rows.values())).path if built and built.rows else Path(PLACEHOLDER)
         values.update(
             # Axolotl wants a dataset to be named; the plugin answers before it is opened.
             datasets=[{"path": str(rows), "type": "completion"}],
-            dataset_prepared_path=str(block.workspace),
-            max_steps=recipe.steps,
+            dataset_prepared_path=str(plan.workspace),
+            max_steps=plan.steps,
             num_epochs=1,
             val_set_size=0.0,
             sample_packing=False,  # the rows are packed already
             curriculum_sampling=True,  # in the order of the mixture
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
-    if recipe.of_pairs:
+    if plan.pairs:
         values.update(preference_values())
     return values

@@ -29,12 +29,17 @@ from kormo_plugins.store.artifact import build
 
 
 def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
+    """`build_planned` of a recipe."""
+    return build_planned(recipe.build_plan(), log)
+
+
+def build_planned(plan: BuildPlan, log: Callable[[str], None] = say) -> Built:
     """Builds what is missing, in this process or by waiting for the one that builds it.
 
     Raises:
         KormoError: whatever is wrong with the recipe's data, tokenizer or model; nothing half made is left.
     """
-    plan, get = recipe.build_plan(), partial(build, log=log)
+    get = partial(build, log=log)
     built = _data(plan, get)
     built.model = build_model(plan.model, built.made_tokenizer, get)
     if plan.model.architecture is not None:

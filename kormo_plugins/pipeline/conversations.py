@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kormo_plugins.console.progress import Progress
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import ArtifactProvider
 from kormo_plugins.pipeline.rejects import READ, log_rejects
+from kormo_plugins.recipe.checks.rules import base_with_turns
 from kormo_plugins.recipe.projections import RowPlan
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
@@ -28,7 +29,8 @@ def chat_shards(
     """
     from kormo_plugins.shards.tokenize import tokenize_source
 
-    Faults(plan.refused_turns(name)).raise_any()
+    if plan.base_role is not None:
+        raise base_with_turns(plan.base_role, name)
     texts = corpus.stats["documents"] - corpus.stats["conversations"]
     if texts:
         raise KormoError(

@@ -6,24 +6,24 @@ import math
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import BuildPlan
 from kormo_plugins.store.artifact import is_built
 
 BYTES_PER_SECOND = 1.5e6
 """Throughput of cleaning, tokenizing and packing on one core; deliberately low, since it only decides yes or no."""
 
 
-def build_seconds(recipe: Recipe) -> float | None:
-    """Seconds that building the recipe's data would take on one core; None when nothing is left to build.
+def build_seconds(plan: BuildPlan) -> float | None:
+    """Seconds that building all data would take on one core; None when nothing is left to build.
 
     A source on the hub has no size that could be known without the network, and counts as endless.
     """
-    if recipe.data is None:
+    if plan.corpora is None:
         return None
-    workspace = recipe.block.workspace
+    workspace = plan.corpora.workspace
     total, missing = 0.0, False
-    for name, source in recipe.data.corpus.sources.items():
-        kind = "preferences" if recipe.get("rl") else "rows"
+    for name, source in plan.corpora.corpus.sources.items():
+        kind = "preferences" if plan.pairs is not None else "rows"
         if is_built(workspace, kind, name):
             continue  # some row plan of that source is there; if it is another's, the build is short of a surprise
         missing = True

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from kormo_plugins.mixture.pairs import PairDataset
 
 
-def open_dataset(recipe: Recipe, built: Built) -> MixtureDataset | PairDataset:
+def open_dataset(plan: StreamPlan, built: Built) -> MixtureDataset | PairDataset:
     """The mixture as a map-style dataset of exactly steps × global batch rows, or preference pairs."""
-    plan = recipe.stream_plan()
     return open_preferences(plan, built) if plan.pairs else open_rows(plan, built)
 
 

@@ -9,30 +9,40 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import Faults, KormoError, Notice, moved
+from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
+from kormo_plugins.recipe.checks.context_parallel import shared_rows
+from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
 from kormo_plugins.recipe.checks.export import check_export
 from kormo_plugins.recipe.checks.external_eval import external_eval_data
 from kormo_plugins.recipe.checks.fate_table import TABLE
 from kormo_plugins.recipe.checks.fates import refusals
 from kormo_plugins.recipe.checks.fates import warnings as ineffective
 from kormo_plugins.recipe.checks.keys import key_faults, listed_plugins
-from kormo_plugins.recipe.checks.rules import RULES, Rule, base_with_turns
+from kormo_plugins.recipe.checks.rules import RULES, Rule
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
-from kormo_plugins.recipe.files.resolve import Resolved, resolve
+from kormo_plugins.recipe.files.resolve import Resolved, dotted, resolve
+from kormo_plugins.recipe.parts import check_tokenizer, components_of, kormo_block
 from kormo_plugins.recipe.projections import (
+    AttentionPlan,
+    AxolotlPlan,
     BuildPlan,
     CorpusPlan,
     EarlierRun,
+    IdentityPlan,
+    JobPlan,
+    KernelPlan,
     ModelPlan,
     PairPlan,
+    Places,
     RowPlan,
+    RunPlan,
     StreamPlan,
     TokenizerPlan,
 )
 from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
 from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
-from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
+from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
 
 @dataclass(frozen=True)
@@ -84,8 +94,15 @@ class Recipe:
     @property
     def earlier_run(self) -> EarlierRun | None:
         """The stage that this one goes on from."""
-        folder, block = self.block.from_run, self.block
-        return EarlierRun(folder, block.architecture, self.resolved.where, self.registry) if folder else None
+        folder, architecture = self.block.from_run, self.block.architecture
+        if folder is None:
+            return None
+        below = tuple(f"kormo.architecture.{key}" for key in ("name", *(architecture.values if architecture else ())))
+        where = self._places("kormo.from_run", "kormo.architecture", "kormo.tokenizer", *below)
+        return EarlierRun(folder, architecture, where, self.registry)
+
+    def _places(self, *keys: str) -> Places:
+        return Places(self.path, {key: self.resolved.where(key) for key in keys})
 
     def build_plan(self) -> BuildPlan:
         """All that is built before training."""
@@ -127,7 +144,7 @@ class Recipe:
             self.data.corpus,
             self.data.mixture,
             self.sequence_len,
-            partial(base_with_turns, self.resolved),
+            self.resolved.where("kormo.role") if self.block.role == "base" else None,
             self.block.tokenizer.engine if self.block.tokenizer else "auto",
         )
 
@@ -163,6 +180,92 @@ class Recipe:
             self.block.global_batch,
             self.block.role,
             self.of_pairs,
+        )
+
+    def axolotl_plan(self) -> AxolotlPlan:
+        """What Axolotl is told in its own keys."""
+        block, shared = self.block, shared_rows(self.resolved)
+        schedule = self.get("lr_scheduler_kwargs")
+        return AxolotlPlan(
+            precision=block.precision,
+            deepspeed=deepspeed_config(self.resolved),
+            adapters=bool(self.get("adapter")),
+            names_model=self.get("base_model") is not None,
+            goes_on=block.from_run is not None,
+            global_batch=block.global_batch,
+            micro_batch=int(self.get("micro_batch_size", 1)),
+            shared=shared,
+            where_shared=self.resolved.where(shared.key),
+            schedule=None if schedule is None else {k: v for k, v in schedule.items() if v is not None},
+            measures_tokens=self.get("include_tkps") is not None,
+            workspace=block.workspace,
+            data=self.data is not None,
+            pairs=self.of_pairs,
+            steps=self.steps,
+        )
+
+    def attention_plan(self) -> AttentionPlan | None:
+        """How the documents of a row are kept apart; None where the rows are not ours."""
+        if self.data is None or self.of_pairs:
+            return None
+        choice = self.block.collator
+        return AttentionPlan(
+            collator=choice.name,
+            params=self.registry.params("collator", choice.name, choice.values),
+            backend=str(self.get("attn_implementation", "sdpa")),
+            micro_batch=int(self.get("micro_batch_size", 1)),
+            shared=shared_rows(self.resolved),
+            packing=str(self.data.mixture.packing["name"]),
+            row_length=self.sequence_len,
+            varlen=bool(self.get("sdpa_varlen")),
+            compute=self.block.precision.autocast,
+        )
+
+    def kernel_plan(self) -> KernelPlan:
+        """Which kernels are applied."""
+        where = self.resolved.where
+        choices = tuple((where(f"kormo.kernels[{n}]"), choice) for n, choice in enumerate(self.block.kernels))
+        return KernelPlan(choices, where("kormo.kernels"), self.registry)
+
+    def identity_plan(self) -> IdentityPlan:
+        """What makes the trained model another one."""
+        documents = self._corpus_plan(self.data)
+        return IdentityPlan(self.resolved.values, documents, self.block.tokenizer, self.earlier_run)
+
+    def run_plan(self) -> RunPlan:
+        """The run's folder: what is written there, and what it resumes from."""
+        named, model = self.get("resume_from_checkpoint"), self.get("base_model")
+        keys = ("max_steps", "learning_rate", "resume_from_checkpoint", *dotted(self.resolved.values))
+        return RunPlan(
+            path=self.path,
+            output_dir=self.output_dir,
+            values=self.resolved.values,
+            where=self._places(*keys),
+            deepspeed=deepspeed_config(self.resolved),
+            base_model=None if model is None else str(model),
+            seed=self.seed,
+            steps=self.steps,
+            global_batch=self.block.global_batch,
+            sequence_len=self.sequence_len,
+            allow_changed=self.block.allow_changed,
+            checkpoint=str(named) if named else None,
+            auto_resume=bool(self.get("auto_resume_from_checkpoints")),
+            stream=self.stream_plan() if self.data is not None and self.steps and self.block.global_batch else None,
+            identity=self.identity_plan(),
+        )
+
+    def job_plan(self) -> JobPlan:
+        """All that the bridge asks of a recipe when Axolotl hands it over."""
+        return JobPlan(
+            plugins=tuple(self.get("plugins", [])),
+            values=self.resolved.values,
+            adapter=bool(self.get("adapter")),
+            build=self.build_plan(),
+            axolotl=self.axolotl_plan(),
+            attention=self.attention_plan(),
+            kernels=self.kernel_plan(),
+            run=self.run_plan(),
+            components=self.registry,
         )
 
 
@@ -247,7 +350,7 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
         components = components_of(resolved)
     known = components or registry()
     with found.catch():
-        block = _block(resolved, known)
+        block = kormo_block(resolved, known)
     given = values.get("data") if isinstance(values, Mapping) else None
     if isinstance(given, Mapping):
         with found.catch():
@@ -256,7 +359,7 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
         with found.catch():
             external = external_eval_data(resolved, block, data, known)
     with found.catch():
-        _check_tokenizer(resolved, known)
+        check_tokenizer(resolved, known)
     # Without the recipe's plugins, a name that is not known may be one of theirs.
     faults.add(*(fault for fault in found if components or not isinstance(fault, UnknownComponent)))
     if block is not None and not found:
@@ -278,67 +381,3 @@ def _apply(rule: Rule, resolved: Resolved, faults: Faults) -> None:
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
         if not faults:
             raise
-
-
-def components_of(resolved: Resolved) -> Registry:
-    """The registry with the plugins that the recipe names under `kormo.plugins`.
-
-    Raises:
-        KormoError: a plugin cannot be imported, or `kormo.plugins` is not a list of names.
-    """
-    names = resolved.get("kormo.plugins") or ()
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise KormoError(
-            where=resolved.where("kormo.plugins"),
-            found=repr(names),
-            why="it is a list of module names",
-            do="write [my.module]",
-        )
-    return registry(tuple(names))
-
-
-def _block(resolved: Resolved, components: Registry) -> KormoBlock:
-    values, path, faults = resolved.values["kormo"], str(resolved.path), Faults()
-    if isinstance(values, Mapping) and values.get("precision") is None:
-        faults.add(
-            KormoError(
-                where=f"{path}: kormo.precision",
-                found="nothing",
-                why="Axolotl's own choice of dtypes depends on the device and on the stage",
-                do="write precision: {weights: float32, compute: bfloat16, optimizer: float32}",
-            )
-        )
-        values = {**values, "precision": {"weights": "float32", "compute": "float32", "optimizer": "float32"}}
-
-    def place(where: str) -> str:
-        """The file that set the key, not the one that was asked for."""
-        file, _, key = where.partition(": ")
-        return resolved.where(key) if file == path and key else where
-
-    block = None
-    with faults.catch():
-        block = parse_block(values, components, path)
-    try:
-        faults.raise_any()
-    except KormoError as error:
-        raise moved(error, place) from None
-    assert block is not None
-    return block
-
-
-def _check_tokenizer(resolved: Resolved, components: Registry) -> None:
-    """The parameters of a tokenizer that is to be trained."""
-    choice = resolved.get("kormo.tokenizer.train")
-    if not isinstance(choice, Mapping):
-        return
-    values = dict(choice)
-    name = values.pop("name", None)
-    where = resolved.where("kormo.tokenizer.train")
-    if not isinstance(name, str):
-        raise KormoError(
-            where=where,
-            found=f"name: {name!r}",
-            why="`name` says which tokenizer is trained",
-            do=f"set it to one of: {', '.join(components.names('tokenizer')) or 'none is installed'}",
-        )
-    components.params("tokenizer", name, values, where)

@@ -8,11 +8,11 @@ what a page on runs has: one cell of each variant stands for it where all of the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.experiments import AblationRecord, CellRecord
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.reporting import sections
 from kormo_plugins.reporting.charts import BASE, COLOURS, DASHES, HEIGHT, drawn, legend
@@ -32,7 +32,7 @@ HOW = (
 )
 
 
-def read_ablation(folder: Path) -> dict[str, object]:
+def read_ablation(folder: Path) -> AblationRecord:
     """`ablation.json`.
 
     Raises:
@@ -40,7 +40,7 @@ def read_ablation(folder: Path) -> dict[str, object]:
     """
     why = "it is damaged or of another program"
     try:
-        record = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
+        record: AblationRecord = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
         if isinstance(record, dict) and set(record) >= KEYS:
             why = seal_fault(record, unnamed=True)
             if not why:
@@ -56,7 +56,7 @@ def read_ablation(folder: Path) -> dict[str, object]:
 
 
 def write_ablation(
-    record: Mapping[str, Any], out: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda line: None
+    record: AblationRecord, out: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda line: None
 ) -> Path:
     """Writes the page and returns its path.
 
@@ -91,7 +91,7 @@ def write_ablation(
     return write_page(record["question"], head + told + sections.warnings(cells) + parts_with_links(parts), out)
 
 
-def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, object], Run]]:
+def _runs(record: AblationRecord, folder: Path) -> list[tuple[CellRecord, Run]]:
     """The cells that have a result, each with its run, named by variant and seed."""
     found = []
     for cell in record["cells"]:
@@ -103,22 +103,20 @@ def _runs(record: Mapping[str, Any], folder: Path) -> list[tuple[Mapping[str, ob
     return found
 
 
-def _place(cell: Mapping[str, Any], folder: Path) -> Path | None:
+def _place(cell: CellRecord, folder: Path) -> Path | None:
     """Where a cell's run lies: as the record says, or beside the ablation, if all of it was moved."""
     said = Path(cell["folder"])
     places = (said, folder.parent / "cells" / said.name)
     return next((one for one in places if (one / RECORD).is_file() or (one / METRICS).is_file()), None)
 
 
-def _measure(
-    record: Mapping[str, Any], name: str, index: int, found: Sequence[tuple[Mapping[str, object], Run]]
-) -> str:
+def _measure(record: AblationRecord, name: str, index: int, found: Sequence[tuple[CellRecord, Run]]) -> str:
     better = record["measures"][name]["better"]
     rows = []
     for variant, row in record["table"][name].items():
-        against = row.get("against") or {}
-        low, high = against.get("low"), against.get("high")
-        interval = "" if low is None else f"{number(low)} to {number(high)}"
+        against = row.get("against")
+        low = against["low"] if against else None
+        interval = f"{number(low)} to {number(against['high'])}" if against and low is not None else ""
         rows.append(
             (
                 text(variant),
@@ -127,8 +125,8 @@ def _measure(
                 str(row["n"]),
                 f"{against['difference']:+.4g}" if against else "",
                 interval,
-                number(against["p"], 2) if against.get("p") is not None else "",
-                number(against["p_holm"], 2) if against.get("p_holm") is not None else "",
+                number(against["p"], 2) if against and against["p"] is not None else "",
+                number(against["p_holm"], 2) if against and against["p_holm"] is not None else "",
             )
         )
     head = ("variant", "mean", "sd", "seeds", "difference", "95% interval", "p", "p (Holm)")
@@ -137,7 +135,7 @@ def _measure(
     return f"<p class=soft>{better} is better</p>{table(head, rows, '-nnnnnnn')}{plots}"
 
 
-def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
+def _dots(record: AblationRecord, name: str, key: str) -> str:
     """Every cell as a dot, every variant's mean as a line."""
     variants, seeds = list(record["variants"]), sorted({cell["seed"] for cell in record["cells"]})
     data: list[dict[str, object]] = []
@@ -189,7 +187,7 @@ def _dots(record: Mapping[str, Any], name: str, key: str) -> str:
     return drawn(key, "At the end", "a dot is a seed, a line the mean", {"data": data, "layout": layout})
 
 
-def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tuple[Mapping[str, object], Run]]) -> str:
+def _curves(record: AblationRecord, name: str, key: str, found: Sequence[tuple[CellRecord, Run]]) -> str:
     """The measure's metric along every cell's run: colour is the variant, dash the seed."""
     metric, variants = record["measures"][name]["metric"], list(record["variants"])
     seeds = sorted({cell["seed"] for cell in record["cells"]})
@@ -225,7 +223,7 @@ def _curves(record: Mapping[str, Any], name: str, key: str, found: Sequence[tupl
     return drawn(key, "On the way", metric, {"data": data, "layout": layout}, legend(data))
 
 
-def _cells(record: Mapping[str, Any]) -> str:
+def _cells(record: AblationRecord) -> str:
     names: Sequence[str] = list(record["measures"])
     rows = [
         (

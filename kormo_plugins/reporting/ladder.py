@@ -6,10 +6,10 @@ A law is what `kormo ladder` records: centred logarithms, so that a curve is dra
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from kormo_plugins.measures.experiments import LadderRecord, LawRecord, PredictionLine
 from kormo_plugins.reporting.charts import BASE, COLOURS, drawn, legend
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import duration, number, parts_with_links, percent, short, table, text
@@ -33,7 +33,7 @@ MEANING = {
 STEPS = 60
 
 
-def write_ladder(record: Mapping[str, Any], out: Path) -> Path:
+def write_ladder(record: LadderRecord, out: Path) -> Path:
     """Writes the page and returns its path.
 
     Args:
@@ -50,13 +50,13 @@ def write_ladder(record: Mapping[str, Any], out: Path) -> Path:
     return write_page(record["question"], head + f"<p class=soft>{text(LIMITS)}</p>" + parts_with_links(parts), out)
 
 
-def _predictions(record: Mapping[str, Any]) -> str:
+def _predictions(record: LadderRecord) -> str:
     """For each predicted size, its last prediction at each evaluation, and what came out."""
     rows = []
     runs = {run["hash"]: run for run in record["runs"]}
     for line in _newest(record["predictions"]):
-        run = runs.get(line["target"], {})
-        outcomes = dict(map(tuple, run.get("points", ())))
+        run = runs.get(line["target"])
+        outcomes = dict(run["points"]) if run is not None else {}
         for place in line["at"]:
             found = outcomes.get(place["tokens"])
             inside = "" if found is None else "yes" if place["low"] <= found <= place["high"] else "no"
@@ -78,9 +78,9 @@ def _predictions(record: Mapping[str, Any]) -> str:
     return f"<p class=soft>{text(record['metric'])}</p>" + table(head, rows, "-nnnnn-")
 
 
-def _newest(predictions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _newest(predictions: Sequence[PredictionLine]) -> list[PredictionLine]:
     """Of each size, the last prediction that was made before its run; else its last."""
-    chosen: dict[str, Mapping[str, Any]] = {}
+    chosen: dict[str, PredictionLine] = {}
     for line in predictions:
         known = chosen.get(line["target"])
         if known is None or line["before"] or not known["before"]:
@@ -88,7 +88,7 @@ def _newest(predictions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return list(chosen.values())
 
 
-def _law(record: Mapping[str, Any]) -> str:
+def _law(record: LadderRecord) -> str:
     if record["law"] is None:
         return "<p>Not fitted yet.</p>"
     rows = [
@@ -99,9 +99,9 @@ def _law(record: Mapping[str, Any]) -> str:
     return f"<p class=soft>{text(told)}</p>" + table(("", "fitted", "95% interval", "what it is"), rows, "knn-")
 
 
-def _figure(record: Mapping[str, Any]) -> str:
+def _figure(record: LadderRecord) -> str:
     """Points of every run, the law through them, and what was predicted with its interval."""
-    data: list[dict[str, Any]] = []  # those with a name first: the legend counts them
+    data: list[dict[str, object]] = []  # those with a name first: the legend counts them
     curves: list[dict[str, object]] = []
     sizes = list(dict.fromkeys(run["size"] for run in record["runs"]))
     shares = sorted({run["synthetic"] for run in record["runs"]})
@@ -167,7 +167,7 @@ def _figure(record: Mapping[str, Any]) -> str:
     return drawn("ladder", "Loss against tokens", note, {"data": data + curves, "layout": layout}, legend(data))
 
 
-def law_loss(law: Mapping[str, Any], parameters: float, tokens: float, synthetic: float) -> float:
+def law_loss(law: LawRecord, parameters: float, tokens: float, synthetic: float) -> float:
     """The loss that a recorded law gives."""
     e, a, alpha, b, beta, eta = (-math.inf if value is None else value for value in law["theta"])
     n, d = law["centre"]
@@ -175,7 +175,7 @@ def law_loss(law: Mapping[str, Any], parameters: float, tokens: float, synthetic
     return math.exp(e) + math.exp(a - alpha * (math.log(parameters) - n)) + math.exp(b - beta * (effective - d))
 
 
-def _runs(record: Mapping[str, Any]) -> str:
+def _runs(record: LadderRecord) -> str:
     rows = [
         (
             text(run["name"]),
@@ -193,7 +193,7 @@ def _runs(record: Mapping[str, Any]) -> str:
     return table(head, rows, "-nnn-nnk")
 
 
-def _lines(record: Mapping[str, Any]) -> str:
+def _lines(record: LadderRecord) -> str:
     """Every prediction that was written, with the hash that ties it to the one before."""
     if not record["predictions"]:
         return ""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
+from kormo_plugins.measures.scores import NeedleRecord
 from kormo_plugins.reporting.charts import BASE, drawn
 from kormo_plugins.reporting.markup import number, text
 from kormo_plugins.reporting.run import Run
 
 LANGUAGES = {"ko": "Korean", "en": "English"}
-SCORES = {"choice": "the right number is the likeliest of ten", "generated": "the right number is written"}
+SCORES: dict[Literal["choice", "generated"], str] = {
+    "choice": "the right number is the likeliest of ten",
+    "generated": "the right number is written",
+}
 SCALE = [[0.0, "#b2182b"], [0.25, "#ef8a62"], [0.5, "#fddbc7"], [0.75, "#92c5de"], [1.0, "#2166ac"]]
 """Red to blue: told apart by people who do not see green."""
 
@@ -20,13 +24,13 @@ def needles(runs: Sequence[Run]) -> str:
     parts = []
     for place, run in enumerate(runs):
         found = run.evaluation.get("needle")
-        if isinstance(found, Mapping) and found.get("cells"):
+        if found is not None and found.get("cells"):
             title = f"<h3>{text(run.name)}</h3>" if len(runs) > 1 else ""
             parts.append(title + _told(found) + f"<div class=plots>{_maps(f'n{place}', found)}</div>")
     return "".join(parts)
 
 
-def _told(found: Mapping[str, Any]) -> str:
+def _told(found: NeedleRecord) -> str:
     told = f"{number(found.get('tries'))} needles in each cell, in the text of: {text(found.get('haystack'))}. "
     told += f"A guess is right in {100 * float(found.get('chance') or 0):.0f}% by choice."
     published = found.get("published")
@@ -36,13 +40,14 @@ def _told(found: Mapping[str, Any]) -> str:
     return f"<p class=soft>{told}</p>"
 
 
-def _maps(key: str, found: Mapping[str, Any]) -> str:
-    cells = {(one["language"], one["length"], one["depth"]): one for one in found["cells"]}
-    lengths, depths = sorted({k[1] for k in cells}), sorted({k[2] for k in cells})
+def _maps(key: str, found: NeedleRecord) -> str:
+    cells = found["cells"]
+    lengths, depths = sorted({one["length"] for one in cells}), sorted({one["depth"] for one in cells})
     drawings = []
     for score, told in SCORES.items():
-        for language in dict.fromkeys(k[0] for k in cells):
-            shares = [[cells.get((language, n, d), {}).get(score) for n in lengths] for d in depths]
+        for language in dict.fromkeys(one["language"] for one in cells):
+            known = {(one["length"], one["depth"]): one[score] for one in cells if one["language"] == language}
+            shares = [[known.get((n, d)) for n in lengths] for d in depths]
             drawings.append(
                 _map(
                     f"{key}{score}{language}",

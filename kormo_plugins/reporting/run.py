@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
+from kormo_plugins.measures.scores import EvaluationRecord
 from kormo_plugins.store.complete import record_fault
 from kormo_plugins.store.json_file import seal_fault
 from kormo_plugins.store.lease import RUN, at_work
@@ -64,7 +65,7 @@ class Run:
     resumes: list[int] = field(default_factory=list)
     samples: list[dict[str, str]] = field(default_factory=list)
     written: list[dict[str, Any]] = field(default_factory=list)
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationRecord = field(default_factory=EvaluationRecord)
     warnings: list[str] = field(default_factory=list)
     in_tokens: bool = True
     offset: int = 0
@@ -160,11 +161,11 @@ def read_run(folder: Path) -> Run:
     shape = {"step": int, "prompt": str, "text": str}
     run.written = last_of_each(_entries(written, shape, WRITTEN, run.warnings))
     evaluation = _sealed(folder / EVALUATION, run.warnings, needed=False)
-    run.evaluation = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
-    rows = run.evaluation.get("results")
-    if rows is not None:
+    found = _sound(evaluation, {"results": list, "needle": (dict, NoneType)}, EVALUATION, run.warnings)
+    if "results" in found:
         scored: Shape = {"task": str, "value": (int, float, NoneType)}
-        run.evaluation["results"] = _entries(rows, scored, EVALUATION, run.warnings)
+        found["results"] = _entries(found["results"], scored, EVALUATION, run.warnings)
+    run.evaluation = cast("EvaluationRecord", found)
     run.warnings += _warnings(run)
     return run
 

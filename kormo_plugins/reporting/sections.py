@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from kormo_plugins.measures.metrics_file import current_name
+from kormo_plugins.measures.scores import SuiteRow
 from kormo_plugins.reporting import charts
 from kormo_plugins.reporting.markup import (
     duration,
@@ -141,7 +142,7 @@ def curves(runs: Sequence[Run]) -> str:
 
 def evaluations(runs: Sequence[Run]) -> str:
     """Scores of `evaluation.json`, in percent, with their standard errors, beside the published ones."""
-    rows: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
+    rows: dict[tuple[object, ...], dict[str, SuiteRow]] = {}
     for run in runs:
         for row in run.evaluation.get("results") or ():
             if isinstance(row, Mapping) and isinstance(row.get("value"), (int, float)):
@@ -175,12 +176,12 @@ def evaluations(runs: Sequence[Run]) -> str:
     return table(head, cells, "-" + "n" * (len(head) - 1)) + f"<p><small>{'<br>'.join(map(text, notes))}</small></p>"
 
 
-def _published(row: Mapping[str, Any], model: str) -> str:
+def _published(row: SuiteRow, model: str) -> str:
     score = (row.get("published") or {}).get(model)
     return f"{score:.2f}" if isinstance(score, (int, float)) else "–"
 
 
-def _notes(row: Mapping[str, Any]) -> Iterable[str]:
+def _notes(row: SuiteRow) -> Iterable[str]:
     """What a score cannot say by itself."""
     if row.get("unverified"):
         yield f"{row.get('task')}: {row['unverified']}."
@@ -188,7 +189,7 @@ def _notes(row: Mapping[str, Any]) -> Iterable[str]:
         yield f"{row.get('task')}: {number(row['cut'])} prompts lost their beginning."
 
 
-def _score(row: Mapping[str, Any] | None) -> str:
+def _score(row: SuiteRow | None) -> str:
     if row is None:
         return "–"
     error = row.get("stderr")

@@ -91,7 +91,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
         say(f"export/ holds the same model as a plain {layout}: {compared} logits compared, {equality(report)}")
     elif recipe.block.export:
         say("there is no export/: no class of transformers is known to compute the same as this model")
-    write_card(recipe, built, open_dataset(recipe, built) if recipe.data is not None else None, out)
+    write_card(recipe, built, open_dataset(recipe.stream_plan(), built) if recipe.data is not None else None, out)
     print(f"\nThe model is in {out.resolve()}", flush=True)
     samples = recipe.block.samples
     if (

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -17,13 +16,14 @@ from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.mixture.resume import check_resume
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
-from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.override import provenance
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import RunPlan
 from kormo_plugins.runs import identity as stage_identity
 from kormo_plugins.runs.resume import resume_point
 from kormo_plugins.runs.resume_keys import check_changed_keys
 from kormo_plugins.runs.verification import Expected, verify
+from kormo_plugins.store.artifact import Artifact
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.files import manifest_files
 from kormo_plugins.store.fingerprint import canonical_json
@@ -38,9 +38,9 @@ _HEADER = (
 )
 
 
-def resolved_path(recipe: Recipe) -> Path:
-    """Where the resolved recipe is kept."""
-    return recipe.output_dir / run_record.RESOLVED
+def resolved_path(output_dir: Path) -> Path:
+    """Where the resolved recipe of a run is kept."""
+    return output_dir / run_record.RESOLVED
 
 
 def is_resolved(path: Path) -> bool:
@@ -52,16 +52,16 @@ def is_resolved(path: Path) -> bool:
         return False
 
 
-def run_identity(recipe: Recipe, built: Built) -> dict[str, object]:
+def run_identity(built: Built, base_model: str | None, seed: int) -> dict[str, object]:
     """What must not change under a run: tokenizer, initial weights, seed."""
     return {
         "tokenizer": built.tokenizer_hash[:12],
-        "weights": built.weights_hash or str(built.base_model or recipe.get("base_model")),
-        "seed": recipe.seed,
+        "weights": built.weights_hash or str(built.base_model or base_model),
+        "seed": seed,
     }
 
 
-def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> None:
+def prepare(plan: RunPlan, built: Built, main: bool, world_size: int = 1) -> None:
     """Checks data and folder, sets broken checkpoints aside, writes recipe and record.
 
     Args:
@@ -72,37 +72,37 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     """
     if not main:
         return
-    out = recipe.output_dir
-    who = run_identity(recipe, built)
-    run_record.check_same_run(out, who, recipe.block.allow_changed)
-    last = resume_point(recipe, world_size, say)
-    for line in check_changed_keys(recipe, resolved_path(recipe), step_of(last)) if last else ():
+    out = plan.output_dir
+    who = run_identity(built, plan.base_model, plan.seed)
+    run_record.check_same_run(out, who, plan.allow_changed)
+    last = resume_point(plan, world_size, say)
+    for line in check_changed_keys(plan, resolved_path(out), step_of(last)) if last else ():
         say(line)
     verify(_read_by_the_run(built, fresh=last is None), say)
-    data, amendments = _check_data(recipe, built, step_of(last) if last else 0)
+    data, amendments = _check_data(plan, built, step_of(last) if last else 0)
     out.mkdir(parents=True, exist_ok=True)
     preemption_file.clear(out)
     unmark_records(out)
-    values = {**recipe.resolved.values, **_keep_deepspeed(recipe)}
+    values = {**plan.values, **_keep_deepspeed(plan)}
     text = _HEADER + redact(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-    write_text(resolved_path(recipe), text)
+    write_text(resolved_path(out), text)
     run_record.write_record(
         out,
         {
-            **provenance(recipe.path),
+            **provenance(plan.path),
             "recipe_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "identity": who,
             stage_identity.RECORD: stage_identity.stage_identity(
-                recipe, {name: artifact.hash for name, artifact in built.corpora.items()}
+                plan.identity, {name: artifact.hash for name, artifact in built.corpora.items()}
             ),
             "artifacts": {
                 "tokenizer": str(built.tokenizer),
                 "init": str(built.base_model),
                 **{f"{kind}/{name}": str(a.path) for kind, group in _groups(built) for name, a in group.items()},
             },
-            "steps": recipe.steps,
-            "global_batch": recipe.block.global_batch,
-            "sequence_len": recipe.sequence_len,
+            "steps": plan.steps,
+            "global_batch": plan.global_batch,
+            "sequence_len": plan.sequence_len,
             "data": data,
             "amendments": amendments,
             "facts": run_record.read_record(out).get("facts", {}),
@@ -111,12 +111,11 @@ def prepare(recipe: Recipe, built: Built, main: bool, world_size: int = 1) -> No
     )
 
 
-def _keep_deepspeed(recipe: Recipe) -> dict[str, str]:
+def _keep_deepspeed(plan: RunPlan) -> dict[str, str]:
     """Puts the DeepSpeed configuration beside the resolved recipe, which then names that copy."""
-    config = deepspeed_config(recipe.resolved)
-    if config is None:
+    if plan.deepspeed is None:
         return {}
-    write_json(recipe.output_dir / DEEPSPEED, config)
+    write_json(plan.output_dir / DEEPSPEED, plan.deepspeed)
     return {"deepspeed": DEEPSPEED}
 
 
@@ -134,24 +133,24 @@ def _read_by_the_run(built: Built, fresh: bool) -> list[Expected]:
     return found
 
 
-def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, object], list[str]]:
+def _check_data(plan: RunPlan, built: Built, step: int) -> tuple[dict[str, object], list[str]]:
     """The parts of the data, and how the recipe's future was amended since the run started.
 
     Raises:
         KormoError: steps that were trained already would have been other.
     """
-    if recipe.data is None:
+    if plan.stream is None:
         return {}, []
-    record = run_record.read_record(recipe.output_dir)
-    parts = json.loads(canonical_json(open_dataset(recipe, built).parts()))
+    record = run_record.read_record(plan.output_dir)
+    parts = json.loads(canonical_json(open_dataset(plan.stream, built).parts()))
     old, amendments = record.get("data"), list(record.get("amendments", []))
     if not old or not step:
         return parts, []
     try:
-        changed = check_resume(old, parts, step, allow="data" in recipe.block.allow_changed)
+        changed = check_resume(old, parts, step, allow="data" in plan.allow_changed)
     except KormoError as error:
         raise KormoError(
-            where=f"{recipe.output_dir}: data, {error.where}",
+            where=f"{plan.output_dir}: data, {error.where}",
             found=error.found,
             why=error.why,
             do=f"{error.do} (kormo.allow_changed: [data]), or set another output_dir",
@@ -161,7 +160,7 @@ def _check_data(recipe: Recipe, built: Built, step: int) -> tuple[dict[str, obje
     return parts, amendments + changed
 
 
-def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
+def _groups(built: Built) -> list[tuple[str, dict[str, Artifact]]]:
     return [
         ("corpus", built.corpora),
         ("shards", built.shards),
@@ -170,7 +169,7 @@ def _groups(built: Built) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def register_architectures(recipe: Recipe) -> None:
+def register_architectures(components: Registry) -> None:
     """Registers every installed model family with transformers."""
-    for name in recipe.registry.names("architecture"):
-        recipe.registry.load("architecture", name).register()
+    for name in components.names("architecture"):
+        components.load("architecture", name).register()

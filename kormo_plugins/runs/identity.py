@@ -13,7 +13,7 @@ number, and that is part of the documents' hashes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.pipeline.token_source import token_identities
 from kormo_plugins.recipe.files.yaml_file import read_yaml
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import IdentityPlan
 from kormo_plugins.store.artifact import Artifact, Make, Spec
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, file_checksum, identity
 from kormo_plugins.training.telemetry import run_record
@@ -96,41 +96,41 @@ IGNORED_KEYS = frozenset(
 ASIDE_PREFIXES = ("wandb_", "mlflow_", "comet_", "trackio_", "swanlab_")
 
 
-def stage_identity(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
+def stage_identity(plan: IdentityPlan, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The identity of what the recipe trains.
 
     Args:
-        recipe: the checked recipe.
+        plan: of the checked recipe.
         corpora: hash of each source's documents, where they are known already; null: computed.
     Returns:
         `hash`, and its parts: `recipe`, `documents` (by source), `files` (by path) and `before`.
     Raises:
         KormoError: an input that is not there, or a stage before that is not finished.
     """
-    parts = {**identity_inputs(recipe, corpora), "before": _before(recipe)}
+    parts = {**identity_inputs(plan, corpora), "before": _before(plan)}
     return {**parts, "hash": identity(parts)[:IDENTITY_LENGTH]}
 
 
-def identity_inputs(recipe: Recipe, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
+def identity_inputs(plan: IdentityPlan, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The identity without the model before: what can be known, and is checked, before any stage runs."""
-    sources = set(recipe.data.corpus.documents_of) if recipe.data is not None else set()
+    sources = set(plan.documents.corpus.documents_of) if plan.documents is not None else set()
     if corpora is None or set(corpora) != sources:
-        corpora = _documents(recipe)
-    tokens = token_identities(recipe.data.corpus.tokens_of) if recipe.data is not None else {}
+        corpora = _documents(plan)
+    tokens = token_identities(plan.documents.corpus.tokens_of) if plan.documents is not None else {}
     return {
-        "recipe": identity({".".join(keys): value for keys, value in _told(recipe.resolved.values)})[:IDENTITY_LENGTH],
+        "recipe": identity({".".join(keys): value for keys, value in _told(plan.values)})[:IDENTITY_LENGTH],
         "documents": dict(sorted({**corpora, **tokens}.items())),
-        "files": {name: _checksum(path) for name, path in _files(recipe)},
+        "files": {name: _checksum(path) for name, path in _files(plan)},
     }
 
 
-def changed_keys(recipe: Recipe, folder: Path) -> list[str]:
+def changed_keys(plan: IdentityPlan, folder: Path) -> list[str]:
     """What the recipe of the run in `folder` says otherwise, as `key: before → now`."""
     path = folder / "recipe.yml"
     if not path.is_file():
         return []
     before = {".".join(keys): value for keys, value in _told(read_yaml(path))}
-    now = {".".join(keys): value for keys, value in _told(recipe.resolved.values)}
+    now = {".".join(keys): value for keys, value in _told(plan.values)}
     keys = sorted(before.keys() | now.keys())
     return [f"{key}: {_short(before, key)} → {_short(now, key)}" for key in keys if before.get(key) != now.get(key)]
 
@@ -161,28 +161,29 @@ def _short(values: Mapping[str, object], key: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _documents(recipe: Recipe) -> dict[str, str]:
-    if recipe.data is None:
+def _documents(plan: IdentityPlan) -> dict[str, str]:
+    if plan.documents is None:
         return {}
 
     def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
-    found = build_corpora(recipe.corpus_plan(), named)
+    found = build_corpora(plan.documents, named)
     return {name: artifact.hash for name, artifact in found.items()}
 
 
-def _files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+def _files(plan: IdentityPlan) -> Iterator[tuple[str, Path]]:
     """Local files that the recipe names itself: a tokenizer, a base model, data that Axolotl reads."""
-    choice = recipe.block.tokenizer
+    choice, base_model = plan.tokenizer, plan.values.get("base_model")
     if choice is not None and choice.path is not None:
         yield str(choice.path), choice.path / "tokenizer.json" if choice.path.is_dir() else choice.path
-    base = Path(str(recipe.get("base_model", "")))
-    if recipe.get("base_model") and base.is_dir():
+    base = Path(str(base_model or ""))
+    if base_model and base.is_dir():
         for file in sorted([*base.glob("*.safetensors"), *base.glob("*.json")]):
             yield str(file), file
     for key in ("datasets", "test_datasets"):
-        for entry in recipe.get(key) or ():
+        entries = plan.values.get(key)
+        for entry in entries if isinstance(entries, Sequence) else ():
             yield from _dataset_files(entry)
 
 
@@ -205,6 +206,6 @@ def _checksum(path: Path) -> str:
         ) from None
 
 
-def _before(recipe: Recipe) -> str | None:
-    run = recipe.earlier_run
+def _before(plan: IdentityPlan) -> str | None:
+    run = plan.before
     return initial_model.weights_hash(initial_model.finished_model(run)) if run is not None else None

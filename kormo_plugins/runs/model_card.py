@@ -93,7 +93,7 @@ def export_card(run: Path, folder: Path) -> Path | None:
     recipe, built, sources = load_recipe(run / RESOLVED), Built(), None
     try:
         built = build_data(recipe, lookup_only(recipe.path))
-        sources = _sources(open_dataset(recipe, built) if recipe.data is not None else None)
+        sources = _sources(open_dataset(recipe.stream_plan(), built) if recipe.data is not None else None)
     except KormoError:
         pass  # the artifacts are elsewhere by now: the card says nothing about the data
     # a GGUF says of itself what the run's folder does

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.checks.deepspeed import zero_stage
+from kormo_plugins.recipe.projections import RunPlan
 from kormo_plugins.store.complete import fault
 from kormo_plugins.training.checkpoints.complete import set_aside_incomplete
 from kormo_plugins.training.checkpoints.sharded import check_resume
 
 
-def resume_point(recipe: Recipe, world_size: int, log: Callable[[str], None]) -> Path | None:
+def resume_point(plan: RunPlan, world_size: int, log: Callable[[str], None]) -> Path | None:
     """The checkpoint that Axolotl will resume from; broken newer ones are set aside.
 
     Called before any rank looks into the folder, by the one process that may change it.
@@ -21,20 +21,20 @@ def resume_point(recipe: Recipe, world_size: int, log: Callable[[str], None]) ->
     Raises:
         KormoError: the checkpoint that the recipe names is not whole, or another kind of job wrote it.
     """
-    out, named = recipe.output_dir, recipe.get("resume_from_checkpoint")
+    out, named = plan.output_dir, plan.checkpoint
     chosen = set_aside_incomplete(out, log) if out.is_dir() else None
     if named:
-        chosen = Path(str(named))
+        chosen = Path(named)
         reason = fault(chosen)
         if reason is not None:
             raise KormoError(
-                where=recipe.resolved.where("resume_from_checkpoint"),
+                where=plan.where("resume_from_checkpoint"),
                 found=str(chosen),
                 why=f"it is not a whole checkpoint: {reason}",
                 do="name another (`kormo checkpoint list` shows them), or leave it to auto_resume_from_checkpoints",
             )
-    elif not recipe.get("auto_resume_from_checkpoints"):
+    elif not plan.auto_resume:
         return None
     if chosen is not None:
-        check_resume(chosen, zero_stage(deepspeed_config(recipe.resolved)), world_size)
+        check_resume(chosen, zero_stage(plan.deepspeed), world_size)
     return chosen

@@ -8,14 +8,14 @@ is built, and never dropped. `docs/runs.md` shows this table; a test compares th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.resolve import dotted
 from kormo_plugins.recipe.files.yaml_file import read_yaml
-from kormo_plugins.recipe.load import Recipe
+from kormo_plugins.recipe.projections import RunPlan
 
 KEPT_DEEPSPEED = "deepspeed.json"
 """The name by which a resolved recipe calls the copy of its DeepSpeed configuration."""
@@ -109,10 +109,11 @@ RULES = (
 )
 
 
-def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
+def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
     """Compares the recipe with the resolved recipe that the run was started with.
 
     Args:
+        plan: of the run as the recipe says it now.
         resolved: `recipe.yml` of the output folder.
         step: of the checkpoint that the run goes on from.
     Returns:
@@ -120,23 +121,23 @@ def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
     Raises:
         KormoError: a change that cannot be applied, or a length that the checkpoint has passed already.
     """
-    if recipe.steps is not None and recipe.steps < step:
+    if plan.steps is not None and plan.steps < step:
         raise KormoError(
-            where=recipe.resolved.where("max_steps"),
-            found=f"{recipe.steps} steps, and a checkpoint of step {step}",
+            where=plan.where("max_steps"),
+            found=f"{plan.steps} steps, and a checkpoint of step {step}",
             why="the run in this folder is longer already",
             do=f"set max_steps to {step} or more, name an earlier checkpoint with resume_from_checkpoint, or set "
             "another output_dir",
         )
     if not resolved.is_file():
         return []
-    before, now = _leaves(read_yaml(resolved)), _leaves(recipe.resolved.values)
+    before, now = dotted(read_yaml(resolved)), dotted(plan.values)
     if before.get("deepspeed") == KEPT_DEEPSPEED:  # the copy beside it; which engine it asks for is checked elsewhere
         before["deepspeed"] = now.get("deepspeed")
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     if now.get("lr_scheduler") == PLATEAU and "learning_rate" in changed:
         raise KormoError(
-            where=recipe.resolved.where("learning_rate"),
+            where=plan.where("learning_rate"),
             found=f"{_short(before.get('learning_rate'))} → {_short(now.get('learning_rate'))}, with {PLATEAU}",
             why="this schedule computes each rate from the one before, which is in the checkpoint",
             do="set it as it was, or begin a new run (another output_dir) with kormo.from_run",
@@ -145,7 +146,7 @@ def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
     if refused:
         rules = {rule.says for key in refused if (rule := rule_of(key)) is not None}
         raise KormoError(
-            where=recipe.resolved.where(refused[0]),
+            where=plan.where(refused[0]),
             found="; ".join(f"{key}: {_short(before.get(key))} → {_short(now.get(key))}" for key in refused),
             why=f"the run goes on from step {step}, and {', '.join(sorted(rules))}",
             do="set it as it was, or begin a new run (another output_dir) with kormo.from_run",
@@ -161,16 +162,6 @@ def check_changed_keys(recipe: Recipe, resolved: Path, step: int) -> list[str]:
 def rule_of(key: str) -> Rule | None:
     """The rule about a key; None for one that says nothing about training."""
     return next((rule for rule in RULES if rule.covers(key)), None)
-
-
-def _leaves(values: Mapping[str, object], above: str = "") -> dict[str, object]:
-    found: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{above}{key}.")
-        elif value is not None:
-            found[f"{above}{key}"] = value
-    return found
 
 
 def _short(value: object) -> str:

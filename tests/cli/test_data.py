@@ -28,7 +28,7 @@ def dataset(made: Made) -> Any:
     from kormo_plugins.recipe.load import load_recipe
 
     recipe = load_recipe(Path("recipe.yml"))
-    return open_dataset(recipe, build_data(recipe, lookup_only(recipe.path)))
+    return open_dataset(recipe.stream_plan(), build_data(recipe, lookup_only(recipe.path)))
 
 
 def _json(result: Result) -> Any:

@@ -23,11 +23,11 @@ def test_every_task_of_a_suite_exists(name: str, registry: Any) -> None:
 
 def test_the_cards_benchmarks_are_all_there() -> None:
     """Thirteen in English and nine in Korean, and their averages are those of the card."""
-    scores = published()["scores"]
+    scores = published().scores
     for suite, count, average in (("english", 13, "average_en"), ("korean", 9, "average_ko")):
         rows = [line.published for line in load_suite(suite).tasks if line.published]
         assert len(rows) == len(set(rows)) == count
-        for number, model in enumerate(published()["models"]):
+        for number, model in enumerate(published().models):
             mean = sum(scores[row][number] for row in rows) / count
             assert mean == pytest.approx(scores[average][number], abs=0.006), model
     assert scores_of("kmmlu")["KORMo-10B"] == 46.48

@@ -35,7 +35,7 @@ FAKE = str(Path(__file__).parent / "fake_stage.py")
 
 
 def fake(chain: Chain, stage: Stage, recipe: Path) -> Sequence[str]:
-    who = stage_identity(load_recipe(recipe))  # from the resolved file, as a training would
+    who = stage_identity(load_recipe(recipe).identity_plan())  # from the resolved file, as a training would
     return [sys.executable, FAKE, str(recipe), str(stage.out), json.dumps(who)]
 
 

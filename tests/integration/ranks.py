@@ -86,7 +86,7 @@ def expected_rows(lab: Lab) -> list[str]:
     """The rows that these recipes fix, read from their artifacts without any trainer."""
     recipe = load_recipe(lab.folder / "base.yml")  # the same data, and no plugin that only the runs can import
     built = build_all(recipe, log=lambda line: None)
-    rows = open_dataset(recipe, built).__getitems__(list(range(STEPS * BATCH)))
+    rows = open_dataset(recipe.stream_plan(), built).__getitems__(list(range(STEPS * BATCH)))
     batch = make_collator(recipe, built)(rows)
     return [json.dumps(row) for row in batch["input_ids"].tolist()]
 

@@ -39,12 +39,12 @@ def test_long_rows_are_refused_and_short_ones_told(change: dict[str, Any]) -> No
 @pytest.mark.parametrize("path", LARGE, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_our_large_recipes_pass_on_a_gpu(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = load_recipe(path)
-    refuse_leaking_attention(recipe, on_gpu=True)
+    refuse_leaking_attention(recipe.attention_plan(), on_gpu=True)
     assert capsys.readouterr().err == ""
 
 
 def test_the_quick_start_runs_on_a_gpu_too(capsys: pytest.CaptureFixture[str]) -> None:
     recipe = load_recipe(ROOT / "recipes/pretrain.yml")
-    refuse_leaking_attention(recipe, on_gpu=True)
+    refuse_leaking_attention(recipe.attention_plan(), on_gpu=True)
     assert "dense masks of 2.1 MB" in capsys.readouterr().err
     assert [kernel.name for kernel in recipe.block.kernels] == ["liger"]

@@ -257,7 +257,7 @@ def test_no_held_out_document_is_in_any_training_row(tmp_path: Path) -> None:
     assert DATA["mixture"]["weights"]  # every source has a share
     asked = recipe(tmp_path, {"every_steps": 2}, max_steps=60)
     built = build(asked, log=lambda line: None)
-    dataset = open_dataset(asked, built)
+    dataset = open_dataset(asked.stream_plan(), built)
     trained_ids, trained_texts = set(), set()
     for name, plan in dataset.rows.items():
         trained_ids |= {(name, plan.shards.name(n)) for n in range(plan.shards.documents)}

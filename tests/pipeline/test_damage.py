@@ -66,7 +66,7 @@ def restore(recipe: Recipe, without: tuple[str, ...] = ()) -> Path:
 
 def attempt(recipe: Recipe) -> None:
     built = build_all(recipe, log=lambda line: None)
-    run.prepare(recipe, built, main=True)
+    run.prepare(recipe.run_plan(), built, main=True)
 
 
 def test_the_workspace_is_whole_and_found_again(room: Recipe) -> None:

@@ -41,19 +41,19 @@ def test_files_and_generators_have_a_size_and_the_hub_has_none(tmp_path: Path) -
         ({"name": "jsonl", "path": str(texts / "a.jsonl")}, 2000),
         ({"name": "hub", "dataset": "a/b"}, math.inf),
     ):
-        seconds = build_seconds(_recipe(tmp_path, one=made, two={"reader": read}))
+        seconds = build_seconds(_recipe(tmp_path, one=made, two={"reader": read}).build_plan())
         assert seconds == pytest.approx((3e6 + size) / BYTES_PER_SECOND)
 
 
 def test_a_long_build_is_left_to_preprocess_on_one_rank_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = _recipe(tmp_path)
-    refusals.refuse_long_build(recipe, 1)
+    refusals.refuse_long_build(recipe.build_plan(), 1)
     monkeypatch.setattr(refusals, "MAX_SECONDS", 0.01)
     with pytest.raises(KormoError, match="axolotl preprocess"):
-        refusals.refuse_long_build(recipe, 1)
+        refusals.refuse_long_build(recipe.build_plan(), 1)
     build_all(recipe, log=lambda line: None)
-    assert build_seconds(recipe) is None
-    refusals.refuse_long_build(recipe, 1)
+    assert build_seconds(recipe.build_plan()) is None
+    refusals.refuse_long_build(recipe.build_plan(), 1)
 
 
 @pytest.mark.parametrize("name", ["ko-web", "x" * 60, "가나다 [라]*", "a.b_c"])
@@ -62,7 +62,7 @@ def test_a_source_of_any_name_is_found_where_it_was_built(tmp_path: Path, name: 
     made = {"generator": {"name": "embedded", "language": "ko", "megabytes": 0.01, "seed": 1}}
     recipe = _recipe(tmp_path, **{name: made})
     workspace = recipe.block.workspace
-    assert build_seconds(recipe) is not None
+    assert build_seconds(recipe.build_plan()) is not None
     build(workspace, Spec("rows", name, {"any": 1}), lambda out: {})
-    assert build_seconds(recipe) is None
-    refusals.refuse_long_build(recipe, refusals.MAX_WORLD + 1)
+    assert build_seconds(recipe.build_plan()) is None
+    refusals.refuse_long_build(recipe.build_plan(), refusals.MAX_WORLD + 1)

@@ -43,7 +43,7 @@ def _built(room: Path, marks: list[str] | None, ignored: list[str | int]) -> tup
 
 
 def _batch(recipe: Recipe, built: Built) -> dict[str, Any]:
-    dataset = open_dataset(recipe, built)
+    dataset = open_dataset(recipe.stream_plan(), built)
     return make_collator(recipe, built)(dataset.__getitems__(list(range(len(dataset)))))
 
 

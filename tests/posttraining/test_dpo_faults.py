@@ -78,10 +78,10 @@ def bench(tmp_path: Path, chat_tokenizer: Path) -> Bench:
 
 def test_a_sound_recipe_gives_exactly_its_steps(bench: Bench) -> None:
     recipe, built = bench.build()
-    data = open_dataset(recipe, built)
+    data = open_dataset(recipe.stream_plan(), built)
     assert len(data) == 12 and not built.rows and not built.shards
     assert {data.number(index) for index in range(12)} == set(range(12))
-    values = axolotl_values(recipe, built)
+    values = axolotl_values(recipe.axolotl_plan(), built)
     assert values["gradient_accumulation_steps"] == 2 and values["trainer_cls"].endswith("PreferenceTrainer")
     again = build_data(recipe, _found)
     assert again.preferences["a"].hash == built.preferences["a"].hash

@@ -69,7 +69,7 @@ def test_built_rows_are_conversations_and_too_long_ones_are_told(
     assert 0 < stats["documents_dropped"] < stats["documents"] and stats["tokens_dropped"] > 0
     told = f"{stats['documents_dropped']} of {stats['documents']} conversations are longer than a row"
     assert told in capsys.readouterr().err
-    rows = open_dataset(recipe, built).__getitems__([0, 1])
+    rows = open_dataset(recipe.stream_plan(), built).__getitems__([0, 1])
     assert rows.trained is not None and 0 < rows.trained.sum() < rows.filled.sum()
     again = build_data(recipe, lookup_only(recipe.path))
     assert again.rows["chat"].hash == built.rows["chat"].hash

@@ -60,25 +60,25 @@ def test_a_change_is_applied_or_refused_and_always_told(recipe: Recipe, tmp_path
     assert rule is not None
     resolved = before(recipe, tmp_path, key, CHANGES[key])
     if rule.fate == "applied":
-        lines = check_changed_keys(recipe, resolved, 4)
+        lines = check_changed_keys(recipe.run_plan(), resolved, 4)
         assert lines and all(line.startswith(key) and line.endswith("from step 5 on") for line in lines)
         return
     with pytest.raises(KormoError) as error:
-        check_changed_keys(recipe, resolved, 4)
+        check_changed_keys(recipe.run_plan(), resolved, 4)
     assert key in error.value.found and "from_run" in error.value.do and rule.says in error.value.why
 
 
 def test_nothing_is_said_of_a_recipe_that_is_the_same(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yml"
     path.write_text(yaml.safe_dump(recipe.resolved.values, allow_unicode=True))
-    assert check_changed_keys(recipe, path, 4) == []
-    assert check_changed_keys(recipe, tmp_path / "none.yml", 4) == []
+    assert check_changed_keys(recipe.run_plan(), path, 4) == []
+    assert check_changed_keys(recipe.run_plan(), tmp_path / "none.yml", 4) == []
 
 
 def test_fewer_steps_than_there_are(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(KormoError, match="longer already"):
-        check_changed_keys(recipe, tmp_path / "none.yml", (recipe.steps or 0) + 1)
-    assert check_changed_keys(recipe, tmp_path / "none.yml", recipe.steps or 0) == []
+        check_changed_keys(recipe.run_plan(), tmp_path / "none.yml", (recipe.steps or 0) + 1)
+    assert check_changed_keys(recipe.run_plan(), tmp_path / "none.yml", recipe.steps or 0) == []
 
 
 def test_the_table_in_the_documentation_is_this_one() -> None:
@@ -91,22 +91,22 @@ def test_a_run_that_goes_on_is_refused_before_its_folder_is_touched(recipe: Reci
     from kormo_plugins.training.checkpoints.complete import mark_complete
 
     built = build_all(recipe, log=lambda line: None)
-    run.prepare(recipe, built, main=True)
+    run.prepare(recipe.run_plan(), built, main=True)
     checkpoint = recipe.output_dir / "checkpoint-4"
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").write_bytes(b"x")
     mark_complete(checkpoint, 4)
-    kept = run.resolved_path(recipe).read_text()
+    kept = run.resolved_path(recipe.output_dir).read_text()
     other = load_recipe(recipe.path, {"optimizer": "sgd"})
     with pytest.raises(KormoError, match="optimizer"):
-        run.prepare(other, built, main=True)
-    assert run.resolved_path(recipe).read_text() == kept
+        run.prepare(other.run_plan(), built, main=True)
+    assert run.resolved_path(recipe.output_dir).read_text() == kept
 
 
 def test_a_rate_that_is_a_state_cannot_be_changed(recipe: Recipe, tmp_path: Path) -> None:
     """Of a recipe without `kormo.data`; beside it this schedule is refused anyway."""
     resolved = before(recipe, tmp_path, "learning_rate", 0.5)
     values = {**recipe.resolved.values, "lr_scheduler": "reduce_lr_on_plateau"}
-    other = SimpleNamespace(steps=None, resolved=SimpleNamespace(values=values, where=str))
+    other = SimpleNamespace(steps=None, values=values, where=str)
     with pytest.raises(KormoError, match="which is in the checkpoint"):
         check_changed_keys(other, resolved, 4)  # type: ignore[arg-type]

@@ -33,10 +33,14 @@ def _recipe(room: Path, out: str, **change: Any) -> tuple[Recipe, Built]:
     return recipe, build_all(recipe, log=lambda line: None)
 
 
+def _prepare(recipe: Recipe, built: Built) -> None:
+    run.prepare(recipe.run_plan(), built, main=True)
+
+
 def _started(room: Path, out: str, step: int = 4) -> None:
     """A run that has a whole checkpoint at `step`."""
     recipe, built = _recipe(room, out)
-    run.prepare(recipe, built, main=True)
+    _prepare(recipe, built)
     folder = recipe.output_dir / f"checkpoint-{step}"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"x")
@@ -45,8 +49,8 @@ def _started(room: Path, out: str, step: int = 4) -> None:
 
 def test_the_same_recipe_goes_on(room: Path) -> None:
     _started(room, "same")
-    run.prepare(*_recipe(room, "same"), main=True)
-    run.prepare(*_recipe(room, "same", max_steps=20, learning_rate=0.1), main=True)
+    _prepare(*_recipe(room, "same"))
+    _prepare(*_recipe(room, "same", max_steps=20, learning_rate=0.1))
     record = read_record(room / "same")
     assert record["steps"] == 20 and record["amendments"] == []
 
@@ -65,21 +69,21 @@ def test_another_past_is_refused_with_what_differs(room: Path, change: dict[str,
     out = f"past-{named.replace(chr(32), chr(45))}"
     _started(room, out)
     with pytest.raises(KormoError) as error:
-        run.prepare(*_recipe(room, out, **change), main=True)
+        _prepare(*_recipe(room, out, **change))
     assert named in error.value.found and "allow_changed" in error.value.do
 
 
 def test_what_is_asked_for_is_allowed(room: Path) -> None:
     _started(room, "allowed")
     change = {"seed": 8, "kormo": {"allow_changed": ["seed", "weights", "data"]}}
-    run.prepare(*_recipe(room, "allowed", **change), main=True)
+    _prepare(*_recipe(room, "allowed", **change))
     assert read_record(room / "allowed")["identity"]["seed"] == 8
 
 
 def test_the_future_may_be_amended_and_is_logged(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _started(room, "future")
     stage = {"from_tokens": 6 * 8 * 128, "weights": {"korean": 90, "english": 10}}
-    run.prepare(*_recipe(room, "future", kormo={"data": {"mixture": {"stages": [stage]}}}), main=True)
+    _prepare(*_recipe(room, "future", kormo={"data": {"mixture": {"stages": [stage]}}}))
     amended = read_record(room / "future")["amendments"]
     assert len(amended) == 1 and "from step 6" in amended[0] and "korean 0.9" in amended[0]
     assert "amended from step 6" in capsys.readouterr().err
@@ -94,7 +98,7 @@ def test_a_flipped_bit_is_named_and_nothing_is_prepared(room: Path, kind: str) -
     file.write_bytes(sound[:100] + bytes([sound[100] ^ 4]) + sound[101:])
     try:
         with pytest.raises(KormoError) as error:
-            run.prepare(recipe, built, main=True)
+            _prepare(recipe, built)
     finally:
         file.write_bytes(sound)
     assert file.name in error.value.where
@@ -104,7 +108,7 @@ def test_a_flipped_bit_is_named_and_nothing_is_prepared(room: Path, kind: str) -
 def test_a_backend_that_cannot_isolate_is_refused(room: Path) -> None:
     recipe, _ = _recipe(room, "leaks", attn_implementation="flash_attention_2")
     with pytest.raises(KormoError) as error:
-        refusals.refuse_leaking_attention(recipe)
+        refusals.refuse_leaking_attention(recipe.attention_plan())
     assert error.value.where == "attn_implementation" and "cu_seqlens" in error.value.do
 
 
@@ -114,6 +118,6 @@ def test_a_large_job_does_not_build(room: Path) -> None:
     values = yaml.safe_load(recipe.path.read_text())
     values["kormo"]["workspace"] = str(room / "empty")
     recipe.path.write_text(yaml.safe_dump(values))
-    refusals.refuse_long_build(fresh, 64)  # built already: nothing to wait for
+    refusals.refuse_long_build(fresh.build_plan(), 64)  # built already: nothing to wait for
     with pytest.raises(KormoError, match="axolotl preprocess"):
-        refusals.refuse_long_build(load_recipe(recipe.path), 9)
+        refusals.refuse_long_build(load_recipe(recipe.path).build_plan(), 9)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from kormo_plugins.evaluation.generation.batches import Sampling, batches
 from kormo_plugins.evaluation.generation.keys import grouped_queries, read
@@ -48,7 +48,7 @@ class Decoder:
 
     def __init__(
         self,
-        model: Any,
+        model: PreTrainedModel,
         decode: Callable[[list[int]], str],
         ends: frozenset[int],
         pad: int,
@@ -158,7 +158,7 @@ class _Draw:
         self.streams = [self.streams[row] for row in rows] if self.streams else []
 
 
-def _room(model: Any) -> int:
+def _room(model: PreTrainedModel) -> int:
     """Positions whose keys and values half of the free memory holds (beside the weights, and copies on leaving)."""
     import psutil
 

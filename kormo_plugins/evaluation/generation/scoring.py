@@ -7,12 +7,22 @@ several tries, `pass@k` is given for every power of two up to their number.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from kormo_plugins.evaluation.generation import extract
 from kormo_plugins.evaluation.instructions.follow import follow
 
-Row = Mapping[str, Any]
+
+class Row(TypedDict, total=False):
+    """A row of the data: a question with its `options` and the right one (`solution` or `answer`), or instructions
+    with the arguments of each."""
+
+    question: str
+    options: Sequence[object]
+    solution: object
+    answer: object
+    instruction_id_list: Sequence[str]
+    kwargs: Sequence[Mapping[str, object]]
 
 
 def tries_of(results: Sequence[object]) -> list[str]:
@@ -62,7 +72,7 @@ def choice_target(row: Row) -> str:
     return str(right_option(row) + 1)
 
 
-def score_choice(row: Row, results: Sequence[Any]) -> dict[str, float]:
+def score_choice(row: Row, results: Sequence[object]) -> dict[str, float]:
     """Of a question with options."""
     options, right = [str(one) for one in row["options"]], right_option(row)
     return _scores(
@@ -93,7 +103,7 @@ def score_short(row: Row, results: Sequence[object]) -> dict[str, float]:
     return _scores(tries_of(results), is_right, lambda text: extract.short_answer(text) is not None)
 
 
-def score_instructions(row: Row, results: Sequence[Any]) -> dict[str, Any]:
+def score_instructions(row: Row, results: Sequence[object]) -> dict[str, float | list[bool]]:
     """Of instructions: prompts of which all are kept, and all instructions by themselves; strictly and loosely."""
     strict, loose = follow(row["instruction_id_list"], row["kwargs"], tries_of(results)[0])
     return {

@@ -7,20 +7,23 @@ which was killed asks again only for what it never got. A base model is asked in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer, Client, in_order
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.generation.batches import Sampling
+from kormo_plugins.evaluation.harness import LocalModel
 from kormo_plugins.evaluation.plan import render
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import identity
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Turn = dict[str, str]
 """`{role, content}`."""
@@ -56,10 +59,10 @@ class LocalSpeaker:
 
     model: Checkpoint
     cache: Path
-    load: Callable[[], Any]
+    load: Callable[[], LocalModel]
     language: str = "ko"
     max_rows: int | None = None
-    _loaded: Any = None
+    _loaded: LocalModel | None = None
 
     @property
     def name(self) -> str:
@@ -90,7 +93,7 @@ class LocalSpeaker:
                     write_text(places[row], json.dumps(kept, ensure_ascii=False))
         return [one if one is not None else Reject("no answer") for one in found]
 
-    def _ask(self, asked: dict[int, Sequence[Turn]], sampling: Sampling) -> Any:
+    def _ask(self, asked: dict[int, Sequence[Turn]], sampling: Sampling) -> Iterator[tuple[int, Answer | Reject]]:
         from kormo_plugins.evaluation.generation.decode import Decoder
 
         self._loaded = self._loaded or self.load()
@@ -105,7 +108,10 @@ class LocalSpeaker:
             else:
                 groups.setdefault(new, []).append((row, ids))
         stop = sampling.stop if self.model.chat else tuple(f"\n{question.strip()}" for question, _ in PLAIN.values())
-        decode = partial(tokenizer.decode, skip_special_tokens=True)
+
+        def decode(ids: list[int]) -> str:
+            return str(tokenizer.decode(ids, skip_special_tokens=True))
+
         decoder = Decoder(self._loaded.model, decode, ends, int(tokenizer.pad_token_id or 0))
         for new, rows in sorted(groups.items(), reverse=True):
             settings = Sampling(new, sampling.temperature, sampling.top_p, sampling.seed, stop)
@@ -117,7 +123,7 @@ class LocalSpeaker:
                 finish = "stop" if written.ended or cut else "length"
                 yield rows[place][0], Answer(text.strip(), finish)
 
-    def _ids(self, tokenizer: Any, conversation: Sequence[Turn]) -> list[int]:
+    def _ids(self, tokenizer: PreTrainedTokenizerBase, conversation: Sequence[Turn]) -> list[int]:
         if self.model.chat:
             return list(tokenizer.encode(render(tokenizer, list(conversation)), add_special_tokens=False))
         question, answer = PLAIN[self.language]
@@ -146,7 +152,7 @@ class ServedSpeaker:
         """The name at the endpoint."""
         return self.model
 
-    def request(self, conversation: Sequence[Turn], sampling: Sampling) -> dict[str, Any]:
+    def request(self, conversation: Sequence[Turn], sampling: Sampling) -> dict[str, object]:
         """What is sent."""
         stop = {"stop": list(sampling.stop)} if sampling.stop else {}
         user = {"user": self.hash} if self.hash else {}

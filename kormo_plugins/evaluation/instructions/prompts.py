@@ -6,7 +6,7 @@ tested: it keeps every constraint of its prompt.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from kormo_plugins.evaluation.instructions.korean import KINDS
 
@@ -33,9 +33,19 @@ SHAPES = (
 """Kinds that say what an answer looks like: the first constraint of a pair."""
 
 
-def items() -> list[dict[str, Any]]:
+class Item(TypedDict):
+    """A prompt with its constraints, as in IFEval's data; `oracle` is an answer that keeps the first."""
+
+    key: int
+    prompt: str
+    instruction_id_list: list[str]
+    kwargs: list[dict[str, object]]
+    oracle: str
+
+
+def items() -> list[Item]:
     """Every prompt: `key`, `prompt`, `instruction_id_list`, `kwargs` as in IFEval's data, and `oracle`."""
-    found: list[dict[str, Any]] = []
+    found: list[Item] = []
     for place in range(3):
         for number, name in enumerate(KINDS):
             found.append(_item(len(found), TOPICS[(number + 5 * place) % len(TOPICS)], [name], [place]))
@@ -46,7 +56,7 @@ def items() -> list[dict[str, Any]]:
     return found
 
 
-def _item(key: int, topic: str, names: list[str], variants: list[int]) -> dict[str, object]:
+def _item(key: int, topic: str, names: list[str], variants: list[int]) -> Item:
     arguments = [KINDS[name].variants[variant] for name, variant in zip(names, variants, strict=True)]
     wanted = " ".join(KINDS[name].ask(values) for name, values in zip(names, arguments, strict=True))
     return {

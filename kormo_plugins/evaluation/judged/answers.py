@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer
@@ -42,7 +42,7 @@ class Answered:
         """Turns without an answer."""
         return sum(not answer for answer in self.answers)
 
-    def row(self, **more: Any) -> dict[str, Any]:
+    def row(self, **more: object) -> dict[str, object]:
         """As a line of `answers.jsonl`."""
         return {
             "id": self.question.id,
@@ -129,6 +129,19 @@ def _one_of(row: dict[str, object], *names: str) -> object:
     return next(row[name] for name in names if row.get(name) is not None) if any(n in row for n in names) else row["id"]
 
 
-def _texts(row: dict[str, Any]) -> tuple[str, ...]:
+class _Choice(TypedDict):
+    turns: list[str]
+
+
+class _Line(TypedDict, total=False):
+    """Of our file, or of FastChat's."""
+
+    id: str
+    question_id: str
+    answers: list[str]
+    choices: list[_Choice]
+
+
+def _texts(row: _Line) -> tuple[str, ...]:
     texts = row["answers"] if "answers" in row else row["choices"][0]["turns"]
     return tuple(str(one) for one in texts)

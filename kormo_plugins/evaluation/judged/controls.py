@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from kormo_plugins.evaluation.judged.questions import Question
 from kormo_plugins.evaluation.judged.statistics import summary
@@ -44,7 +43,7 @@ class Control:
     level_kept: bool | None
     characters: int
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """As JSON has it."""
         return asdict(self)
 

@@ -13,6 +13,7 @@ from kormo_plugins.errors import KormoError, redact
 from kormo_plugins.evaluation.checkpoint import Checkpoint, open_checkpoint
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.generation.speaker import LocalSpeaker, ServedSpeaker
+from kormo_plugins.evaluation.harness import LocalModel
 from kormo_plugins.evaluation.judged.suite import JudgedSuite, JudgeSettings
 from kormo_plugins.evaluation.judged.verdicts import Judge
 from kormo_plugins.plugins.registry import Registry
@@ -22,7 +23,7 @@ PATIENCE = 5.0
 """Seconds that an address may take to accept a connection."""
 
 
-def open_judge(suite: JudgedSuite, registry: Registry, load: Callable[[Checkpoint], object]) -> Judge | None:
+def open_judge(suite: JudgedSuite, registry: Registry, load: Callable[[Checkpoint], LocalModel]) -> Judge | None:
     """The judge; None: the suite names none, and `--judge none` was said.
 
     Args:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.evaluation.judged.answers import Answered
 from kormo_plugins.evaluation.judged.controls import Control
+from kormo_plugins.evaluation.judged.probes import SHOWN
 from kormo_plugins.evaluation.judged.verdicts import Verdict
+from kormo_plugins.measures.scores import Interval, JudgedResult, Nativeness, PairResult, SingleResult
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import folded, number, parts_with_links, percent, table, text
 
@@ -29,7 +30,7 @@ SHARES = ("hangul", "right_language", "level_kept")
 
 
 def write_judged_page(
-    result: Mapping[str, Any],
+    result: JudgedResult,
     answered: Sequence[Answered],
     controls: Sequence[Control],
     verdicts: Sequence[Verdict],
@@ -55,14 +56,14 @@ def write_judged_page(
     return write_page(f"Judged: {result['suite']}", f"<p class=soft>{told}</p>{parts_with_links(parts)}", path)
 
 
-def interval(one: Mapping[str, object] | None, places: int = 2) -> str:
+def interval(one: Interval | None, places: int = 2) -> str:
     """`7.25 [6.90, 7.60]`."""
     if not one or one["mean"] is None:
         return "–"
     return f"{one['mean']:.{places}f} [{one['low']:.{places}f}, {one['high']:.{places}f}]"
 
 
-def _scores(result: Mapping[str, Any]) -> str:
+def _scores(result: JudgedResult) -> str:
     single = result.get("single")
     if not single:
         return ""
@@ -75,11 +76,9 @@ def _scores(result: Mapping[str, Any]) -> str:
         "turns without an answer": number(result["unanswered"]),
     }
     top = "".join(f"<div><b>{value}</b><small>{text(name)}</small></div>" for name, value in cards.items())
-    rows = []
-    for group, names in (("by_language", LANGUAGES), ("by_turn", {}), ("by_category", {})):
-        for name, one in single[group].items():
-            label = f"turn {name}" if group == "by_turn" else names.get(name, name)
-            rows.append([text(label), interval(one), number(one["n"])])
+    groups = {LANGUAGES.get(name, name): one for name, one in single["by_language"].items()}
+    groups |= {f"turn {name}": one for name, one in single["by_turn"].items()} | single["by_category"]
+    rows = [[text(label), interval(one), number(one["n"])] for label, one in groups.items()]
     body = _doubts(result) + f"<div class=cards>{top}</div>{table(['', 'score of 10', 'conversations'], rows, '-nn')}"
     published = result.get("published") or {}
     if published:
@@ -88,26 +87,25 @@ def _scores(result: Mapping[str, Any]) -> str:
     return body + _reasons(single)
 
 
-def _doubts(result: Mapping[str, Any]) -> str:
+def _doubts(result: JudgedResult) -> str:
     """What the judge's own test says against it: above the scores, which hang on it."""
     return "".join(f"<p class=warn>{text(one[0].upper() + one[1:])}.</p>" for one in result.get("judge_doubts") or ())
 
 
-def _reasons(part: Mapping[str, Any]) -> str:
+def _reasons(part: SingleResult | PairResult) -> str:
     if not part["not_counted"]:
         return ""
     listed = "; ".join(f"{text(reason)}: {count:,}" for reason, count in part["not_counted"].items())
     return f"<p class=warn>Verdicts that are in no mean, of {part['verdicts']:,}: {listed}.</p>"
 
 
-def _pairs(result: Mapping[str, Any]) -> str:
+def _pairs(result: JudgedResult) -> str:
     pairs = result.get("pairs")
     if not pairs:
         return ""
-    shares = dict(zip(("mean", "low", "high"), (pairs[k] for k in ("mean", "low", "high")), strict=True))
     rows = [
         ["against", text(pairs["against"])],
-        ["win rate, a tie being half a win", interval(shares, 3)],
+        ["win rate, a tie being half a win", interval(pairs, 3)],
         ["the same at equal length", number(pairs["length_controlled"], 3)],
         ["wins, ties, losses", f"{pairs['wins']:,}, {pairs['ties']:,}, {pairs['losses']:,}"],
         ["pairs with the same verdict in both orders", percent(pairs["same_in_both_orders"])],
@@ -117,26 +115,16 @@ def _pairs(result: Mapping[str, Any]) -> str:
     return table(["", ""], rows, "-n") + _reasons(pairs)
 
 
-def _judge(result: Mapping[str, Any]) -> str:
+def _judge(result: JudgedResult) -> str:
     check = result.get("judge_check")
     if not check:
         return ""
-    rows = [["planted better answer preferred", percent(check["accuracy"]), "100%"]]
-    rows += [
-        [f"… over one that is {kind}", percent(check[f"accuracy_{kind}"]), "100%"]
-        for kind in ("wrong", "shuffled", "empty", "halved")
-    ]
-    rows += [
-        ["an answer beats itself in the first place", percent(check["first"]), "0%"],
-        ["an answer beats itself in the second place", percent(check["second"]), "0%"],
-        ["position bias: first place's wins less the second's", percent(check["position"]), "0%"],
-        ["length bias: wins of the answer with filler, where decided", percent(check["longer"]), "50% or less"],
-    ]
+    rows = [[text(title), percent(check[key]), good] for key, (title, good) in SHOWN.items()]
     head = f"<p>{check['pairs']:,} questions about planted answers; {check['unread']:,} verdicts could not be read.</p>"
     return head + table(["", "this judge", "a good one"], rows, "-nn")
 
 
-def _language(result: Mapping[str, Any]) -> str:
+def _language(result: JudgedResult) -> str:
     controls = result["controls"]
     rows = []
     for key, title in CONTROLS.items():
@@ -146,7 +134,7 @@ def _language(result: Mapping[str, Any]) -> str:
     return table(["", *(LANGUAGES.get(one, one) for one in controls)], rows, "-" + "n" * len(controls))
 
 
-def nativeness(found: Mapping[str, Any] | None) -> str:
+def nativeness(found: Nativeness | None) -> str:
     """Measures of Korean text without a judge, a column for each text; nothing where there are none."""
     if not found:
         return ""

@@ -21,7 +21,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -29,6 +28,7 @@ from kormo_plugins.evaluation.judged.prompts import pair
 from kormo_plugins.evaluation.judged.questions import Question, own_questions
 from kormo_plugins.evaluation.judged.statistics import mean_with_interval
 from kormo_plugins.evaluation.judged.verdicts import Asked, Verdict, about
+from kormo_plugins.measures.scores import JudgeCheck
 from kormo_plugins.store.keyed_random import KeyedRandom
 
 FILE = Path(__file__).with_name("planted.yml")
@@ -38,6 +38,20 @@ CHANCE = 0.5
 MAX_UNREAD, MAX_POSITION, MAX_LONGER = 0.1, 0.5, 0.8
 """Shares from which on a doubt is told: verdicts that cannot be read, wins of the first place less those of the second
 (or the reverse), and wins of the answer with filler. [ours] coarse: what a good judge shows is far below."""
+
+SHOWN = {
+    "accuracy": ("planted better answer preferred", "100%"),
+    "accuracy_wrong": ("… over one that is wrong", "100%"),
+    "accuracy_shuffled": ("… over one that is shuffled", "100%"),
+    "accuracy_empty": ("… over one that is empty", "100%"),
+    "accuracy_halved": ("… over one that is halved", "100%"),
+    "first": ("an answer beats itself in the first place", "0%"),
+    "second": ("an answer beats itself in the second place", "0%"),
+    "position": ("position bias: first place's wins less the second's", "0%"),
+    "longer": ("length bias: wins of the answer with filler, where decided", "50% or less"),
+    "longer_tie": ("the answer with filler ties with the plain one", "any"),
+}
+"""Key of `report` -> what a reader is told that it is, and what it is for a good judge."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ def questions_to_judge(planted: Sequence[Probe]) -> list[Asked]:
     return asked
 
 
-def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> JudgeCheck:
     """What the judge did with them: shares from 0 to 1 and their numbers.
 
     Returns:

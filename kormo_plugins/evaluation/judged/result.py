@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from kormo_plugins.evaluation.judged.answers import Answered
 from kormo_plugins.evaluation.judged.statistics import alpha, length_controlled, mean_with_interval, spearman
 from kormo_plugins.evaluation.judged.verdicts import Verdict
+from kormo_plugins.measures.scores import Interval, PairResult, SingleResult
 
 
-def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> dict[str, object]:
+def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> SingleResult:
     """Scores from 1 to 10 with intervals over questions: all, by category, language and turn; agreement between
     repetitions (Krippendorff, interval); rank correlation of score and length; verdicts that do not count, by reason.
     """
@@ -20,7 +21,7 @@ def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> 
         if one.score is not None:
             scores[one.question, one.turn].append(one.score)
 
-    def interval(chosen: Sequence[Answered], turns: Sequence[int] | None = None) -> dict[str, float | int | None]:
+    def interval(chosen: Sequence[Answered], turns: Sequence[int] | None = None) -> Interval:
         groups = [
             [
                 sum(scores[a.question.id, turn]) / len(scores[a.question.id, turn])
@@ -51,16 +52,17 @@ def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> 
         "by_turn": {str(turn + 1): interval(answered, [turn]) for turn in range(longest)},
         "alpha": alpha(list(scores.values()), "interval"),
         "length_correlation": spearman([one[1] for one in lengths], [one[0] for one in lengths]),
-        **_not_counted(verdicts),
+        "verdicts": len(verdicts),
+        "not_counted": _not_counted(verdicts),
     }
 
 
 def pair_result(
-    answered: Sequence[Answered], others: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]
-) -> dict[str, object]:
-    """Wins against another model: the rate (a tie is half a win) with its interval over questions, the same at equal
-    length, agreement between the orders and repetitions (Krippendorff, nominal), pairs of orders that say the same, and
-    wins of the first place less those of the second.
+    answered: Sequence[Answered], others: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict], against: str
+) -> PairResult:
+    """Wins against another model, whose file is `against`: the rate (a tie is half a win) with its interval over
+    questions, the same at equal length, agreement between the orders and repetitions (Krippendorff, nominal), pairs of
+    orders that say the same, and wins of the first place less those of the second.
     """
     won: dict[tuple[str, int], list[float]] = defaultdict(list)
     orders: dict[tuple[str, int, int], dict[bool, float]] = defaultdict(dict)
@@ -80,6 +82,7 @@ def pair_result(
                 wins.append(value)
                 differences.append(math.log((1 + len(answer)) / (1 + len(others[name][turn]))))
     return {
+        "against": against,
         **mean_with_interval(groups),
         "wins": counted[1.0],
         "ties": counted[0.5],
@@ -88,10 +91,11 @@ def pair_result(
         "alpha": alpha([[str(v) for v in values] for values in won.values()], "nominal"),
         "same_in_both_orders": sum(one[False] == one[True] for one in both) / len(both) if both else None,
         "position": (placed["A"] - placed["B"]) / sum(placed.values()) if placed else None,
-        **_not_counted(verdicts),
+        "verdicts": len(verdicts),
+        "not_counted": _not_counted(verdicts),
     }
 
 
-def _not_counted(verdicts: Sequence[Verdict]) -> dict[str, object]:
-    reasons = Counter(one.reason for one in verdicts if one.reason)
-    return {"verdicts": len(verdicts), "not_counted": dict(sorted(reasons.items()))}
+def _not_counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Verdicts that are in no mean, by reason."""
+    return dict(sorted(Counter(one.reason for one in verdicts if one.reason).items()))

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.endpoint.client import Unreachable
 from kormo_plugins.errors import KormoError
@@ -28,6 +27,7 @@ from kormo_plugins.evaluation.judged.suite import JudgedSuite
 from kormo_plugins.evaluation.judged.verdicts import Asked, Judge, Verdict, about, ask, cost
 from kormo_plugins.evaluation.published import published
 from kormo_plugins.korean.nativeness import MEASURES, measure
+from kormo_plugins.measures.scores import JudgedResult, Nativeness
 from kormo_plugins.store.fingerprint import identity
 
 Say = Callable[[str], None]
@@ -99,7 +99,7 @@ def prepare(
     return Prepared(name, suite, questions, judge, others, against, times, texts)
 
 
-def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) -> dict[str, object]:
+def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) -> JudgedResult:
     """Asks, judges and writes `answers.jsonl`, `verdicts.jsonl` and `judged.html` into the folder; returns the result.
 
     Raises:
@@ -111,7 +111,7 @@ def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) 
     controls = [control(one.question, one.answers) for one in answered]
     rows = [one.row(control=counted.row()) for one, counted in zip(answered, controls, strict=True)]
     write_rows(folder / FILE, rows)
-    result: dict[str, Any] = {
+    result: JudgedResult = {
         "suite": wanted.name,
         "title": suite.title,
         "questions": suite.questions,
@@ -134,7 +134,7 @@ def evaluate_judged(wanted: Prepared, speaker: Speaker, folder: Path, say: Say) 
     return result
 
 
-def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> dict[str, object] | None:
+def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> Nativeness | None:
     """Measures of the Korean answers without a judge, beside those of human text; None: nothing is in Korean."""
     korean = [one.answers for one in answered if one.question.language == "ko"]
     if not korean:
@@ -146,11 +146,14 @@ def _nativeness(wanted: Prepared, answered: Sequence[Answered]) -> dict[str, obj
         )
     if wanted.human:
         texts["human text"] = measure([text] for text in wanted.human)
-    return {"measures": {name: vars(one) for name, one in MEASURES.items()}, "texts": texts}
+    return {
+        "measures": {name: {"title": one.title, "better": one.better} for name, one in MEASURES.items()},
+        "texts": texts,
+    }
 
 
 def _judge(
-    wanted: Prepared, judge: Judge, answered: Sequence[Answered], result: dict[str, Any], say: Say
+    wanted: Prepared, judge: Judge, answered: Sequence[Answered], result: JudgedResult, say: Say
 ) -> list[Verdict]:
     """Asks about all answers and adds what follows to the result."""
     suite, sampling = wanted.suite, judge_sampling(wanted.suite)
@@ -178,10 +181,10 @@ def _judge(
     result["single"] = single_result(answered, [one for one in verdicts if one.kind == "single"])
     if wanted.others is not None:
         pairs = [one for one in verdicts if one.kind == "pair"]
-        result["pairs"] = {"against": str(wanted.against), **pair_result(answered, wanted.others, pairs)}
-    row = published()["judged"].get(suite.published or "", ())
+        result["pairs"] = pair_result(answered, wanted.others, pairs, str(wanted.against))
+    row = published().judged.get(suite.published or "", [])
     result["published"] = {
-        model: score for model, score in zip(published()["judged"]["models"], row, strict=False) if score is not None
+        model: score for model, score in zip(published().judged_models, row, strict=False) if score is not None
     }
     return verdicts
 

@@ -16,13 +16,15 @@ from typing import Literal
 
 import numpy as np
 
+from kormo_plugins.measures.scores import Interval
+
 RESAMPLES = 2000
 LEVEL = 0.95
 SEED = 900_000_021
 """Seeds from 900,000,000 on are for evaluation."""
 
 
-def mean_with_interval(groups: Sequence[Sequence[float]]) -> dict[str, float | int | None]:
+def mean_with_interval(groups: Sequence[Sequence[float]]) -> Interval:
     """Mean of the groups' means, with its bootstrapped 95% interval over groups: `mean`, `low`, `high`, `n`.
 
     Args:

@@ -8,7 +8,7 @@ Suites of ours lie in `suites/`. `--suite mine.yml` takes any file whose `kind` 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -115,7 +115,7 @@ def with_judge(suite: JudgedSuite, judge: str | None, model: str | None) -> Judg
     Raises:
         KormoError: a model's name without an endpoint, or a folder that is not there.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, str | Path | None] = {}
     if judge is not None and judge.startswith(("http://", "https://")):
         values = {"url": judge, "checkpoint": None}
     elif judge is not None and judge != "none":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.evaluation.generation.batches import Sampling
@@ -80,7 +79,7 @@ class Verdict:
             return None
         return 0.5 if self.winner == "C" else float((self.winner == "A") != self.swapped)
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """As a line of `verdicts.jsonl`."""
         return asdict(self)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from kormo_plugins.measures.experiments import AblationRecord, Row
 from kormo_plugins.reporting.ablation import HOW
 from kormo_plugins.reporting.markup import code
 from kormo_plugins.reporting.markup import markdown as plain
 
 
-def markdown(record: Mapping[str, Any]) -> str:
+def markdown(record: AblationRecord) -> str:
     """The page.
 
     Args:
@@ -54,7 +52,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _row(row: Mapping[str, Any]) -> str:
+def _row(row: Row) -> str:
     cells = [number(row["mean"]), number(row["sd"]), str(row["n"])]
     against = row.get("against")
     if against is None:

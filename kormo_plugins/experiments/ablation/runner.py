@@ -26,6 +26,7 @@ from kormo_plugins.experiments.ablation.statistics import compare
 from kormo_plugins.experiments.chain.status import set_aside
 from kormo_plugins.experiments.launch.fork_server import ForkServer, wait_for
 from kormo_plugins.experiments.launch.processes import ends_with_us
+from kormo_plugins.measures.experiments import AblationRecord, CellRecord, Row
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
@@ -77,7 +78,7 @@ class Ablation:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By a cell's hash."""
 
-    def table(self) -> dict[str, dict[str, dict[str, object]]]:
+    def table(self) -> dict[str, dict[str, Row]]:
         """Measure -> variant -> mean, spread and comparison."""
         tables = {}
         for name in self.spec.measure:
@@ -89,27 +90,33 @@ class Ablation:
             tables[name] = compare(results, self.spec.reference)
         return tables
 
-    def record(self) -> dict[str, object]:
+    def record(self) -> AblationRecord:
         """All of it as JSON values."""
-        waiting = Outcome("not started")
         return {
             "ablation": str(self.path),
             "question": self.spec.question,
             "base": str(self.spec.base),
             "baseline": self.spec.reference,
-            "measures": {name: measure.model_dump() for name, measure in self.spec.measure.items()},
+            "measures": {
+                name: {"metric": one.metric, "last": one.last, "better": one.better}
+                for name, one in self.spec.measure.items()
+            },
             "variants": {variant: {**self.spec.changes, **own} for variant, own in self.spec.variants.items()},
-            "cells": [
-                {
-                    "variant": cell.variant,
-                    "seed": cell.seed,
-                    "hash": cell.hash,
-                    "folder": str(cell.folder(self.runs)),
-                    **vars(self.outcomes.get(cell.hash, waiting)),
-                }
-                for cell in self.cells
-            ],
+            "cells": [self._cell(cell) for cell in self.cells],
             "table": self.table(),
+        }
+
+    def _cell(self, cell: Cell) -> CellRecord:
+        outcome = self.outcomes.get(cell.hash, Outcome("not started"))
+        return {
+            "variant": cell.variant,
+            "seed": cell.seed,
+            "hash": cell.hash,
+            "folder": str(cell.folder(self.runs)),
+            "state": outcome.state,
+            "seconds": outcome.seconds,
+            "measures": outcome.measures,
+            "reason": outcome.reason,
         }
 
 
@@ -205,7 +212,7 @@ def _documents_of(recipe: Recipe) -> dict[str, str]:
     data = recipe.resolved.get("kormo.data") or {}
     key = identity({name: value for name, value in data.items() if name not in ("mixture", "packing")})
     if key not in _known:
-        _known[key] = identity_inputs(recipe)["documents"]
+        _known[key] = identity_inputs(recipe.identity_plan())["documents"]
     return _known[key]
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from kormo_plugins.measures.experiments import Row, Summary
 
 CONFIDENCE = 0.95
 
@@ -32,7 +33,7 @@ class Comparison:
     p_holm: float | None = None
 
 
-def summary(values: Sequence[float]) -> dict[str, float | int | None]:
+def summary(values: Sequence[float]) -> Summary:
     """`mean`, `sd` (n - 1; None for one value) and `n`."""
     n = len(values)
     mean = math.fsum(values) / n
@@ -51,7 +52,7 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Compar
         return None
     differences = [values[seed] - baseline[seed] for seed in seeds]
     told = summary(differences)
-    mean, sd, n = float(told["mean"] or 0.0), told["sd"], len(differences)
+    mean, sd, n = told["mean"] or 0.0, told["sd"], len(differences)
     if sd is None:
         return Comparison(n, mean)
     if sd == 0.0:  # every seed says the same: t is infinite, or there is no difference at all
@@ -73,7 +74,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, dict[str, object]]:
+def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Row]:
     """One measure of all variants.
 
     Args:
@@ -81,14 +82,23 @@ def compare(results: Mapping[str, Mapping[int, float]], baseline: str) -> dict[s
     Returns:
         variant -> `mean`, `sd`, `n`, and `against` (a `Comparison`'s fields) for all but the baseline.
     """
-    table: dict[str, dict[str, object]] = {}
+    table: dict[str, Row] = {}
     against = {name: paired(values, results[baseline]) for name, values in results.items() if name != baseline}
     tested = [name for name, found in against.items() if found is not None and found.p is not None]
     corrected = dict(zip(tested, holm([float(against[n].p) for n in tested]), strict=True))  # type: ignore[union-attr, arg-type]
     for name, values in results.items():
-        row: dict[str, Any] = summary(list(values.values())) if values else {"mean": None, "sd": None, "n": 0}
+        found_values = list(values.values())
+        told = summary(found_values) if found_values else Summary(mean=None, sd=None, n=0)
+        row = Row(mean=told["mean"], sd=told["sd"], n=told["n"])
         found = against.get(name)
         if found is not None:
-            row["against"] = asdict(found) | {"p_holm": corrected.get(name)}
+            row["against"] = {
+                "pairs": found.pairs,
+                "difference": found.difference,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "p_holm": corrected.get(name),
+            }
         table[name] = row
     return table

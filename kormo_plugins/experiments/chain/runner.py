@@ -103,7 +103,7 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
                 entry.status, entry.why = "would train", "not trained yet"
             waiting.add(stage.name)
             continue
-        found = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe))
+        found = chain_state.verdict(stage.recipe, stage_identity.stage_identity(stage.recipe.identity_plan()))
         words = {"skip": "skipped", "train": "would train", "resume": "would resume", "replace": "would train anew"}
         entry.status, entry.why = words[found.action], found.why
         if found.action == "skip":
@@ -152,7 +152,7 @@ def _run_stage(
     signals: Signals,
     log: Callable[[str], None],
 ) -> None:
-    now = stage_identity.stage_identity(stage.recipe)
+    now = stage_identity.stage_identity(stage.recipe.identity_plan())
     found = chain_state.verdict(stage.recipe, now)
     entry.why, entry.identity = found.why, now["hash"]
     if found.action == "skip":

@@ -191,9 +191,9 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
         initial_model.finished_model(recipe.earlier_run)
     elif stage.before is not None:
         _same_shape(stage, chain.stage(stage.before))
-    axolotl_values(recipe, None, chain.file.nproc_per_node)
-    refuse_leaking_attention(recipe)
-    identity_inputs(recipe)
+    axolotl_values(recipe.axolotl_plan(), None, chain.file.nproc_per_node)
+    refuse_leaking_attention(recipe.attention_plan())
+    identity_inputs(recipe.identity_plan())
 
 
 def _same_shape(stage: Stage, before: Stage) -> None:

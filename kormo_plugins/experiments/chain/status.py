@@ -103,7 +103,7 @@ def _differences(recipe: Recipe, before: dict[str, Any], now: dict[str, Any]) ->
     """Describes how the stage differs from the run in the folder."""
     found: list[str] = []
     if before.get("recipe") != now["recipe"]:
-        keys = changed_keys(recipe, recipe.output_dir)
+        keys = changed_keys(recipe.identity_plan(), recipe.output_dir)
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         found.append("the recipe changed" + (f" ({', '.join(keys[:3])}{more})" if keys else ""))
     for part in ("documents", "files"):

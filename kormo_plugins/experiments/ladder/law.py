@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,12 +224,12 @@ def _fitted(columns: Sequence[Vector], losses: Vector, near: Law | None) -> Law:
         found: Vector = np.stack(columns_, axis=1)[:, free]
         return found
 
-    options: dict[str, Any] = {"bounds": (low, high), "jac": slopes, "loss": "huber", "f_scale": DELTA, "x_scale": 1.0}
+    huber = partial(least_squares, bounds=(low, high), jac=slopes, loss="huber", f_scale=DELTA, x_scale=1.0)
     tolerance = 1e-12 if near is None else 1e-8
     best = None
     for start in starts:
         at = np.clip(start[free], low + 1e-9, high - 1e-9)
-        found = least_squares(residuals, at, ftol=tolerance, xtol=tolerance, gtol=tolerance, max_nfev=200, **options)
+        found = huber(residuals, at, ftol=tolerance, xtol=tolerance, gtol=tolerance, max_nfev=200)
         if best is None or found.cost < best.cost:
             best = found
     assert best is not None

@@ -13,25 +13,23 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.measures.experiments import Prediction, PredictionLine
 
 FILE = "predictions.jsonl"
 
 
-def add(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+def add(folder: Path, entry: Prediction) -> PredictionLine:
     """Appends an entry with the time, the hash of the line before and its own; on the disk when this returns.
 
     Raises:
         KormoError: the record that is there was changed.
     """
     before = read(folder)
-    line = {
-        **entry,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "previous": before[-1]["sha256"] if before else "",
-    }
+    written = datetime.now(UTC).isoformat(timespec="seconds")
+    line = cast("PredictionLine", {**entry, "time": written, "previous": before[-1]["sha256"] if before else ""})
     line["sha256"] = _hash(line)
     with (folder / FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
@@ -40,7 +38,7 @@ def add(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     return line
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
+def read(folder: Path) -> list[PredictionLine]:
     """All entries, oldest first.
 
     Raises:
@@ -50,7 +48,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for number, text in enumerate(lines, 1):
         try:
-            line = json.loads(text)
+            line: PredictionLine = json.loads(text)
             sound = line["previous"] == previous and line["sha256"] == _hash(line)
         except (ValueError, KeyError, TypeError):
             sound = False

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.runner import Outcome, Train, run_cell, titled, trainer
@@ -25,6 +24,7 @@ from kormo_plugins.experiments.ladder import record
 from kormo_plugins.experiments.ladder.law import Fit, Point, fit
 from kormo_plugins.experiments.ladder.spec import LadderSpec, Rung
 from kormo_plugins.experiments.launch.fork_server import ForkServer
+from kormo_plugins.measures.experiments import LadderRecord, LawRecord, PredictedLoss, Prediction, PredictionLine
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.reporting.ladder import write_ladder
@@ -166,14 +166,14 @@ def predict(ladder: Ladder, rung: Rung, log: Callable[[str], None]) -> None:
             log(f"{rung.cell.variant}: its run was begun before a prediction was written; none is claimed")
         return
     found = ladder.law()
-    entry = {
+    entry: Prediction = {
         "target": rung.cell.hash,
         "size": rung.cell.variant,
         "seed": rung.cell.seed,
         "parameters": rung.parameters,
         "synthetic": rung.synthetic,
         "metric": ladder.spec.metric,
-        "at": [{"tokens": tokens, **_told(found, rung, tokens)} for tokens in _tokens(ladder, points)],
+        "at": [_at(found, rung, tokens) for tokens in _tokens(ladder, points)],
         "law": law_record(found),
         "inputs": inputs,
         "runs": hashes,
@@ -193,16 +193,12 @@ def _tokens(ladder: Ladder, points: Sequence[Point]) -> list[int]:
     return sorted({int(point.tokens) for point in points})
 
 
-def _told(found: Fit, rung: Rung, tokens: int) -> dict[str, float]:
-    return dict(vars_of(found.predict(rung.parameters, tokens, rung.synthetic)))
+def _at(found: Fit, rung: Rung, tokens: int) -> PredictedLoss:
+    predicted = found.predict(rung.parameters, tokens, rung.synthetic)
+    return {"tokens": tokens, "loss": predicted.loss, "low": predicted.low, "high": predicted.high}
 
 
-def vars_of(prediction: Any) -> Iterator[tuple[str, float]]:
-    """`loss`, `low` and `high`."""
-    yield from (("loss", prediction.loss), ("low", prediction.low), ("high", prediction.high))
-
-
-def law_record(found: Fit) -> dict[str, Any]:
+def law_record(found: Fit) -> LawRecord:
     """The fitted numbers with their 95% intervals, and what the law is computed from."""
     values = {name: [value, *found.interval(name)] for name, value in found.law.values.items()}
     theta = [None if value == float("-inf") else value for value in found.law.theta]
@@ -215,19 +211,19 @@ def begun(folder: Path) -> float | None:
     return min(times) if times else None
 
 
-def made_before(line: dict[str, Any], folder: Path) -> bool:
+def made_before(line: PredictionLine, folder: Path) -> bool:
     """Whether a prediction was written before the run in the folder logged anything."""
     first = begun(folder)
     return first is None or datetime.fromisoformat(line["time"]).timestamp() <= first
 
 
-def as_record(ladder: Ladder) -> dict[str, object]:
+def as_record(ladder: Ladder) -> LadderRecord:
     """All of it as JSON values."""
     waiting, points = Outcome("not started"), {r.cell.hash: ladder.points(r) for r in ladder.rungs}
     law = None
     if ladder.complete():
         law = law_record(ladder.law())
-    predictions = [
+    predictions: list[PredictionLine] = [
         {**line, "before": made_before(line, ladder.folder(rung))}
         for line in record.read(ladder.out)
         for rung in ladder.rungs
@@ -250,7 +246,7 @@ def as_record(ladder: Ladder) -> dict[str, object]:
                 "target": rung.target,
                 "hash": rung.cell.hash,
                 "folder": str(ladder.folder(rung)),
-                "points": [[int(p.tokens), p.loss] for p in points[rung.cell.hash]],
+                "points": [(int(p.tokens), p.loss) for p in points[rung.cell.hash]],
                 "state": (outcome := ladder.outcomes.get(rung.cell.hash, waiting)).state,
                 "seconds": outcome.seconds,
                 "reason": outcome.reason,

@@ -216,22 +216,22 @@ def row_fits_the_positions(recipe: Resolved) -> Iterator[KormoError]:
 
 def turns_need_a_chat_model(recipe: Resolved) -> Iterator[KormoError]:
     """Conversations end with <|EOT|>, a base model with <|EOS|>."""
+    if recipe.get("kormo.role") not in (None, "base"):
+        return
     for name, source in (recipe.get("kormo.data.sources") or {}).items():
         columns = (source.get("reader") or {}).get("columns") or {}
         if columns.get("messages") or (source.get("generator") or {}).get("name") == "embedded_chat":
-            yield from base_with_turns(recipe, name)
+            yield base_with_turns(recipe.where("kormo.role"), name)
 
 
-def base_with_turns(recipe: Resolved, source: str) -> Iterator[KormoError]:
-    """The role `base` in a recipe whose `source` holds conversations."""
-    if recipe.get("kormo.role") in (None, "base"):
-        yield _error(
-            recipe,
-            "kormo.role",
-            found=f"base, with the conversations of {source}",
-            why="their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
-            do="set kormo.role: chat; to train on turns as text, read them with columns: {text: {conversation: …}}",
-        )
+def base_with_turns(where: str, source: str) -> KormoError:
+    """The role `base`, said at `where`, in a recipe whose `source` holds conversations."""
+    return KormoError(
+        where=where,
+        found=f"base, with the conversations of {source}",
+        why="their turns end with <|EOT|>, but a base model is saved with <|EOS|> as its end: it would never stop",
+        do="set kormo.role: chat; to train on turns as text, read them with columns: {text: {conversation: …}}",
+    )
 
 
 def no_foreign_code(recipe: Resolved) -> Iterator[KormoError]:

@@ -25,7 +25,8 @@ from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
 from kormo_plugins.recipe.files.tree import UNITED
 from kormo_plugins.recipe.files.yaml_file import read_value
-from kormo_plugins.recipe.load import Recipe, components_of, load_recipe
+from kormo_plugins.recipe.load import Recipe, load_recipe
+from kormo_plugins.recipe.parts import components_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys
 from kormo_plugins.recipe.schema.json_types import Schema, faults, name_of, object_schema
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock

@@ -110,6 +110,17 @@ def resolve_data(path: Path | str, overrides: Mapping[str, object] | None = None
     return _resolve(Path(path), overrides, (), ((),))
 
 
+def dotted(values: Mapping[str, object], above: str = "") -> dict[str, object]:
+    """Every value below, by its dotted key; null is the same as nothing."""
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= dotted(value, f"{above}{key}.")
+        elif value is not None:
+            found[f"{above}{key}"] = value
+    return found
+
+
 def overrides_of(cfg: Mapping[str, object], path: Path | str) -> dict[str, Any]:
     """What the command line changed: the part of `cfg` that differs from the file's own YAML.
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+    from kormo_plugins.evaluation.generation.scoring import Row
 
 
-def dataset(**_: object) -> Any:
+def dataset(**_: object) -> DatasetDict:
     """One split, `test`, of our Korean prompts; arguments as text, since they differ from row to row."""
     from datasets import Dataset, DatasetDict
 
@@ -16,7 +22,7 @@ def dataset(**_: object) -> Any:
     return DatasetDict({"test": Dataset.from_list(rows)})
 
 
-def score(doc: dict[str, object], results: list[object]) -> dict[str, Any]:
+def score(doc: Row, results: list[object]) -> dict[str, float | list[bool]]:
     """See `score_instructions`."""
     from kormo_plugins.evaluation.generation.scoring import score_instructions
 
@@ -24,7 +30,7 @@ def score(doc: dict[str, object], results: list[object]) -> dict[str, Any]:
     return score_instructions({**doc, "kwargs": json.loads(kwargs) if isinstance(kwargs, str) else kwargs}, results)
 
 
-def mean_of_lists(items: Any) -> float:
+def mean_of_lists(items: Sequence[Sequence[bool]]) -> float:
     """See `scoring.mean_of_lists`."""
     from kormo_plugins.evaluation.generation.scoring import mean_of_lists as mean
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 
-def dataset(family: str, language: str, **_: object) -> Any:
+def dataset(family: str, language: str, **_: object) -> DatasetDict:
     """One split, `test`. The harness passes a task's metadata along with its `dataset_kwargs`."""
     from datasets import Dataset, DatasetDict
 
