@@ -87,7 +87,10 @@ def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
     ]
     right = torch.cat(parts, dim=2).transpose(1, 2)
     (right * weights.transpose(1, 2).float()).sum().backward()
-    pairs = [(out, right.detach()), *((one.grad, other.grad) for one, other in zip(ours, plain, strict=True))]
+    pairs: list[tuple[Any, Any]] = [
+        (out, right.detach()),
+        *((one.grad, other.grad) for one, other in zip(ours, plain, strict=True)),
+    ]
     worst = max(float((one.detach().float() - other).norm() / other.norm()) for one, other in pairs)
     return None if worst < WRONG else f"it is {worst:.2g} off"
 

@@ -49,13 +49,14 @@ class PackedPairs:
     """A padded batch of TRL's collator, packed.
 
     Args:
-        inputs: of the model: `input_ids`, `position_ids` int64 [rows, width], `logits_to_keep` int64 [columns].
+        inputs: of the model: `input_ids`, `position_ids` int64 [rows, width], `logits_to_keep` int64 [columns]; of one
+            row also the borders of its texts (`kernels/varlen_attention.py`).
         answers: what TRL's loss is given: its batch with `input_ids` and `completion_mask` [texts, 1 + longest answer].
         source: rows and columns of the kept logits, int64 [2, predictions].
         target: texts and places in `answers` that they predict from, likewise.
     """
 
-    inputs: dict[str, Tensor]
+    inputs: dict[str, Any]
     answers: dict[str, torch.Tensor]
     source: Tensor
     target: Tensor
@@ -113,11 +114,16 @@ def packed(batch: dict[str, torch.Tensor], *, one_row: bool) -> PackedPairs:
         positions[row, end:] = torch.arange(width - end)
     come_from, go_to = torch.cat(source, dim=1), torch.cat(target, dim=1)
     columns, inverse = torch.unique(come_from[1], return_inverse=True)
-    inputs = {
+    inputs: dict[str, Any] = {
         "input_ids": into.to(device),
         "position_ids": positions.to(device),
         "logits_to_keep": columns.to(device),
     }
+    if one_row:
+        borders = torch.tensor([*sorted(start for _, start in where), width], dtype=torch.int32, device=device)
+        longest_text = max(lengths)
+        inputs |= dict.fromkeys(("cu_seq_lens_q", "cu_seq_lens_k"), borders)
+        inputs |= dict.fromkeys(("max_length_q", "max_length_k"), longest_text)
     longest = max(length - first for length, first in zip(lengths, firsts, strict=True))
     at = torch.tensor(firsts, device=device)[:, None] + torch.arange(longest, device=device)
     inside = at < torch.tensor(lengths, device=device)[:, None]

@@ -34,7 +34,8 @@ def limit(model: PreTrainedModel, layers: int) -> None:
 
 
 def _release(model: PreTrainedModel, layers: int) -> None:
-    for layer in list(model.get_decoder().layers)[layers:]:
+    decoder: Any = model.get_decoder()
+    for layer in list(decoder.layers)[layers:]:
         for module in layer.modules():
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = False
@@ -42,4 +43,5 @@ def _release(model: PreTrainedModel, layers: int) -> None:
 
 def counted(model: PreTrainedModel) -> int:
     """Layers whose activations will be computed twice."""
-    return sum(bool(getattr(layer, "gradient_checkpointing", False)) for layer in model.get_decoder().layers)
+    decoder: Any = model.get_decoder()
+    return sum(bool(getattr(layer, "gradient_checkpointing", False)) for layer in decoder.layers)

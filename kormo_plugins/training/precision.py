@@ -129,7 +129,7 @@ def _moments(optimizer: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for state in optimizer.state.values():
         for key in ("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"):
-            if key in state:
+            if key in state and state[key].is_floating_point():  # codes of 8 bits are the optimizer's own business
                 found[str(state[key].dtype).removeprefix("torch.")] += 1
     return found
 

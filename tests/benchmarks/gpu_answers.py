@@ -22,7 +22,8 @@ def evaluation(size: Size, device: str) -> dict[str, float]:
     many, new = (32, 64) if device == "cuda" else (4, 8)
     lengths = [max(4, size.length // 8 - 3 * number) for number in range(many)]
     prompts = [torch.randint(1, size.shape[-1], (n,)).tolist() for n in lengths]
-    decoder = Decoder(net, lambda row: " ".join(map(str, row)), frozenset(), 0)
+    never = frozenset({size.shape[-1]})  # no answer ends before its length
+    decoder = Decoder(net, lambda row: " ".join(map(str, row)), never, 0)
     wanted = Sampling(max_tokens=new, temperature=0.0, top_p=1.0, stop=())
     ours = best(lambda: list(decoder.write(prompts, wanted, many)), device, 2)
     with torch.no_grad():

@@ -61,10 +61,10 @@ def parts(tiny: bool, device: str) -> list[Part]:
         (f"{small}: DPO, packed beside padded", {"kind": "pairs", "size": small}),
         (f"{small}: evaluation and generation", {"kind": "evaluation", "size": small}),
     ]
-    if card:
-        found += _trainings(small, COMPILED)
-        found += _trainings(large, COMPILED) if large != small else []
+    found += _trainings(small, COMPILED) if card else []
     found += _trainings(small, OPTIONS)
+    if card and large != small:
+        found += _trainings(large, COMPILED)
     return found + (_trainings(small, CARD_ONLY) if card else [])
 
 

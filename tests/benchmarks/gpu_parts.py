@@ -117,7 +117,7 @@ def training(
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     found = told(size, clock.times, device, losses[-1] if losses else float("nan"))
     fused = optimizer if ours else ""
-    if device == "cuda" and attention == "sdpa" and fused in gpu_memory.KNOWN and not float8:
+    if attention == "sdpa" and fused in gpu_memory.KNOWN and not float8:
         setup = gpu_memory.setup(size, PRECISIONS[precision], fused, one=one, checkpointed=checkpointed, zero=zero)
         found["predicted_gb"] = gpu_memory.gigabytes(setup)
     return found

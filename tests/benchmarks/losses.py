@@ -1,6 +1,6 @@
 """What it costs to look: a step with the loss by source and the watch, against one without and against a bare loop.
 
-    python tests/benchmarks/losses.py [--turns 40]
+    python tests/benchmarks/losses.py [--turns 40] [--tiny]
 
 The nano model of the quick start on its rows (8 × 512 tokens, two documents each). In our trainer steps take turns:
 nothing looked at, the watch (every step of a real run), the watch and the losses (a logged step). The bare loop is
@@ -9,7 +9,8 @@ ours, in the same process. Processor time, medians.
 
 Steps vary by more than a log costs. So the time that is spent inside a log is taken too, at each logged step: the meter
 before and after each forward, the reduction over ranks, Trainer's own log with every callback. On one thread nothing of
-it is hidden, and its share of the step is the cost of `logging_steps: 1`.
+it is hidden, and its share of the step is the cost of `logging_steps: 1`. With `--tiny` the model is one of 4,000
+parameters on rows of 64 tokens: the time inside a log hardly depends on the model, and is soon measured.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def nano(seed: int = 0) -> Any:
 class Bare:
     """A training loop of ten lines."""
 
+    make: Any = staticmethod(nano)
+
     def __init__(self) -> None:
-        self.model = nano().train()
+        self.model = self.make().train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
 
     def step(self, batch: dict[str, torch.Tensor]) -> None:
@@ -122,11 +125,18 @@ def main() -> None:
     """Measures and prints one JSON line at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=40)
-    turns = parser.parse_args().turns
-    harness.LENGTH, harness.VOCAB, harness.model = LENGTH, VOCAB, nano
+    parser.add_argument("--tiny", action="store_true")
+    chosen = parser.parse_args()
+    turns, length, make = chosen.turns, LENGTH, nano
+    if chosen.tiny:
+        length, make = 64, harness.model
+        Bare.make = staticmethod(make)
+    else:
+        harness.VOCAB, harness.model = VOCAB, nano
+    harness.LENGTH = length
     made = harness.trainer(ROWS, 1, steps=3 * turns + WARM + 1)
     collate, made.seen = made.data_collator, []
-    half = torch.arange(LENGTH // 2)
+    half = torch.arange(length // 2)
 
     def collated(rows: Any) -> dict[str, torch.Tensor]:
         batch = {**collate(rows), "position_ids": torch.cat([half, half]).repeat(len(rows), 1)}
@@ -141,7 +151,7 @@ def main() -> None:
     made.add_callback(taken)
     made.train()
     nothing, watched, logged, bare = (1000 * statistics.median(taken.times[turn]) for turn in range(4))
-    print(f"medians of {turns} steps of {ROWS} × {LENGTH} tokens: {nothing:.0f} ms; watched {watched:.0f}; watched and "
+    print(f"medians of {turns} steps of {ROWS} × {length} tokens: {nothing:.0f} ms; watched {watched:.0f}; watched and "
           f"logged {logged:.0f}, of which {1000 * statistics.median(taken.inside):.2f} inside the log; "
           f"a bare Llama loop {bare:.0f}")  # fmt: skip
     pairs = list(zip(taken.times[2], taken.times[1], strict=False))

@@ -32,7 +32,7 @@ def test_every_part_gives_its_numbers() -> None:
     trained = [part for part in parts.values() if "tokens_per_second" in part]
     assert len(trained) == 16 and all(part["seconds"] > 0 and 5 < part["loss"] < 7 for part in trained)
     pairs = parts["tiny: DPO, packed beside padded"]
-    assert pairs["loss_difference"] < 1e-6 and pairs["ratio"] > 1
+    assert pairs["loss_difference"] < 1e-5 and pairs["ratio"] > 1
     assert parts["ceilings"]["tflops_bfloat16"] > 0
     checks = parts["checks"]
     assert checks["resumed_run_differs_by"] == checks["documents_touch_each_other"] == 0

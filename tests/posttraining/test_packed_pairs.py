@@ -84,7 +84,11 @@ def test_the_reference_is_the_same_and_fewer_tokens_are_computed(trained: Any) -
     pairs = packed(batch, one_row=False)
     assert pairs.inputs["input_ids"].numel() < 0.5 * batch["input_ids"].numel()
     assert packed(batch, one_row=True).inputs["input_ids"].numel() == int(batch["attention_mask"].sum())
-    assert len(packed(batch, one_row=True).inputs["logits_to_keep"]) == int(batch["completion_mask"].sum())
+    row = packed(batch, one_row=True).inputs
+    assert len(row["logits_to_keep"]) == int(batch["completion_mask"].sum())
+    starts = torch.nonzero(row["position_ids"][0] == 0).flatten().tolist()
+    assert row["cu_seq_lens_q"].tolist() == [*starts, row["input_ids"].numel()]
+    assert row["max_length_q"] == int(row["cu_seq_lens_q"].diff().max())
 
 
 @pytest.mark.parametrize(
