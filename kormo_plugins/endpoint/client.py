@@ -9,6 +9,7 @@ empty answer, or one cut at its longest, is an answer too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.errors import redact
@@ -90,6 +92,7 @@ class Client:
     backoff: float = 1.0
     _next: float = field(default=0.0, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _asking: WeakValueDictionary[Path, threading.Lock] = field(default_factory=WeakValueDictionary, repr=False)
     _answered: bool = field(default=False, repr=False)
     _given_up: int = field(default=0, repr=False)
 
@@ -102,28 +105,39 @@ class Client:
             Unreachable: nobody listens at the address, or the key is refused.
         """
         path = self._place(identity(request))
-        kept = _kept(path)
-        if kept is not None:
-            return str(kept["text"])
-        answer = self._try(request, CHAT, _text)
-        if isinstance(answer, str):
-            self._keep(path, {"request": request, "text": answer})
-        return answer
+        with self._alone(path):
+            kept = _kept(path)
+            if kept is not None:
+                return str(kept["text"])
+            answer = self._try(request, CHAT, _text)
+            if isinstance(answer, str):
+                self._keep(path, {"request": request, "text": answer})
+            return answer
 
     def complete(self, request: dict[str, object], route: str = CHAT) -> Answer | Reject:
         """What a model says, also if it is nothing, or was cut. Cache and errors are those of `ask`."""
         path = self._place(identity([route, request]))
-        kept = _kept(path)
-        if kept is not None:
-            return Answer(str(kept["text"]), str(kept["finish"]))
-        answer = self._try(request, route, _completion)
-        if isinstance(answer, Answer):
-            self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
-        return answer
+        with self._alone(path):
+            kept = _kept(path)
+            if kept is not None:
+                return Answer(str(kept["text"]), str(kept["finish"]))
+            answer = self._try(request, route, _completion)
+            if isinstance(answer, Answer):
+                self._keep(path, {"request": request, "text": answer.text, "finish": answer.finish})
+            return answer
 
     def knows(self, request: dict[str, object], route: str = CHAT) -> bool:
         """Whether `complete` would answer from the cache."""
         return _kept(self._place(identity([route, request]))) is not None
+
+    @contextlib.contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """While another thread asks the same, waits for its answer: asked twice at once, a model may say two things,
+        of which the cache keeps one."""
+        with self._lock:
+            lock = self._asking.setdefault(path, threading.Lock())
+        with lock:
+            yield
 
     def _place(self, key: str) -> Path:
         return self.cache / key[:2] / f"{key}.json"

@@ -45,7 +45,7 @@ def timed(model: Any, requests: Sequence[Any], write: Any) -> tuple[float, float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--task", default="mini_instruct_ko")
+    parser.add_argument("--task", default="mini_instruct_ko", help="tasks of the harness or ours, with commas between")
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--theirs", default="1,8,32", help="batch sizes of the harness's own model")
     parser.add_argument("--new", type=int, help="tokens of the longest answer, instead of the task's")
@@ -53,25 +53,26 @@ def main() -> None:
     quiet_harness()
     from lm_eval.models.huggingface import HFLM
 
-    requests = requests_of(arguments.checkpoint, arguments.task, arguments.items)
-    for request in requests if arguments.new else ():
-        request.arguments = (request.arguments[0], {**request.arguments[1], "max_gen_toks": arguments.new})
-    ours, ours_cpu, texts = timed(
-        Model(arguments.checkpoint, batch_size=None, device=default_device()), requests, Model.generate_until
-    )
-    print(
-        json.dumps(
-            {"who": "kormo eval", "batch": "by memory", "items/s": round(ours, 2), "items/CPU s": round(ours_cpu, 2)}
-        ),
-        flush=True,
-    )
-    for size in map(int, arguments.theirs.split(",")):
-        theirs = HFLM(pretrained=str(arguments.checkpoint), batch_size=size, device=default_device(), dtype="auto")
-        speed, cpu, written = timed(theirs, requests, HFLM.generate_until)
-        same = sum(one == other for one, other in zip(texts, written, strict=True))
-        row = {"who": "lm_eval hf", "batch": size, "items/s": round(speed, 2), "items/CPU s": round(cpu, 2)}
-        row["ours"] = f"{ours / speed:.1f} times (CPU: {ours_cpu / cpu:.1f})"
-        print(json.dumps({**row, "same texts": f"{same} of {len(texts)}"}), flush=True)
+    models.register(registry())
+    our_model = Model(arguments.checkpoint, batch_size=None, device=default_device())
+    for task in arguments.task.split(","):
+        requests = requests_of(arguments.checkpoint, task, arguments.items)
+        for request in requests if arguments.new else ():
+            request.arguments = (request.arguments[0], {**request.arguments[1], "max_gen_toks": arguments.new})
+        prompts = [len(our_model.tok_encode(request.args[0])) for request in requests]
+        about = {"task": task, "items": len(requests), "mean tokens of a prompt": round(sum(prompts) / len(prompts))}
+        ours, ours_cpu, texts = timed(our_model, requests, Model.generate_until)
+        answers = [len(our_model.tok_encode(text)) for text in texts]
+        about["mean tokens of an answer"] = round(sum(answers) / len(answers))
+        row = {"who": "kormo eval", "batch": "by memory", "items/s": round(ours, 2), "items/CPU s": round(ours_cpu, 2)}
+        print(json.dumps({**about, **row}), flush=True)
+        for size in map(int, arguments.theirs.split(",")):
+            theirs = HFLM(pretrained=str(arguments.checkpoint), batch_size=size, device=default_device(), dtype="auto")
+            speed, cpu, written = timed(theirs, requests, HFLM.generate_until)
+            same = sum(one == other for one, other in zip(texts, written, strict=True))
+            row = {"who": "lm_eval hf", "batch": size, "items/s": round(speed, 2), "items/CPU s": round(cpu, 2)}
+            row["ours"] = f"{ours / speed:.1f} times (CPU: {ours_cpu / cpu:.1f})"
+            print(json.dumps({"task": task, **row, "same texts": f"{same} of {len(texts)}"}), flush=True)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,22 @@ def test_a_killed_run_goes_on_and_leaves_the_same_files(tmp_path: Path, registry
         assert (tmp_path / "whole" / "out" / name).read_bytes() == (tmp_path / "killed" / "out" / name).read_bytes()
 
 
+def test_what_is_asked_twice_is_answered_once(tmp_path: Path, registry: Any) -> None:
+    """Two models that say the same are one question in both orders. A judge that says now this, now that, would give
+    two verdicts of which the cache keeps one, and the next run would find others than this one."""
+    with fake_judge() as server:
+        judged(tmp_path, server, Scripted("m"), registry, "other")
+        server.asked.clear()
+        server.garbage_every = 2
+        found = []
+        for _ in range(2):
+            judged(tmp_path, server, Scripted("m"), registry, against=tmp_path / "other")
+            found.append([(tmp_path / "out" / name).read_bytes() for name in ("verdicts.jsonl", "judged.html")])
+        assert found[0] == found[1]
+        sent = [json.dumps(one, sort_keys=True) for one in server.asked]
+    assert len(sent) == len(set(sent)) == 6 * 2 * 2
+
+
 @pytest.mark.parametrize(
     ("bias", "accuracy", "first", "position", "longer", "said"),
     [

@@ -192,7 +192,7 @@ def _parts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def _takes_masks(model: Any, cache: DynamicCache) -> bool:
     """Whether the model takes a mask of [rows, 1, 1, columns] as it is, instead of making one of its own."""
-    return model.config._attn_implementation == "sdpa" and isinstance(cache.layers[0], RoomyLayer)
+    return bool(model.config._attn_implementation == "sdpa") and isinstance(cache.layers[0], RoomyLayer)
 
 
 @contextlib.contextmanager

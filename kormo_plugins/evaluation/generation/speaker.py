@@ -83,15 +83,17 @@ class LocalSpeaker:
         """See `Speaker`; a conversation longer than the model's context is a reject."""
         places = [self.place(one, sampling) for one in conversations]
         found: list[Answer | Reject | None] = [_read(path) for path in places]
-        open_rows = [row for row, one in enumerate(found) if one is None]
+        first = {place: row for row, place in reversed(list(enumerate(places)))}  # what is asked twice is answered once
+        open_rows = [row for place, row in first.items() if found[row] is None]
         if open_rows:
-            for row, answer in self._ask({row: conversations[row] for row in open_rows}, sampling):
+            for row, answer in self._ask({row: conversations[row] for row in sorted(open_rows)}, sampling):
                 found[row] = answer
                 if isinstance(answer, Answer):
                     places[row].parent.mkdir(parents=True, exist_ok=True)
                     kept = {"request": list(conversations[row]), "text": answer.text, "finish": answer.finish}
                     write_text(places[row], json.dumps(kept, ensure_ascii=False))
-        return [one if one is not None else Reject("no answer") for one in found]
+        answers = [found[first[place]] for place in places]
+        return [one if one is not None else Reject("no answer") for one in answers]
 
     def _ask(self, asked: dict[int, Sequence[Turn]], sampling: Sampling) -> Iterator[tuple[int, Answer | Reject]]:
         from kormo_plugins.evaluation.generation.decode import Decoder

@@ -142,14 +142,15 @@ def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: Mapping
         probe = planted[int(one.question)]
         if probe.kind in DAMAGES and one.won is not None:
             groups[probe.question.id].append(one.won)
-    interval, told = mean_with_interval(list(groups.values())), []
-    if interval["mean"] is None:
+    interval = mean_with_interval(list(groups.values()))
+    mean, low, high = interval["mean"], interval["low"], interval["high"]
+    told: list[str] = []
+    if mean is None or low is None or high is None:
         told.append("this judge cannot be tested: none of its verdicts about planted answers can be read")
-    elif interval["low"] <= CHANCE:
+    elif low <= CHANCE:
         told.append(
             f"this judge does not tell better from worse: it preferred the better of two planted answers in "
-            f"{interval['mean']:.0%} of its readable verdicts (95% interval {interval['low']:.0%} to "
-            f"{interval['high']:.0%}; guessing gives {CHANCE:.0%})"
+            f"{mean:.0%} of its readable verdicts (95% interval {low:.0%} to {high:.0%}; guessing gives {CHANCE:.0%})"
         )
     if found["unread"] > MAX_UNREAD * found["pairs"]:
         told.append(f"{found['unread']:,} of its {found['pairs']:,} verdicts about planted answers cannot be read")

@@ -160,8 +160,7 @@ def _judge(
     asked = list(_questions(wanted, answered))
     planted = probes() if suite.check_judge else []
     planted_asked = questions_to_judge(planted)
-    count, into, out = cost(judge, [*planted_asked, *asked], sampling)
-    kept = len(asked) + len(planted_asked) - count
+    count, kept, into, out = cost(judge, [*planted_asked, *asked], sampling)
     say(
         f"judge {judge.name}: {count:,} requests to send ({kept:,} kept from before), about {into:,} tokens in and "
         f"{out:,} out, {suite.judge.max_tokens * count:,} out at most"

@@ -91,11 +91,14 @@ def about(
     return Asked(question.id, kind, turn, swapped, repeat, tuple(tuple(one.items()) for one in messages))
 
 
-def cost(judge: Judge, asked: Iterable[Asked], sampling: Callable[[int], Sampling]) -> tuple[int, int, int]:
-    """Requests that are still to be sent, tokens that go in, and tokens that usually come out; an estimate."""
-    open_ones = [one for one in asked if not judge.has(one.conversation, sampling(one.repeat))]
+def cost(judge: Judge, asked: Iterable[Asked], sampling: Callable[[int], Sampling]) -> tuple[int, int, int, int]:
+    """Requests that are still to be sent, those that are kept from before, tokens that go in, and tokens that usually
+    come out; an estimate. What is asked twice (two answers alike, in either order) is sent once."""
+    once = {(one.messages, one.repeat): one for one in asked}.values()
+    open_ones = [one for one in once if not judge.has(one.conversation, sampling(one.repeat))]
     size = sum(len(turn["content"].encode()) for one in open_ones for turn in one.conversation)
-    return len(open_ones), int(size / BYTES_PER_TOKEN), USUAL_VERDICT * len(open_ones)
+    count = len(open_ones)
+    return count, len(once) - count, int(size / BYTES_PER_TOKEN), USUAL_VERDICT * count
 
 
 def ask(judge: Judge, asked: Sequence[Asked], sampling: Callable[[int], Sampling], layout: str) -> list[Verdict]:

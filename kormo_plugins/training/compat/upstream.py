@@ -47,6 +47,11 @@ TOUCHED: dict[str, str] = {
     "transformers.training_args:is_torch_bf16_gpu_available": "bfloat16 under DeepSpeed without an accelerator",
     "transformers.integrations.deepspeed:unset_hf_deepspeed_config": "the finished model is opened whole, not sharded",
     "transformers.modeling_utils:is_deepspeed_zero3_enabled": "likewise; Axolotl replaces it",
+    "transformers.cache_utils:DynamicLayer.update": "evaluation keeps room for an answer's keys and values",
+    "transformers.cache_utils:DynamicLayer.batch_select_indices": "rows that have ended leave with their keys",
+    "transformers.cache_utils:DynamicLayer.lazy_initialization": "likewise",
+    "transformers.integrations.sdpa_attention:sdpa_attention_forward": "attention of prompts; a step's needs no copies",
+    "transformers.modeling_utils:ALL_ATTENTION_FUNCTIONS": "where the attention of a step is put in, while decoding",
     "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
