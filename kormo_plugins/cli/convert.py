@@ -12,6 +12,7 @@ from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.shards.external.formats import export, token_files
 from kormo_plugins.shards.external.token_file import ReadOptions
 from kormo_plugins.shards.reader import Shards
+from kormo_plugins.store.atomic import new_folder
 
 WHERE = "kormo data convert"
 
@@ -45,17 +46,16 @@ def convert(
     """
     _refuse(target, origin, tokenizer, out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with Progress(f"tokens of {source.name}", unit="tokens") as progress:
+        with new_folder(out) as partial, Progress(f"tokens of {source.name}", unit="tokens") as progress:
             if target is not None:
-                found = _to(source, target, out, progress)
+                found = _to(source, target, partial, progress)
             else:
                 assert origin is not None and tokenizer is not None
-                found = _from(source, origin, tokenizer, out, (dtype, end_id), progress)
+                found = _from(source, origin, tokenizer, partial, (dtype, end_id), progress)
     except OSError as error:
         raise disk_error(error, out) from error
     if as_json:
-        return print_json(found)
+        return print_json({"path": out, **found})
     click.echo(f"{out}: {found['documents']:,} documents, {found['tokens']:,} tokens in {found['files']:,} files")
 
 
@@ -80,7 +80,7 @@ def _refuse(target: str | None, origin: str | None, tokenizer: Path | None, out:
 def _to(source: Path, name: str, out: Path, progress: Progress) -> dict[str, object]:
     shards = Shards(source)
     files = export(source, name, out, progress)
-    return {"path": out, "documents": shards.documents, "tokens": shards.tokens, "files": len(files)}
+    return {"documents": shards.documents, "tokens": shards.tokens, "files": len(files)}
 
 
 def _from(
@@ -90,4 +90,4 @@ def _from(
 
     files = token_files(source, name, ReadOptions(*how), f"{WHERE}: --from")
     manifest = adopt(files, tokenizer, out, Origin(source.stem, name, None, how[1]), progress)
-    return {"path": out, "documents": manifest["documents"], "tokens": manifest["tokens"], "files": len(files)}
+    return {"documents": manifest["documents"], "tokens": manifest["tokens"], "files": len(files)}

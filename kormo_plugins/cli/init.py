@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,9 +32,17 @@ def init(folder: Path | None, size: str | None, text: Path | None, list_: bool) 
     start = _asked(folder, size, text)
     made = files(start)
     _refuse_taken(folder, list(made))
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in made.items():
-        write_text(folder / name, content)
+    try:
+        for name, content in made.items():
+            write_text(folder / name, content)
+    except BaseException:  # a full disk: the same command would find files there
+        for name in made:
+            (folder / name).unlink(missing_ok=True)
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     click.echo(f"{folder}: {', '.join(made)}\nnext: cd {folder} && axolotl train recipe.yml")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from kormo_plugins.cli.values import ManyValues
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
-from kormo_plugins.store.atomic import publish
+from kormo_plugins.store.atomic import new_folder
 from kormo_plugins.tokenizer.page import table, write_page
 from kormo_plugins.tokenizer.params import named
 from kormo_plugins.tokenizer.report import report as measure
@@ -55,13 +54,10 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
             do="name a new folder, or remove this one",
         )
     _check_files("kormo tokenizer train", files)
-    partial = out.with_name(f".{out.name}.partial")
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        result = learn(lambda: read_texts(files), params, partial) or {}
-        publish(partial, out)
+        with new_folder(out) as partial:
+            result = learn(lambda: read_texts(files), params, partial) or {}
     except KormoError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise named(error, where) from None
     except OSError as error:
         raise disk_error(error, out.parent) from error

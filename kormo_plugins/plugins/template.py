@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import new_folder
 
 
 class Made(NamedTuple):
@@ -58,11 +59,12 @@ def write_template(folder: Path, name: str) -> Made:
         )
     values = {"package": package, "distribution": distribution, "version": __version__}
     written = []
-    for path, source in _walk(files("kormo_plugins").joinpath("plugins", "templates", "plugin")):
-        target = folder / Template(path.removesuffix(".tmpl")).substitute(values)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(Template(source.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
-        written.append(str(target.relative_to(folder)))
+    with new_folder(folder) as partial:
+        for path, source in _walk(files("kormo_plugins").joinpath("plugins", "templates", "plugin")):
+            target = partial / Template(path.removesuffix(".tmpl")).substitute(values)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(Template(source.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
+            written.append(str(target.relative_to(partial)))
     return Made(distribution, package, sorted(written))
 
 

@@ -25,7 +25,7 @@ from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
 from kormo_plugins.store.artifact import MANIFEST
-from kormo_plugins.store.atomic import publish_folder, write_text
+from kormo_plugins.store.atomic import new_folder, write_text
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.json_file import read_object, seal_fault, write_json
 from kormo_plugins.store.sums import write_sums
@@ -89,19 +89,12 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
         raise KormoError(
             where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
         )
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with new_folder(out) as partial:
         entries = [_copy_run(run, partial, steps) for run in runs]
         if (source / CHAIN).is_file():
             _copy(source / CHAIN, partial / CHAIN)
         _write_index(partial, source.name, entries, runs)
         identity = write_sums(partial)
-        if out.exists():
-            out.rmdir()
-        publish_folder(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # of a full disk, or a signal
     return identity
 
 

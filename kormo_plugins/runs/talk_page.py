@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.runs.talk import Speaker, Turn, Wish
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _column(speaker: Speaker) -> Chatbot:
     Of Gradio's buttons the one that sends a conversation to a public page is left out."""
     import gradio
 
-    column: Chatbot = gradio.Chatbot(label=speaker.name, height=520, render_markdown=False, buttons=["copy"])
+    column: Chatbot = gradio.Chatbot(label=printable(speaker.name), height=520, render_markdown=False, buttons=["copy"])
     return column
 
 

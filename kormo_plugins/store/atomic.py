@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kormo_plugins.errors import disk_error
@@ -71,6 +72,21 @@ def publish_folder(partial: Path, out: Path) -> None:
     out.rename(aside)
     publish(partial, out)
     shutil.rmtree(aside)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, under a temporary name beside `out` that becomes `out` at the end of the block.
+
+    Where the block fails, nothing of it is left. `out` is not there, or is empty: who calls has asked.
+    """
+    partial = temporary(out)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        publish_folder(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def move(path: Path, target: Path) -> None:

@@ -10,7 +10,9 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from kormo_plugins.experiments.ablation.markdown import markdown as ablation_mar
 from kormo_plugins.reporting.ablation import read_ablation
 from kormo_plugins.reporting.ladder import write_ladder
 from kormo_plugins.reporting.page import write_report as run_report
+from kormo_plugins.runs import talk_page
 from kormo_plugins.tokenizer import page as tokenizer_page
 
 from .made_runs import EVIL as WEAKER
@@ -183,6 +186,26 @@ def test_nothing_hostile_runs_or_loads(write: Callable[[Path], Path], tmp_path: 
     shown = re.sub(r"<script\b.*?</script>", "", dom, flags=re.DOTALL)
     assert not re.search(r"<(?:img|svg)[^>]*\bon(?:error|load)=|<a [^>]*href=\"(?:javascript|http)", shown)
     assert "gpj.exe" in shown and "49" not in re.findall(r"&lt;/a&gt;(\d\d)", shown)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")
+def test_nothing_hostile_runs_on_the_chat_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's folder is called so, and it has answered so."""
+    gradio = pytest.importorskip("gradio")
+    said = [{"role": role, "content": EVIL} for role in ("user", "assistant")]
+    monkeypatch.setattr(gradio, "Chatbot", partial(gradio.Chatbot, value=said))
+    blocks = talk_page.page([SimpleNamespace(name=EVIL, is_chat=True)])  # type: ignore[list-item]
+    blocks.launch(server_name=talk_page.LOOPBACK, share=False, quiet=True, prevent_thread_lock=True)
+    try:
+        done = browse(blocks.local_url, tmp_path)
+    finally:
+        blocks.close()
+    html = re.search("<html[^>]*>", done.stdout)
+    assert html and "data-pwned=" not in html.group(), done.stderr[-500:]
+    shown = re.sub(r"<script\b.*?</script>", "", done.stdout, flags=re.DOTALL)
+    assert "gpj.exe" in shown and not re.search(r"<(?:img|svg)[^>]*\bon(?:error|load)=", shown)
+    assert not re.search(r'<a [^>]*href="(?:javascript|http://127.0.0.1:9/)', shown)
 
 
 @pytest.mark.parametrize("write", [corpus, an_ablation], ids=lambda write: write.__name__)

@@ -264,12 +264,13 @@ outside.slice(0,3).join()||'nothing'].join(' '),'*')},2500)</script>"""
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 
 
-def browse(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def browse(page: Path | str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Opens a page in headless Chromium: its DOM on stdout, what it complains of on stderr."""
     return subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}", "--window-size=1500,2000",
-         "--virtual-time-budget=8000", "--dump-dom", f"file://{page}"],
+         "--virtual-time-budget=8000", "--dump-dom",
+         page if isinstance(page, str) else f"file://{page}"],
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 

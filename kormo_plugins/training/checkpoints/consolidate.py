@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.architecture import files
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.store.atomic import publish
+from kormo_plugins.store.atomic import new_folder
 from kormo_plugins.store.complete import fault, read_marker
 from kormo_plugins.training.checkpoints.complete import mark_complete
 from kormo_plugins.training.checkpoints.sharded import shards_of
@@ -59,27 +59,24 @@ def consolidate(
             where=str(out), found="something is there already", why="nothing is overwritten", do="name a new folder"
         )
     weights = _together(checkpoint)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    wanted = torch_dtype(dtype)
-    shapes = {name: tuple(value.shape) for name, value in weights.items()}
-    written = files.write_sharded(
-        partial, shapes, lambda name: weights[name].contiguous().to(wanted).clone(), ITEMSIZE[dtype]
-    )
-    config = {key: value for key, value in files.read_json(checkpoint / "config.json").items() if key != "torch_dtype"}
-    files.write_json(partial / "config.json", files.readable_by_all({**config, "dtype": dtype}, str(checkpoint)))
-    for name in COPIED:
-        if (checkpoint / name).is_file():
-            shutil.copyfile(checkpoint / name, partial / name)
-    files.copy_tokenizer(checkpoint, partial)
-    _opens(partial, weights, wanted, modules)
-    compared = _agrees(checkpoint, weights)
-    step = int(read_marker(checkpoint)["step"])
-    mark_complete(partial, step)
-    if out.exists():
-        out.rmdir()
-    publish(partial, out)
+    with new_folder(out) as partial:
+        wanted = torch_dtype(dtype)
+        shapes = {name: tuple(value.shape) for name, value in weights.items()}
+        written = files.write_sharded(
+            partial, shapes, lambda name: weights[name].contiguous().to(wanted).clone(), ITEMSIZE[dtype]
+        )
+        config = {
+            key: value for key, value in files.read_json(checkpoint / "config.json").items() if key != "torch_dtype"
+        }
+        files.write_json(partial / "config.json", files.readable_by_all({**config, "dtype": dtype}, str(checkpoint)))
+        for name in COPIED:
+            if (checkpoint / name).is_file():
+                shutil.copyfile(checkpoint / name, partial / name)
+        files.copy_tokenizer(checkpoint, partial)
+        _opens(partial, weights, wanted, modules)
+        compared = _agrees(checkpoint, weights)
+        step = int(read_marker(checkpoint)["step"])
+        mark_complete(partial, step)
     size = sum((out / path.name).stat().st_size for path in written)
     return {
         "files": [path.name for path in written],

@@ -7,7 +7,7 @@ from pathlib import Path
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
-from kormo_plugins.store.complete import RESTORE, record_fault
+from kormo_plugins.store.complete import RESTORE, read_marker, record_fault
 from kormo_plugins.store.json_file import read_object, seal_fault
 from kormo_plugins.store.sums import sha256_of
 from kormo_plugins.training.telemetry.run_record import FILE as RECORD
@@ -61,12 +61,13 @@ def _check_records(run: Path) -> None:
 
 
 def _check_metrics(run: Path) -> None:
-    """Refuses metrics with lines that no run logs, or that end before the run did."""
+    """Refuses metrics with lines that no run logs, or, where no checksum says that they are whole, with too few."""
+    recorded = METRICS in (read_marker(run).get("records") or {})
     path, steps = run / METRICS, read_record(run).get("steps")
     found = read_metrics_file(path)
     last = max((line.get("step", 0) for line in found.lines), default=0)
     told = "no such file" if not path.is_file() else f"line {found.broken[0]} is none" if found.broken else ""
-    if not told and isinstance(steps, int) and last < steps:
+    if not told and not recorded and isinstance(steps, int) and last < steps:
         told = f"it ends at step {last:,} of {steps:,}"
     if told:
         raise KormoError(
