@@ -65,7 +65,7 @@ def activate() -> str:
     import torch
     import torch.nn.attention as attention
 
-    listed = getattr(attention, "list_flash_attention_impls", list)()
+    listed: Collection[str] = getattr(attention, "list_flash_attention_impls", list)()
     chosen, line = choose(torch.cuda.get_device_capability(), listed, importable)
     if chosen is None:
         return line

@@ -77,14 +77,14 @@ def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
     plain = [one.detach().float().requires_grad_() for one in inputs]
     borders = torch.tensor([0, 31, 96], dtype=torch.int32, device=device)
     try:
-        out = _flat(kernel, grouped)(*ours, borders, 65)
+        out = _flat(kernel, grouped)(ours[0], ours[1], ours[2], borders, 65)
         (out * weights.transpose(1, 2)).sum().backward()
     except Exception as error:  # whatever a build may say that has no such kernel for this GPU
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    parts = [
-        scaled_dot_product_attention(*(one[:, :, begin:end] for one in plain), is_causal=True, enable_gqa=True)
-        for begin, end in ((0, 31), (31, 96))
-    ]
+    parts = []
+    for begin, end in ((0, 31), (31, 96)):
+        q, k, v = (one[:, :, begin:end] for one in plain)
+        parts.append(scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
     right = torch.cat(parts, dim=2).transpose(1, 2)
     (right * weights.transpose(1, 2).float()).sum().backward()
     pairs: list[tuple[Any, Any]] = [

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
-from kormo_plugins.release.collect import SAMPLES, read_index
+from kormo_plugins.release.collect import read_index
 from kormo_plugins.release.environment import code_hashes, lock
 from kormo_plugins.release.signature import sigstore_fault, ssh_fault
 from kormo_plugins.store.artifact import read_manifest
 from kormo_plugins.store.complete import fault, record_fault
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
 from kormo_plugins.store.sums import SUMS, Finding, check_sums, sha256
+from kormo_plugins.training.telemetry.left_behind import SAMPLES
 from kormo_plugins.training.telemetry.run_record import RESOLVED, read_record
 
 

@@ -135,20 +135,29 @@ def read(model: Any, prompts: Sequence[Sequence[int]], new: int, pad: int) -> Re
     if not plain:
         logits = _read_part(model, prompts, mask[:, :width], cache, 0, pad)
         return Read(logits, cache, mask, lengths, width)
-    cache.layers = [RoomyLayer(width + new) for _ in cache.layers]
+    roomy = [RoomyLayer(width + new) for _ in cache.layers]
+    cache.layers = list(roomy)
     beginning = DynamicCache(config=model.config)
     if shared:
         _read_part(model, [prompts[0][:shared]], mask[:1, :shared], beginning, 0, pad)
-    logits = []
+    read_logits: list[torch.Tensor] = []
     for row, last in _parts([len(prompt) - shared for prompt in prompts]):
         part, gap = DynamicCache(config=model.config), width - len(prompts[row])
         for layer, known in zip(part.layers, beginning.layers if shared else (), strict=False):
-            layer.update(*(one.expand(last - row, -1, -1, -1) for one in (known.keys, known.values)))
+            keys, values = (one.expand(last - row, -1, -1, -1) for one in _kept(known))
+            assert isinstance(layer, DynamicLayer)
+            layer.update(keys, values)
         seen = torch.cat([mask[row:last, :shared], mask[row:last, shared + gap : width]], dim=1)
-        logits.append(_read_part(model, prompts[row:last], seen, part, shared, pad))
-        for into, layer in zip(cache.layers, part.layers, strict=True):
-            into.place(row, layer.keys, layer.values, shared, width, len(prompts))
-    return Read(torch.cat(logits), cache, mask, lengths, width)
+        read_logits.append(_read_part(model, prompts[row:last], seen, part, shared, pad))
+        for into, layer in zip(roomy, part.layers, strict=True):
+            into.place(row, *_kept(layer), shared, width, len(prompts))
+    return Read(torch.cat(read_logits), cache, mask, lengths, width)
+
+
+def _kept(layer: object) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values of a layer that has read something."""
+    assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
+    return layer.keys, layer.values
 
 
 def _read_part(

@@ -30,7 +30,7 @@ class Precision(Strict):
     )
 
     @property
-    def autocast(self) -> str:
+    def autocast(self) -> Dtype:
         """What is computed in where no product is taken."""
         return "bfloat16" if self.compute == "float8" else self.compute
 
