@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shutil
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import NamedTuple
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store.atomic import new_folder
 
 
 class Made(NamedTuple):
@@ -59,12 +59,15 @@ def write_template(folder: Path, name: str) -> Made:
         )
     values = {"package": package, "distribution": distribution, "version": __version__}
     written = []
-    with new_folder(folder) as partial:
+    try:
         for path, source in _walk(files("kormo_plugins").joinpath("plugins", "templates", "plugin")):
-            target = partial / Template(path.removesuffix(".tmpl")).substitute(values)
+            target = folder / Template(path.removesuffix(".tmpl")).substitute(values)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(Template(source.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
-            written.append(str(target.relative_to(partial)))
+            written.append(str(target.relative_to(folder)))
+    except BaseException:  # a full disk: the same command would find something there
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return Made(distribution, package, sorted(written))
 
 

@@ -164,8 +164,8 @@ def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, id
     hub, folder = api or Hub(), out / point.name.replace("/", "_")
     partial = folder.with_name(f"{folder.name}.partial")
     try:
-        files = hub.model_info(repository, revision=point.name).siblings or ()
-        _refuse_paths(repository, (file.rfilename for file in files))
+        siblings = hub.model_info(repository, revision=point.name).siblings or ()
+        _refuse_paths(repository, (file.rfilename for file in siblings))
         if folder.is_dir() and not partial.exists():
             move(folder, partial)  # what is there whole is not asked for again
         hub.snapshot_download(repository, revision=point.name, local_dir=partial, allow_patterns=[*FETCHED, SUMS])

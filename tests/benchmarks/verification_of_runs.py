@@ -72,7 +72,8 @@ def main(steps: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recipe = {
-            "extends": str(ROOT / "recipes" / "pretrain.yml"), "output_dir": "out", "max_steps": steps,
+            "extends": str(ROOT / "recipes" / "pretrain.yml"), "plugins": ["kormo_plugins.KormoPlugin"],
+            "output_dir": "out", "max_steps": steps,
             "save_steps": steps, "kormo": {"tokens": None, "report": False, "samples": None},
         }  # fmt: skip
         (folder / "recipe.yml").write_text(yaml.safe_dump(recipe))

@@ -128,9 +128,8 @@ class Room:
                 elif now.get(path) != stat:
                     there.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(self.kept / name / path, there)
-        for name in ("made", "made.html"):
-            path = self.folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for made in (self.folder / "made", self.folder / "made.html"):
+            shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
 
 
 def _stats(folder: Path) -> dict[str, tuple[int, int] | None]:

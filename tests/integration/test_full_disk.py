@@ -59,7 +59,7 @@ ELSEWHERE = {"checkpoint universal", "checkpoint fetch"}
 """They need DeepSpeed's checkpoint or a hub: `tests/training/test_sharded.py`, `tests/runs/test_publish.py`."""
 SIZES = (0, 300, 3_000, 30_000, 300_000)
 """Bytes of the largest file; a disk has ten times as many."""
-KEPT = (".leases", ".partial", ".lease", "answers", "work")
+KEPT = (".leases", ".partial", ".lease", "answers", "work", "fetched/", "evaluation.json")
 """In the names of what a command leaves on purpose, to go on from."""
 
 

@@ -27,7 +27,7 @@ from kormo_plugins.reporting.run import read_run
 from kormo_plugins.runs import occupancy
 from kormo_plugins.runs.publish import revisions
 from kormo_plugins.store.complete import model_text, record_fault
-from kormo_plugins.store.lease import RUN, at_work
+from kormo_plugins.store.lease import RUN, Lease, acquire_or_refuse, at_work
 from kormo_plugins.training.checkpoints.complete import mark_complete, mark_records, unmark_records
 
 OTHER = """
@@ -130,7 +130,7 @@ def test_a_run_whose_folder_was_taken_over_ends(tmp_path: Path) -> None:
     ) as run:
         assert run.stdout is not None and run.stdout.readline() == "in\n"
         run.send_signal(signal.SIGSTOP)
-        (out / f"{occupancy.RUN}.2").write_text("{}")  # the next generation
+        (out / f"{RUN}.2").write_text("{}")  # the next generation
         run.send_signal(signal.SIGCONT)
         _, told = run.communicate(timeout=30)
     assert run.returncode == 1 and "another process has taken over" in told
@@ -143,8 +143,8 @@ def test_a_child_that_was_forked_does_not_hold_its_parents_folder(tmp_path: Path
         occupancy.leave(tmp_path)  # as its exit handlers would
         os._exit(0)
     os.waitpid(pid, 0)
-    assert (tmp_path / f"{occupancy.RUN}.1").exists() and occupancy.still_ours(tmp_path)
+    assert (tmp_path / f"{RUN}.1").exists() and occupancy.still_ours(tmp_path)
     with pytest.raises(KormoError):
-        subprocess_refused = occupancy.Lease(tmp_path.resolve() / occupancy.RUN)
-        occupancy.acquire_or_refuse(subprocess_refused, "it")
+        subprocess_refused = Lease(tmp_path.resolve() / RUN)
+        acquire_or_refuse(subprocess_refused, "it")
     occupancy.leave(tmp_path)
