@@ -24,8 +24,9 @@ from typing import Literal, cast
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan import bits
 from kormo_plugins.corpus.scan.alphabets import GONE, JOINERS, LINES, ODD, PARAGRAPH, SPACES, TAGS
-from kormo_plugins.corpus.scan.text_scan import is_composed
+from kormo_plugins.corpus.scan.text_scan import is_composed, may_hold
 from kormo_plugins.documents.document import Document, Reject
 
 FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
@@ -79,7 +80,7 @@ def normalize(text: str, params: NormalizeParams) -> str:
     """The normal form of `text`; applying it twice changes nothing."""
     if not is_composed(text, params.form):
         text = _composed(text, params.form)
-        if _ODD.search(text):  # one look for all
+        if may_hold(text, bits.ODD) and _ODD.search(text):  # one look for all
             text = _composed(visible(text), params.form)  # what was removed may have parted two that compose
     if " \n" in text or "\t\n" in text:
         text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])

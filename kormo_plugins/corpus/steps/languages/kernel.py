@@ -38,8 +38,9 @@ def _row(code: np.uint64) -> int:
 
 
 @njit()
-def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
-    """Writes the rows of a word's features to `out` and returns how many there are (at most 3 `LONGEST` + 4).
+def rows_of(word: np.ndarray, length: int, out: np.ndarray, count: int) -> int:
+    """Writes the rows of a word's features to `out` from place `count` on (at most 3 `LONGEST` + 4), and returns the
+    place behind them.
 
     Args:
         word: its lowered letters (code points) from place 1 on; uint64, shape [LONGEST + 2].
@@ -48,7 +49,6 @@ def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
     """
     word[0] = word[length + 1] = np.uint64(1)  # the ends
     whole = np.uint64(7)
-    count = 0
     for i in range(1, length + 1):
         whole = (whole ^ word[i]) * _MULTIPLIER
     out[count] = _row(whole ^ (whole >> np.uint64(31)))
@@ -190,8 +190,29 @@ def _copy(source: np.ndarray, target: np.ndarray) -> None:
 
 
 @njit()
+def _syllables(data: np.ndarray, i: int) -> int:
+    """How many Hangul syllables stand one behind the other at `i`."""
+    first, last = i, len(data) - 2
+    while i < last and 0xEA <= data[i] <= 0xED:
+        code = (np.int64(data[i]) & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F)
+        if not 0xAC00 <= code <= 0xD7A3:
+            break
+        i += 3
+    return (i - first) // 3
+
+
+@njit()
+def _letters(data: np.ndarray, i: int) -> int:
+    """How many Latin letters of ASCII stand one behind the other at `i`, up to an `h`, with which an address begins."""
+    first = i
+    while i < len(data) and 0x61 <= data[i] | 0x20 <= 0x7A and data[i] != 0x68:
+        i += 1
+    return i - first
+
+
+@njit()
 def measure(
-    data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray
+    data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray, weigh: bool
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Letters of each script, and the weight of each language, of a text in UTF-8.
 
@@ -201,6 +222,7 @@ def measure(
         lowered: of each, its small letter; uint16, shape [65536].
         marks: place in the counts of a Han character that one way of writing alone has, or 0; uint8, shape [65536].
         weights: as of `add`.
+        weigh: whether words are weighed; where not, the sums are zero.
 
     Returns:
         Counts, int64 of shape [COUNTS]; sums of weights, int64 of shape [LANES]; and how many words were weighed.
@@ -237,6 +259,18 @@ def measure(
                 continue
         line = False
         byte = data[i]
+        if length == 0 and byte >= 0xEA:
+            syllables = _syllables(data, i)
+            if syllables:
+                counts[HANGUL] += syllables
+                i += 3 * syllables
+                continue
+        if not weigh and byte < 0x80:
+            latin = _letters(data, i)
+            if latin:
+                counts[LATIN] += latin
+                i += latin
+                continue
         if fence == 0 and (byte == 0x60 or byte == 0x3C or byte == 0x68 or byte == 0x5D):
             end = _after(data, i)
             if end > i:
@@ -252,11 +286,12 @@ def measure(
         if script != NONE:
             counts[script] += 1
             if script in (LATIN, CYRILLIC):
-                if length < LONGEST:
-                    length += 1
-                    word[length] = np.uint64(lowered[code])
-                if i < size:
-                    continue
+                if weigh:
+                    if length < LONGEST:
+                        length += 1
+                        word[length] = np.uint64(lowered[code])
+                    if i < size:
+                        continue
             elif script == HAN and marks[code]:
                 counts[marks[code]] += 1
         elif byte == 0x0A:
@@ -265,7 +300,7 @@ def measure(
             if letters < LETTERS:
                 letters += length
                 words += 1
-                pending += rows_of(word, length, found[pending:])
+                pending = rows_of(word, length, found, pending)
                 if pending > _PENDING:
                     add(found, pending, weights, sums)
                     pending = 0
@@ -293,7 +328,7 @@ def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarr
             if i < len(data):
                 continue
         if length:
-            count += rows_of(word, length, out[count:])
+            count = rows_of(word, length, out, count)
             length = 0
     return out[:count]
 
@@ -303,6 +338,10 @@ SYLLABLE = 2.5
 LANGUAGES, LATIN_LANGUAGES, SCRIPTS = 32, 24, 26
 """Languages with weights, those of Latin letters among them (the first), and scripts."""
 UND, MUL, KO, JA, ZH, ZH_HANT = (LANGUAGES + SCRIPTS + place for place in range(6))
+UNWEIGHED = -1
+"""The words decide, and were not weighed."""
+GLANCE = 4096
+"""Bytes in which a Hangul syllable is looked for: behind one the words seldom decide, so they are weighed only then."""
 _GREEK = 5
 _FIRST_OTHER, _LAST_OTHER = 6, SCRIPTS - 1
 EVIDENCE = 0.12
@@ -310,8 +349,9 @@ EVIDENCE = 0.12
 
 
 @njit()
-def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray, minority: float) -> int:
-    """Place in `identify.NAMES` of the language of a text, from what `measure` says of it.
+def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray, minority: float, weighed: bool) -> int:
+    """Place in `identify.NAMES` of the language of a text, from what `measure` says of it; `UNWEIGHED` where its words
+    decide and were not `weighed`.
 
     `priors` is added to the sums of each language: int64, shape [LANES].
     """
@@ -335,11 +375,15 @@ def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray,
             return JA
         return ZH_HANT if counts[TRADITIONAL] > counts[SIMPLIFIED] else ZH
     if most * 3 >= total:
-        return _heaviest(sums, LATIN_LANGUAGES, LANGUAGES)[0] if best == CYRILLIC else LANGUAGES + best
+        if best != CYRILLIC:
+            return LANGUAGES + best
+        return _heaviest(sums, LATIN_LANGUAGES, LANGUAGES)[0] if weighed else UNWEIGHED
     if counts[_GREEK] > counts[LATIN]:
         return LANGUAGES + _GREEK
     if counts[LATIN] * 2 < total:
         return UND
+    if not weighed:
+        return UNWEIGHED
     first, lead = _heaviest(sums, 0, LATIN_LANGUAGES)
     return first if lead > EVIDENCE * UNIT * words else UND
 
@@ -377,7 +421,15 @@ def languages(
     found = np.empty(len(ends), dtype=np.int64)
     start = 0
     for place in range(len(ends)):
-        counts, sums, words = measure(data[start : ends[place]], scripts, lowered, marks, weights)
-        found[place] = _place(counts, sums, words, priors, minority)
+        text, weigh = data[start : ends[place]], True
+        for byte in text[:GLANCE]:
+            if 0xEA <= byte <= 0xED:
+                weigh = False
+                break
+        counts, sums, words = measure(text, scripts, lowered, marks, weights, weigh)
+        found[place] = _place(counts, sums, words, priors, minority, weigh)
+        if found[place] == UNWEIGHED:
+            counts, sums, words = measure(text, scripts, lowered, marks, weights, True)
+            found[place] = _place(counts, sums, words, priors, minority, True)
         start = ends[place]
     return found
