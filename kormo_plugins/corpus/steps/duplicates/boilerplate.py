@@ -45,8 +45,8 @@ def without_boilerplate(text: str, fewest: int = 1) -> str:
     for part, least in ((_without_notices, 0.0), (_without_menus, FEWEST_LEFT)):
         bare = part(text)
         if len(bare) < len(text):
-            left = len(bare.split())
-            if left >= fewest and left >= least * len(text.split()):
+            enough = len(bare.split(maxsplit=fewest)) >= fewest  # that many words are counted, and no more
+            if enough and (not least or len(bare.split()) >= least * len(text.split())):
                 text = bare
     return text
 
