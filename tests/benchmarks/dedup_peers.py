@@ -4,8 +4,8 @@
 
 The documents and what is planted among them are those of `dedup.py`. Both packages take tokens and know no text: they
 are given ours (runs of two words, hashed) as they want them, and the time to make these is theirs, as it is part of our
-`sign`. Ours and rensa have 112 places in 28 bands of 4. What met is no duplicate yet: with rensa a pair must have a Jaccard
-of at least 0.57 by its signatures, as with us; FastSketchLSH tells who meets, and no more.
+`sign`. Ours and rensa have 112 places in 28 bands of 4. What met is no duplicate yet: with rensa a pair must have a
+Jaccard of at least 0.57 by its signatures, as with us; FastSketchLSH tells who meets, and no more.
 """
 
 from __future__ import annotations
