@@ -35,6 +35,8 @@ PLAIN: dict[int, str] = str.maketrans(
 """Other writings of digits and separators -> the ASCII one, character for character."""
 BETWEEN_DIGITS = "-. ()/~"
 """Separators that may stand between the digits of a number."""
+PERSONAL = "0-9０-９@＠tT:pP일여면운골"
+"""What a number begins with, an address, or a word that is looked for beside them."""
 
 PARTICLES = frozenset("은는이가을를의에서로와과도만고며면지게다요나야니기해한할된될인던들어아여라까자함됨음임매사")
 """Last syllables of an eojeol with a particle or an ending; nouns end in most of the other 11,000. The last two

@@ -24,3 +24,5 @@ WIDE = 512
 """Another writing of a digit or a separator."""
 PARTICLE = 1024
 """Last syllable of an eojeol with a particle or an ending."""
+PERSONAL = 2048
+"""A digit, or a sign with which something begins that may be personal data (`numbers_kernel.personal`)."""

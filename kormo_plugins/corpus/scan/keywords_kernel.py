@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kormo_plugins.corpus.scan.bits import SPACE
-from kormo_plugins.corpus.scan.growing_kernel import with_pair
 from kormo_plugins.store.compiled import njit
 
 _FOLDED = {0x17F: "s", 0x212A: "k", 0x130: "i", 0x131: "i", 0x24B8: "ⓒ"}
@@ -18,14 +17,29 @@ _FOLDED = {0x17F: "s", 0x212A: "k", 0x130: "i", 0x131: "i", 0x24B8: "ⓒ"}
 
 @dataclass(frozen=True)
 class Automaton:
-    """The strings as a machine: `letters`, uint8 [0x110000], number of each code point (0: in no string); `moves`,
-    int16 [states, letters], the next state; `marks`, int64 [states], what is found on entering a state; `counts`, int8
-    [states], how many strings of the group that is counted end there."""
+    """The strings as a machine.
+
+    States on entering which something is found come last, so that one comparison tells. Of them alone there are marks
+    and counts.
+
+    Args:
+        letters: number of each code point (0: in no string); uint8, shape [0x110000].
+        moves: the place of the next state's row; uint32, shape [states × width].
+        width: letters, and one for all that are none.
+        marks: what is found; int64, shape [states that find].
+        counts: how many strings of the group that is counted end there; int8, shape of `marks`.
+    """
 
     letters: np.ndarray
     moves: np.ndarray
+    width: int
     marks: np.ndarray
     counts: np.ndarray
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
+        """As `lines_with` and `holds` take it."""
+        return self.letters, self.moves, self.width, self.marks, self.counts
 
 
 def automaton(groups: Mapping[int, str], counted: int) -> Automaton:
@@ -71,18 +85,37 @@ def automaton(groups: Mapping[int, str], counted: int) -> Automaton:
                 waiting.append(following)
             else:
                 moves[state][letter] = fallback
+    order = sorted(range(len(moves)), key=lambda state: marks[state] != 0)
+    width, place = len(alphabet) + 1, np.argsort(order)
+    found = [state for state in order if marks[state]]
     return Automaton(
-        letters, np.array(moves, dtype=np.int16), np.array(marks, dtype=np.int64), np.array(counts, dtype=np.int8)
+        letters,
+        (place[np.array(moves)[order]] * width).astype(np.uint32).ravel(),
+        width,
+        np.array([marks[state] for state in found], dtype=np.int64),
+        np.array([counts[state] for state in found], dtype=np.int8),
     )
 
 
+Parts = tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]
+
+
 @njit()
-def holds(codes: np.ndarray, letters: np.ndarray, moves: np.ndarray, marks: np.ndarray) -> bool:
-    """Whether one of the strings of an `Automaton` is in a text; code points, uint32, shape [characters]."""
-    state = 0
-    for code in codes:
-        state = moves[state, letters[code]]
-        if marks[state]:
+def holds(codes: np.ndarray, start: int, end: int, parts: Parts) -> bool:
+    """Whether one of the strings of an `Automaton` is in a piece of a text; code points, uint32, [characters]."""
+    letters, moves, width, marks, _ = parts
+    at, finds = np.uint64(0), np.uint64(len(moves) - width * len(marks))
+    for place in range(start, end):
+        at = np.uint64(moves[at + np.uint64(letters[codes[place]])])
+        if at >= finds:
+            return True
+    return False
+
+
+@njit()
+def _has(codes: np.ndarray, start: int, end: int, wanted: int) -> bool:
+    for at in range(start, end):  # noqa: SIM110
+        if codes[at] == wanted:
             return True
     return False
 
@@ -92,10 +125,7 @@ def lines_with(
     codes: np.ndarray,
     bits: np.ndarray,
     longest: int,
-    letters: np.ndarray,
-    moves: np.ndarray,
-    marks: np.ndarray,
-    counts: np.ndarray,
+    parts: Parts,
     wanted: np.ndarray,
     fewest: int,
 ) -> np.ndarray:
@@ -105,14 +135,16 @@ def lines_with(
         codes: code points of the text, uint32, shape [characters].
         bits: of each code point, uint16.
         longest: characters of a line without the white space around it.
-        letters, moves, marks, counts: of an `Automaton`.
+        parts: of an `Automaton`.
         wanted: sets of marks of which one must be there as a whole, int64.
         fewest: or so many strings of the group that is counted.
     Returns:
         start and end of each, int64, shape [lines, 2].
     """
+    letters, moves, width, marks, counts = parts
     size, start, count = len(codes), 0, 0
-    found = np.empty((8, 2), dtype=np.int64)
+    finds = np.uint64(len(moves) - width * len(marks))
+    found = np.empty((size // 2 + 1, 2), dtype=np.int64)  # hardly touched
     while start < size:
         end = start
         while end < size and codes[end] != 10:
@@ -123,17 +155,19 @@ def lines_with(
         while last > first and bits[codes[last - 1]] & SPACE:
             last -= 1
         if first < last and last - first <= longest:
-            state, seen, times, code_sign = 0, np.int64(0), 0, False
-            for at in range(first, last):
-                code_sign |= codes[at] == 96
-                state = moves[state, letters[codes[at]]]
-                seen |= marks[state]
-                times += counts[state]
+            at, seen, times = np.uint64(0), np.int64(0), 0
+            for place in range(first, last):
+                at = np.uint64(moves[at + np.uint64(letters[codes[place]])])
+                if at >= finds:
+                    state = np.int64(at - finds) // width
+                    seen |= marks[state]
+                    times += counts[state]
             hit = times >= fewest
-            for want in wanted:
-                hit |= seen & want == want
-            if hit and not code_sign:
-                found = with_pair(found, count, start, end)
+            if seen:
+                for want in wanted:
+                    hit |= seen & want == want
+            if hit and not _has(codes, first, last, 96):
+                found[count, 0], found[count, 1] = start, end
                 count += 1
         start = end + 1
     return found[:count]

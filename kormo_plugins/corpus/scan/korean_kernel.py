@@ -35,29 +35,32 @@ def _ends_with(codes: np.ndarray, start: int, end: int, suffixes: np.ndarray) ->
 
 
 @njit()
-def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literal: np.ndarray) -> bool:
+def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literals: np.ndarray, row: int) -> bool:
     """Whether a rule's literal stands at the beginning of a word; its first number says what has to follow."""
     at = start
-    for k in range(1, len(literal)):
-        if literal[k] == 0:
+    for k in range(1, literals.shape[1]):
+        if literals[row, k] == 0:
             break
-        if at == end or codes[at] != literal[k]:
+        if at == end or codes[at] != literals[row, k]:
             return False
         at += 1
-    if literal[0] == 1:
+    if literals[row, 0] == 1:
         return at == end or not bits[codes[at]] & HANGUL
-    return literal[0] == 0 or at == end
+    return literals[row, 0] == 0 or at == end
 
 
 @njit()
-def _agrees(codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: np.ndarray) -> bool:
-    """Whether a word ends as a rule asks; `endings`: uint32, [endings, 4]: kind, then the last character first."""
+def _agrees(
+    codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: np.ndarray, first: int, behind: int
+) -> bool:
+    """Whether a word ends as a rule asks; `endings`: uint32, [endings, 4]: kind, then the last character first; of
+    which those from `first` up to `behind` are the rule's."""
     last = codes[end - 1]
-    for k in range(len(endings)):
+    for k in range(first, behind):
         if endings[k, 0] == 2:
             if not bits[last] & HANGUL:
                 return False
-            for other in range(k, len(endings)):  # noqa: SIM110
+            for other in range(k, behind):  # noqa: SIM110
                 if endings[other, 1] == last:
                     return False
             return True
@@ -100,10 +103,11 @@ def korean(
     """
     closers, enders, reports = signs
     firsts, begins, literals, endings = rules
-    found = np.zeros(FIELDS, dtype=np.int64)
+    # Numbers of their own, and rows by their number: a field of an array is stored each time, a view of one is counted.
+    eojeols = syllables = all_particles = characters = told_characters = symbols = agreeing = dependent = 0
     for line in range(len(lines)):
         start, end = lines[line, 0], lines[line, 1]
-        found[CHARACTERS] += end - start
+        characters += end - start
         at = end - 1
         while at >= start and _in(codes[at], closers):
             at -= 1
@@ -118,12 +122,12 @@ def korean(
                         eojeol = at
                     if at + 1 == end or not bits[codes[at + 1]] & WORD:
                         if bit & HANGUL:
-                            found[EOJEOL] += 1
-                            found[SYLLABLES] += at + 1 - eojeol
-                            found[PARTICLES] += bit & PARTICLE != 0
+                            eojeols += 1
+                            syllables += at + 1 - eojeol
+                            all_particles += bit & PARTICLE != 0
                         eojeol = -1
                 else:
-                    found[SIGNS] += 1
+                    symbols += 1
                 at += 1
             told |= codes[at - 1] == 46 and at < end and codes[at] == 32
             words += 1
@@ -132,18 +136,21 @@ def korean(
                 last -= 1
             particles += last >= begin and bits[codes[last]] & PARTICLE != 0
             if words > 1 and 0xAC00 <= codes[begin] <= 0xD7A3:
-                first = firsts[codes[begin] - np.uint32(0xAC00)]
-                for rule in range(first[0], first[0] + first[1]):
+                row = np.int64(codes[begin]) - 0xAC00
+                rule, behind = np.int64(firsts[row, 0]), np.int64(firsts[row, 0]) + np.int64(firsts[row, 1])
+                while rule < behind:
                     matches = False
                     for k in range(begins[rule, 0], begins[rule + 1, 0]):
-                        if _begins(codes, begin, at, bits, literals[k]):
+                        if _begins(codes, begin, at, bits, literals, k):
                             matches = True
                             break
                     if matches:
-                        found[DEPENDENT] += 1
-                        chosen = endings[begins[rule, 1] : begins[rule + 1, 1]]
-                        found[AGREEING] += _agrees(codes, before, before_end, bits, chosen)
+                        dependent += 1
+                        agreeing += _agrees(
+                            codes, before, before_end, bits, endings, begins[rule, 1], begins[rule + 1, 1]
+                        )
                         break
+                    rule += 1
             before, before_end = begin, at
             while at < end and bits[codes[at]] & SPACE:
                 at += 1
@@ -155,5 +162,8 @@ def korean(
         if not told:
             told = words >= clause and 2 * particles >= words
         if told:
-            found[TOLD] += end - start
+            told_characters += end - start
+    found = np.zeros(FIELDS, dtype=np.int64)
+    found[EOJEOL], found[SYLLABLES], found[PARTICLES], found[TOLD] = eojeols, syllables, all_particles, told_characters
+    found[CHARACTERS], found[SIGNS], found[AGREEING], found[DEPENDENT] = characters, symbols, agreeing, dependent
     return found

@@ -113,10 +113,12 @@ def _doubled(names: np.ndarray) -> np.ndarray:
 @njit()
 def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
     """Which marks stand before the lines: `NONE`, `SPEAKERS`, or perhaps others."""
-    size, colon = len(codes), False
-    for at in range(size):
+    size, colons, arrows = len(codes), 0, 0
+    for code in codes:
+        colons += (code == 58) | (code == 0xFF1A)
+        arrows += (code == 60) | (code == 62)
+    for at in range(size if arrows else 0):
         code = codes[at]
-        colon |= code == 58 or code == 0xFF1A
         if code == 62:
             if at > 1 and codes[at - 1] == 45 and codes[at - 2] == 45:
                 return STAMPED
@@ -131,7 +133,7 @@ def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
             ends = before > 0 and (bits[codes[before]] & DIGIT != 0 or codes[before] == 77)
             if ends and _has_colon(codes, before - 12, before):
                 return STAMPED
-    if not colon:
+    if not colons:
         return NONE
     names, times, distinct, start = np.zeros(16, dtype=np.uint64), 0, 0, 0
     while start < size:

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kormo_plugins.corpus.scan.growing_kernel import with_pair
 from kormo_plugins.corpus.scan.prose_kernel import fence_end
 from kormo_plugins.store.compiled import njit
 
@@ -97,7 +96,7 @@ def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
         start and end of each, int64, shape [pieces, 2].
     """
     size, at, start, count, line_start, held = len(codes), 0, 0, 0, True, False
-    found = np.empty((8, 2), dtype=np.int64)
+    found = np.empty((size // 2 + 1, 2), dtype=np.int64)  # hardly touched
     while True:
         end, code = at, np.uint32(0)
         if at < size:
@@ -108,7 +107,7 @@ def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
                 end = _ticks_end(codes, at, size)
         if at == size or end > at:  # a piece ends here
             if held:
-                found = with_pair(found, count, start, at)
+                found[count, 0], found[count, 1] = start, at
                 count += 1
             if at == size:
                 return found[:count]

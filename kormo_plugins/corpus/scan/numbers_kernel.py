@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kormo_plugins.corpus.scan.bits import HANGUL, SEPARATOR, SPACE, WIDE
-from kormo_plugins.corpus.scan.growing_kernel import with_number, with_pair
+from kormo_plugins.corpus.scan.bits import HANGUL, PERSONAL, SEPARATOR, SPACE, WIDE
 from kormo_plugins.corpus.scan.personal_flags import EMAIL, IPV4, IPV6, LETTERS, LICENCE, PASSPORT, SPOKEN
 from kormo_plugins.store.compiled import njit
 
@@ -98,10 +97,19 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
         for it, that may belong to an address, int64.
     """
     size, flags, count = len(codes), 0, 0
-    found, places, place_count = np.empty((8, 2), dtype=np.int64), np.empty(8, dtype=np.int64), 0
+    # As long as they can become, and hardly touched: an array that is replaced in a loop costs a count of references
+    # at each character.
+    found, places, place_count = (
+        np.empty((size // FEWEST_DIGITS + 1, 2), dtype=np.int64),
+        np.empty(size, dtype=np.int64),
+        0,
+    )
     at, octets, octets_end = 0, 0, -2
     while at < size:
         code = codes[at]
+        if not bits[code] & PERSONAL:
+            at += 1
+            continue
         if _digit(code):
             start, last, digits = at, at, 0
             while at < size:
@@ -131,7 +139,7 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                     start -= 1
                 if start and (codes[start - 1] == 40 or codes[start - 1] == 0xFF08):
                     start -= 1
-                found = with_pair(found, count, start, last + 1)
+                found[count, 0], found[count, 1] = start, last + 1
                 count += 1
             one = start > 0 and at == start + 1 and at < size and (codes[start] == 49 or codes[start] == 0xFF11)
             if one and codes[start - 1] == codes[at] and (codes[at] == 79 or codes[at] == 111):
@@ -179,7 +187,7 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
                 is_place = True
         if is_place:
             flags |= EMAIL
-            places = with_number(places, place_count, at)
+            places[place_count] = at
             place_count += 1
         at += 1
     return found[:count], flags, places[:place_count]

@@ -19,9 +19,13 @@ FEWEST_VERSES, LONGEST_VERSE, SHARE_DISTINCT = 8, 40, 0.4
 
 @njit()
 def _hash(codes: np.ndarray, start: int, end: int) -> np.uint64:
-    value = np.uint64(0xCBF29CE484222325)
-    for at in range(start, end):
-        value = (value ^ np.uint64(codes[at])) * np.uint64(0x100000001B3)
+    value, at = np.uint64(0xCBF29CE484222325), start
+    while at + 1 < end:  # two at a time: a multiplication waits for the one before it
+        pair = np.uint64(codes[at]) | np.uint64(codes[at + 1]) << np.uint64(32)
+        value = (value ^ pair ^ (value >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+        at += 2
+    if at < end:
+        value = (value ^ np.uint64(codes[at])) * np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     return value ^ (value >> np.uint64(33))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -71,6 +71,7 @@ def character_bits() -> np.ndarray:
             bits.SEPARATOR: re.escape(separators),
             bits.WIDE: re.escape("".join(map(chr, alphabets.PLAIN))),
             bits.PARTICLE: "".join(sorted(alphabets.PARTICLES)),
+            bits.PERSONAL: alphabets.PERSONAL,
         }
     )
 
@@ -109,7 +110,7 @@ class TextScan:
         """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
         from kormo_plugins.corpus.scan.words_kernel import one_spaced
 
-        return np.asarray(one_spaced(self.codes, character_bits()))
+        return np.asarray(one_spaced(np.frombuffer(self.utf8, dtype=np.uint8)))
 
     @cached_property
     def survey(self) -> list[int]:
@@ -182,6 +183,15 @@ def is_composed(text: str, form: str) -> bool:
     return not scan_of(text).survey[ANY] & doubtful
 
 
+def may_hold(text: str, kind: int) -> bool:
+    """Whether a character of that kind (a bit of `bits`) is in `text`; without compiled scans nobody knows."""
+    if not compiled(text):
+        return True
+    from kormo_plugins.corpus.scan.survey_kernel import ANY
+
+    return bool(scan_of(text).survey[ANY] & kind)
+
+
 def plain_text(text: str) -> str:
     """`text` with other writings of digits and separators as those of ASCII, character for character."""
     from kormo_plugins.corpus.scan.numbers_kernel import rewritten
@@ -204,3 +214,11 @@ def scan_of(text: str) -> TextScan:
     if latest.text is not text:
         latest = _State.scan = TextScan(text)
     return latest
+
+
+def utf8_of(text: str) -> bytes:
+    """`text` in UTF-8, lone surrogates as three bytes each; what is kept of another text stays."""
+    if _State.scan.text is text:
+        with suppress(UnicodeEncodeError):
+            return _State.scan.utf8
+    return text.encode("utf-8", "surrogatepass")

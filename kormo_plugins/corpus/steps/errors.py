@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,9 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_of
 from kormo_plugins.documents.document import Document, Reject
+
+if TYPE_CHECKING:
+    from kormo_plugins.corpus.scan.keywords_kernel import Parts
 
 _BUTTONS = r"(?:좋아요|공유하기|댓글|추천|스크랩|인쇄|글자 ?크기|목록(?:으로)?|이전 ?글|다음 ?글|맨 ?위로)"
 PATTERNS: tuple[str, ...] = (
@@ -119,11 +122,10 @@ _WANTED = (_NUMBER | _FAILED, _SCRIPT | _OFF, _ASKED | _PLACE, _COOKIE | _USE, _
 
 
 @lru_cache(maxsize=1)
-def _automaton() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _automaton() -> tuple[Parts, np.ndarray]:
     from kormo_plugins.corpus.scan.keywords_kernel import automaton
 
-    made = automaton(_SIGNS, _BUTTON)
-    return made.letters, made.moves, made.marks, made.counts, np.array(_WANTED, np.int64)
+    return automaton(_SIGNS, _BUTTON).parts, np.array(_WANTED, np.int64)
 
 
 def lines_with(text: str, longest: int) -> list[list[int]]:

@@ -19,13 +19,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Literal, cast
 
+import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan import bits
 from kormo_plugins.corpus.scan.alphabets import GONE, JOINERS, LINES, ODD, PARAGRAPH, SPACES, TAGS
-from kormo_plugins.corpus.scan.text_scan import is_composed
+from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, is_composed, may_hold, scan_of
 from kormo_plugins.documents.document import Document, Reject
 
 FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
@@ -40,6 +43,8 @@ _GONE = re.compile(
     f"[{GONE}]|(?:(?<=[\\s])|^)[{JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
     f"|[{TAGS}]"
 )
+_SHAPES = re.compile(f"[{JOINERS}{TAGS}]")
+"""What stays or goes by what stands before it."""
 _RUN_OF_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 _Form = Literal["NFC", "NFKC"]
 
@@ -79,8 +84,8 @@ def normalize(text: str, params: NormalizeParams) -> str:
     """The normal form of `text`; applying it twice changes nothing."""
     if not is_composed(text, params.form):
         text = _composed(text, params.form)
-        if _ODD.search(text):  # one look for all
-            text = _composed(visible(text), params.form)  # what was removed may have parted two that compose
+        if may_hold(text, bits.ODD) and _ODD.search(text):  # one look for all
+            text = _composed(_visible(text), params.form)  # what was removed may have parted two that compose
     if " \n" in text or "\t\n" in text:
         text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     kept = "\n" * (params.blank_lines + 1)
@@ -97,6 +102,28 @@ def visible(text: str) -> str:
     while (clean := _GONE.sub(lambda match: match[1] or "", text)) != text:  # what goes may have held a joiner
         text = clean
     return text
+
+
+@lru_cache(maxsize=1)
+def _fates() -> dict[str, str]:
+    """What takes the place of each character that is odd; of one that is not here, nothing."""
+    plane = "".join(map(chr, range(0x10000)))
+    return {char: fate for fate, body in FATES.items() if fate for char in re.findall(f"[{body}]", plane)}
+
+
+def _visible(text: str) -> str:
+    """`visible`, from place to place where compiled scans know what is odd: four patterns look at every character."""
+    if not compiled(text):
+        return visible(text)
+    places = np.flatnonzero(character_bits()[scan_of(text).codes] & bits.ODD).tolist()
+    if _SHAPES.search("".join([text[place] for place in places])):
+        return visible(text)
+    pieces, at, fates = [], 0, _fates()
+    for place in places:
+        joined = text[place] == "\r" and text[place + 1 : place + 2] in ("\n", PARAGRAPH)  # one line end
+        pieces += [text[at:place], "" if joined else fates.get(text[place], "")]
+        at = place + 1
+    return "".join([*pieces, text[at:]])
 
 
 def _composed(text: str, form: str) -> str:

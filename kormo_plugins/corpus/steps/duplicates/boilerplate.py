@@ -7,12 +7,14 @@ not because their menus are the same. No text is changed. Patterns and bounds ar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
+
+if TYPE_CHECKING:
+    from kormo_plugins.corpus.scan.keywords_kernel import Parts
 
 _PHRASES = (
     "licensed under|license under|apache license|mit license|bsd license|general public license|permission is hereby "
@@ -43,8 +45,8 @@ def without_boilerplate(text: str, fewest: int = 1) -> str:
     for part, least in ((_without_notices, 0.0), (_without_menus, FEWEST_LEFT)):
         bare = part(text)
         if len(bare) < len(text):
-            left = len(bare.split())
-            if left >= fewest and left >= least * len(text.split()):
+            enough = len(bare.split(maxsplit=fewest)) >= fewest  # that many words are counted, and no more
+            if enough and (not least or len(bare.split()) >= least * len(text.split())):
                 text = bare
     return text
 
@@ -62,11 +64,10 @@ def _without_notices(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _automaton() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _automaton() -> Parts:
     from kormo_plugins.corpus.scan.keywords_kernel import automaton
 
-    made = automaton({1: _PHRASES}, 0)
-    return made.letters, made.moves, made.marks
+    return automaton({1: _PHRASES}, 0).parts
 
 
 def may_hold_notice(text: str, start: int, end: int) -> bool:
@@ -75,7 +76,7 @@ def may_hold_notice(text: str, start: int, end: int) -> bool:
         return True
     from kormo_plugins.corpus.scan.keywords_kernel import holds
 
-    return bool(holds(scan_of(text).codes[start:end], *_automaton()))
+    return bool(holds(scan_of(text).codes, start, end, _automaton()))
 
 
 def _less_notices(text: str) -> str:
@@ -93,7 +94,7 @@ def _less_notices(text: str) -> str:
 
 
 def _without_menus(text: str) -> str:
-    if text.count("\n") < SHORTEST_MENU:
+    if not _entries(_lines(text)) and not _entries(_lines_from_the_last(text)):
         return text
     lines = text.split("\n")
     start, end = body(lines)
@@ -110,7 +111,24 @@ def body(lines: Sequence[str]) -> tuple[int, int]:
     return (0, len(lines)) if head + foot >= len(lines) else (head, len(lines) - foot)
 
 
-def _entries(lines: Sequence[str]) -> int:
+def _lines(text: str) -> Iterator[str]:
+    """`text.split("\n")`, one after the other: of most texts the first lines are enough."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
+
+
+def _lines_from_the_last(text: str) -> Iterator[str]:
+    end = len(text)
+    while (start := text.rfind("\n", 0, end)) >= 0:
+        yield text[start + 1 : end]
+        end = start
+    yield text[:end]
+
+
+def _entries(lines: Iterable[str]) -> int:
     """How many lines from the first on are a menu."""
     entries = end = 0
     for index, line in enumerate(lines):

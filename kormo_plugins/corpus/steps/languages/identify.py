@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kormo_plugins.corpus.scan.text_scan import utf8_of
 from kormo_plugins.corpus.steps.languages import kernel
 from kormo_plugins.corpus.steps.languages.letters import SCRIPTS, lowered, marks, scripts
 from kormo_plugins.corpus.steps.languages.names import LANGUAGES
@@ -36,12 +37,16 @@ def identify(text: str, minority: float = 0.25) -> str:
     What is code, a tag or an address is not looked at. Malay is told as Indonesian, Bosnian and Serbian in Latin
     letters as Croatian; of the scripts that several languages share, Arabic is told as `ar`, Devanagari as `hi`.
     """
-    return identify_all([text], minority)[0]
+    encoded = utf8_of(text)
+    return _identify(encoded, np.array([len(encoded)], dtype=np.int64), minority)[0]
 
 
 def identify_all(texts: Iterable[str], minority: float = 0.25) -> list[str]:
     """`identify` of each text, with one call of the compiled part for all."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
-    data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    encoded = list(map(utf8_of, texts))
+    return _identify(b"".join(encoded), np.cumsum([len(one) for one in encoded], dtype=np.int64), minority)
+
+
+def _identify(encoded: bytes, ends: np.ndarray, minority: float) -> list[str]:
+    data = np.frombuffer(encoded, dtype=np.uint8)
     return [NAMES[place] for place in kernel.languages(data, ends, *tables(), minority).tolist()]

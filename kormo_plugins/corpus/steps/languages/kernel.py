@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kormo_plugins.corpus.steps.languages.bytes_kernel import after, decode, fence_at, letters_at, syllables_at
 from kormo_plugins.store.compiled import njit
 
 BUCKET_BITS = 14
@@ -38,8 +39,9 @@ def _row(code: np.uint64) -> int:
 
 
 @njit()
-def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
-    """Writes the rows of a word's features to `out` and returns how many there are (at most 3 `LONGEST` + 4).
+def rows_of(word: np.ndarray, length: int, out: np.ndarray, count: int) -> int:
+    """Writes the rows of a word's features to `out` from place `count` on (at most 3 `LONGEST` + 4), and returns the
+    place behind them.
 
     Args:
         word: its lowered letters (code points) from place 1 on; uint64, shape [LONGEST + 2].
@@ -48,7 +50,6 @@ def rows_of(word: np.ndarray, length: int, out: np.ndarray) -> int:
     """
     word[0] = word[length + 1] = np.uint64(1)  # the ends
     whole = np.uint64(7)
-    count = 0
     for i in range(1, length + 1):
         whole = (whole ^ word[i]) * _MULTIPLIER
     out[count] = _row(whole ^ (whole >> np.uint64(31)))
@@ -110,80 +111,6 @@ def packed(weights: np.ndarray) -> np.ndarray:
 
 
 @njit()
-def _decode(data: np.ndarray, i: int) -> tuple[int, int]:
-    """Code point at `i`, and its length in bytes."""
-    byte = np.int64(data[i])
-    if byte < 0x80:
-        return byte, 1  # type: ignore[return-value]
-    if byte < 0xE0 and i + 1 < len(data):
-        return (byte & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2  # type: ignore[return-value]
-    if byte < 0xF0 and i + 2 < len(data):
-        code = (byte & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F)
-        return code, 3  # type: ignore[return-value]
-    return 0, 4
-
-
-@njit()
-def _after(data: np.ndarray, i: int) -> int:
-    """Where what is no prose at `i` (inline code, a tag, an address) ends; `i` itself if there is none.
-
-    Each look is bounded, or ends where the next would begin: the time is in proportion to the text.
-    """
-    size = len(data)
-    byte = data[i]
-    if byte == 0x60:  # `code` on one line without Hangul
-        for j in range(i + 1, size):
-            if data[j] == 0x60:
-                return j + 1
-            if data[j] == 0x0A or 0xEA <= data[j] <= 0xED:
-                return i
-        return i
-    if byte == 0x3C:  # <tag>
-        j = i + 2 if i + 1 < size and data[i + 1] == 0x2F else i + 1
-        if j < size and 0x41 <= data[j] & 0xDF <= 0x5A:
-            for k in range(j + 1, min(size, j + 402)):
-                if data[k] == 0x3E:
-                    return k + 1
-                if data[k] == 0x3C or data[k] == 0x0A:
-                    return i
-        return i
-    if byte == 0x68:  # http://…
-        if (
-            i + 7 < size
-            and data[i + 1] == 0x74
-            and data[i + 2] == 0x74
-            and data[i + 3] == 0x70
-            and (data[i + 4] == 0x3A or (data[i + 4] == 0x73 and data[i + 5] == 0x3A))
-        ):
-            j = i
-            while j < size and data[j] > 0x20:
-                j += 1
-            return j
-        return i
-    if byte == 0x5D and i + 1 < size and data[i + 1] == 0x28:  # ](address)
-        for j in range(i + 2, size):
-            if data[j] == 0x29:
-                return j + 1
-            if data[j] <= 0x20 or data[j] == 0x5D:
-                return i
-    return i
-
-
-@njit()
-def _fence(data: np.ndarray, i: int) -> int:
-    """Length of a run of three or more backticks or tildes at `i`, the beginning of a line; 0 if there is none."""
-    indent = 0
-    while indent < 3 and i < len(data) and data[i] == 0x20:
-        i, indent = i + 1, indent + 1
-    if i >= len(data) or (data[i] != 0x60 and data[i] != 0x7E):
-        return 0
-    run = 1
-    while i + run < len(data) and data[i + run] == data[i]:
-        run += 1
-    return (run if data[i] == 0x60 else run + (1 << 20)) if run >= 3 else 0
-
-
-@njit()
 def _copy(source: np.ndarray, target: np.ndarray) -> None:
     for place in range(len(source)):
         target[place] = source[place]
@@ -191,7 +118,7 @@ def _copy(source: np.ndarray, target: np.ndarray) -> None:
 
 @njit()
 def measure(
-    data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray
+    data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray, weigh: bool
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Letters of each script, and the weight of each language, of a text in UTF-8.
 
@@ -201,6 +128,7 @@ def measure(
         lowered: of each, its small letter; uint16, shape [65536].
         marks: place in the counts of a Han character that one way of writing alone has, or 0; uint8, shape [65536].
         weights: as of `add`.
+        weigh: whether words are weighed; where not, the sums are zero.
 
     Returns:
         Counts, int64 of shape [COUNTS]; sums of weights, int64 of shape [LANES]; and how many words were weighed.
@@ -216,7 +144,7 @@ def measure(
     line = True
     while i < size:
         if line and (data[i] == 0x60 or data[i] == 0x7E or data[i] == 0x20):
-            run = _fence(data, i)
+            run = fence_at(data, i)
             if run and (fence == 0 or (run >= fence and (run >> 20) == (fence >> 20))):
                 add(found, pending, weights, sums)
                 pending = 0
@@ -237,8 +165,20 @@ def measure(
                 continue
         line = False
         byte = data[i]
+        if length == 0 and byte >= 0xEA:
+            syllables = syllables_at(data, i)
+            if syllables:
+                counts[HANGUL] += syllables
+                i += 3 * syllables
+                continue
+        if not weigh and byte < 0x80:
+            latin = letters_at(data, i)
+            if latin:
+                counts[LATIN] += latin
+                i += latin
+                continue
         if fence == 0 and (byte == 0x60 or byte == 0x3C or byte == 0x68 or byte == 0x5D):
-            end = _after(data, i)
+            end = after(data, i)
             if end > i:
                 length = 0
                 i = end
@@ -246,17 +186,18 @@ def measure(
         if byte < 0x80:
             code, step = np.int64(byte), 1
         else:
-            code, step = _decode(data, i)  # type: ignore[assignment]
+            code, step = decode(data, i)  # type: ignore[assignment]
         script = scripts[code]
         i += step
         if script != NONE:
             counts[script] += 1
             if script in (LATIN, CYRILLIC):
-                if length < LONGEST:
-                    length += 1
-                    word[length] = np.uint64(lowered[code])
-                if i < size:
-                    continue
+                if weigh:
+                    if length < LONGEST:
+                        length += 1
+                        word[length] = np.uint64(lowered[code])
+                    if i < size:
+                        continue
             elif script == HAN and marks[code]:
                 counts[marks[code]] += 1
         elif byte == 0x0A:
@@ -265,7 +206,7 @@ def measure(
             if letters < LETTERS:
                 letters += length
                 words += 1
-                pending += rows_of(word, length, found[pending:])
+                pending = rows_of(word, length, found, pending)
                 if pending > _PENDING:
                     add(found, pending, weights, sums)
                     pending = 0
@@ -283,7 +224,7 @@ def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarr
     word = np.zeros(LONGEST + 2, dtype=np.uint64)
     i, length, count = 0, 0, 0
     while i < len(data):
-        code, step = _decode(data, i)
+        code, step = decode(data, i)
         i += step
         script = scripts[code]
         if script in (LATIN, CYRILLIC):
@@ -293,7 +234,7 @@ def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarr
             if i < len(data):
                 continue
         if length:
-            count += rows_of(word, length, out[count:])
+            count = rows_of(word, length, out, count)
             length = 0
     return out[:count]
 
@@ -303,6 +244,10 @@ SYLLABLE = 2.5
 LANGUAGES, LATIN_LANGUAGES, SCRIPTS = 32, 24, 26
 """Languages with weights, those of Latin letters among them (the first), and scripts."""
 UND, MUL, KO, JA, ZH, ZH_HANT = (LANGUAGES + SCRIPTS + place for place in range(6))
+UNWEIGHED = -1
+"""The words decide, and were not weighed."""
+GLANCE = 4096
+"""Bytes in which a Hangul syllable is looked for: behind one the words seldom decide, so they are weighed only then."""
 _GREEK = 5
 _FIRST_OTHER, _LAST_OTHER = 6, SCRIPTS - 1
 EVIDENCE = 0.12
@@ -310,8 +255,9 @@ EVIDENCE = 0.12
 
 
 @njit()
-def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray, minority: float) -> int:
-    """Place in `identify.NAMES` of the language of a text, from what `measure` says of it.
+def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray, minority: float, weighed: bool) -> int:
+    """Place in `identify.NAMES` of the language of a text, from what `measure` says of it; `UNWEIGHED` where its words
+    decide and were not `weighed`.
 
     `priors` is added to the sums of each language: int64, shape [LANES].
     """
@@ -335,11 +281,15 @@ def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray,
             return JA
         return ZH_HANT if counts[TRADITIONAL] > counts[SIMPLIFIED] else ZH
     if most * 3 >= total:
-        return _heaviest(sums, LATIN_LANGUAGES, LANGUAGES)[0] if best == CYRILLIC else LANGUAGES + best
+        if best != CYRILLIC:
+            return LANGUAGES + best
+        return _heaviest(sums, LATIN_LANGUAGES, LANGUAGES)[0] if weighed else UNWEIGHED
     if counts[_GREEK] > counts[LATIN]:
         return LANGUAGES + _GREEK
     if counts[LATIN] * 2 < total:
         return UND
+    if not weighed:
+        return UNWEIGHED
     first, lead = _heaviest(sums, 0, LATIN_LANGUAGES)
     return first if lead > EVIDENCE * UNIT * words else UND
 
@@ -377,7 +327,15 @@ def languages(
     found = np.empty(len(ends), dtype=np.int64)
     start = 0
     for place in range(len(ends)):
-        counts, sums, words = measure(data[start : ends[place]], scripts, lowered, marks, weights)
-        found[place] = _place(counts, sums, words, priors, minority)
+        text, weigh = data[start : ends[place]], True
+        for byte in text[:GLANCE]:
+            if 0xEA <= byte <= 0xED:
+                weigh = False
+                break
+        counts, sums, words = measure(text, scripts, lowered, marks, weights, weigh)
+        found[place] = _place(counts, sums, words, priors, minority, weigh)
+        if found[place] == UNWEIGHED:
+            counts, sums, words = measure(text, scripts, lowered, marks, weights, True)
+            found[place] = _place(counts, sums, words, priors, minority, True)
         start = ends[place]
     return found
