@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kormo_plugins.training.compat import cpu_ranks
 from kormo_plugins.training.compat.upstream import DEEPSPEED_TOUCHED, TOUCHED, disk_error_in, no_batch_skipping
 
 
@@ -59,3 +60,22 @@ def test_errors_that_are_each_others_cause_come_to_an_end(tmp_path: Path) -> Non
     assert disk_error_in(one, tmp_path) is None
     one.__cause__ = one
     assert disk_error_in(one, tmp_path) is None
+
+
+def test_ranks_on_cpus_ask_nothing_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch built for CUDA, on a machine without a driver, ends every rank where Axolotl asks about peers."""
+    import torch
+    from axolotl.utils import environment, trainer
+
+    def no_driver(*devices: int) -> bool:
+        raise RuntimeError("Found no NVIDIA driver on your system.")
+
+    monkeypatch.setattr(torch.cuda, "can_device_access_peer", no_driver)
+    monkeypatch.setattr(environment, "check_cuda_p2p_support", environment.check_cuda_p2p_support)  # restored after
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    if environment.check_cuda_p2p_support.__name__ != "<lambda>":  # not yet mended in this process
+        with pytest.raises(RuntimeError, match="driver"):
+            trainer.check_cuda_p2p_ib_support()
+    cpu_ranks._ask_no_gpu_about_peers()
+    assert trainer.check_cuda_p2p_ib_support()

@@ -49,6 +49,7 @@ def prepare(deepspeed: bool) -> bool:
         return False
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # a resumed optimizer state would be tagged cpu:0 otherwise
     _default_to_gloo()
+    _ask_no_gpu_about_peers()
     if deepspeed:
         # accelerate never turns DeepSpeed on for a state that was told to use the CPU: it would train with plain DDP.
         os.environ.pop("ACCELERATE_USE_CPU", None)
@@ -78,6 +79,14 @@ def _default_to_gloo() -> None:
 
     prepare_backend._kormo = True  # type: ignore[attr-defined]
     PartialState._prepare_backend = prepare_backend
+
+
+def _ask_no_gpu_about_peers() -> None:
+    """Axolotl asks whether GPUs reach each other, and goes on where torch is built for CPUs alone (AssertionError); a
+    torch built for CUDA without a driver raises RuntimeError there, which nobody catches."""
+    import axolotl.utils.environment as module
+
+    module.check_cuda_p2p_support = lambda: True
 
 
 def _deepspeed_on_gloo() -> None:

@@ -35,6 +35,7 @@ TOUCHED: dict[str, str] = {
     "axolotl.utils.schemas.config:AxolotlInputConfig": "the keys that Axolotl knows",
     "axolotl.monkeypatch.attention.sdpa_varlen:patch_sdpa_varlen": "documents apart on a GPU without a dense mask",
     "axolotl.monkeypatch.ring_attn.patch:get_ring_attn_group": "which devices share a row",
+    "axolotl.utils.environment:check_cuda_p2p_support": "CPU ranks with a torch for CUDA and no driver",
     "axolotl.cli.merge_lora:do_merge_lora": "a merged model is the adapters' run's, not its base's",
     "axolotl.train:setup_reference_model": "no second model where the reference's log-probabilities are computed once",
     "axolotl.core.trainers.dpo.trainer:AxolotlDPOTrainer": "the base of PreferenceTrainer",
