@@ -52,7 +52,7 @@ TOUCHED: dict[str, str] = {
     "transformers.cache_utils:DynamicLayer.batch_select_indices": "rows that have ended leave with their keys",
     "transformers.cache_utils:DynamicLayer.lazy_initialization": "likewise",
     "transformers.integrations.sdpa_attention:sdpa_attention_forward": "attention of prompts; a step's needs no copies",
-    "transformers.modeling_utils:ALL_ATTENTION_FUNCTIONS": "where the attention of a step is put in, while decoding",
+    "transformers.modeling_utils:AttentionInterface.__setitem__": "the attention of a step is put in, while decoding",
     "trackio:init": "transformers passes an argument that the trackio which Axolotl pins does not know",
     "accelerate.state:PartialState._prepare_backend": "gloo ranks on a machine without an accelerator",
 }
