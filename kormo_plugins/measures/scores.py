@@ -172,6 +172,7 @@ class JudgedResult(TypedDict):
     Args:
         unanswered, cut: turns without an answer, and answers cut at their longest.
         controls: language -> control -> mean.
+        judge_doubts: what the judge's own test says against it.
         judge, judge_check, single, pairs, published: only where a judge was asked.
     """
 
@@ -188,6 +189,7 @@ class JudgedResult(TypedDict):
     nativeness: Nativeness | None
     judge: JudgeSettings | None
     judge_check: NotRequired[JudgeCheck | None]
+    judge_doubts: NotRequired[list[str]]
     single: NotRequired[SingleResult]
     pairs: NotRequired[PairResult]
     published: NotRequired[dict[str, float]]
