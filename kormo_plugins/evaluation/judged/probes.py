@@ -18,7 +18,7 @@ Each damaged answer stands against the good one, in both orders; the share in wh
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +131,7 @@ def report(planted: Sequence[Probe], verdicts: Sequence[Verdict]) -> JudgeCheck:
     }
 
 
-def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: Mapping[str, Any]) -> list[str]:
+def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: JudgeCheck) -> list[str]:
     """Why this judge's scores should not be believed, a sentence each; empty for a judge that passed.
 
     Args:
@@ -152,8 +152,9 @@ def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: Mapping
             f"this judge does not tell better from worse: it preferred the better of two planted answers in "
             f"{mean:.0%} of its readable verdicts (95% interval {low:.0%} to {high:.0%}; guessing gives {CHANCE:.0%})"
         )
-    if found["unread"] > MAX_UNREAD * found["pairs"]:
-        told.append(f"{found['unread']:,} of its {found['pairs']:,} verdicts about planted answers cannot be read")
+    unread, pairs = found["unread"] or 0, found["pairs"] or 0
+    if unread > MAX_UNREAD * pairs:
+        told.append(f"{unread:,} of its {pairs:,} verdicts about planted answers cannot be read")
     position, longer = found["position"], found["longer"]
     if position is not None and abs(position) >= MAX_POSITION:
         told.append(
