@@ -167,8 +167,8 @@ class KormoPlugin(BasePlugin):
         if cfg.use_trackio:
             upstream.trackio_as_installed()
         progress.quiet_libraries()
-        precision_ = training_precision(self.recipe.block.precision)
-        lines = upstream.use_varlen_attention(precision_) if cfg.sdpa_varlen else []
+        dtypes = training_precision(self.recipe.block.precision)
+        lines = upstream.use_varlen_attention(dtypes) if cfg.sdpa_varlen else []
         for line in [*lines, *kernels.apply(self.recipe.kernel_plan(), str(cfg.model_config_type))]:
             if rank() == 0:
                 say(line)

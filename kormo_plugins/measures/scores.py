@@ -172,7 +172,8 @@ class JudgedResult(TypedDict):
     Args:
         unanswered, cut: turns without an answer, and answers cut at their longest.
         controls: language -> control -> mean.
-        judge, judge_check, judge_doubts, single, pairs, published: only where a judge was asked.
+        judge_doubts: what the judge's own test says against it.
+        judge, judge_check, single, pairs, published: only where a judge was asked.
     """
 
     suite: str

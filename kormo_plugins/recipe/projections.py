@@ -253,7 +253,7 @@ class AttentionPlan:
         backend: `attn_implementation`.
         packing: name of the packing policy.
         varlen: attention of variable length, where a GPU has it.
-        compute: dtype of matrix products.
+        compute: dtype of what is computed under autocast.
     """
 
     collator: str
@@ -264,7 +264,7 @@ class AttentionPlan:
     packing: str
     row_length: int
     varlen: bool
-    compute: Dtype
+    compute: str
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from axolotl.integrations.base import PluginManager
 from axolotl.utils.dict import DictDefault
 
 from kormo_plugins.bridge.plugin import SELF, KormoPlugin
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.projections import KernelPlan
 from kormo_plugins.training.compat import variants, versions
 
 ENTRY = "[axolotl.plugins]\nkormo = kormo_plugins:KormoPlugin\n"
@@ -111,14 +114,12 @@ def test_by_two_paths_it_is_still_one_plugin(
 class _Recipe:
     """As much of a recipe as `register` looks at."""
 
-    path, output_dir = Path("recipe.yml"), Path("nothing")
-
     def __init__(self, plugins: list[str]) -> None:
         self.plugins = plugins
-        self.block = type("Block", (), {"kernels": ()})
 
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.plugins if key == "plugins" else default
+    def job_plan(self) -> Any:
+        run = SimpleNamespace(path=Path("recipe.yml"), output_dir=Path("nothing"))
+        return SimpleNamespace(plugins=self.plugins, kernels=KernelPlan((), "recipe.yml", registry()), run=run)
 
 
 @pytest.mark.parametrize("values", [{"base_model": "x"}, {"base_model": "x", "plugins": ["a.B"]}])

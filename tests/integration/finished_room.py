@@ -155,7 +155,7 @@ def _prepared() -> tuple[int, str, str, str]:
         try:
             recipe = load_recipe(Path("base.yml"))
             built = build_all(recipe, log=lambda line: None)
-            run_folder.prepare(recipe, built, main=True)
+            run_folder.prepare(recipe.run_plan(), built, main=True)
         except KormoError as error:
             return 2, "", error.render(), ""
         except BaseException:

@@ -152,9 +152,9 @@ def doubts(planted: Sequence[Probe], verdicts: Sequence[Verdict], found: JudgeCh
             f"this judge does not tell better from worse: it preferred the better of two planted answers in "
             f"{mean:.0%} of its readable verdicts (95% interval {low:.0%} to {high:.0%}; guessing gives {CHANCE:.0%})"
         )
-    unread, asked = found["unread"] or 0, found["pairs"] or 0
-    if unread > MAX_UNREAD * asked:
-        told.append(f"{unread:,} of its {asked:,} verdicts about planted answers cannot be read")
+    unread, pairs = found["unread"] or 0, found["pairs"] or 0
+    if unread > MAX_UNREAD * pairs:
+        told.append(f"{unread:,} of its {pairs:,} verdicts about planted answers cannot be read")
     position, longer = found["position"], found["longer"]
     if position is not None and abs(position) >= MAX_POSITION:
         told.append(
