@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -23,6 +22,9 @@ from kormo_plugins.corpus.steps.text import words
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
+
+if TYPE_CHECKING:
+    from kormo_plugins.corpus.scan.keywords_kernel import Parts
 
 LIST = Path(__file__).with_name("toxic_words.txt")
 _KOREAN = (
@@ -177,13 +179,12 @@ def _english(categories: tuple[Category, ...]) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=1)
-def _english_keys() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _english_keys() -> Parts:
     from kormo_plugins.corpus.scan.keywords_kernel import automaton
 
     plain = [entry.removesuffix("~") for entry in _entries("en", CATEGORIES)]
     keys = {entry.replace("_", between) for entry in plain for between in " -"} | set(_ENGLISH_KEYS)
-    made = automaton({1: "|".join(sorted(keys))}, 0)
-    return made.letters, made.moves, made.marks
+    return automaton({1: "|".join(sorted(keys))}, 0).parts
 
 
 def _may_hold_english(text: str) -> bool:
@@ -192,7 +193,8 @@ def _may_hold_english(text: str) -> bool:
         return True
     from kormo_plugins.corpus.scan.keywords_kernel import holds
 
-    return bool(holds(scan_of(text).codes, *_english_keys()))
+    codes = scan_of(text).codes
+    return bool(holds(codes, 0, len(codes), _english_keys()))
 
 
 @lru_cache(maxsize=4)
