@@ -11,7 +11,7 @@ from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.cli.train import axolotl
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import say
-from kormo_plugins.release.collect import changed_cards, read_index
+from kormo_plugins.release.collect import changed_cards, read_index, recipes_gone
 from kormo_plugins.release.collect import release as collect
 from kormo_plugins.release.rebuild import Plan, build, repeat_steps
 from kormo_plugins.release.signature import sign as sign_list
@@ -45,6 +45,8 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, a
         sign_list(folder, key)
     for card in changed_cards(run):
         click.echo(f"kormo: {card} was changed after the run had ended; the release holds it as it is now", err=True)
+    for recipe in recipes_gone(run):
+        click.echo(f"kormo: {recipe} is gone; the release has what it said only as resolved", err=True)
     if as_json:
         return print_json({"path": folder, "identity": identity, "runs": [r.name for r in read_index(folder)]})
     click.echo(f"{folder}: {', '.join(r.name for r in read_index(folder))}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ def release(source: Path, out: Path, steps: Sequence[int] = ()) -> str:
     for run in runs:
         _refuse_unfinished(run)
         check_left_behind(run)
+        _refuse_missing_artifacts(run)
     _refuse_missing_steps(runs, steps)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KormoError(
@@ -110,7 +111,15 @@ def _runs(source: Path) -> list[Path]:
         raise KormoError(
             where=str(chain), found=changed or "no list of stages", why="a release holds the run of each", do=fix
         )
-    return [Path(str(stage["output"])) for stage in stages]
+    return [_from(source, str(stage["output"])) for stage in stages]
+
+
+def _from(folder: Path, name: str) -> Path:
+    """A path of a run's or a chain's record. It is relative to where the training was started, which is a folder above
+    that one, as a rule, and perhaps not the current one."""
+    path = Path(name)
+    places = () if path.is_absolute() else (above / path for above in folder.resolve().parents)
+    return next((place for place in places if place.exists()), path)
 
 
 def changed_cards(source: Path) -> list[Path]:
@@ -130,6 +139,23 @@ def _refuse_unfinished(run: Path) -> None:
         )
 
 
+def _refuse_missing_artifacts(run: Path) -> None:
+    """Refuses a run whose corpora, shards or rows are gone: the release would be without their hashes."""
+    gone = [key for key, folder in _artifacts(run) if "/" in key and not (folder / MANIFEST).is_file()]
+    if gone:
+        raise KormoError(
+            where=str(run),
+            found=f"no manifest of {', '.join(gone)}",
+            why="others compare what they build with its inputs and hashes",
+            do=f"put the artifacts back where {RECORD} names them; `kormo train` builds them again",
+        )
+
+
+def _artifacts(run: Path) -> list[tuple[str, Path]]:
+    """Kind and name of what a run was made from, and its folder."""
+    return [(key, _from(run, place)) for key, place in read_record(run).get("artifacts", {}).items()]
+
+
 def _refuse_missing_steps(runs: Sequence[Path], steps: Sequence[int]) -> None:
     there = {step_of(folder) for run in runs for folder in checkpoints(run) if fault(folder) is None}
     for step in steps:
@@ -147,22 +173,28 @@ def _copy_run(run: Path, out: Path, steps: Sequence[int]) -> Released:
     for pattern in KEPT:
         for path in sorted(run.glob(pattern)):
             _copy(path, folder / path.name)
-    for path in _written(run):
-        _copy(path, folder / "written" / _flat(path))
+    for path in written(run):
+        if path.is_file():
+            _copy(path, folder / "written" / _flat(path))
     kept = [c for c in checkpoints(run) if step_of(c) in steps and fault(c) is None]
     for checkpoint in kept:
         shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=_copy)
-    for place in read_record(run).get("artifacts", {}).values():
-        if (Path(place) / MANIFEST).is_file():
-            _copy(Path(place) / MANIFEST, out / "artifacts" / Path(place).name / MANIFEST)
+    for _, place in _artifacts(run):
+        if (place / MANIFEST).is_file():
+            _copy(place / MANIFEST, out / "artifacts" / place.name / MANIFEST)
     return Released(run.name, str(read_yaml(run / RESOLVED)["output_dir"]), tuple(step_of(c) for c in kept))
 
 
-def _written(run: Path) -> Iterator[Path]:
-    """The recipe of a run as its author wrote it, and the files that it extends, as far as they are still there."""
+def written(run: Path) -> list[Path]:
+    """The recipe of a run as its author wrote it, and the files that it extends; some may be gone meanwhile."""
     record = read_record(run)
     names = [*(record.get("facts", {}).get("extends") or {}).get("files", ()), record.get("recipe")]
-    yield from (Path(name) for name in dict.fromkeys(names) if name and Path(name).is_file())
+    return [_from(run, name) for name in dict.fromkeys(names) if name]
+
+
+def recipes_gone(source: Path) -> list[Path]:
+    """Files of recipes that are not there any more; what they said is in the resolved recipe."""
+    return [path for run in _runs(source) for path in written(run) if not path.is_file()]
 
 
 def _flat(path: Path) -> str:

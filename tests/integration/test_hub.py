@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from huggingface_hub import ModelCard
 
 from kormo_plugins.architecture.registration import register
 from tests.fake_hub import Hub, serving
+from tests.forked import Server
 
 from .conftest import DATA, Lab
 
@@ -37,13 +37,14 @@ def kormo(lab: Lab, hub: Hub, *words: str) -> str:
     return done.stdout
 
 
-def test_a_training_publishes_what_is_finished(lab: Lab, trained: Any) -> None:
+def test_a_training_publishes_what_is_finished(tmp_path: Path, forks: Server) -> None:
+    lab = Lab(tmp_path, forks)  # its own: no other run is compared with
     path = lab.recipe(
         "published", hub_model_id="me/tiny", max_steps=4, save_steps=2,
         kormo={"evaluate": {"suites": ["mini"], "limit": 2}},
     )  # fmt: skip
     with serving() as hub:
-        done = lab.axolotl("train", str(path), "--launcher", "python", fresh=True, **online(hub))
+        done = lab.axolotl("train", str(path), "--launcher", "python", fresh=True, timeout=1500, **online(hub))
         assert done.returncode == 0, done.stderr[-4000:]
         sent = hub.repositories["me/tiny"]
         assert list(sent) == ["main", "kormo", "step-2-tokens-2K", "step-4-tokens-4.1K"]

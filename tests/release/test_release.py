@@ -12,7 +12,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release import rebuild
-from kormo_plugins.release.collect import read_index, release
+from kormo_plugins.release.collect import read_index, recipes_gone, release
 from kormo_plugins.release.rebuild import Plan, compare, repeat_steps
 from kormo_plugins.release.signature import sign
 from kormo_plugins.release.verify import Author, check, differences_here
@@ -105,6 +105,27 @@ def test_what_is_not_finished_is_not_released(run: Path, tmp_path: Path) -> None
         release(run, tmp_path / "out")
     with pytest.raises(KormoError, match="SHA256SUMS"):
         check(run)
+
+
+def test_a_chain_is_released_from_any_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its records name recipes, artifacts and runs as they were seen from where it was started."""
+    lab = tmp_path / "lab"
+    record = json.loads((run / "run.json").read_text())
+    (artifact,) = record["artifacts"].values()
+    record |= {"artifacts": {"corpus/a": str(Path(artifact).relative_to(lab))}, "recipe": "written.yml"}
+    (run / "run.json").write_text(json.dumps(record))
+    (lab / "outputs/chain").mkdir(parents=True)
+    (lab / "outputs/chain/chain.json").write_text(json.dumps({"stages": [{"output": "small"}]}))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    release(lab / "outputs/chain", tmp_path / "release")
+    assert {"chain.json", "artifacts", "runs"} <= {path.name for path in (tmp_path / "release").iterdir()}
+    assert list((tmp_path / "release/runs/small/written").iterdir()) and not recipes_gone(lab / "outputs/chain")
+    (lab / "written.yml").unlink()
+    assert recipes_gone(lab / "outputs/chain") == [Path("written.yml")]
+    shutil.rmtree(artifact)
+    with pytest.raises(KormoError, match="no manifest of corpus/a"):
+        release(lab / "outputs/chain", tmp_path / "again")
 
 
 @pytest.mark.parametrize(
