@@ -31,6 +31,7 @@ from kormo_plugins.architecture.registration import MODEL_TYPE, register
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import publish_folder
 from kormo_plugins.store.fingerprint import file_checksum
+from kormo_plugins.store.json_file import check_shape, read_object, seal_fault, sealed
 from kormo_plugins.store.model_json import rope_base
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _convert(
             "beside": written,
             "kormo_plugins": __version__,
         }
-        write_json(unfinished / RECORD, record)
+        write_json(unfinished / RECORD, sealed(record))
         publish_folder(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -168,7 +169,7 @@ def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if (out / RECORD).is_file():
-        earlier = read_json(out / RECORD)
+        earlier = read_record(out)
         held = sorted(earlier.get("files", {}))
         if earlier.get("to") == to and (file is None or held == [file]):
             return
@@ -186,18 +187,16 @@ def check_place(checkpoint: Path, out: Path, to: str, file: str | None = None) -
     )
 
 
-def check_unchanged(checkpoint: Path, beside: bool = False) -> None:
-    """Refuses a conversion whose weights or config are no longer those that were compared when it was made.
+def check_unchanged(checkpoint: Path) -> None:
+    """Refuses to go on from a conversion of which a file is no longer as it was written.
 
-    Args:
-        beside: also where its tokenizer or generation settings are others, which may be meant.
     Raises:
-        KormoError: names the file.
+        KormoError: names the file, or the record of the conversion.
     """
     if not (checkpoint / RECORD).is_file():
         return
-    record = read_json(checkpoint / RECORD)
-    for name, told in {**record.get("files", {}), **(record.get("beside", {}) if beside else {})}.items():
+    record = read_record(checkpoint)
+    for name, told in {**record.get("files", {}), **record.get("beside", {})}.items():
         path = checkpoint / name
         if not path.is_file() or file_checksum(path) != told:
             raise KormoError(
@@ -206,6 +205,21 @@ def check_unchanged(checkpoint: Path, beside: bool = False) -> None:
                 why=f"{RECORD} has another checksum, that of the model that was compared with its original",
                 do=f"convert the original again; if the change is meant, remove {checkpoint / RECORD}",
             )
+
+
+def read_record(checkpoint: Path) -> dict[str, Any]:
+    """What a conversion wrote of itself: `from`, `to`, and checksums of its `files` and of those `beside` them.
+
+    Raises:
+        KormoError: it is damaged or was edited.
+    """
+    path, fix = checkpoint / RECORD, f"remove {checkpoint}, and convert the original again"
+    record = read_object(path, missing=("a conversion writes it", "convert the original again"), fix=fix)
+    check_shape(path, record, {"from": str, "to": str, "files": dict, "beside": dict}, fix)
+    changed = seal_fault(record, unnamed=True)
+    if changed:
+        raise KormoError(where=str(path), found=changed, why="it has the checksums of the folder's files", do=fix)
+    return record
 
 
 def _write(checkpoint: Path, out: Path, config: dict[str, object], convert: Convert) -> list[str]:

@@ -80,7 +80,7 @@ def revisions(run: Path) -> Iterator[Revision]:
             why="what is published as main is the plain model, which opens without this package",
             do=f"kormo export {run} --to llama {run / EXPORT}",
         )
-    check_unchanged(run / EXPORT, beside=True)
+    check_unchanged(run / EXPORT)
     left_behind.check_left_behind(run)
     yield Revision("main", run / EXPORT, (*MODEL_FILES, CARD, "kormo_export.json"))
     yield Revision(OWN, run, (*MODEL_FILES, *RECORDS))

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -351,3 +352,25 @@ def test_a_weight_that_is_missing_is_not_drawn_at_random(checkpoint: Path, tmp_p
     (checkpoint / INDEX).write_text(json.dumps(index))
     with pytest.raises(KormoError, match="missing keys"):
         export_llama(checkpoint, tmp_path / "export")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"files": "x", "beside": "x"}', '{"files": null}', "{"])
+def test_a_record_of_a_conversion_that_is_none_is_named(checkpoint: Path, tmp_path: Path, content: str) -> None:
+    export_llama(checkpoint, tmp_path / "export")
+    record = tmp_path / "export" / "kormo_export.json"
+    record.write_text(content)
+    for convert in (partial(import_llama, tmp_path / "export"), partial(export_llama, checkpoint)):
+        with pytest.raises(KormoError, match=r"kormo_export\.json"):
+            convert(tmp_path / ("back" if convert.func is import_llama else "export"))
+
+
+def test_no_file_of_a_conversion_is_converted_on_once_it_has_changed(checkpoint: Path, tmp_path: Path) -> None:
+    """A file of the tokenizer too, and a line of the record that still is JSON."""
+    export_llama(checkpoint, tmp_path / "export")
+    for file in sorted((tmp_path / "export").iterdir()):
+        before = file.read_bytes()
+        file.write_bytes(before.replace(b'"compared": ', b'"compared": 1') + b" " * (file.suffix != ".json") + b"\n")
+        with pytest.raises(KormoError, match=file.name):
+            import_llama(tmp_path / "export", tmp_path / "back")
+        file.write_bytes(before)
+    import_llama(tmp_path / "export", tmp_path / "back")

@@ -21,6 +21,7 @@ from kormo_plugins.architecture.gguf_layout.vocabulary import Vocabulary, read_v
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.fingerprint import file_checksum
+from kormo_plugins.store.json_file import sealed
 from kormo_plugins.store.model_json import readable_config
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dic
             "kormo_plugins": __version__,
             "files": {plan.file: file_checksum(partial / plan.file)},
         }
-        write_json(partial / RECORD, record)
+        write_json(partial / RECORD, sealed(record))
         publish_folder(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
