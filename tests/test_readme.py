@@ -240,6 +240,8 @@ def test_every_axolotl_command_parses() -> None:
     assert len(lines) >= 8
     for line in lines:
         name, *words = shlex.split(line)[1:]
+        if name == "lm-eval":  # Axolotl's `main` adds it
+            continue
         command = axolotl.commands[name]
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         own = words[: words.index("--")] if "--" in words else words
@@ -265,6 +267,7 @@ def test_every_command_starts_with_a_program_that_there_is() -> None:
         "transformers serve outputs/",
         "llama-server ",
         "ollama create ",
+        "sigstore ",
     )
     for line in COMMANDS:
         assert line.startswith(ours + others), line

@@ -129,7 +129,7 @@ def _converted(
         family = components.load("architecture", layout, "kormo export: --to")
         if here != PLAIN or not isinstance(family, ImportsLlama):
             raise KormoError(
-                where="kormo export",
+                where=f"{checkpoint / 'config.json'}: model_type",
                 found=f"from {here!r} to {layout!r}",
                 why=f"conversions go from and to the layout {PLAIN!r}",
                 do=f"export to {PLAIN} first",

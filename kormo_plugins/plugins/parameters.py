@@ -141,6 +141,20 @@ def _place(way: Place) -> Place:
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
 
 
+_INSTEAD = {
+    "greater_than": "give a larger number",
+    "greater_than_equal": "give a larger number",
+    "less_than": "give a smaller number",
+    "less_than_equal": "give a smaller number",
+    "literal_error": "give one of these",
+    "enum": "give one of these",
+    "too_short": "give more of them",
+    "too_long": "give fewer of them",
+    "value_error": "give another value",
+}
+"""What to do about a finding that is not one of kind, by pydantic's name for it."""
+
+
 def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
     """One of pydantic's findings as a message."""
     way = _place(detail["loc"])
@@ -162,7 +176,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
         where=full,
         found=found if len(found) <= 200 else found[:197] + "...",
         why=detail["msg"].removeprefix("Value error, "),
-        do="give a value of that kind",
+        do=_INSTEAD.get(detail["type"], "give a value of that kind"),
     )
 
 

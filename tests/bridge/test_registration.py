@@ -119,7 +119,10 @@ class _Recipe:
 
     def job_plan(self) -> Any:
         run = SimpleNamespace(path=Path("recipe.yml"), output_dir=Path("nothing"))
-        return SimpleNamespace(plugins=self.plugins, kernels=KernelPlan((), "recipe.yml", registry()), run=run)
+        return SimpleNamespace(plugins=self.plugins, kernels=self.kernel_plan(), run=run)
+
+    def kernel_plan(self) -> KernelPlan:
+        return KernelPlan((), "recipe.yml", registry())
 
 
 @pytest.mark.parametrize("values", [{"base_model": "x"}, {"base_model": "x", "plugins": ["a.B"]}])

@@ -20,6 +20,7 @@ from .conftest import Lab
 pytestmark = pytest.mark.axolotl
 
 
+@pytest.mark.soak
 def test_a_cell_is_the_run_that_axolotl_train_makes(lab: Lab) -> None:
     lab.recipe("ablated", max_steps=4)
     spec = {

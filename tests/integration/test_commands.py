@@ -20,6 +20,7 @@ def test_preprocess_builds_and_trains_nothing(lab: Lab, trained: Any) -> None:
     assert not list(lab.out("prepared").glob("checkpoint-*"))
 
 
+@pytest.mark.soak
 def test_inference_talks_to_the_trained_model(lab: Lab, trained: Any) -> None:
     done = lab.axolotl("inference", str(lab.folder / "base.yml"), stdin="서울은")
     assert done.returncode == 0, done.stderr[-3000:]

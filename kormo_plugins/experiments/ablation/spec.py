@@ -29,9 +29,9 @@ from kormo_plugins.measures.metrics_file import current_name
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
 from kormo_plugins.recipe.files.environment import expand_paths
+from kormo_plugins.recipe.files.kinds import ABLATION, read_kind
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
-from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.store.fingerprint import identity
 
@@ -116,7 +116,7 @@ def read_spec(path: Path) -> AblationSpec:
     """
     path = located(path)
     spec: AblationSpec = checked(
-        AblationSpec, expand_paths(read_yaml(path), str(path), (), ("set", "variants", "question")), str(path)
+        AblationSpec, expand_paths(read_kind(path, ABLATION), str(path), (), ("set", "variants", "question")), str(path)
     )
     if spec.reference not in spec.variants:
         raise KormoError(

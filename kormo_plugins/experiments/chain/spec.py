@@ -27,9 +27,9 @@ from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
 from kormo_plugins.recipe.files.environment import expand_paths
+from kormo_plugins.recipe.files.kinds import CHAIN, read_kind
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
-from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.identity import identity_inputs
 
@@ -130,7 +130,7 @@ def load_chain(path: Path) -> Chain:
     """
     path = located(path)
     file: ChainFile = checked(
-        ChainFile, expand_paths(read_yaml(path), str(path), ("folder",), ("set", "stages")), str(path)
+        ChainFile, expand_paths(read_kind(path, CHAIN), str(path), ("folder",), ("set", "stages")), str(path)
     )
     _unique(path, [stage.name for stage in file.stages], "name")
     if file.nproc_per_node > 1 and file.launcher == "python":

@@ -32,9 +32,9 @@ from kormo_plugins.experiments.ablation.spec import Cell, cell_hash, located_cha
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
 from kormo_plugins.recipe.cost.model_size import model_of
+from kormo_plugins.recipe.files.kinds import LADDER, read_kind
 from kormo_plugins.recipe.files.override import changed
 from kormo_plugins.recipe.files.shipped import beside, located
-from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 
 LEAST = 4
@@ -114,7 +114,7 @@ def read_spec(path: Path) -> LadderSpec:
         KormoError: an unknown key, a value of the wrong kind, or too few sizes.
     """
     path = located(path)
-    spec: LadderSpec = checked(LadderSpec, read_yaml(path), str(path))
+    spec: LadderSpec = checked(LadderSpec, read_kind(path, LADDER), str(path))
     return spec
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from kormo_plugins.errors import Faults
 from kormo_plugins.recipe.files.environment import expand
+from kormo_plugins.recipe.files.kinds import RECIPE, read_kind
 from kormo_plugins.recipe.files.reader import Reader
 from kormo_plugins.recipe.files.shipped import located
 from kormo_plugins.recipe.files.tree import Block, Keys, Leaf, merge, plain
@@ -100,8 +101,10 @@ def resolve(path: Path | str, overrides: Mapping[str, object] | None = None) -> 
         overrides: nested mapping that wins over every file (`{"kormo": {"global_batch": 8}}`); paths in it
             are relative to the current folder.
     Raises:
-        KormoError: a missing file, a cycle of `extends`, YAML that cannot be read, or an undefined variable.
+        KormoError: a missing file, one of another kind (a chain), a cycle of `extends`, YAML that cannot be read, or an
+            undefined variable.
     """
+    read_kind(Path(path), RECIPE)
     return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
 
 

@@ -1,0 +1,61 @@
+"""Which kind of file a YAML file is, told by its keys: a command that is given another kind says so, in one fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+
+
+class Kind(NamedTuple):
+    """A kind of file.
+
+    Args:
+        spoken: for people.
+        keys: of which every file of the kind has one, and no file of another kind any.
+        command: what takes such a file.
+    """
+
+    spoken: str
+    keys: frozenset[str]
+    command: str
+
+
+RECIPE = Kind("a training recipe", frozenset({"kormo", "extends", "base_model", "plugins"}), "kormo train")
+CHAIN = Kind("a chain", frozenset({"stages"}), "kormo run")
+ABLATION = Kind("an ablation", frozenset({"variants"}), "kormo ablate")
+LADDER = Kind("a ladder", frozenset({"sizes"}), "kormo ladder")
+DATA = Kind("a dataset recipe", frozenset({"sources"}), "kormo data build")
+KINDS = (RECIPE, CHAIN, ABLATION, LADDER, DATA)
+
+
+def read_kind(path: Path, wanted: Kind) -> dict[str, Any]:
+    """The mapping in the file, which is not one of another kind.
+
+    Raises:
+        KormoError: as `read_yaml`; or the file is plainly of another kind.
+    """
+    value = read_yaml(path)
+    refuse_other(value, path, wanted)
+    return value
+
+
+def refuse_other(value: Mapping[str, object], path: Path, wanted: Kind) -> None:
+    """Refuses a file that has none of the keys of its kind, and one of another's.
+
+    Raises:
+        KormoError: names the command that takes the file.
+    """
+    if wanted.keys & value.keys():
+        return
+    for kind in KINDS:
+        if kind.keys & value.keys():
+            raise KormoError(
+                where=str(path),
+                found=f"{kind.spoken} (it has the key {min(kind.keys & value.keys())!r})",
+                why=f"{wanted.spoken} is needed here",
+                do=f"{kind.command} {path}",
+            )
