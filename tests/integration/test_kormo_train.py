@@ -16,6 +16,7 @@ from .conftest import Lab
 pytestmark = pytest.mark.axolotl
 
 
+@pytest.mark.soak
 def test_a_changed_run_keeps_its_recipe_and_its_changes(lab: Lab, trained: Any) -> None:
     recipe = lab.recipe("changed")
     changes = ["max_steps=2", "learning_rate=5e-3", f"output_dir={lab.folder / 'out-changed'}", "kormo.export=false"]

@@ -44,6 +44,7 @@ from .ranks import (
 pytestmark = pytest.mark.axolotl
 
 
+@pytest.mark.soak
 def test_zero_3_is_one_rank_and_its_model_is_whole(lab: Lab, trained: Any) -> None:
     path = recipe(lab, "zero3", 3, kormo={"export": True, "milestones": 3 * 8 * 128}, save_steps=4, save_total_limit=1)
     run = lab.ranks(path, KORMO_ROWS=str(path.with_suffix(".rows")))

@@ -57,6 +57,7 @@ def test_adapters_over_four_bits(lab: Lab, trained: Any) -> None:
     assert sorted(config["modules_to_save"]) == ["embed_tokens", "lm_head"]
 
 
+@pytest.mark.soak
 def test_a_merged_model_is_that_of_the_run_and_not_of_the_base(lab: Lab, trained: Any) -> None:
     """Axolotl copies all of the base's folder: the chat model would end with <|EOS|>, under the base's card."""
     if not (lab.out("qlora") / "adapter_model.safetensors").is_file():

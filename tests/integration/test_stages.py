@@ -51,6 +51,7 @@ def _kormo(lab: Lab, *words: str) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.soak
 @pytest.mark.axolotl
 def test_a_chain_knows_what_axolotl_trained_and_goes_on_from_it(lab: Lab, trained: Any) -> None:
     chain = _chain(lab, "longer")
