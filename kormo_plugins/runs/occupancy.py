@@ -32,7 +32,7 @@ def occupy(output_dir: Path, tell: Callable[[str], None]) -> None:
     acquire_or_refuse(lease, f"a run in {output_dir}", tell)
     lease.start()
     _held[folder] = os.getpid(), lease
-    atexit.register(leave, output_dir)
+    atexit.register(leave, folder)  # absolute: the current folder may be gone by then
 
 
 def refuse_occupied(output_dir: Path) -> None:
