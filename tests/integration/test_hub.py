@@ -59,7 +59,7 @@ def test_a_training_publishes_what_is_finished(tmp_path: Path, forks: Server) ->
         assert len(card.data.eval_results) == len(scored) > 3 and "run.json" in sent["kormo"]
         changes = [request for request in hub.requests if request.startswith("POST")]
         assert changes[0] == "POST /api/repos/create" and changes.count(changes[0]) == 1
-        assert "me/tiny on the hub has the revisions main, kormo" in done.stdout
+        assert "me/tiny on the hub has the revisions main, kormo" in done.stdout + done.stderr
         assert "hf_made_up" not in done.stdout + done.stderr
         walked_over(lab, hub)
         documents(lab, hub)
