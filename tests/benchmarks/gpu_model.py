@@ -153,18 +153,22 @@ def mean_document(size: Size) -> float:
     return 2 * float(positions.double().mean()) + 1
 
 
-def told(size: Size, times: list[float], device: str, loss: float, context: float | None = None) -> dict[str, float]:
+def told(
+    size: Size, times: list[float], device: str, loss: float | None, context: float | None = None
+) -> dict[str, float]:
     """What the table has of a training.
 
     Args:
         times: seconds of each step.
-        loss: of the last step, per predicted token.
+        loss: of the last step, per predicted token; None: none was logged.
         context: tokens that attention is taken over; None: those of the token's document.
     """
     seconds = statistics.median(times[SKIPPED:])
     context = mean_document(size) if context is None else context
     flops = model_flops_per_token(Shape.of(size.config().to_dict()), size.length, context) * size.tokens / seconds
-    found = {"seconds": seconds, "tokens_per_second": size.tokens / seconds, "tflops": flops / 1e12, "loss": loss}
+    found = {"seconds": seconds, "tokens_per_second": size.tokens / seconds, "tflops": flops / 1e12}
+    if loss is not None:
+        found["loss"] = loss
     if device == "cuda":
         peak = peak_flops(torch.cuda.get_device_name(), "bfloat16")
         found |= {"mfu": flops / peak} if peak else {}

@@ -115,7 +115,7 @@ def training(
     with _profiled(profile, device):
         trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    found = told(size, clock.times, device, losses[-1] if losses else float("nan"))
+    found = told(size, clock.times, device, losses[-1] if losses else None)
     fused = optimizer if ours else ""
     if attention == "sdpa" and fused in gpu_memory.KNOWN and not float8:
         setup = gpu_memory.setup(size, PRECISIONS[precision], fused, one=one, checkpointed=checkpointed, zero=zero)
