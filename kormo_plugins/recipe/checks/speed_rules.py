@@ -37,8 +37,8 @@ def checkpointed_layers_are_checkpointed(recipe: Resolved) -> Iterator[KormoErro
 def matrices_are_whole(recipe: Resolved) -> Iterator[KormoError]:
     """ZeRO flattens parameters and deals out the pieces: such an optimizer would see no matrix."""
     optimizer = recipe.get("optimizer")
-    engines = {"DeepSpeed": "deepspeed", "FSDP": "fsdp", "FSDP ": "fsdp_config"}
-    engine = next((name.strip() for name, key in engines.items() if recipe.get(key)), None)
+    engines = {"deepspeed": "DeepSpeed", "fsdp": "FSDP", "fsdp_config": "FSDP"}
+    engine = next((name for key, name in engines.items() if recipe.get(key)), None)
     if optimizer in WHOLE_MATRICES and engine is not None:
         yield KormoError(
             where=recipe.where("optimizer"),

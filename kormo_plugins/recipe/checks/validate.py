@@ -15,6 +15,7 @@ from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.keys import shown
 from kormo_plugins.recipe.checks.machine import not_ready
+from kormo_plugins.recipe.files.kinds import LISTS, list_of_recipes
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -61,26 +62,11 @@ def validate(path: Path | str, overrides: Mapping[str, object] | None = None, fu
     """
     path = Path(path)
     own = read_yaml(path)
-    if "stages" in own and "kormo" not in own:
+    listed = list_of_recipes(own)
+    if listed:
+        file = LISTS[listed]
         raise KormoError(
-            where=str(path),
-            found="a chain of stages",
-            why="its recipes are checked together, each with what it starts from",
-            do=f"run `kormo run {path} --dry-run`",
-        )
-    if "variants" in own and "kormo" not in own:
-        raise KormoError(
-            where=str(path),
-            found="an ablation",
-            why="its cells are checked together, each a recipe of its own",
-            do=f"run `kormo ablate {path} --dry-run`",
-        )
-    if "sizes" in own and "kormo" not in own:
-        raise KormoError(
-            where=str(path),
-            found="a ladder",
-            why="its sizes are checked together, each a recipe of its own",
-            do=f"run `kormo ladder {path} --dry-run`",
+            where=str(path), found=file.spoken, why=file.together, do=f"run `{file.command} {path} --dry-run`"
         )
     kind = kind_of(own)
     if kind != "recipe":

@@ -17,19 +17,40 @@ class Kind(NamedTuple):
         spoken: for people.
         keys: of which every file of the kind has one, and no file of another kind any.
         command: what takes such a file.
+        together: of one that names several recipes: how these are checked.
     """
 
     spoken: str
     keys: frozenset[str]
     command: str
+    together: str = ""
 
 
 RECIPE = Kind("a training recipe", frozenset({"kormo", "extends", "base_model", "plugins"}), "kormo train")
-CHAIN = Kind("a chain", frozenset({"stages"}), "kormo run")
-ABLATION = Kind("an ablation", frozenset({"variants"}), "kormo ablate")
-LADDER = Kind("a ladder", frozenset({"sizes"}), "kormo ladder")
+CHAIN = Kind(
+    "a chain of stages",
+    frozenset({"stages"}),
+    "kormo run",
+    "its recipes are checked together, each with what it starts from",
+)
+ABLATION = Kind(
+    "an ablation",
+    frozenset({"variants"}),
+    "kormo ablate",
+    "its cells are checked together, each a recipe of its own",
+)
+LADDER = Kind(
+    "a ladder", frozenset({"sizes"}), "kormo ladder", "its sizes are checked together, each a recipe of its own"
+)
 DATA = Kind("a dataset recipe", frozenset({"sources"}), "kormo data build")
 KINDS = (RECIPE, CHAIN, ABLATION, LADDER, DATA)
+LISTS = {"chain": CHAIN, "ablation": ABLATION, "ladder": LADDER}
+"""Kinds that name several recipes, by the names of their schemas."""
+
+
+def list_of_recipes(value: Mapping[str, object]) -> str:
+    """Which of `LISTS` a file is; "" for none."""
+    return next((name for name, kind in LISTS.items() if kind.keys & value.keys() and "kormo" not in value), "")
 
 
 def read_kind(path: Path, wanted: Kind) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kormo_plugins.recipe.checks.validate import kind_of
+from kormo_plugins.recipe.files.kinds import list_of_recipes
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.schema.json_types import Schema
 from kormo_plugins.store.atomic import write_text
@@ -23,8 +24,6 @@ FOLDER = Path(".kormo")
 
 MARK = "# yaml-language-server: $schema="
 _KINDS = {"recipe": "recipe", "dataset recipe": "data", "tokenizer recipe": "tokenizer"}
-LISTS = {"stages": "chain", "variants": "ablation", "sizes": "ladder"}
-"""Keys by which files that name several recipes are known."""
 
 
 def schema_file(kind: str) -> Path:
@@ -53,8 +52,7 @@ def files_in(places: Iterable[Path]) -> Iterator[Path]:
 def kind_in(path: Path) -> str:
     """Which kind of file it is: `recipe`, `data`, `tokenizer`, `chain`, `ablation` or `ladder`."""
     own = read_yaml(path)
-    listed = [kind for key, kind in LISTS.items() if key in own and "kormo" not in own]
-    return listed[0] if listed else _KINDS[kind_of(own)]
+    return list_of_recipes(own) or _KINDS[kind_of(own)]
 
 
 def line(path: Path, kind: str) -> str:
