@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.cli.recipe import FILE_KINDS, schema_of
+from kormo_plugins.cli.recipe.schema import FILE_KINDS, schema_of
 from kormo_plugins.corpus.params import Choice as CorpusChoice
 from kormo_plugins.corpus.params import CorpusRecipe, Source
 from kormo_plugins.plugins.registry import registry

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
@@ -142,7 +144,6 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
     from axolotl.integrations.base import PluginManager
     from axolotl.utils.config import validate_config
     from axolotl.utils.dict import DictDefault
-    from pydantic import ValidationError
 
     manager = PluginManager.get_instance()
     for name in values.get("plugins") or ():

@@ -11,13 +11,17 @@ argument models are noted with size and time, and the entry is rebuilt when one 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,9 +154,6 @@ def _stamp(path: Path) -> list[int]:
 
 def _build_apart(plugins: list[str]) -> dict[str, Any]:
     """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
-    import subprocess
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
         out = Path(folder) / "schema.json"
         paths = [path for path in sys.path if path]
@@ -350,8 +351,6 @@ def _schedules() -> dict[str, dict[str, str]]:
 
     Left to transformers, a misspelt one is a TypeError after the data is built and the model loaded.
     """
-    import inspect
-
     from torch.optim.lr_scheduler import OneCycleLR
     from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
@@ -383,8 +382,6 @@ def _generation() -> list[str]:
 
 def _options() -> list[str]:
     """Options of Axolotl's commands; those that are no keys still land in the configuration."""
-    import dataclasses
-
     import axolotl.cli.args as arguments
 
     found = {"inference", "merge_lora", "launcher"}
