@@ -32,7 +32,8 @@ from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.projections import JobPlan
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
 from kormo_plugins.runs.monitors import watchers
 from kormo_plugins.runs.occupancy import occupy

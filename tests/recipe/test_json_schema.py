@@ -20,7 +20,7 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.schema import editor
 from kormo_plugins.recipe.schema import json_schema as module
-from kormo_plugins.recipe.schema.axolotl import EVERY
+from kormo_plugins.recipe.schema.axolotl_plugins import EVERY
 from kormo_plugins.recipe.schema.json_schema import CHOICES, json_schema
 from kormo_plugins.recipe.schema.kormo_block import Choice, KormoBlock
 

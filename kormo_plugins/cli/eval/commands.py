@@ -37,7 +37,7 @@ from kormo_plugins.plugins.registry import Registry, registry
 if TYPE_CHECKING:
     from kormo_plugins.evaluation.harness import LocalModel
     from kormo_plugins.evaluation.models.checkpoint import Checkpoint
-    from kormo_plugins.measures.scores import NeedleRecord, SuiteRow
+    from kormo_plugins.measures.scores import JudgedResult, NeedleRecord, SuiteRow
 
 PERCENT = 100
 
@@ -159,18 +159,9 @@ def evaluate(
     and logickor are judged by the model that --judge names. Scores are kept in evaluation.json; what is finished is not
     done again.
     """
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
-    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-
-    if (lengths or depths or haystack) and not needle:
-        raise KormoError(
-            where="kormo eval",
-            found="--lengths, --depths or --haystack",
-            why="they are of the needle in a haystack",
-            do="pass --needle too",
-        )
+    _calm_libraries()
+    if not needle:
+        _refuse_without_needle(lengths, depths, haystack)
     components = registry(modules)
     named = [one.strip() for one in tasks.split(",") if one.strip()]
     judged = [name for name in suites if is_judged(name)]
@@ -192,6 +183,16 @@ def evaluate(
             rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
         verdicts = run_suites(prepared, options, model, record, load, _say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
+    _report(record, rows, verdicts, found, as_json)
+
+
+def _report(
+    record: Record,
+    rows: list[SuiteRow],
+    verdicts: Sequence[JudgedResult],
+    found: NeedleRecord | None,
+    as_json: bool,
+) -> None:
     if as_json:
         more = {**({"judged": verdicts} if verdicts else {}), **({"needle": found} if found else {})}
         return print_json({"model": record.model, "results": rows, **more})
@@ -202,6 +203,23 @@ def evaluate(
     if found:
         _print_needle(found)
     click.echo(f"\n{record.path}")
+
+
+def _calm_libraries() -> None:
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _refuse_without_needle(*options: object) -> None:
+    if any(options):
+        raise KormoError(
+            where="kormo eval",
+            found="--lengths, --depths or --haystack",
+            why="they are of the needle in a haystack",
+            do="pass --needle too",
+        )
 
 
 def _check_device(name: str | None) -> None:

@@ -22,7 +22,7 @@ from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
-from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
+from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}

@@ -20,7 +20,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.recipe.schema.axolotl import EVERY, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import EVERY
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
