@@ -32,12 +32,17 @@ from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.projections import JobPlan
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
+from kormo_plugins.runs.monitors import watchers
 from kormo_plugins.runs.occupancy import occupy
 from kormo_plugins.training import precision
 from kormo_plugins.training.compat import cpu_ranks, upstream, variants, versions
+from kormo_plugins.training.guards.callback import RunCallback
 from kormo_plugins.training.precision import torch_dtype
+from kormo_plugins.training.telemetry import progress
+from kormo_plugins.training.telemetry.progress import replace_bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,7 +165,6 @@ class KormoPlugin(BasePlugin):
         """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
         if self.recipe is None:
             return
-        from kormo_plugins.training.telemetry import progress
 
         if cfg.rl:
             upstream.no_second_model()
@@ -223,9 +227,6 @@ class KormoPlugin(BasePlugin):
         """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
         if self.recipe is None:
             return []
-        from kormo_plugins.runs.monitors import watchers
-        from kormo_plugins.training.guards.callback import RunCallback
-        from kormo_plugins.training.telemetry.progress import replace_bars
         from kormo_plugins.training.trainer import RunMixin
 
         made = watchers(self.recipe, self.built, trainer, settings.callbacks(self.recipe))

@@ -10,13 +10,13 @@ The same group is `axolotl kormo …`.
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 
 import click
 
 from kormo_plugins import __version__
+from kormo_plugins.cli.support.lazy_group import LazyGroup
 from kormo_plugins.console.bug import report_this
 from kormo_plugins.console.signals import Terminated, ending, raise_on_sigterm, received
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, system_error, system_error_in
@@ -44,7 +44,7 @@ NOUNS: dict[str, tuple[str, str]] = {
         "What is installed, what a recipe can name, and how to add to it.",
     ),
     "publish": ("kormo_plugins.cli.publish:publish", "Send a finished run to a model hub, checkpoints as revisions."),
-    "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "recipe": ("kormo_plugins.cli.recipe.commands:recipe", "Show and check recipes."),
     "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can check and repeat a run."),
     "report": (
         "kormo_plugins.cli.report:report",
@@ -58,20 +58,10 @@ NOUNS: dict[str, tuple[str, str]] = {
 """Noun -> (`module:command`, one line of help)."""
 
 
-class Nouns(click.Group):
+class Nouns(LazyGroup):
     """A group that imports a noun when it is used and turns errors into messages."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The nouns, in alphabetical order."""
-        return sorted({*NOUNS, *super().list_commands(ctx)})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The noun, imported now; None when there is none."""
-        if cmd_name not in NOUNS:
-            return super().get_command(ctx, cmd_name)
-        module, _, attribute = NOUNS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+    table = NOUNS
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -9,6 +9,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.plugins.parameters import checked as checked
@@ -36,8 +38,6 @@ def check_version(point: importlib.metadata.EntryPoint, distribution: str, versi
 
     pip warns of this when it installs, and a hook added since would be missed in silence.
     """
-    from packaging.requirements import Requirement
-
     for line in (point.dist.requires if point.dist else None) or ():
         wanted = Requirement(line)
         ours = wanted.name.replace("_", "-").lower() == "kormo-plugins"

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
@@ -42,8 +43,6 @@ class HashedFile:
     """A file written once from front to back, hashed on the way and renamed into place by `close`."""
 
     def __init__(self, path: Path) -> None:
-        import xxhash
-
         self.path, self.bytes = path, 0
         self._temporary = temporary(path)
         self._digest = xxhash.xxh3_128()

@@ -9,6 +9,7 @@ import click
 from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.shards.external.adopt import Origin, adopt
 from kormo_plugins.shards.external.formats import export, token_files
 from kormo_plugins.shards.external.token_file import ReadOptions
 from kormo_plugins.shards.reader import Shards
@@ -86,8 +87,6 @@ def _to(source: Path, name: str, out: Path, progress: Progress) -> dict[str, obj
 def _from(
     source: Path, name: str, tokenizer: Path, out: Path, how: tuple[str | None, int | None], progress: Progress
 ) -> dict[str, object]:
-    from kormo_plugins.shards.external.adopt import Origin, adopt
-
     files = token_files(source, name, ReadOptions(*how), f"{WHERE}: --from")
     manifest = adopt(files, tokenizer, out, Origin(source.stem, name, None, how[1]), progress)
     return {"documents": manifest["documents"], "tokens": manifest["tokens"], "files": len(files)}

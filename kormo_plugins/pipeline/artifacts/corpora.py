@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kormo_plugins.console.progress import Progress
+from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import ArtifactProvider, say
 from kormo_plugins.recipe.projections import CorpusPlan
@@ -27,8 +28,6 @@ def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact
 
 def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[str, Artifact]) -> Artifact:
     """The documents of a source; `before` holds those that it is deduplicated against."""
-    from kormo_plugins.corpus.build import build_source, funnel, source_inputs
-
     source = plan.corpus.sources[name]
     inputs = source_inputs(name, source, plan.corpus, plan.components)
     others = {other: before[other] for other in source.deduplicate_against}

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.errors import KormoError, closest, disk_error
 from kormo_plugins.mixture.params import MixtureRecipe
@@ -112,7 +114,6 @@ def provenance(path: Path) -> dict[str, object]:
 
 def recipe_yaml(values: Mapping[str, object]) -> str:
     """A resolved recipe as YAML that `resolve` reads back as the same values."""
-    import yaml
 
     class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, data: object) -> bool:

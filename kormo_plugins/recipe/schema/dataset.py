@@ -10,16 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.errors import Faults, KormoError, closest, moved
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry, checked
-
-if TYPE_CHECKING:
-    from kormo_plugins.corpus.params import CorpusRecipe
-    from kormo_plugins.mixture.params import MixtureRecipe
 
 Where = Callable[[str], str]
 

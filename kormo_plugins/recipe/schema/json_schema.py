@@ -14,10 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.recipe.schema.axolotl import EVERY, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import EVERY
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
@@ -91,8 +95,6 @@ def json_schema(kind: str, components: Registry) -> Schema:
 
 def _models(components: Registry) -> dict[str, Schema]:
     """Definitions of our own models, with each choice of a component turned into what the components take."""
-    from pydantic.json_schema import models_json_schema
-
     models = (KormoBlock, CorpusRecipe, MixtureRecipe)
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_generator()
@@ -119,7 +121,6 @@ def _models(components: Registry) -> dict[str, Schema]:
 
 def _generator() -> Any:
     """Pydantic's generator, for which a model that first makes a mapping of what it is given may be given text too."""
-    from pydantic.json_schema import GenerateJsonSchema
 
     class Generator(GenerateJsonSchema):
         def function_before_schema(self, schema: Any) -> Schema:
@@ -205,8 +206,6 @@ def _parameters(kind: str, name: str, components: Registry, definitions: dict[st
 
 def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
     """Properties of a parameter model, by pydantic, or by its type hints where pydantic has no JSON form for one."""
-    from pydantic.errors import PydanticInvalidForJsonSchema
-
     try:
         found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
     except PydanticInvalidForJsonSchema:

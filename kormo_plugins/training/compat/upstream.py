@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.kernels import flash_choice, varlen_attention
 from kormo_plugins.training.settings import Precision
 
 TOUCHED: dict[str, str] = {
@@ -125,7 +128,6 @@ def use_varlen_attention(precision: Precision) -> list[str]:
 
     if not patch_sdpa_varlen():
         return []
-    from kormo_plugins.kernels import flash_choice, varlen_attention
 
     return [flash_choice.activate(), varlen_attention.install()]
 
@@ -233,9 +235,6 @@ def trackio_as_installed() -> None:
     has: a TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set
     is left out. With 0.21, which pins a later trackio, everything is known and passed on.
     """
-    import importlib
-    import inspect
-
     trackio: object = importlib.import_module("trackio")
     original = trackio.init
     if getattr(original, "kormo", False):
