@@ -27,7 +27,8 @@ from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
-from kormo_plugins.corpus.step import is_ranking, is_source_step
+from kormo_plugins.corpus.step import is_preferring, is_ranking, is_source_step
+from kormo_plugins.corpus.superseded import VERSION as SUPERSEDED_VERSION
 from kormo_plugins.corpus.unread import unread
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
@@ -131,9 +132,38 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
             why="the source has no deduplication step, so nothing would be compared",
             do="add exact_dedup or minhash_dedup to its steps",
         )
+    last = waiting[-1] if waiting else segments[-1].ends[-1] if segments else None
+    _refuse_lost_preference(f"sources.{name}", source, compares, last)
     if waiting or not segments:
         segments.append(StepGroup(tuple(waiting), ()))
     return SourceBuild(name, source, read, params, _parts(source, read, params), tuple(segments), out)
+
+
+def _refuse_lost_preference(where: str, source: Source, compares: Sequence[NamedStep], last: NamedStep | None) -> None:
+    """What `prefer` of one step keeps of several sources must not be decided by another step.
+
+    Args:
+        compares: the steps that look for copies.
+        last: the source's last step.
+    """
+    ranked = [step for step in compares if is_preferring(step.make, step.params)]
+    if not source.deduplicate_against or not ranked:
+        return
+    others = [step.name for step in compares if step not in ranked]
+    if others:
+        raise KormoError(
+            where=f"{where}.steps",
+            found=f"{others[0]} beside {ranked[0].name} with `prefer`, and deduplicate_against",
+            why=f"{others[0]} leaves a copy to the other source, whichever copy is preferred",
+            do=f"take {others[0]} out of this source's steps: {ranked[0].name} finds exact copies too",
+        )
+    if last is not ranked[0]:
+        raise KormoError(
+            where=f"{where}.steps",
+            found=f"{ranked[0].name} with `prefer` is not the last step, and the source has deduplicate_against",
+            why="a copy that it keeps here is taken from the other source; a later step could drop it here too",
+            do=f"make {ranked[0].name} the last step",
+        )
 
 
 def _prepared(job: SourceBuild) -> SourceBuild:
@@ -188,7 +218,9 @@ def source_inputs(
     else:
         content = job.params.model_dump(mode="json") if job.params is not None else {}
     steps = [step for segment in job.segments for step in (*segment.steps, *segment.ends)]
-    return {
+    ends = [end for segment in job.segments for end in segment.ends]
+    supersedes = source.deduplicate_against and any(is_preferring(end.make, end.params) for end in ends)
+    return ({"supersedes": SUPERSEDED_VERSION} if supersedes else {}) | {
         "build": VERSION,
         "source": name,
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},
