@@ -21,13 +21,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
 from kormo_plugins.corpus.decide import decide
 from kormo_plugins.corpus.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.readers.mapped import refuse_unmapped
 from kormo_plugins.corpus.stage import work
-from kormo_plugins.corpus.step import is_preferring, is_ranking, is_source_step
+from kormo_plugins.corpus.step import is_preferring, is_source_step
 from kormo_plugins.corpus.superseded import VERSION as SUPERSEDED_VERSION
 from kormo_plugins.corpus.unread import unread
 from kormo_plugins.errors import KormoError
@@ -113,57 +114,19 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
     read = components.load(kind, choice.name, where)
     segments: list[StepGroup] = []
     waiting: list[NamedStep] = []
-    for index, chosen in enumerate(recipe.steps_of(source)):
-        place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
-        make = components.load("corpus_step", chosen.name, place)
-        step = NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place))
-        if is_source_step(make) and segments and not waiting:  # signed in the same pass
+    steps = named_steps(name, source, recipe, components)
+    refuse_comparisons(name, source, steps)
+    for step in steps:
+        if is_source_step(step.make) and segments and not waiting:  # signed in the same pass
             segments[-1] = replace(segments[-1], ends=(*segments[-1].ends, step))
-        elif is_source_step(make):
+        elif is_source_step(step.make):
             segments.append(StepGroup(tuple(waiting), (step,)))
             waiting = []
         else:
             waiting.append(step)
-    compares = [end for group in segments for end in group.ends if not is_ranking(end.make)]
-    if source.deduplicate_against and not compares:
-        raise KormoError(
-            where=f"sources.{name}.deduplicate_against",
-            found=", ".join(source.deduplicate_against),
-            why="the source has no deduplication step, so nothing would be compared",
-            do="add exact_dedup or minhash_dedup to its steps",
-        )
-    last = waiting[-1] if waiting else segments[-1].ends[-1] if segments else None
-    _refuse_lost_preference(f"sources.{name}", source, compares, last)
     if waiting or not segments:
         segments.append(StepGroup(tuple(waiting), ()))
     return SourceBuild(name, source, read, params, _parts(source, read, params), tuple(segments), out)
-
-
-def _refuse_lost_preference(where: str, source: Source, compares: Sequence[NamedStep], last: NamedStep | None) -> None:
-    """What `prefer` of one step keeps of several sources must not be decided by another step.
-
-    Args:
-        compares: the steps that look for copies.
-        last: the source's last step.
-    """
-    ranked = [step for step in compares if is_preferring(step.make, step.params)]
-    if not source.deduplicate_against or not ranked:
-        return
-    others = [step.name for step in compares if step not in ranked]
-    if others:
-        raise KormoError(
-            where=f"{where}.steps",
-            found=f"{others[0]} beside {ranked[0].name} with `prefer`, and deduplicate_against",
-            why=f"{others[0]} leaves a copy to the other source, whichever copy is preferred",
-            do=f"take {others[0]} out of this source's steps: {ranked[0].name} finds exact copies too",
-        )
-    if last is not ranked[0]:
-        raise KormoError(
-            where=f"{where}.steps",
-            found=f"{ranked[0].name} with `prefer` is not the last step, and the source has deduplicate_against",
-            why="a copy that it keeps here is taken from the other source; a later step could drop it here too",
-            do=f"make {ranked[0].name} the last step",
-        )
 
 
 def _prepared(job: SourceBuild) -> SourceBuild:

@@ -182,7 +182,7 @@ def test_no_other_step_undoes_what_is_preferred(
     values = preferring(tmp_path, [sentence(1)], [sentence(2)])
     values["steps"] = [*before, *values["steps"], *behind]
     with pytest.raises(KormoError, match=told):
-        built(tmp_path, values)
+        parse_data(values, registry(), "data.yml")  # before anything is read
     values["sources"]["new"]["deduplicate_against"] = []
     built(tmp_path, values)  # within one source nothing is lost
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import Faults, KormoError
@@ -64,8 +65,22 @@ def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | N
     if (alone := dataset_recipe(path)) is not None:
         build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
     else:
+        _refuse_ignored(path)
         recipe = recipe_with_data(path)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
+
+
+def _refuse_ignored(path: Path) -> None:
+    """`--workspace` on a command line that would do nothing."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
+        return
+    raise KormoError(
+        where=f"{context.command_path} --workspace",
+        found=str(context.params["workspace"]),
+        why=f"{path} trains, and says itself where its artifacts are (kormo.workspace)",
+        do="set kormo.workspace in the recipe, and leave the option out",
+    )
 
 
 def refuse_unready(path: Path, workspace: Path) -> None:
@@ -161,6 +176,7 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
         else:
             from kormo_plugins.pipeline.build import build_data
 
+            _refuse_ignored(path)
             recipe = recipe_with_data(path)
             built = build_data(recipe, get)
             try:

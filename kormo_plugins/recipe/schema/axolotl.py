@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, closest, system_error_in
+from kormo_plugins.errors import KormoError, closest, disk_error_in
 from kormo_plugins.plugins.lookup import allowed, find, refuse_foreign, source
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.store.atomic import write_text
@@ -171,7 +171,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
         content = json.loads(out.read_text(encoding="utf-8")) if whole else None
     if content is None:
         last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
-        if disk := system_error_in(RuntimeError(last), "the schema of the installed Axolotl, in a temporary folder"):
+        if disk := disk_error_in(RuntimeError(last), where=Path(folder)):
             raise disk
         raise KormoError(
             where="the installed Axolotl",
