@@ -136,7 +136,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory, forks: Server) -> Iterator[D
     (trained,) = lab.ranks(zero, count=1)
     assert trained.returncode == 0, trained.stderr[-3000:]
     (folder / "text.txt").write_text("서울은 대한민국의 수도이다. The city is large.\n" * 300, encoding="utf-8")
-    (folder / "tokenizer.yml").write_text("name: kormo_bpe\nvocab_size: 400\nmegabytes: 0.1\nshares: {ko: 1.0}\n")
+    (folder / "tokenizer.yml").write_text("name: kormo_bpe\nvocab_size: 300\nmegabytes: 0.1\nshares: {ko: 1.0}\n")
     asked = {"question": "?", "base": "base.yml"}
     ablation = {**asked, "seeds": [1], "variants": {"a": {}}, "measure": {"loss": {"metric": "loss"}}}
     sizes = {f"w{width}": {"architecture": {"hidden_size": width}} for width in (32, 48, 64, 96, 128)}
