@@ -9,7 +9,7 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.cli.support.values import ManyValues
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError, writing
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -57,12 +57,10 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
         )
     _check_files("kormo tokenizer train", files)
     try:
-        with new_folder(out) as partial:
+        with writing(out), new_folder(out) as partial:
             result = learn(lambda: read_texts(files), params, partial) or {}
     except KormoError as error:
         raise named(error, where) from None
-    except OSError as error:
-        raise disk_error(error, out.parent) from error
     if as_json:
         return print_json(result)
     click.echo(f"{out}: {result.get('size', 'unknown number of'):,} ids, hash {str(result.get('hash'))[:12]}")

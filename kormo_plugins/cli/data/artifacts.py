@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import Faults, KormoError
@@ -67,8 +68,22 @@ def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | N
     if (alone := dataset_recipe(path)) is not None:
         build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
     else:
+        _refuse_ignored(path)
         recipe = recipe_with_data(path)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
+
+
+def _refuse_ignored(path: Path) -> None:
+    """`--workspace` on a command line that would do nothing."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
+        return
+    raise KormoError(
+        where=f"{context.command_path} --workspace",
+        found=str(context.params["workspace"]),
+        why=f"{path} trains, and says itself where its artifacts are (kormo.workspace)",
+        do="set kormo.workspace in the recipe, and leave the option out",
+    )
 
 
 def refuse_unready(path: Path, workspace: Path) -> None:
@@ -149,6 +164,7 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
         if dataset_recipe(path) is not None:
             provide(path, workspace, get)
         else:
+            _refuse_ignored(path)
             recipe = recipe_with_data(path)
             built = build_data(recipe, get)
             try:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, system_error_in
+from kormo_plugins.errors import KormoError, disk_error_in
 from kormo_plugins.plugins.lookup import allowed
 from kormo_plugins.recipe.schema.axolotl_model import MODEL_MODULE, build, stamp
 from kormo_plugins.recipe.schema.axolotl_plugins import EVERY, is_ours, look_up
@@ -145,7 +145,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
         content = json.loads(out.read_text(encoding="utf-8")) if whole else None
     if content is None:
         last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
-        if disk := system_error_in(RuntimeError(last), "the schema of the installed Axolotl, in a temporary folder"):
+        if disk := disk_error_in(RuntimeError(last), where=Path(folder)):
             raise disk
         raise KormoError(
             where="the installed Axolotl",

@@ -7,15 +7,13 @@ with its name, not in the middle of somebody's run.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError
 from kormo_plugins.kernels import flash_choice, varlen_attention
 from kormo_plugins.training.settings import Precision
 
@@ -171,32 +169,6 @@ def gathered(parameters: list[object]) -> contextlib.AbstractContextManager[obje
 
     whole: contextlib.AbstractContextManager[object] = deepspeed.zero.GatheredParameters(parameters)
     return whole
-
-
-FAILED_WRITES = (
-    "no space left",
-    "errno 28",
-    "file write failed",
-    "iostream error",
-    "unexpected pos",
-    "failed writing file",
-)
-"""What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
-
-
-def disk_error_in(error: BaseException, where: Path) -> KormoError | None:
-    """The refused write inside an error, which a library may have wrapped; None if it is about something else."""
-    seen: BaseException | None = error
-    looked_at: set[int] = set()
-    while seen is not None and id(seen) not in looked_at:  # `raise error from error` is a chain without an end
-        looked_at.add(id(seen))
-        named = disk_error(seen, where) if isinstance(seen, OSError) else None
-        if named is None and any(words in str(seen).lower() for words in FAILED_WRITES):
-            named = disk_error(OSError(errno.ENOSPC, str(seen)), where)
-        if isinstance(named, KormoError):
-            return named
-        seen = seen.__cause__ or seen.__context__
-    return None
 
 
 def shares_rows() -> tuple[int, int] | None:
