@@ -20,7 +20,7 @@ from kormo_plugins.bridge import commands, kernels
 from kormo_plugins.bridge.guard import guarded, stop
 from kormo_plugins.bridge.job import Job
 from kormo_plugins.console.rank import launched_rank as rank
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, in_words
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
 from kormo_plugins.pipeline.build import build_planned
@@ -128,7 +128,7 @@ class KormoPlugin(BasePlugin):
             except KormoError:
                 raise
             except Exception as error:
-                raise _cannot_import(recipe, name, f"{type(error).__name__}: {error}") from error
+                raise _cannot_import(recipe, name, in_words(error)) from error
             added.append(plugins[name])
         manager.plugins = plugins
         cfg["plugins"] = wanted
@@ -336,7 +336,7 @@ def _register_other(recipe: Path, plugin: BasePlugin, cfg: DictDefault) -> None:
         raise KormoError(
             where=f"{recipe}: plugins",
             found=type(plugin).__name__,
-            why=f"this plugin, which is none of ours, fails where it registers ({type(error).__name__}: {error})",
+            why=f"this plugin, which is none of ours, fails where it registers ({in_words(error)})",
             do="report it to its author, or remove it from the recipe; KORMO_TRACEBACK=1 shows the place",
         ) from error
 

@@ -22,7 +22,7 @@ from kormo_plugins.cli.judged import (
     served_model,
 )
 from kormo_plugins.cli.output import json_option, print_json, print_table
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation.judged.suite import is_judged
 from kormo_plugins.evaluation.mini import write_items
 from kormo_plugins.evaluation.published import published
@@ -216,7 +216,7 @@ def _check_device(name: str | None) -> None:
         raise KormoError(
             where="kormo eval: --device",
             found=name,
-            why=str(error).splitlines()[0],
+            why=in_words(error),
             do="name a device of this machine (cpu, cuda:0), or leave it out",
         ) from None
 

@@ -11,7 +11,7 @@ import click
 from kormo_plugins.architecture.export import RECORD, equality
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.output import json_option, print_json
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.model_card import NEEDED, export_card
@@ -145,7 +145,7 @@ def _model_type(checkpoint: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="a checkpoint is a folder with a config.json that names its model_type",
             do="name the folder of a checkpoint (outputs/pretrain, outputs/pretrain/checkpoint-80)",
         ) from None

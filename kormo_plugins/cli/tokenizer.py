@@ -9,7 +9,7 @@ import click
 
 from kormo_plugins.cli.output import json_option, print_json
 from kormo_plugins.cli.values import ManyValues
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError, disk_error, in_words
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import new_folder
@@ -144,7 +144,7 @@ def _terms(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise KormoError(
             where="kormo tokenizer report: --terms",
-            found=f"{path}: {error}",
+            found=f"{path}: {in_words(error)}",
             why="it is read as UTF-8 text, one word a line",
             do="check the path and its encoding",
         ) from None

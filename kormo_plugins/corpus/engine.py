@@ -24,7 +24,7 @@ from kormo_plugins.corpus.params import Executor
 from kormo_plugins.corpus.stage import work
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import rewritten
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 POLL = 5.0
 """Seconds between two looks at jobs that run elsewhere."""
@@ -190,6 +190,6 @@ def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, lo
         raise KormoError(
             where="executor",
             found=executor.name,
-            why=str(error),
+            why=in_words(error),
             do="correct executor.options (see datatrove's executor), or install the extra `ray`",
         ) from error

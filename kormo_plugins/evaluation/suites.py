@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.evaluation.judged.suite import judged_names
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
@@ -77,7 +77,7 @@ def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise KormoError(
-            where=str(path), found=" ".join(str(error).split()), why="a suite is a YAML file", do="correct it"
+            where=str(path), found=in_words(error), why="a suite is a YAML file", do="correct it"
         ) from None
     suite: Suite = checked(Suite, values, str(path))
     return suite

@@ -19,6 +19,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.errors import in_words
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -80,7 +82,7 @@ def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
         out = _flat(kernel, grouped)(ours[0], ours[1], ours[2], borders, 65)
         (out * weights.transpose(1, 2)).sum().backward()
     except Exception as error:  # whatever a build may say that has no such kernel for this GPU
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return in_words(error)
     parts = []
     for begin, end in ((0, 31), (31, 96)):
         q, k, v = (one[:, :, begin:end] for one in plain)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.documents.document import Document
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, dumped
 from kormo_plugins.pipeline.initial_model import finished_model
 from kormo_plugins.recipe.projections import TokenizerPlan
@@ -113,7 +113,7 @@ def _from_hub(plan: TokenizerPlan, hub: str, revision: str | None, get: Artifact
             raise KormoError(
                 where=f"{plan.path}: kormo.tokenizer.hub",
                 found=f"{hub} at {revision}",
-                why=f"it cannot be loaded: {error}",
+                why=f"it cannot be loaded: {in_words(error)}",
                 do="check the id and the network, or copy it and use kormo.tokenizer.path",
             ) from error
         return {}

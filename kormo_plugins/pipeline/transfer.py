@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.shards.transfer import ARRIVING, fetch, fetch_file, small_file
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 from kormo_plugins.store.atomic import publish, write_bytes
@@ -58,7 +58,7 @@ def fetch_artifact(
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
             where=url,
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be opened",
             do="check the address and its options",
         ) from None

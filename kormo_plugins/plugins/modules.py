@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.plugins.parameters import checked as checked
 
 
@@ -57,7 +57,7 @@ def import_module(module: str, who: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
         raise KormoError(
             where=f"plugin {module} (named by {who})",
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be imported, and a run without it would not be the run that was asked for",
             do="install what it needs, or remove it where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
         ) from error

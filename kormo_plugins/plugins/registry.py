@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, overload
 import pluggy
 
 from kormo_plugins import hookspecs
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.hookspecs import (
     KINDS,
     Architecture,
@@ -212,7 +212,7 @@ class Registry:
                 except Exception as error:  # a plugin may fail in any way; a run without it would be another run
                     raise KormoError(
                         where=self._named(module),
-                        found=f"{hook}() ends with {type(error).__name__}: {error}",
+                        found=f"{hook}() fails: {in_words(error)}",
                         why="a hook yields its components or returns a list of them; those of this one are unknown",
                         do=f"correct it, or {self._without(module)}",
                     ) from error

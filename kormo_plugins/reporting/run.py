@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, type_in_words, value_in_words
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
@@ -265,7 +265,7 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
         value = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(value, kind):
             return value
-        warnings.append(f"{path.name} is damaged: a {type(value).__name__} instead of a {kind.__name__}.")
+        warnings.append(f"{path.name} is damaged: {value_in_words(value)} instead of {type_in_words(kind)}.")
     except FileNotFoundError:
         if needed:
             warnings.append(f"{path.name} is missing.")
@@ -296,7 +296,7 @@ def _sha256(path: Path) -> str | None:
 def _sound(record: dict[str, Any], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without the keys whose values are of another kind than is written there."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
-    warnings += [f"{name}: {key} is damaged: a {type(record[key]).__name__} stands there." for key in wrong]
+    warnings += [f"{name}: {key} is damaged: {value_in_words(record[key])} stands there." for key in wrong]
     return {key: value for key, value in record.items() if key not in wrong}
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.pipeline import initial_model
 from kormo_plugins.pipeline.corpora import build_corpora
 from kormo_plugins.pipeline.token_source import token_identities
@@ -202,7 +202,7 @@ def _checksum(path: Path) -> str:
         return file_checksum(path)
     except OSError as error:
         raise KormoError(
-            where=str(path), found=str(error.strerror or error), why="the recipe needs it", do="correct the path"
+            where=str(path), found=in_words(error), why="the recipe needs it", do="correct the path"
         ) from None
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from kormo_plugins.architecture.export import check_unchanged
 from kormo_plugins.architecture.files import TOKENIZER_FILES
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.runs.hub_card import CARD, with_metadata
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.sums import SUMS, list_of, sha256_of
@@ -142,7 +142,7 @@ def publish(
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why=f"the hub took {', '.join(sent) or 'nothing'} of {len(planned)} revisions",
             do=f"kormo publish {run} {repository} goes on when the hub can be reached (hf auth login)",
         ) from None

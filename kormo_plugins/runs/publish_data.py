@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.runs.hub_card import CARD
 from kormo_plugins.runs.publish import REPOSITORY
 from kormo_plugins.store.corpus_files import part_files
@@ -77,7 +77,7 @@ def publish_documents(
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why="the hub did not take all documents; what it has is not sent again",
             do="repeat the command when the hub can be reached (hf auth login)",
         ) from None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, in_words
 from kormo_plugins.store.atomic import move, publish_folder
 from kormo_plugins.store.sums import SUMS, files_of, read_sums, sha256
 
@@ -131,7 +131,7 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why="the hub was asked for the revisions of this model",
             do="check the id, the network and HF_HUB_OFFLINE",
         ) from None
@@ -172,7 +172,7 @@ def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, id
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError) as error:
         raise KormoError(
             where=f"{repository}@{point.name}",
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why="the hub was asked for this checkpoint",
             do="repeat the command: what has arrived is kept",
         ) from None

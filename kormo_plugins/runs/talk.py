@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from kormo_plugins.architecture.files import read_json
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.complete import check_marked
 
@@ -109,7 +109,7 @@ class Speaker:
         except TemplateError as error:
             raise KormoError(
                 where=f"the conversation with {self.name}",
-                found=str(error),
+                found=in_words(error),
                 why="the model's chat template refuses it",
                 do="change the message",
             ) from None
@@ -146,7 +146,7 @@ def open_speaker(folder: Path, modules: Sequence[str] = ()) -> Speaker:
     except (OSError, ValueError, SafetensorError) as error:
         raise KormoError(
             where=str(folder),
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why=f"transformers cannot open this model of type {config.get('model_type')!r}",
             do="name the folder of a finished run, a checkpoint or an export, and its plugins with --plugin",
         ) from None

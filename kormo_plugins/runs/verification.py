@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, in_words
 from kormo_plugins.store.files import FileRecord
 
 AT_ONCE = 20_000_000_000
@@ -97,7 +97,7 @@ def _end(error: KormoError) -> None:
 def _unreadable(error: OSError) -> KormoError:
     return KormoError(
         where=str(error.filename),
-        found=str(error.strerror or error),
+        found=in_words(error),
         why="a file that the run reads cannot be read",
         do="check the disk, then run the same command again",
     )

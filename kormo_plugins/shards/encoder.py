@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.shards.engines import Encoded, Engine, engine_version, fast_engine
 from kormo_plugins.shards.ranks import NO_ID, byte_symbols, convert
 from kormo_plugins.store.fingerprint import tokenizer_identity
@@ -61,7 +61,7 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="a fast tokenizer's tokenizer.json is needed",
             do="name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
         ) from None

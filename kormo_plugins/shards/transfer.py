@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.shards.writer import HashedFile
 from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
 
@@ -101,7 +101,7 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
             where=url,
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be opened",
             do="check the address and its options",
         ) from None
@@ -154,7 +154,7 @@ def fetch_file(filesystem: Any, source: str, path: Path, record: FileRecord) -> 
         file.discard()
         raise KormoError(
             where=source,
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be read",
             do="copy the folder to the store again",
         ) from None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kormo_plugins.documents.document import Document, read_documents
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 from kormo_plugins.store.files import CheckedFile, FileRecord, manifest_records
 
@@ -61,7 +61,7 @@ def read_part(path: Path, record: FileRecord) -> Iterator[Document]:
             file.finish()  # says so if the bytes have changed
             raise KormoError(
                 where=str(path),
-                found=f"{type(error).__name__}: {error}",
+                found=in_words(error),
                 why="its checksum is right, yet it cannot be read as documents",
                 do="build the corpus again",
             ) from error

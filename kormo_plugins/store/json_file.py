@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words, type_in_words, value_in_words
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import bytes_checksum, canonical_json
 
@@ -69,11 +69,9 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
     except FileNotFoundError:
         raise KormoError(where=str(path), found="no such file", why=missing[0], do=missing[1]) from None
     except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise KormoError(
-            where=str(path), found=f"{type(error).__name__}: {error}", why="it cannot be read as JSON", do=fix
-        ) from None
+        raise KormoError(where=str(path), found=in_words(error), why="it cannot be read as JSON", do=fix) from None
     if not isinstance(value, Mapping):
-        raise KormoError(where=str(path), found=f"a {type(value).__name__}", why="a JSON object is needed", do=fix)
+        raise KormoError(where=str(path), found=value_in_words(value), why="a JSON object is needed", do=fix)
     return dict(value)
 
 
@@ -90,10 +88,10 @@ def check_shape(
     """
     for key, kind in shape.items():
         if key in value and not isinstance(value[key], kind):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
+            kinds = " or ".join(map(type_in_words, kind if isinstance(kind, tuple) else (kind,)))
             raise KormoError(
                 where=f"{path}: {key}",
-                found=f"a {type(value[key]).__name__}",
-                why=f"a {' or '.join(one.__name__ for one in kinds)} was written there; the file was damaged or edited",
+                found=value_in_words(value[key]),
+                why=f"{kinds} was written there; the file was damaged or edited",
                 do=fix,
             )

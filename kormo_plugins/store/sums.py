@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.atomic import write_text
 
 SUMS = "SHA256SUMS"
@@ -76,7 +76,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     except OSError as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}",
+            found=in_words(error),
             why="a release lists all its files with their hashes there",
             do="name a folder that `kormo release` made",
         ) from None

@@ -26,7 +26,7 @@ from kormo_plugins.corpus.extract.extractors import installed
 from kormo_plugins.corpus.readers.warc import SUFFIXES, Archives, archives, identities, read_archive
 from kormo_plugins.corpus.readers.warc_pages import ROBOTS_BYTES, robots_records
 from kormo_plugins.documents.document import Document, Reject
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.atomic import replace
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
             raise KormoError(
                 where=WHERE,
                 found=name,
-                why=f"its rules cannot be read, and nobody could say what they forbid: {error}",
+                why=f"its rules cannot be read, and nobody could say what they forbid: {in_words(error)}",
                 do="fetch it again, or take it away",
             ) from None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer, Client, in_order
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.harness import LocalModel
@@ -198,7 +198,7 @@ def unreachable(where: str, error: Exception) -> KormoError:
     """One message about an endpoint from which nothing can be had."""
     return KormoError(
         where=where,
-        found=str(error),
+        found=in_words(error),
         why="no answer can be had from there",
         do="start the server (vLLM, `transformers serve`, …), or correct address and key; answers so far are kept",
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words, value_in_words
 from kormo_plugins.recipe.files.paths import located
 from kormo_plugins.recipe.files.resolve import Resolved
 
@@ -206,12 +206,12 @@ def _read(path: Path) -> dict[str, object]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise KormoError(
-            where=str(path), found=str(error), why="it is not JSON", do="correct the file (JSON has no comments)"
+            where=str(path), found=in_words(error), why="it is not JSON", do="correct the file (JSON has no comments)"
         ) from None
     if not isinstance(config, dict):
         raise KormoError(
             where=str(path),
-            found=type(config).__name__,
+            found=value_in_words(config),
             why="a DeepSpeed configuration is a JSON object",
             do="write {…}",
         )

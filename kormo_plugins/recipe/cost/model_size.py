@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.measures.flops import Shape
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.load import Recipe, load_recipe
@@ -72,7 +72,7 @@ def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
     except (KeyError, TypeError) as error:
         raise KormoError(
             where=where,
-            found=f"no {error}",
+            found=in_words(error),
             why="memory and FLOPs are counted from the sizes of a Llama-like decoder",
             do="name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
         ) from None

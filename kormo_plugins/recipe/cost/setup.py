@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.memory import Setup, Zero
 from kormo_plugins.recipe.cost.model_size import Model
@@ -164,7 +164,7 @@ def read_zero(recipe: Recipe) -> Zero | None:
             raise KormoError(
                 where=recipe.resolved.where("deepspeed"),
                 found=named,
-                why=f"it cannot be read: {error}",
+                why=f"it cannot be read: {in_words(error)}",
                 do="name a DeepSpeed configuration in JSON",
             ) from None
     return zero_of(config)

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, value_in_words
 from kormo_plugins.recipe.files.shipped import located
 from kormo_plugins.recipe.files.yaml_nodes import MAX_DEPTH, MAX_VALUES, TooLarge, compose, faults_of
 
@@ -57,7 +57,7 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
     path = located(path)
     value = _value(_text(path, named_by), str(path))
     if not isinstance(value, dict):
-        found = "an empty file" if value is None else f"a {type(value).__name__}"
+        found = "an empty file" if value is None else value_in_words(value)
         raise KormoError(
             where=str(path), found=found, why="a recipe is a mapping of keys to values", do="write `key: value` lines"
         )

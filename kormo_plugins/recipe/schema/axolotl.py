@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, closest, system_error_in
+from kormo_plugins.errors import KormoError, closest, in_words, system_error_in
 from kormo_plugins.plugins.lookup import allowed, find, refuse_foreign, source
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.store.atomic import write_text
@@ -246,7 +246,7 @@ def _arguments(plugin: str) -> Any:
     except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
         raise KormoError(
             where=f"plugins: {plugin}",
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be imported; Axolotl would print this and train without it",
             do="install what it needs, or remove it from `plugins`",
         ) from error
@@ -265,7 +265,7 @@ def plugin_class(plugin: str) -> Any:
     if not (isinstance(found, type) and issubclass(found, BasePlugin)):
         raise KormoError(
             where=f"plugins: {plugin}",
-            found=f"{type(found).__name__} {name}",
+            found=f"{name}, which is no such class",
             why="it is no plugin of Axolotl's (a subclass of axolotl.integrations.base.BasePlugin), and Axolotl would "
             "call it",
             do="name a plugin's class, or remove it from `plugins`",

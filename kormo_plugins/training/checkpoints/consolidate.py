@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.architecture import files
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.atomic import new_folder
 from kormo_plugins.store.complete import fault, read_marker
@@ -108,7 +108,7 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(
             where=str(checkpoint),
-            found=str(error),
+            found=in_words(error),
             why="DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
             do="take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
         ) from None

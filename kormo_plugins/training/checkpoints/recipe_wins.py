@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -110,7 +110,7 @@ class RecipeSettings:
         if changed:
             raise KormoError(
                 where=str(checkpoint),
-                found=f"{type(scheduler).__name__} with other settings: {'; '.join(changed[:4])}",
+                found=f"a schedule with other settings: {'; '.join(changed[:4])}",
                 why="this schedule computes each rate from the one before, so it cannot be changed half-way",
                 do="set learning rate, length and schedule as they were, use a schedule that can be (cosine, linear, "
                 "constant, warmup_stable_decay), or begin a new run with kormo.from_run",
@@ -210,7 +210,7 @@ def reading(checkpoint: Path) -> Iterator[None]:
             raise
         raise KormoError(
             where=str(checkpoint),
-            found=str(error),
+            found=in_words(error),
             why="the recipe sorts the parameters into other groups than when the checkpoint was written (kormo.decay, "
             "weight_decay from or to 0, embedding_lr, lr_groups), and moments cannot be matched to them",
             do="set these keys as they were, or begin a new run with kormo.from_run",

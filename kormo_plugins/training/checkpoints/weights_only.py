@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 ALLOWED = (
     "deepspeed.runtime.zero.config:ZeroStageEnum",
@@ -41,7 +41,7 @@ def weights_only(checkpoint: Path) -> Iterator[None]:
     except pickle.UnpicklingError as error:
         raise KormoError(
             where=str(checkpoint),
-            found=" ".join(str(error).split())[:240],
+            found=in_words(error),
             why="a file of this checkpoint asks for code to be called; weights need none, so nothing of it was run",
             do="do not use this checkpoint; if you trust who wrote it, report this with its DeepSpeed version",
         ) from None
