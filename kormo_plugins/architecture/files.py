@@ -174,6 +174,7 @@ def write_sharded(
     """
 
     def weights(names: list[str]) -> dict[str, torch.Tensor]:
+        """Name -> tensor, for the weights of one file."""
         if make_all is None:
             return {name: make(name) for name in names}
         return make_all(make, [(name, _product(shapes[name])) for name in names])

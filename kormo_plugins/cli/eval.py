@@ -235,6 +235,7 @@ def _loader(batch_size: int | None, device: str | None) -> Callable[[Checkpoint]
     loaded: dict[str, LocalModel] = {}
 
     def load(checkpoint: Checkpoint) -> LocalModel:
+        """The model of a checkpoint, loaded once for each hash of its weights."""
         from kormo_plugins.evaluation.model import Model, default_device
         from kormo_plugins.evaluation.run import quiet_harness
 

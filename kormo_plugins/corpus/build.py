@@ -143,6 +143,7 @@ def _prepared(job: SourceBuild) -> SourceBuild:
     numbers = count()
 
     def ready(step: NamedStep) -> NamedStep:
+        """The step with its model made, in a numbered folder of its own."""
         if not isinstance(step.make, Prepares):
             return step
         folder = job.out / "models" / f"{next(numbers)}-{step.name}"
@@ -274,6 +275,7 @@ def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: E
 
 def _statistics(job: SourceBuild) -> dict[str, object]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
+        """The record that a part of a pass left behind."""
         return read_mark(job.folder(stage) / f"{part:05d}.json")
 
     last = len(job.segments)

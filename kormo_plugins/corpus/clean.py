@@ -145,6 +145,7 @@ def _clean_chunk(
     mark: dict[str, Any] = {"items": 0, "last": False}
 
     def taken() -> Iterator[Document | Rejected]:
+        """The next items of the part, up to `CHUNK` characters of text; notes in the mark how many there were."""
         left = CHUNK
         while left > 0:
             item = next(items, _OVER)
@@ -157,6 +158,8 @@ def _clean_chunk(
             yield item
 
     def cleaned() -> Iterator[bytes]:
+        """The lines of the documents that are kept, as UTF-8; their signatures and the rejects are collected on the
+        way."""
         if any(isinstance(step, BatchStep) for step in steps):
             through = in_batches(taken(), steps, tallies, _through, _is_text)
         else:

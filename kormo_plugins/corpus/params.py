@@ -125,6 +125,11 @@ class CorpusRecipe(Strict):
         done: list[str] = []
 
         def visit(name: str, way: tuple[str, ...]) -> None:
+            """Appends a source behind those that it is deduplicated against.
+
+            Raises:
+                KormoError: the sources wait for one another in a circle, which is named.
+            """
             if name in done:
                 return
             if name in way:

@@ -198,6 +198,7 @@ def settled(process: Callable[[object], object]) -> Callable[[object], object]:
 
     @wraps(process)
     def once(split: object) -> object:
+        """The processed split, made once with the seed, with the state of `random` left as it was."""
         if id(split) not in kept:
             state = random.getstate()
             random.seed(SEEDS["random"])

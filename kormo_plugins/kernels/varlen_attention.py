@@ -111,6 +111,8 @@ def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
     of_groups = {**causal, "enable_gqa": True}
 
     def flat(query: Tensor, key: Tensor, value: Tensor, borders: Tensor, longest: int) -> Tensor:
+        """Queries [rows, heads, length, size] and as many or fewer heads of keys and values; `borders` are the int32
+        places at which documents begin and end, and `longest` the length of the longest."""
         rows, heads, length, size = query.shape
         fewer = key.shape[1] != heads
         if fewer and not grouped:
@@ -138,6 +140,7 @@ def in_front_of(before: Attention, kernel: Callable[..., Any], grouped: bool) ->
         scaling: float | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Any]:
+        """transformers' attention function: the kernel where it fits the call, `before` otherwise."""
         borders = kwargs.get("cu_seq_lens_q")
         window = kwargs.get("sliding_window") or getattr(module, "sliding_window", None)
         if borders is None or attention_mask is not None or dropout or window or not _runs(query, scaling):

@@ -29,6 +29,7 @@ def _as_pointer(typing_context: object, address: object) -> object:
     del typing_context
 
     def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
+        """The LLVM code for it: an integer taken as an address."""
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 

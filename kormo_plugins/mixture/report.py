@@ -169,6 +169,7 @@ def tree(table: Mapping[str, Any], weights: Mapping[str, Any] | None) -> list[di
     sources, seen = table["sources"], set()
 
     def node(name: str, value: Any) -> dict[str, Any]:
+        """A source with its numbers, or a group with their sums and its children."""
         if not isinstance(value, Group):
             seen.add(name)
             return {"name": name, **{field: sources[name][field] for field in (*SUMMED, "epochs", "fill")}}

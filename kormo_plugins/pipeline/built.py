@@ -100,6 +100,11 @@ def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
     """
 
     def get(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        """The artifact as it lies in the workspace.
+
+        Raises:
+            NotBuilt: it is not there.
+        """
         found = find(workspace, spec, check)
         if found is None:
             raise NotBuilt(

@@ -44,6 +44,7 @@ def chat_shards(
     inputs = {"version": VERSION, "corpus": corpus.digest, "conversations": encode.identity}
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the shards and their loss masks into `out`; the statistics for the manifest."""
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(

@@ -46,6 +46,7 @@ def _drawn(plan: ModelPlan, tokenizer: BuiltTokenizer, get: ArtifactProvider) ->
     }
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the checkpoint into `out`, drawn from the seed; the statistics for the manifest."""
         family.register()
         return family.write_initial(
             out,

@@ -64,6 +64,7 @@ def _preferences(
     }
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the tokenized pairs into `out`; the statistics for the manifest."""
         return build_pairs(
             read_corpus(corpus.path),
             tokenizer.path,

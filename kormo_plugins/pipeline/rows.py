@@ -45,6 +45,7 @@ def build_shards(
         inputs["control_tokens"] = sorted(control)
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the shards into `out`; the statistics for the manifest."""
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
@@ -82,6 +83,7 @@ def build_row_plan(
     }
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the row plan into `out`; the statistics for the manifest."""
         verify_lengths(shards.path)
         with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
             return build_rows(

@@ -43,6 +43,7 @@ def token_shards(
     inputs = {"version": VERSION, "tokens": token_inputs(tokens), "tokenizer": tokenizer.hash}
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the foreign tokens into `out` as shards of ours; the statistics for the manifest."""
         end = tokens.end_id if tokens.end_id is not None else layout.eos
         files = token_files(tokens.path, tokens.format, ReadOptions(tokens.dtype, end), f"{where}.format")
         with Progress(f"tokens of {name}", sum(file.tokens for file in files), "tokens") as progress:

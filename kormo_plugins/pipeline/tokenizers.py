@@ -54,6 +54,7 @@ def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactPro
     spec = Spec("tokenizer", plan.role, {"tokenizer": digest, "role": plan.role})
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the tokenizer with the end token and the template of its role into `out`; it has no statistics."""
         write_role(tokenizer, out, plan.role)
         return {}
 
@@ -86,10 +87,12 @@ def _trained(
     spec = Spec("tokenizer", name, {"name": name, "params": dumped(params), "corpora": digests})
 
     def texts() -> Iterator[Document]:
+        """The documents of all sources, in the order of the recipe; read again at each call."""
         for artifact in corpora.values():
             yield from read_corpus(artifact.path)
 
     def make(out: Path) -> Mapping[str, object]:
+        """Trains the tokenizer into `out`; the statistics for the manifest."""
         for artifact in corpora.values():  # a sample may end in the middle of a part
             for part, record in part_files(artifact.path).items():
                 record.check(part)
@@ -105,6 +108,11 @@ def _from_hub(plan: TokenizerPlan, hub: str, revision: str | None, get: Artifact
     spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the tokenizer of the hub, at the revision that the recipe pins, into `out`.
+
+        Raises:
+            KormoError: the hub cannot be reached, or has no such tokenizer.
+        """
         from transformers import AutoTokenizer
 
         try:

@@ -83,6 +83,7 @@ def _fetch_listed(filesystem: object, root: str, out: Path, found: dict[str, int
     records = manifest_records(out, read_manifest(arriving))
 
     def one(name: str) -> int:
+        """Fetches and checks a file; the bytes that were copied now."""
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         copied = fetch_file(filesystem, f"{root}/{name}", out / name, records[name])
         check(name, out / name)
@@ -113,6 +114,11 @@ def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
     sums: Mapping[str, str] = parse_sums(listed, where) if listed is not None else {}
 
     def check(name: str, path: Path) -> None:
+        """Compares a file that was fetched with the list.
+
+        Raises:
+            KormoError: it is another; it is removed first.
+        """
         if listed is None or (name in sums and sha256(path) == sums[name]):
             return
         found = f"the SHA-256 {sha256(path)}" if name in sums else "a file that is not in the list"

@@ -47,6 +47,7 @@ def verify_folder(
     checked = Checked(folder)
 
     def compare(records: Mapping[str, FileRecord]) -> None:
+        """Reads files against their records; those that differ are collected."""
         for name, record in records.items():
             checked.files += 1
             try:

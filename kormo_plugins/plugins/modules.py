@@ -52,6 +52,14 @@ def check_version(point: importlib.metadata.EntryPoint, distribution: str, versi
 
 
 def import_module(module: str, who: str) -> ModuleType:
+    """Imports a plugin's module.
+
+    Args:
+        module: dotted name.
+        who: what named it (a recipe, an entry point), for the message.
+    Raises:
+        KormoError: whatever the module raised, `SystemExit` included.
+    """
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
@@ -69,6 +77,9 @@ def _packages() -> dict[str, list[str]]:
 
 
 def distribution_of(module: str) -> tuple[str, str]:
+    """Name and version of the installed distribution that a module belongs to.
+
+    A module that is in none, such as a file of the user's, is `("the module NAME", "?")`."""
     top = module.split(".")[0]
     if top == "kormo_plugins":
         return "kormo-plugins", __version__

@@ -150,6 +150,7 @@ class Registry:
         """Refuses a name that blocks nothing: it is misspelt, and what it should have blocked would run."""
 
         def blocks(name: str) -> bool:
+            """Whether a name of KORMO_PLUGINS has blocked anything."""
             return any(is_blocked((name,), entry.module, entry.distribution, False) for entry in self.blocked)
 
         idle = [name for name in self._block if not blocks(name)]

@@ -71,6 +71,7 @@ class PackedPairs:
         """The model as TRL calls it: its answer to the packed rows, told as logits of `answers`."""
 
         def call(**others: object) -> Any:
+            """The forward pass on the packed rows; its logits are unpacked to [texts, answer]."""
             kept = {key: value for key, value in others.items() if key not in ("input_ids", "attention_mask")}
             outputs = model(**kept, **self.inputs)
             outputs.logits = self.logits(outputs.logits)

@@ -156,6 +156,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             return model
 
         def call(**inputs: Any) -> Any:
+            """The forward pass, under the autocast of training."""
             with self.accelerator.autocast():
                 return model(**inputs)
 

@@ -28,6 +28,13 @@ def components_of(resolved: Resolved) -> Registry:
 
 
 def kormo_block(resolved: Resolved, components: Registry) -> KormoBlock:
+    """The checked `kormo` block of a resolved recipe.
+
+    Args:
+        components: what the names in the block are looked up in.
+    Raises:
+        KormoError: all that is wrong with the block, at once; each fault with the file and key that it is in.
+    """
     values, path, faults = resolved.values["kormo"], str(resolved.path), Faults()
     if isinstance(values, Mapping) and values.get("precision") is None:
         faults.add(

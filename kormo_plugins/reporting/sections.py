@@ -379,6 +379,7 @@ def hashes(runs: Sequence[Run]) -> str:
     """The hash of everything that went in: with them a stranger can tell whether it is the same."""
 
     def of(run: Run) -> dict[str, Any]:
+        """What is hashed -> its hash, shortened where more than two runs stand side by side."""
         found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
             found["recipe (sha256)"] = run.record["recipe_sha256"]

@@ -166,6 +166,7 @@ def _documents(plan: IdentityPlan) -> dict[str, str]:
         return {}
 
     def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        """An artifact as its inputs name it, without looking whether it is built."""
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
     found = build_corpora(plan.documents, named)

@@ -125,13 +125,7 @@ def publish(
     from huggingface_hub import HfApi as Hub
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    if not REPOSITORY.match(repository):
-        raise KormoError(
-            where="hub_model_id",
-            found=repr(repository),
-            why="a repository of a hub is called owner/name",
-            do="write it so",
-        )
+    refuse_repository(repository)
     hub, sent = api or Hub(), dict[str, str]()
     planned = [(revision, _texts(run, revision, licence)) for revision in revisions(run)]
     try:
@@ -147,6 +141,21 @@ def publish(
             do=f"kormo publish {run} {repository} goes on when the hub can be reached (hf auth login)",
         ) from None
     return sent
+
+
+def refuse_repository(repository: str) -> None:
+    """Checks the name of a repository.
+
+    Raises:
+        KormoError: it is not `owner/name`.
+    """
+    if not REPOSITORY.match(repository):
+        raise KormoError(
+            where="hub_model_id",
+            found=repr(repository),
+            why="a repository of a hub is called owner/name",
+            do="write it so",
+        )
 
 
 def _texts(run: Path, revision: Revision, licence: str | None) -> dict[str, str]:

@@ -29,6 +29,7 @@ class OnlyHere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_policy(message: Message) -> None:
+            """Passes a message of the application on, with the content security policy among the response's headers."""
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
             await send(message)
@@ -52,6 +53,7 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
             clear = gradio.Button("Begin anew")
 
         def answer(text: str, think: bool, new: float, *histories: list[Turn]) -> Iterator[list[object]]:
+            """Answers of all models to one message, as the columns show them, again for each piece of text."""
             yield from answers(speakers, text, Wish(think, int(new)), list(histories))
 
         question.submit(answer, [question, thinking, length, *columns], [question, *columns])

@@ -62,6 +62,7 @@ def fetch(
     total, there, copied = sum(record.bytes for record in records.values()), 0, 0
 
     def one(file: str, record: FileRecord) -> int:
+        """Fetches and checks a file; the bytes that were here already."""
         here = fetch_file(filesystem, f"{root}/{file}", out / file, record)
         check(file, out / file)
         return here

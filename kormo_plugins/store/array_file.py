@@ -17,6 +17,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
     """Writes an `.npy` file in place of what was there."""
 
     def write(temporary: Path) -> None:
+        """The array as npy; objects, which would be pickled, are refused."""
         with temporary.open("wb") as file:  # by its name alone, numpy would give it another ending
             np.save(file, array, allow_pickle=False)
 
@@ -32,6 +33,7 @@ def join_arrays(paths: Sequence[Path], out: Path) -> np.ndarray:
     tables = [np.load(path, mmap_mode="r") for path in paths]
 
     def write(temporary: Path) -> None:
+        """One header, then the data of all files."""
         with temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, _header(tables[0], sum(map(len, tables))))
             for path, table in zip(paths, tables, strict=True):
@@ -58,6 +60,7 @@ def take_rows(path: Path, wanted: np.ndarray, out: Path) -> np.ndarray:
     begin, many = path.stat().st_size - table.nbytes, max(1, READ // max(1, size))
 
     def write(temporary: Path) -> None:
+        """A header, then the wanted rows, read in large blocks."""
         with temporary.open("wb") as file, path.open("rb") as source:
             np.lib.format.write_array_header_1_0(file, _header(table, len(wanted)))
             for start in range(0, len(table), many):

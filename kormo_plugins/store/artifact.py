@@ -271,9 +271,17 @@ class _Attempt:
 
     @property
     def partial(self) -> Path:
+        """The folder that is filled; its name has the lease's token, so that no other builder writes into it."""
         return self.workspace / f".{self.spec.folder}.{self.lease.token}.partial"
 
     def build(self, make: Make) -> Artifact:
+        """Fills the folder, writes the manifest and gives the folder its name.
+
+        Args:
+            make: writes into the folder that it is given; returns the statistics for the manifest.
+        Raises:
+            KormoError: what `make` raises, the disk is full, or another builder has taken the lease over.
+        """
         start = time.monotonic()
         self.log(f"{self.spec.kind:<10} {self.spec.folder}: building")
         try:

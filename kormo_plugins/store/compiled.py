@@ -38,6 +38,7 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
     """`numba.njit` without the interpreter's lock, its code kept in `folder()`; `options` are numba's."""
 
     def decorate(function: _Function) -> _Function:
+        """The compiled function; the plain one where NUMBA_DISABLE_JIT is set."""
         kept, before = folder(), _SETTINGS.CACHE_DIR
         settings = {"cache": kept is not None, "nogil": True, "no_cfunc_wrapper": True, **options}
         # numba looks at the setting while it decorates; other packages' functions keep to their own.
@@ -64,6 +65,7 @@ def _for_any_number(template: _Function) -> _Function:
     from numba.core.types import unliteral
 
     def plain(args: Any, kws: Mapping[str, Any]) -> Any:
+        """Types of the arguments, literals among them taken as any value of their type -> the compiled function."""
         return template(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
 
     return cast("_Function", plain)
@@ -74,6 +76,7 @@ def _undisturbed(compile_: _Function) -> _Function:
     what a compiler makes lives until it has compiled."""
 
     def plain(signature: Any) -> Any:
+        """Compiles for a signature with the garbage collector off, and turns it on again."""
         if not gc.isenabled():  # within the compilation of what calls it, or the user's wish
             return compile_(signature)
         gc.disable()

@@ -160,6 +160,8 @@ def file_list(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def has_own_manifest(folder: Path) -> bool:
+    """Whether a folder has a manifest beside the artifact's: shards, row plans and pairs list their files
+    themselves."""
     return any((folder / name).is_file() for name in FORMATS)
 
 

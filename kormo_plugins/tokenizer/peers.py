@@ -117,6 +117,7 @@ def _fast(name: str, folder: Path) -> Peer:
             pieces[place] = token.replace("▁", " ").encode()
 
     def encode(texts: list[str]) -> list[list[int]]:
+        """Ids of each text, without special tokens."""
         return [one.ids for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     return Peer(name, encode, pieces)
@@ -145,6 +146,7 @@ def _tekken() -> Peer:
     pieces: list[bytes | None] = [None] * control + sorted(ranks, key=ranks.__getitem__)
 
     def encode(texts: list[str]) -> list[list[int]]:
+        """Ids of each text; text that looks like a control token is ordinary text."""
         return [[control + rank for rank in encoding.encode_ordinary(text)] for text in texts]
 
     return Peer(TEKKEN, encode, pieces)

@@ -26,6 +26,7 @@ def limit(model: PreTrainedModel, layers: int) -> None:
         _release(model, layers)
 
     def enable_some(*args: Any, **kwargs: Any) -> Any:
+        """transformers' own method, after which the layers that need no checkpointing are released again."""
         made = enable(*args, **kwargs)
         _release(model, layers)
         return made

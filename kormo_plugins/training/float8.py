@@ -73,6 +73,7 @@ def convert(model: Any, *, emulate: bool = False) -> int:
     count = 0
 
     def wanted(module: nn.Module, name: str) -> bool:
+        """Whether a module becomes float8: its sides are multiples of 16, and it is no router."""
         nonlocal count
         chosen = _fits(module) and not ROUTERS & set(name.split("."))
         count += chosen

@@ -77,6 +77,8 @@ def install(model: PreTrainedModel) -> bool:
 
     @functools.wraps(inspect.unwrap(type(model).forward))
     def forward(self: PreTrainedModel, *args: object, **kwargs: Any) -> Any:
+        """The forward pass in which output layer and loss are one; the original outside of training and without
+        labels."""
         if args or not self.training or kwargs.get("labels") is None:
             return original(*args, **kwargs)
         return one_pass(self, triton=triton, **kwargs)

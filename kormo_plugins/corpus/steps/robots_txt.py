@@ -146,6 +146,7 @@ def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
         )
 
     def one(stream: BinaryIO) -> Iterator[tuple[str, str]]:
+        """The address of robots.txt and its text, of which at most `ROBOTS_BYTES` bytes are read."""
         yield f"https://{host}/{ROBOTS}", stream.read(ROBOTS_BYTES).decode("utf-8", "replace")
 
     return one

@@ -112,6 +112,7 @@ class LocalSpeaker:
         stop = sampling.stop if self.model.chat else tuple(f"\n{question.strip()}" for question, _ in PLAIN.values())
 
         def decode(ids: list[int]) -> str:
+            """Ids as text, without special tokens."""
             return str(tokenizer.decode(ids, skip_special_tokens=True))
 
         decoder = Decoder(self._loaded.model, decode, ends, int(tokenizer.pad_token_id or 0))

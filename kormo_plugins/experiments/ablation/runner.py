@@ -298,6 +298,7 @@ def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) ->
         return warm.train
 
     def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
+        """Trains a recipe in a process of its own, its output appended to `log`; the exit status."""
         command = ["axolotl", "train", str(recipe), "--launcher", launcher]
         if arguments:
             command += ["--", *arguments]

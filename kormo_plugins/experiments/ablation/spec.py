@@ -152,6 +152,7 @@ def located_changes(changes: dict[str, object], folder: Path) -> dict[str, objec
     """The changes, with the names of YAML files seen from the folder of the file that says them, as `base` is."""
 
     def place(value: Any) -> Any:
+        """A value that names a YAML file as a path that is right from anywhere; any other value as it is."""
         named = isinstance(value, str) and value.endswith((".yml", ".yaml"))
         return str(beside(folder, value, str(folder))) if named else value
 

@@ -111,6 +111,7 @@ def serve() -> None:
     child, dies_with_us = 0, ends_with_us()
 
     def forward(number: int, frame: FrameType | None) -> None:
+        """Sends a signal on to the training that runs; without one, ends the server."""
         if not child:
             sys.exit(128 + number)
         os.kill(child, number)

@@ -105,6 +105,7 @@ def _check_alone(kind: str, alone: Resolved) -> None:
     """A dataset or tokenizer recipe, as if a recipe had named it."""
 
     def where(key: str) -> str:
+        """File and line of a key, for messages; of the file itself for an empty key."""
         return alone.where(key) if key else str(alone.path)
 
     if kind == "dataset recipe":

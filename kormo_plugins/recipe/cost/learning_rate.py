@@ -52,9 +52,11 @@ def warmup_steps(recipe: Recipe, steps: int) -> int:
 
 def _factor(name: str, options: Mapping[str, Any], peak: float, warmup: int, steps: int) -> Rate | None:
     def warmed(after: Rate) -> Rate:
+        """Rises linearly from 0 for `warmup` steps, then goes on as `after` says."""
         return lambda step: step / max(1, warmup) if step < warmup else after(step)
 
     def progress(step: int) -> float:
+        """Share of the steps after the warm-up that are done, in [0, 1]."""
         return min(1.0, (step - warmup) / max(1, steps - warmup))
 
     if name == "constant":
@@ -100,6 +102,7 @@ def _stable(options: Mapping[str, Any], warmup: int, steps: int) -> Rate | None:
         return None
 
     def factor(step: int) -> float:
+        """transformers' `warmup_stable_decay`: a rise, a plateau at 1, and a fall to `low`."""
         if step < warmup:
             return low + (1 - low) * ups[rise](step / max(1, warmup))
         if step < start:

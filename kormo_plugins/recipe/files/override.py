@@ -115,10 +115,14 @@ def recipe_yaml(values: Mapping[str, object]) -> str:
     import yaml
 
     class Dumper(yaml.SafeDumper):
+        """PyYAML without anchors, and with numbers that are text in quotes."""
+
         def ignore_aliases(self, data: object) -> bool:
+            """Writes a value that occurs twice twice: recipes are read without anchors."""
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        """A string, in quotes where we would read it as a number."""
         plain = dumper.represent_scalar("tag:yaml.org,2002:str", value)
         if re.fullmatch(r"[-+]?[\d.][\d_.]*[eE][-+]?\d+", value):  # we read `3e-4` as a number, YAML 1.1 as text
             plain.style = "'"

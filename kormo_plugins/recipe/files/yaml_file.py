@@ -77,6 +77,7 @@ def _value(text: str, where: str, one_line: bool = False) -> object:
     """The plain value of a YAML text. `one_line`: of a value by itself, whose line says nothing."""
 
     def at(line: int) -> str:
+        """File and line, for messages."""
         return where if one_line else f"{where}, line {line}"
 
     try:

@@ -183,6 +183,11 @@ def _measure_merges(root: yaml.Node) -> None:
     sizes: dict[int, int] = {}
 
     def size(node: yaml.MappingNode, depth: int) -> int:
+        """Number of keys that a mapping has once its merge keys (`<<`) are written out, each node measured once.
+
+        Raises:
+            TooLarge: there are too many, or they are nested too deeply.
+        """
         if depth > MAX_DEPTH:
             raise TooLarge(f"merge keys more than {MAX_DEPTH} deep")
         if id(node) not in sizes:

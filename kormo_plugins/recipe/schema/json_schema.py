@@ -122,10 +122,14 @@ def _generator() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Generator(GenerateJsonSchema):
+        """pydantic's generator, for models that are also given as one word (`packing: best_fit`)."""
+
         def function_before_schema(self, schema: Any) -> Schema:
+            """The schema of what a validator lies before: it takes a string too."""
             return {"anyOf": [super().function_before_schema(schema), {"type": "string"}]}
 
         def model_schema(self, schema: Any) -> Schema:
+            """The schema of a model; that no other keys are allowed is said of the mapping and not of the string."""
             made = super().model_schema(schema)
             closed = made.pop("additionalProperties", None) if "anyOf" in made else None
             if closed is not None:  # said of the mapping, not of the text

@@ -133,6 +133,7 @@ def write_through(target: Path, parts: Iterable[bytes]) -> None:
     """A file of these parts, written under a temporary name first."""
 
     def write(path: Path) -> None:
+        """The parts end to end."""
         with path.open("wb") as file:
             file.writelines(parts)
 

@@ -75,6 +75,7 @@ def _default_to_gloo() -> None:
     def prepare_backend(
         self: object, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None
     ) -> object:
+        """accelerate's method with gloo where no backend is named."""
         return original(self, cpu, sagemaker_dp, backend or "gloo")
 
     prepare_backend._kormo = True  # type: ignore[attr-defined]
@@ -106,6 +107,7 @@ def _deepspeed_on_gloo() -> None:
         return
 
     def all_gather_into_tensor(self: object, *args: object, **kwargs: object) -> object:
+        """DeepSpeed's method without gradients."""
         with torch.no_grad():  # torch 2.13's gloo splits its output, which autograd refuses for a view
             return original(self, *args, **kwargs)
 

@@ -220,6 +220,7 @@ def no_second_model() -> None:
         return
 
     def only_if_used(cfg: object, *args: object, **kwargs: object) -> object:
+        """Axolotl's function; None, and no model loaded, where the log-probabilities are computed beforehand."""
         return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
@@ -243,6 +244,11 @@ def trackio_as_installed() -> None:
     known = set(inspect.signature(original).parameters)
 
     def init(**given: object) -> object:
+        """trackio's `init`, without the unset arguments that it does not know.
+
+        Raises:
+            KormoError: an argument that it does not know is set.
+        """
         unknown = sorted(key for key, value in given.items() if key not in known and value is not None)
         if unknown:
             raise KormoError(
