@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.console.table import aligned
-from kormo_plugins.runs.publish import publish as send
-from kormo_plugins.runs.publish_plan import UNKNOWN, PublishPlan, publish_plan
+from kormo_plugins.runs.publishing.publish import publish as send
+from kormo_plugins.runs.publishing.publish_plan import UNKNOWN, PublishPlan, publish_plan
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.telemetry import left_behind
 

@@ -40,7 +40,7 @@ def compiled(text: str) -> bool:
     if _State.waiting is None:
         from kormo_plugins.store.compiled import holds
 
-        _State.waiting = 0 if holds(Path(__file__).parent) else PATIENCE
+        _State.waiting = 0 if holds(Path(__file__).parent / "kernels") else PATIENCE
     if _State.waiting > 0 and text is not _State.asked:
         _State.waiting -= len(text)
         _State.asked = text
@@ -108,14 +108,14 @@ class TextScan:
     @cached_property
     def one_spaced(self) -> np.ndarray:
         """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
-        from kormo_plugins.corpus.scan.words_kernel import one_spaced
+        from kormo_plugins.corpus.scan.kernels.words_kernel import one_spaced
 
         return np.asarray(one_spaced(np.frombuffer(self.utf8, dtype=np.uint8)))
 
     @cached_property
     def survey(self) -> list[int]:
         """What its characters are (`survey_kernel`)."""
-        from kormo_plugins.corpus.scan.survey_kernel import survey
+        from kormo_plugins.corpus.scan.kernels.survey_kernel import survey
 
         found: list[int] = survey(self.codes, character_bits()).tolist()
         return found
@@ -123,7 +123,7 @@ class TextScan:
     @cached_property
     def personal(self) -> tuple[list[list[int]], int, list[int]]:
         """Where personal data may stand in it (`numbers_kernel`): runs of digits, flags, signs of addresses."""
-        from kormo_plugins.corpus.scan.numbers_kernel import PASSPORT_WORD, personal
+        from kormo_plugins.corpus.scan.kernels.numbers_kernel import PASSPORT_WORD, personal
 
         runs, flags, signs = personal(self.codes, character_bits(), PASSPORT_WORD)
         return runs.tolist(), int(flags), signs.tolist()
@@ -131,7 +131,7 @@ class TextScan:
     @cached_property
     def prose(self) -> ProseScan:
         """Its prose, which may be the text itself."""
-        from kormo_plugins.corpus.scan.prose_kernel import prose
+        from kormo_plugins.corpus.scan.kernels.prose_kernel import prose
 
         found = prose(self.codes, character_bits())
         return ProseScan(found, self.text if found.size == self.codes.size else None)
@@ -151,8 +151,8 @@ class ProseScan:
     @cached_property
     def bare(self) -> np.ndarray | None:
         """Its code points without the names of speakers before its lines; None where other marks of a chat or of
-        subtitles may stand, which patterns have to take out (`steps/genres.py`)."""
-        from kormo_plugins.corpus.scan.lines_kernel import STAMPED, without_speakers
+        subtitles may stand, which patterns have to take out (`steps/heuristics/genres.py`)."""
+        from kormo_plugins.corpus.scan.kernels.lines_kernel import STAMPED, without_speakers
 
         found, state = without_speakers(self.codes, character_bits())
         return None if state == STAMPED else found
@@ -160,7 +160,7 @@ class ProseScan:
     @cached_property
     def lines(self) -> np.ndarray:
         """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
-        from kormo_plugins.corpus.scan.lines_kernel import lines
+        from kormo_plugins.corpus.scan.kernels.lines_kernel import lines
 
         return np.asarray(lines(self.codes if self.bare is None else self.bare, character_bits()))
 
@@ -177,7 +177,7 @@ def is_composed(text: str, form: str) -> bool:
     in the form NFC. Of another form, but `none`, nothing is said."""
     if form not in ("NFC", "none") or not compiled(text):
         return False
-    from kormo_plugins.corpus.scan.survey_kernel import ANY
+    from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     doubtful = bits.ODD | (bits.UNSURE if form == "NFC" else 0)
     return not scan_of(text).survey[ANY] & doubtful
@@ -187,15 +187,15 @@ def may_hold(text: str, kind: int) -> bool:
     """Whether a character of that kind (a bit of `bits`) is in `text`; without compiled scans nobody knows."""
     if not compiled(text):
         return True
-    from kormo_plugins.corpus.scan.survey_kernel import ANY
+    from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     return bool(scan_of(text).survey[ANY] & kind)
 
 
 def plain_text(text: str) -> str:
     """`text` with other writings of digits and separators as those of ASCII, character for character."""
-    from kormo_plugins.corpus.scan.numbers_kernel import rewritten
-    from kormo_plugins.corpus.scan.survey_kernel import ANY
+    from kormo_plugins.corpus.scan.kernels.numbers_kernel import rewritten
+    from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     scan = scan_of(text)
     if not scan.survey[ANY] & bits.WIDE:
