@@ -1,4 +1,4 @@
-"""Modules of plugins: imported, what they name resolved, and the distribution that each belongs to."""
+"""Imports the modules of plugins, resolves the names in them, and finds the distribution of each."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def resolve(target: object, what: str) -> Any:
 
 
 def check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
-    """Refuses a distribution that asks for another version of kormo-plugins than this one.
+    """Refuses a distribution that requires another version of kormo-plugins.
 
-    pip warns of this when it installs, and a hook added since would be missed in silence.
+    pip only warns of this at installation, and a hook that this version lacks would silently never be called.
     """
     from packaging.requirements import Requirement
 
@@ -62,7 +62,7 @@ def import_module(module: str, who: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
+    except (Exception, SystemExit) as error:  # any failure of the import stops the run
         raise KormoError(
             where=f"plugin {module} (named by {who})",
             found=in_words(error),

@@ -10,9 +10,9 @@ many that find generation 7 free only one holds generation 8. Three rules make t
 3. a holder that was taken for dead finds that out by the newer number (`still_mine`) before it publishes anything.
 
 No collective and no `flock`: the processes may be ranks of one job, other jobs on a shared file system, or containers.
-A holder changes the modification time of its file every `HEARTBEAT` seconds. Clocks are never compared: a waiting
-process measures on its own monotonic clock for how long the heartbeat has not changed. Only for a holder on the same
-kernel and in the same process namespace is the process table asked, and answers at once.
+A holder updates the modification time of its file every `HEARTBEAT` seconds. Clocks are never compared: a waiting
+process measures on its own monotonic clock how long the heartbeat has not changed. Only for a holder on the same kernel
+and in the same process namespace is the process table consulted, which answers at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from kormo_plugins.errors import KormoError
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 5.0
-"""Seconds between two heartbeats of a holder."""
+"""Seconds between a holder's heartbeats."""
 
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a lease may be taken over; generous, since network file systems cache."""
@@ -49,12 +49,12 @@ RUN = ".run.lease"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _MAX_RECORD = 4096
-"""Bytes that are read of a lease file; ours have some 200."""
+"""Bytes read of a lease file at most; a genuine one has about 200."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What a holder writes into its file.
+    """The content of a lease file.
 
     Args:
         token: random, one for each attempt.
@@ -73,7 +73,7 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> Holder:
-        """A new holder in this process."""
+        """A new holder for this process."""
         pid = os.getpid()
         return cls(secrets.token_hex(8), socket.gethostname(), _machine(), pid, _started(pid) or "")
 
@@ -94,7 +94,7 @@ class Holder:
         return f"process {self.pid} on {self.host!r}"
 
     def alive(self) -> bool | None:
-        """Whether the process is there; None where this process cannot see it."""
+        """Whether the process is alive; None if it is not visible from here."""
         if not self.machine or self.machine != _machine():
             return None
         return bool(self.started) and _started(self.pid) == self.started
@@ -123,7 +123,7 @@ class Generations:
         return self.path.with_name(f"{self.path.name}.{number}")
 
     def numbers(self) -> list[int]:
-        """All generations that are there, in no order."""
+        """All existing generations, unordered."""
         prefix = self.path.name + "."
         names = (file.name for file in self.path.parent.iterdir())
         ends = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
@@ -136,7 +136,7 @@ class Generations:
     def create(self, number: int, holder: Holder) -> bool:
         """Creates a generation; False if it exists."""
         file = self.file(number).absolute()
-        _created[file] = holder  # before: a signal may end this process between any two lines
+        _created[file] = holder  # first: a signal may end this process between any two lines
         try:
             descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
@@ -147,26 +147,26 @@ class Generations:
         return True
 
     def read(self, number: int) -> Seen | None:
-        """A generation; None if it is not there. It is opened, so that network file systems ask the server."""
+        """A generation; None if it does not exist. Opening the file makes network file systems ask the server."""
         try:
             with self.file(number).open("rb") as file:
                 beat = os.fstat(file.fileno()).st_mtime_ns
                 return Seen(Holder.parse(file.read(_MAX_RECORD)), beat)
         except FileNotFoundError:
             return None
-        except OSError:  # a folder of that name, no right to read it: judged by its heartbeat alone
+        except OSError:  # a folder of that name, or no permission to read: only its heartbeat counts
             return Seen(None, 0)
 
     def beat(self, number: int) -> None:
-        """Changes the heartbeat, to a time of the file server's."""
+        """Sends a heartbeat; the time is the file server's."""
         os.utime(self.file(number))
 
     def release(self, number: int, holder: Holder) -> None:
-        """Marks a generation as given back. Half a mark is unreadable, and taken over after `STALE_AFTER`."""
+        """Marks a generation as released. A half-written mark is unreadable, and taken over after `STALE_AFTER`."""
         try:
             with self.file(number).open(
                 "r+", encoding="utf-8"
-            ) as file:  # creates none: an older number must not return
+            ) as file:  # must not create the file: an older number may not return
                 file.truncate()
                 json.dump(asdict(replace(holder, released=True)), file)
         except FileNotFoundError:  # superseded a moment ago
@@ -177,17 +177,17 @@ class Generations:
         for number in numbers:
             try:
                 self.file(number).unlink()
-            except OSError:  # gone already, or not ours to remove: a superseded file does no harm
+            except OSError:  # already gone, or owned by somebody else: a superseded file does no harm
                 continue
 
 
 _created: dict[Path, Holder] = {}
-"""Lease files that this process may have created, given back at its end if nothing else has done so."""
+"""Lease files that this process may have created; released at exit if nothing else has done so."""
 
 
 @atexit.register
 def _give_back() -> None:
-    """A signal raises wherever the process is, between the creation of a file and the block that gives it back too."""
+    """Releases what is left: a signal may raise between the creation of a file and the block that releases it."""
     for file, holder in list(_created.items()):
         files, number = Generations(file.with_suffix("")), int(file.suffix[1:])
         with suppress(OSError):
@@ -198,14 +198,14 @@ def _give_back() -> None:
 
 
 class Lease:
-    """One holder at a time.
+    """A lease, held by one process at a time.
 
     Args:
         path: common name of the lease's files.
         heartbeat: seconds between two heartbeats.
-        stale_after: seconds without one after which a holder that cannot be seen is taken for dead.
-        on_lost: called in the heartbeat's thread when another process has taken the lease over.
-        files: stands for the files, for the model of states.
+        stale_after: seconds without a heartbeat after which a holder that is not visible is presumed dead.
+        on_lost: called in the heartbeat thread when another process has taken over the lease.
+        files: replaces the file operations, for the model checker in the tests.
     """
 
     def __init__(
@@ -228,13 +228,13 @@ class Lease:
 
     @property
     def token(self) -> str:
-        """Random name of this attempt, for the names of what it writes."""
+        """Random name of this attempt; part of the names of its files."""
         return self._holder.token
 
     def acquire(self) -> bool:
         """True if this process now holds the lease; False if another one does, or may.
 
-        Call it again to learn whether a silent holder is dead: the silence is measured from the first call.
+        Call it repeatedly to find out whether a silent holder is dead: the silence is measured from the first call.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         newest = self._files.newest()
@@ -244,7 +244,7 @@ class Lease:
         if not self._files.create(number, self._holder):
             return False
         present = self._files.numbers()
-        if max(present, default=0) > number:  # this process was slow: the number has been and gone
+        if max(present, default=0) > number:  # this process was slow, and the number has already been used
             self._files.remove([number])
             return False
         self._files.remove([other for other in present if other < number])
@@ -252,7 +252,7 @@ class Lease:
         return True
 
     def still_mine(self) -> bool:
-        """Whether nobody has taken the lease over; to be asked before anything is published."""
+        """Whether this process still holds the lease; call it before publishing anything."""
         if not self._number or self._files.newest() != self._number:
             return False
         seen = self._files.read(self._number)
@@ -260,7 +260,7 @@ class Lease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps the acquired lease alive for the length of the block, then gives it back."""
+        """Keeps the acquired lease alive for the block, then releases it."""
         self.start()
         try:
             yield
@@ -268,13 +268,13 @@ class Lease:
             self.stop()
 
     def start(self) -> None:
-        """Begins the heartbeat of an acquired lease."""
+        """Starts the heartbeat of an acquired lease."""
         self._over.clear()
         self._thread = threading.Thread(target=self._beat, name=f"lease {self.path.name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the heartbeat and gives the lease back, if it is still this process's."""
+        """Stops the heartbeat and releases the lease, if this process still holds it."""
         self._over.set()
         self._thread.join()
         try:
@@ -283,15 +283,15 @@ class Lease:
             log.warning("%s: %s; others wait %.0f s for it", self.path, error, self.stale_after)
 
     def release(self) -> None:
-        """Gives the lease back, if it is still this process's."""
+        """Releases the lease, if this process still holds it."""
         if self.still_mine():
             self._files.release(self._number, self._holder)
         self._number = 0
 
     def live_holder(self) -> str | None:
-        """Who is known to hold the lease now, for a message; None while nobody is known to be alive.
+        """The holder of the lease, for a message; None unless it is known to be alive.
 
-        Known is a process that this one can see, or one whose heartbeat has changed since the first `acquire`.
+        That is a process that is visible from here, or one whose heartbeat has changed since the first `acquire`.
         """
         if self._seen is None:
             return None
@@ -301,10 +301,10 @@ class Lease:
         return str(holder) if holder.alive() or self._beat_changed else None
 
     def _is_free(self, number: int) -> bool:
-        now = time.monotonic()  # before the look: a pause between the two must not count as silence
+        now = time.monotonic()  # before the file is read: a pause between the two must not count as silence
         seen = self._files.read(number)
         if seen is None:
-            return False  # superseded since the list was read
+            return False  # superseded since the directory was listed
         if seen.holder is not None and seen.holder.released:
             return True
         return self._is_gone(number, seen, now)
@@ -324,12 +324,12 @@ class Lease:
                     self._on_lost()
                     return
                 self._files.beat(self._number)
-            except OSError as error:  # a file server that does not answer now may do so in time
+            except OSError as error:  # the file server may answer again before the lease is stale
                 log.debug("%s: %s", self.path, error)
 
 
 class LeaseLost(KormoError):
-    """Another process took the lease over: this one did not give a sign of life for too long."""
+    """Another process took over the lease, because this one gave no sign of life for too long."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -346,14 +346,14 @@ class LeaseLost(KormoError):
 
 
 def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lambda line: None) -> None:
-    """Acquires the lease, or says who holds it.
+    """Acquires the lease, or raises an error that names the holder.
 
-    A holder that this process cannot see (another machine, another container) is watched for at most `stale_after`
-    seconds: a heartbeat shows that it is alive.
+    A holder that is not visible from here (on another machine, in another container) is watched for at most
+    `stale_after` seconds: a heartbeat shows that it is alive.
 
     Args:
-        what: is held, for the message.
-        tell: called with one line when there is something to wait for.
+        what: what is held, for the message.
+        tell: called with one line before a wait.
     Raises:
         KormoError: another process holds it.
     """
@@ -369,14 +369,14 @@ def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lam
 
 
 def at_work(path: Path) -> str:
-    """Who is at work under a lease, for a message; takes nothing and waits for nobody.
+    """The process at work under a lease, for a message. Acquires nothing, and does not wait.
 
     Args:
         path: common name of the lease's files.
     Returns:
-        `process 5 on 'host' is at work`. Empty where nobody is known to be: the lease was given back, its process is
-        gone, it is this one, or it is elsewhere and has given no sign of life for `STALE_AFTER` seconds (by the clock
-        of this machine, as only a message hangs on it).
+        `process 5 on 'host' is at work`. Empty if none is known to be: the lease was released, its process is gone or
+        is this one, or it is elsewhere and has given no sign of life for `STALE_AFTER` seconds (by this machine's
+        clock, since only a message depends on it).
     """
     files = Generations(path)
     seen = files.read(files.newest()) if path.parent.is_dir() else None
@@ -391,11 +391,11 @@ def at_work(path: Path) -> str:
 
 
 def refuse_live(path: Path, what: str) -> None:
-    """Says who holds a lease, if that is a living process of this machine; takes nothing and waits for nobody.
+    """Refuses to go on while a live process of this machine holds a lease. Acquires nothing, and does not wait.
 
     Args:
         path: common name of the lease's files.
-        what: is held, for the message.
+        what: what is held, for the message.
     Raises:
         KormoError: another process holds it.
     """
@@ -416,7 +416,7 @@ def _at_work(path: Path, holder: str, what: str) -> KormoError:
 
 
 def _machine() -> str:
-    """Boot id and process namespace: together they say that a process number means the same to both sides."""
+    """Boot id and process namespace: where both agree, a process number means the same process to both sides."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -425,7 +425,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Start of a process in clock ticks after boot; None if there is none, or only its exit status is left."""
+    """Start of a process in clock ticks after boot; None if it does not exist or is a zombie."""
     try:
         values = Path(f"/proc/{int(pid)}/stat").read_bytes().rpartition(b")")[2].split()
     except (OSError, ValueError, OverflowError):
