@@ -26,7 +26,7 @@ def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact
 
 
 def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[str, Artifact]) -> Artifact:
-    """The documents of a source; `before` holds those that it is deduplicated against."""
+    """The documents of a source; `before` holds the sources that it is deduplicated against."""
     from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 
     source = plan.corpus.sources[name]

@@ -2,8 +2,8 @@
 
     documents (per source) → pairs (per source, by the tokenizer's chat template) → a mixture of pairs
 
-A recipe that says `rl: dpo` and `kormo.data` is one. Axolotl would tokenize, cut, drop and shuffle pairs by itself; it
-is given a finished dataset instead, of exactly steps × global batch pairs.
+A recipe with `rl: dpo` and `kormo.data` is such a run. Axolotl would tokenize, truncate, drop and shuffle pairs itself;
+it gets a finished dataset instead, of exactly steps × global batch pairs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def build_preferences(
     """The pairs of each source, tokenized.
 
     Raises:
-        KormoError: documents that are no pairs, a tokenizer without turns, or a source with no usable pair.
+        KormoError: a document is no pair, the tokenizer has no end of a turn, or a source has no usable pair.
     """
     read_layout(tokenizer.path)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
@@ -97,9 +97,9 @@ def open_preferences(plan: StreamPlan, built: Built) -> PairDataset:
 
 
 def preference_values() -> dict[str, object]:
-    """Axolotl's keys of a preference run, beside those of any run over our data."""
+    """Axolotl's keys for a preference run, in addition to those of every run."""
     return {
-        "trainer_cls": TRAINER,  # Axolotl hands a plugin's trainer class no model; by name it does
+        "trainer_cls": TRAINER,  # Axolotl passes no model to the trainer class of a plugin; by name it does
         "datasets": [{"path": "built/by/kormo", "type": "passthrough.default"}],  # named, never opened
         "skip_prepare_dataset": True,
     }

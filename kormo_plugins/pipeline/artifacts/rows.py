@@ -1,4 +1,4 @@
-"""Tokens and rows of each source: shards, and the plan of which document lies in which row."""
+"""Tokens and rows of each source: its shards, and the plan that assigns documents to rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS_VERSION = 2
 def build_shards(
     plan: RowPlan, name: str, corpus: Artifact | None, tokenizer: BuiltTokenizer, get: ArtifactProvider
 ) -> Artifact:
-    """The tokens of a source; `corpus` is None where they exist already, in another stack's files."""
+    """The tokens of a source; `corpus` is None if they already exist, in files of another training stack."""
     from kormo_plugins.shards.tokenize import tokenize_source
 
     tokens = plan.corpus.sources[name].tokens
@@ -68,7 +68,7 @@ def build_shards(
 def build_row_plan(
     plan: RowPlan, name: str, corpus: Artifact | None, shards: Artifact, get: ArtifactProvider
 ) -> Artifact:
-    """Which stretch of which document lies in which row of a source."""
+    """The row plan of a source: which span of which document goes into which row."""
     from kormo_plugins.mixture.row_plans.rows import build_rows, packing_of
 
     row_length = plan.row_length

@@ -1,4 +1,4 @@
-"""The tokenizer of a run: trained on its documents, a folder, a hub id, or the one of the stage before."""
+"""The tokenizer of a run: trained on its documents, from a folder, from the hub, or that of the previous stage."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from kormo_plugins.tokenizer.params import named
 def build_tokenizer(
     plan: TokenizerPlan, corpora: Mapping[str, Artifact], get: ArtifactProvider
 ) -> BuiltTokenizer | None:
-    """The tokenizer in the role that the plan says; None where Axolotl loads the base model's own.
+    """The tokenizer for the role of the plan; None if Axolotl loads that of the base model.
 
     Raises:
-        KormoError: a tokenizer is to be trained and there are no documents, or the hub does not give it.
+        KormoError: a tokenizer is to be trained without documents, or the hub does not provide it.
     """
     path = _source(plan, corpora, get)
     if path is None:
@@ -46,7 +46,7 @@ def _source(plan: TokenizerPlan, corpora: Mapping[str, Artifact], get: ArtifactP
 
 
 def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactProvider) -> Path:
-    """The same tokenizer with the end token of the role: ids do not change, what `eos` means does."""
+    """The same tokenizer with the end token of the role; ids do not change, only which of them is `eos`."""
     end = dict(SPECIAL_TOKENS)["eot" if plan.role == "chat" else "eos"]
     config = tokenizer / "tokenizer_config.json"
     if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("eos_token") == end:
@@ -93,7 +93,7 @@ def _trained(
 
     def make(out: Path) -> Mapping[str, object]:
         """Trains the tokenizer into `out`; the statistics for the manifest."""
-        for artifact in corpora.values():  # a sample may end in the middle of a part
+        for artifact in corpora.values():  # a training sample may end in the middle of a file, before it is verified
             for part, record in part_files(artifact.path).items():
                 record.check(part)
         try:
