@@ -1,7 +1,7 @@
-"""What `kormo publish` would send, and what it holds back, without asking the hub: for `--dry-run`.
+"""What `kormo publish` would upload and what it holds back, for `--dry-run`; the hub is not contacted.
 
-A hub may keep what it is sent for ever, so whoever publishes can read every file's name, size and revision first. What
-is held back is told with the reason, since a file that is missed later is looked for here.
+What is published may stay public for ever, so a user can first see the name, size and revision of every file. Files
+that are held back are listed with the reason, so that none is missed later without an explanation.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
 UNKNOWN = "it was not asked whether the hub has some of it already; files that it has are not sent again"
-"""What a dry run cannot know, as it stays offline."""
+"""What a dry run cannot know."""
 
 HELD_BACK = (
     (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "only a training that goes on needs it"),
     (("rng_state*", "trainer_state.json"), "only a training that goes on needs it"),
     (("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt"), "it may be a pickle, and opening a pickle can run code"),
 )
-"""Names of files or folders, and why they are not sent; the first that fits. Of others: `OTHER`."""
+"""Patterns of file and folder names, and why they are not uploaded; the first match counts. Otherwise: `OTHER`."""
 OTHER = "it is no part of the model, nor one of the records that go with it"
 
 
 @dataclass(frozen=True)
 class SentFile:
-    """A file that would be sent.
+    """A file that would be uploaded.
 
     Args:
         name: in the revision.
-        bytes: its size; of a card and of `SHA256SUMS`, which are written for the hub, the size that they would have.
+        bytes: its size; the card and `SHA256SUMS` are generated for the hub, and have the size that they would have.
     """
 
     name: str
@@ -44,7 +44,7 @@ class SentFile:
 
 @dataclass(frozen=True)
 class HeldBack:
-    """A file or a whole folder of the run that stays here.
+    """A file or a whole folder of the run that would not be uploaded.
 
     Args:
         path: below the run's folder; a folder ends with `/`.
@@ -59,7 +59,7 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class PlannedRevision:
-    """One revision of the repository, as it would be sent.
+    """One revision of the repository, as it would be uploaded.
 
     Args:
         name: branch of the repository: `main`, `kormo`, `step-1000-tokens-4.2B`.
@@ -79,7 +79,7 @@ class PlannedRevision:
 
 @dataclass(frozen=True)
 class PublishPlan:
-    """All that a publication of a run would send, and all that it would not."""
+    """Everything that publishing a run would upload, and everything that it would not."""
 
     repository: str
     revisions: tuple[PlannedRevision, ...]
@@ -87,10 +87,10 @@ class PublishPlan:
 
 
 def publish_plan(run: Path, repository: str, licence: str | None = None) -> PublishPlan:
-    """The plan of `publish(run, repository, licence=licence)`; nothing is sent, and nobody is asked.
+    """The plan of `publish(run, repository, licence=licence)`, made offline.
 
     Raises:
-        KormoError: what `publish` refuses before it sends anything.
+        KormoError: whatever `publish` raises before its first upload.
     """
     refuse_repository(repository)
     found = list(revisions(run))
@@ -122,7 +122,7 @@ def _held_back(run: Path, found: list[Revision]) -> Iterator[HeldBack]:
 
 
 def why_held_back(name: str) -> str:
-    """Why a file or folder of a run is not sent."""
+    """Why a file or folder of a run is not uploaded."""
     fitting = (why for patterns, why in HELD_BACK if any(fnmatch(name, pattern) for pattern in patterns))
     return next(fitting, OTHER)
 

@@ -1,4 +1,4 @@
-"""A page on which one or two models are asked the same, side by side. Served to this machine alone."""
+"""A page that sends the same prompt to one or two models side by side. Served on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Histories = list[list[Turn]]
 
 
 class OnlyHere:
-    """Tells the browser to load nothing from elsewhere: Gradio's page names fonts and a script of other hosts.
+    """Forbids the browser to load anything from elsewhere: Gradio's page refers to fonts and a script on other hosts.
 
     Args:
-        app: the ASGI application around which it stands.
+        app: the ASGI application that it wraps.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -63,8 +63,8 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
 
 
 def _column(speaker: Speaker) -> Chatbot:
-    """What a model said, letter by letter: as Markdown, a base model's `~~` and `1.` would be drawn as something else.
-    Of Gradio's buttons the one that sends a conversation to a public page is left out."""
+    """A model's output, verbatim: as Markdown, a base model's `~~` and `1.` would be rendered as something else.
+    Gradio's button that posts a conversation to a public page is left out."""
     import gradio
 
     column: Chatbot = gradio.Chatbot(label=printable(speaker.name), height=520, render_markdown=False, buttons=["copy"])
@@ -72,7 +72,7 @@ def _column(speaker: Speaker) -> Chatbot:
 
 
 def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histories) -> Iterator[list[object]]:
-    """What the page shows, piece by piece: the emptied question, and each model's conversation."""
+    """Updates of the page, piece by piece: the emptied question, and each model's conversation."""
     asked: Histories = [
         [*(_plain(turn) for turn in history), {"role": "user", "content": text}] for history in histories
     ]
@@ -88,7 +88,7 @@ def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histo
 
 
 def _plain(turn: Turn) -> Turn:
-    """A turn as the page gives it back, without what the page added; its content may be a list of parts."""
+    """A turn as returned by the page, without what the page added; its content may be a list of parts."""
     content: object = turn["content"]
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content)
@@ -96,8 +96,8 @@ def _plain(turn: Turn) -> Turn:
 
 
 def serve(speakers: Sequence[Speaker], port: int | None) -> None:
-    """Serves the page on the loopback interface until it is interrupted; no link to it is made elsewhere, and its
-    browser asks nobody else either (see `OnlyHere`)."""
+    """Serves the page on the loopback interface until interrupted; no public link is created, and the browser contacts
+    no other host (see `OnlyHere`)."""
     import gradio
     from starlette.middleware import Middleware
 
