@@ -217,7 +217,7 @@ class SourceStep(Protocol):
     def sign(self, document: Document) -> Any:
         """One row of the source's table of signatures: an integer array of fixed shape and dtype."""
 
-    def decide(self, signatures: NDArray[Any]) -> tuple[NDArray[np.int8], list[str]]:
+    def decide(self, signatures: NDArray[np.generic]) -> tuple[NDArray[np.int8], list[str]]:
         """For each document (shape [documents, …], in source order) -1, or an index into the list of reasons."""
 
 

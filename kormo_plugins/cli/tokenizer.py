@@ -106,7 +106,7 @@ def report(
             click.echo(f"  {term}: in {found['tokens']:,} ids, used {found['uses']:,} times")
 
 
-def _choice(recipe: Path) -> tuple[str, Any, Any, str]:
+def _choice(recipe: Path) -> tuple[str, object, Any, str]:
     """Name and parameters of the tokenizer that the file asks for, the registry that knows it, and their place."""
     from kormo_plugins.plugins.registry import registry
 

@@ -285,7 +285,7 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
     found = unread(steps[0].pop("files", {}))
     final = [outcome(last, part) for part in range(job.parts)]
     counted = ("documents", "bytes", "characters", "conversations")
-    total: dict[str, Any] = {key: sum(f["kept"][key] for f in final) for key in counted}
+    total: dict[str, object] = {key: sum(f["kept"][key] for f in final) for key in counted}
     return (
         total
         | {
@@ -302,15 +302,15 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
     )
 
 
-def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, Any]]:
+def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, object]]:
     """The tallies of all parts, step by step."""
     return [_summed(list(same)) | {"name": same[0]["name"]} for same in zip(*parts, strict=True)]
 
 
-def _summed(values: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _summed(values: list[Mapping[str, Any]]) -> dict[str, object]:
     """Nested counts added up; keys in order, numbers as text (`lengths`) in the order of numbers."""
     keys = sorted({key for value in values for key in value}, key=lambda key: key.zfill(3) if key.isdigit() else key)
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key in keys:
         items = [value[key] for value in values if key in value]
         if isinstance(items[0], Mapping):

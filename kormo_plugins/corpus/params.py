@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -97,7 +97,7 @@ class Executor(Strict):
         ge=1,
         description="parts at the same time; null: `workers` of them here, all of them on Ray and Slurm",
     )
-    options: dict[str, Any] = Field(
+    options: dict[str, object] = Field(
         default_factory=dict, description="further arguments of datatrove's executor (partition, time, cpus_per_task …)"
     )
 

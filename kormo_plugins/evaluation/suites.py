@@ -7,7 +7,6 @@ Every number of shots carries its origin, because a score is only comparable wit
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import Field
@@ -35,7 +34,7 @@ class SuiteTask(Strict):
     published: str | None = Field(default=None, description="row of published.yml that it is compared with")
     chance: float | None = Field(default=None, ge=0, le=1, description="score of a model that knows nothing")
     chat: bool = Field(default=False, description="ask a chat model through its chat template")
-    plain: dict[str, Any] = Field(
+    plain: dict[str, object] = Field(
         default_factory=dict, description="task settings for a model without a chat template's turns"
     )
     unverified: str = Field(default="", description="what about this task could not be checked against its source")

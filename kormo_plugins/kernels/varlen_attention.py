@@ -37,7 +37,7 @@ DEVICES = frozenset({"cuda"})
 WRONG = 0.02
 """Relative difference from float32 that no rounding of bfloat16 explains (it makes 0.003 to 0.006)."""
 
-Attention = Callable[..., tuple["Tensor", Any]]
+Attention = Callable[..., tuple["Tensor", object]]
 
 
 def install(device: str = "cuda") -> str:
@@ -64,7 +64,7 @@ def install(device: str = "cuda") -> str:
     return f"attention: torch's kernel of variable length is not used as it should be ({fault})"
 
 
-def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
+def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | None:
     """What is wrong with the kernel on this device: outputs and gradients of two documents beside plain attention in
     float32, within what bfloat16 can tell; None if nothing is."""
     import torch
@@ -125,7 +125,7 @@ def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
     return flat
 
 
-def in_front_of(before: Attention, kernel: Callable[..., Any], grouped: bool) -> Attention:
+def in_front_of(before: Attention, kernel: Callable[..., object], grouped: bool) -> Attention:
     """An attention in transformers' form that takes batches with borders, and leaves others to `before`."""
     flat = _flat(kernel, grouped)
 
@@ -139,7 +139,7 @@ def in_front_of(before: Attention, kernel: Callable[..., Any], grouped: bool) ->
         dropout: float = 0.0,
         scaling: float | None = None,
         **kwargs: Any,
-    ) -> tuple[Tensor, Any]:
+    ) -> tuple[Tensor, object]:
         """transformers' attention function: the kernel where it fits the call, `before` otherwise."""
         borders = kwargs.get("cu_seq_lens_q")
         window = kwargs.get("sliding_window") or getattr(module, "sliding_window", None)

@@ -7,14 +7,13 @@ import importlib.metadata
 from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.plugins.parameters import checked as checked
 
 
-def resolve(target: object, what: str) -> Any:
+def resolve(target: object, what: str) -> object:
     """The object named by `"package.module:attribute"`; anything but a string is already the object."""
     if not isinstance(target, str):
         return target

@@ -50,7 +50,7 @@ _NO_MAPPING = frozenset(("model_type", "dict_type"))
 """Errors that say only that a value is no mapping; if it may also be a number, the error of that form counts."""
 
 
-def checked(model: Any, values: dict[str, Any], where: str) -> Any:
+def checked(model: Any, values: dict[str, object], where: str) -> Any:
     """`values` as an instance of the pydantic `model`.
 
     Args:

@@ -299,7 +299,7 @@ class Registry:
     def load(self, kind: Literal["run_callback"], name: str, where: str = "") -> RunCallbacks: ...
     @overload
     def load(self, kind: str, name: str, where: str = "") -> Any: ...
-    def load(self, kind: str, name: str, where: str = "") -> Any:
+    def load(self, kind: str, name: str, where: str = "") -> object:
         """The object that the component's `load` names."""
         component = self.get(kind, name, where)
         with traced(f"load {kind} {name}: {component.load}"):

@@ -43,25 +43,25 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
     """DPO and its relatives over a dataset of token ids (`mixture/pairs.py`)."""
 
     model: Any
-    train_dataset: Any
+    train_dataset: object
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         with variants.taken_by_trl(kwargs.get("train_dataset")):
             super().__init__(*args, **kwargs)
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+    def _prepare_dataset(self, dataset: object, *args: object, **kwargs: object) -> object:
         """The dataset as it is, if it holds ids."""
         if _has_ids(dataset):
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
-    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> object:
+    def _precompute_ref_logps(self, dataset: object, name: str, batch_size: int) -> object:
         """Left to `train`: here, in `__init__`, the recipe is not known yet."""
         if _has_ids(dataset):
             return dataset
         return super()._precompute_ref_logps(dataset, name, batch_size)
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(self, *args: object, **kwargs: object) -> Any:
         """The reference's log-probabilities, then the training."""
         dataset = self.train_dataset
         self.model.register_forward_hook(_float_logits)
@@ -122,7 +122,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             self.accelerator.wait_for_everyone()
         return known
 
-    def _kept_at(self, dataset: Any) -> Path:
+    def _kept_at(self, dataset: object) -> Path:
         """Named by all that decides the values: weights, pairs, precision."""
         assert self.kormo is not None
         sources = {name: pairs.identity for name, pairs in dataset.sources.items()}
@@ -134,7 +134,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         }
         return self.kormo.output_dir / f"{KEPT}-{identity(of)[:12]}.npy"
 
-    def _logps(self, dataset: Any, numbers: list[int]) -> NDArray[np.float32]:
+    def _logps(self, dataset: object, numbers: list[int]) -> NDArray[np.float32]:
         """Reference log-probabilities of some pairs, each rank a part of them; float32 [numbers, 2]."""
         from torch.utils.data import DataLoader
 
@@ -155,14 +155,14 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         if not self.accelerator.native_amp:
             return model
 
-        def call(**inputs: Any) -> Any:
+        def call(**inputs: object) -> object:
             """The forward pass, under the autocast of training."""
             with self.accelerator.autocast():
                 return model(**inputs)
 
         return call
 
-    def _reference_model(self) -> Any:
+    def _reference_model(self) -> object:
         """The model before its first step, placed and gathered by DeepSpeed where that holds it."""
         if self.ref_model is not None:
             return self.ref_model
@@ -176,7 +176,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
 class _Chosen:
     """Some of the pairs of a dataset, each once."""
 
-    def __init__(self, dataset: Any, numbers: list[int]) -> None:
+    def __init__(self, dataset: object, numbers: list[int]) -> None:
         self.dataset, self.numbers = dataset, numbers
 
     def __len__(self) -> int:
@@ -187,7 +187,7 @@ class _Chosen:
         return sample
 
 
-def _float_logits(module: object, inputs: object, outputs: Any) -> Any:
+def _float_logits(module: object, inputs: object, outputs: object) -> object:
     """Logits in float32, whatever the model computes in."""
     outputs.logits = outputs.logits.float()
     return outputs

@@ -57,7 +57,7 @@ class Recipe:
     external_eval: DataRecipe | None = None
     """Texts that are only measured (`kormo.monitor.external_eval`)."""
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         """One of Axolotl's own keys."""
         value = self.resolved.values.get(key)
         return default if value is None else value

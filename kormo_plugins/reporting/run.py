@@ -60,7 +60,7 @@ class Run:
     folder: Path
     record: dict[str, Any] = field(default_factory=dict)
     recipe_text: str = ""
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, object] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     resumes: list[int] = field(default_factory=list)
     samples: list[dict[str, str]] = field(default_factory=list)
@@ -274,9 +274,9 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
     return None
 
 
-def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool = True) -> dict[str, Any]:
+def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool = True) -> dict[str, object]:
     """A record with a checksum of itself; empty, with a warning, where it is another than was written."""
-    value: dict[str, Any] | None = _json(path, warnings, dict, needed)
+    value: dict[str, object] | None = _json(path, warnings, dict, needed)
     fault = "" if value is None else seal_fault(value, unnamed=unnamed)
     warnings += [f"{path.name} is left out: {fault}."] if fault else []
     return {} if fault or value is None else value
@@ -293,7 +293,7 @@ def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _sound(record: dict[str, Any], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
+def _sound(record: dict[str, object], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without the keys whose values are of another kind than is written there."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
     warnings += [f"{name}: {key} is damaged: {value_in_words(record[key])} stands there." for key in wrong]

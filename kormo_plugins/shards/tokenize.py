@@ -93,7 +93,7 @@ def tokenize_source(
     conversations: EncodeConversations | None = None,
     recorded: Mapping[Path, FileRecord] | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Writes the shards of one source into `out` and returns what `shards.json` holds.
 
     Args:
@@ -201,7 +201,7 @@ def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Pat
         yield replace(job, name=shard_name(number), documents=tuple(chunk))
 
 
-def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, Any]]:
+def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, object]]:
     """Runs the jobs, at most two per worker in flight; records in the order of the jobs."""
     if number <= 1:
         records = []

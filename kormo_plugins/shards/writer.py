@@ -49,7 +49,7 @@ class HashedFile:
         self._digest = xxhash.xxh3_128()
         self._file: BinaryIO = self._temporary.open("wb")
 
-    def write(self, data: bytes | NDArray[Any]) -> None:
+    def write(self, data: bytes | NDArray[np.integer]) -> None:
         """Appends bytes, or the bytes of an array."""
         raw = np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
         view = memoryview(raw).cast("B")
@@ -85,7 +85,7 @@ class ShardWriter:
         masked: whether `add` is told which tokens are predicted.
     """
 
-    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], *, masked: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, dtype: np.dtype[np.integer], *, masked: bool = False) -> None:
         self.folder, self.name, self.dtype, self.masked = folder, name, dtype, masked
         self.documents = self.tokens = self.trained = 0
         suffixes = (*SUFFIXES, TRAINED) if masked else SUFFIXES
@@ -97,8 +97,8 @@ class ShardWriter:
 
     def add(
         self,
-        ids: NDArray[Any],
-        lengths: NDArray[Any],
+        ids: NDArray[np.integer],
+        lengths: NDArray[np.integer],
         names: Sequence[str],
         trained: NDArray[np.uint8] | None = None,
     ) -> None:
@@ -152,7 +152,7 @@ class ShardWriter:
 
 
 def finish_source(
-    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]
+    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, object]
 ) -> dict[str, object]:
     """Writes `shards.json`, the last file of a source, and returns what it holds.
 

@@ -31,7 +31,7 @@ from kormo_plugins import __version__
 
 VARIABLE = "KORMO_CACHE"
 _SETTINGS: Any = numba.config  # its attributes are created when numba is imported
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def njit(**options: Any) -> Callable[[_Function], _Function]:
@@ -44,7 +44,7 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
         # numba reads the setting while it decorates; the functions of other packages keep theirs.
         _SETTINGS.CACHE_DIR = str(kept or before)
         try:
-            compiled: Any = numba.njit(**settings)(function)
+            compiled: object = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
         # Both override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is a plain one and has
@@ -65,7 +65,7 @@ def _for_any_number(template: _Function) -> _Function:
     """
     from numba.core.types import unliteral
 
-    def plain(args: Any, kws: Mapping[str, Any]) -> Any:
+    def plain(args: Any, kws: Mapping[str, object]) -> object:
         """The compiled function for argument types, with literal types replaced by their general ones."""
         return template(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
 
@@ -76,7 +76,7 @@ def _undisturbed(compile_: _Function) -> _Function:
     """`Dispatcher.compile` with the cyclic garbage collector off. It would take an eighth of the time and find next to
     nothing, since what a compiler allocates lives until it is done."""
 
-    def plain(signature: Any) -> Any:
+    def plain(signature: object) -> object:
         """Compiles for a signature with the garbage collector off, and turns it on again."""
         if not gc.isenabled():  # a nested compilation, or turned off by the user
             return compile_(signature)

@@ -21,11 +21,11 @@ def limit(model: PreTrainedModel, layers: int) -> None:
         model: a bare model whose decoder has `layers` of transformers' `GradientCheckpointingLayer`.
         layers: how many; the others keep their activations.
     """
-    enable: Callable[..., Any] = model.gradient_checkpointing_enable
+    enable: Callable[..., object] = model.gradient_checkpointing_enable
     if model.is_gradient_checkpointing:  # Axolotl's loader may have switched it on
         _release(model, layers)
 
-    def enable_some(*args: Any, **kwargs: Any) -> Any:
+    def enable_some(*args: object, **kwargs: object) -> object:
         """transformers' own method, after which the layers that need no checkpointing are released again."""
         made = enable(*args, **kwargs)
         _release(model, layers)

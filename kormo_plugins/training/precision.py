@@ -101,7 +101,7 @@ def cast_weights(model: torch.nn.Module, precision: Precision) -> int:
     return changed
 
 
-def observe(model: torch.nn.Module, optimizer: Any) -> dict[str, Counter[str]]:
+def observe(model: torch.nn.Module, optimizer: object) -> dict[str, Counter[str]]:
     """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed's or ours), `optimizer`."""
     inner = optimizer
     while hasattr(inner, "optimizer") and inner.optimizer is not inner:

@@ -44,7 +44,7 @@ class Plan:
 
     checkpoint: Path
     config: Mapping[str, Any]
-    generation: Mapping[str, Any]
+    generation: Mapping[str, object]
     vocabulary: Vocabulary
     quantize: str | None
 

@@ -133,13 +133,13 @@ def told(source: Iterable[object], progress: Callable[[int], None] | None) -> It
 
 def _clean_chunk(
     job: SourceBuild, stage: int, part: int, number: int, items: Iterator[Document | Rejected], seen: Seen
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Takes as many of `items` as a chunk has through the steps; returns the chunk's mark, which is written."""
     segment, folder = job.segments[stage], job.folder(stage)
     tallies = [Tally(step.name) for step in segment.steps]
     steps = [step.make(step.params) for step in segment.steps]
     signers = [_signer(end) for end in segment.ends]
-    signatures: list[list[Any]] = [[] for _ in signers]
+    signatures: list[list[object]] = [[] for _ in signers]
     ids: list[int] = []
     facts: list[Facts] = []
     mark: dict[str, Any] = {"items": 0, "last": False}

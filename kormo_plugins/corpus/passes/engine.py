@@ -101,7 +101,7 @@ class StepBlock(PipelineStep):
             yield TroveDocument(text=result.text, id=result.id, metadata={**result.meta, "language": result.language})
 
 
-def as_datatrove(name: str, step: Any) -> PipelineStep:
+def as_datatrove(name: str, step: object) -> PipelineStep:
     """A KORMo document step (an instance) for use in a datatrove pipeline."""
     return StepBlock(name, step)
 

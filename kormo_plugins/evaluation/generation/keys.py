@@ -223,7 +223,7 @@ def _attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     **kwargs: Any,
-) -> tuple[torch.Tensor, Any]:
+) -> tuple[torch.Tensor, object]:
     """transformers' `sdpa`; but the query heads that share a key head stand as its queries where each has one token.
 
     Every token of a prompt sees other columns, but all heads of one token see the same. So a step of decoding needs no

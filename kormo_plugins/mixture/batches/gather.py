@@ -67,7 +67,7 @@ def fill_rows(
     plans: NDArray[np.int64],
     shard_from: NDArray[np.int64],
     shards: NDArray[np.int64],
-    kind: NDArray[Any],
+    kind: NDArray[np.integer],
     pad_id: int,
     ids: NDArray[np.int64],
     positions: NDArray[np.int64],

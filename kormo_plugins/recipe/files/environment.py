@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Mapping
-from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, closest
 
@@ -48,7 +47,7 @@ def expand(value: object, where: str, environment: Mapping[str, str] | None = No
 
 def expand_paths(
     values: Mapping[str, object], where: str, paths: Container[str], later: Container[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A chain's or an ablation's mapping with the references in its paths replaced.
 
     Args:

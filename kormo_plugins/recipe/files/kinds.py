@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -53,7 +53,7 @@ def list_of_recipes(value: Mapping[str, object]) -> str:
     return next((name for name, kind in LISTS.items() if kind.keys & value.keys() and "kormo" not in value), "")
 
 
-def read_kind(path: Path, wanted: Kind) -> dict[str, Any]:
+def read_kind(path: Path, wanted: Kind) -> dict[str, object]:
     """Reads the mapping in a file of the wanted kind.
 
     Raises:

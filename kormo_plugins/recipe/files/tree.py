@@ -20,7 +20,7 @@ Keys = tuple[object, ...]
 class Leaf:
     """A value that is replaced as a whole: scalar, list or null."""
 
-    value: Any
+    value: object
     file: str
     replaces: bool = False
 

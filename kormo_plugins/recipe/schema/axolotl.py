@@ -111,7 +111,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kormo"
 
 
-def _key(plugins: list[str]) -> dict[str, Any]:
+def _key(plugins: list[str]) -> dict[str, object]:
     found: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
     for distribution in ("axolotl", "transformers", "trl"):
         try:
@@ -135,7 +135,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None  # not there, half written by something else, or older: built again
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content))
@@ -225,7 +225,7 @@ def _named(plugins: Sequence[str]) -> list[str]:
     return [name for name in plugins if name != EVERY] + (_shipped()[0] if EVERY in plugins else [])
 
 
-def _arguments_if_any(plugin: str) -> Any:
+def _arguments_if_any(plugin: str) -> object:
     """The argument model of a plugin that the recipe does not name; None where what it needs is not installed."""
     try:
         return _arguments(plugin)
@@ -233,7 +233,7 @@ def _arguments_if_any(plugin: str) -> Any:
         return None
 
 
-def _arguments(plugin: str) -> Any:
+def _arguments(plugin: str) -> object:
     """The argument model of an Axolotl plugin, or None if it has none."""
     try:
         named = plugin_class(plugin)().get_input_args()

@@ -85,7 +85,7 @@ def _in_order(corpus: CorpusRecipe, place: Where) -> None:
         raise moved(error, place) from None
 
 
-def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, Any]]:
+def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
     """Every component that a dataset recipe names, as far as it is well formed: dotted key, kind, and the choice as
     written."""
     for name, source in _items(values.get("sources")):
@@ -103,7 +103,7 @@ def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, Any]]:
             yield key, kind, values[key]
 
 
-def _items(value: object) -> Iterable[tuple[Any, Any]]:
+def _items(value: object) -> Iterable[tuple[Any, object]]:
     return value.items() if isinstance(value, Mapping) else ()
 
 

@@ -118,12 +118,12 @@ class Fault:
     """
 
     key: str
-    value: Any
+    value: object
     expected: str = ""
     known: tuple[str, ...] = ()
 
 
-def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str = "") -> list[Fault]:
+def faults(value: object, schema: Schema, definitions: Mapping[str, Schema], key: str = "") -> list[Fault]:
     """What `schema` does not allow in `value`; empty when all is well.
 
     As lenient as pydantic where no information is lost (`"3e-4"` for a number, `1.0` for an integer, `"true"`
@@ -151,12 +151,12 @@ def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: s
     return [_wrong(key, value, schema, definitions)]
 
 
-def _wrong(key: str, value: Any, schema: Schema, definitions: Mapping[str, Schema]) -> Fault:
+def _wrong(key: str, value: object, schema: Schema, definitions: Mapping[str, Schema]) -> Fault:
     listed = [choice for part in schema.get("anyOf", [schema]) for choice in part.get("enum", ())]
     return Fault(key, value, name_of(schema, definitions), tuple(str(choice) for choice in listed))
 
 
-def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
+def _object_faults(value: object, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
     if not isinstance(value, Mapping):
         return [Fault(key, value, "mapping")]
     properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
@@ -172,7 +172,7 @@ def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema]
     return found
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _fits(value: object, kind: str) -> bool:
     if isinstance(value, str) and kind in ("number", "integer"):
         try:
             number = float(value)

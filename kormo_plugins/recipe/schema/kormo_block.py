@@ -44,7 +44,7 @@ class Precision(Strict):
 class TokenizerChoice(Strict):
     """Where the tokenizer comes from: exactly one of the four."""
 
-    train: dict[str, Any] | None = Field(
+    train: dict[str, object] | None = Field(
         default=None,
         description="a tokenizer recipe (file or mapping): trained on the corpus, then kept as an artifact",
     )
@@ -87,7 +87,7 @@ class Monitor(Strict):
     every_tokens: int | None = Field(
         default=None, ge=1, description="the same in tokens of the run, rounded to whole steps; needs kormo.data"
     )
-    held_out: dict[str, Any] | None = Field(
+    held_out: dict[str, object] | None = Field(
         default_factory=dict, description="parameters of the run callback `held_out`; null: off"
     )
     collapse: dict[str, object] | None = Field(
@@ -119,7 +119,7 @@ class Monitor(Strict):
         assert self.every_tokens is not None
         return max(1, round(self.every_tokens / (tokens_per_step or self.every_tokens)))
 
-    def callbacks(self, every_steps: int) -> list[tuple[str, dict[str, Any]]]:
+    def callbacks(self, every_steps: int) -> list[tuple[str, dict[str, object]]]:
         """The run callbacks that this block asks for: name and parameters."""
         asked = (("held_out", self.held_out), ("collapse", self.collapse), ("mini", self.mini))
         return [(name, {"every_steps": every_steps, **values}) for name, values in asked if values is not None]
@@ -163,7 +163,7 @@ class KormoBlock(Strict):
         default="base",
         description="what the model ends with: a base model its text (<|EOS|>), a chat model its turn (<|EOT|>)",
     )
-    data: dict[str, Any] | None = Field(
+    data: dict[str, object] | None = Field(
         default=None, description="a dataset recipe: file, or mapping that may `extends`"
     )
     collator: Choice = Field(default=Choice(name="document_mask"), description="how rows become a batch")
@@ -200,7 +200,7 @@ class KormoBlock(Strict):
     precision: Precision = Field(description="dtypes of weights, compute, master weights and optimizer state")
     decay: Decay = Field(default=Decay(), description="parameters that weight decay reaches")
     stop_on: StopOn = Field(default=StopOn(), description="what stops the run and names the batch's documents")
-    generation: dict[str, Any] = Field(
+    generation: dict[str, object] = Field(
         default_factory=dict, description="generation settings saved with every checkpoint"
     )
     samples: Samples | None = Field(default=Samples(), description="continuations printed at the end; null: none")

@@ -131,7 +131,7 @@ class _Counts:
             group = self.groups[table].setdefault(key, _Group(np.zeros(len(self.peer.pieces), np.int64)))
             group.add([batch[place].text for place in places], [encoded[place] for place in places])
 
-    def result(self, terms: Sequence[str]) -> dict[str, Any]:
+    def result(self, terms: Sequence[str]) -> dict[str, object]:
         """The whole report of one tokenizer.
 
         Args:

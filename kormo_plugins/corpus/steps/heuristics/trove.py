@@ -6,7 +6,6 @@ So a recipe can say exactly what another project did, next to our own steps.
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from pydantic import Field
 
@@ -21,7 +20,7 @@ class TroveParams(Strict):
     """Which filter, and its arguments."""
 
     filter: str = Field(description="module and class below datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of the class")
+    arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the class")
 
 
 class Trove:

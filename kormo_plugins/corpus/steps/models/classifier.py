@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -68,7 +67,7 @@ class Classifier:
         self.params, self.model = params, _load(_existing(params.model))
 
     @staticmethod
-    def inputs(params: ClassifierParams) -> Any:
+    def inputs(params: ClassifierParams) -> object:
         """Checksums of the examples or of the model."""
         if params.model is not None:
             return file_checksum(_existing(params.model))
@@ -158,7 +157,7 @@ def _existing(path: Path | None) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path) -> Any:
+def _load(path: Path) -> object:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in ("weights", "bias", "ngrams")}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -64,7 +64,7 @@ class RobotsTxt:
         self.agents, self.index = params.agents, f"{params.index.resolve().as_uri()}?mode=ro&immutable=1"
 
     @staticmethod
-    def inputs(params: RobotsTxtParams) -> Any:
+    def inputs(params: RobotsTxtParams) -> object:
         """Checksums of archives that are here, addresses of those that are not."""
         return identities(params, WHERE, (*SUFFIXES, ROBOTS))
 
