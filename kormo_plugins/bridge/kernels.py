@@ -26,7 +26,8 @@ def axolotl_keys(plan: KernelPlan) -> tuple[dict[str, object], list[str]]:
     keys: dict[str, object] = {}
     for kernel, params in _kernels(plan):
         wanted = dict(kernel.axolotl(params)) if isinstance(kernel, NeedsAxolotl) else {}
-        plugins += wanted.pop("plugins", [])
+        readers = wanted.pop("plugins", [])
+        plugins += map(str, readers) if isinstance(readers, (list, tuple)) else ()
         for key, value in wanted.items():
             if keys.setdefault(key, value) != value:
                 raise KormoError(
