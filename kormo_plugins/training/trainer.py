@@ -56,6 +56,7 @@ from kormo_plugins.training.telemetry.metrics import Meter, logs_next
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
+    from transformers.trainer_utils import TrainOutput
 
 Objective = Callable[
     [torch.nn.Module, dict[str, torch.Tensor], torch.Tensor | int | None, object], tuple[torch.Tensor, ModelOutput]
@@ -77,7 +78,7 @@ class ObjectiveMixin(Trainer):
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
+    ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """The objective's loss, scaled by the number of ranks: DDP and ZeRO average gradients over ranks, while
         the sum over tokens was divided by the tokens of all of them."""
         sources = inputs.pop("sources", None)
@@ -140,7 +141,7 @@ class RunMixin(Trainer):
         if named is not None:
             self._stop(named)
 
-    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
         if self.kormo is None:
             return super().train(resume_from_checkpoint, *args, **kwargs)
@@ -206,7 +207,7 @@ class RunMixin(Trainer):
         with upstream.no_batch_skipping():  # the sampler is at the right place already
             return super()._run_epoch(*args, **kwargs)
 
-    def create_optimizer(self, *args: object, **kwargs: object) -> Any:
+    def create_optimizer(self, *args: object, **kwargs: object) -> torch.optim.Optimizer:
         """The recipe's optimizer; with float32 masters in between where the recipe has them and DeepSpeed has not."""
         if self.kormo is not None and self.kormo.optimizer == muon.NAME and self.optimizer is None:
             self.optimizer = self._muon()

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from kormo_plugins.corpus.steps.languages.names import LANGUAGES
 from kormo_plugins.errors import KormoError
@@ -41,7 +42,7 @@ def by_fasttext(text: str, path: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path) -> object:
+def _load(path: Path) -> Any:
     return _package("fasttext", "model", "fasttext").load_model(str(path))
 
 

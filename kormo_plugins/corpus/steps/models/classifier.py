@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -157,7 +158,7 @@ def _existing(path: Path | None) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path) -> object:
+def _load(path: Path) -> Any:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in ("weights", "bias", "ngrams")}
