@@ -4,9 +4,9 @@ Its configuration model takes seconds and torch to import, so it is read once, a
 
     $XDG_CACHE_HOME/kormo/axolotl-schema-<hash of versions and plugins>.json
 
-A miss is filled by a child process (or in place, where Axolotl is imported anyway), written under a temporary
-name and renamed. Plugins outside Axolotl have no version that changes with each edit, so the files of their
-argument models are noted with size and time, and the entry is rebuilt when one of them changed.
+On a miss, a child process builds the entry (or this process, if Axolotl is already imported), and it is written
+atomically. Plugins outside Axolotl have no version that changes with every edit, so size and time of the files with
+their argument models are recorded, and the entry is rebuilt when one of them has changed.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ OURS = ("kormo_plugins.KormoPlugin",)
 """Our own Axolotl plugin. The `kormo:` block is checked by its own models, not through Axolotl."""
 
 FORMAT = 8
-"""Raised when entries of an older layout must not be read."""
+"""Incremented when entries of an older layout must not be read."""
 
 SHIPPED = "axolotl.integrations"
 EVERY = "*"
-"""Stands for all plugins that Axolotl ships and that can be imported here."""
+"""Means all plugins that Axolotl ships and that can be imported here."""
 MODEL_MODULE = "axolotl.utils.schemas.config"
 
 
 @dataclass(frozen=True)
 class SchemaView:
-    """What a recipe may say outside the `kormo:` block.
+    """What a recipe may contain outside the `kormo:` block.
 
     Args:
         schema: JSON Schema of the whole configuration (`properties`, `additionalProperties: false`).
         definitions: JSON Schema of the models that it refers to (`#/$defs/<name>`).
-        command_line: options of Axolotl's commands that land in the configuration without being keys.
+        command_line: options of Axolotl's commands, which it writes into the configuration although they are no keys.
         schedules: learning-rate schedule -> argument of `lr_scheduler_kwargs` -> `integer`, `number`, or `` for others.
         generation: settings that transformers' generation knows.
     """
@@ -68,7 +68,7 @@ class SchemaView:
 
 
 def is_ours(plugin: str) -> bool:
-    """Whether a name under `plugins` is that of our Axolotl plugin, by whichever path."""
+    """Whether a name under `plugins` is one of the paths of our Axolotl plugin."""
     package, _, name = variants.plugin_name(plugin).rpartition(".")
     return package.partition(".")[0] == OURS[0].partition(".")[0] and name == OURS[0].rpartition(".")[2]
 
@@ -82,10 +82,10 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     """The schema of the installed Axolotl together with the arguments of `plugins`.
 
     Args:
-        plugins: Axolotl plugins as a recipe lists them (ours is left out), or `EVERY`.
+        plugins: Axolotl plugins as a recipe lists them (ours is ignored), or `EVERY`.
     Raises:
-        KormoError: Axolotl is not installed or is of another version, or a plugin cannot be imported (Axolotl itself
-            would go on without it).
+        KormoError: Axolotl is not installed or has an unsupported version, or a plugin cannot be imported (Axolotl
+            itself would continue without it).
     """
     versions.require_supported(versions.installed())
     names = sorted({variants.plugin_name(name) for name in plugins if not is_ours(name)})
@@ -132,7 +132,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         fresh = all(_stamp(Path(file)) == stamp for file, stamp in content["sources"].items())
         return content if fresh and content["schema"] and content["definitions"] is not None else None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None  # not there, half written by something else, or older: built again
+        return None  # missing, damaged, or of an older version: built again
 
 
 def _write(path: Path, content: dict[str, object]) -> None:
@@ -140,7 +140,7 @@ def _write(path: Path, content: dict[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content))
     except (OSError, KormoError):
-        return  # a cache that cannot be written (read-only home, full disk) costs seconds, nothing else
+        return  # without a writable cache (read-only home, full disk), only seconds are lost
 
 
 def _stamp(path: Path) -> list[int]:
@@ -149,7 +149,7 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _build_apart(plugins: list[str]) -> dict[str, Any]:
-    """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
+    """Runs `build` in a child process, which keeps torch out of this process and import messages off its stdout."""
     import subprocess
     import tempfile
 
@@ -167,7 +167,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             text=True,
             check=False,
         )
-        whole = child.returncode == 0 and out.exists()  # not what a full disk left of it
+        whole = child.returncode == 0 and out.exists()  # not truncated by a full disk
         content = json.loads(out.read_text(encoding="utf-8")) if whole else None
     if content is None:
         last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
@@ -195,10 +195,10 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 
     definitions: dict[str, Schema] = {}
     schema = object_schema(AxolotlInputConfig, definitions)
-    schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    schema.pop("required", None)  # a recipe lacks what the bridge fills in; `--full` uses Axolotl's own check
     for key, names in _closed_lists().items():
         schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
-    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
+    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl accepts any text, and fails in the optimizer
     sources: dict[str, list[int]] = {}
     unnamed = [name for name in variants.unnamed_plugins() if not is_ours(name)]
     for plugin in dict.fromkeys([*_named(plugins), *unnamed]):
@@ -221,12 +221,12 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 
 
 def _named(plugins: Sequence[str]) -> list[str]:
-    """The plugins' names, `EVERY` written out."""
+    """The plugins' names, with `EVERY` expanded."""
     return [name for name in plugins if name != EVERY] + (_shipped()[0] if EVERY in plugins else [])
 
 
 def _arguments_if_any(plugin: str) -> object:
-    """The argument model of a plugin that the recipe does not name; None where what it needs is not installed."""
+    """The argument model of a plugin that the recipe does not name; None if its dependencies are not installed."""
     try:
         return _arguments(plugin)
     except KormoError:
@@ -243,7 +243,7 @@ def _arguments(plugin: str) -> object:
         return getattr(importlib.import_module(module), attribute)
     except KormoError:
         raise
-    except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
+    except Exception as error:  # any failure of the import stops the run
         raise KormoError(
             where=f"plugins: {plugin}",
             found=in_words(error),
@@ -253,10 +253,10 @@ def _arguments(plugin: str) -> object:
 
 
 def plugin_class(plugin: str) -> Any:
-    """The class of an Axolotl plugin. Axolotl calls whatever it finds under the name (`os.system`); this does not.
+    """The class of an Axolotl plugin. Axolotl calls any object of that name (even `os.system`); this checks it first.
 
     Raises:
-        KormoError: it is no class of Axolotl's plugins.
+        KormoError: it is not a subclass of Axolotl's plugin class.
     """
     from axolotl.integrations.base import BasePlugin
 
@@ -274,7 +274,7 @@ def plugin_class(plugin: str) -> Any:
 
 
 def _look_up(plugin: str) -> None:
-    """Refuses a name that cannot be a plugin's, from the text of its file: importing takes seconds, and runs it."""
+    """Refuses a name that cannot be a plugin, from the source of its module: importing takes seconds, and runs it."""
     where = f"plugins: {plugin}"
     package, _, name = plugin.rpartition(".")
     if not package:
@@ -291,7 +291,7 @@ def _look_up(plugin: str) -> None:
         return
     folder_name, _, module = package.removeprefix(SHIPPED + ".").partition(".")
     if module or re.search(rf"\b{re.escape(name)}\b", texts.get(folder_name, "")):
-        return  # a module inside, or a class that is at least mentioned: importing it will tell
+        return  # a submodule, or a class that is at least mentioned: the import decides
     raise KormoError(
         where=where,
         found=f"the class {name} of {package}",
@@ -301,7 +301,7 @@ def _look_up(plugin: str) -> None:
 
 
 def _look_up_foreign(module: str, name: str, where: str) -> None:
-    """Refuses a module that is no place of plugins, or that nobody has allowed to be imported."""
+    """Refuses a module that cannot contain a plugin, or that was not allowed."""
     text = source(module)
     if find(module) is None:
         return  # the import will say so
@@ -320,7 +320,7 @@ def _look_up_foreign(module: str, name: str, where: str) -> None:
 
 
 def _shipped() -> tuple[list[str], dict[str, str]]:
-    """The plugins that Axolotl ships, and the text of each folder's `__init__.py`, found without importing it."""
+    """The plugins that Axolotl ships, and the source of each folder's `__init__.py`, without importing them."""
     spec = importlib.util.find_spec("axolotl")
     folder = Path(next(iter((spec and spec.submodule_search_locations) or ("",)))) / "integrations"
     texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*/__init__.py"))}
@@ -332,9 +332,9 @@ def _shipped() -> tuple[list[str], dict[str, str]]:
 
 
 def _closed_lists() -> dict[str, list[str]]:
-    """Keys that Axolotl's model declares as text, and the names that its trainer builder will take.
+    """Keys that Axolotl's model declares as text, and the names that its trainer builder accepts.
 
-    Left to Axolotl, a misspelt optimizer is found after the data is built and the model loaded.
+    Otherwise a misspelt optimizer would only be found after the data are built and the model is loaded.
     """
     from axolotl.utils.schemas.enums import CustomSupportedOptimizers
     from transformers.trainer_utils import SchedulerType
@@ -346,9 +346,9 @@ def _closed_lists() -> dict[str, list[str]]:
 
 
 def _schedules() -> dict[str, dict[str, str]]:
-    """The arguments of each schedule that `lr_scheduler_kwargs` may give, and their kinds.
+    """The arguments of each schedule for `lr_scheduler_kwargs`, and their types.
 
-    Left to transformers, a misspelt one is a TypeError after the data is built and the model loaded.
+    Otherwise a misspelt one would only fail after the data are built and the model is loaded.
     """
     import inspect
 
@@ -382,7 +382,7 @@ def _generation() -> list[str]:
 
 
 def _options() -> list[str]:
-    """Options of Axolotl's commands; those that are no keys still land in the configuration."""
+    """Options of Axolotl's commands, which are written into the configuration even if they are no keys."""
     import dataclasses
 
     import axolotl.cli.args as arguments
