@@ -1,7 +1,7 @@
-"""Reading a stranger's checkpoint without running a stranger's code.
+"""Reads checkpoints of unknown origin without running their code.
 
-DeepSpeed reads its files with a full unpickler, which calls whatever a file names. Inside `weights_only` torch builds
-tensors, numbers, containers and the classes of DeepSpeed that its own files hold, and refuses everything else.
+DeepSpeed reads its files with a full unpickler, which calls whatever a file names. Inside `weights_only`, torch creates
+only tensors, numbers, containers and the DeepSpeed classes that its own files contain, and refuses everything else.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ ALLOWED = (
 
 @contextmanager
 def weights_only(checkpoint: Path) -> Iterator[None]:
-    """Inside, every `torch.load` of this process (and of those that it forks) is confined.
+    """Restricts every `torch.load` of this process (and of its forks) inside the block.
 
     Raises:
-        KormoError: a file of the checkpoint names something else to be called.
+        KormoError: a file of the checkpoint names something else to call.
     """
     import torch
 

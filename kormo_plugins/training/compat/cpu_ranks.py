@@ -1,8 +1,8 @@
 """Several ranks on a machine without an accelerator: what gloo needs, and nothing on any other machine.
 
-accelerate, Axolotl and DeepSpeed assume that ranks mean GPUs. Without these mends two CPU ranks train two separate
-models, or shard the model and read the same rows, and say nothing. They are applied only if no accelerator is
-present, and tests assert the sample ids that each rank really read.
+accelerate, Axolotl and DeepSpeed assume that ranks have GPUs. Without these patches, two CPU ranks silently train two
+separate models, or shard the model and read the same rows. They are applied only if there is no accelerator, and tests
+assert the sample ids that each rank reads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def use_all_cores() -> int:
 
 
 def prepare(deepspeed: bool) -> bool:
-    """Makes ranks on CPUs work; returns whether anything was changed. Idempotent.
+    """Makes ranks on CPUs work; returns whether anything was patched. Idempotent.
 
     Args:
         deepspeed: the recipe names a DeepSpeed configuration.
