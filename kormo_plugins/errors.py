@@ -1,7 +1,7 @@
 """The errors that a user sees: where, what was found, why it is wrong, what to do.
 
 Everything that a user can cause (a misspelt key, a missing file, a shard that was tampered with) is raised
-as a `KormoError` and rendered once, without a traceback, at the outermost door (`cli/`, `bridge.py`).
+as a `KormoError` and rendered once, without a traceback, at the outermost door (`cli/`, `bridge/guard.py`).
 Anything else that escapes is a bug of ours and keeps its traceback.
 """
 

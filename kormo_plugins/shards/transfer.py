@@ -1,8 +1,7 @@
-"""Brings a folder of shards or rows from an object store (or any fsspec filesystem) to a local disk, and
-checks it.
+"""Copies a folder of shards or rows from an object store (or any fsspec file system) to a local disk, and verifies it.
 
-The manifest is read first and written last. Every data file is hashed while it is copied, and kept if it is
-already there whole; so an interrupted copy goes on where it stopped, and what arrives is what was built.
+The manifest is read first and written last. Every data file is hashed while it is copied, and a complete one is not
+copied again; so an interrupted copy can be continued, and what arrives is what was built.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
 
 CHUNK = 1 << 22
 MANIFEST_BYTES = 1 << 30
-"""Most bytes of a manifest or list: it is held in memory, and a stranger's server may never end one."""
+"""Maximum bytes of a manifest or list: it is held in memory, and a malicious server may never end one."""
 ARRIVING = ".arriving"
 """Folder for what has come and counts only when the rest is there."""
 

@@ -1,8 +1,8 @@
 """Writes one shard: files that appear together or not at all.
 
-Checksums are taken over the bytes as they are handed to the operating system, so a disk that stores something
-else is found out by `verify`, and no file is read back to be hashed. Every file is flushed before it is
-renamed, and the shard's own `.json` comes last: whoever sees it may trust the others.
+Checksums are computed over the bytes as they are passed to the operating system, so `verify` detects a disk that stores
+something else, and no file is read back to be hashed. Every file is flushed before it is renamed, and the shard's own
+`.json` comes last: if it exists, the others are complete.
 """
 
 from __future__ import annotations
