@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import pluggy
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from transformers import TrainerCallback
+    from transformers.utils.generic import ModelOutput
 
     from kormo_plugins.corpus.step import FileCount, Rejected
     from kormo_plugins.documents.document import Document, Reject
@@ -61,10 +62,26 @@ class Component:
     """
 
     name: str
-    load: str | Callable[..., Any]
+    load: str | Callable[..., object]
     summary: str
     params: str | type | None = None
     source: str = ""
+
+
+class Exported(TypedDict):
+    """What a conversion to or from a plain layout has written.
+
+    Args:
+        files: names of the files.
+        bytes: size of all of them.
+        compared: number of fp32 logits of the two models that were compared; 0 for a mere copy.
+        layout: name of the plain layout, where it is not Llama.
+    """
+
+    files: list[str]
+    bytes: int
+    compared: int
+    layout: NotRequired[str]
 
 
 class Architecture(Protocol):
@@ -85,30 +102,29 @@ class Architecture(Protocol):
         eos_token_id: int,
         pad_token_id: int,
         generation: Mapping[str, object],
-    ) -> dict[str, Any]:
+    ) -> Mapping[str, object]:
         """The checkpoint that a run from scratch starts with, written into `out`."""
 
-    def export_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
-        """The plain layout of `export/`; returns `files`, `bytes` and `compared`, the number of logits, and `layout`,
-        its name, where it is not Llama."""
+    def export_llama(self, checkpoint: Path, out: Path) -> Exported:
+        """Writes the plain layout of `export/`."""
 
 
 @runtime_checkable
 class ImportsLlama(Protocol):
     """A model family with a way back."""
 
-    def import_llama(self, checkpoint: Path, out: Path) -> dict[str, Any]:
-        """A plain Llama checkpoint in the family's own layout; returns what `export_llama` returns."""
+    def import_llama(self, checkpoint: Path, out: Path) -> Exported:
+        """A plain Llama checkpoint in the family's own layout, written into `out`."""
 
 
 @runtime_checkable
 class HasPlainForm(Protocol):
     """A model family whose export is not always possible, or is another class of transformers than Llama."""
 
-    def plain_type(self, values: Mapping[str, Any]) -> str | None:
+    def plain_type(self, values: Mapping[str, object]) -> str | None:
         """Model type that `export_llama` writes, from the values of config.json or of `kormo.architecture`, or None."""
 
-    def why_not_plain(self, values: Mapping[str, Any]) -> str:
+    def why_not_plain(self, values: Mapping[str, object]) -> str:
         """Why there is none; empty if there is one."""
 
 
@@ -116,7 +132,7 @@ class HasPlainForm(Protocol):
 class Upcycles(Protocol):
     """A model family that can start from a finished model of another one (`kormo.from_run`)."""
 
-    def upcycle(self, checkpoint: Path, out: Path, params: Params, seed: int) -> dict[str, Any]:
+    def upcycle(self, checkpoint: Path, out: Path, params: Params, seed: int) -> Mapping[str, object]:
         """Writes the initial checkpoint into `out`; `seed` is for what is drawn anew. Returns statistics."""
 
 
@@ -130,7 +146,9 @@ def kormo_architectures() -> Iterable[Component]:
 class TokenizerTrainer(Protocol):
     """Learns a vocabulary."""
 
-    def __call__(self, texts: Callable[[], Iterator[Document]], params: Params, out: Path) -> Mapping[str, Any] | None:
+    def __call__(
+        self, texts: Callable[[], Iterator[Document]], params: Params, out: Path
+    ) -> Mapping[str, object] | None:
         """Writes the tokenizer's folder; may return statistics for the manifest. `texts` may be called repeatedly."""
 
 
@@ -214,10 +232,10 @@ class BatchStep(Protocol):
 class SourceStep(Protocol):
     """A cleaning step that must see the whole source (deduplication): see `kormo_plugins/corpus/step.py`."""
 
-    def sign(self, document: Document) -> Any:
+    def sign(self, document: Document) -> NDArray[np.generic]:
         """One row of the source's table of signatures: an integer array of fixed shape and dtype."""
 
-    def decide(self, signatures: NDArray[Any]) -> tuple[NDArray[np.int8], list[str]]:
+    def decide(self, signatures: NDArray[np.generic]) -> tuple[NDArray[np.int8], list[str]]:
         """For each document (shape [documents, …], in source order) -1, or an index into the list of reasons."""
 
 
@@ -265,7 +283,7 @@ def kormo_mixings() -> Iterable[Component]:
 class Collator(Protocol):
     """Makes a batch of rows."""
 
-    def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[object]) -> dict[str, torch.Tensor]:
         """`rows` are `SampleRows` (`mixture/dataset.py`)."""
 
 
@@ -285,7 +303,7 @@ class Kernel(Protocol):
 class NeedsAxolotl(Protocol):
     """A kernel that works through keys of Axolotl."""
 
-    def axolotl(self, params: Params) -> Mapping[str, Any]:
+    def axolotl(self, params: Params) -> Mapping[str, object]:
         """The keys that it needs on this machine, and `plugins`, those that read them."""
 
 
@@ -306,8 +324,12 @@ class Objective(Protocol):
     """What is minimized."""
 
     def __call__(
-        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any, params: Params
-    ) -> tuple[torch.Tensor, Any]:
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | int | None,
+        params: Params,
+    ) -> tuple[torch.Tensor, ModelOutput]:
         """The loss, summed over predicted tokens and divided by `num_items_in_batch` (the global batch's), and the
         model's outputs."""
 

@@ -63,7 +63,7 @@ def component(kind: str, name: str, plugins: Sequence[str] = ()) -> Any:
     return Registry(tuple(plugins)).load(kind, name)
 
 
-def params(kind: str, name: str, values: Mapping[str, object] | None = None, plugins: Sequence[str] = ()) -> Any:
+def params(kind: str, name: str, values: Mapping[str, object] | None = None, plugins: Sequence[str] = ()) -> object:
     """`values` checked by the component's own parameter model, as a recipe's are."""
     return Registry(tuple(plugins)).params(kind, name, dict(values or {}))
 

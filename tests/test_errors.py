@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import datetime
 import errno
+import json
+import re
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kormo_plugins.errors import BLANK, KormoError, disk_error, disk_error_in, printable, redact, system_error
+from kormo_plugins.errors import (
+    BLANK,
+    KormoError,
+    disk_error,
+    disk_error_in,
+    in_words,
+    printable,
+    redact,
+    system_error,
+    type_in_words,
+    value_in_words,
+)
 
 SECRETS = [
     ("https://user:pa55word@host/v1", "pa55word"),
@@ -94,3 +111,75 @@ def test_errors_that_are_each_others_cause_come_to_an_end(tmp_path: Path) -> Non
     assert disk_error_in(one, where=tmp_path) is None
     one.__cause__ = one
     assert disk_error_in(one, where=tmp_path) is None
+
+
+def _raised(call: Callable[[], object]) -> BaseException:
+    try:
+        call()
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+class ReadTimeout(Exception):
+    """As the exceptions of an HTTP client, which often come without a message."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (_raised(lambda: json.loads("{")), "no JSON at line 1, column 2: expecting property name"),
+        (_raised(lambda: json.loads("")), "no JSON at line 1, column 1: expecting value"),
+        (_raised(lambda: b"ab\xff".decode()), "the byte 0xff at position 2 is not UTF-8 text"),
+        (_raised(lambda: "a\ud800".encode()), "the character U+D800 at position 1 is not text"),
+        (_raised(lambda: Path("/no/such/file").read_text(encoding="utf-8")), "No such file or directory"),
+        (_raised(lambda: {}["text"]), "the key 'text' is missing"),
+        (_raised(lambda: [][1]), "fewer elements than are needed"),
+        (_raised(lambda: json.loads("null")["text"]), "a value of another kind than is needed"),
+        (_raised(lambda: json.loads("[1]")["text"]), "a value of another kind than is needed"),
+        (_raised(lambda: json.loads('"x"')["text"]), "a value of another kind than is needed"),
+        (_raised(lambda: {}[[]]), "a value of another kind than is needed"),
+        (_raised(lambda: json.loads("5").items()), "a value of another kind than is needed"),
+        (_raised(lambda: int("seven")), "invalid literal for int() with base 10: 'seven'"),
+        (_raised(lambda: __import__("no_such_module")), "the module no_such_module is not installed"),
+        (_raised(lambda: sys.exit(3)), "it ends the program with the status 3"),
+        (KormoError(where="w", found="f", why="y", do="d"), "f"),
+        (RecursionError("maximum recursion depth exceeded"), "it is nested too deeply"),
+        (MemoryError(), "there is not enough memory"),
+        (TypeError("line 3: the text is no string"), "line 3: the text is no string"),
+        (OSError("several\n  lines"), "several lines"),
+        (ReadTimeout(), "read timeout"),
+        (ConnectionError(), "connection"),
+        (KeyError(), "key"),
+        (ValueError("x" * 500), "x" * 239 + "…"),
+    ],
+)
+def test_an_exception_is_told_in_words(error: BaseException, told: str) -> None:
+    assert in_words(error).startswith(told)
+    assert type(error).__name__ not in in_words(error)
+    assert len(in_words(error)) <= 240 and "\n" not in in_words(error)
+
+
+def test_a_value_is_called_as_a_user_calls_it() -> None:
+    values = [None, True, 1, 1.5, "x", [], (), {}, b"", datetime.date(2026, 1, 1)]
+    words = ["nothing", "true or false", "a whole number", "a number", "text", "a list", "a list", "a mapping"]
+    assert [value_in_words(value) for value in values] == [*words, "bytes", "a date"]
+    assert type_in_words(dict) == "a mapping"
+
+
+NAMES_A_CLASS = re.compile(r"type\((?!plugin\b)[\w.\[\]]+\).__name__")  # a plugin is named in the recipe by its class
+
+
+def test_no_message_names_a_class_of_python() -> None:
+    """The parts of a `KormoError` are written with `in_words` and `value_in_words`, everywhere."""
+    wrong = []
+    for path in (Path(__file__).parents[1] / "kormo_plugins").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("KormoError", "Notice"):
+                wrong += [f"{path.name}:{node.lineno}" for part in node.keywords if _names_a_class(part.value)]
+    assert not wrong, wrong
+
+
+def _names_a_class(part: ast.expr) -> bool:
+    text = ast.unparse(part)
+    return bool(NAMES_A_CLASS.search(text)) or bool(re.search(r"\{(error|exc)(!r)?\}", text)) or "repr(error)" in text

@@ -75,6 +75,7 @@ def write_initial(
     shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
     def make(name: str) -> torch.Tensor:
+        """One weight, drawn by its name: the same on every rank and in any order."""
         return draw(name, shapes[name], seed=seed, std=params.initializer_range, dtype=kind)
 
     copied = copy_tokenizer(tokenizer, out)

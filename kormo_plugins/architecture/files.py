@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store import json_file
 from kormo_plugins.store.atomic import replace
 from kormo_plugins.store.json_file import read_object
@@ -133,7 +133,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise KormoError(
-            where=str(path), found=str(error), why="the file is damaged or cut short", do="copy it again"
+            where=str(path), found=in_words(error), why="the file is damaged or cut short", do="copy it again"
         ) from None
 
 
@@ -174,6 +174,7 @@ def write_sharded(
     """
 
     def weights(names: list[str]) -> dict[str, torch.Tensor]:
+        """Name -> tensor, for the weights of one file."""
         if make_all is None:
             return {name: make(name) for name in names}
         return make_all(make, [(name, _product(shapes[name])) for name in names])

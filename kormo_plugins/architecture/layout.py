@@ -10,7 +10,7 @@ authors showed to give bit-identical fp32 logits (huggingface/transformers #4642
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kormo_plugins.architecture.files import NOTE
 from kormo_plugins.errors import KormoError
@@ -66,7 +66,7 @@ def kormo_config(config: PretrainedConfig) -> PretrainedConfig:
     return made
 
 
-def portable(config: PretrainedConfig) -> dict[str, Any]:
+def portable(config: PretrainedConfig) -> dict[str, object]:
     """All fields but those that say which class it is; `auto_map` names remote code, which is never run."""
     fields = config.to_dict()
     return {key: fields[key] for key in fields if key not in ("model_type", "auto_map", "architectures", *NOTE)}

@@ -1,7 +1,7 @@
-"""Which of Axolotl's commands this process is, and what a recipe of ours cannot do with it.
+"""Detects which Axolotl command this process runs, and refuses those that do not work with our recipes.
 
-Some would fail with an unhelpful message, or not do what their name says: `axolotl evaluate` never asks a
-plugin for its documents, `vllm-serve` serves the model before training, and `axolotl train --sweep` copies each variant
+Some would fail with an unhelpful message, or not do what their name says: `axolotl evaluate` does not ask plugins for
+their documents, `vllm-serve` serves the model from before the training, and `axolotl train --sweep` copies each variant
 of a recipe into a temporary folder, where relative paths lead nowhere.
 """
 
@@ -16,7 +16,7 @@ from kormo_plugins.recipe.projections import JobPlan
 
 
 def command() -> str:
-    """The command's name, whether it is run by itself or by a launcher (`… -m axolotl.cli.evaluate`)."""
+    """The command's name, whether it was started directly or by a launcher (`… -m axolotl.cli.evaluate`)."""
     program = Path(sys.argv[0])
     if program.suffix == ".py" and program.parent.name == "cli":
         return program.stem
@@ -24,7 +24,7 @@ def command() -> str:
 
 
 def refuse(plan: JobPlan) -> None:
-    """Ends a command that would not do what its name says with a recipe of ours.
+    """Refuses a command that would not do what its name says with a recipe of ours.
 
     Raises:
         KormoError: `evaluate`, where the documents are ours; `merge-lora` without an adapter; `vllm-serve`.
@@ -54,7 +54,7 @@ def refuse(plan: JobPlan) -> None:
 
 
 def of_a_sweep(error: KormoError, path: Path) -> KormoError:
-    """The error of a recipe; of a copy that `--sweep` made, with the reason and another way."""
+    """The error of a recipe; for a copy made by `--sweep`, with the cause and an alternative."""
     copied = path.parent == Path(tempfile.gettempdir()) and path.name.startswith(tempfile.gettempprefix())
     if "--sweep" not in sys.argv and not copied:
         return error

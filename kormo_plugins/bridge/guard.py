@@ -1,7 +1,7 @@
-"""How a hook ends that fails: bad input and what the system says as one message, a bug of ours named as one.
+"""How a failing hook ends: with one message for bad input and system errors, with a traceback and a note for our bugs.
 
-Axolotl calls the hooks and knows none of our errors; without this, a full disk would end in forty lines of traceback,
-and a bug of ours would be reported to Axolotl.
+Axolotl calls the hooks and does not know our errors. Without this module, a full disk would end in forty lines of
+traceback, and our bugs would be reported to Axolotl.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 COMMAND = "axolotl"
 OTHER_RANKS_WAIT = 5.0
-"""Seconds that the other ranks let rank 0 speak first: a launcher ends all ranks when one ends."""
+"""Seconds for which the other ranks wait for rank 0 to print: a launcher ends all ranks when one ends."""
 
 
 def stop(error: KormoError) -> NoReturn:
@@ -37,10 +37,12 @@ def stop(error: KormoError) -> NoReturn:
 
 
 def guarded(hook: Callable[P, T]) -> Callable[P, T]:
-    """A hook that ends the process with a message where it fails; of a bug the traceback follows."""
+    """Decorates a hook so that a failure ends the process with a message; for a bug, the traceback follows."""
 
     @wraps(hook)
     def call(*words: P.args, **more: P.kwargs) -> T:
+        """The hook; a KormoError ends the process with its message and exit status 2, and so does a full disk. Any
+        other exception is raised again, with its traceback."""
         try:
             return hook(*words, **more)
         except KormoError as error:

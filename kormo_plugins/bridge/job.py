@@ -1,4 +1,4 @@
-"""What this process was started for, as Axolotl's raw configuration and the launcher's variables say it."""
+"""What this process was started for, from Axolotl's raw configuration and the launcher's environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe's kernels: the keys that they need, applying them before training, and undoing them after it."""
+"""The recipe's kernels: their Axolotl keys, applying them before training, and undoing them afterwards."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ def _kernels(plan: KernelPlan) -> Iterator[tuple[Kernel, Params]]:
 
 
 def axolotl_keys(plan: KernelPlan) -> tuple[dict[str, object], list[str]]:
-    """Axolotl's keys that the kernels need on this machine, and the plugins of Axolotl that read them.
+    """The Axolotl keys that the kernels need on this machine, and the Axolotl plugins that read them.
 
     Raises:
-        KormoError: two kernels want the same key to be different.
+        KormoError: two kernels need different values of one key.
     """
     plugins: list[str] = []
     keys: dict[str, object] = {}
     for kernel, params in _kernels(plan):
         wanted = dict(kernel.axolotl(params)) if isinstance(kernel, NeedsAxolotl) else {}
-        plugins += wanted.pop("plugins", [])
+        readers = wanted.pop("plugins", [])
+        plugins += map(str, readers) if isinstance(readers, (list, tuple)) else ()
         for key, value in wanted.items():
             if keys.setdefault(key, value) != value:
                 raise KormoError(
@@ -39,12 +40,12 @@ def axolotl_keys(plan: KernelPlan) -> tuple[dict[str, object], list[str]]:
 
 
 def apply(plan: KernelPlan, model_type: str) -> list[str]:
-    """Patches, before a model of that type is built; returns one line per kernel."""
+    """Applies the patches before a model of that type is built; returns one line per kernel for the log."""
     return [kernel(model_type, params) for kernel, params in _kernels(plan)]
 
 
 def release(plan: KernelPlan) -> None:
-    """Undoes what can be undone, in reverse order."""
+    """Reverts the patches that can be reverted, in reverse order."""
     for kernel, _ in reversed(list(_kernels(plan))):
         if isinstance(kernel, Releases):
             kernel.release()

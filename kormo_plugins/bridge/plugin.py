@@ -1,8 +1,8 @@
-"""The plugin that Axolotl sees: translates its hooks into calls of our rooms.
+"""The plugin that Axolotl loads: translates its hooks into calls of our rooms.
 
 Axolotl calls `register` with the raw recipe, in every process, before anything else. There the recipe is resolved,
-checked and built, and Axolotl's own keys are filled in; all later hooks only hand over what is ready. Bad input ends
-the process here with one message and exit status 2, before a process group exists.
+checked and built, and Axolotl's own keys are filled in; all later hooks only hand over the results. Bad input ends the
+process here with one message and exit status 2, before a process group exists.
 
 This module imports Axolotl; nothing that the `kormo` command needs may import it.
 """
@@ -20,7 +20,7 @@ from kormo_plugins.bridge import commands, kernels
 from kormo_plugins.bridge.guard import guarded, stop
 from kormo_plugins.bridge.job import Job
 from kormo_plugins.console.rank import launched_rank as rank
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, in_words
 from kormo_plugins.pipeline import refusals
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precision
 from kormo_plugins.pipeline.build import build_planned
@@ -58,7 +58,8 @@ SELF = "kormo_plugins.KormoPlugin"
 class KormoPlugin(BasePlugin):
     """Makes `kormo:` and `extends:` work in an Axolotl recipe.
 
-    Axolotl 0.21 registers every installed plugin for every recipe: in one that is not ours, all hooks are silent.
+    Axolotl 0.21 registers every installed plugin for every recipe; for a recipe that is not ours, no hook does
+    anything.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def register(self, cfg: DictDefault) -> None:
-        """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called again."""
+        """Resolves, checks and builds the recipe, and fills in Axolotl's keys; may be called more than once."""
         self.recipe, self.built = None, Built()
         if not _is_ours(cfg) or self._is_second():
             return
@@ -79,7 +80,7 @@ class KormoPlugin(BasePlugin):
             stop(commands.of_a_sweep(error, Path(str(cfg.axolotl_config_path))))
 
     def _is_second(self) -> bool:
-        """Whether a recipe that names us twice, by two paths, has had us registered already."""
+        """Whether this plugin is already registered, for recipes that name it twice by different paths."""
         plugins = PluginManager.get_instance().plugins.values()
         return all(one is not self for one in plugins) and any(isinstance(one, KormoPlugin) for one in plugins)
 
@@ -111,10 +112,10 @@ class KormoPlugin(BasePlugin):
         cpu_ranks.use_all_cores()
 
     def _adopt_plugins(self, cfg: DictDefault, recipe: Path, named: Sequence[str]) -> None:
-        """Registers Axolotl plugins that a parent recipe names, once each, and misses none.
+        """Registers the Axolotl plugins that a parent recipe names, each exactly once.
 
-        Axolotl iterates over its dictionary of plugins while it calls us, so it is replaced, not changed. A recipe that
-        names us by another path than our entry point does would have us in it twice.
+        Axolotl iterates over its dictionary of plugins while it calls this, so the dictionary is replaced, not changed.
+        A recipe that names this plugin by another path than our entry point would otherwise have it in there twice.
         """
         manager = PluginManager.get_instance()
         wanted = list(dict.fromkeys(variants.plugin_name(name) for name in named))
@@ -133,7 +134,7 @@ class KormoPlugin(BasePlugin):
             except KormoError:
                 raise
             except Exception as error:
-                raise _cannot_import(recipe, name, f"{type(error).__name__}: {error}") from error
+                raise _cannot_import(recipe, name, in_words(error)) from error
             added.append(plugins[name])
         manager.plugins = plugins
         cfg["plugins"] = wanted
@@ -146,7 +147,7 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> Dataset | None:
-        """The mixture, exactly steps × global batch rows; None when the recipe has no `kormo.data`."""
+        """The mixture, exactly steps × global batch rows; None if the recipe has no `kormo.data`."""
         recipe = self.recipe
         if recipe is None:
             return None
@@ -162,7 +163,8 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def pre_model_load(self, cfg: DictDefault) -> None:
-        """Variable-length attention where the recipe asks for it (`sdpa_varlen: true`) and the GPU has it; kernels."""
+        """Applies the kernels, and variable-length attention if the recipe wants it (`sdpa_varlen: true`) and the GPU
+        has it."""
         if self.recipe is None:
             return
 
@@ -179,7 +181,7 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def post_model_load(self, cfg: DictDefault, model: PreTrainedModel) -> None:
-        """Holds the weights in the recipe's dtype (Axolotl upcasts some of them)."""
+        """Converts the weights to the recipe's dtype (Axolotl upcasts some of them)."""
         if self.recipe is not None and not upstream.is_quantized(model) and not cfg.adapter:
             precision.cast_weights(model, training_precision(self.recipe.block.precision))
 
@@ -194,8 +196,8 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def get_training_args(self, cfg: DictDefault) -> dict[str, object]:
-        """Arguments that Axolotl fixes otherwise, one that would hide a NaN behind the last good loss, and what trackio
-        is to be told: Axolotl puts its keys for it into the environment, where nobody reads them."""
+        """Training arguments that Axolotl sets differently, one that would replace a NaN by the last good loss, and
+        those of trackio: Axolotl puts its keys for it into the environment, where nothing reads them."""
         if self.recipe is None:
             return {}
         keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
@@ -206,7 +208,7 @@ class KormoPlugin(BasePlugin):
     def get_collator_cls_and_kwargs(
         self, cfg: DictDefault, is_eval: bool = False
     ) -> tuple[Callable[..., object], dict[str, object]] | None:
-        """The recipe's collator; None when the rows are not ours."""
+        """The recipe's collator; None if the rows are not ours."""
         recipe = self.recipe
         if recipe is None or recipe.data is None:
             return None
@@ -224,7 +226,7 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def add_callbacks_post_trainer(self, cfg: DictDefault, trainer: Trainer) -> list[TrainerCallback]:
-        """Progress, `metrics.jsonl`, the callbacks that the recipe names, and what a trainer of ours does by itself."""
+        """Progress, `metrics.jsonl`, the callbacks of the recipe, and those for what our own trainers do themselves."""
         if self.recipe is None:
             return []
         from kormo_plugins.training.trainer import RunMixin
@@ -236,19 +238,20 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def post_train_unload(self, cfg: DictDefault) -> None:
-        """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
+        """After the weights are saved: corrects configs, writes the plain Llama export and samples, and prints their
+        paths."""
         if self.recipe is None or rank() != 0 or variants.training_failed():
             return
-        kernels.release(self.recipe.kernel_plan())  # what follows runs on the CPU
+        kernels.release(self.recipe.kernel_plan())  # the rest runs on the CPU
         finish.finish(self.recipe, self.built)
 
     @guarded
     def post_lora_merge(self, cfg: DictDefault, adapter_path: str, output_path: str) -> None:
-        """Called by Axolotl 0.21 and later when it has merged; before, `variants.call_after_merge` sees to it."""
+        """Called by Axolotl 0.21 and later after a merge; for earlier versions, `variants.call_after_merge` does it."""
         self._merged()
 
     def _merged(self) -> None:
-        """When `axolotl merge-lora` has made one model of base and adapters."""
+        """Finishes the model that `axolotl merge-lora` has made of base and adapters."""
         if self.recipe is not None:
             finish.finish_merged(self.recipe, self.built)
 
@@ -257,7 +260,7 @@ def _read(cfg: DictDefault) -> tuple[Recipe, str | None]:
     """The recipe that Axolotl was given, and the model that `axolotl inference --base-model` names."""
     path = Path(str(cfg.axolotl_config_path))
     overrides = {} if folder.is_resolved(path) else overrides_of(cfg, path)
-    # Axolotl writes the options of its commands (`--debug`) into the configuration, where they are no keys.
+    # Axolotl writes the options of its commands (`--debug`) into the configuration, although they are no keys.
     view = axolotl_keys([SELF])
     options = {"inference", "is_preprocess", *view.command_line} - set(view.schema["properties"])
     overrides = {key: value for key, value in overrides.items() if key not in options}
@@ -268,7 +271,7 @@ def _read(cfg: DictDefault) -> tuple[Recipe, str | None]:
 
 
 def _refuse(plan: JobPlan, job: Job, refuse_early: Callable[[dict[str, object]], None]) -> None:
-    """Refuses what can be known to fail before anything is built, then takes the lease of the run's folder."""
+    """Refuses what is known to fail before anything is built, then acquires the lease of the run's folder."""
     commands.refuse(plan)
     planned = axolotl_values(plan.axolotl, None, job.world_size)
     if not job.merges:
@@ -282,11 +285,11 @@ def _refuse(plan: JobPlan, job: Job, refuse_early: Callable[[dict[str, object]],
 
 
 def _refuse_early(recipe: Recipe, extra: Mapping[str, object], planned: Mapping[str, object]) -> None:
-    """What Axolotl, or this machine, would refuse once everything is built.
+    """Checks for what Axolotl or this machine would refuse once everything is built.
 
     Args:
-        extra: Axolotl's keys of the kernels.
-        planned: those that the recipe's own words become, with placeholders for what is not built.
+        extra: the Axolotl keys of the kernels.
+        planned: the Axolotl keys that the `kormo` block becomes, with placeholders for what is not built.
     """
     faults = Faults(not_ready(recipe))
     with faults.catch():
@@ -303,12 +306,12 @@ def _apply(cfg: DictDefault, values: Mapping[str, object], resolved: Path) -> No
     for key, value in values.items():
         if key != "plugins":  # adopted already
             cfg[key] = value
-    cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes what is finished
+    cfg["hub_model_id"] = None  # Axolotl pushes while it trains; `runs/finish.py` publishes the finished model
     cfg["axolotl_config_path"] = str(resolved)
 
 
 def _for_inference(plan: JobPlan, chosen: str | None) -> dict[str, object]:
-    """`axolotl inference` talks to the model that this recipe trained, not to the one that it started from."""
+    """Makes `axolotl inference` use the model that this recipe trained, not the one that it started from."""
     out = plan.run.output_dir
     if chosen is None and not (out / "config.json").is_file():
         raise KormoError(
@@ -324,7 +327,7 @@ def _for_inference(plan: JobPlan, chosen: str | None) -> dict[str, object]:
 
 
 def _is_ours(cfg: DictDefault) -> bool:
-    """Whether a raw configuration is a recipe of ours: it names us, or has a key that only we read."""
+    """Whether a raw configuration is a recipe of ours: it names our plugin, or has a key that only we read."""
     return any(is_ours(str(name)) for name in cfg.get("plugins") or ()) or any(key in cfg for key in ("kormo", EXTENDS))
 
 
@@ -337,7 +340,7 @@ def _register_other(recipe: Path, plugin: BasePlugin, cfg: DictDefault) -> None:
         raise KormoError(
             where=f"{recipe}: plugins",
             found=type(plugin).__name__,
-            why=f"this plugin, which is none of ours, fails where it registers ({type(error).__name__}: {error})",
+            why=f"this plugin, which is none of ours, fails where it registers ({in_words(error)})",
             do="report it to its author, or remove it from the recipe; KORMO_TRACEBACK=1 shows the place",
         ) from error
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from kormo_plugins.architecture.export import RECORD, equality
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
 from kormo_plugins.cli.support.output import json_option, print_json
-from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
+from kormo_plugins.errors import KormoError, closest, in_words
+from kormo_plugins.hookspecs import Exported, HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.runs.publishing.model_card import NEEDED, export_card
 from kormo_plugins.store.complete import MARKER, fault
@@ -90,7 +89,7 @@ def export(
 
 def _converted(
     checkpoint: Path, here: str, layout: str, folder: Path, modules: tuple[str, ...], quantize: str | None
-) -> tuple[dict[str, Any], str]:
+) -> tuple[Exported, str]:
     """Converts; returns the statistics and what the number `compared` in them counts."""
     components = registry(modules)
     if layout == GGUF:
@@ -145,7 +144,7 @@ def _model_type(checkpoint: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="a checkpoint is a folder with a config.json that names its model_type",
             do="name the folder of a checkpoint (outputs/pretrain, outputs/pretrain/checkpoint-80)",
         ) from None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
+from kormo_plugins.console.table import aligned
 from kormo_plugins.runs.publishing.publish import publish as send
-from kormo_plugins.runs.publishing.publish import revisions
+from kormo_plugins.runs.publishing.publish_plan import UNKNOWN, PublishPlan, publish_plan
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.telemetry import left_behind
 
@@ -18,7 +20,7 @@ from kormo_plugins.training.telemetry import left_behind
 @click.argument("repository", metavar="OWNER/NAME")
 @click.option("--public", is_flag=True, help="Of a repository that is made now; by default it is private.")
 @click.option("--license", "licence", metavar="ID", help="Of the model, as the hub calls it: apache-2.0, mit, …")
-@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="List every file that would be sent and what is held back; send nothing.")
 @json_option
 def publish(run: Path, repository: str, public: bool, licence: str | None, dry_run: bool, as_json: bool) -> None:
     """Send a finished run to a model hub, checkpoints as revisions.
@@ -31,15 +33,40 @@ def publish(run: Path, repository: str, public: bool, licence: str | None, dry_r
         was, how = ("changed", "it is sent as it is") if card.is_file() else ("removed", "no revision has one")
         click.echo(f"kormo: {card} was {was} after the run had ended; {how}", err=True)
     if dry_run:
-        planned = {revision.name: [path.name for path in revision.files] for revision in revisions(run)}
-        if as_json:
-            return print_json(planned)
-        for name, files in planned.items():
-            click.echo(f"{name}: {', '.join(files)}")
-        return
+        plan = publish_plan(run, repository, licence)
+        return print_json(_as_json(plan, public)) if as_json else click.echo(_as_text(plan, public))
     sent = send(run, repository, private=not public, licence=licence)
     if as_json:
         return print_json({"repository": repository, "revisions": sent})
     for name, identity in sent.items():
         click.echo(f"{repository}@{name}: {identity}")
     click.echo(f"(SHA-256 of each {SUMS}: publish them elsewhere too, for `kormo checkpoint fetch --sha256`)")
+
+
+def _as_json(plan: PublishPlan, public: bool) -> dict[str, object]:
+    """The plan for a script; `exists` is null, as a dry run asks nobody."""
+    return {
+        "repository": plan.repository,
+        "private": not public,
+        "exists": None,
+        "revisions": [{**asdict(one), "folder": str(one.folder), "bytes": one.bytes} for one in plan.revisions],
+        "held_back": [asdict(one) for one in plan.held_back],
+    }
+
+
+def _as_text(plan: PublishPlan, public: bool) -> str:
+    """The plan for people: a table of files for each revision, then what stays here and why."""
+    rows = [(one.name, file.name, f"{file.bytes:,}") for one in plan.revisions for file in one.files]
+    total = sum(one.bytes for one in plan.revisions)
+    lines = [
+        f"Nothing is sent. To {plan.repository}, which is made {'public' if public else 'private'} if there is none, "
+        f"would go {len(rows)} files, {total:,} bytes:",
+        "",
+        aligned(("revision", "file", "bytes"), rows, numbers={2}),
+        "",
+        *(f"{one.name} is {one.folder}" for one in plan.revisions),
+    ]
+    if plan.held_back:
+        held = [(one.path, f"{one.bytes:,}", one.why) for one in plan.held_back]
+        lines += ["", "Held back:", "", aligned(("of the run", "bytes", "why"), held, numbers={1})]
+    return "\n".join([*lines, "", f"A dry run stays offline: {UNKNOWN}."])

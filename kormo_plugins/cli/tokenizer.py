@@ -9,7 +9,7 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.cli.support.values import ManyValues
-from kormo_plugins.errors import KormoError, writing
+from kormo_plugins.errors import KormoError, in_words, writing
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -106,7 +106,7 @@ def report(
             click.echo(f"  {term}: in {found['tokens']:,} ids, used {found['uses']:,} times")
 
 
-def _choice(recipe: Path) -> tuple[str, Any, Any, str]:
+def _choice(recipe: Path) -> tuple[str, object, Any, str]:
     """Name and parameters of the tokenizer that the file asks for, the registry that knows it, and their place."""
     own = read_yaml(recipe)
     if "kormo" in own or "plugins" in own:
@@ -140,7 +140,7 @@ def _terms(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise KormoError(
             where="kormo tokenizer report: --terms",
-            found=f"{path}: {error}",
+            found=f"{path}: {in_words(error)}",
             why="it is read as UTF-8 text, one word a line",
             do="check the path and its encoding",
         ) from None

@@ -57,6 +57,8 @@ def raise_on_sigterm() -> None:
     global _forgotten
 
     def receive(number: int, frame: FrameType | None) -> None:
+        """Handles the first SIGTERM: `Terminated` is raised in the command's process, and a child of it dies as by
+        default."""
         global _received
         signal.signal(number, signal.SIG_DFL)
         if os.getpid() != command:
@@ -66,6 +68,8 @@ def raise_on_sigterm() -> None:
             raise _watched()  # no name holds it here: the frame would keep it alive
 
     def again() -> None:
+        """Sends the signal once more after `AGAIN_AFTER` seconds: Python has dropped the exception, so the command goes
+        on."""
         if _ending or os.getpid() != command:
             return
         signal.signal(signal.SIGTERM, receive)
@@ -74,6 +78,8 @@ def raise_on_sigterm() -> None:
         timer.start()
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
+        """Python's hook for exceptions that it drops, without the traceback of a `Terminated`, which is raised
+        again."""
         if not isinstance(args.exc_value, Terminated) or os.getpid() != command:
             before(args)
 

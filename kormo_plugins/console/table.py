@@ -19,6 +19,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Colle
     widths = [max(cell_len(line[column]) for line in table) for column in range(len(header))]
 
     def cell(text: str, column: int) -> str:
+        """The text padded to its column's width, in terminal columns."""
         space = " " * (widths[column] - cell_len(text))
         return space + text if column in numbers else text + space
 

@@ -136,6 +136,7 @@ def _prepared(job: SourceBuild) -> SourceBuild:
     numbers = count()
 
     def ready(step: NamedStep) -> NamedStep:
+        """The step with its model made, in a numbered folder of its own."""
         if not isinstance(step.make, Prepares):
             return step
         folder = job.out / "models" / f"{next(numbers)}-{step.name}"
@@ -269,6 +270,7 @@ def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: E
 
 def _statistics(job: SourceBuild) -> dict[str, object]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
+        """The record that a part of a pass left behind."""
         return read_mark(job.folder(stage) / f"{part:05d}.json")
 
     last = len(job.segments)
@@ -278,7 +280,7 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
     found = unread(steps[0].pop("files", {}))
     final = [outcome(last, part) for part in range(job.parts)]
     counted = ("documents", "bytes", "characters", "conversations")
-    total: dict[str, Any] = {key: sum(f["kept"][key] for f in final) for key in counted}
+    total: dict[str, object] = {key: sum(f["kept"][key] for f in final) for key in counted}
     return (
         total
         | {
@@ -295,15 +297,15 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
     )
 
 
-def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, Any]]:
+def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, object]]:
     """The tallies of all parts, step by step."""
     return [_summed(list(same)) | {"name": same[0]["name"]} for same in zip(*parts, strict=True)]
 
 
-def _summed(values: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _summed(values: list[Mapping[str, Any]]) -> dict[str, object]:
     """Nested counts added up; keys in order, numbers as text (`lengths`) in the order of numbers."""
     keys = sorted({key for value in values for key in value}, key=lambda key: key.zfill(3) if key.isdigit() else key)
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key in keys:
         items = [value[key] for value in values if key in value]
         if isinstance(items[0], Mapping):

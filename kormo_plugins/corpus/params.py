@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -98,7 +98,7 @@ class Executor(Strict):
         ge=1,
         description="parts at the same time; null: `workers` of them here, all of them on Ray and Slurm",
     )
-    options: dict[str, Any] = Field(
+    options: dict[str, object] = Field(
         default_factory=dict, description="further arguments of datatrove's executor (partition, time, cpus_per_task …)"
     )
 
@@ -126,6 +126,11 @@ class CorpusRecipe(Strict):
         done: list[str] = []
 
         def visit(name: str, way: tuple[str, ...]) -> None:
+            """Appends a source behind those that it is deduplicated against.
+
+            Raises:
+                KormoError: the sources wait for one another in a circle, which is named.
+            """
             if name in done:
                 return
             if name in way:

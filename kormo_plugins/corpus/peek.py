@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from kormo_plugins.corpus.readers import files
 from kormo_plugins.corpus.readers.file_formats import encodings, streams, tables
@@ -67,7 +66,7 @@ class Look:
     notes: tuple[str, ...]
     rows: int
     columns: tuple[Column, ...]
-    reader: dict[str, Any]
+    reader: dict[str, object]
     documents: tuple[Document, ...] = ()
     rejects: Mapping[str, int] = field(default_factory=dict)
 
@@ -129,7 +128,7 @@ def _look(kind: str, sample: list[Found], path: Path, rows: int) -> Look:
     return Look((kind,), first.name, len(sample), tuple(notes), len(raw), columns, reader)
 
 
-def _common(looks: list[Look], path: Path) -> dict[str, Any] | None:
+def _common(looks: list[Look], path: Path) -> dict[str, object] | None:
     """The keys of a reader that reads all of several kinds as each should be read; None where no reader does."""
     rows = [one for one in looks if one.kinds != ("text",)]  # a text has no columns
     keys = [{key: value for key, value in one.reader.items() if key not in ("name", "encoding")} for one in rows]
@@ -141,7 +140,7 @@ def _common(looks: list[Look], path: Path) -> dict[str, Any] | None:
     return {"name": "folder", "path": str(path), **kept, **keys[0]}
 
 
-def _joined(looks: list[Look], reader: dict[str, Any]) -> Look:
+def _joined(looks: list[Look], reader: dict[str, object]) -> Look:
     notes = tuple(f"{one.kinds[0]}: {note}" for one in looks for note in one.notes)
     columns = {column.name: column for one in reversed(looks) for column in one.columns}
     return Look(

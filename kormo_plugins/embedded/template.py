@@ -65,6 +65,7 @@ def _korean(form: str, register: str) -> Callable[[Word], str]:
     bend = morphology.conjugate
 
     def bent(word: Word) -> str:
+        """The Korean of a word with its last part in the wanted form."""
         head, space, last = word.ko.rpartition(" ")
         return head + space + bend(last, form, adjective=word.adjective, register=register)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -172,7 +172,7 @@ def _read(paths: list[Path]) -> object:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise KormoError(
                 where=str(path),
-                found=" ".join(str(error).split()),
+                found=in_words(error),
                 why="it cannot be read as a table",
                 do="copy the dataset again",
             ) from None
@@ -195,18 +195,20 @@ def _rows(path: Path) -> list[dict[str, object]]:
         if not rows or not all(isinstance(row, dict) for row in rows):
             raise ValueError("rows are JSON objects, at least one")
     except ValueError as error:
-        raise KormoError(where=where, found=str(error), why="the dataset cannot be read", do="copy it again") from None
+        raise KormoError(
+            where=where, found=in_words(error), why="the dataset cannot be read", do="copy it again"
+        ) from None
     return list(rows)
 
 
 def wrong_columns(task: str, place: str, columns: Iterable[str], error: Exception) -> KormoError:
     """What to say when a task's template or function does not find what it reads in a row."""
     names = sorted(columns)
-    told = " ".join(str(error).split()) or type(error).__name__
+    told = " ".join(str(error).split()) or in_words(error)
     missing = told.split("'")[1] if "'" in told else told
     return KormoError(
         where=place,
         found=f"the columns {', '.join(names)}",
-        why=f"the task {task} reads {missing!r} ({type(error).__name__}: {told})",
+        why=f"the task {task} reads {missing!r} ({in_words(error)})",
         do=closest(missing, names) or "give the dataset the columns that it has on the hub",
     )

@@ -16,7 +16,7 @@ from functools import cache, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation.catalogue import Catalogue, Leaf
 from kormo_plugins.evaluation.harness import Config, Split, Task, generation_settings
 from kormo_plugins.evaluation.local_data import find_dataset, read_splits, wrong_columns
@@ -172,13 +172,13 @@ def _open(name: str, config: Config, folder: Path | None, shots: int | None, rea
     try:
         task = ConfigurableTask(config=config)
     except (DatasetNotFoundError, ConnectionError, FileNotFoundError) as error:
-        raise _Unreachable(" ".join(str(error).split())[:200]) from None
+        raise _Unreachable(in_words(error)) from None
     except KormoError:
         raise
     except Exception as error:  # a task's functions may fail in any way on rows that they were not written for
         place = str(folder or f"the dataset {dataset}")
         if folder is None and not _about_rows(error):
-            raise _Unreachable(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
+            raise _Unreachable(in_words(error)) from None
         columns = next(iter(splits.values())).column_names if folder is not None else ["unknown"]
         raise wrong_columns(name, place, columns, error) from None
     if task.get_config("num_fewshot") != 0:  # nought in a task's file is a part of the task
@@ -198,6 +198,7 @@ def settled(process: Callable[[object], object]) -> Callable[[object], object]:
 
     @wraps(process)
     def once(split: object) -> object:
+        """The processed split, made once with the seed, with the state of `random` left as it was."""
         if id(split) not in kept:
             state = random.getstate()
             random.seed(SEEDS["random"])

@@ -7,12 +7,11 @@ Every number of shots carries its origin, because a score is only comparable wit
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import Field
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.evaluation.judged.suite import judged_names
 from kormo_plugins.plugins.choice import Strict
 from kormo_plugins.plugins.registry import checked
@@ -35,7 +34,7 @@ class SuiteTask(Strict):
     published: str | None = Field(default=None, description="row of published.yml that it is compared with")
     chance: float | None = Field(default=None, ge=0, le=1, description="score of a model that knows nothing")
     chat: bool = Field(default=False, description="ask a chat model through its chat template")
-    plain: dict[str, Any] = Field(
+    plain: dict[str, object] = Field(
         default_factory=dict, description="task settings for a model without a chat template's turns"
     )
     unverified: str = Field(default="", description="what about this task could not be checked against its source")
@@ -77,7 +76,7 @@ def load_suite(name: str, where: str = "kormo eval: --suite") -> Suite:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise KormoError(
-            where=str(path), found=" ".join(str(error).split()), why="a suite is a YAML file", do="correct it"
+            where=str(path), found=in_words(error), why="a suite is a YAML file", do="correct it"
         ) from None
     suite: Suite = checked(Suite, values, str(path))
     return suite

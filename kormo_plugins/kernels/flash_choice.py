@@ -11,6 +11,8 @@ import importlib.util
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from kormo_plugins.errors import in_words
+
 BUILT_IN = "FlashAttention-2"
 
 
@@ -72,7 +74,7 @@ def activate() -> str:
     try:
         attention.activate_flash_attention_impl(chosen.name)
     except Exception as error:  # a package built for another torch, or for another GPU
-        return f"attention: {BUILT_IN} of torch; {chosen.spoken} cannot be used ({type(error).__name__}: {error})"
+        return f"attention: {BUILT_IN} of torch; {chosen.spoken} cannot be used ({in_words(error)})"
     return line
 
 

@@ -72,6 +72,8 @@ class _OnePass(torch.autograd.Function):
         differentiate: bool,
         triton: bool,
     ) -> tuple[Tensor, Tensor]:
+        """Sum of the weighted losses (a scalar) and the loss of each token [tokens], both float32; gradients are made
+        on the way, so that no logits are kept."""
         states_too, weight_too = (differentiate and needed for needed in ctx.needs_input_grad[:2])
         losses, of_states, of_weight = _chunks(
             states, weight.to(compute), targets, factor, states_too, weight_too, triton
@@ -84,6 +86,8 @@ class _OnePass(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor, of_losses: Tensor) -> tuple[object, ...]:
+        """Gradients of the states and of the weight, made in `forward`, times that of the sum. They are given out
+        once."""
         if ctx.gradients is None:
             raise RuntimeError("the gradients of this loss were given out already; compute the loss again")
         of_states, of_weight, factor = ctx.gradients

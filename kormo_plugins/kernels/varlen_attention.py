@@ -19,6 +19,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.errors import in_words
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -35,7 +37,7 @@ DEVICES = frozenset({"cuda"})
 WRONG = 0.02
 """Relative difference from float32 that no rounding of bfloat16 explains (it makes 0.003 to 0.006)."""
 
-Attention = Callable[..., tuple["Tensor", Any]]
+Attention = Callable[..., tuple["Tensor", object]]
 
 
 def install(device: str = "cuda") -> str:
@@ -62,7 +64,7 @@ def install(device: str = "cuda") -> str:
     return f"attention: torch's kernel of variable length is not used as it should be ({fault})"
 
 
-def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
+def tried(kernel: Callable[..., object], grouped: bool, device: str) -> str | None:
     """What is wrong with the kernel on this device: outputs and gradients of two documents beside plain attention in
     float32, within what bfloat16 can tell; None if nothing is."""
     import torch
@@ -80,7 +82,7 @@ def tried(kernel: Callable[..., Any], grouped: bool, device: str) -> str | None:
         out = _flat(kernel, grouped)(ours[0], ours[1], ours[2], borders, 65)
         (out * weights.transpose(1, 2)).sum().backward()
     except Exception as error:  # whatever a build may say that has no such kernel for this GPU
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return in_words(error)
     parts = []
     for begin, end in ((0, 31), (31, 96)):
         q, k, v = (one[:, :, begin:end] for one in plain)
@@ -109,6 +111,8 @@ def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
     of_groups = {**causal, "enable_gqa": True}
 
     def flat(query: Tensor, key: Tensor, value: Tensor, borders: Tensor, longest: int) -> Tensor:
+        """Queries [rows, heads, length, size] and as many or fewer heads of keys and values; `borders` are the int32
+        places at which documents begin and end, and `longest` the length of the longest."""
         rows, heads, length, size = query.shape
         fewer = key.shape[1] != heads
         if fewer and not grouped:
@@ -121,7 +125,7 @@ def _flat(kernel: Callable[..., Any], grouped: bool) -> Flat:
     return flat
 
 
-def in_front_of(before: Attention, kernel: Callable[..., Any], grouped: bool) -> Attention:
+def in_front_of(before: Attention, kernel: Callable[..., object], grouped: bool) -> Attention:
     """An attention in transformers' form that takes batches with borders, and leaves others to `before`."""
     flat = _flat(kernel, grouped)
 
@@ -135,7 +139,8 @@ def in_front_of(before: Attention, kernel: Callable[..., Any], grouped: bool) ->
         dropout: float = 0.0,
         scaling: float | None = None,
         **kwargs: Any,
-    ) -> tuple[Tensor, Any]:
+    ) -> tuple[Tensor, object]:
+        """transformers' attention function: the kernel where it fits the call, `before` otherwise."""
         borders = kwargs.get("cu_seq_lens_q")
         window = kwargs.get("sliding_window") or getattr(module, "sliding_window", None)
         if borders is None or attention_mask is not None or dropout or window or not _runs(query, scaling):

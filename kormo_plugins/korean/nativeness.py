@@ -53,6 +53,7 @@ def measure(conversations: Iterable[Sequence[str]]) -> dict[str, float]:
     used: Counter[str] = Counter()
 
     def share(name: str, part_and_whole: tuple[int, int]) -> None:
+        """Adds a count and what it is counted out of."""
         sums[name] += part_and_whole[0]
         sums[f"{name}/"] += part_and_whole[1]
 

@@ -155,7 +155,7 @@ class MixtureDataset:
     def __len__(self) -> int:
         return self.steps * self.global_batch
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         """One sample: `input_ids`, `labels`, `position_ids` (int64 [row_length]), `filled` and `source`."""
         row: dict[str, object] = self.__getitems__([int(index) + len(self) if index < 0 else int(index)])[0]
         return row
@@ -272,7 +272,7 @@ class MixtureDataset:
             "parts": self.parts(),
         }
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, object]:
         """Everything that decides the order of the data, by name: what `fingerprint` hashes, and what a
         resume is compared by. The length of the run is not among them."""
         return {

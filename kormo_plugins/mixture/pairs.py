@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class PairDataset:
     def __iter__(self) -> Iterator[dict[str, object]]:
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         """One sample: `prompt_ids`, `chosen_ids`, `rejected_ids`, and the reference's log-probabilities if known."""
         return self.pair(self.number(index))
 
@@ -88,7 +87,7 @@ class PairDataset:
         source, place, epoch = (int(value) for value in found[0])
         return source, place, epoch
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, object]:
         """Everything that decides the order of the data, in the form that `resume.check_resume` compares."""
         first = self.sources[self.names[0]]
         return {

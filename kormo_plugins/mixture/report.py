@@ -155,7 +155,7 @@ def _sample(
     }
 
 
-def tree(table: Mapping[str, Any], weights: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def tree(table: Mapping[str, Any], weights: Mapping[str, object] | None) -> list[dict[str, object]]:
     """The mixture as the tree that the recipe writes, to be drawn.
 
     Args:
@@ -168,7 +168,8 @@ def tree(table: Mapping[str, Any], weights: Mapping[str, Any] | None) -> list[di
     """
     sources, seen = table["sources"], set()
 
-    def node(name: str, value: Any) -> dict[str, Any]:
+    def node(name: str, value: object) -> dict[str, Any]:
+        """A source with its numbers, or a group with their sums and its children."""
         if not isinstance(value, Group):
             seen.add(name)
             return {"name": name, **{field: sources[name][field] for field in (*SUMMED, "epochs", "fill")}}

@@ -145,6 +145,7 @@ def smallest(documents: Iterable[Document], count: int) -> list[Document]:
     """The `count` documents with text whose ids have the smallest hashes, in that order."""
 
     def key(document: Document) -> tuple[int, str]:
+        """Hash of the name, then the name: the same order wherever the documents lie."""
         return xxhash.xxh3_64_intdigest(document.id.encode("utf-8", "surrogatepass")), document.id
 
     return heapq.nsmallest(count, (document for document in documents if document.text), key=key)

@@ -65,7 +65,7 @@ class RunView:
     sequence_len: int = 512
     micro_batch_size: int = 1
     seed: int = 0
-    conversations: Callable[[Sequence[Document]], tuple[Any, Any, Any]] | None = None
+    conversations: Callable[[Sequence[Document]], tuple[Any, object, Any]] | None = None
     log: Callable[[dict[str, float]], None] = lambda values: None
 
 

@@ -1,7 +1,7 @@
 """From a recipe to the keys that Axolotl reads.
 
-What a recipe says in our words (global batch, precision, tokens, architecture) is turned into Axolotl's words here
-and nowhere else. Called without artifacts it fills in placeholders, which is enough for Axolotl's own validation.
+The keys of the `kormo` block (global batch, precision, tokens, architecture) are translated into Axolotl's keys here
+and nowhere else. Without artifacts, placeholders are filled in, which is enough for Axolotl's own validation.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ PREFERENCE_TRAINER = "kormo_plugins.posttraining.preference_trainer.PreferenceTr
 
 
 def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> int:
-    """Accumulation steps that make `global_batch` rows out of `micro_batch` rows on `world_size` ranks.
+    """Accumulation steps for a global batch of `global_batch` rows, with `micro_batch` rows on each of `world_size`
+    ranks.
 
     Raises:
-        KormoError: it does not divide.
+        KormoError: the global batch is not a multiple of the rows of all ranks.
     """
     per_step = micro_batch * world_size
     if global_batch % per_step:
@@ -40,7 +41,7 @@ def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> 
 
 
 def row_groups(plan: AxolotlPlan, world_size: int) -> int:
-    """How many micro-batches are read at the same time: ranks, or groups of ranks that share their rows.
+    """Number of micro-batches read at the same time: of ranks, or of groups of ranks that share rows.
 
     Raises:
         KormoError: the ranks cannot be divided into such groups.
@@ -57,42 +58,43 @@ def row_groups(plan: AxolotlPlan, world_size: int) -> int:
 
 
 def training_precision(precision: Precision) -> settings.Precision:
-    """The recipe's precision in the training room's terms."""
+    """The recipe's precision as the training room's settings."""
     return settings.Precision(**precision.model_dump())
 
 
 def axolotl_values(plan: AxolotlPlan, built: Built | None, world_size: int = 1) -> dict[str, object]:
-    """The keys to set in Axolotl's configuration, those of the recipe itself left out.
+    """The keys to set in Axolotl's configuration, in addition to those of the recipe.
 
     Args:
         plan: of the checked recipe.
         built: its artifacts, or None for placeholders.
         world_size: ranks of this job.
     Raises:
-        KormoError: a global batch that the ranks cannot make, or a precision that cannot be held.
+        KormoError: the ranks cannot form the global batch, or the precision is not supported.
     """
     own = training_precision(plan.precision)
     values: dict[str, object] = dict(precision.axolotl_switches(own, plan.deepspeed is not None, plan.adapters))
     if plan.deepspeed is not None:
-        # What its file says: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights while
-        # they are loaded, before transformers has put a value in the place of `auto`, and would hold them in float32.
+        # The content of the file: Axolotl would look for the file in the current folder. ZeRO-3 partitions the weights
+        # while
+        # they are loaded, before transformers has replaced `auto`, and would keep them in float32.
         values["deepspeed"] = {**plan.deepspeed, "bf16": {"enabled": plan.precision.autocast == "bfloat16"}}
     base = built.base_model if built else None
     if base is not None or not plan.names_model:
         values["base_model"] = str(base or PLACEHOLDER)
     if built and built.tokenizer is not None and plan.goes_on:
-        values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role; the model's folder may be of another
+        values["tokenizer_config"] = str(built.tokenizer)  # of the recipe's role
     if plan.global_batch is not None:
         groups = row_groups(plan, world_size)
         values["gradient_accumulation_steps"] = accumulation_steps(plan.global_batch, plan.micro_batch, groups)
     if plan.schedule is not None:
         values["lr_scheduler_kwargs"] = dict(plan.schedule)
     if not plan.measures_tokens:
-        values["include_tkps"] = False  # waits for the GPU at every micro-batch; our trainer measures the speed itself
+        values["include_tkps"] = False  # synchronizes with the GPU; our trainer measures the speed
     if plan.data:
         rows = next(iter(built.rows.values())).path if built and built.rows else Path(PLACEHOLDER)
         values.update(
-            # Axolotl wants a dataset to be named; the plugin answers before it is opened.
+            # Axolotl requires a dataset; the plugin provides one before this is opened.
             datasets=[{"path": str(rows), "type": "completion"}],
             dataset_prepared_path=str(plan.workspace),
             max_steps=plan.steps,

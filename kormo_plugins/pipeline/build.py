@@ -1,11 +1,10 @@
-"""From a recipe to everything that a training run reads: the stages, in order, each an artifact.
+"""Builds everything that a training run reads, step by step; each result is an artifact.
 
     documents (per source) → tokenizer → shards (per source) → row plan (per source)
                                    └───→ initial checkpoint
 
-Each stage's hash is taken over its own parameters and the hashes of the stages that it reads, so that a changed
-tokenizer rebuilds the shards and leaves the documents alone. What is built already is found by its name, without
-looking into it.
+The hash of each artifact covers its parameters and the hashes of the artifacts that it is built from, so that a changed
+tokenizer rebuilds the shards but not the documents. Existing artifacts are found by name, without reading them.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ def build_all(recipe: Recipe, log: Callable[[str], None] = say) -> Built:
 
 
 def build_planned(plan: BuildPlan, log: Callable[[str], None] = say) -> Built:
-    """Builds what is missing, in this process or by waiting for the one that builds it.
+    """Builds what is missing, or waits for another process that is building it.
 
     Raises:
-        KormoError: whatever is wrong with the recipe's data, tokenizer or model; nothing half made is left.
+        KormoError: an error in the recipe's data, tokenizer or model; no incomplete artifact is left.
     """
     get = partial(build, log=log)
     built = _data(plan, get)
@@ -49,7 +48,7 @@ def build_planned(plan: BuildPlan, log: Callable[[str], None] = say) -> Built:
 
 
 def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
-    """Documents, tokenizer, shards and row plans: all but the initial checkpoint.
+    """Documents, tokenizer, shards and row plans: everything but the initial checkpoint.
 
     Args:
         recipe: the checked recipe.
@@ -59,7 +58,7 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
 
 
 def add_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
-    """Adds the initial checkpoint to what is built."""
+    """Adds the initial checkpoint to `built`."""
     built.model = build_model(recipe.model_plan(), built.made_tokenizer, get)
 
 

@@ -22,13 +22,13 @@ class NotBuilt(KormoError):
 
 
 def say(line: str) -> None:
-    """One line of progress, on stderr: stdout belongs to what was asked for."""
+    """Prints a line of progress to stderr; stdout is for results."""
     print(f"kormo: {printable(redact(line))}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class BuiltTokenizer:
-    """A folder that `AutoTokenizer` opens, and the hash of everything that determines its ids."""
+    """A folder that `AutoTokenizer` opens, and the hash of everything that determines token ids."""
 
     path: Path
     hash: str
@@ -41,7 +41,7 @@ class BuiltModel:
     Args:
         path: its folder.
         weights_hash: identity of its weights.
-        artifact: None where it is the folder of the stage before, as it is.
+        artifact: None if it is the unchanged folder of the previous stage.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class BuiltModel:
 
 @dataclass
 class Built:
-    """The artifacts of a recipe, by what they are for; filled in as they are built."""
+    """The artifacts of a recipe by purpose; filled in as they are built."""
 
     made_tokenizer: BuiltTokenizer | None = None
     model: BuiltModel | None = None
@@ -63,7 +63,7 @@ class Built:
 
     @property
     def tokenizer(self) -> Path | None:
-        """The tokenizer's folder; None where Axolotl loads the base model's own."""
+        """The tokenizer's folder; None if Axolotl loads that of the base model."""
         return self.made_tokenizer.path if self.made_tokenizer else None
 
     @property
@@ -73,12 +73,12 @@ class Built:
 
     @property
     def init(self) -> Artifact | None:
-        """The initial checkpoint, where it is an artifact."""
+        """The initial checkpoint, if it is an artifact."""
         return self.model.artifact if self.model else None
 
     @property
     def base_model(self) -> Path | None:
-        """The folder that training starts from; None where `base_model` says so."""
+        """The folder that training starts from; None if `base_model` names it."""
         return self.model.path if self.model else None
 
     @property
@@ -100,6 +100,11 @@ def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
     """
 
     def get(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        """The artifact as it lies in the workspace.
+
+        Raises:
+            NotBuilt: it is not there.
+        """
         found = find(workspace, spec, check)
         if found is None:
             raise NotBuilt(
@@ -114,5 +119,5 @@ def lookup_only(path: Path, check: bool = True) -> ArtifactProvider:
 
 
 def dumped(params: BaseModel | None) -> dict[str, object]:
-    """A component's parameters as JSON values; nothing for a component that takes none."""
+    """A component's parameters as JSON values; empty if it takes none."""
     return params.model_dump(mode="json") if params is not None else {}

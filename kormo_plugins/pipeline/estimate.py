@@ -1,4 +1,4 @@
-"""How long a build will take, roughly and without reading any text."""
+"""A rough estimate of how long a build will take, without reading any text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from kormo_plugins.recipe.projections import BuildPlan
 from kormo_plugins.store.artifact import is_built
 
 BYTES_PER_SECOND = 1.5e6
-"""Throughput of cleaning, tokenizing and packing on one core; deliberately low, since it only decides yes or no."""
+"""Throughput of cleaning, tokenizing and packing on one core; deliberately low, since it only decides whether to
+refuse."""
 
 
 def build_seconds(plan: BuildPlan) -> float | None:
-    """Seconds that building all data would take on one core; None when nothing is left to build.
+    """Seconds to build all data on one core; None if nothing is left to build.
 
-    A source on the hub has no size that could be known without the network, and counts as endless.
+    The size of a source on the hub is not known without the network, and counts as infinite.
     """
     if plan.corpora is None:
         return None
@@ -25,7 +26,7 @@ def build_seconds(plan: BuildPlan) -> float | None:
     for name, source in plan.corpora.corpus.sources.items():
         kind = "preferences" if plan.pairs is not None else "rows"
         if is_built(workspace, kind, name):
-            continue  # some row plan of that source is there; if it is another's, the build is short of a surprise
+            continue  # some row plan of that source exists; if it is outdated, the estimate is too low
         missing = True
         total += _source_bytes(source.model_dump())
     return total / BYTES_PER_SECOND if missing else None

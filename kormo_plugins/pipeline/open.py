@@ -1,4 +1,4 @@
-"""What training reads of a recipe: the mixture as a dataset, and the collator that makes batches of its rows."""
+"""What training reads: the mixture as a dataset, and the collator that makes batches of its rows."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def make_collator(recipe: Recipe, built: Built) -> Callable[[object], dict[str, 
     if values.get("ignore_tokens"):
         values["ignore_tokens"] = token_ids(built.tokenizer, values["ignore_tokens"], recipe)
     params = recipe.registry.params("collator", choice.name, values, f"{recipe.path}: kormo.collator")
-    if "sources" in getattr(type(params), "model_fields", {}):  # the trainer asks for the loss of each
+    if "sources" in getattr(type(params), "model_fields", {}):  # the trainer reports the loss of each
         params = params.model_copy(update={"sources": True})
     varlen = recipe.get("sdpa_varlen") and shared_rows(recipe.resolved).devices == 1
-    if varlen and "cu_seqlens" in getattr(type(params), "model_fields", {}):  # or each layer would look for borders
+    if varlen and "cu_seqlens" in getattr(type(params), "model_fields", {}):  # spares each layer the search
         params = params.model_copy(update={"cu_seqlens": True})
     collate: Callable[[Any], dict[str, Any]] = recipe.registry.load("collator", choice.name)(params)
     return collate
 
 
 def token_ids(tokenizer: Path | None, tokens: Iterable[int | str], recipe: Recipe) -> list[int]:
-    """Ids of added tokens given by name; ids stay.
+    """Replaces the names of added tokens by their ids; ids stay as they are.
 
     Raises:
         KormoError: the tokenizer has no added token of that name.

@@ -13,14 +13,14 @@ MAX_WORLD = 8
 
 
 MAX_SECONDS = 600.0
-"""A job of more ranks, or an estimate of more seconds, does not build while its GPUs wait."""
+"""A job with more ranks, or a longer estimated build in seconds, is refused: its GPUs would sit idle."""
 
 
 def refuse_long_build(plan: BuildPlan, world_size: int) -> None:
-    """Stops a job that would keep many GPUs waiting for tokenization.
+    """Refuses a job that would keep many GPUs waiting for tokenization.
 
     Raises:
-        KormoError: something is not built, and building is long or the job is large.
+        KormoError: something is not built, and the build is long or the job large.
     """
     seconds = build_seconds(plan)
     if seconds is None or (world_size <= MAX_WORLD and seconds <= MAX_SECONDS):
@@ -37,8 +37,8 @@ def refuse_long_build(plan: BuildPlan, world_size: int) -> None:
 
 
 def refuse_leaking_attention(plan: AttentionPlan | None, on_gpu: bool = False) -> None:
-    """Stops a recipe whose attention backend would let documents of a row see each other, or would keep them apart
-    on a GPU at a price that is seldom meant.
+    """Refuses a recipe whose attention backend would let documents of a row attend to each other, or would separate
+    them on a GPU at a cost that is rarely intended.
 
     Raises:
         KormoError: names the key to change.

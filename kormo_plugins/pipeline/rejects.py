@@ -1,8 +1,8 @@
-"""Tells what of a source could not be used at all: conversations with broken turns, pairs with two equal sides, files
-of which nothing was read.
+"""Reports what of a source could not be used at all: conversations with malformed turns, pairs whose sides are equal,
+files from which nothing was read.
 
-A cleaning step drops documents because it was asked to; these are faults of the dataset, and whoever trains on the
-rest should hear of them.
+A cleaning step drops documents because the recipe says so; these are defects of the dataset, which anybody who trains
+on the rest should know of.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from kormo_plugins.corpus.reports.unread import warnings as unread_warnings
 from kormo_plugins.store.artifact import Artifact
 
 READ = "read"
-"""The step that every corpus begins with: the reader's own rejects."""
+"""The first step of every corpus: the rejects of its reader."""
 REJECTS = "rejects"
-"""Folder of a corpus with its rejects, each with its reason."""
+"""Folder of a corpus that contains its rejects, each with a reason."""
 
 
 def log_rejects(corpus: Artifact, name: str, what: str, steps: tuple[str, ...], log: Callable[[str], None]) -> None:
-    """One line about the rejects of these steps, by reason; none if there are none.
+    """Logs one line about the rejects of these steps, by reason, if there are any.
 
     Args:
         corpus: of the source.
         name: of the source.
         what: its documents, for people (`conversations`).
-        steps: names of steps that reject what is broken.
+        steps: names of steps that reject malformed documents.
     """
     reasons: dict[str, int] = {}
     for step in corpus.stats.get("steps", ()):
@@ -39,7 +39,7 @@ def log_rejects(corpus: Artifact, name: str, what: str, steps: tuple[str, ...], 
 
 
 def log_unread(corpora: Mapping[str, Artifact], log: Callable[[str], None]) -> None:
-    """Some lines about the files of these sources of which (almost) nothing was read; none if there are none."""
+    """Logs the files of these sources from which (almost) nothing was read, if there are any."""
     for name, corpus in corpora.items():
         for line in unread_warnings(name, corpus.stats):
             log(line)

@@ -1,10 +1,11 @@
-"""Brings an artifact from an object store (or any fsspec filesystem) into a workspace, and checks it.
+"""Copies an artifact from an object store (or any fsspec file system) into a workspace, and verifies it.
 
-Files are hashed on arrival and kept if they are there whole already, so an interrupted copy goes on. The manifest
-comes last: only with it does the folder count as an artifact, which a build then finds and keeps.
+Files are hashed on arrival, and complete ones are not copied again, so an interrupted copy can be continued. The
+manifest comes last: only then is the folder an artifact, which a build finds and uses.
 
-A manifest's XXH3 shows damage and no forgery. A folder that lists its files in `SHA256SUMS` is compared with that too,
-and the list with its own SHA-256 where the user has it from its author: then nobody on the way can change a byte.
+The XXH3 checksums of a manifest detect damage but not forgery. A folder that lists its files in `SHA256SUMS` is
+compared with that list too, and the list with its own SHA-256 if the user has it from the author: then nobody in
+between can change a byte.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.shards.transfer import ARRIVING, fetch, fetch_file, small_file
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 from kormo_plugins.store.atomic import publish, write_bytes
@@ -42,10 +43,10 @@ def fetch_artifact(
         progress: called with (bytes there, bytes in all) of the shards or rows.
         identity: SHA-256 (hex) of its `SHA256SUMS`, as its author published it elsewhere.
     Returns:
-        `files`, `bytes`, `copied`: the bytes that were not there yet, manifests apart; `sha256`: whether every file
+        `files`, `bytes`, `copied`: the bytes copied now, without manifests; `sha256`: whether every file
         was compared with a SHA-256.
     Raises:
-        KormoError: nothing finished at `url`, or files that are not those that its manifest, or its list, names.
+        KormoError: there is nothing complete at `url`, or a file differs from the manifest or the list.
     """
     import fsspec
 
@@ -58,7 +59,7 @@ def fetch_artifact(
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
             where=url,
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be opened",
             do="check the address and its options",
         ) from None
@@ -76,13 +77,14 @@ def fetch_artifact(
 def _fetch_listed(filesystem: object, root: str, out: Path, found: dict[str, int], check: Check) -> None:
     """Copies what an artifact's manifest lists, and the manifest last."""
     out.mkdir(parents=True, exist_ok=True)
-    arriving = out / ARRIVING  # the manifest, until everything that it lists has come
+    arriving = out / ARRIVING  # the manifest, until everything that it lists has been copied
     arriving.mkdir(exist_ok=True)
     (arriving / MANIFEST).write_bytes(small_file(filesystem, f"{root}/{MANIFEST}"))
     check(MANIFEST, arriving / MANIFEST)
     records = manifest_records(out, read_manifest(arriving))
 
     def one(name: str) -> int:
+        """Fetches and checks a file; the bytes that were copied now."""
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         copied = fetch_file(filesystem, f"{root}/{name}", out / name, records[name])
         check(name, out / name)
@@ -97,10 +99,10 @@ def _fetch_listed(filesystem: object, root: str, out: Path, found: dict[str, int
 
 
 def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
-    """What compares a file that has arrived with the list of its author.
+    """A function that compares a file with the list of its author.
 
     Raises:
-        KormoError: there is no list, or another one than the user was told of.
+        KormoError: there is no list, or its SHA-256 is not the expected one.
     """
     where = f"{url}/{SUMS}"
     if identity is not None and (listed is None or sha256_of(listed) != identity.lower()):
@@ -113,6 +115,11 @@ def _against(url: str, listed: bytes | None, identity: str | None) -> Check:
     sums: Mapping[str, str] = parse_sums(listed, where) if listed is not None else {}
 
     def check(name: str, path: Path) -> None:
+        """Compares a file that was fetched with the list.
+
+        Raises:
+            KormoError: it is another; it is removed first.
+        """
         if listed is None or (name in sums and sha256(path) == sums[name]):
             return
         found = f"the SHA-256 {sha256(path)}" if name in sums else "a file that is not in the list"

@@ -1,8 +1,8 @@
-"""Is every file of an artifact still the file that was written?
+"""Verifies that the files of an artifact are still those that were written.
 
-Size and XXH3-128 of each file are taken when the artifact is finished, and kept in its manifest. Folders of shards
-and of rows hash their data while they write it; for those the manifest holds only their own manifest, which lists
-the rest, so that no data is read twice.
+Size and XXH3-128 of each file are recorded in the manifest when the artifact is finished. Folders of shards and of rows
+hash their data while they write it; for those the artifact's manifest lists only their own manifest, which lists the
+rest, so that no data is read twice.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from kormo_plugins.store.files import FileRecord, has_own_manifest, manifest_fil
 
 @dataclass
 class Checked:
-    """What was found in one folder.
+    """The result for one folder.
 
     Args:
         folder: the folder.
         files: number of files compared.
-        bytes: bytes read of those that are whole.
-        damaged: what is wrong with each of the others; `where` is the file.
+        bytes: bytes read of the intact ones.
+        damaged: an error for each of the others; `where` is the file.
     """
 
     folder: Path
@@ -42,11 +42,12 @@ def verify_folder(
         manifest: the artifact's; None for a folder without one.
         progress: called with the bytes of each file that was read.
     Returns:
-        what was checked; damage is in it, not raised, so that all of it is known at once.
+        what was checked; damage is returned and not raised, so that all of it is reported at once.
     """
     checked = Checked(folder)
 
     def compare(records: Mapping[str, FileRecord]) -> None:
+        """Reads files against their records; those that differ are collected."""
         for name, record in records.items():
             checked.files += 1
             try:

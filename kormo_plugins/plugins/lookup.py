@@ -1,11 +1,11 @@
-"""Where a module that a recipe names lies, found without importing anything, and whether it may be imported.
+"""Locates a module that a recipe names without importing anything, and decides whether it may be imported.
 
-A recipe may come from a stranger, and importing a module runs it. So it is looked at as a file first:
+A recipe may come from a stranger, and importing a module runs it. So the module's file is inspected first:
 
 - A module whose source mentions no hook is no plugin, and is not imported.
-- It may lie in an installed package, in a folder on `PYTHONPATH`, or anywhere else that the user put on Python's path.
-  The current folder, which `python -m` puts there by itself, does not count: a file that came with the recipe would
-  run. It is looked into all the same, as the launchers of a training start their ranks with `python -m`.
+- It may be in an installed package, in a folder on `PYTHONPATH`, or anywhere else that the user put on Python's path.
+  The current folder, which `python -m` adds by itself, does not count: a file that came with the recipe would run. It
+  is searched all the same, because launchers start the ranks of a training with `python -m`.
   `KORMO_ALLOW_PLUGINS=my_module,…` allows modules there by name.
 """
 
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def find(module: str) -> ModuleSpec | None:
-    """The spec of a module, none of its packages imported; None where there is none of that name."""
+    """The spec of a module, without importing its packages; None if there is no such module."""
     if not _NAME.fullmatch(module):
         return None
     names = module.split(".")
@@ -48,7 +48,7 @@ def _spec(name: str, places: list[str] | None) -> ModuleSpec | None:
 
 
 def source(module: str) -> str | None:
-    """The text of a module's file; None for one that is not found or has no Python source (built in, compiled)."""
+    """The source of a module; None if it is not found or has no Python source (built-in, compiled)."""
     spec = find(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
@@ -59,10 +59,10 @@ def source(module: str) -> str | None:
 
 
 def refuse_foreign(module: str, where: str) -> None:
-    """Refuses a module that lies in the current folder and that nobody allowed.
+    """Refuses a module in the current folder that was not allowed.
 
     Raises:
-        KormoError: it does.
+        KormoError: the module is in the current folder, and `KORMO_ALLOW_PLUGINS` does not name it.
     """
     root = _root(module)
     if root is None or allowed(module) or not _only_here(root):
@@ -76,11 +76,11 @@ def refuse_foreign(module: str, where: str) -> None:
 
 
 def refuse_without_hooks(module: str, where: str, imported: bool = False) -> None:
-    """Refuses a module that is no plugin, before it is imported. One that is not found is left to the import, which
-    says so; one that a program has made and put into `sys.modules` has no source, and importing it runs nothing.
+    """Refuses a module that is no plugin, before it is imported. A module that is not found is left to the import,
+    which reports it; one that a program has put into `sys.modules` has no source, and importing it runs nothing.
 
     Args:
-        imported: it is imported, and implements none.
+        imported: whether it was imported, and implements no hook.
     Raises:
         KormoError: its source mentions no hook, or it implements none.
     """
@@ -97,12 +97,12 @@ def refuse_without_hooks(module: str, where: str, imported: bool = False) -> Non
 
 
 def allowed(module: str) -> bool:
-    """Whether the user has allowed a module by its name."""
+    """Whether the user allowed a module by name."""
     return module in {name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()}
 
 
 def _root(module: str) -> Path | None:
-    """The folder of Python's path in which a module was found; None for one that has no file."""
+    """The entry of Python's path where a module was found; None if it has no file."""
     spec = find(module.split(".")[0])
     if spec is None:
         return None
@@ -112,7 +112,7 @@ def _root(module: str) -> Path | None:
 
 
 def _only_here(root: Path) -> bool:
-    """Whether a folder is on Python's path only because Python put the current one there by itself."""
+    """Whether a folder is on Python's path only because Python added the current folder itself."""
     here = Path.cwd().resolve()
     if root != here:
         return False

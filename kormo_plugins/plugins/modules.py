@@ -1,4 +1,4 @@
-"""Modules of plugins: imported, what they name resolved, and the distribution that each belongs to."""
+"""Imports the modules of plugins, resolves the names in them, and finds the distribution of each."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import importlib.metadata
 from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
 
 from packaging.requirements import Requirement
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.plugins.parameters import checked as checked
 
 
-def resolve(target: object, what: str) -> Any:
+def resolve(target: object, what: str) -> object:
     """The object named by `"package.module:attribute"`; anything but a string is already the object."""
     if not isinstance(target, str):
         return target
@@ -34,9 +33,9 @@ def resolve(target: object, what: str) -> Any:
 
 
 def check_version(point: importlib.metadata.EntryPoint, distribution: str, version: str) -> None:
-    """Refuses a distribution that asks for another version of kormo-plugins than this one.
+    """Refuses a distribution that requires another version of kormo-plugins.
 
-    pip warns of this when it installs, and a hook added since would be missed in silence.
+    pip only warns of this at installation, and a hook that this version lacks would silently never be called.
     """
     for line in (point.dist.requires if point.dist else None) or ():
         wanted = Requirement(line)
@@ -52,12 +51,20 @@ def check_version(point: importlib.metadata.EntryPoint, distribution: str, versi
 
 
 def import_module(module: str, who: str) -> ModuleType:
+    """Imports a plugin's module.
+
+    Args:
+        module: dotted name.
+        who: what named it (a recipe, an entry point), for the message.
+    Raises:
+        KormoError: whatever the module raised, `SystemExit` included.
+    """
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # it may fail in any way while it is imported; all stop the run
+    except (Exception, SystemExit) as error:  # any failure of the import stops the run
         raise KormoError(
             where=f"plugin {module} (named by {who})",
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be imported, and a run without it would not be the run that was asked for",
             do="install what it needs, or remove it where it is named (KORMO_PLUGINS=NAME blocks an installed one)",
         ) from error
@@ -69,6 +76,9 @@ def _packages() -> dict[str, list[str]]:
 
 
 def distribution_of(module: str) -> tuple[str, str]:
+    """Name and version of the installed distribution that a module belongs to.
+
+    A module that is in none, such as a file of the user's, is `("the module NAME", "?")`."""
     top = module.split(".")[0]
     if top == "kormo_plugins":
         return "kormo-plugins", __version__

@@ -1,8 +1,8 @@
-"""Checks what a recipe gives against a pydantic model, and turns every fault into a message.
+"""Validates values of a recipe against a pydantic model, and turns every error into a message.
 
-A parameter that was renamed works under its old name too: its model says `RENAMED = {old: new}`, the values are read
-under the names of today, and a warning names them. Whatever is computed from the parameters (the identity of an
-artifact, a difference of recipes) never sees the old name.
+A renamed parameter works under its old name too: its model says `RENAMED = {old: new}`, the values are read under the
+current names, and a warning is logged. Whatever is computed from the parameters (the identity of an artifact, a
+difference between recipes) never sees the old name.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Place = tuple[int | str, ...]
-"""Keys and list indices that lead to a value."""
+"""Keys and list indices on the path to a value."""
 
 
 LARGEST = 2**63
-"""The largest number that a recipe may hold: more than all bytes ever stored, more than all tokens ever written."""
+"""The largest number that a recipe may contain: more than all bytes ever stored, more than all tokens ever written."""
 
 _FORMS = frozenset(
     (
@@ -45,20 +45,20 @@ _FORMS = frozenset(
         "constrained-str",
     )
 )
-"""What pydantic adds to the place of a finding in a choice of forms."""
+"""What pydantic adds to the location of an error in a union."""
 
 
 _NO_MAPPING = frozenset(("model_type", "dict_type"))
-"""Findings that say only that a value is no mapping; where it may be a number, what is wrong with that counts."""
+"""Errors that say only that a value is no mapping; if it may also be a number, the error of that form counts."""
 
 
-def checked(model: Any, values: dict[str, Any], where: str) -> Any:
+def checked(model: Any, values: dict[str, object], where: str) -> Any:
     """`values` as an instance of the pydantic `model`.
 
     Args:
-        where: file and key of `values`, the beginning of each message's place.
+        where: file and key of `values`; each message starts its location with it.
     Raises:
-        KormoError: every fault, several as `KormoErrors`.
+        KormoError: every error, several as `KormoErrors`.
     """
     faults = Faults(_endless(values, where))
     values = current_names(model, values, where, faults)
@@ -81,9 +81,9 @@ def checked(model: Any, values: dict[str, Any], where: str) -> Any:
 
 
 def current_names(model: object, values: Mapping[str, object], where: str, faults: Faults) -> dict[str, object]:
-    """`values` under the names that the parameters of `model` have today.
+    """`values` under the current names of the parameters of `model`.
 
-    An old name is logged as a warning, once for each place; a parameter given under both names is a fault.
+    An old name is logged as a warning, once per location; a parameter given under both names is an error.
     """
     renamed: Mapping[str, str] = getattr(model, "RENAMED", {})
     old = {key: renamed[key] for key in values if key in renamed}
@@ -105,7 +105,7 @@ def current_names(model: object, values: Mapping[str, object], where: str, fault
 
 @lru_cache(maxsize=1024)
 def _warn_of_old_name(where: str, name: str) -> None:
-    """Once for each place: a recipe is checked several times on its way."""
+    """Logs once per location, as a recipe is checked several times in a run."""
     notice = Notice(
         where=where,
         found="a parameter of an earlier version",
@@ -116,7 +116,7 @@ def _warn_of_old_name(where: str, name: str) -> None:
 
 
 def _nearest(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Pydantic's findings, of a choice of several forms only the first: the others say why it is no other form."""
+    """Pydantic's errors; of a union only the first, as the others say why the value has no other form."""
     unions: dict[Place, Place] = {}
     kept = []
     for detail in details:
@@ -128,16 +128,16 @@ def _nearest(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 
 def _follows(kind: str, place: Place, places: Set[Place]) -> bool:
-    """Whether a finding only follows from another one: no mapping, where a number may stand too and has a finding of
-    its own; or too few elements, where each that was given has been refused."""
+    """Whether an error only follows from another one: the value is no mapping, but may be a number and has an error as
+    one; or there are too few elements because the given ones were refused."""
     if kind in _NO_MAPPING:
         return place[:-1] in places
     return kind == "too_short" and any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
 def _place(way: Place) -> Place:
-    """Where a finding is, without what pydantic adds to tell the forms of a choice apart (`float`, `dict[str,float]`,
-    `function-wrap[…]`)."""
+    """The location of an error, without what pydantic adds to tell the members of a union apart (`float`,
+    `dict[str,float]`, `function-wrap[…]`)."""
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
 
 
@@ -152,11 +152,11 @@ _INSTEAD = {
     "too_long": "give fewer of them",
     "value_error": "give another value",
 }
-"""What to do about a finding that is not one of kind, by pydantic's name for it."""
+"""What to do about errors other than those of type, by pydantic's name for them."""
 
 
 def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
-    """One of pydantic's findings as a message."""
+    """One of pydantic's errors as a message."""
     way = _place(detail["loc"])
     key = ".".join(str(part) for part in way)
     full = f"{where}.{key}" if key else where
@@ -181,7 +181,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
 
 
 def _endless(given: object, where: str) -> Iterator[KormoError]:
-    """A fault for each number that is infinite, not a number, or absurdly large."""
+    """An error for each number that is infinite, NaN, or absurdly large."""
     if (isinstance(given, float) and not math.isfinite(given)) or (
         isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) > LARGEST
     ):
@@ -200,7 +200,7 @@ def _endless(given: object, where: str) -> Iterator[KormoError]:
 
 
 def _truths_as_numbers(given: object, made: object, key: str = "") -> Iterator[str]:
-    """Keys whose truth value pydantic has turned into a number."""
+    """Keys whose boolean pydantic has turned into a number."""
     if isinstance(given, bool):
         if isinstance(made, (int, float)) and not isinstance(made, bool):
             yield key
@@ -214,7 +214,7 @@ def _truths_as_numbers(given: object, made: object, key: str = "") -> Iterator[s
 
 
 def _fields_at(model: type[BaseModel], way: Sequence[str]) -> list[str]:
-    """The fields of the model that keys lead into from `model`; list indices and keys of mappings lead nowhere else."""
+    """The fields of the model that a path leads to from `model`; list indices and keys of mappings are skipped."""
     for name in way:
         if name in model.model_fields:
             model = next(models_in(model.model_fields[name].annotation), model)

@@ -1,9 +1,9 @@
-"""Finds plugins and looks up components by name: one `Registry` per set of plugin modules that a recipe names.
+"""Finds plugins and looks up components by name; there is one `Registry` per set of plugin modules of a recipe.
 
 Three places are searched: the built-in rooms, installed distributions (entry-point group `kormo_plugins`), and the
-modules named by the recipe. A plugin that cannot be imported stops the run with the reason, as does one that needs
-another version of us; two components of one kind and name are refused with both distributions named. None is ever
-skipped in silence: what the environment blocks (`plugin_switches.py`) is remembered and named when it is missed.
+modules named by the recipe. A plugin that cannot be imported, or that requires another version of kormo-plugins, stops
+the run with the reason; two components of the same kind and name are refused, and both distributions named. No plugin
+is skipped silently: what the environment blocks (`switches.py`) is remembered, and named when it is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, overload
 import pluggy
 
 from kormo_plugins import hookspecs
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.hookspecs import (
     KINDS,
     Architecture,
@@ -66,7 +66,7 @@ BUILT_IN = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A component together with where it came from."""
+    """A component and its origin."""
 
     kind: str
     component: Component
@@ -78,7 +78,7 @@ class Entry:
 
 
 class Blocked(NamedTuple):
-    """A plugin that `KORMO_PLUGINS` keeps out."""
+    """A plugin that `KORMO_PLUGINS` blocks."""
 
     module: str
     distribution: str
@@ -91,13 +91,13 @@ class UnknownComponent(KormoError):
 
 
 class Registry:
-    """All components that the installed and named plugins yield.
+    """The components of all installed and named plugins.
 
     Args:
         modules: further plugin modules, as named under `kormo.plugins` in a recipe.
     Raises:
-        KormoError: a plugin cannot be imported, implements a hook with a wrong signature, needs another version of
-            kormo-plugins, takes a name that another one has, or is both named by the recipe and blocked.
+        KormoError: a plugin cannot be imported, implements a hook with a wrong signature, requires another version of
+            kormo-plugins, uses a name that is taken, or is both named by the recipe and blocked.
     """
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
@@ -129,7 +129,7 @@ class Registry:
         self._collect()
 
     def _add_named(self, module: str) -> None:
-        """A module that a recipe names: imported only if it is a plugin and may be (`lookup.py`)."""
+        """Imports a module that a recipe names, if it is a plugin and allowed (`lookup.py`)."""
         where = f"kormo.plugins: {module}"
         if module not in self._from:
             refuse_without_hooks(module, where)
@@ -140,16 +140,17 @@ class Registry:
             refuse_without_hooks(module, where, imported=True)
 
     def _blocks(self, module: str, distribution: str, version: str, origin: str) -> bool:
-        """Whether the environment blocks the plugin; remembers it if so."""
+        """Whether the environment blocks the plugin; if so, it is remembered."""
         if not is_blocked(self._block, module, distribution, origin == "built-in"):
             return False
         self.blocked.append(Blocked(module, distribution, version, origin))
         return True
 
     def _refuse_idle_block(self) -> None:
-        """Refuses a name that blocks nothing: it is misspelt, and what it should have blocked would run."""
+        """Refuses a name that blocks nothing: it is misspelt, and the plugin that it means would run."""
 
         def blocks(name: str) -> bool:
+            """Whether a name of KORMO_PLUGINS has blocked anything."""
             return any(is_blocked((name,), entry.module, entry.distribution, False) for entry in self.blocked)
 
         idle = [name for name in self._block if not blocks(name)]
@@ -165,7 +166,7 @@ class Registry:
 
     def _add(self, module: ModuleType, distribution: str, version: str, origin: str) -> None:
         name = module.__name__
-        if name in self._from:  # an installed plugin that the recipe names as well
+        if name in self._from:  # an installed plugin that the recipe also names
             return
         self._from[name] = (distribution, version, origin)
         try:
@@ -209,10 +210,10 @@ class Registry:
                 try:
                     with traced(f"{hook}() of {module}"):
                         components = list(implementation.function() or ())
-                except Exception as error:  # a plugin may fail in any way; a run without it would be another run
+                except Exception as error:  # any failure: a run without the plugin would be another run
                     raise KormoError(
                         where=self._named(module),
-                        found=f"{hook}() ends with {type(error).__name__}: {error}",
+                        found=f"{hook}() fails: {in_words(error)}",
                         why="a hook yields its components or returns a list of them; those of this one are unknown",
                         do=f"correct it, or {self._without(module)}",
                     ) from error
@@ -298,7 +299,7 @@ class Registry:
     def load(self, kind: Literal["run_callback"], name: str, where: str = "") -> RunCallbacks: ...
     @overload
     def load(self, kind: str, name: str, where: str = "") -> Any: ...
-    def load(self, kind: str, name: str, where: str = "") -> Any:
+    def load(self, kind: str, name: str, where: str = "") -> object:
         """The object that the component's `load` names."""
         component = self.get(kind, name, where)
         with traced(f"load {kind} {name}: {component.load}"):
@@ -308,7 +309,7 @@ class Registry:
         """`values` checked against the component's parameter model; None for a component without parameters.
 
         Raises:
-            KormoError: an unknown key, a wrong type or a missing value; the message names the key.
+            KormoError: a key is unknown, a value has the wrong type or is missing; the message names the key.
         """
         component = self.get(kind, name, where)
         values = values or {}
@@ -346,5 +347,5 @@ class Registry:
 
 @lru_cache(maxsize=8)
 def registry(modules: tuple[str, ...] = ()) -> Registry:
-    """The registry for a set of plugin modules, made once per process."""
+    """The registry for a set of plugin modules, created once per process."""
     return Registry(modules)

@@ -1,10 +1,10 @@
-"""Switches of the environment that decide which plugins take part, and whether one sees them at work.
+"""Environment variables that block plugins and trace their calls.
 
     KORMO_PLUGINS=off                    no installed distribution and no module of a recipe; built-ins only
     KORMO_PLUGINS=my-plugin,other.mod    these are blocked, by distribution or module
     KORMO_TRACE_PLUGINS=1                one line on stderr for each hook call and each component that is loaded
 
-A blocked plugin is never merely absent: a recipe that names it, or one of its components, is refused and told so.
+A blocked plugin is not merely absent: a recipe that names it, or one of its components, is refused with the reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def is_blocked(names: tuple[str, ...], module: str, distribution: str, built_in:
 
 @contextmanager
 def traced(what: str) -> Iterator[None]:
-    """Writes `what` and how long it took, if `KORMO_TRACE_PLUGINS` asks for it."""
+    """Prints `what` and how long it took, if `KORMO_TRACE_PLUGINS` is set."""
     if os.environ.get("KORMO_TRACE_PLUGINS", "0") in ("", "0"):
         yield
         return

@@ -1,8 +1,7 @@
 """`kormo plugins new`: a plugin distribution that installs and passes its own tests at once.
 
-The files lie under `plugins/templates/plugin/`, each with `$package`, `$distribution` and `$version` to fill in. They
-are the shortest honest example of the contract: one corpus step, one mixing policy, and tests by
-`kormo_plugins.testing`.
+The files are in `plugins/templates/plugin/`, with `$package`, `$distribution` and `$version` to fill in. They are the
+shortest complete example of the contract: one corpus step, one mixing policy, and tests with `kormo_plugins.testing`.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ def write_template(folder: Path, name: str) -> Made:
     """Writes the template.
 
     Args:
-        folder: must not exist, or be empty: nothing of anybody's is overwritten.
-        name: of the distribution; its package is the same with underscores.
+        folder: must not exist, or be empty: nothing is overwritten.
+        name: of the distribution; the package has underscores for hyphens.
     Raises:
-        KormoError: the folder holds something, or the name is none that pip and Python take.
+        KormoError: the folder is not empty, or the name is not valid for pip and Python.
     """
     distribution = name.replace("_", "-").lower()
     package = distribution.replace("-", "_").replace(".", "_")

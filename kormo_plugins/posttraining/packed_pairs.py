@@ -15,7 +15,7 @@ of whichever type, and its metrics are sums over answers, and come out the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ class PackedPairs:
         target: texts and places in `answers` that they predict from, likewise.
     """
 
-    inputs: dict[str, Any]
+    inputs: dict[str, object]
     answers: dict[str, torch.Tensor]
     source: Tensor
     target: Tensor
@@ -67,12 +67,13 @@ class PackedPairs:
         out = kept.new_zeros(texts, places, kept.shape[-1])
         return out.index_put((self.target[0], self.target[1]), kept[self.source[0], self.source[1]])
 
-    def of(self, model: Any) -> Any:
+    def of(self, model: Callable[..., object]) -> Callable[..., object]:
         """The model as TRL calls it: its answer to the packed rows, told as logits of `answers`."""
 
-        def call(**others: object) -> Any:
+        def call(**others: object) -> object:
+            """The forward pass on the packed rows; its logits are unpacked to [texts, answer]."""
             kept = {key: value for key, value in others.items() if key not in ("input_ids", "attention_mask")}
-            outputs = model(**kept, **self.inputs)
+            outputs: Any = model(**kept, **self.inputs)
             outputs.logits = self.logits(outputs.logits)
             return outputs
 
@@ -114,7 +115,7 @@ def packed(batch: dict[str, torch.Tensor], *, one_row: bool) -> PackedPairs:
         positions[row, end:] = torch.arange(width - end)
     come_from, go_to = torch.cat(source, dim=1), torch.cat(target, dim=1)
     columns, inverse = torch.unique(come_from[1], return_inverse=True)
-    inputs: dict[str, Any] = {
+    inputs: dict[str, object] = {
         "input_ids": into.to(device),
         "position_ids": positions.to(device),
         "logits_to_keep": columns.to(device),

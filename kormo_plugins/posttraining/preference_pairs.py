@@ -38,6 +38,7 @@ def render(chat: ChatTokenizer, pair: Pair, tools: list[dict[str, JsonValue]] | 
     from jinja2 import TemplateError
 
     def rendered(messages: list[Any], generate: bool) -> str:
+        """The text of a conversation by the chat template, not yet tokenized."""
         text = chat.tokenizer.apply_chat_template(
             messages,
             tokenize=False,

@@ -21,8 +21,9 @@ This module imports Axolotl and TRL and is imported only by a running training.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -36,32 +37,42 @@ from kormo_plugins.store.fingerprint import identity
 from kormo_plugins.training.compat import variants
 from kormo_plugins.training.trainer import RunMixin
 
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    from transformers.trainer_utils import TrainOutput
+    from transformers.utils.generic import ModelOutput
+
+    from kormo_plugins.mixture.pairs import PairDataset
+
 KEPT = "reference_logps"
+Loss: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ModelOutput]"
+"""The loss, with the outputs of the model if they are asked for."""
 
 
 class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
     """DPO and its relatives over a dataset of token ids (`mixture/pairs.py`)."""
 
     model: Any
-    train_dataset: Any
+    train_dataset: object
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         with variants.taken_by_trl(kwargs.get("train_dataset")):
             super().__init__(*args, **kwargs)
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+    def _prepare_dataset(self, dataset: object, *args: object, **kwargs: object) -> object:
         """The dataset as it is, if it holds ids."""
         if _has_ids(dataset):
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
-    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> object:
+    def _precompute_ref_logps(self, dataset: object, name: str, batch_size: int) -> object:
         """Left to `train`: here, in `__init__`, the recipe is not known yet."""
         if _has_ids(dataset):
             return dataset
         return super()._precompute_ref_logps(dataset, name, batch_size)
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """The reference's log-probabilities, then the training."""
         dataset = self.train_dataset
         self.model.register_forward_hook(_float_logits)
@@ -91,21 +102,26 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         kind = str(getattr(self.model.config, "_attn_implementation", ""))
         return "flash" in kind or (self.kormo.varlen and torch.cuda.is_available())
 
-    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool) -> Any:
+    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool) -> Loss:
         """TRL's loss; of packed pairs where the recipe says so."""
         if not self._packs or "completion_mask" not in inputs:
-            return super()._compute_loss(model, inputs, return_outputs)
+            plain: Loss = super()._compute_loss(model, inputs, return_outputs)
+            return plain
         pairs = packed(inputs, one_row=self._one_row())
-        return super()._compute_loss(pairs.of(model), pairs.answers, return_outputs)
+        loss: Loss = super()._compute_loss(pairs.of(model), pairs.answers, return_outputs)
+        return loss
 
-    def compute_ref_log_probs(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
-        """The reference's log-probabilities, from the same rows as the policy's."""
-        if not self._packs:
-            return super().compute_ref_log_probs(model, inputs)
-        pairs = packed(inputs, one_row=self._one_row())
-        return super().compute_ref_log_probs(pairs.of(model), pairs.answers)
+    def compute_ref_log_probs(
+        self, model: Callable[..., object], inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The reference's log-probabilities, from the same rows as the policy's; chosen and rejected, each [pairs]."""
+        if self._packs:
+            pairs = packed(inputs, one_row=self._one_row())
+            model, inputs = pairs.of(model), pairs.answers
+        found: tuple[torch.Tensor, torch.Tensor] = super().compute_ref_log_probs(model, inputs)
+        return found
 
-    def _reference(self, dataset: Any) -> NDArray[np.float32]:
+    def _reference(self, dataset: PairDataset) -> NDArray[np.float32]:
         """log πref of chosen and rejected of each pair that the run sees; float32 [pairs, 2], NaN for the others."""
         assert self.kormo is not None
         path = self._kept_at(dataset)
@@ -122,7 +138,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
             self.accelerator.wait_for_everyone()
         return known
 
-    def _kept_at(self, dataset: Any) -> Path:
+    def _kept_at(self, dataset: PairDataset) -> Path:
         """Named by all that decides the values: weights, pairs, precision."""
         assert self.kormo is not None
         sources = {name: pairs.identity for name, pairs in dataset.sources.items()}
@@ -134,7 +150,7 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         }
         return self.kormo.output_dir / f"{KEPT}-{identity(of)[:12]}.npy"
 
-    def _logps(self, dataset: Any, numbers: list[int]) -> NDArray[np.float32]:
+    def _logps(self, dataset: PairDataset, numbers: list[int]) -> NDArray[np.float32]:
         """Reference log-probabilities of some pairs, each rank a part of them; float32 [numbers, 2]."""
         from torch.utils.data import DataLoader
 
@@ -150,12 +166,13 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
         self.model.train(was_training)
         return torch.cat(found).numpy()
 
-    def _as_in_training(self, model: Any) -> Any:
+    def _as_in_training(self, model: Callable[..., object]) -> Callable[..., object]:
         """A call of the model as accelerate prepares it for training: under autocast, where there is one."""
         if not self.accelerator.native_amp:
             return model
 
-        def call(**inputs: Any) -> Any:
+        def call(**inputs: object) -> object:
+            """The forward pass, under the autocast of training."""
             with self.accelerator.autocast():
                 return model(**inputs)
 
@@ -175,22 +192,21 @@ class PreferenceTrainer(RunMixin, AxolotlDPOTrainer):
 class _Chosen:
     """Some of the pairs of a dataset, each once."""
 
-    def __init__(self, dataset: Any, numbers: list[int]) -> None:
+    def __init__(self, dataset: PairDataset, numbers: list[int]) -> None:
         self.dataset, self.numbers = dataset, numbers
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> dict[str, object]:
-        sample: dict[str, object] = self.dataset.pair(self.numbers[index])
-        return sample
+        return self.dataset.pair(self.numbers[index])
 
 
-def _float_logits(module: object, inputs: object, outputs: Any) -> Any:
+def _float_logits(module: object, inputs: object, outputs: Any) -> object:
     """Logits in float32, whatever the model computes in."""
     outputs.logits = outputs.logits.float()
     return outputs
 
 
-def _has_ids(dataset: object) -> bool:
+def _has_ids(dataset: object) -> TypeGuard[PairDataset]:
     return "prompt_ids" in (getattr(dataset, "column_names", None) or ())

@@ -1,4 +1,4 @@
-"""A recipe, read and checked: the resolved values, the `kormo:` block and the data recipe as typed objects."""
+"""A recipe, read and checked: its resolved values, and the `kormo:` block and the data recipe as typed objects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a recipe says, checked, and nothing that it does not say."""
+    """The checked content of a recipe."""
 
     path: Path
     resolved: Resolved
@@ -58,8 +58,8 @@ class Recipe:
     external_eval: DataRecipe | None = None
     """Texts that are only measured (`kormo.monitor.external_eval`)."""
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """One of Axolotl's own keys."""
+    def get(self, key: str, default: object = None) -> Any:
+        """The value of an Axolotl key."""
         value = self.resolved.values.get(key)
         return default if value is None else value
 
@@ -70,7 +70,7 @@ class Recipe:
 
     @property
     def seed(self) -> int:
-        """Seed of weights, dropout and the order of the data."""
+        """The seed of weights, dropout and the order of the data."""
         return int(self.get("seed", 42))
 
     @property
@@ -80,7 +80,7 @@ class Recipe:
 
     @property
     def steps(self) -> int | None:
-        """Optimizer steps of the run; None when Axolotl's own datasets decide."""
+        """Optimizer steps of the run; None if Axolotl's own datasets determine them."""
         if self.get("max_steps") is not None:
             return int(self.get("max_steps"))
         if self.block.tokens is None or self.block.global_batch is None:
@@ -94,7 +94,7 @@ class Recipe:
 
     @property
     def earlier_run(self) -> EarlierRun | None:
-        """The stage that this one goes on from."""
+        """The stage that this one continues."""
         folder, architecture = self.block.from_run, self.block.architecture
         if folder is None:
             return None
@@ -106,7 +106,7 @@ class Recipe:
         return Places(self.path, {key: self.resolved.where(key) for key in keys})
 
     def build_plan(self) -> BuildPlan:
-        """All that is built before training."""
+        """Everything that is built before training."""
         return BuildPlan(
             self.path,
             self._corpus_plan(self.data),
@@ -121,13 +121,13 @@ class Recipe:
         return CorpusPlan(self.path, self.block.workspace, self.registry, data.corpus) if data is not None else None
 
     def corpus_plan(self) -> CorpusPlan:
-        """Which documents the run is trained on; the recipe has `kormo.data`."""
+        """The documents that the run is trained on; the recipe has `kormo.data`."""
         plan = self._corpus_plan(self.data)
         assert plan is not None
         return plan
 
     def tokenizer_plan(self) -> TokenizerPlan:
-        """Which tokenizer the run has."""
+        """The tokenizer of the run."""
         block, train = self.block, "kormo.tokenizer.train"
         trained = (block.tokenizer and block.tokenizer.train) or {}
         files = {key: self.resolved.origin(f"{train}.{key}") for key in trained}
@@ -155,7 +155,7 @@ class Recipe:
         return PairPlan(self.block.workspace, tuple(self.data.corpus.sources), self.sequence_len)
 
     def model_plan(self) -> ModelPlan:
-        """Which weights training starts from."""
+        """The weights that training starts from."""
         block = self.block
         return ModelPlan(
             self.path,
@@ -184,7 +184,7 @@ class Recipe:
         )
 
     def axolotl_plan(self) -> AxolotlPlan:
-        """What Axolotl is told in its own keys."""
+        """The settings that are translated to Axolotl keys."""
         block, shared = self.block, shared_rows(self.resolved)
         schedule = self.get("lr_scheduler_kwargs")
         return AxolotlPlan(
@@ -206,7 +206,7 @@ class Recipe:
         )
 
     def attention_plan(self) -> AttentionPlan | None:
-        """How the documents of a row are kept apart; None where the rows are not ours."""
+        """How the documents of a row are kept apart; None if the rows are not ours."""
         if self.data is None or self.of_pairs:
             return None
         choice = self.block.collator
@@ -223,13 +223,13 @@ class Recipe:
         )
 
     def kernel_plan(self) -> KernelPlan:
-        """Which kernels are applied."""
+        """The kernels of the run."""
         where = self.resolved.where
         choices = tuple((where(f"kormo.kernels[{n}]"), choice) for n, choice in enumerate(self.block.kernels))
         return KernelPlan(choices, where("kormo.kernels"), self.registry)
 
     def identity_plan(self) -> IdentityPlan:
-        """What makes the trained model another one."""
+        """What the identity of the trained model depends on."""
         documents = self._corpus_plan(self.data)
         return IdentityPlan(self.resolved.values, documents, self.block.tokenizer, self.earlier_run)
 
@@ -256,7 +256,7 @@ class Recipe:
         )
 
     def job_plan(self) -> JobPlan:
-        """All that the bridge asks of a recipe when Axolotl hands it over."""
+        """What the bridge needs of a recipe that Axolotl passes to it."""
         return JobPlan(
             plugins=tuple(self.get("plugins", [])),
             values=self.resolved.values,
@@ -271,24 +271,25 @@ class Recipe:
 
 
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Reads a recipe file with everything that it extends, and checks all that can be checked without building.
+    """Reads a recipe file and everything that it extends, and checks whatever can be checked without building.
 
     Args:
         path: the recipe.
-        overrides: values that win over the files (Axolotl's command-line options).
+        overrides: values that override the files (Axolotl's command-line options).
     Raises:
-        KormoError: all that is wrong with it, several faults as `KormoErrors`. Files that cannot be read come first:
-            what would be in them is not known.
+        KormoError: all errors of the recipe, several as `KormoErrors`. Unreadable files are reported first, as their
+            content is not known.
     """
     given = dict(overrides or {})
     resolved = resolve(path, given)
     listed = resolved.get("plugins") or []
     if isinstance(listed, list) and not any(is_ours(str(name)) for name in listed) and is_registered(()):
-        # Found by Axolotl without being named: the resolved recipe names it, for every Axolotl and for its identity.
+        # If Axolotl finds our plugin by its entry point, the resolved recipe names it, for other versions and the
+        # identity.
         given["plugins"] = [*(given.get("plugins") or ()), OURS[0]]
         resolved = resolve(path, given)
     if given.get("max_steps") is not None and resolved.get("kormo.tokens") is not None:
-        # `--max-steps 10` on the command line shortens a recipe whose length is said in tokens.
+        # `--max-steps 10` on the command line shortens a recipe whose length is in tokens.
         resolved = resolve(path, {**given, "kormo": {**given.get("kormo", {}), "tokens": None}})
     faults = Faults()
     view = _axolotl_part(resolved, faults)
@@ -306,7 +307,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
 
 
 def warnings_of(recipe: Recipe) -> list[Notice]:
-    """What is allowed in a sound recipe and probably not meant."""
+    """Warnings: what is allowed in a valid recipe but probably unintended."""
     return [*_renamed(recipe.resolved), *ineffective(recipe.resolved, TABLE), *course(recipe.resolved)]
 
 
@@ -322,7 +323,7 @@ def _renamed(resolved: Resolved) -> Iterator[Notice]:
 
 
 def _axolotl_part(resolved: Resolved, faults: Faults) -> SchemaView | None:
-    """Axolotl's keys against the schema of the installed Axolotl; what they may be, or None where it is not known."""
+    """Checks Axolotl's keys against the schema of the installed Axolotl, which is returned; None if it is not known."""
     names: list[str] = []
     with faults.catch():
         names = listed_plugins(resolved)
@@ -334,7 +335,7 @@ def _axolotl_part(resolved: Resolved, faults: Faults) -> SchemaView | None:
 
 
 def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
-    """The `kormo:` block and all that it names, as objects; None where one of them cannot be made."""
+    """The `kormo:` block and everything that it names, as objects; None for those that are invalid."""
     values = resolved.values.get("kormo")
     if "kormo" not in resolved.values:
         faults.add(
@@ -361,7 +362,7 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
             external = external_eval_data(resolved, block, data, known)
     with found.catch():
         check_tokenizer(resolved, known)
-    # Without the recipe's plugins, a name that is not known may be one of theirs.
+    # If the recipe's plugins are missing, an unknown name may be one of theirs.
     faults.add(*(fault for fault in found if components or not isinstance(fault, UnknownComponent)))
     if block is not None and not found:
         with faults.catch():
@@ -372,8 +373,8 @@ def _kormo_part(resolved: Resolved, faults: Faults) -> Recipe | None:
 
 
 def _apply(rule: Rule, resolved: Resolved, faults: Faults) -> None:
-    """The faults that a rule finds. A rule may take for granted that values are of their kind: where one is not, and
-    has its own message, what the rule makes of it says nothing."""
+    """The errors that a rule finds. A rule may assume that values have the right type: if one does not, it has a
+    message of its own, and errors of the rule mean nothing."""
     try:
         for fault in rule(resolved):
             faults.add(fault)

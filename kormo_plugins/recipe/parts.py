@@ -1,4 +1,4 @@
-"""The parts of a recipe that name components: the plugins of `kormo.plugins`, the `kormo:` block, its tokenizer."""
+"""The parts of a recipe that name components: `kormo.plugins`, the `kormo:` block, its tokenizer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kormo_plugins.recipe.schema.kormo_block import KormoBlock, parse_block
 
 
 def components_of(resolved: Resolved) -> Registry:
-    """The registry with the plugins that the recipe names under `kormo.plugins`.
+    """The registry, with the plugins named under `kormo.plugins`.
 
     Raises:
         KormoError: a plugin cannot be imported, or `kormo.plugins` is not a list of names.
@@ -28,6 +28,13 @@ def components_of(resolved: Resolved) -> Registry:
 
 
 def kormo_block(resolved: Resolved, components: Registry) -> KormoBlock:
+    """The checked `kormo` block of a resolved recipe.
+
+    Args:
+        components: what the names in the block are looked up in.
+    Raises:
+        KormoError: all that is wrong with the block, at once; each fault with the file and key that it is in.
+    """
     values, path, faults = resolved.values["kormo"], str(resolved.path), Faults()
     if isinstance(values, Mapping) and values.get("precision") is None:
         faults.add(
@@ -41,7 +48,7 @@ def kormo_block(resolved: Resolved, components: Registry) -> KormoBlock:
         values = {**values, "precision": {"weights": "float32", "compute": "float32", "optimizer": "float32"}}
 
     def place(where: str) -> str:
-        """The file that set the key, not the one that was asked for."""
+        """Replaces the location of an error by the file that set the key."""
         file, _, key = where.partition(": ")
         return resolved.where(key) if file == path and key else where
 

@@ -1,21 +1,21 @@
-"""What each stage of the pipeline needs of a recipe, and nothing else of it.
+"""The parts of a recipe that each step of the pipeline needs, and nothing else.
 
-A `Recipe` knows everything; whoever is given one can depend on everything. The stages are given these instead:
+A function that gets a whole `Recipe` can depend on all of it. The steps get these instead:
 
-    recipe.build_plan()       all that is built before training: the plans below, and the corpora
+    recipe.build_plan()       everything that is built before training: the plans below, and the corpora
     recipe.tokenizer_plan()   which tokenizer, for which role
     recipe.row_plan()         how documents become tokens and rows
     recipe.pair_plan()        how they become preference pairs
     recipe.model_plan()       which weights training starts from
     recipe.stream_plan()      which row is read when
-    recipe.axolotl_plan()     what Axolotl is told in its own keys
+    recipe.axolotl_plan()     what is translated to Axolotl keys
     recipe.attention_plan()   how the documents of a row are kept apart
     recipe.kernel_plan()      which kernels are applied
-    recipe.identity_plan()    what makes the run another one
+    recipe.identity_plan()    what the identity of the run depends on
     recipe.run_plan()         the run's folder: what is written there, and what it resumes from
 
-Each is frozen, holds no recipe, and carries its own places in messages, so that whoever reads it need not know which
-file said what. `tests/test_travel.py` follows a recipe through a build and through `register`, and counts.
+Each is frozen, has no reference to the recipe, and contains the locations for its messages, so that its users need not
+know which file set what. `tests/test_travel.py` traces a recipe through a build and through `register`, and counts.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a recipe says its keys, for messages.
+    """Locations of a recipe's keys, for messages.
 
     Args:
-        file: the recipe itself, for a key that is none of these.
+        file: the recipe, for keys without an entry.
         names: dotted key -> file and key.
     """
 
@@ -54,12 +54,12 @@ class Places:
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """The finished stage that a run goes on from.
+    """The finished stage that a run continues.
 
     Args:
         folder: its output folder (`kormo.from_run`).
-        architecture: what the recipe says of the model; None: nothing, the model keeps its own config.
-        where: of the keys that a message may be about.
+        architecture: `kormo.architecture`; None: the model keeps its config.
+        where: locations of the keys, for messages.
         components: the installed plugins.
     """
 
@@ -71,7 +71,7 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class CorpusPlan:
-    """Which documents are read and cleaned.
+    """The documents to read and clean.
 
     Args:
         path: the recipe, for messages.
@@ -88,16 +88,16 @@ class CorpusPlan:
 
 @dataclass(frozen=True)
 class TokenizerPlan:
-    """Which tokenizer a run has.
+    """The tokenizer of a run.
 
     Args:
         path: the recipe, for messages.
         workspace: folder of all artifacts.
         components: the installed plugins.
-        choice: where it comes from; None: from the earlier run, if any.
-        role: `base` or `chat`: which token ends what the model writes.
-        before: the stage that the run goes on from.
-        files: parameter of one that is trained -> the file that sets it, for messages.
+        choice: where it comes from; None: from the previous run, if any.
+        role: `base` or `chat`: determines the token that ends the model's output.
+        before: the stage that the run continues.
+        files: parameter of a tokenizer to train -> the file that sets it, for messages.
     """
 
     path: Path
@@ -111,14 +111,14 @@ class TokenizerPlan:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """How the documents of each source become tokens, and tokens rows.
+    """How the documents of each source become tokens, and the tokens rows.
 
     Args:
         workspace, components: as above.
         corpus: the sources.
-        mixture: packing, and what becomes of conversations that are too long.
+        mixture: packing, and how to treat conversations that are too long.
         row_length: tokens per row.
-        base_role: where the recipe says that the model is a base model, which cannot train on turns; None: it is not.
+        base_role: location of `role: base`, with which a model cannot train on turns; None for other roles.
         engine: the library that encodes text (`shards.engines.ENGINES`), or `auto`; ids do not depend on it.
     """
 
@@ -143,15 +143,15 @@ class PairPlan:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """Which weights training starts from.
+    """The weights that training starts from.
 
     Args:
-        architecture: of a model from scratch, or what changes over the weights of `before`.
-        before: the stage that the run goes on from; None: from scratch, or from Axolotl's `base_model`.
+        architecture: of a model from scratch, or changes to the config of `before`.
+        before: the stage that the run continues; None: from scratch, or from Axolotl's `base_model`.
         role: `base` or `chat`.
         seed: of the initial weights.
-        dtype: in which they are written.
-        generation: settings saved beside them.
+        dtype: of the saved weights.
+        generation: generation settings saved beside them.
     """
 
     path: Path
@@ -167,7 +167,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """All that is built before training, each stage with its own plan.
+    """Everything that is built before training, each step with its own plan.
 
     Args:
         path: the recipe, for messages.
@@ -187,7 +187,7 @@ class BuildPlan:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """Which row is read when: a pure function of these and of the row plans.
+    """The order in which rows are read: a pure function of these and of the row plans.
 
     Args:
         mixture: weights of the sources over the run.
@@ -210,21 +210,21 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class AxolotlPlan:
-    """What a recipe says in our words and Axolotl is told in its own.
+    """Settings of the `kormo` block that are translated to Axolotl keys.
 
     Args:
         precision: dtypes of weights, products and optimizer.
-        deepspeed: the checked configuration; None: none is used.
+        deepspeed: the checked configuration; None: DeepSpeed is not used.
         adapters: only adapters are trained.
         names_model: the recipe has a `base_model`.
-        goes_on: it goes on from an earlier run.
-        global_batch: rows per step over all ranks; None: Axolotl's own keys say it.
+        goes_on: it continues a previous run.
+        global_batch: rows per step over all ranks; None: Axolotl's own keys determine it.
         micro_batch: rows of one device at a time.
-        shared: rows that several devices share, and where the recipe says so.
+        shared: sharing of rows between devices, and the key that sets it.
         schedule: options of the schedule; None: it has none.
-        measures_tokens: the recipe says itself whether Axolotl measures tokens per second.
-        data: the rows are ours; `pairs`: preference pairs are.
-        steps: optimizer steps; None when Axolotl's own datasets decide.
+        measures_tokens: the recipe sets whether Axolotl measures tokens per second.
+        data: the rows are ours; `pairs`: the preference pairs are.
+        steps: optimizer steps; None if Axolotl's own datasets determine them.
     """
 
     precision: Precision
@@ -249,11 +249,11 @@ class AttentionPlan:
     """How the documents of a row are kept apart.
 
     Args:
-        collator: and its parameters, checked.
+        collator: the collator with its checked parameters.
         backend: `attn_implementation`.
         packing: name of the packing policy.
-        varlen: attention of variable length, where a GPU has it.
-        compute: dtype of what is computed under autocast.
+        varlen: use variable-length attention if the GPU supports it.
+        compute: dtype under autocast.
     """
 
     collator: str
@@ -269,7 +269,7 @@ class AttentionPlan:
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """The kernels of a run, in order, each with the place that names it; `where`: that of the list."""
+    """The kernels of a run, in order, each with its location; `where`: location of the list."""
 
     choices: tuple[tuple[str, Choice], ...]
     where: str
@@ -278,13 +278,13 @@ class KernelPlan:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """What makes the trained model another one.
+    """What the identity of the trained model depends on.
 
     Args:
-        values: every value of the resolved recipe.
+        values: all values of the resolved recipe.
         documents: its corpora; None: Axolotl reads its own datasets.
         tokenizer: where it comes from.
-        before: the stage that the run goes on from.
+        before: the stage that the run continues.
     """
 
     values: Mapping[str, object]
@@ -295,18 +295,18 @@ class IdentityPlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run's folder: what is written there when it begins, and what it resumes from.
+    """A run's folder: what is written there at the start, and what the run resumes from.
 
     Args:
         path: the recipe.
-        values: every value of the resolved recipe, which is written there.
-        where: of every key that has a value.
-        deepspeed: the checked configuration; None: none is used.
-        base_model: as the recipe names it; None: it does not.
-        allow_changed: what may differ from the run that began there.
-        checkpoint: the one that the recipe names to resume from.
-        auto_resume: the newest whole one is taken.
-        stream: which row is read when; None: Axolotl reads its own datasets.
+        values: all values of the resolved recipe, which is written there.
+        where: location of every key that has a value.
+        deepspeed: the checked configuration; None: DeepSpeed is not used.
+        base_model: as in the recipe; None: it has none.
+        allow_changed: what may differ from the run that was started there.
+        checkpoint: the checkpoint that the recipe names to resume from.
+        auto_resume: resume from the newest complete checkpoint.
+        stream: the order of rows; None: Axolotl reads its own datasets.
     """
 
     path: Path
@@ -328,12 +328,12 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """All that the bridge asks of a recipe when Axolotl hands it over.
+    """What the bridge needs of a recipe that Axolotl passes to it.
 
     Args:
-        plugins: Axolotl's plugins that the recipe and its parents name.
-        values: every value of the resolved recipe.
-        adapter: the run trains an adapter, or merges one.
+        plugins: Axolotl plugins that the recipe and its parents name.
+        values: all values of the resolved recipe.
+        adapter: the run trains or merges an adapter.
     """
 
     plugins: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""The files of a lab's own folder: a recipe, a dataset recipe, a chain, a README and what git leaves out.
+"""The files that `kormo init` writes: a recipe, a dataset recipe, a chain, a README and a .gitignore.
 
-They inherit everything from the recipes that come with the package (`kormo:…`) and say only what is the lab's own.
+They inherit everything from the recipes of the package (`kormo:…`) and contain only what is specific to the lab.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ MODELINE = "# yaml-language-server: $schema=.kormo/{kind}.schema.json\n"
 
 @dataclass(frozen=True)
 class Start:
-    """What cannot be guessed.
+    """The options of `kormo init`.
 
     Args:
         name: of the model, for folders.
         size: one of `SIZES`.
-        text: folder of documents; None: the embedded corpus, which needs nothing.
-        languages: BCP 47 codes of the languages to keep, where `text` is given.
+        text: folder of documents; None: the embedded corpus.
+        languages: BCP 47 codes of the languages to keep, if `text` is given.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Start:
 
     @property
     def prefix(self) -> str:
-        """Where the shipped recipes of this size are."""
+        """Prefix of the shipped recipes of this size."""
         return "kormo:" if self.size == "nano" else f"kormo:{self.size}/"
 
 

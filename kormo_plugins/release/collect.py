@@ -20,7 +20,7 @@ from typing import Any
 
 from kormo_plugins import __version__
 from kormo_plugins.architecture.files import TOKENIZER_FILES
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.release.environment import code_hashes, lock, sbom
@@ -246,7 +246,7 @@ def read_index(folder: Path) -> list[Released]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it says which runs a release holds",
             do="name a folder that `kormo release` of this version made",
         ) from None

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.sums import BUNDLE, SIGNATURE, SUMS, Finding
 
 NAMESPACE = "kormo-release"
@@ -121,7 +121,7 @@ def _public_key(path: Path) -> str:
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        key, told = "", type(error).__name__
+        key, told = "", in_words(error)
     else:
         told = "no public key of SSH"
     if "\n" in key or not key.startswith(("ssh-", "ecdsa-", "sk-")):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kormo_plugins.errors import in_words
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.reporting import sections
 from kormo_plugins.reporting.ablation import ABLATION, read_ablation, write_ablation
@@ -61,6 +62,5 @@ def _made(title: str, file: str, make: Callable[[], str], runs: Sequence[Run]) -
     try:
         return make()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        runs[0].warnings.append(f"{title} cannot be shown: {file} was damaged or edited ({told}).")
+        runs[0].warnings.append(f"{title} cannot be shown: {file} was damaged or edited ({in_words(error)}).")
         return ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, type_in_words, value_in_words
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.measures.record_shape import SHAPE
@@ -62,7 +62,7 @@ class Run:
     folder: Path
     record: dict[str, Any] = field(default_factory=dict)
     recipe_text: str = ""
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, object] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     resumes: list[int] = field(default_factory=list)
     samples: list[dict[str, str]] = field(default_factory=list)
@@ -265,7 +265,7 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
         value = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(value, kind):
             return value
-        warnings.append(f"{path.name} is damaged: a {type(value).__name__} instead of a {kind.__name__}.")
+        warnings.append(f"{path.name} is damaged: {value_in_words(value)} instead of {type_in_words(kind)}.")
     except FileNotFoundError:
         if needed:
             warnings.append(f"{path.name} is missing.")
@@ -274,9 +274,9 @@ def _json(path: Path, warnings: list[str], kind: type, needed: bool = True) -> A
     return None
 
 
-def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool = True) -> dict[str, Any]:
+def _sealed(path: Path, warnings: list[str], unnamed: bool = False, needed: bool = True) -> dict[str, object]:
     """A record with a checksum of itself; empty, with a warning, where it is another than was written."""
-    value: dict[str, Any] | None = _json(path, warnings, dict, needed)
+    value: dict[str, object] | None = _json(path, warnings, dict, needed)
     fault = "" if value is None else seal_fault(value, unnamed=unnamed)
     warnings += [f"{path.name} is left out: {fault}."] if fault else []
     return {} if fault or value is None else value
@@ -293,10 +293,10 @@ def _sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _sound(record: dict[str, Any], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
+def _sound(record: dict[str, object], shape: Shape, name: str, warnings: list[str]) -> dict[str, Any]:
     """The record without the keys whose values are of another kind than is written there."""
     wrong = [key for key, kind in shape.items() if key in record and not isinstance(record[key], kind)]
-    warnings += [f"{name}: {key} is damaged: a {type(record[key]).__name__} stands there." for key in wrong]
+    warnings += [f"{name}: {key} is damaged: {value_in_words(record[key])} stands there." for key in wrong]
     return {key: value for key, value in record.items() if key not in wrong}
 
 

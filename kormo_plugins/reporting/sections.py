@@ -201,7 +201,7 @@ def _score(row: SuiteRow | None) -> str:
 
 def mixtures(runs: Sequence[Run]) -> str:
     """The data of each run; runs of the same mixture share one drawing."""
-    found: list[tuple[list[str], Mapping[str, Any]]] = []
+    found: list[tuple[list[str], Mapping[str, object]]] = []
     for run in runs:
         mixture = run.facts.get("mixture")
         if not mixture:
@@ -378,7 +378,8 @@ def _hardware(run: Run) -> dict[str, object]:
 def hashes(runs: Sequence[Run]) -> str:
     """The hash of everything that went in: with them a stranger can tell whether it is the same."""
 
-    def of(run: Run) -> dict[str, Any]:
+    def of(run: Run) -> dict[str, object]:
+        """What is hashed -> its hash, shortened where more than two runs stand side by side."""
         found: dict[str, Any] = {f"identity: {k}": v for k, v in (run.record.get("identity") or {}).items()}
         if run.record.get("recipe_sha256"):
             found["recipe (sha256)"] = run.record["recipe_sha256"]
@@ -391,7 +392,7 @@ def hashes(runs: Sequence[Run]) -> str:
 
 
 def _side_by_side(runs: Sequence[Run], of: Any) -> str:
-    found: list[dict[str, Any]] = [of(run) for run in runs]
+    found: list[dict[str, object]] = [of(run) for run in runs]
     keys: Iterable[str] = dict.fromkeys(key for one in found for key in one)
     rows = [[text(key), *(text(shown(one.get(key))) for one in found)] for key in keys]
     return table(["", *(run.name for run in runs)], rows, "-" + "v" * len(runs)) if rows else ""

@@ -30,24 +30,25 @@ from kormo_plugins.training.guards import loss_guard, preemption_file
 from kormo_plugins.training.telemetry import run_record
 
 RECORDS = {run_record.FILE, preemption_file.FILE, loss_guard.FILE, SAMPLES, "evaluation.json"}
-"""JSON files of a run's folder that are no part of its model, and are written anew later."""
+"""JSON files in a run's folder that are not part of its model, and may be rewritten later."""
 
 FINAL = (METRICS, SAMPLES_FILE, SAMPLES, CARD)
-"""What is final when a run ends and is no JSON object with a checksum of itself: its marker has theirs."""
+"""Files that are final when a run ends and carry no checksum of their own: the run's marker records theirs."""
 
 MERGED = "merged"
-"""Folder in which Axolotl puts the model that `merge-lora` made."""
+"""Folder for the model that Axolotl's `merge-lora` makes."""
 
 
 def finish(recipe: Recipe, built: Built) -> None:
-    """After the weights are saved: corrected configs, the plain Llama export, samples, and where they are."""
+    """After the weights are saved: corrects configs, writes the plain Llama export and samples, and prints their
+    paths."""
     out = recipe.output_dir
     if not (out / "config.json").is_file():
         return
     upstream.forget_deepspeed()
     wait_for_verification(say)
     _complete(recipe, built, out)
-    if recipe.get("adapter"):  # no model yet: no card, export, samples or evaluation of one
+    if recipe.get("adapter"):  # adapters are no model yet: no card, export, samples or evaluation
         mark_records(out, FINAL)
         print(
             f"\nThe adapters are in {out.resolve()}; `axolotl merge-lora {recipe.path}` makes one model of them and "
@@ -59,10 +60,11 @@ def finish(recipe: Recipe, built: Built) -> None:
 
 
 def finish_merged(recipe: Recipe, built: Built) -> None:
-    """After `axolotl merge-lora`: its folder `merged/` as that of any finished model.
+    """After `axolotl merge-lora`: turns its folder `merged/` into that of a finished model.
 
-    Axolotl copies every file of the base's folder: the end token of its role, its tokenizer files, its card, records
-    and marker. Weights and architecture stay; everything else is the run's that trained the adapters.
+    Axolotl copies every file of the base model's folder: tokenizer files with the end token of its role, card, records
+    and marker. Weights and architecture are kept; everything else is replaced by that of the run that trained the
+    adapters.
     """
     run, out = recipe.output_dir, recipe.output_dir / MERGED
     for path in out.iterdir():
@@ -114,7 +116,7 @@ def _finished_model(recipe: Recipe, built: Built, out: Path) -> None:
 
 
 def plain_family(recipe: Recipe, out: Path) -> Architecture | None:
-    """The family that writes the plain layout of the model in `out`; None where there is no such layout."""
+    """The family that writes the plain layout of the model in `out`; None if it has no such layout."""
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     name = config.get("model_type")
     if name not in recipe.registry.names("architecture"):
@@ -124,8 +126,8 @@ def plain_family(recipe: Recipe, out: Path) -> Architecture | None:
 
 
 def _publish(recipe: Recipe, out: Path) -> None:
-    """Sends the finished model to the hub, where the recipe names a repository. What goes wrong there is told, and does
-    not undo the training."""
+    """Publishes the finished model on the hub, if the recipe names a repository. Errors are reported, and do not fail
+    the run."""
     repository = recipe.get("hub_model_id")
     if not repository:
         return

@@ -1,7 +1,6 @@
 """A run: an output folder with the resolved recipe, `run.json`, metrics, checkpoints and an `export/`.
 
-The functions here are what the bridge does around a training: prepare the folder, open the data, hand over the
-settings, and finish.
+The bridge calls these functions around a training: prepare the folder, open the data, hand over the settings, finish.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ _HEADER = (
 
 
 def resolved_path(output_dir: Path) -> Path:
-    """Where the resolved recipe of a run is kept."""
+    """The path of a run's resolved recipe."""
     return output_dir / run_record.RESOLVED
 
 
 def is_resolved(path: Path) -> bool:
-    """Whether the file is a resolved recipe that we wrote."""
+    """Whether the file is a resolved recipe that a run wrote."""
     try:
         with path.open(encoding="utf-8") as file:
             return file.readline() == _HEADER
@@ -53,7 +52,7 @@ def is_resolved(path: Path) -> bool:
 
 
 def run_identity(built: Built, base_model: str | None, seed: int) -> dict[str, object]:
-    """What must not change under a run: tokenizer, initial weights, seed."""
+    """What must not change during a run: tokenizer, initial weights, seed."""
     return {
         "tokenizer": built.tokenizer_hash[:12],
         "weights": built.weights_hash or str(built.base_model or base_model),
@@ -62,13 +61,13 @@ def run_identity(built: Built, base_model: str | None, seed: int) -> dict[str, o
 
 
 def prepare(plan: RunPlan, built: Built, main: bool, world_size: int = 1) -> None:
-    """Checks data and folder, sets broken checkpoints aside, writes recipe and record.
+    """Checks data and folder, moves incomplete checkpoints aside, writes recipe and record.
 
     Args:
         main: whether this process writes; the others only read the result.
         world_size: ranks of this job.
     Raises:
-        KormoError: damaged data, or a folder that holds another run.
+        KormoError: the data are damaged, or the folder contains another run.
     """
     if not main:
         return
@@ -120,7 +119,7 @@ def _keep_deepspeed(plan: RunPlan) -> dict[str, str]:
 
 
 def _read_by_the_run(built: Built, fresh: bool) -> list[Expected]:
-    """Every file that training reads: shards, row plans, pairs, and the initial weights of a run that begins."""
+    """All files that training reads: shards, row plans, pairs, and for a new run the initial weights."""
     groups = (built.shards, built.rows, built.preferences)
     found = [
         Expected(artifact.path / name, record)
@@ -134,10 +133,10 @@ def _read_by_the_run(built: Built, fresh: bool) -> list[Expected]:
 
 
 def _check_data(plan: RunPlan, built: Built, step: int) -> tuple[dict[str, object], list[str]]:
-    """The parts of the data, and how the recipe's future was amended since the run started.
+    """The segments of the data, and the changes to its future steps since the run started.
 
     Raises:
-        KormoError: steps that were trained already would have been other.
+        KormoError: steps that are already trained would have had other data.
     """
     if plan.stream is None:
         return {}, []

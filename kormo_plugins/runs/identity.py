@@ -1,13 +1,13 @@
-"""What a stage's model is made of: is the one that lies there still what this recipe would train?
+"""The identity of a stage: whether an existing model is still the one that this recipe would train.
 
-    identity = hash(what the recipe says and matters, the documents, the model before)
+    identity = hash(the keys of the recipe that matter, the documents, the previous model)
 
-The recipe counts as it is resolved, less what changes where or how fast it is trained and what is kept of it. The
-documents count by the hashes of their artifacts, computed from the recipe and the input files, nothing is built. The
-model before counts by the hashes of its files: trained again with the same result, it is the same.
+The recipe counts in resolved form, without keys that only change where or how fast it is trained, or what is kept. The
+documents count by the hashes of their artifacts, which are computed from the recipe and the input files without
+building anything. The previous model counts by the hashes of its files: retrained with the same result, it is the same.
 
-Code does not count, so that an update trains nothing anew; what changes the bytes of an artifact raises its version
-number, and that is part of the documents' hashes.
+Code does not count, so that an update does not retrain anything; a change to the bytes of an artifact increments its
+version number, which is part of the documents' hashes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.pipeline.artifacts import initial_model
 from kormo_plugins.pipeline.artifacts.corpora import build_corpora
 from kormo_plugins.pipeline.artifacts.token_source import token_identities
@@ -28,11 +28,11 @@ from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, file_checksum, iden
 from kormo_plugins.training.telemetry import run_record
 
 RECORD = "stage"
-"""Key of the identity in a run's `run.json`."""
+"""Key of the identity in `run.json`."""
 
 IGNORED_KEYS = frozenset(
     {
-        # where it goes, and what is kept and told of it
+        # where it is written, and what is kept and logged
         "output_dir",
         "logging_steps",
         "save_steps",
@@ -58,7 +58,7 @@ IGNORED_KEYS = frozenset(
         "kormo.milestones",
         "kormo.report",
         "kormo.stop_on",
-        # on what it is trained: the same numbers up to rounding
+        # on which hardware it is trained: the same numbers up to rounding
         "micro_batch_size",
         "kormo.pack_pairs",
         "kormo.checkpointed_layers",
@@ -87,11 +87,11 @@ IGNORED_KEYS = frozenset(
         "kormo.kernels",
         "kormo.data.executor",
         "kormo.data.workers",
-        # said by what it leads to
+        # covered by what it leads to
         "kormo.from_run",
     }
 )
-"""Keys that do not make another model; a stage that was killed may be resumed with others."""
+"""Keys that do not change the model; a killed stage may be resumed with other values."""
 
 ASIDE_PREFIXES = ("wandb_", "mlflow_", "comet_", "trackio_", "swanlab_")
 
@@ -101,18 +101,18 @@ def stage_identity(plan: IdentityPlan, corpora: Mapping[str, str] | None = None)
 
     Args:
         plan: of the checked recipe.
-        corpora: hash of each source's documents, where they are known already; null: computed.
+        corpora: hash of each source's documents, if known; None: computed.
     Returns:
         `hash`, and its parts: `recipe`, `documents` (by source), `files` (by path) and `before`.
     Raises:
-        KormoError: an input that is not there, or a stage before that is not finished.
+        KormoError: an input is missing, or the previous stage is not finished.
     """
     parts = {**identity_inputs(plan, corpora), "before": _before(plan)}
     return {**parts, "hash": identity(parts)[:IDENTITY_LENGTH]}
 
 
 def identity_inputs(plan: IdentityPlan, corpora: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The identity without the model before: what can be known, and is checked, before any stage runs."""
+    """The identity without the previous model: what is known, and checked, before any stage runs."""
     sources = set(plan.documents.corpus.documents_of) if plan.documents is not None else set()
     if corpora is None or set(corpora) != sources:
         corpora = _documents(plan)
@@ -125,7 +125,7 @@ def identity_inputs(plan: IdentityPlan, corpora: Mapping[str, str] | None = None
 
 
 def changed_keys(plan: IdentityPlan, folder: Path) -> list[str]:
-    """What the recipe of the run in `folder` says otherwise, as `key: before → now`."""
+    """How this recipe differs from that of the run in `folder`, as `key: before → now`."""
     path = folder / "recipe.yml"
     if not path.is_file():
         return []
@@ -136,7 +136,7 @@ def changed_keys(plan: IdentityPlan, folder: Path) -> list[str]:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """The identity that the run in `folder` was started with; empty if it left none."""
+    """The identity that the run in `folder` was started with; empty if none was recorded."""
     try:
         found = run_record.read_record(folder).get(RECORD)
     except ValueError:
@@ -145,7 +145,7 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def _told(values: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
-    """The leaves that count, with their keys; null is the same as nothing."""
+    """The values that count, by key; null is the same as a missing key."""
     for key, value in values.items():
         keys = (*above, str(key))
         if ".".join(keys) in IGNORED_KEYS or (not above and str(key).startswith(ASIDE_PREFIXES)):
@@ -166,6 +166,7 @@ def _documents(plan: IdentityPlan) -> dict[str, str]:
         return {}
 
     def named(workspace: Path, spec: Spec, make: Make) -> Artifact:
+        """The artifact that the inputs name, whether or not it is built."""
         return Artifact(workspace / spec.folder, {"hash": spec.hash, "stats": {"documents": 1}})
 
     found = build_corpora(plan.documents, named)
@@ -173,7 +174,7 @@ def _documents(plan: IdentityPlan) -> dict[str, str]:
 
 
 def _files(plan: IdentityPlan) -> Iterator[tuple[str, Path]]:
-    """Local files that the recipe names itself: a tokenizer, a base model, data that Axolotl reads."""
+    """Local files that the recipe names: a tokenizer, a base model, data that Axolotl reads."""
     choice, base_model = plan.tokenizer, plan.values.get("base_model")
     if choice is not None and choice.path is not None:
         yield str(choice.path), choice.path / "tokenizer.json" if choice.path.is_dir() else choice.path
@@ -202,7 +203,7 @@ def _checksum(path: Path) -> str:
         return file_checksum(path)
     except OSError as error:
         raise KormoError(
-            where=str(path), found=str(error.strerror or error), why="the recipe needs it", do="correct the path"
+            where=str(path), found=in_words(error), why="the recipe needs it", do="correct the path"
         ) from None
 
 

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 HELD_OUT = "held_out"
-"""Folder inside a corpus artifact: documents that no row of the training data is made of."""
+"""Folder in a corpus artifact with its held-out documents, which are not in the training data."""
 
 
 def watchers(recipe: Recipe, built: Built, trainer: Trainer, named: list[TrainerCallback]) -> list[TrainerCallback]:
-    """`named` and the callbacks of `kormo.monitor`; each that has `open` is told of the run.
+    """`named` and the callbacks of `kormo.monitor`, with `open` called on each that has it.
 
     Args:
-        trainer: logs what they find, into `metrics.jsonl` and every tracker.
-        named: callbacks that are made already.
+        trainer: logs their results, to `metrics.jsonl` and every tracker.
+        named: the callbacks that the recipe names.
     """
     if group_rank()[0] == 0:
         assert trainer.model is not None
@@ -54,7 +54,7 @@ def monitoring(recipe: Recipe) -> list[TrainerCallback]:
 
 
 def run_view(recipe: Recipe, built: Built, trainer: Trainer) -> RunView:
-    """The run as its watchers see it."""
+    """The run as its callbacks see it."""
     sources = recipe.data.corpus.sources if recipe.data is not None else {}
     external = recipe.external_eval.corpus.sources if recipe.external_eval is not None else {}
     return RunView(
@@ -82,12 +82,13 @@ def _conversations(recipe: Recipe, built: Built) -> Any:
 
 
 def _log(trainer: Trainer, values: dict[str, float]) -> None:
-    """Logs through the trainer, whose own log of the same step must still come: logging marks it as done."""
+    """Logs through the trainer, and keeps it from considering the step logged: its own log of the step must still
+    follow."""
     due = trainer.control.should_log
     trainer.log(values)
     trainer.control.should_log = due
 
 
 def _control_tokens(source: object) -> tuple[str, ...]:
-    """Added tokens that the documents of a source may contain as such."""
+    """Added tokens that may occur as such in the documents of a source."""
     return tuple(getattr(source, "control_tokens", None) or ())

@@ -1,8 +1,8 @@
 """One run at a time in an output folder.
 
-Two would write checkpoints of the same names and one `metrics.jsonl`. The lease is taken before anything is built, and
-kept until the process ends; a process that was killed loses it at once on its own machine, and after a minute of
-silence for others.
+Two runs would write checkpoints of the same names and the same `metrics.jsonl`. The lease is acquired before anything
+is built, and held until the process ends. A killed process loses it at once as seen from its own machine, and after a
+minute of silence as seen from others.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 from kormo_plugins.store.lease import RUN, Lease, LeaseLost, acquire_or_refuse, refuse_live
 
 _held: dict[Path, tuple[int, Lease]] = {}
-"""Folder -> the process that holds it (a forked child holds nothing) and its lease."""
+"""Folder -> process id of the holder (a forked child holds nothing) and its lease."""
 
 
 def occupy(output_dir: Path, tell: Callable[[str], None]) -> None:
-    """Makes this process the one that writes into the folder, until it ends. Calling it again changes nothing.
+    """Makes this process the only writer of the folder until it ends. Calling it again has no effect.
 
     Raises:
-        KormoError: another run is at work there.
+        KormoError: another run is writing there.
     """
     folder = output_dir.resolve()
     if folder in _held and _held[folder][0] == os.getpid():
@@ -32,20 +32,20 @@ def occupy(output_dir: Path, tell: Callable[[str], None]) -> None:
     acquire_or_refuse(lease, f"a run in {output_dir}", tell)
     lease.start()
     _held[folder] = os.getpid(), lease
-    atexit.register(leave, folder)  # absolute: the current folder may be gone by then
+    atexit.register(leave, folder)  # absolute: the working directory may be gone by then
 
 
 def refuse_occupied(output_dir: Path) -> None:
-    """For what writes into the folder before the run itself takes it.
+    """Refuses a folder that a run of this machine is writing to; for code that writes before the run acquires it.
 
     Raises:
-        KormoError: a run of this machine is at work there.
+        KormoError: a run of this machine is writing there.
     """
     refuse_live(output_dir.resolve() / RUN, f"a run in {output_dir}")
 
 
 def leave(output_dir: Path) -> None:
-    """Gives the folder back, if this process holds it."""
+    """Releases the folder, if this process holds it."""
     folder = output_dir.resolve()
     pid, lease = _held.get(folder, (0, None))
     if lease is not None and pid == os.getpid():
@@ -60,6 +60,6 @@ def still_ours(output_dir: Path) -> bool:
 
 
 def _end(folder: Path) -> None:
-    """This process was stopped for so long that another run began: it ends without writing anything more."""
+    """Ends this process without another write: it was suspended for so long that another run has started."""
     print(LeaseLost(folder).render(), file=sys.stderr, flush=True)
     os._exit(1)

@@ -1,8 +1,8 @@
 """What a run records about itself besides its identity, for its report.
 
-What it ran on, what its recipe extends and changes, and what its mixture is made of stand in `run.json` under `facts`
-from the first step on, so that `kormo report` needs the run's folder and nothing else: not the recipe files, which
-may have changed since, nor the workspace, which may be on another machine.
+From the first step on, `run.json` has under `facts` the hardware, what the recipe extends and changes, and the mixture.
+`kormo report` therefore needs only the run's folder: not the recipe files, which may have changed since, nor the
+workspace, which may be on another machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEY = "facts"
 def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
     """Adds the facts to `run.json`. Called by the main process when the model is on its device.
 
-    A run that goes on from its own resolved recipe, which extends nothing, keeps what it said of its parents before.
+    A run resumed from its own resolved recipe, which extends nothing, keeps the parents that were recorded before.
     """
     before = run_record.read_record(recipe.output_dir)
     found: dict[str, object] = {
@@ -55,7 +55,7 @@ def record(recipe: Recipe, built: Built, model: nn.Module) -> None:
 
 
 def hardware() -> dict[str, object]:
-    """The machine in words and numbers; memory in bytes."""
+    """Description of the machine; memory in bytes."""
     import torch
 
     cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
@@ -97,8 +97,8 @@ def lineage(recipe: Recipe) -> dict[str, object] | None:
     """What the recipe extends, and each key that it changes: `{files, parents, changed: {key: [before, now]}}`; None
     if it extends nothing.
 
-    A recipe that `kormo train`, a chain or an ablation wrote has nothing left to inherit: it is the child of what the
-    recipe that it was made of extends, or of that recipe itself.
+    A recipe written by `kormo train`, a chain or an ablation is already resolved: its parents are those of the recipe
+    that it was made from, or that recipe itself.
     """
     written = record_of(recipe.path)
     first = Path(written["recipe"]) if written else recipe.path

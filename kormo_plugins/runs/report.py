@@ -1,4 +1,4 @@
-"""What a finished run leaves for people: its samples in a file, and its page."""
+"""What a finished run writes for people: a file of samples, and the report page."""
 
 from __future__ import annotations
 

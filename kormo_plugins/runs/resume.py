@@ -14,12 +14,12 @@ from kormo_plugins.training.checkpoints.sharded import check_resume
 
 
 def resume_point(plan: RunPlan, world_size: int, log: Callable[[str], None]) -> Path | None:
-    """The checkpoint that Axolotl will resume from; broken newer ones are set aside.
+    """The checkpoint that Axolotl will resume from; newer incomplete ones are moved aside.
 
-    Called before any rank looks into the folder, by the one process that may change it.
+    Called before any rank reads the folder, by the one process that may change it.
 
     Raises:
-        KormoError: the checkpoint that the recipe names is not whole, or another kind of job wrote it.
+        KormoError: the checkpoint that the recipe names is incomplete, or an incompatible job wrote it.
     """
     out, named = plan.output_dir, plan.checkpoint
     chosen = set_aside_incomplete(out, log) if out.is_dir() else None

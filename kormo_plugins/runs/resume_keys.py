@@ -1,8 +1,8 @@
-"""Which keys of a recipe may change while a run is under way, and what happens then.
+"""Which keys of a recipe may change when a run is resumed, and what the change does.
 
-A checkpoint holds weights, moments, the number of steps and the state of random numbers; everything else is read from
-the recipe at every start, so a changed key holds from the next step on. What cannot change is refused before anything
-is built, and never dropped. `docs/runs.md` shows this table; a test compares the two.
+A checkpoint holds weights, moments, the step and the state of the random number generators; everything else is read
+from the recipe at every start, so a changed key takes effect with the next step. Keys that cannot change are refused
+before anything is built, and never ignored. `docs/runs.md` has this table; a test compares the two.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.projections import RunPlan
 
 KEPT_DEEPSPEED = "deepspeed.json"
-"""The name by which a resolved recipe calls the copy of its DeepSpeed configuration."""
+"""The name by which a resolved recipe refers to the copy of its DeepSpeed configuration."""
 
 PLATEAU = "reduce_lr_on_plateau"
-"""A schedule whose rate is a state: its checkpoint does not say which rate it began with."""
+"""A stateful schedule: its checkpoint does not record the initial rate."""
 
 Fate = Literal["applied", "refused", "compared"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a change of some keys does.
+    """What a change of certain keys does.
 
     Args:
         keys: dotted keys; one that ends in a dot stands for everything below it.
-        fate: `applied` from the next step on; `refused`; or `compared`: refused where it would change steps that were
-            trained already, by a check of its own.
+        fate: `applied` from the next step on; `refused`; or `compared`: a separate check refuses it if it would change
+            steps that are already trained.
         says: why, and what happens.
     """
 
@@ -42,7 +42,7 @@ class Rule:
     says: str
 
     def covers(self, key: str) -> bool:
-        """Whether the rule is about this key."""
+        """Whether the rule covers this key."""
         return any(key == own or key.startswith(own.rstrip(".") + ".") for own in self.keys)
 
 
@@ -115,11 +115,11 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
     Args:
         plan: of the run as the recipe says it now.
         resolved: `recipe.yml` of the output folder.
-        step: of the checkpoint that the run goes on from.
+        step: of the checkpoint that the run resumes from.
     Returns:
-        a line for each change that holds from the next step on.
+        a line for each change that takes effect with the next step.
     Raises:
-        KormoError: a change that cannot be applied, or a length that the checkpoint has passed already.
+        KormoError: a change cannot be applied, or the checkpoint is already past the new length.
     """
     if plan.steps is not None and plan.steps < step:
         raise KormoError(
@@ -132,7 +132,7 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
     if not resolved.is_file():
         return []
     before, now = dotted(read_yaml(resolved)), dotted(plan.values)
-    if before.get("deepspeed") == KEPT_DEEPSPEED:  # the copy beside it; which engine it asks for is checked elsewhere
+    if before.get("deepspeed") == KEPT_DEEPSPEED:  # the copy beside it; the engine is checked elsewhere
         before["deepspeed"] = now.get("deepspeed")
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     if now.get("lr_scheduler") == PLATEAU and "learning_rate" in changed:
@@ -160,7 +160,7 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
 
 
 def rule_of(key: str) -> Rule | None:
-    """The rule about a key; None for one that says nothing about training."""
+    """The rule for a key; None if the key has nothing to do with training."""
     return next((rule for rule in RULES if rule.covers(key)), None)
 
 

@@ -1,4 +1,4 @@
-"""The recipe of a run in the terms of the training room: its settings and its callbacks."""
+"""The settings and callbacks of the training room, from the recipe of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def settings(recipe: Recipe, built: Built) -> Settings:
-    """The recipe in the training room's terms."""
+    """The training room's settings."""
     choice = recipe.block.objective
     return Settings(
         output_dir=recipe.output_dir,
@@ -45,7 +45,7 @@ def settings(recipe: Recipe, built: Built) -> Settings:
 
 
 def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
-    """What the trainer needs to say which data a step was made of, and when to stop."""
+    """What the trainer needs to report the data of a step, and to decide when to stop."""
     stop_on = recipe.block.stop_on
     spike = Spike(**stop_on.spike.model_dump()) if stop_on.spike else None
     found: dict[str, object] = {"stop_on": StopOn(stop_on.nan, spike)}
@@ -53,13 +53,13 @@ def watched(recipe: Recipe, built: Built) -> dict[str, Any]:
         return found
     from kormo_plugins.mixture.report import batch
 
-    names = tuple(sorted(built.rows))  # as `MixtureDataset.names`, which the column `sources` counts in
+    names = tuple(sorted(built.rows))  # in the order of `MixtureDataset.names`, which the column `sources` indexes
     found |= {"sources": names, "languages": tuple(_language(recipe, built, name) for name in names)}
     return {**found, "batch": lambda step: batch(open_rows(recipe.stream_plan(), built), step)}
 
 
 def _language(recipe: Recipe, built: Built, source: str) -> str:
-    """The BCP 47 code of a source: as declared, else the one that all its documents were found to be in, else `mul`."""
+    """The BCP 47 code of a source: as declared, else that of all its documents if they agree, else `mul`."""
     assert recipe.data is not None
     declared = recipe.data.corpus.sources[source].language
     if declared != "und":

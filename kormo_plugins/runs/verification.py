@@ -1,7 +1,7 @@
-"""Verifies everything that a run reads: before it starts where that takes seconds, else while it trains.
+"""Verifies everything that a run reads: before it starts if that takes seconds, otherwise while it trains.
 
-Up to `AT_ONCE` bytes are read before the run starts. Beyond that a thread reads while the run trains; damage ends the
-run with a message, and the model is not called finished before everything has been read.
+Up to `AT_ONCE` bytes are verified before the run starts. Beyond that, a thread reads while the run trains; damage ends
+the run with a message, and the model is not marked as finished before everything has been verified.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, in_words
 from kormo_plugins.store.files import FileRecord
 
 AT_ONCE = 20_000_000_000
-"""Bytes that are read before a run: some ten seconds."""
+"""Bytes verified before a run: about ten seconds."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A file and what was written into it."""
+    """A file and its recorded size and checksum."""
 
     path: Path
     record: FileRecord
@@ -62,10 +62,10 @@ _running: list[Verification] = []
 
 
 def verify(files: Sequence[Expected], tell: Callable[[str], None]) -> None:
-    """Compares the files, now or beside the training that follows.
+    """Verifies the files, now or during the training that follows.
 
     Raises:
-        KormoError: the first one that is missing, has another size, or (where they are read now) other contents.
+        KormoError: the first file that is missing, has another size, or (if verified now) other contents.
     """
     for file in files:
         file.record.check(file.path, contents=False)
@@ -80,14 +80,15 @@ def verify(files: Sequence[Expected], tell: Callable[[str], None]) -> None:
 
 
 def wait_for_verification(tell: Callable[[str], None]) -> None:
-    """Before a model is called finished: all that it was trained on has been read and is what was written."""
+    """Waits until everything that the model was trained on has been verified; called before it is marked as
+    finished."""
     while _running:
         tell("waiting until all data are compared with their checksums")
         _running.pop().wait()
 
 
 def _end(error: KormoError) -> None:
-    """Ends the process from the thread: no further checkpoint may be made of damaged data."""
+    """Ends the process from the thread: no further checkpoint may come from damaged data."""
     print(error.render(), file=sys.stderr, flush=True)
     print("  note:   the run was training on it; checkpoints of this run may have seen damaged data", file=sys.stderr)
     sys.stderr.flush()
@@ -97,7 +98,7 @@ def _end(error: KormoError) -> None:
 def _unreadable(error: OSError) -> KormoError:
     return KormoError(
         where=str(error.filename),
-        found=str(error.strerror or error),
+        found=in_words(error),
         why="a file that the run reads cannot be read",
         do="check the disk, then run the same command again",
     )

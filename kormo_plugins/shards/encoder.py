@@ -1,7 +1,7 @@
-"""Text to ids, exactly as the tokenizer would, and several times as fast where that can be proved.
+"""Encodes text exactly like the tokenizer, and several times as fast where equality can be proved.
 
 `Encoder` uses gigatoken or tiktoken (`engines`) if `ranks.convert` shows that the merges agree, and `tokenizers`
-otherwise. What the merges do not decide is settled like this:
+otherwise. What the merges do not determine is handled as follows:
 
 - Added tokens. Runs of newlines and other tokens of white space apply. Control tokens (`<|EOS|>`, `<think>`,
   ...) do not: text that spells one is text, unless the source is allowed that token by name
@@ -9,8 +9,7 @@ otherwise. What the merges do not decide is settled like this:
 - Character classes and normalization. The libraries carry different editions of the Unicode tables. Each code
   point is tried in both, in a few contexts, when it is first met; a document with one that they treat differently
   is left to `tokenizers`.
-- Bytes that the vocabulary lacks. A tokenizer without an unknown token drops them in silence; here that is an
-  error.
+- Bytes that the vocabulary lacks. A tokenizer without an unknown token silently drops them; here that is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.shards.engines import Encoded, Engine, engine_version, fast_engine
 from kormo_plugins.shards.ranks import NO_ID, byte_symbols, convert
 from kormo_plugins.store.fingerprint import tokenizer_identity
@@ -61,7 +60,7 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="a fast tokenizer's tokenizer.json is needed",
             do="name the folder of a tokenizer that `AutoTokenizer` opens as a fast one",
         ) from None
@@ -79,8 +78,7 @@ class Encoder:
     Args:
         folder: holds `tokenizer.json`.
         control_tokens: added tokens, other than white space, that text may contain as such.
-        engine: one of `engines.ENGINES`, or `auto` for the fastest that can be used; the next is used where that one
-            cannot be.
+        engine: one of `engines.ENGINES`, or `auto` for the fastest usable one; if it cannot be used, the next is.
     Attributes:
         hash: see `tokenizer_hash`.
         kind: the engine that is used.

@@ -7,13 +7,13 @@ its own.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kormo_plugins.store.files import FORMATS
 from kormo_plugins.store.files import SHARDS_MANIFEST as SHARDS_MANIFEST
 
+INT64, UINT8, UINT32 = np.dtype("<i8"), np.dtype("u1"), np.dtype("<u4")
+"""Number types on disk: little-endian."""
 FORMAT = FORMATS[SHARDS_MANIFEST]
 IDS, OFFSETS, OFFSET_INDEX = ".ids.bin", ".offsets.bin", ".offsets.index.bin"
 NAMES, NAME_OFFSETS = ".names.bin", ".names.offsets.bin"
@@ -29,6 +29,6 @@ def shard_name(index: int) -> str:
     return f"shard-{index:05d}"
 
 
-def id_dtype(largest_id: int) -> np.dtype[Any]:
+def id_dtype(largest_id: int) -> np.dtype[np.integer]:
     """The smallest unsigned type (uint16 or uint32, little-endian) that holds every id up to `largest_id`."""
     return np.dtype("<u2") if largest_id < 1 << 16 else np.dtype("<u4")

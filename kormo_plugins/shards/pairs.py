@@ -122,7 +122,7 @@ class Pairs(Sequence[tuple[list[int], list[int], list[int]]]):
         dtype = np.dtype(self.manifest["dtype"])
         self._borders: NDArray[np.int64] = np.memmap(self.folder / BORDERS, "<i8", "r")
         empty = not self.records[IDS].bytes  # nothing can be mapped
-        self._ids: NDArray[Any] = np.zeros(0, dtype) if empty else np.memmap(self.folder / IDS, dtype, "r")
+        self._ids: NDArray[np.integer] = np.zeros(0, dtype) if empty else np.memmap(self.folder / IDS, dtype, "r")
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_borders", "_ids")}

@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,30 +20,32 @@ from kormo_plugins.shards.format import (
     FORMAT,
     IDS,
     INDEX_EVERY,
+    INT64,
     NAME_OFFSETS,
     NAMES,
     OFFSET_INDEX,
     OFFSETS,
     SHARDS_MANIFEST,
     TRAINED,
+    UINT8,
 )
 from kormo_plugins.store.files import REBUILD, FileRecord, file_records, read_json
 from kormo_plugins.store.fingerprint import identity
 
+_Number = TypeVar("_Number", bound=np.integer)
 LABELS = (IDS, OFFSETS, TRAINED)
 """Files that decide what is trained on; the others are names."""
 
 
-def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None) -> NDArray[Any]:
+def memory_map(path: Path, dtype: np.dtype[_Number], count: int | None = None) -> NDArray[_Number]:
     """A read-only memory map; an empty array for an empty file, which cannot be mapped.
 
     Raises:
         KormoError: the file is missing, or does not hold `count` elements.
     """
-    kind = np.dtype(dtype)
     size = path.stat().st_size if path.is_file() else -1
-    if size < 0 or (count is not None and size != count * kind.itemsize):
-        expected = f"{count * kind.itemsize:,} bytes" if count is not None else "a file"
+    if size < 0 or (count is not None and size != count * dtype.itemsize):
+        expected = f"{count * dtype.itemsize:,} bytes" if count is not None else "a file"
         raise KormoError(
             where=str(path),
             found="no such file" if size < 0 else f"{size:,} bytes",
@@ -51,15 +53,15 @@ def memory_map(path: Path, dtype: np.dtype[Any] | str, count: int | None = None)
             do=REBUILD,
         )
     if not size:
-        return np.zeros(0, kind)
+        return np.zeros(0, dtype)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     # rows are drawn at random: reading ahead, which is megabytes on many machines, would be waste
     mapped.madvise(mmap.MADV_RANDOM)
-    return np.frombuffer(mapped, kind)
+    return np.frombuffer(mapped, dtype)
 
 
-def read_ahead(part: NDArray[Any]) -> None:
+def read_ahead(part: NDArray[np.integer]) -> None:
     """Tells the system to read a part of a memory map, in one go and without waiting for it: whoever needs several
     parts and asks for all of them first waits once, and not for one page after the other."""
     whole = part.base if isinstance(part.base, np.ndarray) else part
@@ -84,7 +86,7 @@ class Shards:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_json(self.folder / SHARDS_MANIFEST, FORMAT)
-        self.dtype: np.dtype[Any] = np.dtype(self.manifest["dtype"])
+        self.dtype: np.dtype[np.integer] = np.dtype(self.manifest["dtype"])
         self.names: list[str] = [shard["name"] for shard in self.manifest["shards"]]
         self.first_token = _starts(shard["tokens"] for shard in self.manifest["shards"])
         """Position of the first token of each shard, then the number of tokens; int64 [shards + 1]."""
@@ -120,14 +122,14 @@ class Shards:
         )
 
     @cached_property
-    def ids(self) -> list[NDArray[Any]]:
+    def ids(self) -> list[NDArray[np.integer]]:
         """Token ids of each shard."""
         return [self._map(shard, IDS, self.dtype, int(n)) for shard, n in self._sizes(self.first_token)]
 
     @cached_property
     def offsets(self) -> list[NDArray[np.int64]]:
         """Document offsets of each shard, relative to the shard."""
-        return [self._map(shard, OFFSETS, "<i8", int(n) + 1) for shard, n in self._sizes(self.first_document)]
+        return [self._map(shard, OFFSETS, INT64, int(n) + 1) for shard, n in self._sizes(self.first_document)]
 
     @cached_property
     def index(self) -> list[NDArray[np.int64]]:
@@ -155,7 +157,7 @@ class Shards:
     @cached_property
     def trained(self) -> list[NDArray[np.uint8]]:
         """Of a `masked` source: for each token of each shard, 1 if it is predicted."""
-        return [self._map(shard, TRAINED, "u1", int(n)) for shard, n in self._sizes(self.first_token)]
+        return [self._map(shard, TRAINED, UINT8, int(n)) for shard, n in self._sizes(self.first_token)]
 
     def windows(self, documents: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Position of the first token, and tokens, of up to `documents` documents at a time, read from front
@@ -173,7 +175,7 @@ class Shards:
     def _sizes(self, starts: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
         return zip(self.names, np.diff(starts), strict=True)
 
-    def _map(self, shard: str, suffix: str, dtype: np.dtype[Any] | str, count: int | None) -> NDArray[Any]:
+    def _map(self, shard: str, suffix: str, dtype: np.dtype[_Number], count: int | None) -> NDArray[_Number]:
         return memory_map(self.folder / f"{shard}{suffix}", dtype, count)
 
     def span(self, document: int) -> tuple[int, int]:
@@ -203,13 +205,13 @@ class Shards:
             found.append((int(self.first_document[shard]) + first + place, start))
         return found
 
-    def tokens_at(self, start: int, end: int) -> NDArray[Any]:
+    def tokens_at(self, start: int, end: int) -> NDArray[np.integer]:
         """Ids at the positions [start, end) of one shard."""
         shard = self._shard_of(self.first_token, start, "token")
         base = int(self.first_token[shard])
         return self.ids[shard][start - base : end - base]
 
-    def document(self, document: int) -> NDArray[Any]:
+    def document(self, document: int) -> NDArray[np.integer]:
         """All ids of a document."""
         start, end = self.span(document)
         return self.tokens_at(start, end) if end > start else np.zeros(0, self.dtype)
@@ -218,9 +220,9 @@ class Shards:
         """The name (id) that the document has in its corpus."""
         shard = self._shard_of(self.first_document, document, "document")
         local = document - int(self.first_document[shard])
-        ends = self._map(self.names[shard], NAME_OFFSETS, "<i8", None)
+        ends = self._map(self.names[shard], NAME_OFFSETS, INT64, None)
         start, end = int(ends[local]), int(ends[local + 1])
-        return bytes(self._map(self.names[shard], NAMES, "u1", None)[start:end]).decode()
+        return bytes(self._map(self.names[shard], NAMES, UINT8, None)[start:end]).decode()
 
     def _shard_of(self, starts: NDArray[np.int64], number: int, what: str) -> int:
         if not 0 <= number < starts[-1]:
@@ -233,5 +235,5 @@ class Shards:
         return int(np.searchsorted(starts, number, "right")) - 1
 
 
-def _starts(sizes: Iterator[int] | Any) -> NDArray[np.int64]:
+def _starts(sizes: Iterable[int]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.fromiter(sizes, np.int64), dtype=np.int64)])

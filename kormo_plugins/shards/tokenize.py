@@ -38,7 +38,7 @@ from kormo_plugins.store.fingerprint import file_checksum, identity
 
 log = logging.getLogger(__name__)
 BATCH_CHARACTERS = 1 << 20
-"""Characters encoded in one call: long enough to hide the call, short enough to stay in the cache."""
+"""Characters encoded per call: enough to amortize the call, few enough to stay in the cache."""
 CHUNK_CHARACTERS = 1 << 26
 """Characters of one shard when the input is an iterable: about 20 million tokens."""
 CHECK_EVERY = 256
@@ -50,7 +50,7 @@ Progress = Callable[[dict[str, Any]], None]
 
 
 class EncodeConversations(Protocol):
-    """Makes ids of conversations; handed in from above, since this floor knows no chat template. Can be pickled."""
+    """Encodes conversations; passed in from a higher floor, since this one knows no chat template. Can be pickled."""
 
     @property
     def identity(self) -> str:
@@ -93,7 +93,7 @@ def tokenize_source(
     conversations: EncodeConversations | None = None,
     recorded: Mapping[Path, FileRecord] | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Writes the shards of one source into `out` and returns what `shards.json` holds.
 
     Args:
@@ -109,11 +109,10 @@ def tokenize_source(
         chunk_characters: length of a shard when `documents` is not a list of files.
         conversations: makes ids and mask, for a source of conversations; bos_id, eos_id and control_tokens are then
             the template's business.
-        recorded: what was written into the part files; each is compared with its record while it is read.
+        recorded: size and checksum of each part file, which is verified while it is read.
         progress: called with the record of each shard when it is finished.
     Raises:
-        KormoError: a part file that is not as it was written, a tokenizer or a document that cannot be used, or no
-            documents at all.
+        KormoError: a part file was changed, the tokenizer or a document cannot be used, or there are no documents.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -206,7 +205,7 @@ def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Pat
         yield replace(job, name=shard_name(number), documents=tuple(chunk))
 
 
-def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, Any]]:
+def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, object]]:
     """Runs the jobs, at most two per worker in flight; records in the order of the jobs."""
     if number <= 1:
         records = []

@@ -1,8 +1,7 @@
-"""Brings a folder of shards or rows from an object store (or any fsspec filesystem) to a local disk, and
-checks it.
+"""Copies a folder of shards or rows from an object store (or any fsspec file system) to a local disk, and verifies it.
 
-The manifest is read first and written last. Every data file is hashed while it is copied, and kept if it is
-already there whole; so an interrupted copy goes on where it stopped, and what arrives is what was built.
+The manifest is read first and written last. Every data file is hashed while it is copied, and a complete one is not
+copied again; so an interrupted copy can be continued, and what arrives is what was built.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.shards.writer import HashedFile
 from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
 
 CHUNK = 1 << 22
 MANIFEST_BYTES = 1 << 30
-"""Most bytes of a manifest or list: it is held in memory, and a stranger's server may never end one."""
+"""Maximum bytes of a manifest or list: it is held in memory, and a malicious server may never end one."""
 ARRIVING = ".arriving"
 """Folder for what has come and counts only when the rest is there."""
 
@@ -62,6 +61,7 @@ def fetch(
     total, there, copied = sum(record.bytes for record in records.values()), 0, 0
 
     def one(file: str, record: FileRecord) -> int:
+        """Fetches and checks a file; the bytes that were here already."""
         here = fetch_file(filesystem, f"{root}/{file}", out / file, record)
         check(file, out / file)
         return here
@@ -101,7 +101,7 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
     except (OSError, ImportError, ValueError) as error:
         raise KormoError(
             where=url,
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be opened",
             do="check the address and its options",
         ) from None
@@ -154,7 +154,7 @@ def fetch_file(filesystem: Any, source: str, path: Path, record: FileRecord) -> 
         file.discard()
         raise KormoError(
             where=source,
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be read",
             do="copy the folder to the store again",
         ) from None

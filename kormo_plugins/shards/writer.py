@@ -1,8 +1,8 @@
 """Writes one shard: files that appear together or not at all.
 
-Checksums are taken over the bytes as they are handed to the operating system, so a disk that stores something
-else is found out by `verify`, and no file is read back to be hashed. Every file is flushed before it is
-renamed, and the shard's own `.json` comes last: whoever sees it may trust the others.
+Checksums are computed over the bytes as they are passed to the operating system, so `verify` detects a disk that stores
+something else, and no file is read back to be hashed. Every file is flushed before it is renamed, and the shard's own
+`.json` comes last: if it exists, the others are complete.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HashedFile:
         self._digest = xxhash.xxh3_128()
         self._file: BinaryIO = self._temporary.open("wb")
 
-    def write(self, data: bytes | NDArray[Any]) -> None:
+    def write(self, data: bytes | NDArray[np.integer]) -> None:
         """Appends bytes, or the bytes of an array."""
         raw = np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
         view = memoryview(raw).cast("B")
@@ -96,7 +96,7 @@ class ShardWriter:
         masked: whether `add` is told which tokens are predicted.
     """
 
-    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], *, masked: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, dtype: np.dtype[np.integer], *, masked: bool = False) -> None:
         self.folder, self.name, self.dtype, self.masked = folder, name, dtype, masked
         self.documents = self.tokens = self.trained = 0
         suffixes = (*SUFFIXES, TRAINED) if masked else SUFFIXES
@@ -108,8 +108,8 @@ class ShardWriter:
 
     def add(
         self,
-        ids: NDArray[Any],
-        lengths: NDArray[Any],
+        ids: NDArray[np.integer],
+        lengths: NDArray[np.integer],
         names: Sequence[str],
         trained: NDArray[np.uint8] | None = None,
     ) -> None:
@@ -163,7 +163,7 @@ class ShardWriter:
 
 
 def finish_source(
-    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, Any]
+    out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, object]
 ) -> dict[str, object]:
     """Writes `shards.json`, the last file of a source, and returns what it holds.
 

@@ -10,28 +10,30 @@ import numpy as np
 from kormo_plugins.store.atomic import replace
 
 READ = 16 << 20
-"""Bytes that are copied at a time."""
+"""Bytes copied at a time."""
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
     """Writes an `.npy` file in place of what was there."""
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # by its name alone, numpy would give it another ending
+        """The array as npy; objects, which would be pickled, are refused."""
+        with temporary.open("wb") as file:  # given a path, numpy would append `.npy` to it
             np.save(file, array, allow_pickle=False)
 
     replace(path, write)
 
 
 def join_arrays(paths: Sequence[Path], out: Path) -> np.ndarray:
-    """Arrays of the same kind and width one behind the other, in a file, mapped for reading; in little memory.
+    """Concatenates arrays of one dtype and width into a file, which is memory-mapped for reading.
 
     Args:
-        paths: of the arrays, at least one; shapes [rows, …] that differ in their rows alone.
+        paths: `.npy` files, at least one; shapes [rows, …] that differ only in the number of rows.
     """
     tables = [np.load(path, mmap_mode="r") for path in paths]
 
     def write(temporary: Path) -> None:
+        """One header, then the data of all files."""
         with temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, _header(tables[0], sum(map(len, tables))))
             for path, table in zip(paths, tables, strict=True):
@@ -45,12 +47,12 @@ def join_arrays(paths: Sequence[Path], out: Path) -> np.ndarray:
 
 
 def take_rows(path: Path, wanted: np.ndarray, out: Path) -> np.ndarray:
-    """Some rows of an array in a file, in another file that is mapped for reading; in little memory.
+    """Copies some rows of an array file into another file, which is memory-mapped for reading.
 
-    What is copied is read, not mapped: pages of a mapped file count as memory of a process that looks at them once.
+    The source is read, not mapped: pages of a mapped file would count as memory of the process.
 
     Args:
-        path: of the array; shape [rows, …].
+        path: an `.npy` file; shape [rows, …].
         wanted: indices of rows, int64, ascending, shape [wanted].
     """
     table = np.load(path, mmap_mode="r")
@@ -58,6 +60,7 @@ def take_rows(path: Path, wanted: np.ndarray, out: Path) -> np.ndarray:
     begin, many = path.stat().st_size - table.nbytes, max(1, READ // max(1, size))
 
     def write(temporary: Path) -> None:
+        """A header, then the wanted rows, read in large blocks."""
         with temporary.open("wb") as file, path.open("rb") as source:
             np.lib.format.write_array_header_1_0(file, _header(table, len(wanted)))
             for start in range(0, len(table), many):

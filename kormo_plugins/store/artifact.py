@@ -1,11 +1,11 @@
-"""Artifacts: folders named by what they are and by the hash of all that they were built from.
+"""Artifacts: folders named by their kind and by the hash of everything that they were built from.
 
-`corpus-embedded-3f9a1c0b2d4e/` exists with a `manifest.json` or it does not exist at all: it is built under a
-temporary name, the manifest is written last, and one rename makes it real. A killed build leaves a `.partial`
-folder, which the next build of the same artifact continues; nothing ever takes it for whole.
+`corpus-embedded-3f9a1c0b2d4e/` exists with a `manifest.json` or does not exist at all: it is built under a temporary
+name, the manifest is written last, and one rename publishes it. A killed build leaves a `.partial` folder, which the
+next build of the same artifact continues; it is never mistaken for a finished one.
 
-Who builds holds a lease (`.leases/`), and each attempt has a folder of its own. A builder that was taken for dead and
-wakes up finds that its lease has gone, and publishes nothing.
+The builder holds a lease (`.leases/`), and each attempt has a folder of its own. A builder that was presumed dead and
+wakes up finds that it has lost its lease, and publishes nothing.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ MANIFEST = "manifest.json"
 LEASES = ".leases"
 """Folder of a workspace that holds the leases of its artifacts."""
 FORMAT = 2
-"""Raised when artifacts of an older layout must not be reused."""
+"""Incremented when artifacts of an older layout must not be reused."""
 
 Make = Callable[[Path], Mapping[str, object]]
 """Writes an artifact's content into the folder it is given, and returns statistics."""
 
 SMALL = 1 << 20
-"""Bytes up to which a file is compared with its checksum whenever its artifact is looked up; larger ones are compared
-by size then, and by checksum by whoever reads them."""
+"""Files of up to so many bytes are compared with their checksum at every lookup of the artifact. Larger files are
+compared by size, and by checksum when they are read."""
 
 READ_WHOLE = ("tokenizer",)
-"""Kinds of artifacts whose readers (transformers, tokenizers) open them by name: they are compared before that."""
+"""Kinds of artifacts that other libraries (transformers, tokenizers) read: every file is verified beforehand."""
 
 POLL = 0.5
-"""Seconds between two checks of a waiting process."""
+"""Seconds between two checks by a waiting process."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Spec:
 
     Args:
         kind: `corpus`, `tokenizer`, `shards`, `rows`, `init`, …
-        name: readable name, for people; part of the folder's name.
-        inputs: everything that the content depends on, as JSON values. Code that changes the content of what it
-            builds raises a version number in here.
+        name: for people; part of the folder's name.
+        inputs: everything that the content depends on, as JSON values. Code that changes what it builds increments a
+            version number in here.
     """
 
     kind: str
@@ -92,12 +92,12 @@ class Artifact:
 
     @property
     def files(self) -> dict[str, FileRecord]:
-        """Size and checksum of each file by its POSIX path, those that a manifest inside lists aside."""
+        """POSIX path -> size and checksum of each file, except those listed by a manifest inside the folder."""
         return manifest_records(self.path, self.manifest)
 
     @property
     def digest(self) -> str:
-        """Identity of the content, for the inputs of what is built from it: damaged content has another one."""
+        """Identity of the content, for the inputs of what is built from it; damaged content has a different one."""
         return identity(self.manifest["files"])[:IDENTITY_LENGTH]
 
 
@@ -107,7 +107,7 @@ def _prefix(kind: str, name: str) -> str:
 
 
 def is_built(workspace: Path, kind: str, name: str) -> bool:
-    """Whether there is an artifact of this kind and name, whatever it was built from."""
+    """Whether any artifact of this kind and name exists, whatever it was built from."""
     prefix = _prefix(kind, name)
     folders = workspace.glob(f"{kind}-*")
     return any(folder.name.startswith(prefix) and (folder / MANIFEST).is_file() for folder in folders)
@@ -117,10 +117,10 @@ def find(workspace: Path, spec: Spec, check: bool = True) -> Artifact | None:
     """The artifact if it is built, else None.
 
     Args:
-        check: compare its files with what was written; False for whoever compares every byte anyway.
+        check: verify its files; False for callers that verify every byte themselves.
     Raises:
-        KormoError: the folder is there, but its manifest is missing, unreadable or another artifact's, or a file is
-            missing, of another size or (up to `SMALL` bytes) of other contents.
+        KormoError: the folder exists, but its manifest is missing, unreadable or of another artifact, or a file is
+            missing, has a different size or (up to `SMALL` bytes) different contents.
     """
     folder = workspace / spec.folder
     if not folder.exists():
@@ -137,7 +137,7 @@ def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
     """Compares the sizes of all files of an artifact, and the contents of small ones.
 
     Raises:
-        KormoError: names the first file that is not as it was written.
+        KormoError: names the first file that differs.
     """
     try:
         records = manifest_records(folder, manifest)
@@ -150,7 +150,7 @@ def check_files(folder: Path, manifest: Mapping[str, object]) -> None:
 
 
 def _check(folder: Path, records: Mapping[str, FileRecord], whole: bool) -> None:
-    left = 64 * SMALL  # so that a look at many small files costs little
+    left = 64 * SMALL  # keeps a lookup of many small files cheap
     for name, record in records.items():
         contents = whole or name in FORMATS or record.bytes <= min(SMALL, left)
         left -= record.bytes if contents else 0
@@ -177,7 +177,7 @@ _SHAPE: dict[str, type] = {"kind": str, "name": str, "hash": str, "inputs": dict
 
 
 def _checksum(manifest: Mapping[str, object]) -> str:
-    """XXH3-128 of a manifest's values, its own checksum aside."""
+    """XXH3-128 of a manifest's values, without its own checksum."""
     return bytes_checksum(canonical_json({key: v for key, v in manifest.items() if key != "checksum"}).encode())
 
 
@@ -196,16 +196,16 @@ def build(
     make: Make,
     log: Callable[[str], None] = lambda line: None,
 ) -> Artifact:
-    """The artifact, built by this process if nobody has built it and nobody is building it.
+    """The artifact; built by this process unless it exists or another process is building it.
 
     Args:
         workspace: folder of all artifacts.
         spec: what to build.
-        make: writes the content into the folder it is given and returns statistics. It may find files of an earlier,
-            killed attempt there and is expected to go on from them.
-        log: called with one line when something starts, is found, or is waited for.
+        make: writes the content into the folder that it is given and returns statistics. The folder may hold files of
+            an earlier, killed attempt, from which it is expected to continue.
+        log: called with one line when a build starts, is found, or is waited for.
     Raises:
-        KormoError: the disk is full, an artifact that is there is damaged, or whatever `make` raises.
+        KormoError: the disk is full, the existing artifact is damaged, or whatever `make` raises.
     """
     _require_folder(workspace)
     lease = Lease(workspace / LEASES / spec.folder)
@@ -230,10 +230,10 @@ def build(
 
 
 def _require_folder(workspace: Path) -> None:
-    """Makes the workspace.
+    """Creates the workspace.
 
     Raises:
-        KormoError: a file has its name, or it may not be made.
+        KormoError: a file has that name, or the folder may not be created.
     """
     with writing(workspace):
         try:
@@ -257,8 +257,8 @@ def _acquired(lease: Lease, workspace: Path) -> bool:
 class _Attempt:
     """One attempt to build, in a folder that no other attempt has.
 
-    A process that was stopped for long and taken for dead may wake up at any time. It finds its folder gone (the next
-    attempt has renamed it to its own name, and goes on from the finished files in it), and publishes nothing.
+    A process that was suspended and presumed dead may wake up at any time. It finds its folder gone (the next attempt
+    has renamed it, and continues from the finished files in it), and publishes nothing.
     """
 
     workspace: Path
@@ -268,9 +268,17 @@ class _Attempt:
 
     @property
     def partial(self) -> Path:
+        """The folder that is filled; its name has the lease's token, so that no other builder writes into it."""
         return self.workspace / f".{self.spec.folder}.{self.lease.token}.partial"
 
     def build(self, make: Make) -> Artifact:
+        """Fills the folder, writes the manifest and gives the folder its name.
+
+        Args:
+            make: writes into the folder that it is given; returns the statistics for the manifest.
+        Raises:
+            KormoError: what `make` raises, the disk is full, or another builder has taken the lease over.
+        """
         start = time.monotonic()
         self.log(f"{self.spec.kind:<10} {self.spec.folder}: building")
         try:
@@ -280,7 +288,7 @@ class _Attempt:
             self._publish()
         except Exception as error:
             if not self.lease.still_mine():
-                shutil.rmtree(self.partial, ignore_errors=True)  # what this process made after it had been given up
+                shutil.rmtree(self.partial, ignore_errors=True)  # what this process wrote after it had lost the lease
                 raise LeaseLost(self.workspace / self.spec.folder) from error
             with writing(self.workspace):
                 raise
@@ -288,7 +296,8 @@ class _Attempt:
         return Artifact(self.workspace / self.spec.folder, manifest)
 
     def _adopt(self) -> None:
-        """Takes over what a killed attempt left; unfinished files in it may still be open elsewhere and are dropped."""
+        """Takes over the folder of a killed attempt; unfinished files in it may still be open elsewhere and are
+        removed."""
         left = [self.workspace / f".{self.spec.folder}.partial", *self.workspace.glob(f".{self.spec.folder}.*.partial")]
         for folder in sorted((path for path in left if path.is_dir()), key=_modified):
             if self.partial.exists():

@@ -1,7 +1,7 @@
 """Atomic writes: files and folders are complete or absent. The only module that renames.
 
-What is written goes under a temporary name of its own (two writers never share one), is flushed to the disk, and is
-renamed into place. A kill or a full disk leaves what was there before, and never half of something new.
+Data is written under a temporary name (two writers never share one), flushed to the disk, and renamed into place. After
+a kill or on a full disk the old content is still there, and never half of the new one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 from kormo_plugins.errors import writes, writing
 
 SUFFIX = ".tmp"
-"""Ending of temporary names; a file that has it is nobody's after a kill, and may be removed."""
+"""Suffix of temporary names; after a kill, a file with it belongs to no process and may be removed."""
 
 
 def temporary(path: Path) -> Path:
-    """A name beside `path` that no other writer has."""
+    """A name beside `path` that no other writer uses."""
     writes(path.parent)
     return path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a temporary name beside `path`, and gives what it wrote the name `path`.
+    """Calls `write` with a temporary name beside `path`, and renames the result to `path`.
 
     Raises:
         KormoError: the disk is full or may not be written to.
@@ -43,12 +43,12 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def publish(unfinished: Path, path: Path) -> None:
-    """Flushes a file or folder that is finished, and gives it the name `path`.
+    """Flushes a finished file or folder, and renames it to `path`.
 
-    A file replaces the one of that name.
+    A file replaces an existing one.
 
     Raises:
-        FileExistsError, OSError: a folder, and something is there.
+        FileExistsError, OSError: it is a folder, and `path` exists.
     """
     flush(unfinished)
     unfinished.replace(path)
@@ -56,10 +56,10 @@ def publish(unfinished: Path, path: Path) -> None:
 
 
 def publish_folder(partial: Path, out: Path) -> None:
-    """Flushes all that is below a finished folder, and gives it the name `out`.
+    """Flushes everything below a finished folder, and renames the folder to `out`.
 
-    What was there steps aside first, as no folder replaces a full one, and is removed at the end; who calls has asked
-    whether it may be. A kill between the two leaves it as `.NAME.replaced`.
+    An existing folder is moved aside first, since a rename cannot replace one that is not empty, and removed at the
+    end; the caller has made sure that it may be. A kill between the two leaves it as `.NAME.replaced`.
     """
     for path in partial.rglob("*"):
         if path.is_file() or path.is_dir():
@@ -75,9 +75,9 @@ def publish_folder(partial: Path, out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, under a temporary name beside `out` that becomes `out` at the end of the block.
+    """A folder to fill, under a temporary name beside `out`; it is renamed to `out` at the end of the block.
 
-    Where the block fails, nothing of it is left. `out` is not there, or is empty: who calls has asked.
+    If the block fails, nothing is left of it. `out` must not exist, or must be empty.
     """
     partial = temporary(out)
     partial.mkdir(parents=True)
@@ -89,7 +89,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def move(path: Path, target: Path) -> None:
-    """Gives a file or folder that is on the disk already another name in its folder, or in one beside it.
+    """Renames a file or folder that is already on the disk, within its folder or into one beside it.
 
     Raises:
         FileNotFoundError: it is gone: another process was faster.
@@ -99,9 +99,9 @@ def move(path: Path, target: Path) -> None:
 
 
 def set_aside(path: Path, target: Path) -> Path:
-    """Moves what must not be used, and must not be lost, to `target` or the next free name with a number.
+    """Moves something that must be neither used nor lost to `target`, or to the next free name with a number.
 
-    Not after a dash, where Axolotl would read the number as a checkpoint's.
+    The number does not follow a dash: Axolotl would take it for the step of a checkpoint.
     """
     free, number = target, 1
     while free.exists():
@@ -112,7 +112,7 @@ def set_aside(path: Path, target: Path) -> Path:
 
 
 def link(path: Path, target: Path) -> None:
-    """A symbolic link at `target` that leads to `path`, in place of what was there."""
+    """Makes `target` a symbolic link to `path`, replacing what was there."""
     unfinished = temporary(target)
     unfinished.symlink_to(path.resolve())
     unfinished.replace(target)
@@ -132,14 +132,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 def by_umask(path: Path) -> None:
     """Gives a file the permissions of any new file of this process.
 
-    safetensors writes through a temporary file that only its owner may read, and the rights stay when it is renamed: a
-    model on a shared disk could then be used by the one who trained it and by nobody else.
+    safetensors writes through a temporary file that only its owner may read, and a rename keeps the permissions: nobody
+    else could read a model on a shared disk.
     """
     path.chmod(0o666 & ~_umask())
 
 
 def _umask() -> int:
-    """The process's mask, read from the kernel: `os.umask` can only tell it by changing it, for every thread."""
+    """The process's mask, read from the kernel: `os.umask` returns it only by changing it, for all threads."""
     for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)
@@ -149,7 +149,7 @@ def _umask() -> int:
 def flush(path: Path) -> None:
     """Waits until a file, or the names in a folder, are on the disk.
 
-    A rename may reach the disk before what is in the file does; after a loss of power the file would be empty.
+    A rename may reach the disk before the file's content does; after a power failure the file would be empty.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,15 +1,15 @@
-"""numba's `njit`, with the compiled code kept where it is found again.
+"""numba's `njit`, with a cache of the compiled code that works in containers and shared environments.
 
-numba keeps it beside the source; where that cannot be written (a container, another user's environment) in the home
-folder; where there is none either, it refuses to compile. Here it is kept under the first of these that can be
-written, in a folder that is named after the versions of this package, numba and Python and after the processor:
+numba caches beside the source, or in the home folder where that is read-only (a container, another user's environment),
+and refuses to compile where there is neither. Here the cache is in the first of these that can be written, in a folder
+named after the versions of this package, numba and Python and after the processor:
 
 1. `NUMBA_CACHE_DIR`, numba's own variable,
 2. `KORMO_CACHE`,
 3. `kormo` in `XDG_CACHE_HOME`, or in `~/.cache`,
 4. a folder of the user's own in the system's folder for temporary files.
 
-Where none can, each process compiles for itself. What numba writes there it reads with pickle, so a folder that other
+Where none can be written, each process compiles for itself. numba reads its cache with pickle, so a folder that other
 users can write to is not used.
 """
 
@@ -30,23 +30,25 @@ import numba
 from kormo_plugins import __version__
 
 VARIABLE = "KORMO_CACHE"
-_SETTINGS: Any = numba.config  # its attributes are made when numba is imported
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_SETTINGS: Any = numba.config  # its attributes are created when numba is imported
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def njit(**options: Any) -> Callable[[_Function], _Function]:
-    """`numba.njit` without the interpreter's lock, its code kept in `folder()`; `options` are numba's."""
+    """`numba.njit` that releases the GIL and caches in `folder()`; `options` are numba's."""
 
     def decorate(function: _Function) -> _Function:
+        """The compiled function; the plain one where NUMBA_DISABLE_JIT is set."""
         kept, before = folder(), _SETTINGS.CACHE_DIR
         settings = {"cache": kept is not None, "nogil": True, "no_cfunc_wrapper": True, **options}
-        # numba looks at the setting while it decorates; other packages' functions keep to their own.
+        # numba reads the setting while it decorates; the functions of other packages keep theirs.
         _SETTINGS.CACHE_DIR = str(kept or before)
         try:
-            compiled: Any = numba.njit(**settings)(function)
+            compiled: object = numba.njit(**settings)(function)
         finally:
             _SETTINGS.CACHE_DIR = before
-        # Two shortcuts over methods of numba's that it does not promise; NUMBA_DISABLE_JIT leaves a plain function.
+        # Both override undocumented methods of numba; under NUMBA_DISABLE_JIT the function is a plain one and has
+        # neither.
         for name, shortcut in (("get_call_template", _for_any_number), ("compile", _undisturbed)):
             if hasattr(compiled, name):
                 setattr(compiled, name, shortcut(getattr(compiled, name)))
@@ -56,25 +58,27 @@ def njit(**options: Any) -> Callable[[_Function], _Function]:
 
 
 def _for_any_number(template: _Function) -> _Function:
-    """`Dispatcher.get_call_template` that asks for one compilation where numba would ask for two.
+    """`Dispatcher.get_call_template` that needs one compilation where numba needs two.
 
-    While the types of a caller are found out, a variable that begins as `0` is the literal 0 until its loop is seen;
-    numba compiles what is called with it for that literal, and throws this away when it knows better.
+    During type inference of a caller, a variable that starts as `0` is the literal 0 until its loop is reached; numba
+    compiles the callee for that literal, and discards the result once the type is known.
     """
     from numba.core.types import unliteral
 
-    def plain(args: Any, kws: Mapping[str, Any]) -> Any:
+    def plain(args: Any, kws: Mapping[str, object]) -> object:
+        """The compiled function for argument types, with literal types replaced by their general ones."""
         return template(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
 
     return cast("_Function", plain)
 
 
 def _undisturbed(compile_: _Function) -> _Function:
-    """`Dispatcher.compile` without the collector of cycles, which takes an eighth of the time and finds next to none:
-    what a compiler makes lives until it has compiled."""
+    """`Dispatcher.compile` with the cyclic garbage collector off. It would take an eighth of the time and find next to
+    nothing, since what a compiler allocates lives until it is done."""
 
-    def plain(signature: Any) -> Any:
-        if not gc.isenabled():  # within the compilation of what calls it, or the user's wish
+    def plain(signature: object) -> object:
+        """Compiles for a signature with the garbage collector off, and turns it on again."""
+        if not gc.isenabled():  # a nested compilation, or turned off by the user
             return compile_(signature)
         gc.disable()
         try:
@@ -87,7 +91,7 @@ def _undisturbed(compile_: _Function) -> _Function:
 
 @lru_cache(maxsize=1)
 def folder() -> Path | None:
-    """Where compiled code is kept, made when it is not there; None where there is no such place."""
+    """The cache folder, created if it does not exist; None where none can be written."""
     from llvmlite.binding import get_host_cpu_name
 
     versions = f"{__version__}-numba{numba.__version__}-py{platform.python_version()}-{get_host_cpu_name()}"
@@ -95,7 +99,7 @@ def folder() -> Path | None:
 
 
 def holds(source: Path) -> bool:
-    """Whether compiled code of modules in the folder `source` is kept; it may be that of an older text of them."""
+    """Whether compiled code of modules in the folder `source` is cached, possibly of an older version of them."""
     from numba.core.caching import UserProvidedCacheLocator
 
     place = folder()
@@ -113,7 +117,7 @@ def _bases() -> list[Path]:
 
 
 def _ours(place: Path) -> bool:
-    """Whether `place` can be written, and by nobody but us; it is made if it is not there."""
+    """Whether `place` can be written by this user and by nobody else; created if it does not exist."""
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):

@@ -1,9 +1,9 @@
-"""`complete.json`: the marker of a whole checkpoint or a finished model, with size and checksum of each file.
+"""`complete.json`: marks a complete checkpoint or a finished model, with size and checksum of each file.
 
-step, milestone   optimizer steps that it has seen; whether it is kept for good
+step, milestone   optimizer steps so far; whether the checkpoint is kept for good
 files             the model's files: size and XXH3-128
-records           likewise what else is final when a run ends: metrics, samples, card; no part of the model
-format, checksum  of the marker itself; markers of earlier versions have neither, nor records
+records           the same for other files that are final when a run ends: metrics, samples, card
+format, checksum  of the marker itself; markers of earlier versions have neither, and no records
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESTORE = "bring it back from a copy of the run, or train the run again"
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """What the marker says; empty if there is none, or none that is as it was written."""
+    """The content of the marker; empty if there is none or it was changed."""
     try:
         value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -34,12 +34,12 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 
 def write_marker(folder: Path, marker: Mapping[str, object]) -> None:
-    """Writes the marker atomically, with a checksum of itself."""
+    """Writes the marker atomically, with its own checksum."""
     write_json(folder / MARKER, sealed({"format": SEALED, **marker}))
 
 
 def model_text(folder: Path) -> str:
-    """What the marker says of the model, as versions that wrote nothing else wrote it: the model's identity.
+    """The part of the marker that describes the model, in the form of the first version: the model's identity.
 
     Raises:
         OSError: there is no marker.
@@ -53,13 +53,13 @@ def model_text(folder: Path) -> str:
 
 
 def record_fault(path: Path) -> str:
-    """Why a record of a finished run is not as it was when the run ended.
+    """How a record of a finished run differs from what it was when the run ended.
 
     Args:
         path: metrics, samples or card, beside the run's marker.
     Returns:
-        The file's name and what is wrong with it, or with the marker. Empty where all is well, and where nothing was
-        recorded: the run is under way, or is of a version that recorded nothing.
+        The file's name and what is wrong with it, or with the marker. Empty if nothing is wrong, or if nothing was
+        recorded: the run has not ended, or an earlier version trained it.
     """
     if not (path.parent / MARKER).is_file():
         return ""
@@ -77,10 +77,10 @@ def record_fault(path: Path) -> str:
 
 
 def unchanged(path: Path) -> Path:
-    """The path of a record, compared with what was there when the run ended.
+    """The path of a record, after comparing it with its checksum from the end of the run.
 
     Raises:
-        KormoError: it is another now.
+        KormoError: it was changed since.
     """
     if fault := record_fault(path):
         raise KormoError(
@@ -96,7 +96,7 @@ def fault(folder: Path, hashes: bool = True) -> str | None:
     """Why the folder is incomplete, or None if it is complete.
 
     Args:
-        hashes: read every file and compare; otherwise only names and sizes.
+        hashes: compare the contents of every file; otherwise only names and sizes.
     """
     if not (folder / MARKER).exists():
         return f"it has no {MARKER}{_why_unmarked(folder)}"
@@ -129,7 +129,7 @@ def _number(folder: Path) -> int:
 
 
 def marked_files(folder: Path) -> dict[str, FileRecord] | None:
-    """The files that the marker lists; None if it is not one of ours or was damaged."""
+    """The files that the marker lists; None if it is damaged or another program's."""
     marker = read_marker(folder)
     files = marker.get("files")
     if type(marker.get("step")) is not int or not isinstance(files, Mapping):
@@ -146,7 +146,7 @@ def check_marked(folder: Path) -> None:
     """Compares every file of a model that carries a marker with what was written.
 
     Raises:
-        KormoError: the folder is one of ours and is not whole. A folder without a marker is another program's.
+        KormoError: the folder has a marker and is not complete. A folder without one was written by another program.
     """
     if (folder / MARKER).exists() and (reason := fault(folder)) is not None:
         raise KormoError(

@@ -13,22 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kormo_plugins.documents.document import Document, read_documents
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 from kormo_plugins.store.files import CheckedFile, FileRecord, manifest_records
 
 CHUNK = 1 << 18
-"""Bytes of a file that are read and hashed at a time."""
+"""Bytes read and hashed at a time."""
 
 
 def read_corpus(folder: Path) -> Iterator[Document]:
     """The documents of a corpus, or of its `held_out` or `rejects`, part after part.
 
-    A corpus that is still being built has no manifest to compare with.
+    A corpus that is still being built has no manifest, and is not verified.
 
     Raises:
-        KormoError: names the file that is missing, cut short or changed; raised at the latest at its end, so nothing
-            made of the documents may be published before the iterator is exhausted.
+        KormoError: names the file that is missing, truncated or changed. It is raised at the end of the file at the
+            latest, so publish nothing made of the documents before the iterator is exhausted.
     """
     base = folder if (folder / MANIFEST).is_file() else folder.parent
     if not (base / MANIFEST).is_file():
@@ -44,7 +44,7 @@ def part_files(corpus: Path, below: str = ".") -> dict[Path, FileRecord]:
 
     Args:
         corpus: folder with a manifest.
-        below: `held_out` or `rejects` for theirs.
+        below: `held_out` or `rejects`, for the files of those.
     """
     prefix = "" if below == "." else f"{below}/"
     records = manifest_records(corpus, read_manifest(corpus))
@@ -55,19 +55,19 @@ def read_part(path: Path, record: FileRecord) -> Iterator[Document]:
     """The documents of one part file.
 
     Raises:
-        KormoError: the file is not the one that was recorded.
+        KormoError: the file differs from its record.
     """
     with CheckedFile(path, record) as file:
-        buffered = io.BufferedReader(file, CHUNK)  # closes the file when it is collected
+        buffered = io.BufferedReader(file, CHUNK)  # closes the file when it is garbage-collected
         try:
             yield from read_documents(buffered)
         except KormoError:
             raise
-        except Exception as error:  # of zstandard, of JSON, of Unicode: what damage looks like to a reader
-            file.finish()  # says so if the bytes have changed
+        except Exception as error:  # from zstandard, JSON or Unicode: how damage shows
+            file.finish()  # raises if the bytes have changed
             raise KormoError(
                 where=str(path),
-                found=f"{type(error).__name__}: {error}",
+                found=in_words(error),
                 why="its checksum is right, yet it cannot be read as documents",
                 do="build the corpus again",
             ) from error

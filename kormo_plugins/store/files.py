@@ -27,22 +27,22 @@ REBUILD = "build it again, or copy it again from where it is whole"
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """Size in bytes and XXH3-128 of one file, as noted when it was written."""
+    """Size in bytes and XXH3-128 of one file, recorded when it was written."""
 
     bytes: int
     xxh3_128: str
 
     @classmethod
     def of(cls, path: Path) -> FileRecord:
-        """Of a file as it is now."""
+        """The record of a file as it is now."""
         return cls(path.stat().st_size, file_checksum(path))
 
     @classmethod
     def parse(cls, value: object, name: str, where: Path) -> FileRecord:
-        """From the manifest `where`, which says `value` of the file `name`.
+        """Parses the entry `value` of the file `name` in the manifest `where`.
 
         Raises:
-            KormoError: no size or no checksum.
+            KormoError: the entry has no size or no checksum.
         """
         size = value.get("bytes") if isinstance(value, Mapping) else None
         digest = value.get("xxh3_128") if isinstance(value, Mapping) else None
@@ -53,7 +53,7 @@ class FileRecord:
         return cls(size, digest)
 
     def check(self, path: Path, contents: bool = True) -> None:
-        """Raises KormoError, naming the file, if it is missing, has another size or (with `contents`) other
+        """Raises KormoError, naming the file, if it is missing, has a different size or (with `contents`) different
         bytes."""
         if not path.is_file():
             raise KormoError(where=str(path), found="no such file", why="the manifest beside it lists it", do=REBUILD)
@@ -83,7 +83,7 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
     """A manifest of ours.
 
     Raises:
-        KormoError: it is missing, is not JSON, or is of another format.
+        KormoError: it is missing, is not JSON, or has another format.
     """
     never = "it is written last, so the folder was never finished, or is another folder"
     value = read_object(path, missing=(never, "build it (again); finished files in it are kept"), fix=REBUILD)
@@ -98,10 +98,10 @@ def read_json(path: Path, expected_format: str) -> dict[str, Any]:
 
 
 def file_records(values: dict[str, object], where: Path) -> dict[str, FileRecord]:
-    """The `files` part of a manifest, with names that may not leave the folder.
+    """The `files` part of a manifest, whose names may not leave the folder.
 
     Raises:
-        KormoError: a name with a path in it, or a record of another shape.
+        KormoError: a name contains a path, or an entry is malformed.
     """
     records: dict[str, FileRecord] = {}
     for name, record in values.items():
@@ -114,7 +114,7 @@ def file_records(values: dict[str, object], where: Path) -> dict[str, FileRecord
 
 
 def manifest_files(folder: Path) -> dict[str, FileRecord]:
-    """Data files of a folder of shards, of a row plan or of preference pairs.
+    """Records of the data files of shards, of a row plan or of preference pairs.
 
     Raises:
         KormoError: the folder holds no finished manifest of any kind.
@@ -142,10 +142,10 @@ def _lists_files(part: object) -> bool:
 
 
 def file_list(folder: Path) -> dict[str, dict[str, object]]:
-    """Size and checksum of every file below `folder`, by POSIX path, in order.
+    """POSIX path -> size and checksum of every file below `folder`, sorted.
 
-    Files that a `shards.json` or `rows.json` in the folder lists with their checksums are left to it. Everything is
-    flushed to the disk on the way, names included, so that the folder may be published.
+    Files that a `shards.json` or `rows.json` in the folder lists are left out. All files and folder entries are flushed
+    to the disk, so that the folder can be published.
     """
     listed = set(manifest_files(folder)) if has_own_manifest(folder) else set()
     found = {}
@@ -160,6 +160,8 @@ def file_list(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def has_own_manifest(folder: Path) -> bool:
+    """Whether a folder has a manifest beside the artifact's: shards, row plans and pairs list their files
+    themselves."""
     return any((folder / name).is_file() for name in FORMATS)
 
 
@@ -182,11 +184,11 @@ def manifest_records(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Fil
 
 
 class CheckedFile(io.RawIOBase):
-    """A file that is hashed while it is read, and compared with its record at its end.
+    """A file that is hashed while it is read, and compared with its record at the end.
 
     Args:
         path: the file; it is read from front to back.
-        record: what was written.
+        record: its expected size and checksum.
     Raises:
         KormoError: the file is missing or has another size.
     """
@@ -209,10 +211,10 @@ class CheckedFile(io.RawIOBase):
         return count
 
     def finish(self) -> None:
-        """Reads what is left, and compares.
+        """Reads the rest of the file, and compares.
 
         Raises:
-            KormoError: the bytes are not those that were written.
+            KormoError: the contents have changed.
         """
         while self.read(1 << 20):
             pass

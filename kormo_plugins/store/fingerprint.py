@@ -1,7 +1,7 @@
-"""Content hashes: what a thing is built from, and whether a file is still the file that was written.
+"""Content hashes: the identity of what an artifact is built from, and checksums of files.
 
-Two kinds, on purpose. The identity of an artifact is a SHA-256 over canonical JSON (collision-resistant, tiny
-input). The checksum of a data file is XXH3-128: an order of magnitude faster, and made to find damage, not forgery.
+There are two kinds on purpose. An identity is a SHA-256 over canonical JSON (collision-resistant, on a tiny input). The
+checksum of a data file is XXH3-128: an order of magnitude faster, and made to detect damage, not forgery.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def bytes_checksum(data: bytes | memoryview) -> str:
 def tokenizer_identity(content: dict[str, Any]) -> str:
     """SHA-256 (hex, 64 digits) of everything that turns text into ids: the parsed `tokenizer.json` in canonical form.
 
-    Truncation and padding are left out (a caller's settings, saved along by accident), and merges count the same
-    written as pairs or, by older libraries, as one string. Base and chat folders of one tokenizer hash alike.
+    Truncation and padding are ignored (a caller's settings, saved by accident), and merges hash alike whether they are
+    written as pairs or, as by older libraries, as one string. So do the base and chat folders of one tokenizer.
     """
     model = dict(content["model"])
     model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", ())]

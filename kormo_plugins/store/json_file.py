@@ -1,7 +1,7 @@
-"""JSON files of ours: written atomically, read as an object or refused with their name.
+"""JSON files: written atomically, and read as an object or refused with their name.
 
-They sit beside what they describe (shards, checkpoints, artifacts) and are written last, so that whoever finds one may
-trust the rest; a half-written one would be worse than none.
+They lie beside what they describe (shards, checkpoints, artifacts) and are written last, so that the presence of one
+means that the rest is complete; a half-written one would be worse than none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words, type_in_words, value_in_words
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import bytes_checksum, canonical_json
 
@@ -23,25 +23,25 @@ SEALED = 2
 
 
 def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
-    """Writes JSON in place of what was there.
+    """Writes a JSON file, replacing an existing one.
 
     Raises:
-        ValueError: NaN or infinity, which JSON has no numbers for.
+        ValueError: NaN or infinity, which JSON cannot represent.
     """
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n")
 
 
 def sealed(value: Mapping[str, object]) -> dict[str, object]:
-    """The object with the checksum of all else in it, for a record that nothing beside it has a checksum of."""
+    """The object with a checksum of its other keys added, for records that no manifest lists."""
     rest = {key: one for key, one in value.items() if key != CHECKSUM}
     return rest | {CHECKSUM: _seal(rest)}
 
 
 def seal_fault(value: Mapping[str, object], *, unnamed: bool = False) -> str:
-    """Why an object is not as `sealed` made it; empty if it is, or was written by a version that sealed nothing.
+    """How an object differs from what `sealed` made; empty if it does not, or if an earlier version wrote it unsealed.
 
     Args:
-        unnamed: records of this kind named no format before they had a checksum.
+        unnamed: whether unsealed records of this kind name no format.
     """
     if not value:
         return "it holds nothing"
@@ -59,8 +59,8 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
     """The JSON object in a file.
 
     Args:
-        missing: why there should be such a file, and what to do where there is none.
-        fix: what to do where it cannot be read.
+        missing: why the file is needed, and what to do if it does not exist.
+        fix: what to do if it cannot be read.
     Raises:
         KormoError: there is no such file, or no JSON object in it.
     """
@@ -69,31 +69,29 @@ def read_object(path: Path, *, missing: tuple[str, str], fix: str) -> dict[str, 
     except FileNotFoundError:
         raise KormoError(where=str(path), found="no such file", why=missing[0], do=missing[1]) from None
     except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise KormoError(
-            where=str(path), found=f"{type(error).__name__}: {error}", why="it cannot be read as JSON", do=fix
-        ) from None
+        raise KormoError(where=str(path), found=in_words(error), why="it cannot be read as JSON", do=fix) from None
     if not isinstance(value, Mapping):
-        raise KormoError(where=str(path), found=f"a {type(value).__name__}", why="a JSON object is needed", do=fix)
+        raise KormoError(where=str(path), found=value_in_words(value), why="a JSON object is needed", do=fix)
     return dict(value)
 
 
 def check_shape(
     path: Path, value: Mapping[str, object], shape: Mapping[str, type | tuple[type, ...]], fix: str
 ) -> None:
-    """Checks the types of the values in a record of ours.
+    """Checks the types of the values in a record.
 
     Args:
-        shape: key -> kind; a key that is missing is the reader's business.
-        fix: what to do where a kind is another.
+        shape: key -> type or types; missing keys are not reported.
+        fix: what to do about a value of another type.
     Raises:
-        KormoError: names the first key whose value is of another kind.
+        KormoError: names the first key whose value has another type.
     """
     for key, kind in shape.items():
         if key in value and not isinstance(value[key], kind):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
+            kinds = " or ".join(map(type_in_words, kind if isinstance(kind, tuple) else (kind,)))
             raise KormoError(
                 where=f"{path}: {key}",
-                found=f"a {type(value[key]).__name__}",
-                why=f"a {' or '.join(one.__name__ for one in kinds)} was written there; the file was damaged or edited",
+                found=value_in_words(value[key]),
+                why=f"{kinds} was written there; the file was damaged or edited",
                 do=fix,
             )

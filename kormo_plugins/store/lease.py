@@ -10,9 +10,9 @@ many that find generation 7 free only one holds generation 8. Three rules make t
 3. a holder that was taken for dead finds that out by the newer number (`still_mine`) before it publishes anything.
 
 No collective and no `flock`: the processes may be ranks of one job, other jobs on a shared file system, or containers.
-A holder changes the modification time of its file every `HEARTBEAT` seconds. Clocks are never compared: a waiting
-process measures on its own monotonic clock for how long the heartbeat has not changed. Only for a holder on the same
-kernel and in the same process namespace is the process table asked, and answers at once.
+A holder updates the modification time of its file every `HEARTBEAT` seconds. Clocks are never compared: a waiting
+process measures on its own monotonic clock how long the heartbeat has not changed. Only for a holder on the same kernel
+and in the same process namespace is the process table consulted, which answers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kormo_plugins.store.lease_files import Generations, Holder, Seen
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 5.0
-"""Seconds between two heartbeats of a holder."""
+"""Seconds between a holder's heartbeats."""
 
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a lease may be taken over; generous, since network file systems cache."""
@@ -44,14 +44,14 @@ RUN = ".run.lease"
 
 
 class Lease:
-    """One holder at a time.
+    """A lease, held by one process at a time.
 
     Args:
         path: common name of the lease's files.
         heartbeat: seconds between two heartbeats.
-        stale_after: seconds without one after which a holder that cannot be seen is taken for dead.
-        on_lost: called in the heartbeat's thread when another process has taken the lease over.
-        files: stands for the files, for the model of states.
+        stale_after: seconds without a heartbeat after which a holder that is not visible is presumed dead.
+        on_lost: called in the heartbeat thread when another process has taken over the lease.
+        files: replaces the file operations, for the model checker in the tests.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Lease:
 
     @property
     def token(self) -> str:
-        """Random name of this attempt, for the names of what it writes."""
+        """Random name of this attempt; part of the names of its files."""
         return self._holder.token
 
     def acquire(self) -> bool:
         """True if this process now holds the lease; False if another one does, or may.
 
-        Call it again to learn whether a silent holder is dead: the silence is measured from the first call.
+        Call it repeatedly to find out whether a silent holder is dead: the silence is measured from the first call.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         newest = self._files.newest()
@@ -90,7 +90,7 @@ class Lease:
         if not self._files.create(number, self._holder):
             return False
         present = self._files.numbers()
-        if max(present, default=0) > number:  # this process was slow: the number has been and gone
+        if max(present, default=0) > number:  # this process was slow, and the number has already been used
             self._files.remove([number])
             return False
         self._files.remove([other for other in present if other < number])
@@ -98,7 +98,7 @@ class Lease:
         return True
 
     def still_mine(self) -> bool:
-        """Whether nobody has taken the lease over; to be asked before anything is published."""
+        """Whether this process still holds the lease; call it before publishing anything."""
         if not self._number or self._files.newest() != self._number:
             return False
         seen = self._files.read(self._number)
@@ -106,7 +106,7 @@ class Lease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps the acquired lease alive for the length of the block, then gives it back."""
+        """Keeps the acquired lease alive for the block, then releases it."""
         self.start()
         try:
             yield
@@ -114,13 +114,13 @@ class Lease:
             self.stop()
 
     def start(self) -> None:
-        """Begins the heartbeat of an acquired lease."""
+        """Starts the heartbeat of an acquired lease."""
         self._over.clear()
         self._thread = threading.Thread(target=self._beat, name=f"lease {self.path.name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the heartbeat and gives the lease back, if it is still this process's."""
+        """Stops the heartbeat and releases the lease, if this process still holds it."""
         self._over.set()
         self._thread.join()
         try:
@@ -129,15 +129,15 @@ class Lease:
             log.warning("%s: %s; others wait %.0f s for it", self.path, error, self.stale_after)
 
     def release(self) -> None:
-        """Gives the lease back, if it is still this process's."""
+        """Releases the lease, if this process still holds it."""
         if self.still_mine():
             self._files.release(self._number, self._holder)
         self._number = 0
 
     def live_holder(self) -> str | None:
-        """Who is known to hold the lease now, for a message; None while nobody is known to be alive.
+        """The holder of the lease, for a message; None unless it is known to be alive.
 
-        Known is a process that this one can see, or one whose heartbeat has changed since the first `acquire`.
+        That is a process that is visible from here, or one whose heartbeat has changed since the first `acquire`.
         """
         if self._seen is None:
             return None
@@ -147,10 +147,10 @@ class Lease:
         return str(holder) if holder.alive() or self._beat_changed else None
 
     def _is_free(self, number: int) -> bool:
-        now = time.monotonic()  # before the look: a pause between the two must not count as silence
+        now = time.monotonic()  # before the file is read: a pause between the two must not count as silence
         seen = self._files.read(number)
         if seen is None:
-            return False  # superseded since the list was read
+            return False  # superseded since the directory was listed
         if seen.holder is not None and seen.holder.released:
             return True
         return self._is_gone(number, seen, now)
@@ -170,12 +170,12 @@ class Lease:
                     self._on_lost()
                     return
                 self._files.beat(self._number)
-            except OSError as error:  # a file server that does not answer now may do so in time
+            except OSError as error:  # the file server may answer again before the lease is stale
                 log.debug("%s: %s", self.path, error)
 
 
 class LeaseLost(KormoError):
-    """Another process took the lease over: this one did not give a sign of life for too long."""
+    """Another process took over the lease, because this one gave no sign of life for too long."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -192,14 +192,14 @@ class LeaseLost(KormoError):
 
 
 def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lambda line: None) -> None:
-    """Acquires the lease, or says who holds it.
+    """Acquires the lease, or raises an error that names the holder.
 
-    A holder that this process cannot see (another machine, another container) is watched for at most `stale_after`
-    seconds: a heartbeat shows that it is alive.
+    A holder that is not visible from here (on another machine, in another container) is watched for at most
+    `stale_after` seconds: a heartbeat shows that it is alive.
 
     Args:
-        what: is held, for the message.
-        tell: called with one line when there is something to wait for.
+        what: what is held, for the message.
+        tell: called with one line before a wait.
     Raises:
         KormoError: another process holds it.
     """
@@ -215,14 +215,14 @@ def acquire_or_refuse(lease: Lease, what: str, tell: Callable[[str], None] = lam
 
 
 def at_work(path: Path) -> str:
-    """Who is at work under a lease, for a message; takes nothing and waits for nobody.
+    """The process at work under a lease, for a message. Acquires nothing, and does not wait.
 
     Args:
         path: common name of the lease's files.
     Returns:
-        `process 5 on 'host' is at work`. Empty where nobody is known to be: the lease was given back, its process is
-        gone, it is this one, or it is elsewhere and has given no sign of life for `STALE_AFTER` seconds (by the clock
-        of this machine, as only a message hangs on it).
+        `process 5 on 'host' is at work`. Empty if none is known to be: the lease was released, its process is gone or
+        is this one, or it is elsewhere and has given no sign of life for `STALE_AFTER` seconds (by this machine's
+        clock, since only a message depends on it).
     """
     files = Generations(path)
     seen = files.read(files.newest()) if path.parent.is_dir() else None
@@ -237,11 +237,11 @@ def at_work(path: Path) -> str:
 
 
 def refuse_live(path: Path, what: str) -> None:
-    """Says who holds a lease, if that is a living process of this machine; takes nothing and waits for nobody.
+    """Refuses to go on while a live process of this machine holds a lease. Acquires nothing, and does not wait.
 
     Args:
         path: common name of the lease's files.
-        what: is held, for the message.
+        what: what is held, for the message.
     Raises:
         KormoError: another process holds it.
     """

@@ -1,9 +1,9 @@
 """`config.json` and `tokenizer_config.json` that transformers 4 and 5 read as the same model and the same tokenizer.
 
-transformers 5 renamed fields and writes only the new names; version 4, and what is built on it, takes its own default
-for a name that it misses (RoPE's base: 10,000), and computes another model without a word. It also writes a tokenizer
-class that version 4 has never heard of, and arguments of the call that loaded the tokenizer. Both functions are pure
-and change nothing when they are applied twice.
+transformers 5 renamed fields and writes only the new names. Version 4, and what is built on it, uses its own default
+for a missing name (RoPE's base: 10,000), and silently computes a different model. Version 5 also writes a tokenizer
+class that version 4 does not know, and arguments of the call that loaded the tokenizer. Both functions are pure and
+idempotent.
 
     field                 transformers 5                     transformers 4, and the published KORMo checkpoints
     RoPE's base           rope_parameters.rope_theta         rope_theta

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.atomic import write_text
 
 SUMS = "SHA256SUMS"
@@ -22,7 +22,7 @@ SIGNATURE, BUNDLE = f"{SUMS}.sig", f"{SUMS}.sigstore.json"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as the release says.
+    """One difference from what the release lists.
 
     Args:
         where: file, artifact or step.
@@ -48,7 +48,7 @@ def sha256_of(data: bytes) -> str:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Every file below a folder but the list itself and its signatures, as POSIX paths, sorted."""
+    """Sorted POSIX paths of all files below a folder, except the list itself and its signatures."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     return sorted(name for name in found if name not in (SUMS, SIGNATURE, BUNDLE))
 
@@ -68,7 +68,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     """Name -> SHA-256.
 
     Raises:
-        KormoError: there is no list, or one with another form.
+        KormoError: there is no list, or it is malformed.
     """
     path = folder / SUMS
     try:
@@ -76,17 +76,17 @@ def read_sums(folder: Path) -> dict[str, str]:
     except OSError as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}",
+            found=in_words(error),
             why="a release lists all its files with their hashes there",
             do="name a folder that `kormo release` made",
         ) from None
 
 
 def parse_sums(data: bytes, where: str) -> dict[str, str]:
-    """Name -> SHA-256, of the bytes of a list.
+    """Parses the bytes of a list: name -> SHA-256.
 
     Raises:
-        KormoError: they have another form.
+        KormoError: they are malformed.
     """
     lines = data.decode("utf-8", errors="replace").splitlines()
     found = dict(line.split("  ", 1)[::-1] for line in lines if "  " in line)

@@ -27,6 +27,7 @@ def named(error: KormoError, where: str, files: Mapping[str, str] | None = None)
     file, colon, key = where.partition(": ")
 
     def place(general: str) -> str:
+        """File and key of a parameter that was named in general."""
         if not general.startswith(IN_GENERAL):
             return general
         parameter = general.removeprefix(IN_GENERAL)

@@ -9,7 +9,7 @@ from pathlib import Path
 from zstandard import ZstdError
 
 from kormo_plugins.documents.document import Document, read_documents
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
 SCRIPTS = (
@@ -67,7 +67,7 @@ def _read(path: Path) -> Iterator[Document]:
     except (OSError, ValueError, KeyError, TypeError, ZstdError) as error:
         raise KormoError(
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be read as UTF-8 text, or as JSONL with a `text` in each line",
             do="repair the file, or leave it out",
         ) from None

@@ -1,8 +1,8 @@
-"""Gradient checkpointing of some layers: as many as the memory asks for, and no more.
+"""Gradient checkpointing of some layers: as many as memory requires, and no more.
 
-A layer whose activations are not kept costs a third of its arithmetic once more. `gradient_checkpointing: true` does so
-to every layer; with `kormo.checkpointed_layers: n` it is the first n, whose activations would have to wait longest.
-Which n is enough, `kormo recipe plan` says. What is computed does not change.
+Recomputing the activations of a layer costs a third more arithmetic. `gradient_checkpointing: true` does so for every
+layer; `kormo.checkpointed_layers: n` only for the first n, whose activations would be kept longest. `kormo recipe plan`
+reports how many are enough. The results do not change.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 
 def limit(model: PreTrainedModel, layers: int) -> None:
-    """Makes the model's switch for checkpointing (Trainer's, when training begins) one of the first `layers` alone.
+    """Restricts gradient checkpointing, which Trainer enables when training starts, to the first `layers` layers.
 
     Args:
         model: a bare model whose decoder has `layers` of transformers' `GradientCheckpointingLayer`.
-        layers: how many; the others keep their activations.
+        layers: how many layers to checkpoint; the others keep their activations.
     """
-    enable: Callable[..., Any] = model.gradient_checkpointing_enable
-    if model.is_gradient_checkpointing:  # Axolotl's loader may have switched it on
+    enable: Callable[..., object] = model.gradient_checkpointing_enable
+    if model.is_gradient_checkpointing:  # Axolotl's loader may have enabled it
         _release(model, layers)
 
-    def enable_some(*args: Any, **kwargs: Any) -> Any:
+    def enable_some(*args: object, **kwargs: object) -> object:
+        """transformers' own method, after which the layers that need no checkpointing are released again."""
         made = enable(*args, **kwargs)
         _release(model, layers)
         return made
@@ -42,6 +43,6 @@ def _release(model: PreTrainedModel, layers: int) -> None:
 
 
 def counted(model: PreTrainedModel) -> int:
-    """Layers whose activations will be computed twice."""
+    """Number of layers whose activations will be recomputed."""
     decoder: Any = model.get_decoder()
     return sum(bool(getattr(layer, "gradient_checkpointing", False)) for layer in decoder.layers)

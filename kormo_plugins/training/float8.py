@@ -13,7 +13,7 @@ The casts pay only where `torch.compile` puts them into the kernels around them,
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
 
@@ -55,7 +55,7 @@ def refuse_without_float8() -> None:
         )
 
 
-def convert(model: Any, *, emulate: bool = False) -> int:
+def convert(model: object, *, emulate: bool = False) -> int:
     """Puts torchao's matrices into the layers of a model, in place; the parameters stay the same objects.
 
     Args:
@@ -68,11 +68,12 @@ def convert(model: Any, *, emulate: bool = False) -> int:
     """
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
-    decoder: Any = model.get_decoder() if hasattr(model, "get_decoder") else model
+    decoder: object = model.get_decoder() if hasattr(model, "get_decoder") else model
     layers = getattr(decoder, "layers", None)
     count = 0
 
     def wanted(module: nn.Module, name: str) -> bool:
+        """Whether a module becomes float8: its sides are multiples of 16, and it is no router."""
         nonlocal count
         chosen = _fits(module) and not ROUTERS & set(name.split("."))
         count += chosen

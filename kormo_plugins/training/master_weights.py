@@ -64,6 +64,7 @@ class MasterWeights:
         self.masters.append(master)
 
         def take(of: Tensor) -> None:
+            """Moves a gradient to the float32 master once it is accumulated, and frees the parameter's own."""
             if of.grad is None:
                 return
             if master.grad is None:

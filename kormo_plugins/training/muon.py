@@ -25,7 +25,7 @@ from kormo_plugins.errors import KormoError
 NAME = "muon"
 """The value of `optimizer`."""
 
-Group = dict[str, Any]
+Group = dict[str, object]
 
 
 def matrices(model: nn.Module) -> set[int]:
@@ -110,7 +110,7 @@ class MuonAdamW(torch.optim.Optimizer):
             part.state = self.state
             start += count
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
         self._share()
 

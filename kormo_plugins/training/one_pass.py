@@ -76,7 +76,9 @@ def install(model: PreTrainedModel) -> bool:
     triton = forward_of(model) == LIGER
 
     @functools.wraps(inspect.unwrap(type(model).forward))
-    def forward(self: PreTrainedModel, *args: object, **kwargs: Any) -> Any:
+    def forward(self: PreTrainedModel, *args: object, **kwargs: Any) -> object:
+        """The forward pass in which output layer and loss are one; the original outside of training and without
+        labels."""
         if args or not self.training or kwargs.get("labels") is None:
             return original(*args, **kwargs)
         return one_pass(self, triton=triton, **kwargs)
@@ -110,7 +112,7 @@ def one_pass(
     following = pad(labels, (0, 1), value=IGNORE)[:, 1:].to(states.device)
     count = num_items_in_batch if num_items_in_batch is not None else (following != IGNORE).sum()
     scale = 1.0 / torch.as_tensor(count, device=states.device)
-    loss: Any  # transformers says FloatTensor, which no float32 tensor of torch's is an instance of
+    loss: object  # transformers says FloatTensor, which no float32 tensor of torch's is an instance of
     loss, losses = token_losses(
         states.flatten(0, 1), model.get_output_embeddings().weight, following.flatten(), scale, triton=triton
     )

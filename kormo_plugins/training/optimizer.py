@@ -1,4 +1,4 @@
-"""Parameter groups: who is decayed and at which rate.
+"""Parameter groups: which parameters are decayed, and their learning rates.
 
 KORMo leaves RMSNorm weights and input embeddings out of weight decay and decays everything else, lm_head included
 (`trainer.py` of the published code). Trainer's own rule decays embeddings; Axolotl's, when a custom optimizer or a

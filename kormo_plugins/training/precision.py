@@ -1,9 +1,9 @@
-"""Precision in one vocabulary, turned into Axolotl's switches and checked against the real tensors.
+"""Precision in one vocabulary, translated to Axolotl's keys and compared with the real tensors.
 
-What Axolotl does by itself depends on where the weights come from: `bf16: true` trains fp32 weights when they are
+Axolotl's defaults depend on where the weights come from: `bf16: true` trains fp32 weights when they are
 drawn anew and bf16 weights when they are loaded; embeddings are upcast on the way; DeepSpeed keeps fp32 masters
-whatever the recipe says; and an unset `bf16` becomes fp16 without a GPU. So every stage names four dtypes, and the
-first optimizer step is followed by a look at the tensors themselves.
+whatever the recipe says; and an unset `bf16` becomes fp16 without a GPU. Therefore every stage names four dtypes, and
+after the first optimizer step the tensors themselves are checked.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def cast_weights(model: torch.nn.Module, precision: Precision) -> int:
     return changed
 
 
-def observe(model: torch.nn.Module, optimizer: Any) -> dict[str, Counter[str]]:
+def observe(model: torch.nn.Module, optimizer: object) -> dict[str, Counter[str]]:
     """Counts of the dtypes that training really uses: `weights`, `master` (DeepSpeed's or ours), `optimizer`."""
     inner = optimizer
     while hasattr(inner, "optimizer") and inner.optimizer is not inner:
@@ -140,7 +140,7 @@ def _dtypes(tensors: Iterable[torch.Tensor]) -> Counter[str]:
 
 
 def check(precision: Precision, seen: dict[str, Counter[str]]) -> None:
-    """Compares what is with what was asked for.
+    """Compares the observed dtypes with the recipe.
 
     Raises:
         KormoError: some tensor has another dtype.

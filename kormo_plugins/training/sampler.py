@@ -1,8 +1,8 @@
 """A sampler that starts where the run stopped.
 
-The order of the data is fixed by the mixture (sample i is a pure function of recipe, seed and i), so the sampler
-only counts. It counts from `start`, which makes resuming at step 1,000,000 as cheap as starting: nothing is read
-and nothing is counted through, whereas `accelerate.skip_first_batches` walks over every batch of every rank.
+The mixture determines the order of the data (sample i is a pure function of recipe, seed and i), so the sampler only
+counts, from `start`. Resuming at step 1,000,000 is therefore as cheap as starting: nothing is read or skipped, whereas
+`accelerate.skip_first_batches` iterates over every batch of every rank.
 """
 
 from __future__ import annotations

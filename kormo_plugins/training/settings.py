@@ -1,4 +1,4 @@
-"""What the trainer is told: plain values, already checked, the same on every rank."""
+"""The settings of the trainer: plain values, already checked, equal on all ranks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Precision:
 
     @property
     def autocast(self) -> str:
-        """What is computed in where no product is taken: float8 is a dtype of the layers' products alone."""
+        """The dtype of everything but matrix products of the layers, the only ones in float8."""
         return "bfloat16" if self.compute == "float8" else self.compute
 
 
 @dataclass(frozen=True)
 class Decay:
-    """Which parameters weight decay reaches besides the matrices."""
+    """Which parameters besides the matrices are decayed."""
 
     norms: bool = False
     embeddings: bool = False

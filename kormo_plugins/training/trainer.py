@@ -56,9 +56,10 @@ from kormo_plugins.training.telemetry.metrics import Meter, logs_next
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
+    from transformers.trainer_utils import TrainOutput
 
 Objective = Callable[
-    [torch.nn.Module, dict[str, torch.Tensor], torch.Tensor | int | None, Any], tuple[torch.Tensor, ModelOutput]
+    [torch.nn.Module, dict[str, torch.Tensor], torch.Tensor | int | None, object], tuple[torch.Tensor, ModelOutput]
 ]
 
 P = ParamSpec("P")
@@ -77,7 +78,7 @@ class ObjectiveMixin(Trainer):
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
+    ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """The objective's loss, scaled by the number of ranks: DDP and ZeRO average gradients over ranks, while
         the sum over tokens was divided by the tokens of all of them."""
         sources = inputs.pop("sources", None)
@@ -140,7 +141,7 @@ class RunMixin(Trainer):
         if named is not None:
             self._stop(named)
 
-    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Trains; bad input that shows only now ends the process with its message and no traceback."""
         if self.kormo is None:
             return super().train(resume_from_checkpoint, *args, **kwargs)
@@ -169,7 +170,7 @@ class RunMixin(Trainer):
         finally:
             preemption.stop()
 
-    def _load_deepspeed(self, original: Callable[..., None], engine: object, path: str, **kwargs: Any) -> None:
+    def _load_deepspeed(self, original: Callable[..., None], engine: object, path: str, **kwargs: object) -> None:
         """DeepSpeed reads the optimizer before Trainer does, so the recipe's settings are taken here."""
         assert self.optimizer is not None and self.lr_scheduler is not None
         self._recipe_settings = RecipeSettings.of(self.optimizer.param_groups, self.lr_scheduler)
@@ -198,7 +199,7 @@ class RunMixin(Trainer):
         self._offset_sampler = OffsetSampler(length)
         return self._offset_sampler
 
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+    def _run_epoch(self, *args: object, **kwargs: Any) -> object:
         resumed = kwargs["steps_trained_in_current_epoch"] > 0 and kwargs["epoch"] == kwargs["epochs_trained"]
         if self._offset_sampler is None or self.kormo is None or self.kormo.global_batch is None or not resumed:
             return super()._run_epoch(*args, **kwargs)
@@ -206,7 +207,7 @@ class RunMixin(Trainer):
         with upstream.no_batch_skipping():  # the sampler is at the right place already
             return super()._run_epoch(*args, **kwargs)
 
-    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+    def create_optimizer(self, *args: object, **kwargs: object) -> torch.optim.Optimizer:
         """The recipe's optimizer; with float32 masters in between where the recipe has them and DeepSpeed has not."""
         if self.kormo is not None and self.kormo.optimizer == muon.NAME and self.optimizer is None:
             self.optimizer = self._muon()
@@ -220,7 +221,7 @@ class RunMixin(Trainer):
         args, net = self.args, self.model
         assert net is not None
         groups = self.create_optimizer_grouped_parameters(net, {"lr": args.learning_rate})
-        found: tuple[object, dict[str, Any]] | None = getattr(self, "optimizer_cls_and_kwargs", None)
+        found: tuple[object, dict[str, object]] | None = getattr(self, "optimizer_cls_and_kwargs", None)
         given = found[1] if found else {}
         options = {name: given[name] for name in ("momentum", "nesterov", "ns_steps") if name in given}
         ours, others = muon.of_groups(groups, muon.matrices(net))

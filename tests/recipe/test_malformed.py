@@ -63,7 +63,7 @@ def data(old: str, new: str) -> str:
 FILES = [
     Bad("empty file", "", "recipe.yml", "an empty file"),
     Bad("a list", "- 1\n- 2\n", "recipe.yml", "a list"),
-    Bad("a sentence", "train me a model\n", "recipe.yml", "a str"),
+    Bad("a sentence", "train me a model\n", "recipe.yml", "text"),
     Bad("bad indentation", "a: 1\n  b: 2\n", "recipe.yml, line 2", "not valid YAML"),
     Bad("open bracket", "plugins: [a, b\nx: 1\n", "recipe.yml, line", "not valid YAML"),
     Bad("tab", "a:\n\tb: 1\n", "recipe.yml, line 2", "not valid YAML"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.runs.publishing import revisions
 from kormo_plugins.runs.publishing.publish import amount, publish, revision_name
 from kormo_plugins.runs.publishing.publish_data import publish_documents
+from kormo_plugins.runs.publishing.publish_plan import OTHER, publish_plan
 from kormo_plugins.store.artifact import Spec, build
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import sealed
@@ -118,6 +120,51 @@ def test_a_card_that_was_edited_is_sent_and_told(run: Path, hub: Hub) -> None:
     (run / "README.md").write_text("# mine\n")
     told = CliRunner().invoke(cli, ["publish", str(run), "lab/small", "--dry-run"])
     assert told.exit_code == 0 and "README.md was changed after the run had ended" in told.stderr
+
+
+def test_a_dry_run_lists_what_would_be_sent(run: Path, hub: Hub, api: object) -> None:
+    """Every file with its size and its revision, exactly as they are sent afterwards; the hub is not asked."""
+    words = ["publish", str(run), "lab/small", "--license", "mit", "--dry-run"]
+    plan = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert not hub.requests and plan["exists"] is None and plan["private"] is True
+    publish(run, "lab/small", api, licence="mit")  # type: ignore[arg-type]
+    planned = {one["name"]: {file["name"]: file["bytes"] for file in one["files"]} for one in plan["revisions"]}
+    held = hub.repositories["lab/small"]
+    assert planned == {name: {file: len(data) for file, data in files.items()} for name, files in held.items()}
+    assert [one["bytes"] for one in plan["revisions"]] == [sum(map(len, files.values())) for files in held.values()]
+    told = CliRunner().invoke(cli, words).stdout
+    for name, files in planned.items():
+        assert all(re.search(rf"^{name} +{file} +{size:,}$", told, re.M) for file, size in files.items())
+    assert f"would go {sum(map(len, planned.values()))} files" in told and "stays offline" in told
+    assert "lab/small, which is made private" in told
+    assert "made public" in CliRunner().invoke(cli, [*words, "--public"]).stdout
+
+
+def test_a_dry_run_says_what_is_held_back_and_why(run: Path) -> None:
+    (run / "report.html").write_text("page")
+    (run / "checkpoint-10" / "global_step10").mkdir()
+    (run / "checkpoint-10" / "global_step10" / "part.pt").write_text("12345")
+    plan = publish_plan(run, "lab/small")
+    why = {one.path: one.why for one in plan.held_back}
+    assert why["report.html"] == OTHER
+    assert "goes on needs it" in why["checkpoint-10/optimizer.pt"] and "goes on" in why["checkpoint-20/rng_state.pth"]
+    assert "pickle" in why["checkpoint-20/training_args.bin"]
+    assert "no whole checkpoint" in why["checkpoint-30/"] and not any(k.startswith("checkpoint-30/o") for k in why)
+    assert [one.bytes for one in plan.held_back if one.path == "checkpoint-10/global_step10/"] == [5]
+    sent = {(one.folder / file.name) for one in plan.revisions for file in one.files}
+    told = [run / one.path for one in plan.held_back]
+    for path in (path for path in run.rglob("*") if path.is_file()):  # each file is told once, on one side
+        assert (path in sent) != any(path == one or one in path.parents for one in told), path
+    text = CliRunner().invoke(cli, ["publish", str(run), "lab/small", "--dry-run"]).stdout
+    assert all(path in text and reason in text for path, reason in why.items())
+
+
+def test_a_dry_run_refuses_what_publishing_refuses(run: Path) -> None:
+    told = CliRunner().invoke(cli, ["publish", str(run), "small", "--dry-run"])
+    assert told.exit_code == 2 and "owner/name" in told.stderr
+    flip(run / "export" / "model.safetensors")
+    told = CliRunner().invoke(cli, ["publish", str(run), "lab/small", "--dry-run"])
+    assert told.exit_code == 2 and "model.safetensors" in told.stderr and not told.stdout
 
 
 def test_nothing_is_sent_before_the_end(run: Path, hub: Hub, api: object) -> None:

@@ -122,11 +122,11 @@ def test_table_and_page(folder: Path, text: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "why"),
     [
-        (b'{"txt": "x"}\n', "a.jsonl", "KeyError"),
+        (b'{"txt": "x"}\n', "a.jsonl", "the key 'text' is missing"),
         (b'{"text": 3}\n', "a.jsonl", "the text is no string"),
-        (b"{", "a.jsonl", "JSONDecodeError"),
-        (b"\xff\xfe\x00", "a.txt", "UnicodeDecodeError"),
-        (b"not zstd", "a.jsonl.zst", "ZstdError"),
+        (b"{", "a.jsonl", "no JSON at line 1"),
+        (b"\xff\xfe\x00", "a.txt", "the byte 0xff at position 0 is not UTF-8 text"),
+        (b"not zstd", "a.jsonl.zst", "zstd decompress error"),
         (b"  \n", "a.txt", "no usable text"),
     ],
 )

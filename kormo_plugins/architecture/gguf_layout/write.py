@@ -23,6 +23,7 @@ from kormo_plugins.architecture.gguf_layout.modelfile import modelfile, sampling
 from kormo_plugins.architecture.gguf_layout.tensors import Heads, stored_tensors
 from kormo_plugins.architecture.gguf_layout.vocabulary import Vocabulary, read_vocabulary
 from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import Exported
 from kormo_plugins.store.atomic import publish_folder, write_text
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import sealed
@@ -48,7 +49,7 @@ class Plan:
 
     checkpoint: Path
     config: Mapping[str, Any]
-    generation: Mapping[str, Any]
+    generation: Mapping[str, object]
     vocabulary: Vocabulary
     quantize: str | None
 
@@ -69,7 +70,7 @@ class Plan:
         return {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[str(self.config.get("dtype", "float32"))]
 
 
-def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> dict[str, object]:
+def export_gguf(checkpoint: Path, out: Path, quantize: str | None = None) -> Exported:
     """Writes a checkpoint of the layout `kormo` or `llama` as GGUF.
 
     Args:

@@ -114,7 +114,7 @@ class KORMoMoeForCausalLM(KORMoForCausalLM):
     _no_split_modules = ["KORMoMoeDecoderLayer"]  # noqa: RUF012
     body_class = KORMoMoeModel
 
-    def forward(self, *args: Any, **kwargs: Any) -> object:
+    def forward(self, *args: object, **kwargs: Any) -> object:
         """As `LlamaForCausalLM.forward`; in training, with labels, the loss has the load-balancing loss in it.
 
         `parts` of the outputs has `loss/load_balance`, weighted as in the loss of the step.

@@ -46,7 +46,7 @@ class VariantFamily:
             getattr(models, f"{self.classes}ForCausalLM"),
         )
 
-    def config(self, params: KormoArchitecture, **ids: Any) -> Any:
+    def config(self, params: KormoArchitecture, **ids: Any) -> object:
         """The configuration of a new model; see `registration.config`."""
         return registration.config(params, kind=self._config_class(), architecture=f"{self.classes}ForCausalLM", **ids)
 

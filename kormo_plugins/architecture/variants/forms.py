@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.architecture.layout import TO_LLAMA, renamed
 from kormo_plugins.errors import KormoError
@@ -40,7 +40,7 @@ class Form:
     name: str
     architecture: str
     convert: Callable[[Weights], dict[str, torch.Tensor]]
-    config: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda fields: {}
+    config: Callable[[Mapping[str, object]], dict[str, object]] = lambda fields: {}
     within: float = 0.0
 
 

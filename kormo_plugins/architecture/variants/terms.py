@@ -15,7 +15,7 @@ import torch
 PARTS = "parts"
 
 
-def add_terms(outputs: Any, terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> Any:
+def add_terms(outputs: Any, terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> object:
     """Adds Σ weight · term to the loss, and names the terms.
 
     Args:

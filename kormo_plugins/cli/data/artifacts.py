@@ -44,6 +44,7 @@ def looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict
     look = lookup_only(recipe)
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        """Finds an artifact and remembers it by kind and name; raises `NotBuilt` where there is none."""
         artifact = look(folder, spec, write)
         had.setdefault(spec.kind, {})[spec.name] = artifact
         return artifact
@@ -156,6 +157,7 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     look = lookup_only(path, check=False)
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        """Finds an artifact and compares its files with its manifest."""
         artifact = look(folder, spec, write)
         checked.append(_verify(artifact.path, artifact.manifest))
         return artifact

@@ -80,9 +80,11 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
     had: list[tuple[Artifact, str]] = []
 
     def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        """Builds or finds an artifact, and remembers which of the two it was."""
         state = "found"
 
         def noted(out: Path) -> Mapping[str, object]:
+            """Writes the artifact; called only where it has to be built."""
             nonlocal state
             state = "built"
             return write(out)
@@ -268,6 +270,7 @@ def fetch(url: str, folder: Path, identity: str | None, as_json: bool) -> None:
     with Progress(f"bytes of {url}", unit="bytes") as progress:
 
         def show(done: int, total: int) -> None:
+            """Moves the bar to `done` of `total` bytes."""
             progress.total = total
             progress(done - progress.done)
 

@@ -22,7 +22,7 @@ from kormo_plugins.cli.eval.judged import (
     served_model,
 )
 from kormo_plugins.cli.support.output import json_option, print_json, print_table
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation import run
 from kormo_plugins.evaluation.haystack import needle, needle_page
 from kormo_plugins.evaluation.haystack.needle import make_ready
@@ -234,7 +234,7 @@ def _check_device(name: str | None) -> None:
         raise KormoError(
             where="kormo eval: --device",
             found=name,
-            why=str(error).splitlines()[0],
+            why=in_words(error),
             do="name a device of this machine (cpu, cuda:0), or leave it out",
         ) from None
 
@@ -251,6 +251,7 @@ def _loader(batch_size: int | None, device: str | None) -> Callable[[Checkpoint]
     loaded: dict[str, LocalModel] = {}
 
     def load(checkpoint: Checkpoint) -> LocalModel:
+        """The model of a checkpoint, loaded once for each hash of its weights."""
         from kormo_plugins.evaluation.models.model import Model, default_device
 
         quiet_harness()

@@ -85,6 +85,7 @@ def _given(result: Document | Reject) -> Callable[[Document], Document | Reject]
     text = result.text if isinstance(result, Document) else ""
 
     def step(document: Document) -> Document | Reject:
+        """Gives the result that `batch` has computed, whichever copy of the document comes."""
         if isinstance(result, Document):
             result.text = text
         return result

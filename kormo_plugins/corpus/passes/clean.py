@@ -134,18 +134,19 @@ def told(source: Iterable[object], progress: Callable[[int], None] | None) -> It
 
 def _clean_chunk(
     job: SourceBuild, stage: int, part: int, number: int, items: Iterator[Document | Rejected], seen: Seen
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Takes as many of `items` as a chunk has through the steps; returns the chunk's mark, which is written."""
     segment, folder = job.segments[stage], job.folder(stage)
     tallies = [Tally(step.name) for step in segment.steps]
     steps = [step.make(step.params) for step in segment.steps]
     signers = [_signer(end) for end in segment.ends]
-    signatures: list[list[Any]] = [[] for _ in signers]
+    signatures: list[list[object]] = [[] for _ in signers]
     ids: list[int] = []
     facts: list[Facts] = []
     mark: dict[str, Any] = {"items": 0, "last": False}
 
     def taken() -> Iterator[Document | Rejected]:
+        """The next items of the part, up to `CHUNK` characters of text; notes in the mark how many there were."""
         left = CHUNK
         while left > 0:
             item = next(items, _OVER)
@@ -158,6 +159,8 @@ def _clean_chunk(
             yield item
 
     def cleaned() -> Iterator[bytes]:
+        """The lines of the documents that are kept, as UTF-8; their signatures and the rejects are collected on the
+        way."""
         if any(isinstance(step, BatchStep) for step in steps):
             through = in_batches(taken(), steps, tallies, _through, _is_text)
         else:

@@ -24,7 +24,7 @@ from kormo_plugins.corpus.passes.marks import read_mark, write_mark
 from kormo_plugins.corpus.passes.stage import work
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import rewritten
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 POLL = 5.0
 """Seconds between two looks at jobs that run elsewhere."""
@@ -101,7 +101,7 @@ class StepBlock(PipelineStep):
             yield TroveDocument(text=result.text, id=result.id, metadata={**result.meta, "language": result.language})
 
 
-def as_datatrove(name: str, step: Any) -> PipelineStep:
+def as_datatrove(name: str, step: object) -> PipelineStep:
     """A KORMo document step (an instance) for use in a datatrove pipeline."""
     return StepBlock(name, step)
 
@@ -190,6 +190,6 @@ def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, lo
         raise KormoError(
             where="executor",
             found=executor.name,
-            why=str(error),
+            why=in_words(error),
             do="correct executor.options (see datatrove's executor), or install the extra `ray`",
         ) from error

@@ -74,7 +74,7 @@ class Tally:
     changed: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def add(self, counted: Mapping[str, Any]) -> None:
         """Adds what `as_dict` of another tally of the same step said."""

@@ -54,6 +54,8 @@ def _finish(job: SourceBuild, part: int, progress: Callable[[int], None] | None)
     taken = _all_ids(job, last) if renamed else np.empty(0, np.uint64)
 
     def staying() -> Iterator[bytes]:
+        """The lines that stay in the corpus, as UTF-8: documents whose name another part has too are renamed, and those
+        that are held out are set apart."""
         for index, (line, facts) in enumerate(told(surviving_lines(job, last, part, seen), progress)):
             if index in renamed:
                 document = from_line(line)
@@ -116,6 +118,8 @@ class Summary:
     lengths: Counter[int] = field(default_factory=Counter)
 
     def add(self, facts: Facts) -> None:
+        """Counts a document: characters are code points and bytes UTF-8, both of its text; `lengths` has a bin for each
+        power of two of characters."""
         self.documents += 1
         self.bytes += facts.bytes
         self.characters += facts.characters

@@ -27,7 +27,7 @@ from kormo_plugins.corpus.readers.units import units
 from kormo_plugins.corpus.reports.unread import Tell, counted
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents.document import Document
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -182,7 +182,7 @@ def _newest(dataset: str, revision: str | None) -> str:
 
 
 def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    first = in_words(error)
     return KormoError(
         where=f"reader hub: {params.dataset}",
         found=f"{place}: {first}",
@@ -192,7 +192,7 @@ def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
 
 
 def _unreachable(params: HubParams, error: Exception) -> KormoError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    first = in_words(error)
     return KormoError(
         where="reader hub: dataset",
         found=f"{params.dataset} at {params.revision or 'its newest commit'}",

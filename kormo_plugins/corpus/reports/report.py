@@ -331,7 +331,7 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
     return "\n".join(lines)
 
 
-def _license(recipe: CorpusRecipe) -> dict[str, Any]:
+def _license(recipe: CorpusRecipe) -> dict[str, object]:
     """The hub's keys on licences: identifiers where all sources have one, else the name of where they stand."""
     licenses = sorted({source.license.lower() for source in recipe.sources.values()})
     if all(" " not in one for one in licenses):

@@ -54,14 +54,14 @@ def add(files: dict[str, dict[str, Any]], count: FileCount) -> None:
         file["rejects"][reason] = file["rejects"].get(reason, 0) + number
 
 
-def unread(files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def unread(files: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
     """Of the files of a source, those of which (almost) nothing was read.
 
     Returns:
         `files`, their number, and `listed`: the first `LISTED` of them with `documents`, `rejects` and `reason`, the
         commonest one; empty where there is none.
     """
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for name, file in sorted(files.items()):
         reasons = file["rejects"]
         reason = max(reasons, key=lambda one: (reasons[one], one), default=NO_ROW)

@@ -33,14 +33,14 @@ class PerDomainParams(Strict):
     """The step, and what differs where."""
 
     step: Choice = Field(description="a step that looks at one document at a time, with its parameters elsewhere")
-    domains: dict[str, dict[str, Any] | Literal["off"]] = Field(
+    domains: dict[str, dict[str, object] | Literal["off"]] = Field(
         min_length=1, description="domain (`*` stands for anything) -> parameters that differ, or `off`; first match"
     )
     key: str = Field(default="url", description="key of `meta` with the document's address or its domain")
 
     @field_validator("domains", mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
+    def _off(cls, value: object) -> object:
         """YAML 1.1 reads `off` as false."""
         if isinstance(value, dict):
             return {name: "off" if given is False else given for name, given in value.items()}
@@ -54,8 +54,8 @@ class PerDomainParams(Strict):
     @field_validator("domains")
     @classmethod
     def _current_domains(
-        cls, domains: dict[str, dict[str, Any] | Literal["off"]], info: ValidationInfo
-    ) -> dict[str, dict[str, Any] | Literal["off"]]:
+        cls, domains: dict[str, dict[str, object] | Literal["off"]], info: ValidationInfo
+    ) -> dict[str, dict[str, object] | Literal["off"]]:
         if "step" not in info.data:  # it has a fault of its own
             return domains
         name = info.data["step"].name
@@ -79,7 +79,7 @@ class PerDomain:
         }
 
     @staticmethod
-    def inputs(params: PerDomainParams) -> Any:
+    def inputs(params: PerDomainParams) -> object:
         """Version and inputs of the step."""
         make = _class(params.step.name)
         values = [params.step.values]
@@ -97,7 +97,7 @@ class PerDomain:
         return self.elsewhere(document)
 
 
-def _current(name: str, values: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _current(name: str, values: Mapping[str, object], key: str) -> dict[str, object]:
     """Parameters of the step under the names that they have today: what is given for a domain takes the place of what
     is given elsewhere, whichever names the two were written with."""
     components = registry()
@@ -121,10 +121,10 @@ def _class(name: str) -> Any:
     return make
 
 
-def _params(name: str, values: dict[str, Any]) -> Any:
+def _params(name: str, values: dict[str, object]) -> object:
     return registry().params("corpus_step", name, values, "step per_domain")
 
 
-def _made(name: str, values: dict[str, Any]) -> DocumentStep:
+def _made(name: str, values: dict[str, object]) -> DocumentStep:
     step: DocumentStep = _class(name)(_params(name, values))
     return step

@@ -27,7 +27,7 @@ from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.corpus.synthesis.prompts import FORMS, SYSTEM, Style, messages
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.endpoint.client import Client, Unreachable
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Reader
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.fingerprint import identity
@@ -121,7 +121,7 @@ class Endpoint:
         except Unreachable as error:
             raise KormoError(
                 where="generator openai_endpoint: url",
-                found=str(error),
+                found=in_words(error),
                 why="no answer can be had from there",
                 do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",
             ) from None

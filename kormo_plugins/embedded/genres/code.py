@@ -12,6 +12,7 @@ def _source(w: Writer, program: Program) -> Word:
     doc, why = w.pair(f"code.doc.{program.topic}"), w.pair("code.why")
 
     def side(doc_text: str, why_text: str) -> str:
+        """The program with its docstring and its comment in one language."""
         return program.source.replace("«doc»", f'"""{doc_text}"""').replace("«why»", why_text)
 
     return Word(side(doc.ko, why.ko), side(doc.en, why.en))

@@ -37,6 +37,7 @@ def write(w: Writer) -> None:
     w.open("\n")
 
     def speak(bank: str) -> None:
+        """Writes a turn out of a bank of phrases, and gives the word to the other speaker."""
         nonlocal turn
         w.register = levels[turn]
         w.slots["his"] = me

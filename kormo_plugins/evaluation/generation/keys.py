@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -56,13 +56,14 @@ class RoomyLayer(DynamicLayer):
             store[row:last, :, width - own : width] = read[:, :, shared:]
         self._show(width)
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adds columns; returns all keys and all values."""
         end = self.used + key_states.shape[2]
         for store, new in zip(self.stores, (key_states, value_states), strict=True):
             store[:, :, self.used : end] = new
-        self._show(end)
-        return self.keys, self.values
+        return self._show(end)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keeps only these rows."""
@@ -72,9 +73,11 @@ class RoomyLayer(DynamicLayer):
         self.stores = kept
         self._show(self.used)
 
-    def _show(self, used: int) -> None:
+    def _show(self, used: int) -> tuple[torch.Tensor, torch.Tensor]:
         self.used = used
-        self.keys, self.values = (store[:, :, :used] for store in self.stores)
+        keys, values = (store[:, :, :used] for store in self.stores)
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 @dataclass
@@ -95,7 +98,7 @@ class Read:
     positions: torch.Tensor
     used: int
 
-    def step(self, model: Any, token: torch.Tensor) -> torch.Tensor:
+    def step(self, model: PreTrainedModel, token: torch.Tensor) -> torch.Tensor:
         """Reads one more token of each row, [rows]; returns the logits after it."""
         self.used += 1
         mask = self.mask[:, : self.used]
@@ -116,7 +119,7 @@ class Read:
         self.mask, self.positions = self.mask[rows], self.positions[rows]
 
 
-def read(model: Any, prompts: Sequence[Sequence[int]], new: int, pad: int) -> Read:
+def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]], new: int, pad: int) -> Read:
     """Reads prompts, longest first, and leaves room for answers.
 
     Args:
@@ -161,7 +164,12 @@ def _kept(layer: object) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _read_part(
-    model: Any, prompts: Sequence[Sequence[int]], mask: torch.Tensor, cache: DynamicCache, shared: int, pad: int
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    mask: torch.Tensor,
+    cache: DynamicCache,
+    shared: int,
+    pad: int,
 ) -> torch.Tensor:
     """Logits after the prompts, whose first `shared` tokens the cache has already."""
     own = mask.shape[1] - shared
@@ -199,7 +207,7 @@ def _parts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
             start = row
 
 
-def _takes_masks(model: Any, cache: DynamicCache) -> bool:
+def _takes_masks(model: PreTrainedModel, cache: DynamicCache) -> bool:
     """Whether the model takes a mask of [rows, 1, 1, columns] as it is, instead of making one of its own."""
     return bool(model.config._attn_implementation == "sdpa") and isinstance(cache.layers[0], RoomyLayer)
 
@@ -223,7 +231,7 @@ def _attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     **kwargs: Any,
-) -> tuple[torch.Tensor, Any]:
+) -> tuple[torch.Tensor, object]:
     """transformers' `sdpa`; but the query heads that share a key head stand as its queries where each has one token.
 
     Every token of a prompt sees other columns, but all heads of one token see the same. So a step of decoding needs no

@@ -97,6 +97,7 @@ def score_short(row: Row, results: Sequence[object]) -> dict[str, float]:
     right = extract.normal(str(row["answer"]))
 
     def is_right(text: str) -> bool:
+        """Whether the answer is the right one, or holds it in at most twice its length; both normalized."""
         given = extract.normal(extract.short_answer(text) or "")
         return bool(right) and (given == right or (right in given and len(given) <= 2 * len(right)))
 

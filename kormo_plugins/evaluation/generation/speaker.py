@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer, Client, in_order
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.harness import LocalModel
 from kormo_plugins.evaluation.models.checkpoint import Checkpoint, tokenizer_of
@@ -112,6 +112,7 @@ class LocalSpeaker:
         stop = sampling.stop if self.model.chat else tuple(f"\n{question.strip()}" for question, _ in PLAIN.values())
 
         def decode(ids: list[int]) -> str:
+            """Ids as text, without special tokens."""
             return str(tokenizer.decode(ids, skip_special_tokens=True))
 
         decoder = Decoder(self._loaded.model, decode, ends, int(tokenizer.pad_token_id or 0))
@@ -198,7 +199,7 @@ def unreachable(where: str, error: Exception) -> KormoError:
     """One message about an endpoint from which nothing can be had."""
     return KormoError(
         where=where,
-        found=str(error),
+        found=in_words(error),
         why="no answer can be had from there",
         do="start the server (vLLM, `transformers serve`, …), or correct address and key; answers so far are kept",
     )

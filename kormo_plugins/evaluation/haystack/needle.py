@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from kormo_plugins.documents.document import Document
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation.mini import HELD_OUT, words
 from kormo_plugins.evaluation.models.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.published import published
@@ -184,7 +184,7 @@ def _texts(path: Path) -> list[str]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise KormoError(
                 where=str(file),
-                found=f"{type(error).__name__}: {error}",
+                found=in_words(error),
                 why="the haystack cannot be read",
                 do="name text files, or JSONL with a field `text`",
             ) from None

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 
 from kormo_plugins.evaluation.models.model import default_device
 
@@ -23,10 +22,10 @@ class TransformersReader:
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = device or default_device()
-        self.model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto").eval()
+        self.model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype="auto").eval()
         self.model.to(self.device)
         self._context: list[int] = []
-        self._cache: Any = None
+        self._cache: DynamicCache | None = None
         self._next = torch.empty(0)
 
     def _read(self, context: list[int]) -> None:
@@ -47,6 +46,7 @@ class TransformersReader:
         if len(tokens) > 1 and len(tokens) * len(self._context) > COPIED:
             return torch.cat([self._go_on([one]) for one in tokens])
         cache = self._cache
+        assert cache is not None
         if len(tokens) > 1:
             cache = copy.deepcopy(cache)
             cache.batch_repeat_interleave(len(tokens))

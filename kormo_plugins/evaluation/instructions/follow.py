@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.evaluation.instructions import english, korean
 
 
@@ -40,7 +40,7 @@ def keeps(name: str, answer: str, arguments: Mapping[str, object]) -> bool:
         raise KormoError(
             where=f"kwargs of {name}",
             found=str(dict(given)),
-            why=f"it cannot be checked with these ({type(error).__name__}: {error})",
+            why=f"it cannot be checked with these ({in_words(error)})",
             do="copy the data set again",
         ) from None
 

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.generation.speaker import LocalSpeaker, Speaker, Turn
 from kormo_plugins.evaluation.judged.questions import Question
@@ -110,7 +110,7 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, tuple[s
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise KormoError(
             where=f"kormo eval: --against {file}",
-            found=f"{type(error).__name__}: {' '.join(str(error).split())[:150]}",
+            found=in_words(error),
             why="the answers of the other model are JSON lines with id and answers",
             do="name the answers.jsonl that an evaluation of it wrote, or FastChat's file of its answers",
         ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 ENDINGS = (".txt", ".md", ".jsonl")
 MOST = 2_000
@@ -28,7 +28,7 @@ def read_texts(path: Path) -> list[str]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise KormoError(
                 where=str(file),
-                found=f"{type(error).__name__}: {error}",
+                found=in_words(error),
                 why="the human text cannot be read",
                 do="name text files, or JSONL with a field `text`",
             ) from None

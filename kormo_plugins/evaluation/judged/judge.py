@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kormo_plugins.endpoint.client import Client
-from kormo_plugins.errors import KormoError, redact
+from kormo_plugins.errors import KormoError, in_words, redact
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.generation.speaker import LocalSpeaker, ServedSpeaker
 from kormo_plugins.evaluation.harness import LocalModel
@@ -80,7 +80,7 @@ def open_client(url: str, key_variable: str | None, cache: Path, settings: Judge
     except OSError as error:
         raise KormoError(
             where=f"kormo eval: {option} {redact(url)}",
-            found=str(error.strerror or error),
+            found=in_words(error),
             why="nobody accepts a connection there",
             do="start the server (vLLM, `transformers serve`, …), or correct the address; answers so far are kept",
         ) from None

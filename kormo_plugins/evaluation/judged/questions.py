@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, in_words
 from kormo_plugins.evaluation.local_data import find_dataset
 from kormo_plugins.korean.text import hangul_share
 
@@ -129,9 +129,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         text = path.read_text(encoding="utf-8")
         rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
     except (OSError, ValueError) as error:
-        raise KormoError(
-            where=str(path), found=" ".join(str(error).split())[:200], why="it cannot be read", do="copy it again"
-        ) from None
+        raise KormoError(where=str(path), found=in_words(error), why="it cannot be read", do="copy it again") from None
     yield from rows
 
 

@@ -22,6 +22,8 @@ def single_result(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> 
             scores[one.question, one.turn].append(one.score)
 
     def interval(chosen: Sequence[Answered], turns: Sequence[int] | None = None) -> Interval:
+        """Mean score of some questions with its 95% interval; a question is one cluster, its turns are not
+        independent."""
         groups = [
             [
                 sum(scores[a.question.id, turn]) / len(scores[a.question.id, turn])

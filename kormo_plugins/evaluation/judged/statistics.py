@@ -93,6 +93,8 @@ def length_controlled(wins: Sequence[float], differences: Sequence[float]) -> fl
     scaled = np.tanh(size / spread)
 
     def loss(weights: np.ndarray) -> float:
+        """Mean negative log-likelihood of a logistic regression of the wins, plus a ridge; `weights` is [bias,
+        length]."""
         logits = weights[0] + weights[1] * scaled
         ridge = 0.05 * float(weights @ weights) / 2  # keeps a model that always wins finite
         return float((np.logaddexp(0, logits) - won * logits).mean()) + ridge / len(won)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store.complete import check_marked
 from kormo_plugins.store.fingerprint import file_checksum, identity
@@ -90,7 +90,7 @@ def tokenizer_of(path: Path) -> PreTrainedTokenizerBase:
     except (OSError, ValueError, KeyError) as error:
         raise KormoError(
             where=str(path),
-            found=" ".join(str(error).split())[:300],
+            found=in_words(error),
             why="transformers cannot open its tokenizer",
             do="copy the tokenizer's files again",
         ) from None

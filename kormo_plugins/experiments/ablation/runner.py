@@ -4,9 +4,9 @@
     outputs/ablations/NAME/ablation.json     the cells, their measures, the comparison; rewritten after each cell
     outputs/ablations/NAME/ablation.md       the same for people; ablation.html with plots
 
-Killed, it goes on: a cell with a whole final model is not trained again, and one that was under way resumes from its
-last checkpoint as any run does. A cell that fails is told and left out of the table; the others are still trained.
-One whose documents have changed since (another text in the same folder) is set aside, and trained anew.
+After a kill it can be continued: a cell with a complete model is not retrained, and an unfinished one resumes from its
+last checkpoint like any run. A cell that fails is reported and left out of the table; the others are still trained. A
+cell whose documents have changed since (other text in the same folder) is moved aside and retrained.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Train = Callable[[Path, Path, Mapping[str, str]], int]
 
 @dataclass
 class Outcome:
-    """What became of a cell."""
+    """The outcome of a cell."""
 
     state: str
     """`trained`, `reused`, `failed`, `preempted` or `not started`."""
@@ -298,6 +298,7 @@ def trainer(launcher: str | None, arguments: Sequence[str], warm: ForkServer) ->
         return warm.train
 
     def launch(recipe: Path, log: Path, env: Mapping[str, str]) -> int:
+        """Trains a recipe in a process of its own, its output appended to `log`; the exit status."""
         command = ["axolotl", "train", str(recipe), "--launcher", launcher]
         if arguments:
             command += ["--", *arguments]

@@ -66,7 +66,7 @@ class AblationSpec(Strict):
 
     question: str = Field(description="what is to be found out, in one sentence")
     base: Path = Field(description="the recipe that every cell extends, relative to this file")
-    changes: dict[str, Any] = Field(default_factory=dict, alias="set", description="dotted keys set in every cell")
+    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="dotted keys set in every cell")
     variants: dict[str, dict[str, object]] = Field(min_length=1, description="name -> dotted keys set in that variant")
     baseline: str | None = Field(default=None, description="the variant that others are compared with; null: the first")
     seeds: tuple[int, ...] = Field(min_length=1, description="each variant is trained once with each")
@@ -151,7 +151,8 @@ def cells(path: Path, spec: AblationSpec) -> list[Cell]:
 def located_changes(changes: dict[str, object], folder: Path) -> dict[str, object]:
     """The changes, with the names of YAML files seen from the folder of the file that says them, as `base` is."""
 
-    def place(value: Any) -> Any:
+    def place(value: Any) -> object:
+        """A value that names a YAML file as a path that is right from anywhere; any other value as it is."""
         named = isinstance(value, str) and value.endswith((".yml", ".yaml"))
         return str(beside(folder, value, str(folder))) if named else value
 

@@ -20,7 +20,7 @@ from kormo_plugins.store.json_file import SEALED, seal_fault, sealed, write_json
 
 FILE = "chain.json"
 KEPT = ("seconds", "attempts", "steps", "tokens", "loss", "loss_at_start", "log", "aside")
-"""What a skipped stage keeps of the run before."""
+"""The numbers that a skipped stage keeps from an earlier run."""
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Entry:
         status: `trained`, `skipped`, `failed`, `preempted`, `not run`, or what a dry run would do.
         why: the reason.
         output: its folder.
-        identity: what it was trained from (`stage_identity.py`).
-        weights: identity of the model that came out, as the next stage sees it.
+        identity: what it was trained from (`runs/identity.py`).
+        weights: identity of the resulting model, as the next stage sees it.
         seconds: wall time of its training.
         loss: mean of the last three logged losses; `loss_at_start` is the first one.
-        aside: where an older result was put.
+        aside: where an older result was moved.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Entry:
     begun: float | None = field(default=None, repr=False)
 
     def started(self, action: str) -> None:
-        """Called when its training begins; the time that a resumed run took before is kept."""
+        """Called when its training starts; the time from before a resume is kept."""
         if action != "resume":
             self.seconds = 0.0
         self.status, self.begun = "training", time.time()
 
     def finished(self, status: str, out: Path) -> None:
-        """Called when it has ended or was skipped: reads its results."""
+        """Called when it has ended or was skipped; reads its results."""
         if self.begun is not None:
             self.seconds = round(self.seconds + time.time() - self.begun, 1)
             self.begun = None
@@ -86,7 +86,7 @@ class Record:
 
     @classmethod
     def opened(cls, chain: Chain) -> Record:
-        """The record of a chain that is about to run, with the numbers that earlier runs left."""
+        """The record of a chain that is about to run, with the numbers of earlier runs."""
         old: dict[str, Any] = {}
         path = chain.folder / FILE
         if path.is_file():
@@ -119,7 +119,7 @@ class Record:
         }
 
     def save(self) -> None:
-        """Writes chain.json, in one step."""
+        """Writes chain.json atomically."""
         self.chain.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.chain.folder / FILE, sealed({"format": SEALED, **self.as_dict()}))
 

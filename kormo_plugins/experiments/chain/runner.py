@@ -1,9 +1,9 @@
-"""Runs a chain: stage after stage, each an `axolotl train` of its own in a process of its own.
+"""Runs a chain, stage by stage, each as an `axolotl train` in a process of its own.
 
-A stage that is finished and unchanged is skipped, one that was killed goes on, one that changed is trained anew beside
-its old result (`chain_state.py`). One lease for the chain and one for each output folder keep two runs apart. A signal
-is handed on to the stage, which makes a checkpoint and ends with the status of preemption; the same command goes on.
-A stage that was preempted by itself (its node was wanted back) is started again, a bounded number of times.
+A finished and unchanged stage is skipped, a killed one is resumed, and a changed one is retrained beside its old result
+(`status.py`). A lease for the chain and one for each output folder keep two runs from interfering. A signal is
+forwarded to the stage, which writes a checkpoint and exits with the status of a preemption; the same command then
+resumes. A stage that was preempted by the cluster is restarted, a limited number of times.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kormo_plugins.training.guards.preemption_file import FILE as PREEMPTED
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Signals that are passed on to the stage."""
 POLL = 0.2
-"""Seconds between two looks at a running stage."""
+"""Seconds between two checks of a running stage."""
 TELL_EVERY = 30.0
 """Seconds between two lines about a running stage."""
 LAST_LINES = 20
@@ -42,13 +42,13 @@ Command = Callable[[Chain, Stage, Path], Sequence[str]]
 
 @dataclass
 class Signals:
-    """The signals that came while a stage ran."""
+    """The signals received while a stage runs."""
 
     process: subprocess.Popen[bytes] | None = None
     seen: list[int] = field(default_factory=list)
 
     def __call__(self, number: int, frame: object) -> None:
-        """Hands the signal on; a second interrupt ends the stage at once."""
+        """Forwards the signal; a second interrupt ends the stage at once."""
         again = number in self.seen and number == signal.SIGINT
         self.seen.append(number)
         if self.process is not None and self.process.poll() is None:
@@ -66,18 +66,18 @@ def run_chain(
     only: str | None = None,
     log: Callable[[str], None],
 ) -> Record:
-    """Runs what has to be run.
+    """Runs the stages that need to run.
 
     Args:
         chain: the checked chain.
         command: how a stage is trained.
-        first: begin with this stage; the models of those before are taken as they are.
-        only: this stage alone.
-        log: called with one line when something begins or ends.
+        first: start with this stage; the models of earlier stages are used as they are.
+        only: run only this stage.
+        log: called with one line when a stage starts or ends.
     Returns:
-        what became of each stage; `exit_status` is 0 if all of them are finished.
+        the outcome of each stage; `exit_status` is 0 if all are finished.
     Raises:
-        KormoError: another process runs this chain, or a model that a stage starts from is not there.
+        KormoError: another process is running this chain, or the model that a stage starts from is missing.
     """
     selected = select(chain, first, only)
     record = Record.opened(chain)
@@ -92,7 +92,7 @@ def run_chain(
 
 
 def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Record:
-    """What `run_chain` would do, as far as it can be known before the stages have run."""
+    """What `run_chain` would do, as far as it is known before the stages have run."""
     record = Record.opened(chain)
     waiting: set[str] = set()
     for stage in select(chain, first, only):
@@ -114,10 +114,10 @@ def plan(chain: Chain, first: str | None = None, only: str | None = None) -> Rec
 
 
 def select(chain: Chain, first: str | None, only: str | None) -> list[Stage]:
-    """The stages to look at; the models that they start from must be there or be made by one of them.
+    """The stages to run; the models that they start from must exist or be made by one of them.
 
     Raises:
-        KormoError: no such stage, or a stage left out whose model is not finished.
+        KormoError: there is no such stage, or the model of an omitted stage is not finished.
     """
     if first and only:
         raise KormoError(
@@ -202,7 +202,7 @@ def _judge(stage: Stage, entry: Entry, status: int, now: dict[str, object], log:
 
 
 def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log: Callable[[str], None]) -> int:
-    """One process to its end; its exit status, that of preemption also where a launcher hid it."""
+    """Runs a process to its end; returns its exit status, that of a preemption even if a launcher hides it."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
     left_behind = log_file.with_suffix(".pid")
     _wait_for(left_behind, words, log)
@@ -210,12 +210,12 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
     with log_file.open("ab") as output:
         output.write(f"\n==== {time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(words)}\n".encode())
         output.flush()
-        # A session of its own: an interrupt of the terminal reaches it once, through us, and not twice.
+        # a session of its own: an interrupt from the terminal reaches it once, through this process, and not twice
         signals.process = subprocess.Popen(
             words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ends_with_us()
         )
         left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
-        if signals.seen:  # it came between two stages
+        if signals.seen:  # received between two stages
             tell([signals.process.pid], signals.seen[-1])
         told = time.monotonic()
         while (status := signals.process.poll()) is None:
@@ -251,7 +251,7 @@ def _runs(left_behind: Path, words: Sequence[str]) -> bool:
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
-    """The end of a log; of a line that a progress bar has rewritten, what stood there last."""
+    """The end of a log; of a line rewritten by a progress bar, the last content."""
     if not path.is_file():
         return []
     with path.open("rb") as file:
@@ -281,7 +281,7 @@ def _held(path: Path, what: str, log: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def _handled() -> Iterator[Signals]:
-    """Signals go to the stage that runs, for the length of the block."""
+    """Forwards signals to the running stage for the length of the block."""
     signals = Signals()
     before = {number: signal.signal(number, signals) for number in HANDED_ON}
     try:

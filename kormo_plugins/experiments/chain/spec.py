@@ -1,13 +1,13 @@
-"""A chain: the stages of a model's life, in the order in which each takes the model of one before.
+"""A chain: the stages of a model, in order; each takes the model of an earlier one.
 
     name: nano
     stages:
       - {name: pretrain, recipe: ../pretrain.yml}
       - {name: stage2, recipe: ../pretrain_stage2.yml, set: {kormo.tokens: 100000}}
 
-What a stage starts from is said by its recipe (`kormo.from_run`) or, if another of the chain is meant, by `from:`.
-`load_chain` reads the file, every recipe with its changes and every input, and refuses what could not be run through:
-a fault of the last stage is told before the first one trains.
+A stage starts from `kormo.from_run` of its recipe, or from another stage of the chain with `from:`. `load_chain` reads
+the file, all recipes with their changes and all inputs, and refuses what cannot be completed: an error in the last
+stage is reported before the first one is trained.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Stage:
     Args:
         name: of the stage.
         recipe: with its changes.
-        changes: dotted key -> value, what the chain sets.
-        before: the stage of this chain whose model it takes; None: a model that lies there already, or none.
+        changes: dotted key -> value, as set by the chain.
+        before: the stage of this chain whose model it takes; None: an existing model, or none.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Stage:
 
     @property
     def out(self) -> Path:
-        """Where its model goes."""
+        """Folder of its model."""
         return self.recipe.output_dir
 
 
@@ -101,7 +101,7 @@ class Chain:
 
     @property
     def folder(self) -> Path:
-        """Where chain.json, logs and resolved recipes go."""
+        """Folder of chain.json, logs and resolved recipes."""
         return self.file.folder or Path("outputs/chains") / self.file.name
 
     def stage(self, name: str) -> Stage:
@@ -123,7 +123,7 @@ class Chain:
 
 
 def load_chain(path: Path) -> Chain:
-    """The chain in the file, with everything checked that can be before a stage has run.
+    """The chain in the file, with everything checked that can be checked before a stage has run.
 
     Raises:
         KormoError: the first fault of the file, of a recipe, or of what a stage would start from.
@@ -176,7 +176,7 @@ def _stage(path: Path, file: ChainFile, entry: StageFile, earlier: list[Stage]) 
 
 
 def _check_inputs(chain: Chain, stage: Stage) -> None:
-    """Checks that the stage will be able to start: documents, the model before it, ranks, attention."""
+    """Checks that the stage can start: documents, the previous model, ranks, attention."""
     recipe, given = stage.recipe, stage.recipe.block.from_run
     if given is not None and stage.before is None:
         later = next((other for other in chain.stages if _same(other.out, given)), None)
@@ -197,7 +197,7 @@ def _check_inputs(chain: Chain, stage: Stage) -> None:
 
 
 def _same_shape(stage: Stage, before: Stage) -> None:
-    """The shapes of two recipes, as far as both say them."""
+    """The shapes of two recipes, for the keys that both have."""
     own, other = stage.recipe.block.architecture, before.recipe.block.architecture
     if own is None or other is None:
         return

@@ -1,12 +1,12 @@
 """Decides what to do with a stage from the contents of its folder.
 
-    nothing there                                     train
-    a finished model of this very stage               skip
-    this very stage, not finished                     resume: `axolotl train` goes on from its last whole checkpoint
-    anything else                                     set aside under another name, then train
+    empty or missing                                  train
+    a finished model of the same stage                skip
+    the same stage, not finished                      resume: `axolotl train` continues from its last complete
+    checkpoint anything else                                     move aside under another name, then train
 
-"This very stage" is the identity in `run.json` (`stage_identity.py`), which every training writes, by `axolotl train`
-or by `kormo run`. Nothing is ever deleted.
+"The same stage" is decided by the identity in `run.json` (`runs/identity.py`), which every training writes, whether
+started by `axolotl train` or by `kormo run`. Nothing is ever deleted.
 """
 
 from __future__ import annotations

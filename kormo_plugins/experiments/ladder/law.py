@@ -203,15 +203,18 @@ def _fitted(columns: Sequence[Vector], losses: Vector, near: Law | None) -> Law:
     high = np.array([top, top, 4.0, top, 4.0, np.log(1e2)])[free]
 
     def whole(part: Vector) -> Vector:
+        """All parameters of the law, the free ones among them replaced by `part`."""
         theta: Vector = base.copy()
         theta[free] = part
         return theta
 
     def residuals(part: Vector) -> Vector:
+        """Predicted minus measured logarithm of the loss, one for each run."""
         found: Vector = np.logaddexp.reduce(_terms(whole(part), centre, n, d, s), axis=0) - losses
         return found
 
     def slopes(part: Vector) -> Vector:
+        """Derivatives of the residuals by the free parameters [runs, free]."""
         theta = whole(part)
         terms = _terms(theta, centre, n, d, s)
         shares = np.exp(terms - np.logaddexp.reduce(terms, axis=0))

@@ -1,8 +1,8 @@
 """`predictions.jsonl`: what was predicted, when, and from what. Lines are added and never changed.
 
-Each line has the SHA-256 of its own content and that of the line before, so that a line which was changed, taken out or
-put in later is noticed by whoever reads the file. It is no proof against an author who writes the whole file anew; for
-that, publish the last hash before the next size is trained.
+Each line has the SHA-256 of its own content and that of the previous line, so that readers detect a line that was
+changed, removed or inserted later. That does not protect against an author who rewrites the whole file; for that,
+publish the last hash before the next size is trained.
 """
 
 from __future__ import annotations

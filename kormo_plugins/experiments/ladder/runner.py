@@ -4,8 +4,8 @@
     outputs/ladders/NAME/predictions.jsonl  what was predicted and when; lines are added, never changed
     outputs/ladders/NAME/ladder.json        runs, points, law, predictions and outcomes; ladder.html for people
 
-Killed, it goes on, as an ablation does. A prediction is written when all smaller sizes are trained and the predicted
-one has no run yet. For a size whose run was begun before, none is written: nothing is told as foreseen that was known.
+After a kill it can be continued, like an ablation. A prediction is written when all smaller sizes are trained and the
+predicted one has no run yet. If its run was already started, none is written: a known result is not a prediction.
 """
 
 from __future__ import annotations

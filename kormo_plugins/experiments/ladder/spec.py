@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -44,15 +44,15 @@ FLAT = ("constant", "constant_with_warmup")
 class Size(Strict):
     """One rung."""
 
-    architecture: dict[str, Any] = Field(description="keys of kormo.architecture that make the size")
-    changes: dict[str, Any] = Field(default_factory=dict, alias="set", description="other dotted keys of this size")
+    architecture: dict[str, object] = Field(description="keys of kormo.architecture that make the size")
+    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="other dotted keys of this size")
 
 
 class Share(Strict):
     """One share of synthetic text."""
 
     share: float = Field(ge=0, le=1, description="of the tokens")
-    changes: dict[str, Any] = Field(default_factory=dict, alias="set", description="dotted keys that make the share")
+    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="dotted keys that make the share")
 
 
 class LadderSpec(Strict):
@@ -60,7 +60,7 @@ class LadderSpec(Strict):
 
     question: str = Field(description="what is to be found out, in one sentence")
     base: Path = Field(description="the recipe that every run extends, relative to this file")
-    changes: dict[str, Any] = Field(default_factory=dict, alias="set", description="dotted keys set in every run")
+    changes: dict[str, object] = Field(default_factory=dict, alias="set", description="dotted keys set in every run")
     sizes: dict[str, Size] = Field(min_length=LEAST + 1, description="name -> size, smallest first")
     predict: int = Field(default=1, ge=1, description="so many of the last sizes are predicted before they are trained")
     synthetic: tuple[Share, ...] = Field(

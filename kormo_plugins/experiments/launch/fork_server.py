@@ -1,11 +1,11 @@
 """Starts many trainings at the cost of one start-up: a process imports everything once and forks a child for each.
 
-Starting Axolotl takes some ten seconds, which for a cell of a nano ablation is a tenth of its time. The parent here
-imports what a training imports, runs nothing of it, and forks: each child begins with the same clean state that a
-process of its own would have had, so a cell's weights do not depend on the cells before it.
+Starting Axolotl takes about ten seconds, a tenth of the time of a cell of a nano ablation. The parent imports what a
+training imports, runs none of it, and forks: each child starts with the same clean state as a new process, so the
+weights of a cell do not depend on earlier cells.
 
-A child is asked to stop when its parents are killed, and holds a lock until it has: whoever goes on waits for its last
-checkpoint instead of training the same folder beside it.
+A child is asked to stop when its parents are killed, and holds a lock until it has stopped: the next run waits for its
+last checkpoint instead of training in the same folder at the same time.
 
 The protocol is one JSON line per training on stdin, `{"recipe", "log", "env"}`, and one per result on stdout,
 `{"code", "seconds"}`. A child writes to its log alone.
@@ -117,6 +117,7 @@ def serve() -> None:
     child, dies_with_us = 0, ends_with_us()
 
     def forward(number: int, frame: FrameType | None) -> None:
+        """Sends a signal on to the training that runs; without one, ends the server."""
         if not child:
             sys.exit(128 + number)
         os.kill(child, number)

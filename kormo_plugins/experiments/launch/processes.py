@@ -1,7 +1,7 @@
-"""Which processes of a training to signal: the ranks themselves, not the launcher above them.
+"""Which processes of a training to signal: the ranks themselves, not their launcher.
 
-torchrun gives its ranks 30 seconds after SIGTERM and dies of SIGUSR1 without telling them; accelerate tells nobody. A
-rank that is told itself makes its checkpoint and lets the others know.
+torchrun gives its ranks 30 seconds after SIGTERM, and dies of SIGUSR1 without forwarding it; accelerate forwards
+nothing. A rank that receives the signal itself writes a checkpoint and informs the others.
 """
 
 from __future__ import annotations

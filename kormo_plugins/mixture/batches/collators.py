@@ -89,6 +89,7 @@ class Flex(DocumentMask):
         segment = torch.from_numpy(np.cumsum(batch.position_ids == 0, axis=1))
 
         def same(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+            """Whether a query sees a key: it comes later, and both are of the same document."""
             return (query >= seen) & (segment[row, query] == segment[row, seen])
 
         count, length = batch.input_ids.shape

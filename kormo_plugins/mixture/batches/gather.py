@@ -29,6 +29,7 @@ def _as_pointer(typing_context: object, address: object) -> object:
     del typing_context
 
     def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
+        """The LLVM code for it: an integer taken as an address."""
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
@@ -66,7 +67,7 @@ def fill_rows(
     plans: NDArray[np.int64],
     shard_from: NDArray[np.int64],
     shards: NDArray[np.int64],
-    kind: NDArray[Any],
+    kind: NDArray[np.integer],
     pad_id: int,
     ids: NDArray[np.int64],
     positions: NDArray[np.int64],

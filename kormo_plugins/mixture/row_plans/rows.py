@@ -26,6 +26,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.mixture.row_plans.packing import Packing
 from kormo_plugins.plugins.registry import Registry, registry
+from kormo_plugins.shards.format import INT64, UINT32
 from kormo_plugins.shards.reader import Shards, memory_map, read_ahead
 from kormo_plugins.shards.writer import HashedFile
 from kormo_plugins.store.files import FileRecord, file_records, read_json
@@ -251,9 +252,9 @@ class Rows:
         self.rows = int(self.manifest["rows"])
         self.row_length = int(self.manifest["row_length"])
         segments = int(self.manifest["segments"])
-        self.begin = memory_map(self.folder / ROWS, "<i8", self.rows + 1)
-        self.start = memory_map(self.folder / STARTS, "<i8", segments)
-        self.length = memory_map(self.folder / LENGTHS, "<u4", segments)
+        self.begin = memory_map(self.folder / ROWS, INT64, self.rows + 1)
+        self.start = memory_map(self.folder / STARTS, INT64, segments)
+        self.length = memory_map(self.folder / LENGTHS, UINT32, segments)
 
     def files(self) -> dict[str, FileRecord]:
         """File name -> size and checksum."""

@@ -104,7 +104,7 @@ class Weighted:
             raise RuntimeError(f"no schedule for the rates {self._rates[stage]} near step {step}")
         return counts
 
-    def stages(self) -> list[dict[str, Any]]:
+    def stages(self) -> list[dict[str, object]]:
         """`from_step` and `shares` of each stage."""
         return [{"from_step": s, "shares": dict(w)} for s, w in zip(self.starts, self._shares, strict=True)]
 

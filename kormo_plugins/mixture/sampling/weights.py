@@ -45,6 +45,11 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
     found: dict[str, float] = {}
 
     def walk(level: Mapping[str, Any], share: float, path: str) -> None:
+        """Adds the sources below a level, each with its share of the whole.
+
+        Raises:
+            KormoError: weights of a level that sum to nothing, or to no finite number.
+        """
         sizes = {name: node.share if isinstance(node, Group) else float(node) for name, node in level.items()}
         total = sum(sizes.values())
         if not (total > 0 and isfinite(total)):

@@ -1,4 +1,4 @@
-"""Shards of conversations: the chat template's ids and training mask, for a model that ends its turns."""
+"""Shards of conversations: token ids and loss mask from the chat template, for a model with the role `chat`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ VERSION = 3
 def chat_shards(
     plan: RowPlan, corpus: Artifact, tokenizer: Path, name: str, get: ArtifactProvider, log: Callable[[str], None]
 ) -> Artifact:
-    """The shards of a source of conversations; `log` is told of those with broken turns.
+    """The shards of a source of conversations; those with malformed turns are reported to `log`.
 
     Raises:
-        KormoError: `kormo.role` is base, or the source holds texts as well.
+        KormoError: `kormo.role` is `base`, or the source also contains texts.
     """
     if plan.base_role is not None:
         raise base_with_turns(plan.base_role, name)
@@ -43,6 +43,7 @@ def chat_shards(
     inputs = {"version": VERSION, "corpus": corpus.digest, "conversations": encode.identity}
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the shards and their loss masks into `out`; the statistics for the manifest."""
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
@@ -60,10 +61,10 @@ def chat_shards(
 
 
 def tell_too_long(rows: Artifact, name: str, row_length: int, log: Callable[[str], None]) -> None:
-    """Says how many conversations were left out because they are longer than a row.
+    """Logs how many conversations were left out because they are longer than a row.
 
     Raises:
-        KormoError: all of them were.
+        KormoError: all of them were left out.
     """
     dropped, documents = rows.stats["documents_dropped"], rows.stats["documents"]
     if dropped and not rows.stats["rows"]:

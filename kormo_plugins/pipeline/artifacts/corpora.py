@@ -44,6 +44,7 @@ def _corpus(
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the cleaned documents into `out`; the statistics for the manifest."""
         stats = build_source(
             name,
             source,

@@ -1,9 +1,9 @@
-"""Going on from an earlier stage: its model, checked, and its vocabulary changed if the recipe names another one.
+"""Continuing from an earlier stage: its model is verified, and gets a new vocabulary if the recipe names another one.
 
 A finished run carries `complete.json`, which lists its files with their hashes; the hash of that list is the
-identity of the weights. Where the recipe names another tokenizer than the run had, the embeddings are re-made for it
+identity of the weights. If the recipe names another tokenizer than the run had, the embeddings are rebuilt for it
 (`tokenizer/swap.py`) and the result is an artifact like any other. So is a model whose configuration the recipe
-changes (a longer context, another RoPE base): a new `config.json` beside the very same weights.
+changes (a longer context, another RoPE base): a new `config.json` beside the same weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ SHAPE = (
     "future_tokens",
     "num_local_experts",
 )
-"""What the weights themselves fix, those of the variants too. Length and RoPE base may change from stage to stage."""
+"""Keys that the shapes of the weights fix, variants included. Context length and RoPE base may change between
+stages."""
 
 CHANGEABLE = (
     "max_position_embeddings",
@@ -50,23 +51,23 @@ CHANGEABLE = (
     "router_aux_loss_coef",
     "future_loss_weight",
 )
-"""What a recipe may say anew over the same weights; whatever differs is written into a config of its own."""
+"""Keys that a recipe may change over the same weights; differences go into a config of its own."""
 
 GROWING = ("max_position_embeddings", "rope_theta")
-"""Of these, what may only grow from stage to stage."""
+"""Of these, the keys whose values may only grow from stage to stage."""
 
 ROW_MULTIPLE = 256
-"""Rows of a vocabulary are rounded up to a multiple of this where the recipe does not say; the 10B's 125,184 are."""
+"""Default multiple to which the rows of the embedding are rounded up; it gives the 125,184 of the 10B model."""
 
 
 def finished_model(run: EarlierRun, contents: bool = False) -> Path:
     """The folder that `kormo.from_run` names.
 
     Args:
-        contents: compare every file with its checksum, as whoever trains on them must; otherwise names and sizes.
+        contents: compare every file with its checksum, as is required before training; otherwise names and sizes.
     Raises:
-        KormoError: no such folder, a run that is not finished or was changed, or a model of another shape than
-            `kormo.architecture` says.
+        KormoError: the folder does not exist, the run is unfinished or was changed, or the model has another shape than
+            `kormo.architecture`.
     """
     folder, where = run.folder, run.where("kormo.from_run")
     if not folder.is_dir():
@@ -98,7 +99,7 @@ def finished_model(run: EarlierRun, contents: bool = False) -> Path:
 
 
 def other_family(run: EarlierRun) -> str | None:
-    """The family of the model in the run's folder, if the recipe names another one."""
+    """The family of the model in the run's folder, if the recipe names a different one."""
     if run.architecture is None:
         return None
     held = read_json(run.folder / "config.json").get("model_type")
@@ -121,11 +122,11 @@ def _same_shape(run: EarlierRun, where: str) -> None:
 
 
 def config_changes(run: EarlierRun, folder: Path) -> dict[str, object]:
-    """What `kormo.architecture` says otherwise than the config of the model in `folder`, by key.
+    """The keys of `kormo.architecture` that differ from the config of the model in `folder`, with their new values.
 
     Raises:
-        KormoError: a shorter context or a smaller RoPE base than the model was trained with. A recipe that inherits
-            the values of an earlier stage would undo the stages between in silence.
+        KormoError: the context is shorter, or the RoPE base smaller, than the model was trained with. A recipe that
+            inherits values of an earlier stage would silently undo the stages in between.
     """
     if run.architecture is None:
         return {}
@@ -148,9 +149,9 @@ def changed_spec(name: str, weights: str, changes: Mapping[str, object]) -> Spec
 
 
 def change_config(folder: Path, changes: Mapping[str, object], out: Path) -> dict[str, object]:
-    """Writes the model of `folder` with another config; the weights are linked, or copied to another disk.
+    """Writes the model of `folder` with another config; the weights are hard-linked, or copied to another disk.
 
-    A finished model's files are never written in place, so a link cannot change under the artifact.
+    The files of a finished model are never overwritten in place, so a linked file cannot change under the artifact.
 
     Returns:
         Statistics: the changes, each with the value before.
@@ -159,7 +160,7 @@ def change_config(folder: Path, changes: Mapping[str, object], out: Path) -> dic
     path = str(folder / "config.json")
     before = {key: rope_base(config, path) if key == "rope_theta" else config.get(key) for key in changes}
     config |= changes
-    for holder in ("rope_parameters", "rope_scaling"):  # the other places where RoPE's base may stand
+    for holder in ("rope_parameters", "rope_scaling"):  # the other keys that may hold RoPE's base
         if "rope_theta" in changes and "rope_theta" in (config.get(holder) or {}):
             config[holder] = {**config[holder], "rope_theta": changes["rope_theta"]}
     names = [path.name for path in files.weight_files(folder)]
@@ -176,7 +177,7 @@ def _link(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)  # left by a killed build
     try:
         os.link(source.resolve(), target)
-    except OSError:  # another disk, or a filesystem without links
+    except OSError:  # another disk, or a file system without hard links
         replace(target, lambda unfinished: shutil.copyfile(source, unfinished))
 
 
@@ -192,7 +193,7 @@ def swap_spec(folder: Path, tokenizer_hash: str, rows: int, ids: Mapping[str, in
 
 
 def swap_vocabulary(folder: Path, tokenizer: Path, rows: int, ids: Mapping[str, int], out: Path) -> dict[str, object]:
-    """Writes the model of `folder` with its embeddings re-made for `tokenizer`.
+    """Writes the model of `folder` with its embeddings rebuilt for `tokenizer`.
 
     Args:
         rows: of the new embedding.

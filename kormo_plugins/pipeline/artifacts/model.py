@@ -1,5 +1,5 @@
-"""The weights that training starts from: drawn, or those of the stage before, under another vocabulary or config, or
-made into another family (a mixture of experts upcycled from a dense model)."""
+"""The weights that training starts from: random, or those of the previous stage, if need be with another vocabulary or
+config, or converted to another family (a mixture of experts upcycled from a dense model)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash
 
 
 def build_model(plan: ModelPlan, tokenizer: BuiltTokenizer | None, get: ArtifactProvider) -> BuiltModel | None:
-    """The initial checkpoint; None where the recipe starts from a model of Axolotl's (`base_model`)."""
+    """The initial checkpoint; None if the recipe starts from Axolotl's `base_model`."""
     if plan.before is not None:
         return _continued(plan, plan.before, tokenizer, get)
     if plan.architecture is None:
@@ -46,6 +46,7 @@ def _drawn(plan: ModelPlan, tokenizer: BuiltTokenizer, get: ArtifactProvider) ->
     }
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the checkpoint into `out`, drawn from the seed; the statistics for the manifest."""
         family.register()
         return family.write_initial(
             out,
@@ -64,7 +65,7 @@ def _drawn(plan: ModelPlan, tokenizer: BuiltTokenizer, get: ArtifactProvider) ->
 def _continued(
     plan: ModelPlan, before: EarlierRun, tokenizer: BuiltTokenizer | None, get: ArtifactProvider
 ) -> BuiltModel:
-    """The model of the stage before, under the recipe's own tokenizer and config where it names others."""
+    """The model of the previous stage, with the recipe's tokenizer and config where they differ."""
     folder = initial_model.finished_model(before, contents=True)
     for name in plan.components.names("architecture"):
         plan.components.load("architecture", name).register()
@@ -83,7 +84,7 @@ def _continued(
 def _upcycled(
     plan: ModelPlan, before: EarlierRun, tokenizer: BuiltTokenizer | None, get: ArtifactProvider
 ) -> BuiltModel:
-    """The model of the stage before, made into the family that the recipe names."""
+    """The model of the previous stage, converted to the family that the recipe names."""
     choice, folder = plan.architecture, before.folder
     assert choice is not None
     where = before.where("kormo.architecture")

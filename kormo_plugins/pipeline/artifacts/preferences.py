@@ -2,8 +2,8 @@
 
     documents (per source) → pairs (per source, by the tokenizer's chat template) → a mixture of pairs
 
-A recipe that says `rl: dpo` and `kormo.data` is one. Axolotl would tokenize, cut, drop and shuffle pairs by itself; it
-is given a finished dataset instead, of exactly steps × global batch pairs.
+A recipe with `rl: dpo` and `kormo.data` is such a run. Axolotl would tokenize, truncate, drop and shuffle pairs itself;
+it gets a finished dataset instead, of exactly steps × global batch pairs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def build_preferences(
     """The pairs of each source, tokenized.
 
     Raises:
-        KormoError: documents that are no pairs, a tokenizer without turns, or a source with no usable pair.
+        KormoError: a document is no pair, the tokenizer has no end of a turn, or a source has no usable pair.
     """
     read_layout(tokenizer.path)  # refuses one that has no token for the end of a turn
     made: dict[str, Artifact] = {}
@@ -63,6 +63,7 @@ def _preferences(
     }
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the tokenized pairs into `out`; the statistics for the manifest."""
         return build_pairs(
             read_corpus(corpus.path),
             tokenizer.path,

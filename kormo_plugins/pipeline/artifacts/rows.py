@@ -1,4 +1,4 @@
-"""Tokens and rows of each source: shards, and the plan of which document lies in which row."""
+"""Tokens and rows of each source: its shards, and the plan that assigns documents to rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS_VERSION = 2
 def build_shards(
     plan: RowPlan, name: str, corpus: Artifact | None, tokenizer: BuiltTokenizer, get: ArtifactProvider
 ) -> Artifact:
-    """The tokens of a source; `corpus` is None where they exist already, in another stack's files."""
+    """The tokens of a source; `corpus` is None if they already exist, in files of another training stack."""
     tokens = plan.corpus.sources[name].tokens
     if tokens is not None:
         return token_shards(plan, name, tokens, tokenizer, get)
@@ -44,6 +44,7 @@ def build_shards(
         inputs["control_tokens"] = sorted(control)
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the shards into `out`; the statistics for the manifest."""
         parts = part_files(corpus.path)
         with Progress(f"tokens of {name}", total=corpus.stats["documents"], unit="documents") as progress:
             return tokenize_source(
@@ -66,7 +67,7 @@ def build_shards(
 def build_row_plan(
     plan: RowPlan, name: str, corpus: Artifact | None, shards: Artifact, get: ArtifactProvider
 ) -> Artifact:
-    """Which stretch of which document lies in which row of a source."""
+    """The row plan of a source: which span of which document goes into which row."""
     from kormo_plugins.mixture.row_plans.rows import build_rows, packing_of
 
     row_length = plan.row_length
@@ -81,6 +82,7 @@ def build_row_plan(
     }
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the row plan into `out`; the statistics for the manifest."""
         verify_lengths(shards.path)
         with Progress(f"rows of {name}", total=shards.stats["documents"], unit="documents") as progress:
             return build_rows(

@@ -1,4 +1,4 @@
-"""Sources whose tokens exist already: other stacks' files as shards, in place of documents and a tokenizer run."""
+"""Sources whose tokens already exist: token files of other training stacks, adopted as shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kormo_plugins.tokenizer.layout import read_layout
 VERSION = 1
 """Raised when the same files would give other shards."""
 LOOK = 1 << 20
-"""Bytes at the beginning, in the middle and at the end of a file by which it is known before it is read."""
+"""Bytes sampled at the beginning, middle and end of a file, which identify it before it is read."""
 
 
 def token_shards(
@@ -29,7 +29,7 @@ def token_shards(
     """The shards of a source of token files.
 
     Raises:
-        KormoError: files that are missing, damaged or of another format, or a tokenizer that did not make them.
+        KormoError: a file is missing, damaged or of another format, or another tokenizer made the tokens.
     """
     where = f"{plan.path}: sources.{name}.tokens"
     if tokens.tokenizer is not None and tokens.tokenizer != tokenizer.hash:
@@ -43,6 +43,7 @@ def token_shards(
     inputs = {"version": VERSION, "tokens": token_inputs(tokens), "tokenizer": tokenizer.hash}
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the foreign tokens into `out` as shards of ours; the statistics for the manifest."""
         end = tokens.end_id if tokens.end_id is not None else layout.eos
         files = token_files(tokens.path, tokens.format, ReadOptions(tokens.dtype, end), f"{where}.format")
         with Progress(f"tokens of {name}", sum(file.tokens for file in files), "tokens") as progress:
@@ -52,7 +53,7 @@ def token_shards(
 
 
 def refuse_tokens(sources: Mapping[str, Tokens], where: str, why: str) -> None:
-    """Raises KormoError where a source of tokens stands and only documents will do."""
+    """Raises KormoError for a source of tokens where documents are needed."""
     for name in sources:
         raise KormoError(
             where=f"{where}: sources.{name}.tokens",
@@ -65,7 +66,7 @@ def refuse_tokens(sources: Mapping[str, Tokens], where: str, why: str) -> None:
 def token_inputs(tokens: Tokens) -> dict[str, object]:
     """What the tokens of a source depend on, without reading all of them: names, sizes and samples of the files.
 
-    A change elsewhere in a file is found by `kormo data verify`, from the checksum that was taken when it was linked.
+    Changes elsewhere in a file are detected by `kormo data verify`, by the checksum from when the file was linked.
     """
     files = find(tokens.path, FORMATS[tokens.format].SUFFIX)
     beside = {other for file in files for other in file.parent.glob(f"{file.stem}.*") if other.is_file()}

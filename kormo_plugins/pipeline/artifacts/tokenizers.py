@@ -1,4 +1,4 @@
-"""The tokenizer of a run: trained on its documents, a folder, a hub id, or the one of the stage before."""
+"""The tokenizer of a run: trained on its documents, from a folder, from the hub, or that of the previous stage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.documents.document import Document
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.pipeline.artifacts.initial_model import finished_model
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, dumped
 from kormo_plugins.recipe.projections import TokenizerPlan
@@ -21,10 +21,10 @@ from kormo_plugins.tokenizer.params import named
 def build_tokenizer(
     plan: TokenizerPlan, corpora: Mapping[str, Artifact], get: ArtifactProvider
 ) -> BuiltTokenizer | None:
-    """The tokenizer in the role that the plan says; None where Axolotl loads the base model's own.
+    """The tokenizer for the role of the plan; None if Axolotl loads that of the base model.
 
     Raises:
-        KormoError: a tokenizer is to be trained and there are no documents, or the hub does not give it.
+        KormoError: a tokenizer is to be trained without documents, or the hub does not provide it.
     """
     path = _source(plan, corpora, get)
     if path is None:
@@ -46,7 +46,7 @@ def _source(plan: TokenizerPlan, corpora: Mapping[str, Artifact], get: ArtifactP
 
 
 def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactProvider) -> Path:
-    """The same tokenizer with the end token of the role: ids do not change, what `eos` means does."""
+    """The same tokenizer with the end token of the role; ids do not change, only which of them is `eos`."""
     end = dict(SPECIAL_TOKENS)["eot" if plan.role == "chat" else "eos"]
     config = tokenizer / "tokenizer_config.json"
     if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("eos_token") == end:
@@ -54,6 +54,7 @@ def _in_role(plan: TokenizerPlan, tokenizer: Path, digest: str, get: ArtifactPro
     spec = Spec("tokenizer", plan.role, {"tokenizer": digest, "role": plan.role})
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the tokenizer with the end token and the template of its role into `out`; it has no statistics."""
         write_role(tokenizer, out, plan.role)
         return {}
 
@@ -86,11 +87,13 @@ def _trained(
     spec = Spec("tokenizer", name, {"name": name, "params": dumped(params), "corpora": digests})
 
     def texts() -> Iterator[Document]:
+        """The documents of all sources, in the order of the recipe; read again at each call."""
         for artifact in corpora.values():
             yield from read_corpus(artifact.path)
 
     def make(out: Path) -> Mapping[str, object]:
-        for artifact in corpora.values():  # a sample may end in the middle of a part
+        """Trains the tokenizer into `out`; the statistics for the manifest."""
+        for artifact in corpora.values():  # a training sample may end in the middle of a file, before it is verified
             for part, record in part_files(artifact.path).items():
                 record.check(part)
         try:
@@ -105,6 +108,11 @@ def _from_hub(plan: TokenizerPlan, hub: str, revision: str | None, get: Artifact
     spec = Spec("tokenizer", hub, {"hub": hub, "revision": revision})
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the tokenizer of the hub, at the revision that the recipe pins, into `out`.
+
+        Raises:
+            KormoError: the hub cannot be reached, or has no such tokenizer.
+        """
         from transformers import AutoTokenizer
 
         try:
@@ -113,7 +121,7 @@ def _from_hub(plan: TokenizerPlan, hub: str, revision: str | None, get: Artifact
             raise KormoError(
                 where=f"{plan.path}: kormo.tokenizer.hub",
                 found=f"{hub} at {revision}",
-                why=f"it cannot be loaded: {error}",
+                why=f"it cannot be loaded: {in_words(error)}",
                 do="check the id and the network, or copy it and use kormo.tokenizer.path",
             ) from error
         return {}

@@ -10,10 +10,10 @@ from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
 
 def check_export(block: KormoBlock, components: Registry, resolved: Resolved) -> None:
-    """Refuses `kormo.export: true` where the architecture has no plain form, before anything is trained.
+    """Refuses `kormo.export: true` for an architecture without a plain form, before anything is trained.
 
     Raises:
-        KormoError: it has none; the message says why.
+        KormoError: the architecture has none; the message says why.
     """
     choice = block.architecture
     if choice is None or not block.export:

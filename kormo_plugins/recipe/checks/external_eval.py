@@ -1,4 +1,4 @@
-"""`kormo.monitor`: the texts that are only measured, and what can be known to be wrong with it before a run."""
+"""`kormo.monitor`: the texts that are only measured, and the errors that can be found before a run."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def external_eval_data(
     """The dataset recipe of texts that are only measured, or None.
 
     Args:
-        data: what is trained on.
+        data: the training data.
     Raises:
-        KormoError: a recipe that is wrong, a generator that the model is trained on, an interval in tokens without
-            rows of ours, or a held-out loss with nothing held out.
+        KormoError: the dataset recipe is invalid, a generator is one of the training data, an interval is in tokens
+            without rows of ours, or a held-out loss is requested and nothing is held out.
     """
     asked = block.monitor
     if asked is None:
@@ -64,8 +64,8 @@ def external_eval_data(
 
 
 def _writer(source: Source) -> tuple[str, ...]:
-    """Who wrote a source: a model, or a generator and, where it can write like several people, as which of them
-    (`style` of the embedded one, `model` of an endpoint); empty for people."""
+    """Who wrote a source: a model, or a generator with its variant (`style` of the embedded one, `model` of an
+    endpoint); empty for people."""
     if source.written_by:
         return (source.written_by,)
     if source.generator is None:
@@ -75,7 +75,7 @@ def _writer(source: Source) -> tuple[str, ...]:
 
 
 def _writers(data: DataRecipe | None) -> dict[tuple[str, ...], str]:
-    """Writer -> a source that it wrote."""
+    """Writer -> one of the sources that it wrote."""
     sources = data.corpus.sources if data is not None else {}
     found: dict[tuple[str, ...], str] = {}
     for name, source in sources.items():

@@ -1,4 +1,4 @@
-"""The folders that a recipe names for what it writes: can they be folders, and do they lie apart from what it reads?"""
+"""Checks the output folders of a recipe: that they can be folders, and are not inside its inputs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.resolve import Resolved
 
 LONGEST_NAME = 255 - len(".tmp.00000000")
-"""Bytes of one name in a path, less what a temporary name adds to it."""
+"""Maximum bytes of one name in a path, minus what a temporary name adds."""
 
 LONGEST_PATH = 4096 - 256
-"""Bytes of a path, less what the names inside a run's folder add to it."""
+"""Maximum bytes of a path, minus what the names inside a run's folder add."""
 
 
 def written(recipe: Resolved) -> Iterator[tuple[str, Path]]:
-    """Key and path of each folder that a run writes into."""
+    """Key and path of each output folder of a run."""
     for key, default in (("output_dir", None), ("kormo.workspace", "artifacts")):
         value = recipe.get(key)
         if isinstance(value, str) or (value is None and default):
@@ -25,7 +25,7 @@ def written(recipe: Resolved) -> Iterator[tuple[str, Path]]:
 
 
 def bad_places(recipe: Resolved) -> Iterator[KormoError]:
-    """Folders to write into that are files, too long, or among the files that the recipe reads."""
+    """An error for each output folder that is a file, has too long a name, or is inside an input."""
     inputs = dict(_inputs(recipe))
     for key, path in written(recipe):
         where = recipe.where(key)
@@ -49,7 +49,7 @@ def bad_places(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def not_a_folder(path: Path, where: str) -> KormoError | None:
-    """Why a path cannot be a folder, whoever asks; None where it can."""
+    """Why a path cannot be a folder; None if it can."""
     longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > LONGEST_NAME or len(os.fsencode(path.absolute())) > LONGEST_PATH:
         return KormoError(
@@ -80,7 +80,7 @@ def not_a_folder(path: Path, where: str) -> KormoError | None:
 
 
 def _inputs(recipe: Resolved) -> Iterator[tuple[str, Path]]:
-    """Name of a source, and the absolute path that its reader reads."""
+    """Name of each source, and the absolute path that it is read from."""
     sources = recipe.get("kormo.data.sources")
     for name, source in sources.items() if isinstance(sources, Mapping) else ():
         reader = source.get("reader") if isinstance(source, Mapping) else None

@@ -1,7 +1,8 @@
-"""The rule of preference runs: keys that mean nothing to pairs, or that TRL would ignore or fail on after everything
-was built.
+"""The rule for preference runs: keys that have no meaning for pairs, or that TRL would ignore or fail on after the data
+are built.
 
-A preference run is a recipe with `rl:` and `kormo.data`. With `rl:` and Axolotl's own `datasets:` nothing is ours.
+A preference run is a recipe with `rl:` and `kormo.data`. A recipe with `rl:` and Axolotl's own `datasets:` is Axolotl's
+alone.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ LOSSES = (
     "sft",
     "sigmoid_norm",
 )
-"""What TRL 1.9's DPOTrainer computes."""
+"""The losses of TRL 1.9's DPOTrainer."""
 
 
 KEEP_APART = ("sdpa", "flash_attention_2", "eager", "flex_attention")
-"""Attention that finds the texts of a row by positions that restart; FlashAttention in one row, which it is given."""
+"""Attention backends that separate the texts of a row by restarting positions; FlashAttention needs a single row."""
 
 
 def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
-    """What a preference run cannot mean."""
+    """An error for every key that a preference run cannot use."""
     if not recipe.get("rl") or recipe.get("kormo.data") is None:
         if recipe.get("kormo.pack_pairs"):
             yield KormoError(

@@ -1,7 +1,7 @@
-"""Numbers that Axolotl takes and that mean nothing: a negative learning rate, a warm-up of 700%, a step of zero.
+"""Numbers that Axolotl accepts and that have no meaning: a negative learning rate, a warm-up of 700%, a step of zero.
 
-Axolotl's configuration model knows that a value is a number, not which numbers there are. Left to it, such a value ends
-in a traceback of torch's or transformers' once documents, tokenizer and shards are built, or trains something else.
+Axolotl's configuration model checks that a value is a number, but not its range. Such a value would end in a traceback
+of torch or transformers once documents, tokenizer and shards are built, or would train something else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.resolve import Resolved
 
 LARGEST = 2**53
-"""Whole numbers above it are not exact as float64, the form in which several libraries pass them on."""
+"""Larger integers are not exact in float64, in which several libraries pass them on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Range:
     """Numbers from `low` to `high`.
 
     Args:
-        without_low: `low` itself is not one of them.
-        without_high: `high` itself is not.
-        also: values outside that have a meaning of their own.
+        without_low: exclude `low` itself.
+        without_high: exclude `high` itself.
+        also: values outside the range with a special meaning.
         why: what a number outside would do; empty: it has no meaning.
     """
 
@@ -159,7 +159,7 @@ RANGES: Mapping[str, Range] = {
     "seed": Range(0, 2**32 - 1, why="numpy's generators take 32 bits without a sign"),
     "dpo_label_smoothing": Range(0, 0.5, without_high=True),
 }
-"""Key of Axolotl's -> the numbers that have a meaning."""
+"""Axolotl key -> its valid numbers."""
 
 SAMPLING: Mapping[str, Range] = {
     "temperature": POSITIVE,
@@ -188,12 +188,12 @@ GENERATION: Mapping[str, Range] = {
     "guidance_scale": NOT_NEGATIVE,
     "max_time": POSITIVE,
 }
-"""Key of `kormo.generation` -> the numbers that have a meaning."""
+"""Key of `kormo.generation` -> its valid numbers."""
 
 
 def out_of_range(recipe: Resolved) -> Iterator[KormoError]:
-    """The numbers of Axolotl's keys, and of `kormo.generation`, that have no meaning, at any depth for those that are
-    not finite."""
+    """An error for each number out of range in Axolotl's keys and in `kormo.generation`, and for each number that is
+    not finite, at any depth."""
     for key, value in recipe.values.items():
         if key != "kormo":
             yield from _number(recipe, str(key), value, RANGES.get(str(key)))
@@ -229,7 +229,7 @@ def _number(recipe: Resolved, key: str, value: object, wanted: Range | None) -> 
 
 
 def number_of(value: object) -> float | None:
-    """A number as a float; text that Axolotl reads as a number (`"3e-4"`) too; None for anything else."""
+    """A number as a float, also from text that Axolotl reads as a number (`"3e-4"`); None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

@@ -1,8 +1,8 @@
-"""Rules across keys: combinations that Axolotl accepts and that would train something else than was meant.
+"""Rules across keys: combinations that Axolotl accepts, but that would train something other than intended.
 
-A rule is a function of the resolved recipe that yields a `KormoError` for each fault. `RULES` is the list, open to
-further ones. Each says why in its message, so that the message is the documentation. What becomes of single keys of
-Axolotl's is said in `axolotl_keys/fate_table.py`, which numbers have a meaning in `ranges.py`.
+A rule is a function of the resolved recipe that yields a `KormoError` for each error; `RULES` lists all of them. Each
+message gives the reason, so the messages are the documentation. What happens to single Axolotl keys is in
+`axolotl_keys/fate_table.py`, the valid ranges of numbers in `ranges.py`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from kormo_plugins.training.settings import Precision
 Rule = Callable[[Resolved], Iterable[KormoError]]
 DTYPES = {"weights", "compute", "master", "optimizer"}
 TEXTS = {"prompts", "chat_template_jinja"}
-"""Keys of texts, in which `${…}` is just text."""
+"""Keys with texts, in which `${…}` has no meaning."""
 
 
 def _error(recipe: Resolved, key: str, *, found: str, why: str, do: str) -> KormoError:
@@ -52,7 +52,7 @@ def _error(recipe: Resolved, key: str, *, found: str, why: str, do: str) -> Korm
 
 
 def one_precision(recipe: Resolved) -> Iterator[KormoError]:
-    """Axolotl's dtype switches are derived from `kormo.precision`; a second opinion must at least agree."""
+    """Axolotl's dtype keys are derived from `kormo.precision`; if given as well, they must agree."""
     compute = recipe.get("kormo.precision.compute")
     compute = "bfloat16" if compute == "float8" else compute  # of products alone
     for key, dtype in (
@@ -75,7 +75,7 @@ def one_precision(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def precision_can_be_held(recipe: Resolved) -> Iterator[KormoError]:
-    """Dtypes that no backend holds together."""
+    """Combinations of dtypes that no backend supports."""
     said, faults = recipe.get("kormo.precision"), Faults()
     if not isinstance(said, Mapping) or not {"weights", "compute", "optimizer"} <= said.keys() <= DTYPES:
         return
@@ -86,7 +86,7 @@ def precision_can_be_held(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def one_length(recipe: Resolved) -> Iterator[KormoError]:
-    """A run over our rows has a length, said once."""
+    """A run over our rows has a length, given once."""
     if recipe.get("kormo.data") is None:
         return
     tokens, steps = recipe.get("kormo.tokens"), recipe.get("max_steps")
@@ -117,7 +117,7 @@ def one_length(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def row_length_is_said(recipe: Resolved) -> Iterator[KormoError]:
-    """Axolotl's default of 512 tokens is nobody's intention."""
+    """The row length must be given: Axolotl's default of 512 tokens is never intended."""
     if recipe.get("kormo.data") is not None and recipe.get("sequence_len") is None:
         yield _error(
             recipe,
@@ -129,7 +129,7 @@ def row_length_is_said(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def global_batch_is_primary(recipe: Resolved) -> Iterator[KormoError]:
-    """Accumulation is derived, so that another number of GPUs trains the same thing."""
+    """Accumulation steps are derived, so that any number of GPUs trains the same model."""
     if recipe.get("kormo.data") is not None and recipe.get("kormo.global_batch") is None:
         yield _error(
             recipe,
@@ -161,7 +161,7 @@ def global_batch_is_primary(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def decay_has_a_length(recipe: Resolved) -> Iterator[KormoError]:
-    """warmup_stable_decay without it ends in a TypeError after everything was built."""
+    """Without `num_decay_steps`, `warmup_stable_decay` fails after everything is built."""
     decays = recipe.get("lr_scheduler") == "warmup_stable_decay"
     if decays and recipe.get("lr_scheduler_kwargs.num_decay_steps") is None:
         yield _error(
@@ -174,7 +174,7 @@ def decay_has_a_length(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def one_beginning(recipe: Resolved) -> Iterator[KormoError]:
-    """Where the weights come from is said once."""
+    """The origin of the weights must be given exactly once."""
     if recipe.get("kormo.architecture") is None:
         if recipe.get("base_model") is None and recipe.get("kormo.from_run") is None:
             yield _error(
@@ -205,7 +205,7 @@ def one_beginning(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def row_fits_the_positions(recipe: Resolved) -> Iterator[KormoError]:
-    """A model is told how long a context it is made for; longer rows would train what it does not declare."""
+    """Rows must not be longer than the context that the model's config declares."""
     length, positions = recipe.get("sequence_len"), recipe.get("kormo.architecture.max_position_embeddings")
     if isinstance(length, int) and isinstance(positions, int) and length > positions:
         yield _error(
@@ -238,7 +238,7 @@ def base_with_turns(where: str, source: str) -> KormoError:
 
 
 def no_foreign_code(recipe: Resolved) -> Iterator[KormoError]:
-    """KORMo's classes are registered here; nothing needs code from a model folder."""
+    """Our model classes are registered without code from a model folder."""
     if recipe.get("trust_remote_code") and (recipe.get("kormo.architecture") or recipe.get("kormo.from_run")):
         yield _error(
             recipe,
@@ -250,7 +250,7 @@ def no_foreign_code(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def kernels_are_named_once(recipe: Resolved) -> Iterator[KormoError]:
-    """Liger's own plugin and keys know neither the type `kormo` nor what to do without a GPU."""
+    """Liger's own plugin and keys neither know the model type `kormo` nor work without a GPU."""
     plugin = "axolotl.integrations.liger.LigerPlugin"
     listed = plugin in (recipe.get("plugins") or ())
     for key in (*(key for key in recipe.values if str(key).startswith("liger_")), *(("plugins",) if listed else ())):
@@ -264,7 +264,7 @@ def kernels_are_named_once(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def milestones_count_tokens(recipe: Resolved) -> Iterator[KormoError]:
-    """Without rows of a fixed length nobody knows how many tokens a step has seen."""
+    """Without rows of a fixed length, the number of tokens per step is not known."""
     if recipe.get("kormo.milestones") is not None and recipe.get("kormo.data") is None:
         yield _error(
             recipe,
@@ -276,7 +276,7 @@ def milestones_count_tokens(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def deepspeed_is_readable(recipe: Resolved) -> Iterator[KormoError]:
-    """DeepSpeed ignores keys that it does not know, and Axolotl takes a missing file for a configuration."""
+    """DeepSpeed ignores unknown keys, and Axolotl takes a missing file for a configuration."""
     faults = Faults()
     with faults.catch():
         deepspeed_config(recipe)
@@ -284,7 +284,7 @@ def deepspeed_is_readable(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
-    """A misspelt suite or task, or a folder that is not there, must not be found out after the training."""
+    """A misspelt suite or task, or a missing folder, must be found before the training."""
     if recipe.get("kormo.evaluate") is None:
         return
 
@@ -296,7 +296,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
                 yield from _judge_is_named(recipe, str(name))
                 continue
             suite = load_suite(str(name), recipe.where(where))
-            if str(name).endswith((".yml", ".yaml")):  # a file of the user's; those of the package are tested
+            if str(name).endswith((".yml", ".yaml")):  # a user's file; those of the package are tested
                 asked += [(line.task, where) for line in suite.tasks]
     if asked:
         catalogue = catalogue_of(registry(tuple(recipe.get("kormo.plugins") or ())))
@@ -316,7 +316,7 @@ def evaluation_can_be_done(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def _judge_is_named(recipe: Resolved, name: str) -> Iterator[KormoError]:
-    """After a training nobody is there to name a judge."""
+    """A judged suite needs a judge, which nobody can name at the end of a training."""
     settings = load_judged(name).judge
     if settings.url is None and settings.checkpoint is None:
         yield _error(
@@ -377,4 +377,4 @@ RULES: list[Rule] = [
     shares_have_sources,
     ignored_tokens_exist,
 ]
-"""Each looks at the recipe by itself; a report has the faults of all of them."""
+"""The rules are independent; a report has the errors of all of them."""

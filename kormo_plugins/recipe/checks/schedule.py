@@ -1,7 +1,7 @@
-"""The keys of a run's course, together: warm-up, schedule, saving, data loader, generation.
+"""Checks keys that belong together: warm-up, schedule, saving, data loader, generation.
 
-Axolotl looks at some of these when everything is built, and passes others on, to be refused or forgotten by
-transformers. Here they are looked at first. The rules yield every fault that they find.
+Axolotl checks some of these once everything is built, and passes others to transformers, which refuses or ignores them.
+Here they are checked first. The rules yield every error that they find.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STRATEGIES = ("no", "steps", "epoch", "best")
 
 
 def steps_of(recipe: Resolved) -> int | None:
-    """Optimizer steps of the run, from the recipe's own words; None where they are not known or not sound."""
+    """Optimizer steps of the run, computed from the recipe; None if unknown or invalid."""
     steps = number_of(recipe.get("max_steps"))
     if steps is None:
         parts = [number_of(recipe.get(key)) for key in ("kormo.tokens", "kormo.global_batch", "sequence_len")]
@@ -51,7 +51,7 @@ def warm_up(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def saving(recipe: Resolved) -> Iterator[KormoError]:
-    """When checkpoints are written, said once and in a way that happens."""
+    """When checkpoints are written must be given once, and in a way that works."""
     strategy, steps = recipe.get("save_strategy"), recipe.get("save_steps")
     where, found = recipe.where("save_strategy"), f"save_strategy: {shown(strategy)}"
     if strategy is None:
@@ -106,7 +106,7 @@ def loader(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def generation(recipe: Resolved) -> Iterator[KormoError]:
-    """What the saved model is to be sampled with has an effect only where it samples."""
+    """Sampling settings of the saved model have an effect only with `do_sample: true`."""
     asked = recipe.get("kormo.generation")
     if not isinstance(asked, Mapping) or asked.get("do_sample"):
         return
@@ -153,7 +153,7 @@ def schedule_arguments(recipe: Resolved, view: SchemaView) -> Iterator[KormoErro
     known = view.schedules[schedule]
     for name, value in asked.items():
         where, found = recipe.where(f"lr_scheduler_kwargs.{name}"), f"{name}: {shown(value)}"
-        if value is None:  # takes an inherited one away
+        if value is None:  # removes an inherited argument
             continue
         if name not in known:
             yield KormoError(
@@ -179,7 +179,7 @@ def _schedule_number(where: str, found: str, value: object, kind: str) -> Iterat
 
 
 def course(recipe: Resolved) -> Iterator[Notice]:
-    """What is allowed and probably not meant."""
+    """Warnings about keys that are allowed but probably unintended."""
     if recipe.get("kormo.data") is None:
         return
     if recipe.get("save_steps") is None and recipe.get("save_strategy") is None:

@@ -1,4 +1,4 @@
-"""What a tokenizer that is to be trained can be known not to have: a language without a source, a token by name."""
+"""What a tokenizer will lack once it is trained: languages without a source, tokens given by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kormo_plugins.tokenizer.params import TokenizerParams
 
 OURS = "kormo_bpe"
 UNKNOWN = "und"
-"""The language of a source that says nothing about its documents."""
+"""The language of a source that declares none."""
 
 
 def tokenizer_can_be_had(recipe: Resolved) -> Iterator[KormoError]:
@@ -35,7 +35,7 @@ def tokenizer_can_be_had(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
-    """Each language that the vocabulary is to learn from is that of a source, where the sources say their languages."""
+    """Each language with a share of the vocabulary must be that of a source, if the sources declare their languages."""
     trained, languages = recipe.get("kormo.tokenizer.train"), _languages(recipe)
     if not isinstance(trained, Mapping) or trained.get("name") != OURS or not languages:
         return
@@ -53,7 +53,7 @@ def shares_have_sources(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
-    """Tokens that are left out of the loss by name are tokens of the tokenizer, as far as it is known already."""
+    """Tokens excluded from the loss by name must be tokens of the tokenizer, if it is already known."""
     asked = recipe.get("kormo.collator.ignore_tokens")
     known = _added_tokens(recipe) if isinstance(asked, list) else []
     for token in asked if known else ():
@@ -68,7 +68,7 @@ def ignored_tokens_exist(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def _languages(recipe: Resolved) -> set[str]:
-    """The languages of the documents; empty where a step, a column or a generator says them."""
+    """The declared languages of the documents; empty if a step, a column or a generator determines them."""
     data = recipe.get("kormo.data")
     sources = data.get("sources") if isinstance(data, Mapping) else None
     found: set[str] = set()

@@ -1,7 +1,7 @@
-"""Is this recipe what its author meant? What `kormo recipe validate` runs, and what it tells.
+"""`kormo recipe validate`: the checks that it runs, and their result.
 
-`load_recipe` checks all that Axolotl will see; here come what only a file can be asked (a child that says `extends`
-must itself name our plugin), dataset and tokenizer recipes by themselves, and, on demand, Axolotl's own validators.
+`load_recipe` checks everything that Axolotl will see. Added here are checks of the file itself (a child with `extends`
+must name our plugin), dataset and tokenizer recipes on their own, and, on request, Axolotl's own validators.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
-"""Keys by which a file is known as a dataset recipe; none of them is a key of Axolotl's."""
+"""Keys that identify a dataset recipe; none of them is an Axolotl key."""
 
 ToAxolotl = Callable[[Recipe], dict[str, object]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was looked at and found in order.
+    """The result of a successful validation.
 
     Args:
         path: the recipe.
         kind: `recipe`, `dataset recipe` or `tokenizer recipe`.
         files: every file that was read.
         keys: number of values that were checked.
-        full: Axolotl's own validators ran too.
-        warnings: what is allowed and probably not meant, and what this machine lacks for a run.
+        full: whether Axolotl's own validators ran too.
+        warnings: what is allowed but probably unintended, and what this machine lacks for a run.
     """
 
     path: Path
@@ -53,14 +53,14 @@ class Report:
 
 
 def validate(path: Path | str, overrides: Mapping[str, object] | None = None, full: ToAxolotl | None = None) -> Report:
-    """Checks a recipe, or a dataset or tokenizer recipe by itself.
+    """Checks a recipe, or a dataset or tokenizer recipe on its own.
 
     Args:
         path: the file.
-        overrides: nested mapping that wins over it, as in `resolve`.
-        full: turns the recipe into Axolotl's configuration; given, Axolotl's validators run too (seconds).
+        overrides: nested mapping that overrides it, as in `resolve`.
+        full: converts the recipe to Axolotl's configuration; if given, Axolotl's validators run too (seconds).
     Raises:
-        KormoError: every fault, several as `KormoErrors`.
+        KormoError: every error, several as `KormoErrors`.
     """
     path = Path(path)
     own = read_yaml(path)
@@ -90,7 +90,7 @@ def validate(path: Path | str, overrides: Mapping[str, object] | None = None, fu
 
 
 def _here(error: KormoError) -> Notice:
-    """What this machine lacks: a warning, since the recipe may be meant for another one."""
+    """Turns what this machine lacks into a warning, since the recipe may be meant for another one."""
     return Notice(where=error.where, found=error.found, why=f"{error.why}; a run here would be refused", do=error.do)
 
 
@@ -104,9 +104,10 @@ def kind_of(own: Mapping[str, object]) -> str:
 
 
 def _check_alone(kind: str, alone: Resolved) -> None:
-    """A dataset or tokenizer recipe, as if a recipe had named it."""
+    """Checks a dataset or tokenizer recipe as if a recipe had named it."""
 
     def where(key: str) -> str:
+        """File and line of a key, for messages; of the file itself for an empty key."""
         return alone.where(key) if key else str(alone.path)
 
     if kind == "dataset recipe":
@@ -117,10 +118,11 @@ def _check_alone(kind: str, alone: Resolved) -> None:
 
 
 def named_in_file(own: Mapping[str, object], path: Path) -> None:
-    """A file that says `extends` must itself name our plugin, where Axolotl does not find it: it reads this file only.
+    """Refuses a file with `extends` that does not name our plugin, unless Axolotl finds the plugin by its entry point:
+    Axolotl reads only this file.
 
     Raises:
-        KormoError: it does not.
+        KormoError: Axolotl would not load our plugin.
     """
     plugins = own.get("plugins")
     listed = plugins if isinstance(plugins, list) else [plugins]
@@ -134,12 +136,12 @@ def named_in_file(own: Mapping[str, object], path: Path) -> None:
 
 
 def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
-    """Axolotl's own validators on the configuration that it would get (imports Axolotl and torch).
+    """Runs Axolotl's own validators on the configuration that it would get (imports Axolotl and torch).
 
-    The checks of this machine's GPU are left out: a recipe for eight GPUs can be validated on a laptop.
+    Its checks of the local GPU are skipped, so that a recipe for eight GPUs can be validated on a laptop.
 
     Raises:
-        KormoError: what they refuse.
+        KormoError: a validator refuses the configuration.
     """
     from axolotl.integrations.base import PluginManager
     from axolotl.utils.config import validate_config
@@ -148,7 +150,7 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
     manager = PluginManager.get_instance()
     for name in values.get("plugins") or ():
         if name not in manager.plugins:
-            manager.register(name)  # loads it, so that its arguments are part of the model; its hooks do not run
+            manager.register(name)  # adds its arguments to the model; its hooks do not run
     try:
         validate_config(DictDefault(values))
     except ValidationError as error:
@@ -158,7 +160,7 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
 
 
 def _of_axolotl(resolved: Resolved, detail: Any) -> KormoError:
-    """A finding of Axolotl's configuration model."""
+    """An error of Axolotl's configuration model as a message."""
     key = ".".join(str(part) for part in detail["loc"])
     return KormoError(
         where=resolved.where(key) if key else str(resolved.path),

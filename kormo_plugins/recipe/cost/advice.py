@@ -1,6 +1,6 @@
-"""What to change in a recipe whose memory does not fit, in its own keys, those first that cost least speed.
+"""Proposes changes to a recipe that does not fit into memory, cheapest in speed first.
 
-Each proposal is put through the memory model: `fits` is computed, not hoped for.
+Each proposal is evaluated with the memory model: `fits` is computed, not assumed.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import replace
 from kormo_plugins.recipe.cost.memory import GB, Setup, Zero, memory
 
 Change = tuple[dict[str, object], Callable[[Setup], Setup]]
-"""Keys of the recipe with their values, and what they do to memory."""
+"""Keys of the recipe with their new values, and their effect on the memory setup."""
 
 PRECISION = {"weights": "bfloat16", "compute": "bfloat16", "master": "float32", "optimizer": "float32"}
-"""What DeepSpeed holds in bfloat16."""
+"""The precision that DeepSpeed supports in bfloat16."""
 
 BUCKET = 500_000_000
 OVERLAPPED = 4.5
-"""Elements of a bucket in the shipped DeepSpeed files, and how many of them overlapping needs."""
+"""Elements of a bucket in the shipped DeepSpeed files, and number of buckets that overlapping needs."""
 
 
 def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) -> Iterator[dict[str, object]]:
-    """Changes with which the setup fits: each that does alone, or else the first ones together; none if it fits.
+    """Changes that make the setup fit: each that suffices alone, otherwise the first ones combined; empty if it fits.
 
     Args:
         micro_batch: `micro_batch_size`.
@@ -47,7 +47,7 @@ def advise(setup: Setup, micro_batch: int, capacity: float, liger: bool = True) 
 
 
 def _together(setup: Setup, families: list[list[Change]], capacity: float) -> dict[str, object]:
-    """The families in turn, each as far as it helps, until it fits."""
+    """Combines the families in turn, each as far as it helps, until the setup fits."""
     chosen: dict[str, object] = {}
     total = memory(setup).total
     for family in families:
@@ -66,7 +66,7 @@ def _together(setup: Setup, families: list[list[Change]], capacity: float) -> di
 
 
 def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]:
-    """Ways to need less, cheapest first; inside a family from mild to strong."""
+    """Families of changes that save memory, cheapest first; within a family from mild to strong."""
     families: list[list[Change]] = []
     if setup.cuda:
         kernels = setup.kernels | {"rms_norm", "swiglu", "fused_linear_cross_entropy"}
@@ -92,7 +92,7 @@ def _families(setup: Setup, micro_batch: int, liger: bool) -> list[list[Change]]
 
 
 def _checkpointed(layers: int | None) -> Change:
-    """Activations of some layers computed twice; None: of all."""
+    """Recomputes the activations of some layers; None: of all."""
     keys: dict[str, object] = {"gradient_checkpointing": True}
     if layers is not None:
         keys["kormo.checkpointed_layers"] = layers
@@ -100,12 +100,12 @@ def _checkpointed(layers: int | None) -> Change:
 
 
 def _rows(micro_batch: int, each: int) -> Change:
-    """Fewer rows at a time; `each` is how many texts a row has."""
+    """Smaller micro-batches; `each` is the number of texts per row."""
     return {"micro_batch_size": micro_batch}, lambda s: replace(s, rows=micro_batch * each)
 
 
 def _zero(setup: Setup, stage: int, offload: bool) -> Change:
-    """One of the shipped DeepSpeed files, with the precision that DeepSpeed holds."""
+    """Uses one of the shipped DeepSpeed files, with the precision that DeepSpeed supports."""
     keys: dict[str, object] = {"deepspeed": f"recipes/deepspeed/zero{stage}{'_offload' if offload else ''}.json"}
     if setup.zero is None:
         keys["kormo.precision"] = PRECISION

@@ -1,7 +1,7 @@
 """The learning rate of every step, from the recipe alone: the schedules of transformers and Axolotl as one function.
 
-A rate is the peak times a factor of the step: warm-up from 0 (`warmup_stable_decay`: from its `min_lr_ratio`), then
-what the schedule's name says. Names that are not here give None rather than a guess.
+A rate is the peak times a factor that depends on the step: warm-up from 0 (`warmup_stable_decay`: from its
+`min_lr_ratio`), then the named schedule. Unknown names give None rather than a guess.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FALLBACK = 10_000
 
 
 def learning_rate(recipe: Recipe) -> Rate | None:
-    """Step, from 0 on -> learning rate; None for an unknown length or a schedule that is not known here."""
+    """Function from step (from 0) to learning rate; None if the length or the schedule is unknown."""
     steps, peak = recipe.steps, recipe.get("learning_rate")
     if steps is None or peak is None:
         return None
@@ -35,12 +35,12 @@ def learning_rate(recipe: Recipe) -> Rate | None:
 
 
 def schedule_options(recipe: Recipe) -> dict[str, object]:
-    """`lr_scheduler_kwargs` without those that a null has taken away."""
+    """`lr_scheduler_kwargs` without those that are null."""
     return {key: value for key, value in recipe.get("lr_scheduler_kwargs", {}).items() if value is not None}
 
 
 def warmup_steps(recipe: Recipe, steps: int) -> int:
-    """Steps of warm-up, as Axolotl counts them: 3% and at most 100 unless said, and never a single one."""
+    """Warm-up steps as Axolotl counts them: by default 3% and at most 100, and never exactly one."""
     if recipe.get("warmup_steps") is not None:
         found = int(recipe.get("warmup_steps"))
     elif recipe.get("warmup_ratio") is not None:
@@ -52,9 +52,11 @@ def warmup_steps(recipe: Recipe, steps: int) -> int:
 
 def _factor(name: str, options: Mapping[str, Any], peak: float, warmup: int, steps: int) -> Rate | None:
     def warmed(after: Rate) -> Rate:
+        """Rises linearly from 0 for `warmup` steps, then goes on as `after` says."""
         return lambda step: step / max(1, warmup) if step < warmup else after(step)
 
     def progress(step: int) -> float:
+        """Share of the steps after the warm-up that are done, in [0, 1]."""
         return min(1.0, (step - warmup) / max(1, steps - warmup))
 
     if name == "constant":
@@ -80,7 +82,7 @@ def _factor(name: str, options: Mapping[str, Any], peak: float, warmup: int, ste
 
 
 def _stable(options: Mapping[str, Any], warmup: int, steps: int) -> Rate | None:
-    """ForkServer-up, full rate, decay over the last `num_decay_steps`."""
+    """Warm-up, full rate, decay over the last `num_decay_steps`."""
     low = float(options.get("min_lr_ratio", 0.0))
     decay = int(options.get("num_decay_steps", 0))
     start = warmup + int(options.get("num_stable_steps") or steps - warmup - decay)
@@ -100,6 +102,7 @@ def _stable(options: Mapping[str, Any], warmup: int, steps: int) -> Rate | None:
         return None
 
     def factor(step: int) -> float:
+        """transformers' `warmup_stable_decay`: a rise, a plateau at 1, and a fall to `low`."""
         if step < warmup:
             return low + (1 - low) * ups[rise](step / max(1, warmup))
         if step < start:
@@ -127,7 +130,7 @@ def landmarks(recipe: Recipe) -> dict[str, float] | None:
 
 
 def sparkline(recipe: Recipe, highest: float, width: int = 40) -> str:
-    """The curve as one line of text, full height at `highest`; empty where it is not known."""
+    """The curve as one line of text, full height at `highest`; empty if it is unknown."""
     rate, steps = learning_rate(recipe), recipe.steps
     if rate is None or not steps or highest <= 0:
         return ""

@@ -1,4 +1,4 @@
-"""Where a recipe is to run: devices, their memory and their peak."""
+"""The machine that a recipe is planned for: devices, their memory and peak throughput."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CAPACITY: dict[str, float] = {
     "l40s": 48.3e9,
     "rtx4090": 25.7e9,
 }
-"""Bytes that the driver reports for one device; `cpu` is this machine's memory."""
+"""Bytes of one device as the driver reports them; `cpu` is the memory of this machine."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the recipe is to run.
+    """The machine that the recipe is planned for.
 
     Args:
         gpus: ranks, one per device.
         gpu: a key of `PEAK_FLOPS`, or `a100_40`.
-        mfu: share of the peak that training reaches.
+        mfu: model FLOPs utilization: share of the peak that training reaches.
     """
 
     gpus: int = 1
@@ -56,7 +56,7 @@ class Machine:
 
     @property
     def cuda(self) -> bool:
-        """Whether it is a GPU."""
+        """Whether the devices are GPUs."""
         return self.gpu != "cpu"
 
     @property
@@ -67,5 +67,5 @@ class Machine:
         return total_memory() / self.gpus
 
     def peak(self, dtype: str) -> float:
-        """FLOP/s of one device; float32 products run in tensor cores as TF32 only where asked, so not here."""
+        """Peak FLOP/s of one device; float32 products use TF32 tensor cores only on request, so not here."""
         return PEAK_FLOPS[self.gpu.removesuffix("_40")][dtype]

@@ -1,31 +1,31 @@
-"""How many bytes of memory one rank of a training needs, by part.
+"""Memory that one rank of a training needs, in bytes, by part.
 
 With P parameters, N ranks, and bytes w of a weight, c of a compute value, o of the optimizer's state per parameter:
 
     weights      P·w                 shared by the N ranks from ZeRO-3 on
     gradients    P·g                 shared from ZeRO-2 on; g is the weights' dtype, or DeepSpeed's grad_accum_dtype
     optimizer    P·o                 shared from ZeRO-1 on; moments, and the master weights where there are any
-    activations  what autograd keeps for the backward pass; below
+    activations  tensors kept by autograd for the backward pass; see below
     logits       12·T·V at the worst moment: log-probabilities, their gradient and that of the logits, all float32;
-                 or a chunk of them and the gradients of states and output weights, where the loss is one pass
-    buffers      copies that DDP or ZeRO send, what the optimizer's step needs beyond the rest, the CUDA context
+                 or a chunk of them and the gradients of states and output weights, if the loss is one pass
+    buffers      communication buffers of DDP or ZeRO, temporaries of the optimizer's step, the CUDA context
 
 (Rajbhandari et al. 2020, arXiv 1910.02054, for the ZeRO stages.) The activations are counted tensor by tensor from the
 model's own code, for T = rows × length tokens in a micro-batch, hidden size d, MLP size f, h query and g key heads of
 size k, bytes r of the residual stream (that of the weights):
 
-    norm         (2 per layer and 1)   x in float32, x / rms in r, and the output once for each matrix that takes it
+    norm         (2 per layer and 1)   x in float32, x / rms in r, and the output once for each matrix that uses it
     attention    (per layer)           q, k, v and the output in c, log-sum-exp of each head, and a dense mask if any
     MLP          (per layer)           gate, up, silu(gate) and their product in c
 
-Of a mixture of experts, the MLP's part counts once for each expert that a token goes to, and its input and output too.
-Heads of multi-token prediction are layers, and the logits of each wait for the backward pass.
+In a mixture of experts, the MLP's part counts once for each expert of a token, as do its input and output. Heads of
+multi-token prediction are layers, and the logits of each are kept for the backward pass.
 
-Autocast (float32 weights, bfloat16 products) keeps a bfloat16 copy of each matrix, and one of each input for every
-matrix that takes it. Liger's kernels keep less: a norm its input, the MLP no silu(gate), the fused cross entropy a
-chunk of the logits. Gradient checkpointing keeps the input of each layer, and all of the one that it is at.
+Autocast (float32 weights, bfloat16 products) keeps a bfloat16 copy of each matrix, and one of each input per matrix
+that uses it. Liger's kernels keep less: a norm only its input, the MLP no silu(gate), the fused cross entropy a chunk
+of the logits. Gradient checkpointing keeps the input of each layer, and everything of the layer being recomputed.
 
-`tests/benchmarks/memory.py` compares each part with the real tensors of a training step.
+`tests/benchmarks/memory.py` compares each part with the tensors of a real training step.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from kormo_plugins.measures.flops import Shape
 GB = 1e9
 
 CONTEXT_BYTES = 1_000_000_000
-"""CUDA context and NCCL's channels of one process, which no allocator reports."""
+"""CUDA context and NCCL channels of one process, which no allocator reports."""
 
 FRAGMENTATION = 0.02
-"""Share of what is allocated that the caching allocator cannot use again: what three runs on an H100 reserved
+"""Fragmentation of the caching allocator, as a share of allocated memory: measured in three runs on an H100
 (`tests/recipe/test_memory.py`)."""
 
 
 @dataclass(frozen=True)
 class Zero:
-    """What of a DeepSpeed configuration decides memory.
+    """The settings of a DeepSpeed configuration that affect memory.
 
     Args:
         stage: of ZeRO; 0 shares nothing.
         gradient_bytes: of an accumulated gradient; None: as the weights.
-        sent: elements of all buffers through which gradients and weights are sent.
-        live: parameters of ZeRO-3 that are whole at a time.
+        sent: elements of all communication buffers of gradients and weights.
+        live: maximum number of parameters that ZeRO-3 holds gathered.
     """
 
     stage: int = 0
@@ -66,23 +66,23 @@ class Zero:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that decides the memory of a rank.
+    """Everything that determines the memory of a rank.
 
     Args:
         parameters: of the whole model.
-        trainable: those that are trained (less than all with an adapter).
-        rows: in a micro-batch.
-        weight_bytes: of a parameter; 0.5 and a little in 4 bits.
-        compute_bytes: of a matrix product's result.
-        master_bytes: of a separate master weight, 0 where there is none.
-        moment_bytes: of the optimizer's moments together, per parameter.
+        trainable: trained parameters (not all, with an adapter).
+        rows: of a micro-batch.
+        weight_bytes: per parameter; slightly above 0.5 in 4 bits.
+        compute_bytes: per element of a matrix product.
+        master_bytes: per separate master weight, 0 if there is none.
+        moment_bytes: of all optimizer moments, per parameter.
         autocast: the weights are cast for each product.
         keys_repeated: attention gets one key and value per query head.
         dense_mask: attention gets a mask of length × length per row.
         kernels: fused kernels: `rms_norm`, `swiglu`, `fused_linear_cross_entropy`; and `one_pass`, our loss.
-        foreach_bytes: what the optimizer's step takes for a moment, per parameter.
-        checkpointed: with `checkpointing`, how many layers compute their activations twice; None: all.
-        cuda: on a GPU, with a context and an allocator of its own.
+        foreach_bytes: temporaries of the optimizer's step, per parameter.
+        checkpointed: with `checkpointing`, number of layers whose activations are recomputed; None: all.
+        cuda: on a GPU, with a CUDA context and the caching allocator.
     """
 
     shape: Shape
@@ -112,13 +112,13 @@ class Setup:
 
     @property
     def residual_bytes(self) -> int:
-        """Bytes of a value of the residual stream: the embedding's dtype, which autocast leaves alone."""
+        """Bytes per element of the residual stream: the embedding's dtype, which autocast does not change."""
         return 4 if self.autocast else self.compute_bytes
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one rank, by part; see the module's text. `host` is memory of the machine, not of the device."""
+    """Bytes of one rank, by part; see the module docstring. `host` is memory of the machine, not of the device."""
 
     weights: int
     gradients: int
@@ -130,7 +130,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """What the device must hold at the worst moment."""
+        """Peak memory of the device, in bytes."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.buffers
 
 
@@ -140,9 +140,9 @@ def memory(setup: Setup) -> Memory:
     weights = setup.parameters * setup.weight_bytes / (ranks if zero.stage >= 3 else 1)
     gradient_bytes: float = zero.gradient_bytes or setup.weight_bytes
     if setup.zero is None and setup.master_bytes:
-        gradient_bytes = setup.master_bytes  # they are the masters'
+        gradient_bytes = setup.master_bytes  # those of the masters
     if setup.trainable < setup.parameters:
-        gradient_bytes = 4  # adapters are float32, and come on top of the weights
+        gradient_bytes = 4  # adapters are float32, in addition to the weights
         weights += 4 * setup.trainable
     gradients = setup.trainable * gradient_bytes / (ranks if zero.stage >= 2 else 1)
     state = setup.trainable * (setup.master_bytes + setup.moment_bytes) / (ranks if zero.stage >= 1 else 1)
@@ -162,10 +162,10 @@ def memory(setup: Setup) -> Memory:
 
 
 def activation_bytes(setup: Setup) -> int:
-    """What the forward pass leaves for the backward pass, the logits apart.
+    """What the forward pass keeps for the backward pass, without the logits.
 
-    With gradient checkpointing, what the layer at hand needs counts where it is more than the logits: they are gone
-    when the backward pass reaches the layers.
+    With gradient checkpointing, the layer being recomputed counts if it needs more than the logits, which are freed
+    before the backward pass reaches the layers.
     """
     shape, tokens = setup.shape, setup.tokens
     whole = tokens * layer_bytes(setup) + mask_bytes(setup)
@@ -179,21 +179,21 @@ def activation_bytes(setup: Setup) -> int:
     kept = (shape.layers - twice) * (whole + copies // shape.layers)
     if not twice:
         return shape.layers * whole + around + copies
-    # autocast forgets its copies after the forward pass, whose logits take a sixth less than those of the backward pass
+    # autocast frees its copies after the forward pass, whose logits take a sixth less than those of the backward pass
     gradient = (
         setup.compute_bytes * tokens * (shape.intermediate_size + shape.hidden_size)
     )  # on its way through the MLP
     more = max(
         0,
-        whole + gradient - kept - logit_bytes(setup),  # the layers that keep theirs are gone by then
+        whole + gradient - kept - logit_bytes(setup),  # the layers that keep theirs are freed by then
         copies * twice // shape.layers - 2 * tokens * shape.vocab_rows,
     )
-    mask = setup.rows * setup.sequence_len**2 if setup.dense_mask else 0  # the boolean one, which the layers share
+    mask = setup.rows * setup.sequence_len**2 if setup.dense_mask else 0  # the boolean mask, which the layers share
     return kept + tokens * twice * shape.hidden_size * setup.residual_bytes + mask + around + more
 
 
 def layer_bytes(setup: Setup) -> int:
-    """Bytes per token that one layer keeps, its mask apart."""
+    """Bytes per token that one layer keeps, without its mask."""
     shape, c = setup.shape, setup.compute_bytes
     heads, groups = shape.num_attention_heads, shape.num_key_value_heads
     keys = heads if setup.keys_repeated and groups > 1 else groups  # a single one is repeated without a copy
@@ -213,21 +213,21 @@ def _norm(setup: Setup, matrices: int) -> int:
 
 
 def mask_bytes(setup: Setup) -> int:
-    """The mask of one layer: each makes its own float mask from the shared boolean one."""
+    """The mask of one layer, which converts the shared boolean mask to float."""
     return setup.rows * setup.sequence_len**2 * setup.compute_bytes if setup.dense_mask else 0
 
 
 def logit_bytes(setup: Setup) -> int:
-    """The output layer and the loss at their worst moment."""
+    """Peak memory of the output layer and the loss."""
     shape, tokens = setup.shape, setup.tokens
     if "one_pass" in setup.kernels:
         return _one_pass_bytes(setup)
-    # those of later tokens, in float32, and their log-softmax
+    # logits of later tokens, in float32, and their log-softmax
     waiting = 8 * shape.future_tokens * tokens * shape.vocab_rows
     if "fused_linear_cross_entropy" not in setup.kernels:
         return 12 * tokens * shape.vocab_rows + waiting
     chunks = -(-shape.vocab_rows // shape.hidden_size)
-    chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())  # a power of two, as Liger takes it
+    chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())  # a power of two, as Liger chooses it
     matrix = shape.vocab_rows * shape.hidden_size
     # Liger: the gradient in the weights' dtype, to which torch adds products in float32 without a copy, beside a cast
     # of the weights; in half precision it adds a product of its own and that in float32
@@ -260,7 +260,7 @@ def _one_pass_bytes(setup: Setup) -> int:
 
 
 def _sent(setup: Setup) -> float:
-    """Copies of gradients or weights that are on their way between ranks."""
+    """Buffers for the communication of gradients and weights between ranks."""
     zero = setup.zero
     if zero is None:
         return setup.trainable * setup.weight_bytes if setup.ranks > 1 else 0  # DDP's buckets hold every gradient
@@ -269,7 +269,7 @@ def _sent(setup: Setup) -> float:
 
 
 def _step(setup: Setup) -> float:
-    """What the optimizer's step takes for a moment, when activations and logits are gone."""
+    """Temporaries of the optimizer's step, when activations and logits are freed."""
     zero = setup.zero or Zero()
     if zero.offload_optimizer:
         return 0

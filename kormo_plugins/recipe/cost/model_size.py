@@ -1,8 +1,8 @@
-"""The shape of the model that a recipe trains, known before anything is built.
+"""The shape of the model that a recipe trains, determined before anything is built.
 
-From `kormo.architecture` and the tokenizer's recipe, or from the model that it goes on with: the run before if it is
-finished, else the recipe that will train it (the one beside this recipe whose `output_dir` is this one's
-`kormo.from_run`).
+It comes from `kormo.architecture` and the tokenizer's recipe, or from the model that the recipe continues: the previous
+run if it is finished, otherwise the recipe that will train it (the one beside this recipe whose `output_dir` is this
+one's `kormo.from_run`).
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.measures.flops import Shape
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.tokenizer.layout import ADDED_TOKENS
 
 IN_CONFIG = {"experts": "num_local_experts", "experts_per_token": "num_experts_per_tok"}
-"""Fields of `Shape` that have another name in config.json."""
+"""Field of `Shape` -> its name in config.json, where they differ."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder's shape, and whether its output layer is its input embedding."""
+    """A decoder's shape, and whether its output layer and input embedding are tied."""
 
     shape: Shape
     tied: bool
 
     @property
     def parameters(self) -> int:
-        """All of them: matrices, embedding and norms."""
+        """Number of all parameters: matrices, embeddings and norms."""
         shape = self.shape
         embedding = 0 if self.tied else shape.vocab_rows * shape.hidden_size
         return shape.matmul_parameters + embedding + shape.norm_parameters
 
     @property
     def active(self) -> int:
-        """Parameters without the experts that a token does not go to."""
+        """Number of parameters that a token uses: without the experts that it is not routed to."""
         shape = self.shape
         idle = shape.experts - shape.experts_per_token
         return self.parameters - shape.layers * idle * 3 * shape.hidden_size * shape.intermediate_size
@@ -50,7 +50,7 @@ def model_of(recipe: Recipe) -> Model:
     """The model that the recipe trains.
 
     Raises:
-        KormoError: its sizes or its vocabulary cannot be known yet; the message says what is missing.
+        KormoError: its sizes or its vocabulary are not known yet; the message says what is missing.
     """
     choice = recipe.block.architecture
     if choice is None:
@@ -72,17 +72,17 @@ def _model(values: Mapping[str, object], rows: int, where: str) -> Model:
     except (KeyError, TypeError) as error:
         raise KormoError(
             where=where,
-            found=f"no {error}",
+            found=in_words(error),
             why="memory and FLOPs are counted from the sizes of a Llama-like decoder",
             do="name them as kormo does: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads",
         ) from None
 
 
 def vocabulary(recipe: Recipe) -> int:
-    """Ids of the recipe's own tokenizer, its added tokens included.
+    """Number of ids of the recipe's own tokenizer, including added tokens.
 
     Raises:
-        KormoError: a tokenizer of the hub that is not fetched yet, or a folder without tokenizer.json.
+        KormoError: the tokenizer of the hub is not downloaded yet, or the folder has no tokenizer.json.
     """
     choice = recipe.block.tokenizer
     assert choice is not None
@@ -126,7 +126,7 @@ def _ids(folder: Path, where: str) -> int:
 
 
 def _config_before(recipe: Recipe) -> dict[str, Any]:
-    """The sizes of the model that the recipe goes on with, as in a config.json."""
+    """The sizes of the model that the recipe continues, as in a config.json."""
     folder = recipe.block.from_run or Path(str(recipe.get("base_model")))
     where = recipe.resolved.where("kormo.from_run" if recipe.block.from_run else "base_model")
     config = _json(folder / "config.json")
@@ -148,7 +148,7 @@ def _config_before(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_of(output_dir: Path, beside: Path) -> Recipe | None:
-    """The recipe in the folder of `beside` that trains into `output_dir`; None if there is none."""
+    """The recipe in the folder of `beside` whose `output_dir` this is; None if there is none."""
     said = re.compile(rf"^output_dir:\s*['\"]?{re.escape(str(output_dir))}['\"]?\s*(#.*)?$", re.M)
     for path in sorted(beside.parent.glob("*.yml")):
         if path == beside or not said.search(path.read_text(encoding="utf-8", errors="replace")):

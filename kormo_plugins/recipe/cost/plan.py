@@ -1,9 +1,9 @@
-"""What a recipe will cost: parameters, tokens, steps, FLOPs, memory, disk and hours, before anything is built.
+"""Estimates the cost of a recipe before anything is built: parameters, tokens, steps, FLOPs, memory, disk and hours.
 
     steps            ceil(tokens / (global_batch × sequence_len))
-    flops            FLOPs per token (flops.py) × tokens, every row counted as one context: an upper bound
+    flops            FLOPs per token (flops.py) × tokens, with every row as one context: an upper bound
     hours            flops / (GPUs × peak of one at the recipe's precision × MFU)
-    memory per GPU   memory.py, and what to change when it does not fit, in the recipe's own keys
+    memory per GPU   memory.py, and if it does not fit, keys of the recipe to change
 
 Pure arithmetic on the recipe; neither torch nor Axolotl is imported.
 """
@@ -27,9 +27,9 @@ DEFAULT_SAVE_TOTAL_LIMIT = 4  # Axolotl's
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recipe costs on a machine. Lengths are None where Axolotl's own datasets decide them.
+    """The cost of a recipe on a machine. Lengths are None if Axolotl's own datasets determine them.
 
-    Of preference learning, `rows_per_step` and `micro_batch_size` count pairs, and each pair is two rows of tokens.
+    For preference learning, `rows_per_step` and `micro_batch_size` count pairs, and each pair is two rows of tokens.
     """
 
     machine: Machine
@@ -51,16 +51,16 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether a rank's memory is enough."""
+        """Whether the memory of a device is sufficient."""
         return self.memory.total <= self.machine.capacity
 
     @property
     def units(self) -> str:
-        """What a batch is counted in."""
+        """The unit of batch sizes."""
         return "rows" if self.setup.rows == self.micro_batch_size else "pairs of texts"
 
     def as_json(self) -> dict[str, object]:
-        """Plain values: numbers of bytes in GB of 10^9."""
+        """As JSON values, with bytes in GB of 10^9."""
         parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total")
         zero = self.setup.zero or Zero()
         length = self.setup.sequence_len
@@ -98,7 +98,7 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
     """The cost of a checked recipe.
 
     Raises:
-        KormoError: a model whose size cannot be known yet, or a global batch that the ranks cannot make.
+        KormoError: the size of the model is not known yet, or the ranks cannot form the global batch.
     """
     model = model_of(recipe)
     setup, notes = setup_of(recipe, model, machine)
@@ -134,7 +134,7 @@ def plan(recipe: Recipe, machine: Machine) -> Plan:
 
 
 def _accumulation(recipe: Recipe, micro: int, ranks: int) -> int | None:
-    """Micro-batches of a step; both batches count rows, or the pairs of preference learning."""
+    """Accumulation steps; both batch sizes are in rows, or in pairs for preference learning."""
     whole = recipe.block.global_batch
     if whole is None:
         return None
@@ -150,8 +150,8 @@ def _accumulation(recipe: Recipe, micro: int, ranks: int) -> int | None:
 
 
 def checkpoint_bytes(recipe: Recipe) -> float | None:
-    """Bytes on disk of the checkpoints that are kept, the finished model and its export; None where the model's size
-    is not known before it is built."""
+    """Bytes on disk of the kept checkpoints, the finished model and its export; None if the size of the model is not
+    known before it is built."""
     try:
         model = model_of(recipe)
         sizes = _checkpoints(recipe, setup_of(recipe, model, Machine(gpu="cpu"))[0])

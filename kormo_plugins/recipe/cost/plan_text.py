@@ -1,4 +1,4 @@
-"""The cost of a recipe as lines for a person; `plan.py` has the numbers."""
+"""Formats the cost of a recipe as text; `plan.py` computes the numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kormo_plugins.recipe.cost.plan import Plan
 
 
 def text(found: Plan) -> list[str]:
-    """The plan for a person, line by line."""
+    """The lines of the plan."""
     machine, setup, memory_ = found.machine, found.setup, found.memory
     lines = [
         f"parameters      {found.model.parameters:,}"

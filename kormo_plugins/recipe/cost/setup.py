@@ -1,11 +1,11 @@
-"""What decides the memory of a run, read from the keys of its recipe."""
+"""Determines the memory setup of a run from the keys of its recipe."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.memory import Setup, Zero
 from kormo_plugins.recipe.cost.model_size import Model
@@ -30,7 +30,7 @@ MOMENTS: dict[str, float] = {
     "rmsprop": 1,
     "adagrad": 1,
 }
-"""Values of the moments' dtype that an optimizer keeps per parameter."""
+"""Number of moments that an optimizer keeps per parameter."""
 SMALL_MOMENTS: dict[str, float] = {
     "adamw_bnb_8bit": 2.03,
     "adamw_8bit": 2.03,
@@ -43,17 +43,17 @@ SMALL_MOMENTS: dict[str, float] = {
     "paged_adamw_32bit": 0,
     "paged_lion_8bit": 0,
 }
-"""Bytes per parameter of those with a dtype of their own: quantized with a scale per block, or paged to the host."""
+"""Bytes per parameter of optimizers with a fixed dtype: quantized with a scale per block, or paged to the host."""
 FOREACH = frozenset({"adamw_torch", "sgd", "adagrad", "rmsprop"})
-"""Those of torch's own that update all parameters at once, through a copy of one moment."""
+"""Optimizers of torch that update all parameters at once, through a copy of one moment."""
 ADAPTER_RANK = 8  # Axolotl's
 ANSWERS = 2
-"""Texts of a preference pair."""
+"""Texts per preference pair."""
 FOUR_BITS = 0.5 + 4 / 64  # NF4 with a float32 scale for each block of 64
 
 
 def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, list[str]]:
-    """What decides memory, from the recipe's keys; and what had to be assumed."""
+    """The memory setup of a recipe, and the assumptions that had to be made."""
     precision, notes = recipe.block.precision, []
     zero = read_zero(recipe)
     rows = int(recipe.get("micro_batch_size", 1)) * (ANSWERS if recipe.get("rl") else 1)
@@ -105,7 +105,7 @@ def setup_of(recipe: Recipe, model: Model, machine: Machine) -> tuple[Setup, lis
 
 
 def fused(recipe: Recipe) -> frozenset[str]:
-    """The fused kernels that the recipe asks for, as `memory.Setup` names them."""
+    """The fused kernels of the recipe, as `memory.Setup` names them."""
     found = set()
     for choice in recipe.block.kernels:
         if choice.name == "liger":
@@ -117,8 +117,8 @@ def fused(recipe: Recipe) -> frozenset[str]:
 
 
 def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:
-    """Whether output layer and loss are our one pass (`training/one_pass.py`): next-token prediction of our family.
-    Losses of later tokens and of experts' routers are beside it, in a forward of their own."""
+    """Whether output layer and loss are one pass (`training/one_pass.py`): next-token prediction with a model of ours.
+    Losses of later tokens and of expert routers are computed separately, in a forward pass of their own."""
     foreign = recipe.get("base_model") and recipe.block.architecture is None and recipe.block.from_run is None
     own = model.shape.future_tokens or model.shape.experts > 1
     taken = not recipe.get("rl") and recipe.block.objective.name == "next_token" and not foreign and not own
@@ -126,8 +126,8 @@ def one_pass(recipe: Recipe, model: Model) -> frozenset[str]:
 
 
 def _adapter(recipe: Recipe, model: Model) -> int:
-    """Parameters of LoRA on the matrices that the recipe names, rank × (inputs + outputs) of each, and of the
-    embeddings that are trained whole."""
+    """Number of LoRA parameters: rank × (inputs + outputs) of each targeted matrix, and the embeddings that are trained
+    in full."""
     shape = model.shape
     d, f = shape.hidden_size, shape.intermediate_size
     q, kv = shape.num_attention_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
@@ -151,7 +151,7 @@ def read_zero(recipe: Recipe) -> Zero | None:
     """The recipe's DeepSpeed configuration; None without DeepSpeed.
 
     Raises:
-        KormoError: a file that is not there or not JSON.
+        KormoError: the file does not exist or is not JSON.
     """
     named = recipe.get("deepspeed")
     if not named:
@@ -164,14 +164,14 @@ def read_zero(recipe: Recipe) -> Zero | None:
             raise KormoError(
                 where=recipe.resolved.where("deepspeed"),
                 found=named,
-                why=f"it cannot be read: {error}",
+                why=f"it cannot be read: {in_words(error)}",
                 do="name a DeepSpeed configuration in JSON",
             ) from None
     return zero_of(config)
 
 
 def zero_of(config: dict[str, Any]) -> Zero:
-    """What a DeepSpeed configuration says about memory; defaults are DeepSpeed's."""
+    """The memory settings of a DeepSpeed configuration; defaults are DeepSpeed's."""
     part = config.get("zero_optimization") or {}
     stage = int(part.get("stage", 0))
     reduce = _number(part.get("reduce_bucket_size"), 500_000_000)
@@ -184,7 +184,7 @@ def zero_of(config: dict[str, Any]) -> Zero:
         (part.get("offload_optimizer") or {}).get("device", "none") != "none",
         (part.get("offload_param") or {}).get("device", "none") != "none",
         {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2}.get(str(accumulated)),
-        # overlap_comm: DeepSpeed's documentation says 4.5 times the buckets; ZeRO-3 holds one and what is being sent
+        # overlap_comm: 4.5 times the buckets, by DeepSpeed's documentation; ZeRO-3 holds one and what is being sent
         int(sent * ((2 if stage == 3 else 4.5) if overlap else 1)) if stage else 0,
         _number(part.get("stage3_max_live_parameters"), 1_000_000_000),
     )

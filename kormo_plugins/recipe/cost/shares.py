@@ -1,8 +1,8 @@
-"""What a run will read: the share of each source, of Korean and of synthetic text, from the dataset recipe.
+"""The composition of a run: the share of each source, of Korean and of synthetic text, from the dataset recipe.
 
-Sources say what they are (`language`, `synthetic`), the mixture how much of each is read, so the shares are known
-before a document is. Where the data are built, their counts fill in what only they know: the sizes that a mixture
-without weights goes by, and the languages of a source that holds several.
+Sources declare what they are (`language`, `synthetic`), and the mixture how much of each is read, so the shares are
+known before any document is read. Once the data are built, their counts add what is not declared: the sizes of the
+sources, on which a mixture without weights is based, and the languages of a source that has several.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from kormo_plugins.recipe.load import Recipe
 KOREAN = "ko"
 DIGITS = 9
 SEVERAL = ("mul", "und")
-"""Languages that say nothing about the share of one."""
+"""Codes that do not name a single language."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What is known of a source once it is built: its tokens, and its documents by language."""
+    """Counts of a built source: its tokens, and its documents by language."""
 
     tokens: int
     languages: Mapping[str, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Shares:
 
 
 def shares(recipe: Recipe, counted: Mapping[str, Counted] | None = None) -> Shares | None:
-    """The shares over the whole run; None where they cannot be known (yet).
+    """The shares over the whole run; None if they are not known (yet).
 
     Args:
         counted: the sources as built, if they are.
@@ -82,7 +82,7 @@ def _by_source(recipe: Recipe, counted: Mapping[str, Counted]) -> dict[str, floa
     found = dict.fromkeys(names, 0.0)
     for (begin, end), part in zip(pairwise(begins), [params, *stages], strict=True):
         if part.weights is None and not counted:
-            return None  # as many tokens as each has, which nobody has counted yet
+            return None  # in proportion to their tokens, which are not counted yet
         temperature = part.temperature or params.temperature
         try:
             now = weigh(part.weights, tokens, temperature, "mixture.weights")

@@ -1,4 +1,4 @@
-"""Two recipes compared, as lines for a person; `diff.py` has the values."""
+"""Formats the comparison of two recipes as text; `difference.py` computes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ARROW = "→"
 
 
 def text(found: Difference, a: Recipe, b: Recipe) -> Iterator[str]:
-    """The difference, line by line: what changes, what was set apart, what follows."""
+    """The lines of the comparison: changes, irrelevant changes, consequences."""
     if found.trains_the_same:
         yield f"{a.path} and {b.path} train the same" + (", and run differently:" if found.changed else ".")
     else:

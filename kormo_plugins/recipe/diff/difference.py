@@ -1,11 +1,11 @@
-"""What really differs between two recipes, and what follows from it.
+"""The effective differences between two recipes, and their consequences.
 
     changed        keys of the normal form (`normal.py`) whose values differ
-    set apart      those that do not change what is trained: names, folders, logging, what is saved and how often
+    set apart      changes that do not affect what is trained: names, folders, logging, what is saved and how often
     consequences   parameters, tokens by source, shares, steps, learning rate, FLOPs, memory, hours: of A and of B
 
-Of the changed keys some change only how the training is run (micro-batch, ZeRO, kernels): the loss of a step is the
-same for any split of its global batch, up to rounding. Two recipes that differ in nothing else train the same.
+Some changed keys affect only how the training is run (micro-batch, ZeRO, kernels): the loss of a step is the same for
+any split of its global batch, up to rounding. Two recipes that differ in nothing else train the same model.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ APART = (
     "kormo.stop_on*",
     "kormo.milestones",
 )
-"""Keys that change what is written, watched or called, and not what is trained."""
+"""Keys that affect what is written, monitored or named, but not what is trained."""
 
 RUNS = (
     "micro_batch_size",
@@ -87,14 +87,14 @@ RUNS = (
     "tf32",
     "*_parallel_*",
 )
-"""Keys that change how the same training is run."""
+"""Keys that affect only how the same training is run."""
 
 Count = Callable[[Recipe], Mapping[str, Counted] | None]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two recipes compared; see the module's text. Pairs are `[a, b]`, None where one of them has no such key."""
+    """The comparison of two recipes; see the module docstring. Pairs are `[a, b]`, with None for a missing key."""
 
     changed: dict[str, list[object]]
     apart: dict[str, list[object]]
@@ -103,7 +103,7 @@ class Difference:
 
     @property
     def trains_the_same(self) -> bool:
-        """Whether nothing that is trained differs."""
+        """Whether both train the same model."""
         return all(_one_of(key, RUNS) for key in self.changed)
 
     def as_json(self) -> dict[str, object]:
@@ -121,8 +121,8 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
     """Compares two checked recipes.
 
     Args:
-        machine: what memory and hours are counted for.
-        count: the sources of a recipe as built, or None.
+        machine: the machine that memory and hours are computed for.
+        count: returns the counts of a recipe's built sources, or None.
     """
     changed: dict[str, list[object]] = {}
     apart: dict[str, list[object]] = {}
@@ -133,7 +133,7 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
     told, notes = zip(*(_consequences(recipe, machine, count) for recipe in (a, b)), strict=True)
     reads = [part["tokens_by_source"] for part in told]
     if all(reads):
-        for part in told:  # of a source that a recipe does not have it reads nothing
+        for part in told:  # a source that a recipe does not have counts as 0 tokens
             part["tokens_by_source"] = {
                 name: part["tokens_by_source"].get(name, 0) for name in {**reads[0], **reads[1]}
             }
@@ -141,7 +141,7 @@ def difference(a: Recipe, b: Recipe, machine: Machine, count: Count = lambda rec
 
 
 def _changes(a: object, b: object, way: str = "") -> Iterator[tuple[str, list[object]]]:
-    """Dotted keys whose values differ; what only one of the two has is one key, with all that is in it."""
+    """Dotted keys whose values differ; a block that only one recipe has is a single key."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in [*a, *(key for key in b if key not in a)]:
             yield from _changes(a.get(key), b.get(key), f"{way}.{key}" if way else str(key))
@@ -154,7 +154,7 @@ def _one_of(key: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[str, object], list[str]]:
-    """What follows from one recipe; None for what cannot be known, with the reason."""
+    """The consequences of one recipe; None for unknown ones, with the reason."""
     notes: list[str] = []
     try:
         cost = plan(recipe, machine).as_json()
@@ -183,7 +183,7 @@ def _consequences(recipe: Recipe, machine: Machine, count: Count) -> tuple[dict[
 
 
 def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, object]:
-    """What does not depend on the number of GPUs, for a batch that this number does not divide."""
+    """Consequences that do not depend on the number of GPUs, for a batch that it does not divide."""
     try:
         cost = plan(recipe, replace(machine, gpus=1)).as_json()
     except KormoError:
@@ -192,7 +192,7 @@ def _of_any_machine(recipe: Recipe, machine: Machine) -> dict[str, object]:
 
 
 def _pairs(a: Any, b: Any) -> Any:
-    """`[a, b]`, inside mappings key by key."""
+    """`[a, b]`; for mappings, key by key."""
     if isinstance(a, Mapping) or isinstance(b, Mapping):
         left, right = a or {}, b or {}
         return {key: _pairs(left.get(key), right.get(key)) for key in [*left, *(k for k in right if k not in left)]}

@@ -1,7 +1,7 @@
-"""A recipe in normal form: one nested mapping, the same for any two recipes that say the same thing.
+"""A recipe in normal form: one nested mapping, equal for any two recipes with the same meaning.
 
-Defaults are written out, components with all their parameters, numbers as numbers, weights as shares of the whole,
-and a length said in tokens or in steps is one length. What is left to differ, differs.
+Defaults are filled in, components have all their parameters, numbers are numbers, weights are shares of the whole, and
+a length in tokens or in steps is the same length. Whatever still differs is a real difference.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from kormo_plugins.recipe.schema.axolotl_plugins import is_ours
 from kormo_plugins.recipe.schema.dataset import DataRecipe
 
 LENGTH = ("kormo.tokens", "max_steps")
-"""Two ways to say how long a run is."""
+"""The two keys for the length of a run."""
 
 
 def normal(recipe: Recipe) -> dict[str, object]:
-    """All that the recipe says, in full."""
+    """The whole recipe in normal form."""
     values = {key: value for key, value in from_here(recipe.resolved).items() if key != "kormo"}
     names = [name for name in values.get("plugins") or [] if isinstance(name, str)]
     schema = axolotl_keys(names).schema["properties"]
@@ -35,7 +35,7 @@ def normal(recipe: Recipe) -> dict[str, object]:
 
 
 def _number(value: object, entry: Mapping[str, Any]) -> object:
-    """`"3e-4"` as a number where the schema wants one."""
+    """Converts `"3e-4"` to a number if the schema expects one."""
     kinds = {part.get("type") for part in entry.get("anyOf", [entry])}
     if isinstance(value, str) and kinds & {"number", "integer"} and "string" not in kinds:
         return float(value)
@@ -57,7 +57,7 @@ def _block(recipe: Recipe) -> dict[str, object]:
 
 
 def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, object]) -> dict[str, object]:
-    """A component with every parameter, defaults included."""
+    """A component with all parameters, including defaults."""
     values = dict(choice) if isinstance(choice, Mapping) else {"name": choice.name, **choice.values}
     name = str(values.pop("name"))
     params = components.params(kind, name, values)
@@ -65,7 +65,7 @@ def chosen(components: Registry, kind: str, choice: Choice | Mapping[str, object
 
 
 def data(recipe: DataRecipe, components: Registry) -> dict[str, object]:
-    """A dataset recipe with every component in full, and weights as shares."""
+    """A dataset recipe with all components in full, and weights as shares."""
     corpus = recipe.corpus
     values = corpus.model_dump(mode="json")
     for name, source in corpus.sources.items():
@@ -74,7 +74,7 @@ def data(recipe: DataRecipe, components: Registry) -> dict[str, object]:
                 values["sources"][name][role] = chosen(components, role, getattr(source, role).model_dump())
         steps = [chosen(components, "corpus_step", step.model_dump()) for step in corpus.steps_of(source)]
         values["sources"][name]["steps"] = steps
-    values.pop("steps")  # they are with each source now
+    values.pop("steps")  # now part of each source
     values["packing"] = chosen(components, "packing", recipe.mixture.packing)
     values["mixture"] = chosen(components, "mixing", recipe.mixture.mixture)
     written = {key: value for key, value in recipe.mixture.mixture.items() if key != "name"}

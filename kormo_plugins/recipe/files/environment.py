@@ -1,6 +1,6 @@
-"""`${NAME}` and `${NAME:-default}` in a dataset recipe and in paths: where things lie differs by machine.
+"""Environment variables, `${NAME}` and `${NAME:-default}`, in dataset recipes and paths, which differ between machines.
 
-Only there. Everything else that a recipe says is the same on every machine, so one recipe is one experiment.
+They are allowed only there. The rest of a recipe is the same on every machine, so one recipe is one experiment.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Mapping
-from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, closest
 
 REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^{}]*)?\}")
-"""A reference where none is replaced."""
+"""A reference where references are not replaced."""
 
 REFUSED = (
     "environment variables stand in paths and in dataset recipes only: apart from where things lie, a recipe says the "
@@ -26,15 +25,15 @@ _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*)
 def expand(value: object, where: str, environment: Mapping[str, str] | None = None) -> object:
     """`value` with every `${…}` in its strings replaced; `$${` stands for a literal `${`.
 
-    As in a shell, `:-default` is taken when the variable is not set or empty. A variable without a default
-    must be set: an empty path would read the wrong folder.
+    As in a shell, `:-default` is used if the variable is unset or empty. A variable without a default must be set: an
+    empty path would read the wrong folder.
 
     Args:
-        value: any value of a recipe; mappings and lists are walked, keys are left alone.
+        value: any value of a recipe; mappings and lists are traversed, keys are not changed.
         where: dotted key of `value` with its file, for messages.
         environment: `os.environ` unless given.
     Raises:
-        KormoError: a variable that is not set and has no default, or a reference that is not well formed.
+        KormoError: a variable is unset and has no default, or a reference is malformed.
     """
     variables = os.environ if environment is None else environment
     if isinstance(value, str):
@@ -48,16 +47,16 @@ def expand(value: object, where: str, environment: Mapping[str, str] | None = No
 
 def expand_paths(
     values: Mapping[str, object], where: str, paths: Container[str], later: Container[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A chain's or an ablation's mapping with the references in its paths replaced.
 
     Args:
         values: the file's mapping.
         where: the file, for messages.
         paths: its keys that hold a path.
-        later: its keys that are left alone: changes to recipes, which are resolved with them, and texts.
+        later: keys that are not changed: changes to recipes, which are resolved with those, and texts.
     Raises:
-        KormoError: a reference at another key, where it would be taken literally, or one that cannot be replaced.
+        KormoError: a reference is at another key, where it would be taken literally, or cannot be replaced.
     """
     faults = Faults()
     found = dict(values)
@@ -77,7 +76,7 @@ def expand_paths(
 
 
 def _texts(value: object) -> str:
-    """All strings in a value, a line each."""
+    """All strings in a value, one per line."""
     if isinstance(value, Mapping):
         return "\n".join(map(_texts, value.values()))
     return "\n".join(map(_texts, value)) if isinstance(value, list) else value if isinstance(value, str) else ""

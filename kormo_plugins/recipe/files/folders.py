@@ -1,4 +1,4 @@
-"""Where the file lies that another file names: beside it, or beside what a link leads to."""
+"""Locates a file that another file names: beside that file, or beside the target of a symbolic link."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kormo_plugins.recipe.files.shipped import is_shipped, located
 
 
 def folders_of(path: Path) -> tuple[Path, ...]:
-    """Where the files lie that a file names: beside it, and, of a link, beside the file that it leads to."""
+    """The folders in which the files named by a file are looked up: its own, and for a link that of its target."""
     beside, behind = path.parent, path.resolve().parent
     return (beside,) if beside.resolve() == behind else (beside, behind)
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file; a name that no file system has is one that is not there."""
+    """Whether the file exists; False also for a name that no file system can have."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -24,10 +24,11 @@ def exists(path: Path) -> bool:
 
 
 def beside(folders: tuple[Path, ...], name: str, where: str) -> Path:
-    """The file of a name in one of the folders, in the first if it is in none; for `kormo:NAME` the shipped one.
+    """The path of a named file in one of the folders, in the first if it exists in none; for `kormo:NAME` the shipped
+    file.
 
     Raises:
-        KormoError: nothing is shipped under that name; or different files of it beside a link and its target.
+        KormoError: nothing is shipped under that name, or there are different files beside a link and its target.
     """
     if is_shipped(name):
         return located(name, where)

@@ -1,10 +1,10 @@
-"""Which kind of file a YAML file is, told by its keys: a command that is given another kind says so, in one fault."""
+"""Recognizes the kind of a YAML file by its keys, so that a command given another kind can say so in one error."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.yaml_file import read_yaml
@@ -14,10 +14,10 @@ class Kind(NamedTuple):
     """A kind of file.
 
     Args:
-        spoken: for people.
-        keys: of which every file of the kind has one, and no file of another kind any.
-        command: what takes such a file.
-        together: of one that names several recipes: how these are checked.
+        spoken: name for people.
+        keys: every file of this kind has at least one of them, and no file of another kind has any.
+        command: the command that takes such a file.
+        together: for kinds that name several recipes: how these are checked.
     """
 
     spoken: str
@@ -49,15 +49,15 @@ LISTS = {"chain": CHAIN, "ablation": ABLATION, "ladder": LADDER}
 
 
 def list_of_recipes(value: Mapping[str, object]) -> str:
-    """Which of `LISTS` a file is; "" for none."""
+    """The kind among `LISTS` of a file; "" for none."""
     return next((name for name, kind in LISTS.items() if kind.keys & value.keys() and "kormo" not in value), "")
 
 
-def read_kind(path: Path, wanted: Kind) -> dict[str, Any]:
-    """The mapping in the file, which is not one of another kind.
+def read_kind(path: Path, wanted: Kind) -> dict[str, object]:
+    """Reads the mapping in a file of the wanted kind.
 
     Raises:
-        KormoError: as `read_yaml`; or the file is plainly of another kind.
+        KormoError: see `read_yaml`; or the file is clearly of another kind.
     """
     value = read_yaml(path)
     refuse_other(value, path, wanted)
@@ -65,7 +65,7 @@ def read_kind(path: Path, wanted: Kind) -> dict[str, Any]:
 
 
 def refuse_other(value: Mapping[str, object], path: Path, wanted: Kind) -> None:
-    """Refuses a file that has none of the keys of its kind, and one of another's.
+    """Refuses a file with none of the keys of the wanted kind and one of another kind's.
 
     Raises:
         KormoError: names the command that takes the file.

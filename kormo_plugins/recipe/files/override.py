@@ -1,11 +1,11 @@
-"""A recipe with some values changed: what `kormo train`, chains and ablations are made of.
+"""Recipes with some values changed, as `kormo train`, chains and ablations use them.
 
     changes   learning_rate: 1e-3, kormo.data.sources.ko.license: CC0-1.0, datasets[0].path: my/text
-    recipe    + changes  →  one file with nothing left to inherit, checked, that `axolotl train` runs as it is
+    recipe    + changes  →  one checked file without inheritance, which `axolotl train` can run
 
-A key is a dotted path; an element of a list is `[0]` or `.0`. The file says in its first lines which recipe it was
-and what was changed, so that the run's record (`run.json`) can say it too, and it means the same in any folder:
-`extends` is gone, and every other path of a recipe is relative to the folder in which commands are given.
+A key is a dotted path; an element of a list is `[0]` or `.0`. The first lines of the file record the original recipe
+and the changes, so that they can be copied to the run's record (`run.json`). The file means the same in any folder: it
+has no `extends`, and all other paths of a recipe are relative to the working directory.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _CHOICES = {
     "kormo.data.sources.*.generator": "generator",
     "kormo.data.sources.*.steps.#": "corpus_step",
 }
-"""Where a component is chosen by name, and of which kind; `*` stands for any key, `#` for any index."""
+"""Keys that choose a component by name -> its kind; `*` matches any key, `#` any index."""
 
 
 def with_changes(recipe_path: Path, changes: Mapping[str, object], out: Path) -> Path:
@@ -59,12 +59,12 @@ def with_changes(recipe_path: Path, changes: Mapping[str, object], out: Path) ->
 
     Args:
         recipe_path: any recipe.
-        changes: dotted key -> value, as YAML would give it; null where the schema allows it.
-        out: the file to write, in one step; its folder is made.
+        changes: dotted key -> value, as parsed from YAML; null if the schema allows it.
+        out: the file to write, atomically; its folder is created.
     Returns:
         `out`.
     Raises:
-        KormoError: an unknown key, a value of the wrong kind, or a recipe that is not sound with them.
+        KormoError: a key is unknown, a value has the wrong type, or the resulting recipe is invalid.
     """
     return write(changed(recipe_path, changes), changes, out)
 
@@ -75,17 +75,17 @@ def changed(recipe_path: Path, changes: Mapping[str, object]) -> Recipe:
 
 
 def text_of(recipe: Recipe, changes: Mapping[str, object]) -> str:
-    """What `changed` gave as the text of a recipe, which says of what it was made."""
+    """The result of `changed` as the text of a recipe that records its origin."""
     record = {"recipe": str(recipe.path), "set": dict(changes)}
     before = record_of(recipe.path)
-    if before:  # a recipe that is itself a changed one: say what was first, and all that was changed since
+    if before:  # a recipe that was itself made so: record the original, and all changes since
         record = {"recipe": before["recipe"], "set": {**before["set"], **changes}}
     values = recipe_yaml(from_here(recipe.resolved))
     return f"{_FIRST_LINE}{_RECORD}{json.dumps(record, ensure_ascii=False)}\n{values}"
 
 
 def write(recipe: Recipe, changes: Mapping[str, object], out: Path) -> Path:
-    """Writes what `changed` gave; see `with_changes`."""
+    """Writes the result of `changed`; see `with_changes`."""
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text_of(recipe, changes))
@@ -93,7 +93,8 @@ def write(recipe: Recipe, changes: Mapping[str, object], out: Path) -> Path:
 
 
 def record_of(path: Path) -> dict[str, Any] | None:
-    """Which recipe a file was made of and what was changed (`recipe`, `set`); None for a file that we did not write."""
+    """The origin that a file records: the original recipe and the changes (`recipe`, `set`); None if it records
+    none."""
     try:
         with path.open(encoding="utf-8") as file:
             if file.readline() != _FIRST_LINE:
@@ -105,19 +106,23 @@ def record_of(path: Path) -> dict[str, Any] | None:
 
 
 def provenance(path: Path) -> dict[str, object]:
-    """The part of `run.json` that says which recipe was asked for: `recipe`, and `overrides` where there are any."""
+    """The entries of `run.json` on the recipe that was asked for: `recipe`, and `overrides` if there are any."""
     record = record_of(path)
     return {"recipe": record["recipe"], "overrides": record["set"]} if record else {"recipe": str(path)}
 
 
 def recipe_yaml(values: Mapping[str, object]) -> str:
-    """A resolved recipe as YAML that `resolve` reads back as the same values."""
+    """A resolved recipe as YAML, from which `resolve` reads the same values."""
 
     class Dumper(yaml.SafeDumper):
+        """PyYAML without anchors, and with numbers that are text in quotes."""
+
         def ignore_aliases(self, data: object) -> bool:
+            """Writes a value that occurs twice twice: recipes are read without anchors."""
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        """A string, in quotes where we would read it as a number."""
         plain = dumper.represent_scalar("tag:yaml.org,2002:str", value)
         if re.fullmatch(r"[-+]?[\d.][\d_.]*[eE][-+]?\d+", value):  # we read `3e-4` as a number, YAML 1.1 as text
             plain.style = "'"
@@ -132,7 +137,7 @@ def recipe_yaml(values: Mapping[str, object]) -> str:
 
 
 def _escaped(value: object, keys: tuple[object, ...]) -> object:
-    """`${` as `$${` below `keys`, where it would stand for an environment variable."""
+    """Escapes `${` as `$${` below `keys`, where it would otherwise be an environment variable."""
     if keys:
         if not isinstance(value, Mapping):
             return value
@@ -145,12 +150,12 @@ def _escaped(value: object, keys: tuple[object, ...]) -> object:
 
 
 def parse(words: Iterable[str], recipe_path: Path) -> dict[str, object]:
-    """`key=value` words of a command line as typed changes.
+    """Parses `key=value` words of a command line as typed changes.
 
-    A value is read as YAML, unless the key takes text and YAML would make something else of it (`output_dir=2026`).
+    A value is parsed as YAML, unless the key takes text and YAML would parse it as something else (`output_dir=2026`).
 
     Raises:
-        KormoError: a word without `=`, a key given twice, or a value of another kind than its key takes.
+        KormoError: a word has no `=`, a key is given twice, or a value has the wrong type.
     """
     resolved = resolve(recipe_path)
     changes: dict[str, object] = {}
@@ -179,7 +184,7 @@ def _typed(key: str, text: str, resolved: Resolved) -> object:
         return value
     if not isinstance(value, (dict, list)) and not faults(text, schema, definitions):
         return text
-    if found[0].key:  # inside a mapping or list: the recipe's own checks say it better
+    if found[0].key:  # inside a mapping or list, the checks of the recipe give better messages
         return value
     raise KormoError(
         where=f"{COMMAND_LINE}: {key}",
@@ -190,7 +195,7 @@ def _typed(key: str, text: str, resolved: Resolved) -> object:
 
 
 def schema_at(names: list[str | int], resolved: Resolved) -> tuple[Schema, dict[str, Schema]]:
-    """What may stand at a key, as JSON Schema and its definitions; `{}` (anything) where nobody says."""
+    """JSON Schema of the value of a key, and its definitions; `{}` (anything) if it is not known."""
     plugins = resolved.get("plugins")
     view = axolotl_keys([name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else [])
     definitions = dict(view.definitions)
@@ -236,7 +241,7 @@ def _step(value: object, name: str | int) -> object:
 
 
 def _inside(schema: Schema, name: str | int, definitions: Mapping[str, Schema]) -> Schema:
-    """What a schema says about one of its keys or elements."""
+    """The schema of one key or element of a schema."""
     for form in _forms(schema, definitions):
         if isinstance(name, int) and form.get("type") == "array":
             return dict(form["items"])
@@ -263,13 +268,13 @@ def split(key: str) -> list[str | int]:
 
 
 def nested(changes: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
-    """Dotted changes as the nested mapping that `resolve` puts over `values`, a resolved recipe.
+    """Converts dotted changes to the nested mapping with which `resolve` overrides `values`, a resolved recipe.
 
-    A list is replaced as a whole there, so a change of an element becomes a change of the list.
+    Lists are replaced as a whole, so a change of an element becomes a change of its list.
 
     Raises:
-        KormoError: an element that the list does not have, a path through something else than mappings and lists, or
-            two changes of which one contains the other.
+        KormoError: the list has no such element, a path leads through something other than mappings and lists, or one
+            change contains another.
     """
     _refuse_overlap(changes)
     result: dict[Any, object] = {}
@@ -305,7 +310,7 @@ def _refuse_overlap(changes: Mapping[str, object]) -> None:
 
 
 def _put(working: Any, names: list[str | int], value: object, key: str) -> int:
-    """Sets the value in place; returns how many names lead to the outermost list (or to the value)."""
+    """Sets the value in place; returns the number of names on the path to the outermost list (or to the value)."""
     depth = len(names)
     for index, name in enumerate(names):
         if isinstance(working, list):

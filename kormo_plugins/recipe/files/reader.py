@@ -1,4 +1,4 @@
-"""Reads a recipe file with all that it extends, as a tree."""
+"""Reads a recipe file and everything that it extends, as a tree."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from kormo_plugins.recipe.files.yaml_file import read_yaml
 
 EXTENDS = "extends"
 RENAMED: dict[Keys, str] = {("kormo", "monitor", "unseen"): "external_eval"}
-"""Key of an earlier version -> what it is called today; both are read, and the old one is named in a warning."""
+"""Key of an earlier version -> its current name; both are read, and the old one causes a warning."""
 MAX_VALUES = 200_000
-"""Values of a recipe with all that it inherits: files that extend one another twice each can stand for billions."""
+"""Maximum number of values of a recipe with inheritance: files that each extend another twice can expand to
+billions."""
 MAX_CHAIN = 64
-"""Files that extend one another, one behind the other."""
+"""Maximum length of a chain of files that extend one another."""
 
 
 class Reader:
-    """Reads files, following `extends`; remembers what it read, and what could not be read (`faults`)."""
+    """Reads files, following `extends`; collects what it read, and what could not be read (`faults`)."""
 
     def __init__(self, shorthand: tuple[Keys, ...]) -> None:
         self.files: dict[Path, Path] = {}
@@ -33,17 +34,21 @@ class Reader:
         self.renamed: dict[str, dict[str, str]] = {}
 
     def file(self, path: Path, named_by: str, at: Keys = ()) -> Block:
-        """The tree of a file that stands at the key `at` of the recipe; read once, however often it is extended."""
+        """The tree of a file at the key `at` of the recipe; read once, however often it is extended."""
         real = path.resolve()
         self._refuse_circle(path, real, named_by)
         short = not at or any(keys[: len(at)] == at for keys in self._shorthand)
-        known = (real, str(path), at if short else None)  # below, a file means the same wherever it stands
+        known = (
+            real,
+            str(path),
+            at if short else None,
+        )  # below the top, a file means the same everywhere
         if known not in self._trees:
             self._chain.append(path)
             tree = self.block(read_yaml(path, named_by), str(path), folders_of(path), at)
             self._chain.pop()
             self.files.setdefault(real, path)
-            tree = Block(tree.children, tree.file)  # a file by itself does not replace what its child inherits
+            tree = Block(tree.children, tree.file)  # a file on its own does not replace what its child inherits
             self._refuse_explosion(tree, path)
             self._trees[known] = tree
         return self._trees[known]
@@ -76,12 +81,12 @@ class Reader:
             )
 
     def _size(self, node: Block | Leaf) -> int:
-        """Values of a tree; parts that stand in it more than once are counted as often and looked at once."""
+        """Number of values of a tree; shared parts count each time, but are visited once."""
         if isinstance(node, Leaf):
             return 1
         known = self._sizes.get(id(node.children))
         if known is None:
-            # the mapping is kept beside its size, so that its id is not given to another one
+            # the mapping is kept with its size, so that its id is not reused
             known = node.children, 1 + sum(self._size(child) for child in node.children.values())
             self._sizes[id(node.children)] = known
         return known[1]
@@ -89,7 +94,7 @@ class Reader:
     def block(
         self, values: Mapping[str, object], file: str, folders: tuple[Path, ...], at: Keys, short: bool = False
     ) -> Block:
-        """The tree of a mapping in `file`, its own `extends` followed; `short` if it was written as a path alone."""
+        """The tree of a mapping in `file`, with its `extends` resolved; `short` if only a path was written."""
         today = self._today(values, file, at)
         own: Block | Leaf = Block(
             {key: self._node(value, file, folders, (*at, key)) for key, value in today.items() if key != EXTENDS},
@@ -111,7 +116,7 @@ class Reader:
         return Block(tree.children, file, replaces=True)
 
     def _today(self, values: Mapping[str, object], file: str, at: Keys) -> Mapping[str, object]:
-        """The mapping with keys of earlier versions under the names that they have today."""
+        """The mapping with keys of earlier versions under their current names."""
         old = {key: RENAMED[*at, key] for key in values if (*at, key) in RENAMED}
         for key, name in old.items():
             dotted = ".".join(map(str, (*at, key)))
@@ -129,7 +134,7 @@ class Reader:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Remembers what is wrong with a file that is extended, and goes on with the others."""
+        """Records an error of an extended file, and continues with the others."""
         depth = len(self._chain)
         with self.faults.catch():
             yield

@@ -1,17 +1,17 @@
-"""Recipe inheritance: a file that says `extends:` becomes one mapping, each key knowing the file that set it.
+"""Recipe inheritance: a file with `extends:` becomes one mapping, in which each key knows the file that set it.
 
     resolved = parents, left to right  ⊕  the file's own keys  ⊕  the command line
 
-⊕ is defined in `tree.py`. Two rules on top:
+⊕ is defined in `tree.py`. There are two additional rules:
 
-- A block that itself says `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) is a
-  statement of its own and replaces the inherited block. One without merges into it.
-- `extends` is relative to the file that says it, or names a file that comes with the package (`kormo:pretrain.yml`,
-  see `shipped.py`); of a link, it is relative to the folder of the link or else to that of the file that it leads to.
-  Every other path is relative to the current folder, as in Axolotl.
+- A block with its own `extends` (or `data: some.yml`, short for `data: {extends: some.yml}`) replaces the inherited
+  block. A block without one is merged into it.
+- `extends` is relative to the file that contains it, or names a file of the package (`kormo:pretrain.yml`, see
+  `shipped.py`). For a symbolic link, it is relative to the folder of the link, or else to that of its target. All other
+  paths are relative to the current folder, as in Axolotl.
 
-`${NAME}` stands for an environment variable in a dataset recipe and in the paths of `PATHS`, and nowhere else: apart
-from where things lie, a recipe says the same on every machine.
+`${NAME}` is an environment variable in dataset recipes and in the paths of `PATHS`, and nowhere else: apart from paths,
+a recipe is the same on every machine.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ PATHS = (
     ("kormo", "tokenizer", "path"),
     ("kormo", "evaluate", "data"),
 )
-"""Keys that hold a path, in which an environment variable may stand."""
+"""Keys with a path, which may contain environment variables."""
 ENVIRONMENT_BLOCKS = (("kormo", "data"), ("kormo", "monitor", "external_eval"), *PATHS)
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe with nothing left to inherit.
+    """A recipe with inheritance resolved.
 
     Args:
-        path: the file that was asked for.
-        values: the plain mapping, `extends` gone; inherited keys first, in the order of the files.
-        files: every file that was read, parents before children, each once.
-        renamed: file -> the keys of earlier versions that it uses, dotted, each with what it is called today.
+        path: the requested file.
+        values: the plain mapping, without `extends`; inherited keys first, in the order of the files.
+        files: all files that were read, parents before children, each once.
+        renamed: file -> the keys of earlier versions in it, dotted, each with its current name.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Resolved:
     renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def get(self, key: str) -> Any:
-        """The value of the dotted `key` (`kormo.precision.weights`); None when it is not there or null."""
+        """The value of the dotted `key` (`kormo.precision.weights`); None if it is missing or null."""
         value: object = self.values
         for name in key.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
@@ -77,7 +77,7 @@ class Resolved:
         """The file that set the dotted `key` (`kormo.precision.weights`, `datasets[0].path`), or `command
         line`.
 
-        For a key that nobody set, the file of the nearest mapping around it.
+        For a key that was not set, the file of the nearest enclosing mapping.
         """
         node: Block | Leaf = self.tree
         rest = key.replace("[", ".").replace("]", "")
@@ -96,27 +96,27 @@ class Resolved:
 
 
 def resolve(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
-    """The recipe at `path` with all that it inherits.
+    """Resolves the recipe at `path`.
 
     Args:
         path: an Axolotl recipe.
-        overrides: nested mapping that wins over every file (`{"kormo": {"global_batch": 8}}`); paths in it
-            are relative to the current folder.
+        overrides: nested mapping that overrides all files (`{"kormo": {"global_batch": 8}}`); paths in it are relative
+            to the current folder.
     Raises:
-        KormoError: a missing file, one of another kind (a chain), a cycle of `extends`, YAML that cannot be read, or an
-            undefined variable.
+        KormoError: a file is missing or of another kind (a chain), `extends` has a cycle, YAML is invalid, or a
+            variable is undefined.
     """
     read_kind(Path(path), RECIPE)
     return _resolve(Path(path), overrides, SHORTHAND, ENVIRONMENT_BLOCKS)
 
 
 def resolve_data(path: Path | str, overrides: Mapping[str, object] | None = None) -> Resolved:
-    """The dataset recipe at `path` by itself: what a recipe gets from `kormo: {data: path}`."""
+    """Resolves the dataset recipe at `path` on its own, as a recipe does for `kormo: {data: path}`."""
     return _resolve(Path(path), overrides, (), ((),))
 
 
 def dotted(values: Mapping[str, object], above: str = "") -> dict[str, object]:
-    """Every value below, by its dotted key; null is the same as nothing."""
+    """All values by dotted key; null is the same as a missing key."""
     found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -127,10 +127,10 @@ def dotted(values: Mapping[str, object], above: str = "") -> dict[str, object]:
 
 
 def overrides_of(cfg: Mapping[str, object], path: Path | str) -> dict[str, Any]:
-    """What the command line changed: the part of `cfg` that differs from the file's own YAML.
+    """The changes from the command line: the part of `cfg` that differs from the file's YAML.
 
-    Axolotl applies its options to the child file before plugins see it; taken apart again here, they can win
-    over the parents as well.
+    Axolotl applies its options to the child file before plugins see it; separated again here, they override the parents
+    too.
 
     Args:
         cfg: Axolotl's raw configuration, as `register` gets it.
@@ -140,7 +140,7 @@ def overrides_of(cfg: Mapping[str, object], path: Path | str) -> dict[str, Any]:
     """
     to_dict = getattr(cfg, "to_dict", None)
     changed = _difference(to_dict() if callable(to_dict) else cfg, _own_yaml(Path(path)))
-    changed.pop("axolotl_config_path", None)  # Axolotl's note of where it read; not a setting
+    changed.pop("axolotl_config_path", None)  # where Axolotl read it; not a setting
     return changed
 
 
@@ -178,7 +178,7 @@ def _resolve(
 
 
 def _expanded(node: Block | Leaf, keys: Keys, faults: Faults, at: Keys = ()) -> Block | Leaf:
-    """The tree with environment variables put in below `keys`."""
+    """The tree with environment variables replaced below `keys`."""
     if isinstance(node, Leaf):
         if keys:
             return node

@@ -5,8 +5,8 @@
     kormo:deepspeed/zero2.json            recipes/deepspeed/zero2.json
     kormo:datasets_recipes/local.yml      datasets_recipes/local.yml
 
-A wheel has both folders in `kormo_plugins/shipped/`; in a checkout they are at the top, beside the package. Their
-relation to each other is the same, so a recipe that names a dataset recipe by a relative path works in both.
+A wheel has both folders in `kormo_plugins/shipped/`; in a checkout they are beside the package. Their relative location
+is the same, so a recipe that names a dataset recipe by a relative path works in both.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def shipped_root() -> Path:
 
 
 def is_shipped(path: Path | str) -> bool:
-    """Whether a path is a name of a shipped file."""
+    """Whether a path is the name of a shipped file (`kormo:…`)."""
     return str(path).startswith(SCHEME)
 
 
 def located(path: Path | str, where: str = "the command line") -> Path:
-    """The file that a path names: itself, or for `kormo:NAME` the shipped one.
+    """The file that a path names; for `kormo:NAME` the shipped file.
 
     Args:
         where: what named it, for messages.
@@ -59,11 +59,11 @@ def located(path: Path | str, where: str = "the command line") -> Path:
 
 
 def beside(folder: Path, name: str, where: str) -> Path:
-    """The file that another one names: relative to its folder, or a shipped one.
+    """The file that another file names: relative to its folder, or a shipped file.
 
     Args:
-        folder: of the file that says the name.
-        where: key that says it, for messages.
+        folder: of the file that contains the name.
+        where: key with the name, for messages.
     Raises:
         KormoError: nothing is shipped under that name.
     """
@@ -71,7 +71,7 @@ def beside(folder: Path, name: str, where: str) -> Path:
 
 
 def shipped_names() -> list[str]:
-    """Every shipped file, as it is written after `kormo:`."""
+    """The names of all shipped files, without `kormo:`."""
     root = shipped_root()
     found = []
     for folder in FOLDERS:

@@ -1,9 +1,9 @@
 """A recipe as a tree of `Block`s (mappings) and `Leaf`s (anything else), each with its file, and ⊕ of two trees.
 
-`a ⊕ b`: mappings merge key by key, anything else in `b` replaces what `a` has, `null` and the empty mapping `{}`
-included (`shares: {}` takes the shares away). ⊕ is associative, so a chain of recipes means the same however it is cut
-into files. `plugins` alone is united, parents first: Axolotl loads us only if the child lists us, so every child has
-this key, and replacing would silently switch off what a parent switched on.
+`a ⊕ b`: mappings are merged key by key; anything else in `b` replaces the value in `a`, including `null` and the empty
+mapping `{}` (`shares: {}` removes the shares). ⊕ is associative, so a chain of recipes means the same however it is
+divided into files. Only `plugins` is a union, parents first: Axolotl loads our plugin only if the child lists it, so
+every child has this key, and replacing it would silently disable the parent's plugins.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ Keys = tuple[object, ...]
 class Leaf:
     """A value that is replaced as a whole: scalar, list or null."""
 
-    value: Any
+    value: object
     file: str
     replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A mapping. `replaces`: it takes the place of what is inherited instead of being merged or united with
-    it."""
+    """A mapping. `replaces`: it replaces the inherited mapping instead of being merged with it."""
 
     children: dict[object, Block | Leaf]
     file: str
@@ -45,7 +44,7 @@ def merge(base: Block | Leaf, own: Block | Leaf, keys: Keys = ()) -> Block | Lea
         if not isinstance(base, Leaf) or not isinstance(base.value, list):
             return Leaf(own.value, own.file, replaces=True)
         return Leaf([*base.value, *(n for n in own.value if n not in base.value)], own.file, base.replaces)
-    if isinstance(base, Leaf):  # remembered, so that the result also replaces what stands further up the chain
+    if isinstance(base, Leaf):  # kept, so that the result also replaces what comes earlier in the chain
         return Block(own.children, own.file, replaces=True)
     children = dict(base.children)
     for key, child in own.children.items():
@@ -54,14 +53,14 @@ def merge(base: Block | Leaf, own: Block | Leaf, keys: Keys = ()) -> Block | Lea
 
 
 def plain(node: Block | Leaf) -> Any:
-    """The tree as ordinary mappings, lists and values."""
+    """The tree as plain mappings, lists and values."""
     if isinstance(node, Leaf):
         return node.value
     return {key: plain(child) for key, child in node.children.items()}
 
 
 def leaves(node: Block | Leaf, keys: Keys = ()) -> Iterator[tuple[Keys, Leaf]]:
-    """Every leaf with its keys, in order; an empty mapping counts as one."""
+    """All leaves with their keys, in order; an empty mapping counts as a leaf."""
     if isinstance(node, Leaf):
         yield keys, node
     elif not node.children:

@@ -1,10 +1,10 @@
-"""Reads one YAML file, strictly: what YAML would let pass in silence is an error here (`yaml_nodes.py`).
+"""Reads one YAML file strictly: what YAML silently accepts is an error here (`yaml_nodes.py`).
 
-Two readings differ from YAML 1.1 because a recipe means them differently: `3e-4` is a number (YAML 1.1 wants `3.0e-4`
-and gives a string), and `2026-01-31` stays text (YAML makes a date, which no recipe wants). Merge keys (`<<: *name`)
-and aliases work as in YAML.
+Two values are read differently than in YAML 1.1: `3e-4` is a number (YAML 1.1 requires `3.0e-4`, and reads a string),
+and `2026-01-31` is text (YAML reads a date, which no recipe wants). Merge keys (`<<: *name`) and aliases work as in
+YAML.
 
-`-`, `/dev/stdin` and `/dev/fd/N` are read once and remembered, since a command looks at a recipe more than once.
+`-`, `/dev/stdin` and `/dev/fd/N` are read once and cached, since a command reads a recipe more than once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 import yaml
 
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, value_in_words
 from kormo_plugins.recipe.files.shipped import located
 from kormo_plugins.recipe.files.yaml_nodes import MAX_DEPTH, MAX_VALUES, TooLarge, compose, faults_of
 
 MAX_BYTES = 2**21
-"""Size of a recipe; beyond it a file is data, or a mistake."""
+"""Maximum size of a recipe in bytes; a larger file is data, or a mistake."""
 
 STREAMS = re.compile(r"-|/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+")
 """Paths that can be read only once."""
@@ -34,7 +34,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A safe loader: makes plain values only."""
+    """A safe loader, which creates only plain values."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -49,15 +49,15 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
 
     Args:
         path: the file; `-` for standard input.
-        named_by: who asked for it (`recipes/x.yml: extends`), for the message when it is not there.
+        named_by: the key that names it (`recipes/x.yml: extends`), for the message if it does not exist.
     Raises:
-        KormoError: no such file, not UTF-8, not YAML, or YAML that says something twice or something else than it
-            seems, all faults of the file together, each with its line.
+        KormoError: the file does not exist, is not UTF-8 or not YAML, or contains duplicate or misleading values; all
+            errors of the file together, each with its line.
     """
     path = located(path)
     value = _value(_text(path, named_by), str(path))
     if not isinstance(value, dict):
-        found = "an empty file" if value is None else f"a {type(value).__name__}"
+        found = "an empty file" if value is None else value_in_words(value)
         raise KormoError(
             where=str(path), found=found, why="a recipe is a mapping of keys to values", do="write `key: value` lines"
         )
@@ -65,18 +65,19 @@ def read_yaml(path: Path, named_by: str = "") -> dict[str, Any]:
 
 
 def read_value(text: str, where: str) -> object:
-    """One value as a recipe would spell it: `3e-4` is a number, `null` nothing, `[a, b]` a list.
+    """Parses one value as in a recipe: `3e-4` is a number, `null` None, `[a, b]` a list.
 
     Raises:
-        KormoError: text that is not YAML, or that YAML reads as something else than it seems.
+        KormoError: the text is not YAML, or is misleading.
     """
     return _value(text, where, one_line=True)
 
 
 def _value(text: str, where: str, one_line: bool = False) -> object:
-    """The plain value of a YAML text. `one_line`: of a value by itself, whose line says nothing."""
+    """The plain value of a YAML text. `one_line`: a single value, for which line numbers are omitted."""
 
     def at(line: int) -> str:
+        """File and line, for messages."""
         return where if one_line else f"{where}, line {line}"
 
     try:
@@ -145,7 +146,7 @@ def _text(path: Path, named_by: str) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    """The file's content, or a little more than is allowed; a pipe or device that would never end is not opened."""
+    """The file's content, up to slightly more than the limit; an endless pipe or device is not opened."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(0, "it is not a regular file")
@@ -162,7 +163,7 @@ def _stream(name: str) -> bytes:
 
 
 def nearest_file(path: Path) -> str:
-    """What to do about a path that does not exist: the nearest name in its folder, or the folder that is missing."""
+    """Advice for a path that does not exist: the nearest name in its folder, or the missing folder."""
     if path.is_symlink():
         return f"correct the link: it leads to {str(path.readlink())!r}, which is not there"
     folder = path.parent
@@ -176,7 +177,7 @@ def nearest_file(path: Path) -> str:
 
 
 def _measure(value: object) -> None:
-    """Raises TooLarge for a value that is endless or absurdly large once aliases are expanded."""
+    """Raises TooLarge for a value that is infinite or excessively large once aliases are expanded."""
     stack, count = [(value, 0)], 0
     while stack:
         item, depth = stack.pop()

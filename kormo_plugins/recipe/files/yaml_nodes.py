@@ -1,10 +1,10 @@
-"""YAML text as a tree of nodes, with everything refused that YAML would let pass in silence, or die of.
+"""YAML text as a tree of nodes; refuses what YAML would silently accept, or crash on.
 
-    limits     size, depth and number of values are counted in the parser's events, before anything recursive runs:
-               100,000 open brackets end libyaml's composer in a segmentation fault, ten lines of aliases can stand for
-               billions of values, and so can merge keys
+    limits     depth and number of values are counted in the parser's events, before anything recursive runs: 100,000
+               open brackets crash libyaml's composer with a segmentation fault, and ten lines of aliases or merge keys
+               can expand to billions of values
     faults     a key given twice (YAML keeps the last), `no:` as a key (YAML reads false), `12:00:00` (YAML 1.1 reads
-               43200), `010` (YAML 1.1 reads 8), tags that make anything else than plain values
+               43200), `010` (YAML 1.1 reads 8), tags for anything but plain values
 
 All faults of a file are found in one pass, each with its line.
 """
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import yaml
 
 MAX_DEPTH = 64
-"""Levels of nesting; beyond it a file is an accident or an attack."""
+"""Maximum depth of nesting; deeper files are accidents or attacks."""
 
 MAX_VALUES = 200_000
-"""Values of one file, before and after its aliases and merge keys are expanded."""
+"""Maximum number of values of a file, before and after aliases and merge keys are expanded."""
 
 _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
@@ -33,7 +33,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[\d_]+")
 
 @dataclass(frozen=True, slots=True)
 class NodeFault:
-    """What is wrong in a line (counted from 1) of a file."""
+    """An error in a line (counted from 1) of a file."""
 
     line: int
     found: str
@@ -42,11 +42,11 @@ class NodeFault:
 
 
 class TooLarge(Exception):
-    """A text that is nested too deep or holds too many values; the message says which."""
+    """The text is nested too deeply or has too many values; the message says which."""
 
 
 def compose(text: str, loader: type[yaml.SafeLoader]) -> yaml.Node | None:
-    """The tree of the text's only document; None for an empty one.
+    """The tree of the text's only document; None if it is empty.
 
     Raises:
         TooLarge: deeper than `MAX_DEPTH`, or more than `MAX_VALUES` values.
@@ -71,7 +71,7 @@ def _measure(text: str, loader: type[yaml.SafeLoader]) -> None:
 
 
 def faults_of(root: yaml.Node) -> Iterator[NodeFault]:
-    """Every fault of a tree, in the order of its lines, each node looked at once.
+    """All errors of a tree, in the order of lines; each node is visited once.
 
     Raises:
         TooLarge: merge keys that stand for more than `MAX_VALUES` values.
@@ -179,10 +179,15 @@ def _mergeable(value: yaml.Node) -> bool:
 
 
 def _measure_merges(root: yaml.Node) -> None:
-    """Raises TooLarge where merge keys, one into the other, stand for too many pairs or for themselves."""
+    """Raises TooLarge if nested merge keys expand to too many pairs or contain themselves."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.MappingNode, depth: int) -> int:
+        """Number of keys that a mapping has once its merge keys (`<<`) are written out, each node measured once.
+
+        Raises:
+            TooLarge: there are too many, or they are nested too deeply.
+        """
         if depth > MAX_DEPTH:
             raise TooLarge(f"merge keys more than {MAX_DEPTH} deep")
         if id(node) not in sizes:

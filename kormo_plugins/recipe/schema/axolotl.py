@@ -4,9 +4,9 @@ Its configuration model takes seconds and torch to import, so it is read once, a
 
     $XDG_CACHE_HOME/kormo/axolotl-schema-<hash of versions and plugins>.json
 
-A miss is filled by a child process (or in place, where Axolotl is imported anyway), written under a temporary
-name and renamed. Plugins outside Axolotl have no version that changes with each edit, so the files of their
-argument models are noted with size and time, and the entry is rebuilt when one of them changed.
+On a miss, a child process builds the entry (or this process, if Axolotl is already imported), and it is written
+atomically. Plugins outside Axolotl have no version that changes with every edit, so size and time of the files with
+their argument models are recorded, and the entry is rebuilt when one of them has changed.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, identity
 from kormo_plugins.training.compat import variants, versions
 
 FORMAT = 8
-"""Raised when entries of an older layout must not be read."""
+"""Incremented when entries of an older layout must not be read."""
 
 
 @dataclass(frozen=True)
 class SchemaView:
-    """What a recipe may say outside the `kormo:` block.
+    """What a recipe may contain outside the `kormo:` block.
 
     Args:
         schema: JSON Schema of the whole configuration (`properties`, `additionalProperties: false`).
         definitions: JSON Schema of the models that it refers to (`#/$defs/<name>`).
-        command_line: options of Axolotl's commands that land in the configuration without being keys.
+        command_line: options of Axolotl's commands, which it writes into the configuration although they are no keys.
         schedules: learning-rate schedule -> argument of `lr_scheduler_kwargs` -> `integer`, `number`, or `` for others.
         generation: settings that transformers' generation knows.
     """
@@ -64,10 +64,10 @@ def axolotl_keys(plugins: Sequence[str] = ()) -> SchemaView:
     """The schema of the installed Axolotl together with the arguments of `plugins`.
 
     Args:
-        plugins: Axolotl plugins as a recipe lists them (ours is left out), or `EVERY`.
+        plugins: Axolotl plugins as a recipe lists them (ours is ignored), or `EVERY`.
     Raises:
-        KormoError: Axolotl is not installed or is of another version, or a plugin cannot be imported (Axolotl itself
-            would go on without it).
+        KormoError: Axolotl is not installed or has an unsupported version, or a plugin cannot be imported (Axolotl
+            itself would continue without it).
     """
     versions.require_supported(versions.installed())
     names = sorted({variants.plugin_name(name) for name in plugins if not is_ours(name)})
@@ -93,7 +93,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kormo"
 
 
-def _key(plugins: list[str]) -> dict[str, Any]:
+def _key(plugins: list[str]) -> dict[str, object]:
     found: dict[str, str] = {"kormo-plugins": __version__, "python": sys.version.split()[0]}
     for distribution in ("axolotl", "transformers", "trl"):
         try:
@@ -114,19 +114,19 @@ def _read(path: Path) -> dict[str, Any] | None:
         fresh = all(stamp(Path(file)) == noted for file, noted in content["sources"].items())
         return content if fresh and content["schema"] and content["definitions"] is not None else None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None  # not there, half written by something else, or older: built again
+        return None  # missing, damaged, or of an older version: built again
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content))
     except (OSError, KormoError):
-        return  # a cache that cannot be written (read-only home, full disk) costs seconds, nothing else
+        return  # without a writable cache (read-only home, full disk), only seconds are lost
 
 
 def _build_apart(plugins: list[str]) -> dict[str, Any]:
-    """`build` in a child process: torch stays out of this one, and import chatter out of its stdout."""
+    """Runs `build` in a child process, which keeps torch out of this process and import messages off its stdout."""
     with tempfile.TemporaryDirectory(prefix="kormo-") as folder:
         out = Path(folder) / "schema.json"
         paths = [path for path in sys.path if path]
@@ -141,7 +141,7 @@ def _build_apart(plugins: list[str]) -> dict[str, Any]:
             text=True,
             check=False,
         )
-        whole = child.returncode == 0 and out.exists()  # not what a full disk left of it
+        whole = child.returncode == 0 and out.exists()  # not truncated by a full disk
         content = json.loads(out.read_text(encoding="utf-8")) if whole else None
     if content is None:
         last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, Field
 
 
 class KormoArgs(BaseModel):
-    """Merged into Axolotl's input schema, which would drop keys that it does not know."""
+    """Merged into Axolotl's input schema, which drops unknown keys."""
 
-    kormo: dict[str, Any] | None = Field(default=None, description="everything that kormo-plugins reads")
+    kormo: dict[str, object] | None = Field(default=None, description="everything that kormo-plugins reads")
     extends: str | list[str] | None = Field(default=None, description="recipes that this one inherits from")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 from kormo_plugins.plugins.lookup import find, refuse_foreign, source
 from kormo_plugins.training.compat import variants
 
@@ -54,7 +54,7 @@ def arguments(plugin: str) -> Any:
     except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
         raise KormoError(
             where=f"plugins: {plugin}",
-            found=f"{type(error).__name__}: {error}",
+            found=in_words(error),
             why="it cannot be imported; Axolotl would print this and train without it",
             do="install what it needs, or remove it from `plugins`",
         ) from error

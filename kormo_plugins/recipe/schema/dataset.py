@@ -1,9 +1,8 @@
 """A dataset recipe as one object: sources → cleaning steps → rows → a weighted mixture.
 
-Its keys have two owners, who do not know each other: `corpus/` (what the documents are) and `mixture/` (how
-they become rows and share a run). Here the mapping is divided between their models, the components that it
-names are checked, and the one thing that only both together know: whether the mixture weighs the sources that
-there are.
+Its keys belong to two independent rooms: `corpus/` (the documents) and `mixture/` (how they become rows and share a
+run). Here the mapping is divided between their models, the named components are checked, and so is the one thing that
+concerns both: that the mixture has weights for exactly the existing sources.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class DataRecipe:
     """A checked dataset recipe.
 
     Args:
-        corpus: what the documents are: name, sources, steps, held-out documents.
+        corpus: the documents: name, sources, steps, held-out documents.
         mixture: how they become rows and share the run: packing and weights.
     """
 
@@ -42,8 +41,8 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
         components: the readers, generators, steps, packings and mixings that may be named.
         where: for messages: a prefix, or a function of the dotted key inside `values` ("" for the whole).
     Raises:
-        KormoError: an unknown key or component, a missing value, one of the wrong kind, or weights that do
-            not match the sources.
+        KormoError: a key or component is unknown, a value is missing or has the wrong type, or the weights do not match
+            the sources.
     """
     place = where if callable(where) else _prefix(where)
     parts: list[dict[str, object]] = []
@@ -94,8 +93,8 @@ def _comparisons(corpus: CorpusRecipe, components: Registry, place: Where) -> It
                 yield moved(error, place)
 
 
-def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, Any]]:
-    """Every component that a dataset recipe names, as far as it is well formed: dotted key, kind, and the choice as
+def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+    """All components that a dataset recipe names, as far as it is well-formed: dotted key, kind, and the choice as
     written."""
     for name, source in _items(values.get("sources")):
         if not isinstance(source, Mapping):
@@ -112,7 +111,7 @@ def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, Any]]:
             yield key, kind, values[key]
 
 
-def _items(value: object) -> Iterable[tuple[Any, Any]]:
+def _items(value: object) -> Iterable[tuple[Any, object]]:
     return value.items() if isinstance(value, Mapping) else ()
 
 
@@ -121,7 +120,7 @@ def _listed(value: object) -> Iterable[object]:
 
 
 def weighed_sources(weights: object) -> list[str]:
-    """The sources of a tree of weights: its leaves, in order."""
+    """The sources in a tree of weights: its leaves, in order."""
     if not isinstance(weights, Mapping):
         return []
     found: list[str] = []
@@ -158,7 +157,7 @@ def _component(components: Registry, kind: str, choice: Any, where: str) -> None
 
 
 def _weighed(values: Mapping[str, object], place: Where) -> Iterator[KormoError]:
-    """Every weight has a source, and every source a weight, in the mixture or in one of its stages."""
+    """Checks that every weight has a source, and every source a weight, in the mixture or in one of its stages."""
     mixture = values.get("mixture")
     mixture = mixture if isinstance(mixture, Mapping) else {}
     stages = [stage for stage in _listed(mixture.get("stages")) if isinstance(stage, Mapping)]

@@ -1,9 +1,9 @@
-"""The first line of a recipe that tells editors where its schema is.
+"""The first line of a recipe, which tells editors where its schema is.
 
     # yaml-language-server: $schema=../.kormo/recipe.schema.json
 
-The schema itself is not kept with the recipes: it describes what is installed on this machine. One command writes it,
-and the line into the files that lack it.
+The schema itself is not kept with the recipes, as it describes what is installed on this machine. One command writes
+it, and adds the line to the files that lack it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from kormo_plugins.recipe.schema.json_types import Schema
 from kormo_plugins.store.atomic import write_text
 
 FOLDER = Path(".kormo")
-"""Where the schemas are written, in the folder in which commands are given; ignored by git."""
+"""Folder of the schemas in the working directory; ignored by git."""
 
 MARK = "# yaml-language-server: $schema="
 _KINDS = {"recipe": "recipe", "dataset recipe": "data", "tokenizer recipe": "tokenizer"}
 
 
 def schema_file(kind: str) -> Path:
-    """Where the schema of a kind of file is written."""
+    """The path of the schema of a kind of file."""
     return FOLDER / f"{kind}.schema.json"
 
 
@@ -44,19 +44,19 @@ def write_schemas(schemas: Mapping[str, Schema]) -> list[Path]:
 
 
 def files_in(places: Iterable[Path]) -> Iterator[Path]:
-    """The YAML files among `places`, folders searched to any depth."""
+    """The YAML files among `places`; folders are searched recursively."""
     for place in places:
         yield from sorted(place.rglob("*.yml")) if place.is_dir() else [place]
 
 
 def kind_in(path: Path) -> str:
-    """Which kind of file it is: `recipe`, `data`, `tokenizer`, `chain`, `ablation` or `ladder`."""
+    """The kind of a file: `recipe`, `data`, `tokenizer`, `chain`, `ablation` or `ladder`."""
     own = read_yaml(path)
     return list_of_recipes(own) or _KINDS[kind_of(own)]
 
 
 def line(path: Path, kind: str) -> str:
-    """The line for a file, the schema's path seen from the file's folder."""
+    """The line for a file, with the schema's path relative to the file's folder."""
     return MARK + os.path.relpath(schema_file(kind), path.parent)
 
 
@@ -68,7 +68,7 @@ def marked(path: Path) -> str | None:
 
 
 def link_schema(path: Path) -> bool:
-    """Writes the right line into the file; False if it was there already."""
+    """Writes the line into the file; False if it was already there."""
     kind = kind_in(path)
     if marked(path) == line(path, kind):
         return False

@@ -1,12 +1,12 @@
-"""One JSON Schema of everything that a recipe file may say, for editors and other programs.
+"""One JSON Schema of everything that a recipe file may contain, for editors and other programs.
 
-Axolotl's keys come from the installed Axolotl and the plugins that it ships, ours from the models that check them,
-and a component's parameters from the component: `{name: best_fit, …}` is checked against what `best_fit` takes. So
-the schema describes this installation, third-party plugins included, and is written where it is used, not published.
+Axolotl's keys come from the installed Axolotl and the plugins that it ships, ours from the models that check them, and
+a component's parameters from the component: `{name: best_fit, …}` is checked against the parameters of `best_fit`. The
+schema thus describes this installation, including third-party plugins, and is generated locally, not published.
 
-It is the schema of a *file*, which may inherit: a child says only what it changes, so nothing is required of a
-mapping, `extends` may stand in any, and `kormo.data` may be a path. What must be there in the end, and what goes with
-what, `kormo recipe validate` knows.
+It is the schema of a *file*, which may inherit: a child contains only its changes, so no key is required, `extends` is
+allowed in every mapping, and `kormo.data` may be a path. Required keys, and rules across keys, are checked by `kormo
+recipe validate`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = ("recipe", "data", "tokenizer")
-"""What a file can be: an Axolotl recipe, a dataset recipe, a tokenizer recipe."""
+"""The kinds of files: an Axolotl recipe, a dataset recipe, a tokenizer recipe."""
 
 CHOICES = {
     ("KormoBlock", "architecture"): "architecture",
@@ -43,16 +43,16 @@ CHOICES = {
     ("MixtureRecipe", "mixture"): "mixing",
     ("TokenizerChoice", "train"): "tokenizer",
 }
-"""Model and field -> the kind of component that is chosen there by name."""
+"""Model and field -> kind of the component that it chooses by name."""
 
 DATA = (("KormoBlock", "data"), ("Monitor", "external_eval"))
 """Model and field -> where a dataset recipe stands."""
 
 MONITORS = ("held_out", "collapse", "mini")
-"""Fields of `Monitor` that hold the parameters of the run callback of the same name."""
+"""Fields of `Monitor` with the parameters of the run callback of the same name."""
 
 FILES = (*DATA, ("TokenizerChoice", "train"))
-"""Where the path of a file may stand for what is in it."""
+"""Keys that may have the path of a file instead of its content."""
 
 AXOLOTL_PLUGINS: tuple[str, ...] = (EVERY,)
 """Axolotl's plugins whose keys are part of the schema of a recipe."""
@@ -70,7 +70,7 @@ def json_schema(kind: str, components: Registry) -> Schema:
 
     Args:
         kind: one of `KINDS`.
-        components: those that a recipe may name.
+        components: the components that a recipe may name.
     """
     definitions = _models(components)
     if kind == "recipe":
@@ -94,7 +94,7 @@ def json_schema(kind: str, components: Registry) -> Schema:
 
 
 def _models(components: Registry) -> dict[str, Schema]:
-    """Definitions of our own models, with each choice of a component turned into what the components take."""
+    """Definitions of our own models, with each choice of a component expanded to the parameters of the components."""
     models = (KormoBlock, CorpusRecipe, MixtureRecipe)
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_generator()
@@ -120,13 +120,17 @@ def _models(components: Registry) -> dict[str, Schema]:
 
 
 def _generator() -> Any:
-    """Pydantic's generator, for which a model that first makes a mapping of what it is given may be given text too."""
+    """Pydantic's schema generator, extended for models that convert a string to a mapping first."""
 
     class Generator(GenerateJsonSchema):
+        """pydantic's generator, for models that are also given as one word (`packing: best_fit`)."""
+
         def function_before_schema(self, schema: Any) -> Schema:
+            """The schema of what a validator lies before: it takes a string too."""
             return {"anyOf": [super().function_before_schema(schema), {"type": "string"}]}
 
         def model_schema(self, schema: Any) -> Schema:
+            """The schema of a model; that no other keys are allowed is said of the mapping and not of the string."""
             made = super().model_schema(schema)
             closed = made.pop("additionalProperties", None) if "anyOf" in made else None
             if closed is not None:  # said of the mapping, not of the text
@@ -137,7 +141,7 @@ def _generator() -> Any:
 
 
 def _choose(field: Schema, choice: Schema) -> None:
-    """Puts `choice` where a field's schema has a reference to the open model of choices, or any mapping."""
+    """Inserts `choice` where a field's schema refers to the open model of choices, or to any mapping."""
     if "items" in field:
         field["items"] = {**choice, "required": ["name"]} if "allOf" in choice else choice
         return
@@ -154,7 +158,7 @@ def _choose(field: Schema, choice: Schema) -> None:
 
 
 def _component(kind: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
-    """A component of a kind by name, with the parameters that this name takes."""
+    """A component of a kind by name, with the parameters of that component."""
     names = components.names(kind)
     closed = {name: _parameters(kind, name, components, definitions) for name in names}
     keys = {key for schema in closed.values() for key in schema["properties"] if key != "name"}
@@ -167,14 +171,14 @@ def _component(kind: str, components: Registry, definitions: dict[str, Schema]) 
         for name in names
     ]
     inherits = {"properties": {"name": True, **unnamed}, "additionalProperties": False}
-    rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child, whose parent names it
+    rules.append({"if": {"not": {"required": ["name"]}}, "then": inherits})  # a child whose parent names the component
     listed = ", ".join(f"{name}: {components.get(kind, name).summary}" for name in names)
     about = {"enum": names, "description": f"one of the installed components of the kind {kind}. {listed}"}
     return {"type": "object", "properties": {"name": about}, "allOf": rules}
 
 
 def _any_of(kind: str, key: str, closed: dict[str, Schema]) -> Schema:
-    """What a key may be where the component is not named: what one of those that have it takes."""
+    """The schema of a key if the component is not named: that of any component with this key."""
     owners: list[str] = []
     for name, schema in closed.items():
         own = schema["properties"].get(key)
@@ -185,7 +189,7 @@ def _any_of(kind: str, key: str, closed: dict[str, Schema]) -> Schema:
 
 
 def _parameters(kind: str, name: str, components: Registry, definitions: dict[str, Schema]) -> Schema:
-    """Definition of what one component takes; its models go into `definitions` too."""
+    """Definition of a component's parameters; its models are added to `definitions`."""
     key = f"{kind}.{name}"
     if key in definitions:
         return definitions[key]
@@ -205,7 +209,8 @@ def _parameters(kind: str, name: str, components: Registry, definitions: dict[st
 
 
 def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
-    """Properties of a parameter model, by pydantic, or by its type hints where pydantic has no JSON form for one."""
+    """Properties of a parameter model, from pydantic, or from its type hints if pydantic cannot generate JSON
+    Schema."""
     try:
         found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
     except PydanticInvalidForJsonSchema:
@@ -219,10 +224,10 @@ def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str,
 
 
 def _allow_variables(schema: object) -> None:
-    """Where text must follow a pattern, a file may have an environment variable instead."""
+    """Allows an environment variable wherever a string must match a pattern."""
     if isinstance(schema, dict):
         pattern = schema.get("pattern")
-        if isinstance(pattern, str) and not pattern.endswith(VARIABLE):  # parts are shared, and met more than once
+        if isinstance(pattern, str) and not pattern.endswith(VARIABLE):  # parts are shared, and visited more than once
             schema["pattern"] = f"({pattern}){VARIABLE}"
         for child in schema.values():
             _allow_variables(child)
@@ -232,7 +237,7 @@ def _allow_variables(schema: object) -> None:
 
 
 def _mappings(schema: object) -> Iterator[Schema]:
-    """Every closed mapping inside a schema."""
+    """All closed mappings in a schema."""
     if isinstance(schema, dict):
         if schema.get("additionalProperties") is False and isinstance(schema.get("properties"), dict):
             yield schema

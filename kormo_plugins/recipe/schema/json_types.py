@@ -1,8 +1,8 @@
-"""Python type hints as JSON Schema, and values against it: the two halves of a quick check.
+"""Converts Python type hints to JSON Schema, and validates values against it: the two halves of a quick check.
 
-Pydantic's own generator stops at the first type that has no JSON form, and Axolotl's configuration has
-several. Here such a type becomes `{}` (anything), so that a schema always comes out and is only ever too
-lenient, never wrong. The result is plain JSON Schema: it can be cached, shown, and given to an editor.
+Pydantic's own generator fails at the first type without a JSON form, and Axolotl's configuration has several. Here such
+a type becomes `{}` (anything), so that there is always a schema, which may be too lenient but is never wrong. The
+result is plain JSON Schema: it can be cached, shown, and given to an editor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "t", "
 
 
 def schema_of(hint: object, definitions: dict[str, Schema]) -> Schema:
-    """JSON Schema of a type hint; models go into `definitions` and are referred to by `$ref`."""
+    """JSON Schema of a type hint; models are added to `definitions` and referred to by `$ref`."""
     if isinstance(hint, type) and hint in _SCALARS:
         return {"type": _SCALARS[hint]}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -49,7 +49,7 @@ def schema_of(hint: object, definitions: dict[str, Schema]) -> Schema:
 
 
 def _spelling(member: enum.Enum) -> str | int | float | bool:
-    """How a member is written in YAML: its value, or its name where the value has no form there (`torch.int4`)."""
+    """How a member is written in YAML: its value, or its name if the value cannot be written (`torch.int4`)."""
     return member.value if isinstance(member.value, (str, int, float, bool)) else member.name
 
 
@@ -59,9 +59,9 @@ def _union(parts: list[Schema]) -> Schema:
 
 
 def _reference(model: Any, definitions: dict[str, Schema]) -> Schema:
-    name = f"{model.__module__}.{model.__qualname__}"  # two packages may use one class name
+    name = f"{model.__module__}.{model.__qualname__}"  # two packages may use the same class name
     if name not in definitions:
-        definitions[name] = {}  # taken, so that a model which contains itself ends here
+        definitions[name] = {}  # reserved, so that a model that contains itself ends here
         definitions[name] = object_schema(model, definitions)
     return {"$ref": f"#/$defs/{name}"}
 
@@ -96,13 +96,13 @@ def object_schema(model: Any, definitions: dict[str, Schema]) -> Schema:
 
 
 def _validated_before(model: Any) -> set[str]:
-    """Fields that a validator of the model sees before their type does: it may take other spellings (`fp8`)."""
+    """Fields with a validator that runs before the type is checked: it may accept other spellings (`fp8`)."""
     decorators = model.__pydantic_decorators__.field_validators.values()
     return {name for one in decorators if one.info.mode in ("before", "wrap", "plain") for name in one.info.fields}
 
 
 def _is_listed(schema: Schema) -> bool:
-    """Whether a schema takes values of a closed list."""
+    """Whether a schema allows a fixed list of values."""
     return "enum" in schema or any(_is_listed(part) for part in schema.get("anyOf", ()))
 
 
@@ -112,23 +112,22 @@ class Fault:
 
     Args:
         key: dotted key, relative to the value that was checked (`datasets[0].text_colum`).
-        value: what is there.
-        expected: for a wrong value, the kinds that fit; empty for a key that is not known.
-        known: for an unknown key, the keys that are; for a value out of a closed list, the list.
+        value: the value.
+        expected: for a wrong value, the allowed types; empty for an unknown key.
+        known: for an unknown key, the known ones; for a value not in a fixed list, the list.
     """
 
     key: str
-    value: Any
+    value: object
     expected: str = ""
     known: tuple[str, ...] = ()
 
 
-def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str = "") -> list[Fault]:
-    """What `schema` does not allow in `value`; empty when all is well.
+def faults(value: object, schema: Schema, definitions: Mapping[str, Schema], key: str = "") -> list[Fault]:
+    """What `schema` does not allow in `value`; empty if it is valid.
 
-    As lenient as pydantic where no information is lost (`"3e-4"` for a number, `1.0` for an integer, `"true"`
-    for a boolean), but `true` is not a number. For a choice of several forms the faults of the form that
-    comes nearest.
+    As lenient as pydantic if no information is lost (`"3e-4"` for a number, `1.0` for an integer, `"true"` for a
+    boolean), but `true` is not a number. For a union, the errors of the closest member.
     """
     if "$ref" in schema:
         return faults(value, definitions[schema["$ref"].rsplit("/", 1)[1]], definitions, key)
@@ -151,12 +150,12 @@ def faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: s
     return [_wrong(key, value, schema, definitions)]
 
 
-def _wrong(key: str, value: Any, schema: Schema, definitions: Mapping[str, Schema]) -> Fault:
+def _wrong(key: str, value: object, schema: Schema, definitions: Mapping[str, Schema]) -> Fault:
     listed = [choice for part in schema.get("anyOf", [schema]) for choice in part.get("enum", ())]
     return Fault(key, value, name_of(schema, definitions), tuple(str(choice) for choice in listed))
 
 
-def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
+def _object_faults(value: object, schema: Schema, definitions: Mapping[str, Schema], key: str) -> list[Fault]:
     if not isinstance(value, Mapping):
         return [Fault(key, value, "mapping")]
     properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
@@ -172,7 +171,7 @@ def _object_faults(value: Any, schema: Schema, definitions: Mapping[str, Schema]
     return found
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _fits(value: object, kind: str) -> bool:
     if isinstance(value, str) and kind in ("number", "integer"):
         try:
             number = float(value)
@@ -191,7 +190,7 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def name_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
-    """What a schema takes, in words: `integer or null`, `one of drop, truncate, raise`, `list of text`."""
+    """The values that a schema allows, in words: `integer or null`, `one of drop, truncate, raise`, `list of text`."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(name_of(part, definitions) for part in schema["anyOf"]))
     if "enum" in schema:

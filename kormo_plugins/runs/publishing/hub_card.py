@@ -1,6 +1,6 @@
-"""What a hub reads off a model card: licence, datasets and scores, added to a card that says the rest in words.
+"""The metadata of a model card that a hub reads: licence, datasets and scores.
 
-The card's text stays as the run wrote it. Scores come from `evaluation.json`, as the benchmark harness gave them.
+The card's text stays as the run wrote it. Scores come from `evaluation.json`, as the benchmark harness reported them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ EVALUATION = "evaluation.json"
 
 
 def with_metadata(run: Path, card: Path, licence: str | None = None) -> str:
-    """A card with more metadata at its head; the file stays as the run wrote it, which its marker has a checksum of.
+    """A card with these metadata added to its front matter; the file itself is not changed, as the run's marker has its
+    checksum.
 
     Args:
-        run: whose datasets and scores are told.
+        run: the run whose datasets and scores are added.
         card: a README.md.
-        licence: of the model, as hubs call it (`apache-2.0`); None leaves it unsaid.
+        licence: of the model, by its id on hubs (`apache-2.0`); None: not stated.
     """
     from huggingface_hub import ModelCard
 

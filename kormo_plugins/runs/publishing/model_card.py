@@ -1,8 +1,7 @@
 """The model card of a finished run: `README.md` beside the weights and in `export/`.
 
-Every sentence comes from what the run recorded: its resolved recipe, `run.json`, `metrics.jsonl`, the manifests of the
-artifacts that it read and the weights themselves. What was not recorded (a licence of the model, how good it is) is
-not said.
+Every sentence is derived from records of the run: its resolved recipe, `run.json`, `metrics.jsonl`, the manifests of
+its artifacts and the weights themselves. What was not recorded (the model's licence, its quality) is not stated.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from kormo_plugins.training.telemetry.run_record import RESOLVED
 CARD = "README.md"
 EXPORT = "export"
 LOSS_POINTS = 10
-"""Logged losses that the first and the last number of the card are means of, at most."""
+"""Maximum number of logged losses averaged for the first and for the last loss on the card."""
 
 SIZES = (
     "hidden_size",
@@ -61,17 +60,17 @@ KEYS = (
 )
 
 NEEDED = (RESOLVED, run_record.FILE, MARKER)
-"""Files of a run without which nothing is known that a card could tell."""
+"""Files of a run without which there is nothing to write on a card."""
 
 
 def write_card(recipe: Recipe, built: Built, dataset: object, out: Path) -> list[Path]:
-    """Writes the card of the model in `out`, which the recipe's run has made, and of its export if there is one.
+    """Writes the card of the model in `out`, and of its export if there is one.
 
     Args:
-        dataset: what the run read, if it was a mixture of ours.
+        dataset: the mixture that the run read, if it was one of ours.
         out: the run's folder, or that of the model that its adapters were merged into.
     Returns:
-        The cards.
+        Paths of the cards.
     """
     sources = _sources(dataset)
     folders = [folder for folder in (out, out / EXPORT) if (folder / "config.json").is_file()]
@@ -79,13 +78,13 @@ def write_card(recipe: Recipe, built: Built, dataset: object, out: Path) -> list
 
 
 def export_card(run: Path, folder: Path) -> Path | None:
-    """The card for a conversion of a run's finished model that was made later.
+    """The card for a later conversion of a run's finished model.
 
     Args:
         run: the run's folder.
         folder: the converted model.
     Returns:
-        The card; None where `run` is no finished run, whose records could be told.
+        Its path; None if `run` is no finished run.
     """
     if not all((run / name).is_file() for name in NEEDED):
         return None
@@ -94,8 +93,8 @@ def export_card(run: Path, folder: Path) -> Path | None:
         built = build_data(recipe, lookup_only(recipe.path))
         sources = _sources(open_dataset(recipe.stream_plan(), built) if recipe.data is not None else None)
     except KormoError:
-        pass  # the artifacts are elsewhere by now: the card says nothing about the data
-    # a GGUF says of itself what the run's folder does
+        pass  # the artifacts are gone: the card says nothing about the data
+    # a GGUF contains what these files say
     described = folder if (folder / "config.json").is_file() else run
     return _write(folder, card(recipe, built, sources, described, run, _use_gguf(folder, recipe.block.role)))
 
@@ -120,7 +119,7 @@ def card(
     """The lines of the card of the model in `folder`, made by `run`; `sources` as in `mixture.report.stats`.
 
     Args:
-        use: how it is used, if not as a folder of transformers.
+        use: lines on how to use it, if not with transformers.
     """
     record = run_record.read_record(run)
     config = read_json(folder / "config.json")
@@ -170,7 +169,7 @@ def weights(folder: Path) -> tuple[int, list[str]]:
 
 
 def _front(config: Mapping[str, object], sources: Mapping[str, Any] | None) -> Iterator[str]:
-    """The block that model hubs read."""
+    """The YAML front matter that model hubs read."""
     found = {name for source in (sources or {}).values() for name in source["languages"] if len(name) == 2}
     yield "---"
     if found:
@@ -206,7 +205,7 @@ def _use(folder: Path, role: str) -> Iterator[str]:
 
 
 def _use_gguf(folder: Path, role: str) -> tuple[str, ...]:
-    """For a folder that holds a GGUF; empty for any other."""
+    """How to use a GGUF, if the folder has one; otherwise empty."""
     for file in sorted(folder.glob("*.gguf")):
         serve = f"llama-server -m {file.name}{' --jinja' if role == 'chat' else ''}"
         return (
@@ -245,7 +244,8 @@ def _training(recipe: Recipe, run: Path) -> Iterator[str]:
 
 
 def loss_line(losses: list[tuple[int, float]]) -> str | None:
-    """The sentence about the training loss, of (step, loss); None without any. Beginning and end share no step."""
+    """The sentence about the training loss, from pairs (step, loss); None if there are none. Its two means share no
+    step."""
     few = min(LOSS_POINTS, len(losses) // 2)
     if not losses:
         return None
@@ -328,7 +328,7 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Itera
 
 
 def _cell(value: object) -> str:
-    """One cell on one line; a bar that is not escaped already would begin another."""
+    """A table cell on one line; an unescaped bar would start another cell."""
     return re.sub(r"(?<!\\)\|", r"\|", printable(" ".join(str(value).split())))
 
 

@@ -1,12 +1,12 @@
 """A finished run on a model hub: the plain Llama as `main`, the rest as revisions of the same repository.
 
-    main                         export/: opens in transformers, vLLM and llama.cpp without anything of ours
+    main                         export/: opens in transformers, vLLM and llama.cpp without this package
     kormo                        the run's own layout, with its resolved recipe, record and metrics
     step-1000-tokens-4.2B        a checkpoint, as a plain model; one revision each, as in published training dynamics
 
-Each revision has its `SHA256SUMS`, made of files that were just compared with what the run wrote. Nothing is pushed
-before the model is finished: Axolotl's own pushing sends Trainer's card, a pickle and configs of the training loop.
-Optimizer states, random states and pickles are never sent.
+Each revision has a `SHA256SUMS`; before it is made, the files are compared with what the run wrote. Nothing is uploaded
+before the model is finished: Axolotl's own upload includes Trainer's card, a pickle and configs of the training loop.
+Optimizer states, random states and pickles are never uploaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from kormo_plugins.architecture.export import check_unchanged
 from kormo_plugins.architecture.files import TOKENIZER_FILES
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.runs.publishing.hub_card import CARD, with_metadata
 from kormo_plugins.store.complete import MARKER, fault
 from kormo_plugins.store.sums import SUMS, list_of, sha256_of
@@ -44,8 +44,8 @@ class Revision:
 
     Args:
         name: branch of the repository.
-        folder: what is sent.
-        patterns: file names of it; nothing else leaves the folder.
+        folder: where its files are.
+        patterns: glob patterns of the files to upload; nothing else leaves the folder.
     """
 
     name: str
@@ -54,16 +54,16 @@ class Revision:
 
     @property
     def files(self) -> list[Path]:
-        """The names of the files that will be uploaded."""
+        """Paths of the files to upload, sorted."""
         found = {path for pattern in self.patterns for path in self.folder.glob(pattern) if path.is_file()}
         return sorted(found)
 
 
 def revisions(run: Path) -> Iterator[Revision]:
-    """What there is to publish of a finished run, `main` first; what is yielded is as the run wrote it.
+    """The revisions of a finished run, `main` first; their files have been verified.
 
     Raises:
-        KormoError: the run is not finished, a file of it or of its export was changed since, or it has no export.
+        KormoError: the run is not finished, a file of it or of its export was changed, or it has no export.
     """
     reason = fault(run) if run.is_dir() else "there is no such folder"
     if reason is not None:
@@ -92,13 +92,13 @@ def revisions(run: Path) -> Iterator[Revision]:
 
 
 def revision_name(step: int, tokens_per_step: int) -> str:
-    """`step-1000-tokens-4.2B`; without the tokens where a step has no fixed number of them."""
+    """`step-1000-tokens-4.2B`; without the tokens if their number per step is not fixed."""
     tokens = step * tokens_per_step
     return f"step-{step}" + (f"-tokens-{amount(tokens)}" if tokens else "")
 
 
 def amount(tokens: int) -> str:
-    """A number of tokens in two to three digits: `655K`, `4.2B`."""
+    """A number of tokens with two to three digits: `655K`, `4.2B`."""
     for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
         if tokens >= size:
             value = tokens / size
@@ -109,29 +109,24 @@ def amount(tokens: int) -> str:
 def publish(
     run: Path, repository: str, api: HfApi | None = None, *, private: bool = True, licence: str | None = None
 ) -> dict[str, str]:
-    """Sends a finished run to a hub; what is there already is not sent again.
+    """Uploads a finished run to a hub; files that are already there are not uploaded again.
 
     Args:
-        repository: `owner/name`; made if there is none.
-        api: of the hub; by default as the environment says (`HF_ENDPOINT`, the token of `hf auth login`).
-        private: of a repository that is made now.
+        repository: `owner/name`; created if it does not exist.
+        api: client of the hub; by default from the environment (`HF_ENDPOINT`, the token of `hf auth login`).
+        private: whether a newly created repository is private.
         licence: of the model, for the card.
     Returns:
         Name of each revision -> SHA-256 of its `SHA256SUMS`, for those who fetch it.
     Raises:
-        KormoError: not a finished run as it was written, no such name, or the hub refuses. The run stays as it is.
+        KormoError: the run is unfinished or was changed, the name is invalid, or the hub refuses. The run is not
+        changed.
     """
     import httpx
     from huggingface_hub import HfApi as Hub
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    if not REPOSITORY.match(repository):
-        raise KormoError(
-            where="hub_model_id",
-            found=repr(repository),
-            why="a repository of a hub is called owner/name",
-            do="write it so",
-        )
+    refuse_repository(repository)
     hub, sent = api or Hub(), dict[str, str]()
     planned = [(revision, _texts(run, revision, licence)) for revision in revisions(run)]
     try:
@@ -142,15 +137,30 @@ def publish(
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why=f"the hub took {', '.join(sent) or 'nothing'} of {len(planned)} revisions",
             do=f"kormo publish {run} {repository} goes on when the hub can be reached (hf auth login)",
         ) from None
     return sent
 
 
+def refuse_repository(repository: str) -> None:
+    """Checks the name of a repository.
+
+    Raises:
+        KormoError: it is not `owner/name`.
+    """
+    if not REPOSITORY.match(repository):
+        raise KormoError(
+            where="hub_model_id",
+            found=repr(repository),
+            why="a repository of a hub is called owner/name",
+            do="write it so",
+        )
+
+
 def _texts(run: Path, revision: Revision, licence: str | None) -> dict[str, str]:
-    """Content of the files of a revision that are written for the hub: its card, if it has one, and its list."""
+    """Files of a revision that are generated for the hub: its card, if it has one, and its `SHA256SUMS`."""
     files = {path.name: path for path in revision.files}
     card = files.pop(CARD, None)
     texts = {} if card is None else {CARD: with_metadata(run, card, licence)}

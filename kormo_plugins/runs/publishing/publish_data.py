@@ -1,4 +1,4 @@
-"""The documents of a dataset recipe on a hub: a folder for each source, which is a configuration there, and the card.
+"""The documents of a dataset recipe on a hub: the card, and a folder for each source, which is a configuration there.
 
 main/README.md                     the card that `kormo data report` writes
 main/SOURCE/part-*.jsonl.zst       the cleaned documents of a source, as its corpus artifact holds them
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.runs.publishing.hub_card import CARD
 from kormo_plugins.runs.publishing.publish import REPOSITORY
 from kormo_plugins.store.corpus_files import part_files
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 def publish_documents(
     repository: str, card: str, corpora: Mapping[str, Path], api: HfApi | None = None, *, private: bool = True
 ) -> int:
-    """Sends documents and card as one dataset.
+    """Uploads documents and card as one dataset.
 
     Args:
-        repository: `owner/name`; made if there is none.
+        repository: `owner/name`; created if it does not exist.
         card: content of its README.md.
         corpora: name of each source -> folder of its corpus artifact.
-        api: of the hub; by default as the environment says.
-        private: of a repository that is made now.
+        api: client of the hub; by default from the environment.
+        private: whether a newly created repository is private.
     Returns:
-        How many files of documents were sent.
+        Number of document files uploaded.
     Raises:
-        KormoError: no such name, a file that is not as its corpus's manifest says, or the hub refuses.
+        KormoError: the name is invalid, a file differs from the manifest of its corpus, or the hub refuses.
     """
     import httpx
     from huggingface_hub import HfApi as Hub
@@ -71,7 +71,7 @@ def publish_documents(
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why="the hub did not take all documents; what it has is not sent again",
             do="repeat the command when the hub can be reached (hf auth login)",
         ) from None

@@ -1,8 +1,8 @@
-"""The checkpoints that a hub keeps as revisions of one model, for who studies how it learned.
+"""The checkpoints that a hub has as revisions of one model, for the study of training dynamics.
 
 step-1000-tokens-4.2B      ours
-step1000-tokens4B          OLMo's and Pythia's ways of writing it are read as well
-step-1000                  KORMo's: the number of tokens must be told
+step1000-tokens4B          as OLMo and Pythia write it; read as well
+step-1000                  as KORMo writes it; the tokens per step must be given
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.errors import Faults, KormoError, in_words
 from kormo_plugins.store.atomic import move, publish_folder
 from kormo_plugins.store.sums import SUMS, files_of, read_sums, sha256
 
@@ -36,7 +36,7 @@ class Fetched:
 
     Args:
         folder: where it is.
-        sha256: of the list that every file was compared with; None where the revision has none.
+        sha256: of the list that every file was compared with; None if the revision has no list.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class Point:
     Args:
         name: of the revision.
         step: optimizer steps.
-        tokens: seen so far, as far as the name says; None: it does not.
+        tokens: seen so far, from the name; None if it does not say.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Point:
 
 
 def amount(text: str) -> int:
-    """`50B` as a number.
+    """Parses a number of tokens such as `50B`.
 
     Raises:
-        KormoError: something else.
+        KormoError: it is malformed.
     """
     match = _AMOUNT.match(text.strip())
     if match is None or not float(match[1]):
@@ -76,10 +76,10 @@ def amount(text: str) -> int:
 
 
 def points(names: Iterable[str], tokens_per_step: int | None = None) -> list[Point]:
-    """The revisions that name a step, by rising step.
+    """The revisions that name a step, by ascending step.
 
     Args:
-        tokens_per_step: for names that do not say their tokens.
+        tokens_per_step: for names without a number of tokens.
     """
     found = []
     for name in names:
@@ -97,7 +97,7 @@ def spaced(found: Sequence[Point], every: int) -> list[Point]:
     """The first point at or after each multiple of `every` tokens, and the last one.
 
     Raises:
-        KormoError: a revision that does not say how many tokens it has seen.
+        KormoError: the name of a revision has no number of tokens.
     """
     unknown = [point.name for point in found if point.tokens is None]
     if unknown:
@@ -120,7 +120,7 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
     """The checkpoints of a model on the hub: its branches and tags.
 
     Raises:
-        KormoError: the hub cannot be asked, or the model has no revision that names a step.
+        KormoError: the hub cannot be reached, or no revision of the model names a step.
     """
     import httpx
     from huggingface_hub import HfApi as Hub
@@ -131,7 +131,7 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise KormoError(
             where=repository,
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why="the hub was asked for the revisions of this model",
             do="check the id, the network and HF_HUB_OFFLINE",
         ) from None
@@ -147,15 +147,15 @@ def of_model(repository: str, tokens_per_step: int | None = None, api: HfApi | N
 
 
 def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, identity: str | None = None) -> Fetched:
-    """Downloads one checkpoint into its own folder below `out`; weights in safetensors and JSON only, no code.
+    """Downloads one checkpoint into its own folder below `out`; only safetensors and JSON, no code.
 
-    The folder gets its name when every file of it is the one that the revision's `SHA256SUMS` lists.
+    The folder gets its final name once every file matches the revision's `SHA256SUMS`.
 
     Args:
         identity: SHA-256 (hex) of that list, as the author of the model published it elsewhere.
     Raises:
-        KormoError: a file that is another, is missing or is not listed; a list of another hash; names that lead out
-            of the folder; the hub cannot be asked.
+        KormoError: a file differs, is missing or is not listed; the list has another hash; a name leads out of the
+            folder; the hub cannot be reached.
     """
     import httpx
     from huggingface_hub import HfApi as Hub
@@ -167,12 +167,12 @@ def fetch(repository: str, point: Point, out: Path, api: HfApi | None = None, id
         siblings = hub.model_info(repository, revision=point.name).siblings or ()
         _refuse_paths(repository, (file.rfilename for file in siblings))
         if folder.is_dir() and not partial.exists():
-            move(folder, partial)  # what is there whole is not asked for again
+            move(folder, partial)  # complete files are not downloaded again
         hub.snapshot_download(repository, revision=point.name, local_dir=partial, allow_patterns=[*FETCHED, SUMS])
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError) as error:
         raise KormoError(
             where=f"{repository}@{point.name}",
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why="the hub was asked for this checkpoint",
             do="repeat the command: what has arrived is kept",
         ) from None
@@ -194,7 +194,7 @@ def _refuse_paths(repository: str, names: Iterable[str]) -> None:
 
 
 def _check(repository: str, point: Point, folder: Path, identity: str | None) -> str | None:
-    """The SHA-256 of the list that every file was compared with; None where there is no list."""
+    """Compares every file with the list, and returns the list's SHA-256; None if there is no list."""
     where, path = f"{repository}@{point.name}", folder / SUMS
     found = sha256(path) if path.is_file() else None
     if identity is not None and found != identity.lower():
@@ -227,5 +227,5 @@ def _another(where: str, found: str, why: str, folder: Path) -> KormoError:
 
 
 def _downloaded(folder: Path) -> list[str]:
-    """Files of a download, without what the client of the hub keeps for itself."""
+    """Files of a download, without the cache of the hub's client."""
     return [name for name in files_of(folder) if not name.startswith(".cache/")]

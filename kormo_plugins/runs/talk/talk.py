@@ -4,7 +4,7 @@
     for piece in speaker.say([{"role": "user", "content": "안녕하세요!"}], Wish(thinking=False)):
         print(piece, end="")
 
-Sampling is what the checkpoint's own generation settings say.
+Sampling follows the checkpoint's generation settings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from kormo_plugins.architecture.files import read_json
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.complete import check_marked
 
@@ -35,7 +35,7 @@ class Wish:
 
     Args:
         thinking: whether a chat model reasons first.
-        max_new_tokens: the longest answer, in tokens.
+        max_new_tokens: maximum length of the answer, in tokens.
     """
 
     thinking: bool = False
@@ -47,9 +47,9 @@ class Speaker:
     """An opened model.
 
     Args:
-        name: of its folder, for people.
-        is_chat: whether its tokenizer ends a turn; otherwise it continues texts.
-        context: longest prompt and answer together, in tokens.
+        name: name of its folder.
+        is_chat: whether its end token ends a turn; otherwise it continues texts.
+        context: maximum length of prompt and answer together, in tokens.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Speaker:
     context: int
 
     def prompt(self, turns: Sequence[Turn], wish: Wish) -> list[int]:
-        """Ids of what the model is asked.
+        """Token ids of the prompt.
 
         Raises:
-            KormoError: a turn that the template refuses, or no room for an answer.
+            KormoError: the template refuses a turn, or there is no room for an answer.
         """
         ids = self._conversation(turns, wish.thinking) if self.is_chat else self._beginning(turns[-1]["content"])
         if len(ids) + wish.max_new_tokens > self.context:
@@ -75,7 +75,7 @@ class Speaker:
         return ids
 
     def say(self, turns: Sequence[Turn], wish: Wish) -> Iterator[str]:
-        """Pieces of the answer, as they are generated.
+        """Yields pieces of the answer as they are generated.
 
         Raises:
             KormoError: see `prompt`.
@@ -97,7 +97,7 @@ class Speaker:
             with torch.inference_mode():
                 self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, streamer=streamer)  # type: ignore[operator,arg-type]
         finally:
-            streamer.end()  # a reader waits for it whatever happened
+            streamer.end()  # the reader waits for it, even after an error
 
     def _conversation(self, turns: Sequence[Turn], thinking: bool) -> list[int]:
         from jinja2 import TemplateError
@@ -109,14 +109,14 @@ class Speaker:
         except TemplateError as error:
             raise KormoError(
                 where=f"the conversation with {self.name}",
-                found=str(error),
+                found=in_words(error),
                 why="the model's chat template refuses it",
                 do="change the message",
             ) from None
         return list(cast(list[int], ids))
 
     def _beginning(self, text: str) -> list[int]:
-        """A text as training saw it: its start token first, if the tokenizer has one."""
+        """A text as in training: with the start token first, if the tokenizer has one."""
         start = self.tokenizer.bos_token_id
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         return [*([start] if isinstance(start, int) else []), *ids]
@@ -126,9 +126,9 @@ def open_speaker(folder: Path, modules: Sequence[str] = ()) -> Speaker:
     """Opens a run, a checkpoint or an export.
 
     Args:
-        modules: plugins that bring the model's architecture.
+        modules: plugins that provide the model's architecture.
     Raises:
-        KormoError: no checkpoint, one that is not whole, or one of an architecture that nobody knows.
+        KormoError: there is no checkpoint, it is incomplete, or its architecture is unknown.
     """
     import torch
     from safetensors import SafetensorError
@@ -146,7 +146,7 @@ def open_speaker(folder: Path, modules: Sequence[str] = ()) -> Speaker:
     except (OSError, ValueError, SafetensorError) as error:
         raise KormoError(
             where=str(folder),
-            found=" ".join(str(error).split())[:200],
+            found=in_words(error),
             why=f"transformers cannot open this model of type {config.get('model_type')!r}",
             do="name the folder of a finished run, a checkpoint or an export, and its plugins with --plugin",
         ) from None

@@ -1,4 +1,4 @@
-"""A page on which one or two models are asked the same, side by side. Served to this machine alone."""
+"""A page that sends the same prompt to one or two models side by side. Served on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Histories = list[list[Turn]]
 
 
 class OnlyHere:
-    """Tells the browser to load nothing from elsewhere: Gradio's page names fonts and a script of other hosts.
+    """Forbids the browser to load anything from elsewhere: Gradio's page refers to fonts and a script on other hosts.
 
     Args:
-        app: the ASGI application around which it stands.
+        app: the ASGI application that it wraps.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,6 +30,7 @@ class OnlyHere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_policy(message: Message) -> None:
+            """Passes a message of the application on, with the content security policy among the response's headers."""
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
             await send(message)
@@ -53,6 +54,7 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
             clear = gradio.Button("Begin anew")
 
         def answer(text: str, think: bool, new: float, *histories: list[Turn]) -> Iterator[list[object]]:
+            """Answers of all models to one message, as the columns show them, again for each piece of text."""
             yield from answers(speakers, text, Wish(think, int(new)), list(histories))
 
         question.submit(answer, [question, thinking, length, *columns], [question, *columns])
@@ -74,7 +76,7 @@ def _column(speaker: Speaker) -> Chatbot:
 
 
 def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histories) -> Iterator[list[object]]:
-    """What the page shows, piece by piece: the emptied question, and each model's conversation."""
+    """Updates of the page, piece by piece: the emptied question, and each model's conversation."""
     asked: Histories = [
         [*(_plain(turn) for turn in history), {"role": "user", "content": text}] for history in histories
     ]
@@ -108,8 +110,8 @@ def _plain(turn: Turn) -> Turn:
 
 
 def serve(speakers: Sequence[Speaker], port: int | None) -> None:
-    """Serves the page on the loopback interface until it is interrupted; no link to it is made elsewhere, and its
-    browser asks nobody else either (see `OnlyHere`)."""
+    """Serves the page on the loopback interface until interrupted; no public link is created, and the browser contacts
+    no other host (see `OnlyHere`)."""
     import gradio
     from starlette.middleware import Middleware
 

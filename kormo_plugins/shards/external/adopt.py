@@ -26,6 +26,7 @@ from kormo_plugins.shards.format import (
     OFFSET_INDEX,
     OFFSETS,
     TRAINED,
+    UINT8,
     shard_name,
 )
 from kormo_plugins.shards.reader import memory_map
@@ -85,7 +86,7 @@ def adopt(
     return finish_source(out, origin.source, records, about)
 
 
-def _one_dtype(files: Sequence[TokenFile]) -> np.dtype[Any]:
+def _one_dtype(files: Sequence[TokenFile]) -> np.dtype[np.integer]:
     filled = [file for file in files if file.tokens] or files
     kinds = {(_ours(file.dtype), file.trained is not None) for file in filled}
     if len(kinds) > 1:
@@ -99,18 +100,18 @@ def _one_dtype(files: Sequence[TokenFile]) -> np.dtype[Any]:
     return np.dtype(kinds.pop()[0])
 
 
-def _ours(dtype: np.dtype[Any]) -> str:
+def _ours(dtype: np.dtype[np.integer]) -> str:
     """The type under which ids of this one are kept."""
     return LINKED.get(dtype.str, "<u2" if dtype.itemsize == 1 else "<u4")
 
 
-def _shard(file: TokenFile, name: str, out: Path, dtype: np.dtype[Any], encoder: Encoder) -> dict[str, object]:
+def _shard(file: TokenFile, name: str, out: Path, dtype: np.dtype[np.integer], encoder: Encoder) -> dict[str, object]:
     files = {f"{name}{IDS}": _ids(file, out / f"{name}{IDS}", dtype, encoder)}
     if file.trained is not None:
         link(file.trained, out / f"{name}{TRAINED}")
         files[f"{name}{TRAINED}"] = FileRecord(file.tokens, file_checksum(file.trained))
     files |= _borders(file, out, name)
-    trained = memory_map(file.trained, "u1").sum(dtype=np.int64) if file.trained is not None else 0
+    trained = memory_map(file.trained, UINT8).sum(dtype=np.int64) if file.trained is not None else 0
     record = {
         "format": FORMAT,
         "name": name,
@@ -125,7 +126,7 @@ def _shard(file: TokenFile, name: str, out: Path, dtype: np.dtype[Any], encoder:
     return record
 
 
-def _ids(file: TokenFile, target: Path, dtype: np.dtype[Any], encoder: Encoder) -> FileRecord:
+def _ids(file: TokenFile, target: Path, dtype: np.dtype[np.integer], encoder: Encoder) -> FileRecord:
     """Links the ids, or copies them where their type is not one of ours.
 
     Raises:
@@ -193,15 +194,15 @@ def check_sample(files: Sequence[TokenFile], tokenizer: Path, encoder: Encoder) 
         )
 
 
-def _plain(ids: NDArray[Any], added: NDArray[np.int64]) -> NDArray[Any]:
+def _plain(ids: NDArray[np.integer], added: NDArray[np.int64]) -> NDArray[np.integer]:
     """The longest run of ids that are no added tokens."""
     cuts = np.flatnonzero(np.isin(ids, added))
     runs = np.split(ids, cuts)
-    longest: NDArray[Any] = max((run[1:] if number else run for number, run in enumerate(runs)), key=len)
+    longest: NDArray[np.integer] = max((run[1:] if number else run for number, run in enumerate(runs)), key=len)
     return longest
 
 
-def _comes_back(ids: NDArray[Any], vocabulary: Any) -> bool:
+def _comes_back(ids: NDArray[np.integer], vocabulary: Any) -> bool:
     """Whether ids, decoded and encoded, are the same; the last few may be cut within a word."""
     again = vocabulary.encode(vocabulary.decode(ids.tolist(), skip_special_tokens=False), add_special_tokens=False).ids
     whole = max(1, len(ids) - 4)

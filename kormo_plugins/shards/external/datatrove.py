@@ -9,7 +9,6 @@ NAME.ds.metadata   `tokenizer|bytes of an id`, number of tokens; may be missing
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from kormo_plugins.shards.format import IDS, TRAINED
 from kormo_plugins.shards.reader import Shards
 
 SUFFIX = ".ds"
-DTYPES: dict[int, np.dtype[Any]] = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
+DTYPES: dict[int, np.dtype[np.integer]] = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
 
 
 def read(path: Path, options: ReadOptions) -> TokenFile:

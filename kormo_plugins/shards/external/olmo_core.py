@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +41,7 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
     return TokenFile(path, dtype, np.concatenate([np.zeros(1, np.int64), ends]))
 
 
-def _ends(ids: NDArray[Any], end_id: int) -> Iterator[NDArray[np.int64]]:
+def _ends(ids: NDArray[np.integer], end_id: int) -> Iterator[NDArray[np.int64]]:
     for begin in range(0, len(ids), SCANNED):
         yield np.flatnonzero(ids[begin : begin + SCANNED] == end_id).astype(np.int64) + begin + 1
 

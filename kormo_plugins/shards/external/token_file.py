@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class TokenFile:
     """
 
     path: Path
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.integer]
     offsets: NDArray[np.int64]
     trained: Path | None = None
 
@@ -100,7 +100,7 @@ def damaged(path: Path, found: str, why: str) -> KormoError:
     return KormoError(where=str(path), found=found, why=why, do="name its format, or make the file again")
 
 
-def from_ends(ends: NDArray[Any], path: Path, tokens: int) -> NDArray[np.int64]:
+def from_ends(ends: NDArray[np.integer], path: Path, tokens: int) -> NDArray[np.int64]:
     """Offsets from where documents end.
 
     Raises:
@@ -112,7 +112,7 @@ def from_ends(ends: NDArray[Any], path: Path, tokens: int) -> NDArray[np.int64]:
     return offsets
 
 
-def count(path: Path, dtype: np.dtype[Any]) -> int:
+def count(path: Path, dtype: np.dtype[np.integer]) -> int:
     """Ids in a file.
 
     Raises:
@@ -133,6 +133,7 @@ def write_through(target: Path, parts: Iterable[bytes]) -> None:
     """A file of these parts, written under a temporary name first."""
 
     def write(path: Path) -> None:
+        """The parts end to end."""
         with path.open("wb") as file:
             file.writelines(parts)
 

@@ -65,6 +65,7 @@ def _marking() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     def mark(match: re.Match[str]) -> str:
+        """A tag of the template with a mark written at the place where the assistant begins or ends."""
         return "{{" + match[1] + f" '{END if match[2] else BEGIN}' " + match[3] + "}}"
 
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE()), chat_template=TAG.sub(mark, chat_template()))

@@ -77,7 +77,7 @@ def _message(role: str, body: str) -> dict[str, object]:
         body = body.removeprefix("<tool_response>\n").removesuffix("\n</tool_response>")
     if role != "assistant":
         return {"role": role, "content": body}
-    message: dict[str, Any] = {"role": role}
+    message: dict[str, object] = {"role": role}
     if body.startswith(THINK):
         reasoning, _, body = body.removeprefix(THINK).partition(END_THINK)
         body = body.removeprefix("\n")  # behind reasoning there are two

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.tokenizer.layout import byte_symbols
 
 TEKKEN = "tekken"
@@ -74,7 +74,7 @@ def find_folder(name: str) -> Path:
     except Exception as error:  # the hub's errors have no common base: network, access, name, offline mode
         raise KormoError(
             where=f"tokenizer {name!r}",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            found=in_words(error),
             why="it is no folder here, and cannot be had from the hub",
             do="check the name and the network, or give a folder",
         ) from None
@@ -96,7 +96,7 @@ def _fast(name: str, folder: Path) -> Peer:
         tokenizer: Any = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception
         raise KormoError(
-            where=str(path), found=str(error), why="it cannot be read as a tokenizer", do="check the file"
+            where=str(path), found=in_words(error), why="it cannot be read as a tokenizer", do="check the file"
         ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -117,6 +117,7 @@ def _fast(name: str, folder: Path) -> Peer:
             pieces[place] = token.replace("▁", " ").encode()
 
     def encode(texts: list[str]) -> list[list[int]]:
+        """Ids of each text, without special tokens."""
         return [one.ids for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     return Peer(name, encode, pieces)
@@ -145,6 +146,7 @@ def _tekken() -> Peer:
     pieces: list[bytes | None] = [None] * control + sorted(ranks, key=ranks.__getitem__)
 
     def encode(texts: list[str]) -> list[list[int]]:
+        """Ids of each text; text that looks like a control token is ordinary text."""
         return [[control + rank for rank in encoding.encode_ordinary(text)] for text in texts]
 
     return Peer(TEKKEN, encode, pieces)

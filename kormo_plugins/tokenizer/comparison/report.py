@@ -84,6 +84,7 @@ class _Group:
     eojeol: int = 0
 
     def add(self, texts: list[str], encoded: list[list[int]]) -> None:
+        """Counts texts and their ids: UTF-8 bytes, characters (code points), eojeol (words between spaces)."""
         flat = np.fromiter(chain.from_iterable(encoded), np.int64)
         self.tokens += len(flat)
         self.ids += np.bincount(flat, minlength=len(self.ids))
@@ -92,6 +93,11 @@ class _Group:
         self.eojeol += sum(len(text.split()) for text in texts)
 
     def result(self, single: np.ndarray) -> dict[str, float]:
+        """Ratios of the counts.
+
+        Args:
+            single: of each id, whether it is a single byte that is no character by itself; bool [vocabulary].
+        """
         share = self.ids[self.ids > 0] / max(1, self.tokens)
         entropy = float(-(share * np.log2(share)).sum())
         tokens = max(1, self.tokens)
@@ -115,6 +121,7 @@ class _Counts:
         self.groups: tuple[dict[str, _Group], ...] = ({}, {}, {})  # all, by language, by source
 
     def add(self, batch: list[Document]) -> None:
+        """Encodes documents and counts them in three groupings: all, by language, by source."""
         encoded = self.peer.encode([document.text for document in batch])
         keys: dict[tuple[int, str], list[int]] = {}
         for place, document in enumerate(batch):
@@ -124,7 +131,12 @@ class _Counts:
             group = self.groups[table].setdefault(key, _Group(np.zeros(len(self.peer.pieces), np.int64)))
             group.add([batch[place].text for place in places], [encoded[place] for place in places])
 
-    def result(self, terms: Sequence[str]) -> dict[str, Any]:
+    def result(self, terms: Sequence[str]) -> dict[str, object]:
+        """The whole report of one tokenizer.
+
+        Args:
+            terms: words whose pieces are shown.
+        """
         total, languages, sources = self.groups
         pieces, used = self.peer.pieces, total[""].ids
         single = np.array([piece is not None and len(piece) == 1 and piece[0] >= 0x80 for piece in pieces])

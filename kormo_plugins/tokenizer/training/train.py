@@ -67,7 +67,7 @@ SPLIT = (
 """Qwen2's pre-tokenizer (arXiv 2407.10671), which KORMo uses unchanged."""
 
 
-def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
+def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]:
     """Learns a vocabulary and writes a folder that `AutoTokenizer.from_pretrained` opens, for a base model.
 
     Args:
@@ -190,7 +190,7 @@ def _sequence(parts: list[object]) -> Any:
     return pre_tokenizers.Sequence(parts)
 
 
-def _pre_tokenizers() -> list[Any]:
+def _pre_tokenizers() -> list[object]:
     from tokenizers import Regex, pre_tokenizers
 
     return [

@@ -1,9 +1,8 @@
-"""Whole checkpoints: a marker with the hash of every file, written last.
+"""Complete checkpoints: a marker with the hash of every file, written last.
 
-Trainer writes straight into `checkpoint-N`, and on resume takes the highest N, complete or not; without the
-optimizer's file it even goes on with a fresh optimizer. Here a folder counts only when `complete.json` lists all
-its files with their hashes; a folder without it is set aside under another name, and the run goes on from the last
-whole one.
+Trainer writes directly into `checkpoint-N`, and resumes from the highest N, complete or not; if the optimizer's file is
+missing, it even continues with a new optimizer. Here a folder counts only if `complete.json` lists all its files with
+their hashes; a folder without it is moved aside, and the run resumes from the last complete one.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ _NAME = re.compile(r"checkpoint-(\d+)$")
 
 
 def mark_complete(folder: Path, step: int, names: Collection[str] | None = None) -> None:
-    """Writes the marker: every file's size and XXH3-128. Called when nobody writes any more.
+    """Writes the marker: every file's size and XXH3-128. Called when all ranks have finished writing.
 
     Args:
         folder: the checkpoint.
-        step: optimizer steps that it has seen.
+        step: optimizer steps so far.
         names: only these files, by their path inside the folder; None: all.
     """
     found = [name for name in file_names(folder) if names is None or name in names]
@@ -36,13 +35,13 @@ def mark_complete(folder: Path, step: int, names: Collection[str] | None = None)
 
 
 def file_names(folder: Path) -> list[str]:
-    """Every file of a checkpoint but the marker, by its path inside the folder, sorted."""
+    """All files of a checkpoint except the marker, by path inside the folder, sorted."""
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     return [name for name in found if name != MARKER and not name.endswith(SUFFIX)]
 
 
 def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, int | str]]:
-    """Size and XXH3-128 of each file, as the marker lists them; flushed to the disk before."""
+    """Size and XXH3-128 of each file, as listed by the marker; the files are flushed to disk first."""
     found = {}
     for name in sorted(names):
         by_umask(folder / name)
@@ -52,30 +51,31 @@ def entries(folder: Path, names: Collection[str]) -> dict[str, dict[str, int | s
 
 
 def write_marker(folder: Path, step: int, files: Mapping[str, object], milestone: bool = False) -> None:
-    """Writes the marker itself, atomically; from now on the folder is a whole checkpoint."""
+    """Writes the marker atomically; from then on the folder is a complete checkpoint."""
     value: dict[str, object] = {"step": step, **({"milestone": True} if milestone else {}), "files": dict(files)}
     marker.write_marker(folder, value)
 
 
 def mark_records(folder: Path, names: Collection[str]) -> None:
-    """Adds to the marker of a finished model size and XXH3-128 of what else is final now, as far as it is there."""
+    """Adds size and XXH3-128 of other files that are now final, if they exist, to the marker of a finished model."""
     found = [name for name in names if (folder / name).is_file()]
     marker.write_marker(folder, read_marker(folder) | {"records": entries(folder, found)})
 
 
 def unmark_records(folder: Path) -> None:
-    """Takes from the marker of a finished model what is not final any longer: a run goes on in its folder."""
+    """Removes files that are no longer final from the marker of a finished model, because a run continues in its
+    folder."""
     found = read_marker(folder)
     if "records" in found:
         marker.write_marker(folder, {key: value for key, value in found.items() if key != "records"})
 
 
 def rotate(newest: Path, limit: int | None, keep: Collection[Path] = ()) -> list[Path]:
-    """Removes rolling checkpoints older than `newest` until `limit` are left, it included; returns what it removed.
+    """Removes rolling checkpoints older than `newest` until `limit` are left, including it; returns those removed.
 
-    Milestones, folders whose marker is damaged (they may be milestones) and `keep` are not counted and never removed,
-    and nothing newer is touched. A folder loses its marker
-    first, so that one which was half removed is not taken for a whole one.
+    Milestones, folders with a damaged marker (which may be milestones) and `keep` are neither counted nor removed, and
+    nothing newer is changed. The marker is removed first, so that a half-removed folder is not taken for a complete
+    one.
     """
     if not limit or limit < 1:
         return []
@@ -98,7 +98,7 @@ def _for_good(folder: Path) -> bool:
 
 
 def checkpoints(output_dir: Path) -> list[Path]:
-    """The folders `checkpoint-N`, whole or not, by rising N."""
+    """The folders `checkpoint-N`, complete or not, by ascending N."""
     found = [path for path in output_dir.glob("checkpoint-*") if path.is_dir() and _NAME.search(path.name)]
     return sorted(found, key=step_of)
 
@@ -117,9 +117,9 @@ def step_of(folder: Path) -> int:
 
 
 def set_aside_incomplete(output_dir: Path, log: Callable[[str], None]) -> Path | None:
-    """Renames broken newest checkpoints to `checkpoint-N.incomplete`; returns the newest whole one.
+    """Renames newer incomplete checkpoints to `checkpoint-N.incomplete`; returns the newest complete one.
 
-    Only folders newer than the newest whole one are looked at: nobody would resume from an older one.
+    Older folders are not checked, as no run would resume from them.
     """
     for folder in reversed(checkpoints(output_dir)):
         reason = fault(folder)

@@ -1,9 +1,8 @@
-"""A plain checkpoint from a partitioned one: what DeepSpeed's ranks hold between them, in safetensors.
+"""Converts a partitioned DeepSpeed checkpoint to a plain one in safetensors.
 
-The parts are put together by DeepSpeed's own `zero_to_fp32`, from the float32 master weights; written beside OUT,
-opened by transformers, compared with what was put together and with the weights that the checkpoint itself carries
-in the dtype of training; only then does OUT get its name. The result is marked complete, so a recipe can go on from
-it (`kormo.from_run`).
+DeepSpeed's own `zero_to_fp32` merges the float32 master weights. The result is written beside OUT, opened with
+transformers, and compared with the merged weights and with the weights that the checkpoint contains in the dtype of
+training; only then is it renamed to OUT. It is marked complete, so a recipe can continue from it (`kormo.from_run`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.architecture import files
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.atomic import new_folder
 from kormo_plugins.store.complete import fault, read_marker
@@ -38,15 +37,15 @@ def consolidate(
     """Writes the model of a checkpoint, with tokenizer and configs, as a folder that opens anywhere.
 
     Args:
-        checkpoint: a whole checkpoint, of DeepSpeed or not.
-        out: folder to make.
-        dtype: of the written weights; float32 keeps DeepSpeed's masters as they are.
-        modules: plugins that bring the model's family.
+        checkpoint: a complete checkpoint, of DeepSpeed or not.
+        out: folder to create.
+        dtype: of the written weights; float32 keeps DeepSpeed's masters unchanged.
+        modules: plugins that provide the model's family.
     Returns:
         `files`, `bytes`, `weights` (tensors), `step`, and `compared`: tensors found equal to those that the
         checkpoint carries in the dtype of training.
     Raises:
-        KormoError: not a whole checkpoint, `out` is not empty, or what was written does not load as it should.
+        KormoError: the checkpoint is incomplete, `out` is not empty, or the result does not load correctly.
     """
     reason = fault(checkpoint)
     if reason is not None:
@@ -108,7 +107,7 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
     except ValueError as error:  # DeepSpeed's optimizer for ZeRO-1 in bfloat16 writes files of another kind
         raise KormoError(
             where=str(checkpoint),
-            found=str(error),
+            found=in_words(error),
             why="DeepSpeed cannot put together the masters of ZeRO-1 in bfloat16",
             do="take the bfloat16 weights that the checkpoint carries (model.safetensors), or train with ZeRO-2",
         ) from None

@@ -1,8 +1,8 @@
 """Milestones: checkpoints every N tokens that are never removed.
 
-Whether a step is one is a pure function of its number (`Settings.is_milestone`), so a resumed run makes the same
-ones. A milestone is an ordinary whole checkpoint; its completeness marker says `milestone: true`, which keeps it from
-being rotated away, and `run.json` lists it.
+Whether a step is a milestone is a pure function of its number (`Settings.is_milestone`), so a resumed run has the same
+ones. A milestone is an ordinary complete checkpoint; its marker contains `milestone: true`, which excludes it from
+rotation, and `run.json` lists it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SaveMilestones(TrainerCallback):
 
 
 def list_milestone(output_dir: Path, step: int, tokens: int) -> None:
-    """Adds a milestone to `run.json`; one that was made again after a resume is listed once."""
+    """Adds a milestone to `run.json`; one that is repeated after a resume is listed once."""
     record = run_record.read_record(output_dir)
     others = [entry for entry in record.get("milestones", []) if entry["step"] != step]
     entry = {"step": step, "tokens": tokens, "checkpoint": f"checkpoint-{step}"}

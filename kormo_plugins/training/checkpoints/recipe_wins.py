@@ -1,9 +1,9 @@
-"""On resume the recipe decides: rate, weight decay, betas and schedule come from it, not from the checkpoint.
+"""On resume, the recipe decides: learning rate, weight decay, betas and schedule come from it, not from the checkpoint.
 
-`Optimizer.load_state_dict` and `LRScheduler.load_state_dict` bring back every setting that was saved, so that a changed
-recipe would be ignored without a word; and a finished cosine that is made longer would take its next step at the last
-rate of the shorter one, which is zero. Here the settings are taken before the checkpoint is read and put back after
-it; what stays from the checkpoint is the state: moments, the number of steps.
+`Optimizer.load_state_dict` and `LRScheduler.load_state_dict` restore all saved settings, so that a changed recipe would
+be silently ignored; and a finished cosine schedule that is lengthened would continue at the last rate of the shorter
+one, which is zero. Here the settings are saved before the checkpoint is read, and restored afterwards; only the state
+comes from the checkpoint: moments and the number of steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -36,7 +36,7 @@ PROGRESS = frozenset(
         "optimizer",
     }
 )
-"""Attributes of schedulers that say how far they are (or are compared by themselves); all others are settings."""
+"""Attributes of schedulers that are progress (or are compared separately); all others are settings."""
 
 GROUP_SETTINGS = frozenset(
     {
@@ -62,7 +62,7 @@ they stay as the checkpoint has them, and a recipe that changes `optimizer` or `
 
 @dataclass(frozen=True)
 class RecipeSettings:
-    """What the recipe says, taken from an optimizer and a scheduler that were just made.
+    """The settings of the recipe, from a newly created optimizer and scheduler.
 
     Args:
         groups: settings of each parameter group, parameters aside.
@@ -76,17 +76,17 @@ class RecipeSettings:
 
     @classmethod
     def of(cls, groups: Sequence[Mapping[str, object]], scheduler: LRScheduler) -> RecipeSettings:
-        """Copies the settings; to be called before a checkpoint is read."""
+        """Copies the settings; call it before a checkpoint is read."""
         from torch.optim.lr_scheduler import LambdaLR
 
         own = tuple({key: value for key, value in group.items() if key != "params"} for group in groups)
         return cls(own, _settings(scheduler), isinstance(scheduler, LambdaLR))
 
     def restore(self, optimizer: Optimizer, scheduler: LRScheduler, checkpoint: Path) -> None:
-        """Puts the settings back; to be called when the checkpoint has been read.
+        """Restores the settings; call it after a checkpoint was read.
 
         Raises:
-            KormoError: the schedule keeps its settings in the checkpoint, and the recipe has others.
+            KormoError: the schedule has its settings in the checkpoint, and the recipe has different ones.
         """
         if not self.closed_form:
             self._refuse_other_schedule(scheduler, checkpoint)
@@ -110,7 +110,7 @@ class RecipeSettings:
         if changed:
             raise KormoError(
                 where=str(checkpoint),
-                found=f"{type(scheduler).__name__} with other settings: {'; '.join(changed[:4])}",
+                found=f"a schedule with other settings: {'; '.join(changed[:4])}",
                 why="this schedule computes each rate from the one before, so it cannot be changed half-way",
                 do="set learning rate, length and schedule as they were, use a schedule that can be (cosine, linear, "
                 "constant, warmup_stable_decay), or begin a new run with kormo.from_run",
@@ -118,7 +118,7 @@ class RecipeSettings:
 
 
 def set_rates(scheduler: LRScheduler) -> None:
-    """Gives each group the rate that the schedule has for the step that comes next.
+    """Sets the rate of each group to that of the schedule for the next step.
 
     Args:
         scheduler: a `LambdaLR` whose `last_epoch` is that step.
@@ -210,7 +210,7 @@ def reading(checkpoint: Path) -> Iterator[None]:
             raise
         raise KormoError(
             where=str(checkpoint),
-            found=str(error),
+            found=in_words(error),
             why="the recipe sorts the parameters into other groups than when the checkpoint was written (kormo.decay, "
             "weight_decay from or to 0, embedding_lr, lr_groups), and moments cannot be matched to them",
             do="set these keys as they were, or begin a new run with kormo.from_run",

@@ -1,9 +1,9 @@
-"""What a saved checkpoint says about itself, put right.
+"""Corrects the configs of a saved checkpoint.
 
-Axolotl saves `use_cache: false` and `do_sample: true`, which are settings of its training loop, and Trainer copies
-the tokenizer's end token over the model's. A checkpoint of ours says what the recipe says: a cache for generation,
-`<|EOS|>` as the end of a base model's text and `<|EOT|>` of a chat model's, and the recipe's generation settings. It
-says so under the names that transformers 4 and 5 have for them.
+Axolotl saves `use_cache: false` and `do_sample: true`, which are settings of its training loop, and Trainer overwrites
+the model's end token by the tokenizer's. A checkpoint of ours has the settings of the recipe: a cache for generation,
+`<|EOS|>` as the end token of a base model and `<|EOT|>` of a chat model, and the recipe's generation settings, each
+under its names in transformers 4 and 5.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Writing a checkpoint so that it can be trusted: all ranks, then the marker, then the removal of older ones.
+"""Writes checkpoints safely: first all ranks, then the marker, then the removal of older ones.
 
-Trainer removes old checkpoints before the new one is known to be whole, and knows nothing of other ranks' files.
-Here the order is: every rank writes; every rank hashes its share of the files (a 10B checkpoint is 150 GB, too much
-for one process to read while all wait); rank 0 writes the marker; rank 0 removes what is too old. A crash at any
-point leaves the last whole checkpoint in place.
+Trainer removes old checkpoints before the new one is known to be complete, and ignores the files of other ranks. Here
+the order is: every rank writes; every rank hashes its share of the files (a 10B checkpoint is 150 GB, too much for one
+process to read while the others wait); rank 0 writes the marker; rank 0 removes old checkpoints. A crash at any point
+leaves the last complete checkpoint in place.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def save_whole(
     step = int(trainer.state.global_step)
     limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
     if ranks.main:
-        (folder / MARKER).unlink(missing_ok=True)  # an earlier run may have left one at this step
+        (folder / MARKER).unlink(missing_ok=True)  # an earlier run may have left one for this step
     best = trainer.state.best_model_checkpoint
     try:
         save()
@@ -94,7 +94,7 @@ def _mark(folder: Path, step: int, ranks: ControlChannel, milestone: bool) -> No
 
 
 def _refuse_missing_ranks(folder: Path, world: int) -> None:
-    """Each rank writes its random state; one that is missing here was written to another machine's disk."""
+    """Checks that the random state of every rank exists; a missing one was written to the disk of another machine."""
     wanted = ["rng_state.pth"] if world == 1 else [f"rng_state_{rank}.pth" for rank in range(world)]
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing and any(folder.glob("rng_state*.pth")):

@@ -1,7 +1,7 @@
-"""DeepSpeed's checkpoints: what one holds, and whether this job can go on from it.
+"""DeepSpeed checkpoints: what one contains, and whether this job can resume from it.
 
-ZeRO writes one file of optimizer states per rank. They can be read back only by as many ranks under the same kind of
-partitioning; for another number of ranks they are first converted (`universal.py`).
+ZeRO writes one file of optimizer states per rank. Only the same number of ranks with the same kind of partitioning can
+read them; for another number of ranks they must be converted first (`universal.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kormo_plugins.errors import KormoError
 LATEST = "latest"
 LATEST_UNIVERSAL = "latest_universal"
 PARTIAL = ".partial"
-"""Ends the name of a universal folder that is being made."""
+"""Suffix of a universal folder while it is being written."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Shards:
     Attributes:
         folder: `checkpoint-N/global_stepN`.
         ranks: number of ranks that wrote it.
-        partitioned_weights: ZeRO-3, whose weights too are in parts; False: ZeRO-1 or ZeRO-2.
-        universal: it was converted and can be read by any number of ranks.
+        partitioned_weights: written by ZeRO-3, which also partitions the weights; False: ZeRO-1 or ZeRO-2.
+        universal: it was converted, and any number of ranks can read it.
     """
 
     folder: Path

@@ -1,8 +1,8 @@
-"""From one number of ranks to another: DeepSpeed's universal checkpoints, with two faults of theirs mended.
+"""Resuming with another number of ranks: DeepSpeed's universal checkpoints, with two of its bugs corrected.
 
-`convert` cuts the ranks' flat partitions into one file per parameter, which any number of ranks can read. `load`
-stands where Trainer calls DeepSpeed: it asks for the universal form only if the number of ranks has changed, and
-afterwards puts right what DeepSpeed 0.18 leaves wrong under ZeRO-3:
+`convert` splits the flat partitions of the ranks into one file per parameter, which any number of ranks can read.
+`load` replaces Trainer's call of DeepSpeed: it uses the universal form only if the number of ranks has changed, and
+then corrects two errors of DeepSpeed 0.18 under ZeRO-3:
 
 1. all parameter groups share one `step` tensor, which AdamW then counts up once per group;
 2. all parameter groups get the settings of the first one, so that norms and embeddings would be decayed.

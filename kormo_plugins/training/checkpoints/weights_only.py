@@ -1,7 +1,7 @@
-"""Reading a stranger's checkpoint without running a stranger's code.
+"""Reads checkpoints of unknown origin without running their code.
 
-DeepSpeed reads its files with a full unpickler, which calls whatever a file names. Inside `weights_only` torch builds
-tensors, numbers, containers and the classes of DeepSpeed that its own files hold, and refuses everything else.
+DeepSpeed reads its files with a full unpickler, which calls whatever a file names. Inside `weights_only`, torch creates
+only tensors, numbers, containers and the DeepSpeed classes that its own files contain, and refuses everything else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 
 ALLOWED = (
     "deepspeed.runtime.zero.config:ZeroStageEnum",
@@ -26,10 +26,10 @@ ALLOWED = (
 
 @contextmanager
 def weights_only(checkpoint: Path) -> Iterator[None]:
-    """Inside, every `torch.load` of this process (and of those that it forks) is confined.
+    """Restricts every `torch.load` of this process (and of its forks) inside the block.
 
     Raises:
-        KormoError: a file of the checkpoint names something else to be called.
+        KormoError: a file of the checkpoint names something else to call.
     """
     import torch
 
@@ -41,7 +41,7 @@ def weights_only(checkpoint: Path) -> Iterator[None]:
     except pickle.UnpicklingError as error:
         raise KormoError(
             where=str(checkpoint),
-            found=" ".join(str(error).split())[:240],
+            found=in_words(error),
             why="a file of this checkpoint asks for code to be called; weights need none, so nothing of it was run",
             do="do not use this checkpoint; if you trust who wrote it, report this with its DeepSpeed version",
         ) from None

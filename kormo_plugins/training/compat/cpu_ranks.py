@@ -1,8 +1,8 @@
 """Several ranks on a machine without an accelerator: what gloo needs, and nothing on any other machine.
 
-accelerate, Axolotl and DeepSpeed assume that ranks mean GPUs. Without these mends two CPU ranks train two separate
-models, or shard the model and read the same rows, and say nothing. They are applied only if no accelerator is
-present, and tests assert the sample ids that each rank really read.
+accelerate, Axolotl and DeepSpeed assume that ranks have GPUs. Without these patches, two CPU ranks silently train two
+separate models, or shard the model and read the same rows. They are applied only if there is no accelerator, and tests
+assert the sample ids that each rank reads.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def use_all_cores() -> int:
 
 
 def prepare(deepspeed: bool) -> bool:
-    """Makes ranks on CPUs work; returns whether anything was changed. Idempotent.
+    """Makes ranks on CPUs work; returns whether anything was patched. Idempotent.
 
     Args:
         deepspeed: the recipe names a DeepSpeed configuration.
@@ -76,6 +76,7 @@ def _default_to_gloo() -> None:
     def prepare_backend(
         self: object, cpu: bool = False, sagemaker_dp: bool = False, backend: str | None = None
     ) -> object:
+        """accelerate's method with gloo where no backend is named."""
         return original(self, cpu, sagemaker_dp, backend or "gloo")
 
     prepare_backend._kormo = True  # type: ignore[attr-defined]
@@ -107,6 +108,7 @@ def _deepspeed_on_gloo() -> None:
         return
 
     def all_gather_into_tensor(self: object, *args: object, **kwargs: object) -> object:
+        """DeepSpeed's method without gradients."""
         with torch.no_grad():  # torch 2.13's gloo splits its output, which autograd refuses for a view
             return original(self, *args, **kwargs)
 

@@ -1,7 +1,7 @@
-"""Every private or undocumented symbol of the libraries below us that this package touches, in one place.
+"""All private or undocumented symbols of other libraries that this package uses, in one place.
 
-Each entry of `TOUCHED` has a canary test, so that an upgrade that renames or reshapes one of them fails in a test
-with its name, not in the middle of somebody's run.
+Each entry of `TOUCHED` has a canary test, so that an upgrade that renames or changes one of them fails in a test that
+names it, not in the middle of a run.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ DEEPSPEED_TOUCHED: dict[str, str] = {
 
 @contextlib.contextmanager
 def no_batch_skipping() -> Iterator[None]:
-    """Inside, Trainer does not skip batches when it resumes: `skip_first_batches` returns the loader as it is."""
+    """Keeps Trainer from skipping batches on resume inside the block: `skip_first_batches` returns the loader
+    unchanged."""
     import transformers.trainer as module
 
     original = module.skip_first_batches
@@ -86,7 +87,7 @@ def no_batch_skipping() -> Iterator[None]:
 
 @contextlib.contextmanager
 def checkpoints_loaded_by(load: Callable[..., None]) -> Iterator[None]:
-    """Inside, Trainer reads DeepSpeed checkpoints through `load(original, engine, path, …)`."""
+    """Makes Trainer read DeepSpeed checkpoints with `load(original, engine, path, …)` inside the block."""
     import transformers.trainer as module
 
     original = module.deepspeed_load_checkpoint
@@ -98,8 +99,8 @@ def checkpoints_loaded_by(load: Callable[..., None]) -> Iterator[None]:
 
 
 def forget_deepspeed() -> None:
-    """From here on models are opened whole. Under ZeRO-3 every later `from_pretrained` would partition the model over
-    ranks that have left, and wait for them: Axolotl answers `is_deepspeed_zero3_enabled` with True for good."""
+    """Makes later `from_pretrained` calls load whole models. Under ZeRO-3 they would partition the model over ranks
+    that have exited, and wait for them, since Axolotl makes `is_deepspeed_zero3_enabled` return True for good."""
     import transformers.integrations.deepspeed as integration
     import transformers.modeling_utils as modeling
 
@@ -194,6 +195,7 @@ def no_second_model() -> None:
         return
 
     def only_if_used(cfg: object, *args: object, **kwargs: object) -> object:
+        """Axolotl's function; None, and no model loaded, where the log-probabilities are computed beforehand."""
         return None if cfg.precompute_ref_log_probs else original(cfg, *args, **kwargs)
 
     only_if_used.kormo = True  # type: ignore[attr-defined]
@@ -214,6 +216,11 @@ def trackio_as_installed() -> None:
     known = set(inspect.signature(original).parameters)
 
     def init(**given: object) -> object:
+        """trackio's `init`, without the unset arguments that it does not know.
+
+        Raises:
+            KormoError: an argument that it does not know is set.
+        """
         unknown = sorted(key for key, value in given.items() if key not in known and value is not None)
         if unknown:
             raise KormoError(

@@ -68,6 +68,7 @@ def call_after_merge(then: Callable[[], None]) -> None:
     original = getattr(module.do_merge_lora, "kormo", module.do_merge_lora)
 
     def merge(*, cfg: object) -> None:
+        """Axolotl's merge of a LoRA, and then ours."""
         original(cfg=cfg)
         then()
 

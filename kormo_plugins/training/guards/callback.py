@@ -1,6 +1,6 @@
-"""The same promises for trainers that are not ours: preference learning is trained by TRL's.
+"""The guarantees of our trainer as a callback for trainers that are not ours, such as TRL's for preference learning.
 
-Whole checkpoints, marked last and rotated after that, and leaving in good order on a signal, as callbacks.
+Complete checkpoints, marked last and rotated afterwards, and an orderly exit on a signal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RunCallback(TrainerCallback):
-    """Watches over another trainer's run.
+    """The callback for a run of another trainer.
 
     Args:
         settings: the recipe.

@@ -1,8 +1,8 @@
-"""Workers of a DataLoader that end with their trainer, and only with it.
+"""DataLoader workers that exit with their trainer, and only with it.
 
-A signal to the process group (`timeout`, a terminal) or to every process of a job (systemd, Slurm) reaches them too. If
-they died of it, the trainer would fail on the next batch instead of writing its checkpoint. And a trainer that is
-killed outright cannot end them: they would wait on their queue for ever, and hold the pipe of its output open.
+A signal to the process group (`timeout`, a terminal) or to all processes of a job (systemd, Slurm) reaches workers too.
+If they died of it, the trainer would fail on the next batch instead of writing its checkpoint. And a trainer that is
+killed cannot stop them: they would wait on their queue for ever, and keep the pipe of its output open.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Init = Callable[[int], object]
 
 
 def shield(loader: DataLoader[object] | DataLoaderAdapter | None) -> None:
-    """Lets the workers that `loader` will start obey their trainer alone.
+    """Makes the future workers of `loader` react only to their trainer.
 
     Args:
         loader: a DataLoader of torch, or accelerate's around one; None: there is none.

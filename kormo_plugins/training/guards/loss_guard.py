@@ -1,14 +1,14 @@
-"""Stops a run whose loss has become a number of no use, before that number reaches a checkpoint.
+"""Stops a run whose loss has become NaN or has spiked, before a checkpoint is affected.
 
-Every step, between backward and the optimizer, loss and gradient norm of the whole global batch are looked at:
+At every step, between backward and the optimizer, loss and gradient norm of the whole global batch are checked:
 
 * *NaN or infinity*: the update would destroy the weights. Always stops.
 * *A spike*: the loss is more than `sigmas` standard deviations above the mean of the last `window` steps, and also
   more than `factor` times that mean. The first is OLMo-core's test (`SkipStepOptimizer`: 6 standard deviations over
   128 steps); alone it also fires where the loss is smooth and a new mixture raises it by a few percent, which is no
-  damage. The second asks for damage: PaLM (arXiv 2204.02311, 5.1) and OLMo 2 (arXiv 2501.00656, 3) show spikes that
-  multiply the loss. It stops and does not skip: what then happened, and which documents were there, somebody
-  should see; PaLM's authors went back about 100 steps and left 200-500 batches out.
+  damage. The second requires damage: PaLM (arXiv 2204.02311, 5.1) and OLMo 2 (arXiv 2501.00656, 3) show spikes that
+  multiply the loss. The run is stopped and no step is skipped, so that a person can see what happened and which
+  documents were in the batch; PaLM's authors went back about 100 steps and left out 200-500 batches.
 
 The judgement is a pure function of numbers that are equal on every rank, so all ranks stop together.
 """
@@ -31,7 +31,7 @@ NAMED = 3
 
 
 class LossSpikeGuard:
-    """Remembers the loss of the last steps and judges the next.
+    """Keeps the losses of the last steps and checks the next.
 
     Args:
         stop_on: what stops the run.
@@ -48,7 +48,7 @@ class LossSpikeGuard:
         self.losses.extend(loss for loss in history if math.isfinite(loss))
 
     def judge(self, loss: float, grad_norm: float) -> str | None:
-        """What is wrong with a step, in words; None if nothing is, and its loss is remembered.
+        """What is wrong with a step, as text; None if nothing is, and then its loss is kept.
 
         Args:
             loss: of the global batch, per predicted token.

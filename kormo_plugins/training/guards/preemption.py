@@ -1,4 +1,4 @@
-"""Leaving in good order: a signal becomes a whole checkpoint at the next step and an exit status of its own.
+"""Orderly exit: a signal causes a complete checkpoint after the current step and an exit status of its own.
 
 1. SIGTERM, SIGUSR1 or SIGINT sets a flag in the process that got it, and nothing else happens inside the handler.
 2. At the end of every optimizer step the ranks take the maximum of their flags, so one signalled rank is enough.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 SECOND_AFTER = 2.0
-"""Seconds after which another SIGINT is taken for impatience."""
+"""Seconds after which another SIGINT ends the process at once."""
 
 
 class Preemption(TrainerCallback):

@@ -1,7 +1,7 @@
-"""`preempted.json`: this run stopped on a signal with a whole checkpoint, and the same command goes on from it.
+"""`preempted.json`: the run stopped on a signal with a complete checkpoint, and the same command resumes from it.
 
-The file says what an exit status cannot: torchrun and accelerate end with 1 whatever a rank returned. It is removed
-when the run is started again, so whoever finds it (`kormo run`, a Slurm script) may start the command once more.
+The file replaces an exit status: torchrun and accelerate exit with 1 whatever a rank returned. It is removed when the
+run is started again, so a program that finds it (`kormo run`, a Slurm script) may run the command again.
 """
 
 from __future__ import annotations

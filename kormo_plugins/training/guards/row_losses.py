@@ -1,4 +1,4 @@
-"""Which rows of a step stand out: their losses one by one, once more, when a step has stopped the run.
+"""The loss of each row of a step, recomputed when the step has stopped the run, to show which rows stand out.
 
 The micro-batches of the step go through the model again, without gradients and with the weights as they were before
 its update (DeepSpeed has already made it). What a custom objective added is not in these losses.

@@ -1,4 +1,4 @@
-"""The signals that ask a run to leave in good order."""
+"""The signals that request an orderly exit."""
 
 from __future__ import annotations
 

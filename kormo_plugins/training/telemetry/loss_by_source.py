@@ -86,7 +86,7 @@ class LossBySource:
             on = torch.is_autocast_enabled(kind)
             self._dtype = torch.get_autocast_dtype(kind) if on else self._states.dtype
 
-    def add(self, outputs: Any, labels: torch.Tensor, sources: torch.Tensor) -> None:
+    def add(self, outputs: object, labels: torch.Tensor, sources: torch.Tensor) -> None:
         """Adds one micro-batch, just after its forward.
 
         Args:
@@ -102,7 +102,7 @@ class LossBySource:
             self._table = torch.zeros(len(self.sources), 2, dtype=torch.float64, device=sums.device)
         self._table.index_add_(0, sources.to(sums.device), torch.stack([sums, counts], dim=1))
 
-    def rows(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def rows(self, outputs: object, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
         """`row_losses` of the forward that was just made; None if it left neither losses, logits nor states."""
         named = outputs if hasattr(outputs, "get") else {}
         losses, logits = named.get("token_losses"), named.get("logits")

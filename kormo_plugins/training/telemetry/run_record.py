@@ -79,7 +79,7 @@ def read_record(output_dir: Path) -> dict[str, Any]:
     return record
 
 
-def write_record(output_dir: Path, record: Mapping[str, Any]) -> None:
+def write_record(output_dir: Path, record: Mapping[str, object]) -> None:
     """Writes `run.json` with the versions of what computes and a checksum of itself, atomically."""
     output_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**record, "versions": versions(), "format": SEALED}, ensure_ascii=False, default=str)

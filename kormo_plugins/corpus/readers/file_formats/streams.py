@@ -101,12 +101,19 @@ class _Decompressor(Protocol):
     """What bz2 and lzma give."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the end mark of the member was reached."""
+
     @property
-    def needs_input(self) -> bool: ...
+    def needs_input(self) -> bool:
+        """Whether the next piece needs more compressed data."""
+
     @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """Bytes that were given and lie behind the end mark."""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """At most `max_length` bytes of what `data` says (-1: all); the rest is kept for the next call."""
 
 
 class _Gzip:
@@ -118,13 +125,16 @@ class _Gzip:
 
     @property
     def eof(self) -> bool:
+        """As in bz2."""
         return self._stream.eof
 
     @property
     def unused_data(self) -> bytes:
+        """As in bz2."""
         return self._stream.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """As in bz2; zlib keeps what it has not read yet in `unconsumed_tail`, which is given to it again."""
         piece = self._stream.decompress(self._stream.unconsumed_tail + data, max(max_length, 0))
         self.needs_input = not self._stream.unconsumed_tail and len(piece) != max_length
         return piece
@@ -140,13 +150,16 @@ class _Zstd:
 
     @property
     def eof(self) -> bool:
+        """As in bz2."""
         return bool(self._stream.eof)
 
     @property
     def unused_data(self) -> bytes:
+        """As in bz2."""
         return bytes(self._stream.unused_data)
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """As in bz2, but for `max_length`: all that `data` says."""
         return bytes(self._stream.decompress(data))
 
 

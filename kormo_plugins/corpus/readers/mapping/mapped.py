@@ -50,7 +50,8 @@ class WithColumns(Protocol):
     """Parameters of a reader of rows."""
 
     @property
-    def columns(self) -> Columns: ...
+    def columns(self) -> Columns:
+        """Which columns are the document's text, conversation or pair, and which are its metadata."""
 
 
 Reader = Callable[[object, int, int], Read]

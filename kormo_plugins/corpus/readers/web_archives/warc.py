@@ -26,7 +26,7 @@ from kormo_plugins.corpus.readers.web_archives.warc_pages import pages
 from kormo_plugins.corpus.reports.unread import Tell, counted
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents.document import Document
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.fingerprint import file_checksum
 
 Item = TypeVar("Item")
@@ -251,7 +251,7 @@ class _Remote(io.RawIOBase):
 
 
 def _unreachable(address: str, error: Exception, where: str) -> KormoError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    first = in_words(error.__cause__ or error)
     return KormoError(
         where=where,
         found=address,

@@ -47,6 +47,7 @@ def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], max_bytes: i
 
 def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], max_bytes: int) -> Document | Rejected:
     def said(name: str) -> str:
+        """A header of the record; empty where there is none."""
         return str(record.rec_headers.get_header(name) or "")
 
     name = (said("WARC-Record-ID") or place).removeprefix("<").removeprefix("urn:uuid:").removesuffix(">")

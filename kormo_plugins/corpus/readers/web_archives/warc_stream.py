@@ -21,12 +21,15 @@ BLOCK = 1 << 20
 
 class _Member(Protocol):
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the end mark of the member was reached."""
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """Bytes that were given and belong to the next member."""
 
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes:
+        """What `data` says; zlib.error or ZstdError where it is damaged."""
 
 
 class WholeArchive(io.RawIOBase):
@@ -43,9 +46,15 @@ class WholeArchive(io.RawIOBase):
         self._block, self._at = b"", 0
 
     def readable(self) -> bool:
+        """True: `io.BufferedReader` asks."""
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
+        """Fills `buffer` with the next decompressed bytes; the number of them, 0 at the end.
+
+        Raises:
+            OSError: the archive is damaged here, or ends too early.
+        """
         view = memoryview(buffer)
         while self._at == len(self._block):
             block = next(self._blocks, None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import orjson
@@ -50,7 +50,7 @@ class Decontaminate:
         self.tables = _index(params)
 
     @staticmethod
-    def inputs(params: DecontaminateParams) -> Any:
+    def inputs(params: DecontaminateParams) -> object:
         """Checksums of the evaluation files."""
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Any
 
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.documents.document import Document, Reject
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words
 
 PACKAGE = "datatrove.pipeline.filters"
 
@@ -22,7 +21,7 @@ class TroveParams(Strict):
     """Which filter, and its arguments."""
 
     filter: str = Field(description="module and class below datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of the class")
+    arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the class")
 
 
 class Trove:
@@ -42,7 +41,7 @@ class Trove:
             raise KormoError(
                 where="step datatrove: filter",
                 found=params.filter,
-                why=f"datatrove has no such filter: {error}",
+                why=f"datatrove has no such filter: {in_words(error)}",
                 do=closest(module, modules) or f"its modules are {', '.join(modules)}",
             ) from None
         if not isinstance(made, BaseFilter):
@@ -62,7 +61,7 @@ class Trove:
             result = self.filter.filter(item)
         except ImportError as error:  # datatrove looks for its word tokenizers when it first needs them
             raise KormoError(
-                where="step datatrove: filter", found=self.name, why=str(error), do="install what it names"
+                where="step datatrove: filter", found=self.name, why=in_words(error), do="install what it names"
             ) from None
         keep, reason = result if isinstance(result, tuple) else (result, None)
         return document if keep else Reject(str(reason or self.name))

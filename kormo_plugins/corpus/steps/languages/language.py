@@ -12,7 +12,7 @@ which knows the words of more languages, where letters do not decide.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -67,7 +67,7 @@ class Language:
         self.params = params
 
     @staticmethod
-    def inputs(params: LanguageParams) -> Any:
+    def inputs(params: LanguageParams) -> object:
         """The model's checksum, or the engine's version, if there is one."""
         if params.engine == "eldc":
             return eldc_version()

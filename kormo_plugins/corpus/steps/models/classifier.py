@@ -68,7 +68,7 @@ class Classifier:
         self.params, self.model = params, _load(_existing(params.model))
 
     @staticmethod
-    def inputs(params: ClassifierParams) -> Any:
+    def inputs(params: ClassifierParams) -> object:
         """Checksums of the examples or of the model."""
         if params.model is not None:
             return file_checksum(_existing(params.model))
@@ -139,6 +139,7 @@ def train(params: ClassifierParams, path: Path) -> None:
     )
 
     def write(temporary: Path) -> None:
+        """Weights as float32, the bias and the length of the n-grams, as npz."""
         with temporary.open("wb") as file:  # by its name alone, numpy would give it another ending
             np.savez_compressed(file, weights=weights.astype(np.float32), bias=bias, ngrams=params.word_ngrams)
 

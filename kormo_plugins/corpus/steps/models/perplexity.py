@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,7 +71,7 @@ class Perplexity:
         self.params = params
 
     @staticmethod
-    def inputs(params: PerplexityParams) -> Any:
+    def inputs(params: PerplexityParams) -> object:
         """Checksums of the models."""
         files = {
             **{f"model {k}": v for k, v in params.models.items() if v is not None},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field
 
@@ -101,7 +101,7 @@ class Toxicity:
         )
 
     @staticmethod
-    def inputs(params: ToxicityParams) -> Any:
+    def inputs(params: ToxicityParams) -> object:
         """Checksums of the list and of the model."""
         return [file_checksum(_existing(path)) if path else None for path in (params.words, params.classifier)]
 

@@ -7,7 +7,7 @@ Korean pages is in docs/cleaning.md (`tests/benchmarks/extract.py`).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class Extract:
         self.params, self.extract = params, EXTRACTORS[params.extractor]
 
     @staticmethod
-    def inputs(params: ExtractParams) -> Any:
+    def inputs(params: ExtractParams) -> object:
         """The library's version: another one finds other text."""
         return installed(params.extractor, "step extract: extractor")
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -26,7 +26,7 @@ from kormo_plugins.corpus.extract.extractors import installed
 from kormo_plugins.corpus.readers.web_archives.warc import SUFFIXES, Archives, archives, identities, read_archive
 from kormo_plugins.corpus.readers.web_archives.warc_pages import ROBOTS_BYTES, robots_records
 from kormo_plugins.documents.document import Document, Reject
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, in_words
 from kormo_plugins.store.atomic import replace
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class RobotsTxt:
         self.agents, self.index = params.agents, f"{params.index.resolve().as_uri()}?mode=ro&immutable=1"
 
     @staticmethod
-    def inputs(params: RobotsTxtParams) -> Any:
+    def inputs(params: RobotsTxtParams) -> object:
         """Checksums of archives that are here, addresses of those that are not."""
         return identities(params, WHERE, (*SUFFIXES, ROBOTS))
 
@@ -127,7 +127,7 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
             raise KormoError(
                 where=WHERE,
                 found=name,
-                why=f"its rules cannot be read, and nobody could say what they forbid: {error}",
+                why=f"its rules cannot be read, and nobody could say what they forbid: {in_words(error)}",
                 do="fetch it again, or take it away",
             ) from None
 
@@ -146,6 +146,7 @@ def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
         )
 
     def one(stream: BinaryIO) -> Iterator[tuple[str, str]]:
+        """The address of robots.txt and its text, of which at most `ROBOTS_BYTES` bytes are read."""
         yield f"https://{host}/{ROBOTS}", stream.read(ROBOTS_BYTES).decode("utf-8", "replace")
 
     return one

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import xxhash
@@ -62,7 +62,7 @@ class TemplateLines:
         self.known = frozenset(_hashes(params.learned).tolist()) if params.learned else frozenset()
 
     @staticmethod
-    def inputs(params: TemplateLinesParams) -> Any:
+    def inputs(params: TemplateLinesParams) -> object:
         """Checksums of the examples, or of what was learned."""
         if params.learned is not None:
             return file_checksum(params.learned)

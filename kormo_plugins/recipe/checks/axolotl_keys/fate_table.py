@@ -1,7 +1,7 @@
 """The table of fates: every key of Axolotl 0.19 to 0.21, and what becomes of it under `kormo.data` (see `fates.py`).
 
-A test compares the table with the schema of the installed Axolotl: a key that Axolotl adds must be given a fate here. A
-key that is listed and that the installed Axolotl lacks is allowed, so that one table serves several versions.
+A test compares the table with the schema of the installed Axolotl: every key of it must be listed. Listed keys that the
+installed Axolotl lacks are allowed, so that one table serves several versions.
 """
 
 from __future__ import annotations
@@ -393,4 +393,4 @@ def _table() -> dict[str, Fate]:
 
 
 TABLE = _table()
-"""Key of Axolotl's -> its fate under `kormo.data`."""
+"""Axolotl key -> its fate under `kormo.data`."""

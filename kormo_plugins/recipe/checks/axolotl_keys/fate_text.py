@@ -18,7 +18,7 @@ HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key: its fate, and what there is to say of it."""
+    """One key, its fate and an explanation."""
 
     key: str
     kind: str
@@ -36,7 +36,7 @@ def rows() -> Iterator[Row]:
 
 
 def markdown_table() -> str:
-    """Four tables, one for each fate; keys of which the same is said share a line."""
+    """Four tables, one per fate; keys with the same explanation share a line."""
     lines: list[str] = []
     for kind, heading in HEADINGS.items():
         groups: dict[str, list[str]] = {}

@@ -1,15 +1,15 @@
 """What becomes of one of Axolotl's keys in a recipe that trains on `kormo.data`: one of four fates.
 
-Axolotl has some 400 keys. Many of them speak to parts of it that rows of ours never meet (its tokenization, its
-packing, its evaluation loop): given, they would do nothing, or change what is saved and not what was trained. Each key
+Axolotl has about 400 keys. Many of them configure parts of it that are not used with our rows (its tokenization, its
+packing, its evaluation loop). They would do nothing, or would change what is saved but not what was trained. Each key
 therefore has a fate, in `fate_table.py`:
 
-    works        Axolotl or our trainer does what it says; perhaps only beside another key (`lora_r` with `adapter`)
-    elsewhere    refused: another key says it, and the message names that key
+    works        Axolotl or our trainer honours it, possibly only with another key (`lora_r` with `adapter`)
+    elsewhere    refused: another key does it, and the message names that key
     harmful      refused: the run or the saved model would not be what the recipe says
-    irrelevant   a warning: it has no effect on the run, and leaving it there harms nobody
+    irrelevant   a warning: it has no effect on the run, and does no harm
 
-A key that the table lacks (a newer Axolotl, an Axolotl plugin) is passed on as it is.
+A key that is not in the table (of a newer Axolotl, or an Axolotl plugin) is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Fate:
     """What becomes of a key under `kormo.data`.
 
     Args:
-        kind: which of the four.
-        why: the reason, as a clause that a message can end with.
-        instead: for `elsewhere`, the key that says it.
+        kind: one of the four.
+        why: the reason, as the last clause of a message.
+        instead: for `elsewhere`, the key to use.
         needs: for `works`, keys of which one must be set for this one to have an effect; empty: none.
-        inert: further values that ask for nothing and are let through, beside null, false and Axolotl's own default.
+        inert: values that request nothing and are allowed, besides null, false and Axolotl's default.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ Table = Mapping[str, Fate]
 
 
 def refusals(resolved: Resolved, table: Table) -> Iterator[KormoError]:
-    """The keys of a recipe that do not do under `kormo.data` what they say."""
+    """An error for each key of a recipe that does not do under `kormo.data` what it says."""
     for key, fate in _asked(resolved, table):
         found = f"{key}: {shown(resolved.values[key])}"
         if fate.kind is Kind.ELSEWHERE:
@@ -80,7 +80,7 @@ def refusals(resolved: Resolved, table: Table) -> Iterator[KormoError]:
 
 
 def warnings(resolved: Resolved, table: Table) -> Iterator[Notice]:
-    """The keys of a recipe that have no effect under `kormo.data` and do no harm."""
+    """A warning for each key of a recipe that has no effect under `kormo.data` and does no harm."""
     for key, fate in _asked(resolved, table):
         if fate.kind is Kind.IRRELEVANT:
             yield Notice(
@@ -92,7 +92,7 @@ def warnings(resolved: Resolved, table: Table) -> Iterator[Notice]:
 
 
 def _asked(resolved: Resolved, table: Table) -> Iterator[tuple[str, Fate]]:
-    """The keys that a recipe with `kormo.data` sets to something that asks for something."""
+    """The keys that a recipe with `kormo.data` sets to a value that requests something."""
     if resolved.get("kormo.data") is None:
         return
     for key, value in resolved.values.items():
@@ -102,7 +102,7 @@ def _asked(resolved: Resolved, table: Table) -> Iterator[tuple[str, Fate]]:
 
 
 def _asks(value: object, fate: Fate) -> bool:
-    """Whether a value asks for something; false does where true is what happens anyhow."""
+    """Whether a value requests something; false does if the default is true."""
     if any(_same(value, other) for other in fate.inert):
         return False
     return _is_set(value) or (value is False and True in fate.inert)

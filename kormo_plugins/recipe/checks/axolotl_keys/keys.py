@@ -1,7 +1,7 @@
-"""Axolotl's part of a recipe: every key known, every value of its kind.
+"""Checks the Axolotl keys of a recipe: that each is known, and that its value has the right type.
 
-Axolotl drops a key that it does not know, at any depth, without a word. Here it is an error with the nearest name,
-from the cached schema of the installed Axolotl, without importing it.
+Axolotl silently drops unknown keys, at any depth. Here they are errors that suggest the nearest name, based on the
+cached schema of the installed Axolotl, which is not imported.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ MEANT = {
     "max_seq_len": "it is sequence_len",
     "per_device_train_batch_size": "it is micro_batch_size",
 }
-"""Keys of other programs, and what they are called here."""
+"""Keys of other training programs, and their names here."""
 
 PLUGIN_OF = {
     "cut_cross_entropy": "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",
 }
-"""Beginnings of keys that only an Axolotl plugin knows, and the plugin to list."""
+"""Prefixes of keys that only an Axolotl plugin knows, and the plugin to list."""
 
 
 def listed_plugins(resolved: Resolved) -> list[str]:
     """The Axolotl plugins that a recipe lists.
 
     Raises:
-        KormoError: `plugins` is no list of names, or ours is not among them and Axolotl does not find it either.
+        KormoError: `plugins` is no list of names, or Axolotl finds our plugin neither there nor by its entry point.
     """
     plugins = resolved.get("plugins")
     if plugins is not None and not (isinstance(plugins, list) and all(isinstance(name, str) for name in plugins)):
@@ -62,12 +62,12 @@ def listed_plugins(resolved: Resolved) -> list[str]:
 def key_faults(
     values: Mapping[str, object], view: SchemaView, resolved: Resolved | None = None
 ) -> Iterator[KormoError]:
-    """Axolotl's part of a recipe, `kormo` left out: unknown keys at any depth, and values of the wrong kind.
+    """Errors in a recipe outside the `kormo` block: unknown keys at any depth, and values of the wrong type.
 
     Args:
         values: the resolved recipe.
         view: what Axolotl and the recipe's plugins accept.
-        resolved: knows which file set a key; without it messages name the key alone.
+        resolved: knows which file set a key; without it, messages name only the key.
     """
     part = {key: value for key, value in values.items() if key != "kormo"}
     for fault in faults(part, view.schema, view.definitions):
@@ -105,19 +105,19 @@ def _meant(name: str, fault: Fault, view: SchemaView) -> str:
 
 def _option(fault: Fault, view: SchemaView, resolved: Resolved | None) -> bool:
     """Axolotl writes options of its commands (`--debug`) into the configuration, where they are no keys."""
-    if fault.expected or fault.key not in view.command_line:  # a key with a value of the wrong kind is no option
+    if fault.expected or fault.key not in view.command_line:  # a key with a value of the wrong type is no option
         return False
     return resolved is not None and resolved.origin(fault.key) == COMMAND_LINE
 
 
 def _prefixed(fault: Fault) -> bool:
-    """Axolotl takes `fsdp_config` keys with their old prefix too."""
+    """Axolotl also accepts `fsdp_config` keys with their old prefix."""
     block, _, name = fault.key.partition(".")
     return block == "fsdp_config" and name.startswith("fsdp_") and name.removeprefix("fsdp_") in fault.known
 
 
 def shown(value: object) -> str:
-    """A value as YAML spells it, cut to the length of a line."""
+    """A value in YAML, truncated to the length of a line."""
     text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, (bool, type(None))) else None
     text = text or repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

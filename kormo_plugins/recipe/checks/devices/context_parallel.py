@@ -1,4 +1,4 @@
-"""Rows that several devices share (context parallelism): how a recipe says it, and which ways are right.
+"""Rows shared by several devices (context parallelism): how a recipe requests it, and which ways are correct.
 
     Axolotl      key                                               what a device holds                 documents
     0.19         context_parallel_size: 2                          a part of each row, ring attention  see each other
@@ -6,7 +6,7 @@
                  context_parallel: {size: 2, backend: ring, usp}   a part of each row, ring attention  not measured
 
 Measured on two CPU ranks (`tests/training/test_context_parallel.py`): with Ulysses, loss and gradients of packed rows
-are those of one device up to float32 rounding (below 1e-6). Where a row counts as one document, as in ring attention, a
+equal those of one device up to float32 rounding (below 1e-6). If a row counts as one document, as in ring attention, a
 gradient is off by up to 93% of its largest value.
 """
 
@@ -28,9 +28,9 @@ INSTALL = "pip install axolotl-ringmaster"
 @dataclass(frozen=True)
 class SharedRows:
     """Attributes:
-    key: what says it in the recipe.
-    devices: how many share each row; 1: none.
-    ulysses: each holds whole rows and a part of the heads, so that documents are kept apart.
+    key: the key of the recipe that requests it.
+    devices: number of devices that share a row; 1: rows are not shared.
+    ulysses: each device has whole rows and a part of the heads, so that documents stay separate.
     """
 
     key: str
@@ -39,14 +39,14 @@ class SharedRows:
 
 
 def shared_rows(recipe: Resolved) -> SharedRows:
-    """What the recipe says about rows that several devices share."""
+    """How the recipe shares rows between devices."""
     key = next((key for key in SIZES if recipe.get(key) not in (None, 1)), SIZES[1])
     devices = int(recipe.get(key) or 1)
     return SharedRows(key, devices, devices > 1 and recipe.get("context_parallel.backend") == "ulysses")
 
 
 def check_shared_rows(recipe: Resolved) -> Iterator[KormoError]:
-    """Refuses every way of sharing the rows of `kormo.data` that was not found to be right."""
+    """Refuses all ways of sharing the rows of `kormo.data` that were not measured to be correct."""
     shared = shared_rows(recipe)
     if shared.devices == 1 or recipe.get("kormo.data") is None:
         return

@@ -1,9 +1,9 @@
-"""The recipe's DeepSpeed configuration: found, read and checked before anything else happens.
+"""Finds, reads and checks the recipe's DeepSpeed configuration before anything else happens.
 
-`deepspeed:` names a JSON file relative to the recipe that says it, as `extends` does (or, as Axolotl has it, relative
-to the current folder), or is the configuration itself. DeepSpeed refuses keys that it does not know only below
-`zero_optimization`, and only when the model is loaded; at the top it ignores them. What the recipe decides (batch
-sizes, clipping, optimizer, schedule) must be left to it.
+`deepspeed:` names a JSON file relative to the recipe that sets it, like `extends` (or relative to the current folder,
+as in Axolotl), or is the configuration itself. DeepSpeed refuses unknown keys only below `zero_optimization`, and only
+when the model is loaded; at the top level it ignores them. What the recipe decides (batch sizes, clipping, optimizer,
+schedule) must not be set here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.errors import KormoError, closest, in_words, value_in_words
 from kormo_plugins.recipe.files.paths import located
 from kormo_plugins.recipe.files.resolve import Resolved
 
@@ -24,7 +24,7 @@ AUTO = (
     "gradient_accumulation_steps",
     "gradient_clipping",
 )
-"""What the recipe decides: `auto`, or absent."""
+"""Keys that the recipe decides: `auto`, or absent."""
 
 OURS = {
     "optimizer": "kormo.decay would be lost, and the learning rate would be said twice",
@@ -33,7 +33,7 @@ OURS = {
     "amp": "kormo.precision says the dtypes",
     "torch_autocast": "kormo.precision says the dtypes",
 }
-"""Blocks of DeepSpeed that the recipe says in other words -> why they are refused."""
+"""DeepSpeed blocks with a counterpart in the recipe -> why they are refused."""
 
 TOP = frozenset(
     (
@@ -75,7 +75,7 @@ TOP = frozenset(
         "zero_optimization",
     )
 )
-"""Keys of DeepSpeed 0.18 at the top of its configuration, those of `OURS` left out."""
+"""Top-level keys of DeepSpeed 0.18, except those in `OURS`."""
 
 ZERO = frozenset(
     (
@@ -121,7 +121,7 @@ ZERO = frozenset(
         "legacy_stage1",
     )
 )
-"""Keys of DeepSpeed 0.18 below `zero_optimization`, deprecated ones left out."""
+"""Keys of DeepSpeed 0.18 below `zero_optimization`, except deprecated ones."""
 
 OFFLOAD = frozenset(
     (
@@ -145,7 +145,7 @@ def deepspeed_config(recipe: Resolved) -> dict[str, object] | None:
     """The configuration that a recipe names, checked; None if it names none.
 
     Raises:
-        KormoError: no such file, no JSON, a key that DeepSpeed does not know, or one that the recipe decides.
+        KormoError: the file does not exist or is not JSON, or a key is unknown to DeepSpeed or decided by the recipe.
     """
     value = recipe.values.get(KEY)
     if not value:
@@ -206,12 +206,12 @@ def _read(path: Path) -> dict[str, object]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise KormoError(
-            where=str(path), found=str(error), why="it is not JSON", do="correct the file (JSON has no comments)"
+            where=str(path), found=in_words(error), why="it is not JSON", do="correct the file (JSON has no comments)"
         ) from None
     if not isinstance(config, dict):
         raise KormoError(
             where=str(path),
-            found=type(config).__name__,
+            found=value_in_words(config),
             why="a DeepSpeed configuration is a JSON object",
             do="write {…}",
         )

@@ -1,7 +1,7 @@
-"""What a run needs of this machine, asked before anything is built: rights, disk, packages, keys of trackers.
+"""Checks what a run needs of this machine before anything is built: permissions, disk, packages, keys of trackers.
 
-A recipe can be sound and the machine not ready for it. `kormo recipe validate` says so as warnings, since the recipe
-may be meant for another machine; a run is refused.
+A recipe can be valid and the machine not ready for it. `kormo recipe validate` reports that as warnings, since the
+recipe may be meant for another machine; a run is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kormo_plugins.training.float8 import refuse_without_float8
 GB = 1e9
 MEGABYTE = 1e6
 KEPT = 0.5
-"""Bytes on disk for each byte of text, at least: compressed documents, and two bytes for a token of some six."""
+"""Minimum bytes on disk per byte of text: compressed documents, and two bytes for a token of about six."""
 
 PACKAGES: Mapping[str, Mapping[object, str]] = {
     "optimizer": {
@@ -72,7 +72,7 @@ PACKAGES: Mapping[str, Mapping[object, str]] = {
     "use_otel_metrics": {True: "opentelemetry"},
     "use_ray": {True: "ray"},
 }
-"""Key -> value -> the package that it needs, by the name that is imported."""
+"""Key -> value -> import name of the package that it needs."""
 
 INSTALLED_AS = {
     "optimi": "torch-optimi",
@@ -85,11 +85,11 @@ INSTALLED_AS = {
     "comet_ml": "comet-ml",
     "opentelemetry": "opentelemetry-sdk",
 }
-"""Packages that are installed by another name than they are imported."""
+"""Import name -> name to install, where they differ."""
 
 
 def not_ready(recipe: Recipe) -> Iterator[KormoError]:
-    """What this machine lacks for a run of the recipe."""
+    """An error for everything that this machine lacks for a run of the recipe."""
     for key, path in written(recipe.resolved):
         yield from unwritable(path, recipe.resolved.where(key))
     yield from data_not_ready(recipe)
@@ -100,7 +100,7 @@ def not_ready(recipe: Recipe) -> Iterator[KormoError]:
 
 
 def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
-    """What is missing for building the data: files that are read, and space for text that is generated."""
+    """An error for everything missing to build the data: input files, and disk space for generated text."""
     yield from _missing_inputs(recipe)
     generated = MEGABYTE * sum(_generated(recipe))
     free = shutil.disk_usage(existing(recipe.block.workspace)).free
@@ -115,7 +115,7 @@ def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
 
 
 def _generated(recipe: Recipe) -> Iterator[float]:
-    """Megabytes of text that each generator is asked for, where it is asked in megabytes."""
+    """Megabytes of text requested of each generator that takes its size in megabytes."""
     for source in recipe.data.corpus.sources.values() if recipe.data is not None else ():
         size = source.generator.values.get("megabytes") if source.generator is not None else None
         if isinstance(size, (int, float)) and not isinstance(size, bool):
@@ -123,7 +123,7 @@ def _generated(recipe: Recipe) -> Iterator[float]:
 
 
 def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
-    """Files that the recipe reads and that are not here: a source is read when those before it are cleaned."""
+    """Missing input files: a source is read only after the sources before it are cleaned, possibly hours later."""
     for source, path in _reader_paths(recipe):
         if not exists(path):
             yield KormoError(
@@ -143,7 +143,7 @@ def _missing_inputs(recipe: Recipe) -> Iterator[KormoError]:
 
 
 def _reader_paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
-    """Source and path of the readers that have a parameter `path` of that type."""
+    """Source and path of the readers with a parameter `path`."""
     for name, source in recipe.data.corpus.sources.items() if recipe.data is not None else ():
         model = recipe.registry.model("reader", source.reader.name) if source.reader is not None else None
         field = model.model_fields.get("path") if model is not None else None
@@ -153,10 +153,10 @@ def _reader_paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
 
 
 def refuse_unwritable(folder: Path, where: str) -> None:
-    """Refuses a folder that cannot be made or written.
+    """Refuses a folder that cannot be created or written.
 
     Raises:
-        KormoError: it is a file, too long, or not one's own.
+        KormoError: it is a file, its name is too long, or the user has no permission.
     """
     fault = not_a_folder(folder, where)
     for error in (fault,) if fault else unwritable(folder, where):
@@ -164,7 +164,7 @@ def refuse_unwritable(folder: Path, where: str) -> None:
 
 
 def unwritable(path: Path, where: str) -> Iterator[KormoError]:
-    """The nearest folder that exists, if nothing can be written into it."""
+    """The nearest existing folder, if it cannot be written."""
     folder = existing(path)
     if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
         yield KormoError(
@@ -202,7 +202,7 @@ def _float8(recipe: Recipe) -> Iterator[KormoError]:
 
 
 def _tracker_keys(recipe: Recipe) -> Iterator[KormoError]:
-    """Weights & Biases asks for a key at a prompt, which nobody answers in a job."""
+    """Refuses Weights & Biases without a key: it would ask at a prompt, which nobody answers in a job."""
     if not (recipe.get("use_wandb") or recipe.get("wandb_project")):
         return
     mode = str(recipe.get("wandb_mode") or os.environ.get("WANDB_MODE") or "online")
@@ -228,7 +228,7 @@ def _in_netrc() -> bool:
 
 
 def _disk(recipe: Recipe) -> Iterator[KormoError]:
-    """Checkpoints as `kormo recipe plan` predicts them, less what the folder holds already."""
+    """Disk space for the checkpoints that `kormo recipe plan` predicts, minus what the folder already contains."""
     needed = checkpoint_bytes(recipe)
     if needed is None or recipe.get("save_strategy") == "no":
         return

@@ -8,11 +8,11 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.resolve import Resolved
 
 WHOLE_MATRICES = frozenset({"muon"})
-"""Optimizers whose update looks at a matrix as a whole, and that every rank is to have whole here."""
+"""Optimizers whose update needs whole matrices, which every rank must therefore hold."""
 
 
 def float8_is_compiled(recipe: Resolved) -> Iterator[KormoError]:
-    """Without the compiler each cast to float8 is a pass over memory of its own, and the products gain nothing."""
+    """Without the compiler, each cast to float8 is a separate pass over memory, and float8 gains nothing."""
     if recipe.get("kormo.precision.compute") == "float8" and not recipe.get("torch_compile"):
         yield KormoError(
             where=recipe.where("kormo.precision.compute"),
@@ -23,7 +23,7 @@ def float8_is_compiled(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def checkpointed_layers_are_checkpointed(recipe: Resolved) -> Iterator[KormoError]:
-    """A number of layers that says nothing as long as checkpointing is off."""
+    """A number of layers has no effect while checkpointing is off."""
     layers = recipe.get("kormo.checkpointed_layers")
     if layers is not None and not recipe.get("gradient_checkpointing"):
         yield KormoError(
@@ -35,7 +35,7 @@ def checkpointed_layers_are_checkpointed(recipe: Resolved) -> Iterator[KormoErro
 
 
 def matrices_are_whole(recipe: Resolved) -> Iterator[KormoError]:
-    """ZeRO flattens parameters and deals out the pieces: such an optimizer would see no matrix."""
+    """ZeRO flattens and partitions parameters: such an optimizer would see no matrix."""
     optimizer = recipe.get("optimizer")
     engines = {"deepspeed": "DeepSpeed", "fsdp": "FSDP", "fsdp_config": "FSDP"}
     engine = next((name for key, name in engines.items() if recipe.get(key)), None)
