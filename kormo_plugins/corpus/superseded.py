@@ -77,6 +77,7 @@ def leave_out(corpus: Path, stats: Mapping[str, Any], gone: Mapping[str, tuple[s
         dropped: list[Document] = []
 
         def staying(documents: Iterator[Document], dropped: list[Document] = dropped) -> Iterator[Document]:
+            """What no other source has a better copy of; the rest is marked as rejects."""
             for document in documents:
                 if document.id in gone:
                     source, reason = gone[document.id]

@@ -147,10 +147,14 @@ def _dump(value: Mapping[object, object]) -> str:
     """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
 
     class Dumper(yaml.SafeDumper):
+        """PyYAML, with lists indented below their key and no `&id001`."""
+
         def ignore_aliases(self, data: object) -> bool:
+            """Writes a value that occurs twice twice."""
             return True
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            """Indents the items of a list below its key, which PyYAML does not."""
             super().increase_indent(flow, False)
 
     Dumper.add_representer(

@@ -69,6 +69,7 @@ def _less(
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, "less": VERSION, "of": corpora[name].hash, "by": by})
 
     def make(out: Path) -> Mapping[str, object]:
+        """Writes the corpus without the superseded documents into `out`; returns its statistics."""
         gone = {
             id_: (other, reason)
             for other in others

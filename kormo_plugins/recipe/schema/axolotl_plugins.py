@@ -73,7 +73,7 @@ def plugin_class(plugin: str) -> Any:
     if not (isinstance(found, type) and issubclass(found, BasePlugin)):
         raise KormoError(
             where=f"plugins: {plugin}",
-            found=f"{type(found).__name__} {name}",
+            found=f"{name}, which is no such class",
             why="it is no plugin of Axolotl's (a subclass of axolotl.integrations.base.BasePlugin), and Axolotl would "
             "call it",
             do="name a plugin's class, or remove it from `plugins`",
