@@ -193,7 +193,6 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 ONE_LOOP = {
     "corpus/scan/kernels/korean_kernel.py": "korean",
     "corpus/scan/kernels/numbers_kernel.py": "personal",
-    "corpus/scan/kernels/repetition_kernel.py": "judge",
     "corpus/steps/languages/kernel.py": "measure",
 }
 """Compiled kernels that stay one function; each says why."""
