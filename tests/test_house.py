@@ -17,6 +17,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "kormo_plugins"
 FLOORS = (
+    {"wording"},
     {"measures", "documents", "errors", "hookspecs", "korean"},
     {"kernels"},
     {"plugins", "store", "console"},
