@@ -14,8 +14,9 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,14 +174,12 @@ def disk_error(error: OSError, where: Path) -> Exception:
 
     Anything else comes back as it is: whoever caught it may know better, and the outermost door names the rest
     (`system_error`).
+
+    Args:
+        where: the file that was written, or its folder.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _SHORT_WRITE.search(str(error))):
-        return KormoError(
-            where=str(where),
-            found=f"no space left on the device ({_free_bytes(where) / 1e9:.2f} GB free)",
-            why="what was being written could not be finished; it is kept under a temporary name and is not used",
-            do="free some space or choose a folder on another disk, and run the same command again: it goes on",
-        )
+        return full_disk(where, quota=error.errno == errno.EDQUOT)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return KormoError(
             where=str(error.filename or where),
@@ -198,8 +197,54 @@ def disk_error(error: OSError, where: Path) -> Exception:
     return error
 
 
+@contextmanager
+def writing(where: Path) -> Iterator[None]:
+    """What the system refuses inside is told with the place.
+
+    Args:
+        where: the file that is written, or its folder.
+    Raises:
+        KormoError: see `disk_error`; any other error is raised as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = disk_error(error, where)
+        if named is error:  # an error must not be its own cause: following the chain would never end
+            raise
+        raise named from error
+
+
+def full_disk(where: Path, quota: bool = False) -> KormoError:
+    """A disk that has no space left, with the place where it is mounted.
+
+    Args:
+        where: the file that was written, or its folder.
+        quota: the disk has space, but this user's or project's share of it is used up.
+    """
+    folder = next((path for path in (where, *where.absolute().parents) if path.exists()), Path("/")).resolve()
+    mount = next(path for path in (folder, *folder.parents) if os.path.ismount(path) or path == path.parent)
+    left = "the quota is used up" if quota else f"{_free_bytes(folder) / 1e9:.2f} GB free"
+    return KormoError(
+        where=str(where),
+        found=f"no space left on the disk mounted at {mount} ({left})",
+        why="what was being written could not be finished, and nothing of it is used",
+        do="free some space or choose a folder on another disk, and run the same command again: it goes on",
+    )
+
+
 _SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
 """What numpy says of a full disk, without a number of the system's."""
+
+_REFUSED = (
+    "no space left",
+    "errno 28",
+    "file write failed",
+    "iostream error",
+    "unexpected pos",
+    "failed writing file",
+)
+"""What torch.save, safetensors and numpy say when the system refuses a write; they drop its reason."""
 
 _TOLD = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), or use fewer workers",
@@ -213,17 +258,28 @@ _TOLD = {
 }
 """Error of the system -> what to do."""
 
+_written: dict[int, Path] = {}
+"""Disk (its device number) -> where this process wrote last on it."""
 
-def system_error(error: OSError, where: str) -> KormoError:
+
+def writes(path: Path) -> None:
+    """Notes that something is about to be written at `path`: an error that names no file is then told with the place on
+    the disk that is full."""
+    for folder in (path, *path.absolute().parents):
+        with suppress(OSError):
+            _written[folder.stat().st_dev] = path
+            return
+
+
+def system_error(error: OSError, where: str, words: Iterable[str] = ()) -> KormoError:
     """Any error of the system as a message; for the outermost door.
 
     Args:
         where: the command, for errors that name no file.
+        words: of the command line; some may be places that are written to.
     """
-    named = disk_error(error, Path(error.filename if isinstance(error.filename, str) else "."))
-    if not isinstance(named, KormoError) and error.errno is None:
-        named = system_error_in(error, where) or error  # `shutil.copytree` lists what it met, as text
-    if isinstance(named, KormoError):
+    named = disk_error_in(error, words)
+    if named is not None:
         return named
     if isinstance(error, socket.gaierror):
         return KormoError(
@@ -240,29 +296,56 @@ def system_error(error: OSError, where: str) -> KormoError:
     )
 
 
-def system_error_in(error: BaseException, where: str) -> KormoError | None:
-    """What the system said of a disk, inside an error that is no OSError; None if it is about something else.
+def disk_error_in(error: BaseException, words: Iterable[str] = (), where: Path | None = None) -> KormoError | None:
+    """What the system said of a disk, inside an error that a library may have wrapped; None if it is about something
+    else.
 
-    Rust's libraries (safetensors, tokenizers) tell the number of the error in their text.
+    Rust's libraries (safetensors, tokenizers) tell the number of the error in their text, `shutil.copytree` lists what
+    it met, torch says that a write failed.
+
+    Args:
+        words: of the command line; some may be places that are written to.
+        where: what is written, where that is known; what was raised while a refused write was handled counts then too.
     """
     seen: BaseException | None = error
-    while seen is not None:
-        for text in _NUMBERS.findall(str(seen)):
-            named = disk_error(OSError(int(text), os.strerror(int(text))), Path(where))
-            if isinstance(named, KormoError):
+    looked_at: set[int] = set()
+    while seen is not None and id(seen) not in looked_at:  # `raise error from error` is a chain without an end
+        looked_at.add(id(seen))
+        place = where or _target(seen) or _fullest(words)
+        known = [seen] if isinstance(seen, OSError) else []
+        known += [OSError(int(number), os.strerror(int(number))) for number in _NUMBERS.findall(str(seen))]
+        if any(text in str(seen).lower() for text in _REFUSED):
+            known.append(OSError(errno.ENOSPC, str(seen)))
+        for one in known:
+            if isinstance(named := disk_error(one, place), KormoError):
                 return named
-        seen = seen.__cause__
+        seen = seen.__cause__ or (seen.__context__ if where is not None else None)
     return None
 
 
 _NUMBERS = re.compile(r"(?:\(os error |\[Errno )(\d{1,3})[)\]]")
 
 
+def _target(error: BaseException) -> Path | None:
+    """The file that was written, where the error names it. `shutil` puts what it read first."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
+        return Path(str(error.args[0][0][1]))
+    names = [getattr(error, "filename2", None), getattr(error, "filename", None)]
+    return next((Path(name) for name in names if isinstance(name, str)), None)
+
+
+def _fullest(words: Iterable[str]) -> Path:
+    """Of the places that a command writes to, as far as anybody knows, the one with the least space."""
+    named = [Path(part) for word in words for part in (word, word.partition("=")[2]) if part and part[0] != "-"]
+    near = [path for path in named if path.is_absolute() or path.exists() or path.parent.exists()]
+    return min([*_written.values(), *near, Path(), Path(tempfile.gettempdir())], key=_free_bytes)
+
+
 def _free_bytes(where: Path) -> int:
     for folder in (where, *where.absolute().parents):
         try:
             return shutil.disk_usage(folder).free
-        except OSError:
+        except (OSError, ValueError):
             continue
     return 0
 

@@ -18,6 +18,7 @@ from kormo_plugins.errors import (
     BLANK,
     KormoError,
     disk_error,
+    disk_error_in,
     in_words,
     printable,
     redact,
@@ -95,6 +96,21 @@ def test_an_error_that_we_do_not_know_comes_back(tmp_path: Path) -> None:
     unknown = OSError(errno.ENOENT, "No such file")
     assert disk_error(unknown, tmp_path / "deep" / "not there") is unknown
     assert isinstance(disk_error(OSError(errno.ENOSPC, "x"), tmp_path / "not there"), KormoError)
+
+
+def test_a_refused_write_is_found_in_what_was_wrapped(tmp_path: Path) -> None:
+    outer = RuntimeError("could not save")
+    outer.__cause__ = OSError(errno.EACCES, "Permission denied")
+    named = disk_error_in(outer, where=tmp_path)
+    assert named is not None and named.found == "Permission denied"
+
+
+def test_errors_that_are_each_others_cause_come_to_an_end(tmp_path: Path) -> None:
+    one, other = OSError(errno.ENOENT, "gone"), RuntimeError("first")
+    one.__cause__, other.__cause__ = other, one
+    assert disk_error_in(one, where=tmp_path) is None
+    one.__cause__ = one
+    assert disk_error_in(one, where=tmp_path) is None
 
 
 def _raised(call: Callable[[], object]) -> BaseException:

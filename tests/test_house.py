@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "kormo_plugins"
@@ -89,6 +91,129 @@ def test_no_room_is_a_flat_hall() -> None:
         flat[folder.relative_to(PACKAGE)] = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
     assert not {folder: count for folder, count in flat.items() if count > 14}
     assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "errors.py", "hookspecs.py", "testing.py"}
+
+
+HEAVY = {
+    "accelerate", "axolotl", "datasets", "datatrove", "deepspeed", "fsspec", "gguf", "gradio", "httpx",
+    "huggingface_hub", "jinja2", "liger_kernel", "llvmlite", "lm_eval", "loguru", "numba", "plotly", "pyarrow", "rich",
+    "safetensors", "scipy", "starlette", "tiktoken", "tokenizers", "torch", "torchao", "transformers", "triton", "trl",
+}  # fmt: skip
+"""Libraries that may be imported inside functions: each takes more than a short command has, or brings one that does
+(`safetensors.torch` torch; `loguru`, `starlette` and `llvmlite` come with a neighbour here)."""
+OPTIONAL = {
+    "chardet", "fasttext", "gigabpe", "gigatoken", "kenlm", "lxml", "protego", "resiliparse", "sentencepiece",
+    "sigstore", "trafilatura",
+}  # fmt: skip
+"""Libraries that need not be installed (extras); a function asks for them where they are used."""
+
+
+def in_functions(node: ast.AST, inside: bool = False) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports inside functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom) and inside:
+            yield child
+        yield from in_functions(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def at_top(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run when a module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not (
+            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        ):
+            yield from at_top(child)
+
+
+def named(node: ast.Import | ast.ImportFrom, ours: Container[str]) -> list[str]:
+    """The modules that an import names: `from package import module` names the module, another name its package."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    full = [f"{node.module}.{alias.name}" for alias in node.names]
+    return list(dict.fromkeys(name if name in ours else str(node.module) for name in full))
+
+
+def brought(module: str, trees: Mapping[str, ast.Module]) -> tuple[set[str], set[str]]:
+    """The libraries and the modules of ours that importing `module` imports."""
+    libraries: set[str] = set()
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if not name.startswith("kormo_plugins"):
+            libraries.add(name.split(".")[0])
+            continue
+        parts = name.split(".")
+        for package in (".".join(parts[:end]) for end in range(1, len(parts) + 1)):
+            if package in trees and package not in seen:
+                seen.add(package)
+                waiting += [other for node in at_top(trees[package]) for other in named(node, trees)]
+    return libraries, seen
+
+
+def test_only_what_is_heavy_is_imported_inside_functions() -> None:
+    """A module of ours may be, where it brings a heavy library that the importing one does not bring."""
+    trees = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in modules()
+    }
+    wrong = []
+    for module, tree in trees.items():
+        for node in in_functions(tree):
+            for name in named(node, trees):
+                library = name.split(".")[0]
+                if library == "kormo_plugins":
+                    light = not (brought(name, trees)[0] & HEAVY) - brought(module, trees)[0]
+                else:
+                    light = library not in HEAVY | OPTIONAL
+                if light:
+                    wrong.append(f"{module}:{node.lineno} imports {name} inside a function; it costs next to nothing")
+    assert not wrong, "\n".join(wrong)
+
+
+LIGHT = {"cli.main": HEAVY | {"numpy", "pydantic"}, "cli.recipe.commands": HEAVY}
+"""What `kormo --help` and `kormo recipe validate` import, and which libraries they leave alone."""
+
+
+def test_short_commands_import_nothing_heavy() -> None:
+    for module, forbidden in LIGHT.items():
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys, kormo_plugins.{module}; print(*sys.modules)"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert not {name.partition(".")[0] for name in done.stdout.split()} & forbidden, module
+
+
+LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+ONE_LOOP = {
+    "corpus/scan/kernels/korean_kernel.py": "korean",
+    "corpus/scan/kernels/numbers_kernel.py": "personal",
+    "corpus/scan/kernels/repetition_kernel.py": "judge",
+    "corpus/steps/languages/kernel.py": "measure",
+}
+"""Compiled kernels that stay one function; each says why."""
+
+
+def test_functions_and_files_are_short() -> None:
+    long, loops = [], set()
+    for path in modules():
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix()
+        if len(text.splitlines()) > LONGEST_FILE:
+            long.append(f"{name}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > LONGEST_FUNCTION and ONE_LOOP.get(name) == node.name:
+                    loops.add(name)
+                elif lines > LONGEST_FUNCTION:
+                    long.append(f"{name}: {node.name} has {lines} lines")
+    assert not long, "\n".join(long)
+    assert loops == set(ONE_LOOP), "shorter now: take it off the list"
 
 
 def test_any_grows_rarer() -> None:

@@ -260,6 +260,7 @@ def test_every_command_starts_with_a_program_that_there_is() -> None:
         "KORMO_DATA=",
         "python tests/benchmarks/",
         "python docs/",
+        "python -m kormo_plugins.",
     )
     others = (
         "sbatch recipes/slurm/",
@@ -268,6 +269,8 @@ def test_every_command_starts_with_a_program_that_there_is() -> None:
         "llama-server ",
         "ollama create ",
         "sigstore ",
+        "lmplz ",
+        "build_binary ",
     )
     for line in COMMANDS:
         assert line.startswith(ours + others), line

@@ -66,11 +66,7 @@ def write_initial(
 
     register()
     length, kind = tokenizer_length(tokenizer), torch_dtype(dtype)
-    ids: dict[str, Any] = {
-        "bos_token_id": bos_token_id,
-        "eos_token_id": eos_token_id,
-        "pad_token_id": pad_token_id,
-    }
+    ids: dict[str, Any] = {"bos_token_id": bos_token_id, "eos_token_id": eos_token_id, "pad_token_id": pad_token_id}
     generation_json = generation_config(generation, ids)
     config = make_config(params, vocab_size=length, **ids)
     config.dtype = kind

@@ -15,7 +15,7 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 from kormo_plugins.console.bug import report_this
 from kormo_plugins.console.rank import launched_rank as rank
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, system_error, system_error_in
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, disk_error_in, system_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def guarded(hook: Callable[P, T]) -> Callable[P, T]:
         except KormoError as error:
             stop(error)
         except Exception as error:
-            told = system_error(error, COMMAND) if isinstance(error, OSError) else system_error_in(error, COMMAND)
+            told = system_error(error, COMMAND) if isinstance(error, OSError) else disk_error_in(error)
             if told is not None and not os.environ.get("KORMO_TRACEBACK"):
                 stop(told)
             if told is None and rank() == 0:

@@ -32,12 +32,17 @@ from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import overrides_of
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
 from kormo_plugins.recipe.projections import JobPlan
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours, plugin_class
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import is_ours, plugin_class
 from kormo_plugins.runs import finish, folder, settings
+from kormo_plugins.runs.monitors import watchers
 from kormo_plugins.runs.occupancy import occupy
 from kormo_plugins.training import precision
 from kormo_plugins.training.compat import cpu_ranks, upstream, variants, versions
+from kormo_plugins.training.guards.callback import RunCallback
 from kormo_plugins.training.precision import torch_dtype
+from kormo_plugins.training.telemetry import progress
+from kormo_plugins.training.telemetry.progress import replace_bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -162,7 +167,6 @@ class KormoPlugin(BasePlugin):
         has it."""
         if self.recipe is None:
             return
-        from kormo_plugins.training.telemetry import progress
 
         if cfg.rl:
             upstream.no_second_model()
@@ -225,9 +229,6 @@ class KormoPlugin(BasePlugin):
         """Progress, `metrics.jsonl`, the callbacks of the recipe, and those for what our own trainers do themselves."""
         if self.recipe is None:
             return []
-        from kormo_plugins.runs.monitors import watchers
-        from kormo_plugins.training.guards.callback import RunCallback
-        from kormo_plugins.training.telemetry.progress import replace_bars
         from kormo_plugins.training.trainer import RunMixin
 
         made = watchers(self.recipe, self.built, trainer, settings.callbacks(self.recipe))

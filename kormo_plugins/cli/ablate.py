@@ -10,6 +10,8 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.experiments.ablation.markdown import markdown
+from kormo_plugins.experiments.ablation.spec import cells, read_spec
+from kormo_plugins.experiments.ladder import spec as ladder_spec
 
 
 @click.command()
@@ -29,7 +31,6 @@ def ablate(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
     Killed or stopped, the same command goes on. The exit status is 1 if a cell failed, 75 if one was preempted.
     """
     from kormo_plugins.experiments.ablation.runner import Ablation, run
-    from kormo_plugins.experiments.ablation.spec import cells, read_spec
 
     spec = read_spec(file)
     ablation = Ablation(file, spec, cells(file, spec), out / file.stem, out / "cells")
@@ -67,10 +68,9 @@ def ladder(file: Path, out: Path, dry_run: bool, as_json: bool) -> None:
     failed, 75 if one was preempted.
     """
     from kormo_plugins.experiments.ladder.runner import PAGE, Ladder, as_record, run
-    from kormo_plugins.experiments.ladder.spec import read_spec, rungs
 
-    spec = read_spec(file)
-    made = Ladder(file, spec, rungs(file, spec), out / file.stem, out / "runs")
+    spec = ladder_spec.read_spec(file)
+    made = Ladder(file, spec, ladder_spec.rungs(file, spec), out / file.stem, out / "runs")
     code = 0
     if dry_run:
         rows = [

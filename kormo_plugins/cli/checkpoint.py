@@ -14,6 +14,7 @@ from kormo_plugins.runs.publishing import revisions as hub_revisions
 from kormo_plugins.store.complete import fault, read_marker
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of
+from kormo_plugins.training.checkpoints.consolidate import consolidate as write
 from kormo_plugins.training.checkpoints.sharded import shards_of
 from kormo_plugins.training.checkpoints.universal import convert
 
@@ -91,8 +92,6 @@ def consolidate(folder: Path, out: Path, dtype: str, modules: tuple[str, ...], a
 
     It is opened and compared before OUT gets its name.
     """
-    from kormo_plugins.training.checkpoints.consolidate import consolidate as write
-
     found = write(folder, out, dtype, modules)
     if as_json:
         return print_json({"checkpoint": folder, "path": out, "dtype": dtype, **found})

@@ -10,16 +10,16 @@ The same group is `axolotl kormo …`.
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 
 import click
 
 from kormo_plugins import __version__
+from kormo_plugins.cli.support.lazy_group import LazyGroup
 from kormo_plugins.console.bug import report_this
 from kormo_plugins.console.signals import Terminated, ending, raise_on_sigterm, received
-from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, system_error, system_error_in
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, closest, disk_error_in, system_error
 
 NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
@@ -44,7 +44,7 @@ NOUNS: dict[str, tuple[str, str]] = {
         "What is installed, what a recipe can name, and how to add to it.",
     ),
     "publish": ("kormo_plugins.cli.publish:publish", "Send a finished run to a model hub, checkpoints as revisions."),
-    "recipe": ("kormo_plugins.cli.recipe:recipe", "Show and check recipes."),
+    "recipe": ("kormo_plugins.cli.recipe.commands:recipe", "Show and check recipes."),
     "release": ("kormo_plugins.cli.release:release", "Write a folder with which others can check and repeat a run."),
     "report": (
         "kormo_plugins.cli.report:report",
@@ -58,20 +58,14 @@ NOUNS: dict[str, tuple[str, str]] = {
 """Noun -> (`module:command`, one line of help)."""
 
 
-class Nouns(click.Group):
+WORDS = "kormo_plugins.words"
+"""Key of click's `meta`: what stood on the command line."""
+
+
+class Nouns(LazyGroup):
     """A group that imports a noun when it is used and turns errors into messages."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The nouns, in alphabetical order."""
-        return sorted({*NOUNS, *super().list_commands(ctx)})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The noun, imported now; None when there is none."""
-        if cmd_name not in NOUNS:
-            return super().get_command(ctx, cmd_name)
-        module, _, attribute = NOUNS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+    table = NOUNS
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -85,6 +79,11 @@ class Nouns(click.Group):
         """The list of nouns, from the table, with none of them imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, NOUNS[name][1]) for name in sorted(NOUNS)])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As in click; the words are kept, for an error that names no file."""
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command; a KormoError becomes its message and exit status 2."""
@@ -103,13 +102,19 @@ class Nouns(click.Group):
             if received():
                 raise Terminated from error
             command = f"kormo {ctx.invoked_subcommand or ''}".strip()
-            told = system_error(error, command) if isinstance(error, OSError) else system_error_in(error, command)
+            told = _of_the_system(error, command, ctx.meta[WORDS])
             if told is not None and not _with_traceback(ctx):
                 click.echo(told.render(), err=True)
                 ctx.exit(EXIT_BAD_INPUT)
             if told is None:
                 click.echo(report_this(), err=True)
             raise
+
+
+def _of_the_system(error: Exception, command: str, words: list[str]) -> KormoError | None:
+    if isinstance(error, OSError):
+        return system_error(error, command, words)
+    return disk_error_in(error, words)
 
 
 def _with_traceback(ctx: click.Context) -> bool:

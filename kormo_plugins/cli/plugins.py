@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import KINDS
 from kormo_plugins.plugins.contract import parts
 from kormo_plugins.plugins.parameters import models_in
+from kormo_plugins.plugins.registry import registry
 from kormo_plugins.plugins.template import write_template
 
 if TYPE_CHECKING:
@@ -40,8 +43,6 @@ def plugins() -> None:
 @json_option
 def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """Every component: its kind, its name, and the distribution that it comes from."""
-    from kormo_plugins.plugins.registry import registry
-
     _check_kind(kind)
     found = registry(modules)
     rows = [_summary(entry) for entry in found.entries() if kind in (None, entry.kind)]
@@ -60,8 +61,6 @@ def list_(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
     """The component NAME: what it does, its parameters with their defaults, where it is written."""
-    from kormo_plugins.plugins.registry import registry
-
     _check_kind(kind)
     found = registry(modules)
     entries = [e for e in found.entries() if e.component.name == name and kind in (None, e.kind)]
@@ -86,10 +85,6 @@ def show(name: str, kind: str | None, modules: tuple[str, ...], as_json: bool) -
 @json_option
 def hooks(as_json: bool) -> None:
     """The contract: every hook that a plugin can implement, from kormo_plugins/hookspecs.py."""
-    import inspect
-    from dataclasses import asdict
-
-    from kormo_plugins.plugins.registry import registry
 
     rows: list[dict[str, Any]] = []
     for kind, hook in hookspecs.KINDS.items():
@@ -159,8 +154,6 @@ def _summary(entry: Entry) -> dict[str, Any]:
 
 def _describe(found: Registry, entry: Entry) -> dict[str, object]:
     """All that is known of a component; imports it."""
-    import inspect
-
     component = entry.component
     loaded = found.load(entry.kind, component.name)
     model = found.model(entry.kind, component.name)
@@ -191,8 +184,6 @@ def _parameter(name: str, field: Any) -> dict[str, object]:
 
 def _place(loaded: object) -> str:
     """`file:line` of a component's code; empty for one that has none of its own (a built-in function)."""
-    import inspect
-
     code = loaded if inspect.isroutine(loaded) or inspect.isclass(loaded) else type(loaded)
     try:
         return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"

@@ -29,9 +29,9 @@ def publish(run: Path, repository: str, public: bool, licence: str | None, dry_r
     and pickles stay here. A recipe with `hub_model_id` does this at its end.
     """
     if left_behind.changed_card(run):
-        click.echo(
-            f"kormo: {run / left_behind.CARD} was changed after the run had ended; it is sent as it is", err=True
-        )
+        card = run / left_behind.CARD
+        was, how = ("changed", "it is sent as it is") if card.is_file() else ("removed", "no revision has one")
+        click.echo(f"kormo: {card} was {was} after the run had ended; {how}", err=True)
     if dry_run:
         plan = publish_plan(run, repository, licence)
         return print_json(_as_json(plan, public)) if as_json else click.echo(_as_text(plan, public))

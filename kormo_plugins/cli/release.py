@@ -44,7 +44,8 @@ def release(run: Path, folder: Path, steps: tuple[int, ...], key: Path | None, a
     if key is not None:
         sign_list(folder, key)
     for card in changed_cards(run):
-        click.echo(f"kormo: {card} was changed after the run had ended; the release holds it as it is now", err=True)
+        was, has = ("changed", "it as it is now") if card.is_file() else ("removed", "no card of the run")
+        click.echo(f"kormo: {card} was {was} after the run had ended; the release holds {has}", err=True)
     for recipe in recipes_gone(run):
         click.echo(f"kormo: {recipe} is gone; the release has what it said only as resolved", err=True)
     if as_json:

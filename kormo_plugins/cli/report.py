@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
-from kormo_plugins.errors import disk_error, printable
+from kormo_plugins.errors import printable, writing
 from kormo_plugins.reporting.page import write_report
 
 
@@ -25,10 +25,8 @@ def report(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     RUN is an output folder, or a chain's or an ablation's.
     """
     out = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
-    try:
+    with writing(out):
         page = write_report(runs, out, lambda line: click.echo(printable(f"kormo: warning: {line}"), err=True))
-    except OSError as error:
-        raise disk_error(error, out.parent) from error
     if as_json:
         return print_json({"page": page, "runs": runs, "bytes": page.stat().st_size})
     click.echo(f"{page}: {page.stat().st_size / 1e6:.1f} MB")

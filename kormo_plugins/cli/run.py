@@ -11,6 +11,7 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.cli.train import axolotl
+from kormo_plugins.experiments.chain.spec import load_chain
 from kormo_plugins.pipeline.built import say
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ def run(chain: Path, first: str | None, only: str | None, dry_run: bool, as_json
     changed one is trained anew, and its old result is set aside. Everything is checked before the first stage starts.
     """
     from kormo_plugins.experiments.chain.runner import exit_status, last_lines, plan, run_chain
-    from kormo_plugins.experiments.chain.spec import load_chain
 
     loaded = load_chain(chain)
     if dry_run:

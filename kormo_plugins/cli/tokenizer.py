@@ -9,9 +9,11 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.cli.support.values import ManyValues
-from kormo_plugins.errors import KormoError, disk_error, in_words
+from kormo_plugins.errors import KormoError, in_words, writing
+from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.store.atomic import new_folder
 from kormo_plugins.tokenizer.comparison.page import table, write_page
 from kormo_plugins.tokenizer.comparison.report import report as measure
@@ -55,12 +57,10 @@ def train(recipe: Path, files: tuple[Path, ...], out: Path, as_json: bool) -> No
         )
     _check_files("kormo tokenizer train", files)
     try:
-        with new_folder(out) as partial:
+        with writing(out), new_folder(out) as partial:
             result = learn(lambda: read_texts(files), params, partial) or {}
     except KormoError as error:
         raise named(error, where) from None
-    except OSError as error:
-        raise disk_error(error, out.parent) from error
     if as_json:
         return print_json(result)
     click.echo(f"{out}: {result.get('size', 'unknown number of'):,} ids, hash {str(result.get('hash'))[:12]}")
@@ -108,12 +108,8 @@ def report(
 
 def _choice(recipe: Path) -> tuple[str, object, Any, str]:
     """Name and parameters of the tokenizer that the file asks for, the registry that knows it, and their place."""
-    from kormo_plugins.plugins.registry import registry
-
     own = read_yaml(recipe)
     if "kormo" in own or "plugins" in own:
-        from kormo_plugins.recipe.load import load_recipe
-
         loaded = load_recipe(recipe)
         values, components = dict((loaded.block.tokenizer and loaded.block.tokenizer.train) or {}), loaded.registry
         where = f"{recipe}: kormo.tokenizer.train"

@@ -15,7 +15,9 @@ from pathlib import Path
 import click
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.recipe.files.override import changed, parse, recipe_yaml, text_of, write
 from kormo_plugins.recipe.files.paths import from_here
+from kormo_plugins.runs.occupancy import refuse_occupied
 
 REQUESTED = "requested.yml"
 """The recipe as asked for, in the run's folder; `recipe.yml` beside it is written when training really starts."""
@@ -46,9 +48,6 @@ def train(ctx: click.Context, recipe: Path, changes: tuple[str, ...], launcher: 
 
     A key is a dotted path into the recipe, `[0]` an element of a list, a value is YAML: `null`, `[a, b]`, `{a: 1}`.
     """
-    from kormo_plugins.recipe.files.override import changed, parse, recipe_yaml, text_of, write
-    from kormo_plugins.runs.occupancy import refuse_occupied
-
     found = parse(changes, recipe)
     resolved = changed(recipe, found)
     if dry_run:

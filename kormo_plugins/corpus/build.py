@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
@@ -28,7 +29,8 @@ from kormo_plugins.corpus.passes.marks import read_mark
 from kormo_plugins.corpus.passes.stage import work
 from kormo_plugins.corpus.readers.mapping.mapped import refuse_unmapped
 from kormo_plugins.corpus.reports.unread import unread
-from kormo_plugins.corpus.step import is_ranking, is_source_step
+from kormo_plugins.corpus.step import is_preferring, is_source_step
+from kormo_plugins.corpus.superseded import VERSION as SUPERSEDED_VERSION
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
@@ -112,25 +114,16 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
     read = components.load(kind, choice.name, where)
     segments: list[StepGroup] = []
     waiting: list[NamedStep] = []
-    for index, chosen in enumerate(recipe.steps_of(source)):
-        place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
-        make = components.load("corpus_step", chosen.name, place)
-        step = NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place))
-        if is_source_step(make) and segments and not waiting:  # signed in the same pass
+    steps = named_steps(name, source, recipe, components)
+    refuse_comparisons(name, source, steps)
+    for step in steps:
+        if is_source_step(step.make) and segments and not waiting:  # signed in the same pass
             segments[-1] = replace(segments[-1], ends=(*segments[-1].ends, step))
-        elif is_source_step(make):
+        elif is_source_step(step.make):
             segments.append(StepGroup(tuple(waiting), (step,)))
             waiting = []
         else:
             waiting.append(step)
-    compares = [end for group in segments for end in group.ends if not is_ranking(end.make)]
-    if source.deduplicate_against and not compares:
-        raise KormoError(
-            where=f"sources.{name}.deduplicate_against",
-            found=", ".join(source.deduplicate_against),
-            why="the source has no deduplication step, so nothing would be compared",
-            do="add exact_dedup or minhash_dedup to its steps",
-        )
     if waiting or not segments:
         segments.append(StepGroup(tuple(waiting), ()))
     return SourceBuild(name, source, read, params, _parts(source, read, params), tuple(segments), out)
@@ -189,7 +182,9 @@ def source_inputs(
     else:
         content = job.params.model_dump(mode="json") if job.params is not None else {}
     steps = [step for segment in job.segments for step in (*segment.steps, *segment.ends)]
-    return {
+    ends = [end for segment in job.segments for end in segment.ends]
+    supersedes = source.deduplicate_against and any(is_preferring(end.make, end.params) for end in ends)
+    return ({"supersedes": SUPERSEDED_VERSION} if supersedes else {}) | {
         "build": VERSION,
         "source": name,
         "origin": {kind: choice.name, "version": _version(job.read), "content": content},

@@ -56,7 +56,8 @@ class Source(Strict):
     )
     deduplicate_against: tuple[str, ...] = Field(
         default=(),
-        description="sources that this one must have no document of: its deduplication sees theirs first",
+        description="sources that this one must have no document of: its deduplication sees theirs first, and leaves "
+        "them what both have, unless `prefer` of `minhash_dedup` says otherwise",
     )
     documents: int | None = Field(
         default=None, ge=1, description="read no more than this many (for a trial); null: all"

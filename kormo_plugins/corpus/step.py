@@ -73,6 +73,16 @@ class Clustering:
     stays: np.ndarray
     """After `decide`: for each document the index of the one of its cluster that stays; int64, shape [documents]."""
 
+    @staticmethod
+    def prefers(params: object) -> bool:
+        """Whether the parameters rank copies, so that the copy that stays may be of any source."""
+        return False
+
     def first(self, signature: np.ndarray) -> np.ndarray:
         """The signature of a document of another source, that no document of this one goes before."""
         return signature
+
+
+def is_preferring(make: object, params: object) -> bool:
+    """Whether a step ranks the copies that it finds (`Clustering.prefers`)."""
+    return isinstance(make, type) and issubclass(make, Clustering) and make.prefers(params)

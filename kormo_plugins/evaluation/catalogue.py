@@ -16,6 +16,7 @@ from typing import cast
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.evaluation.harness import Config, Index
+from kormo_plugins.plugins.registry import Registry
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -171,3 +172,14 @@ def _read(path: str) -> Config:
 
     values: Config = load_yaml_config(path, mode="full")
     return values
+
+
+def catalogue_of(registry: Registry) -> Catalogue:
+    """All tasks: the harness's and those in the folders of plugins."""
+    folders = [Path(registry.load("evaluation_task", name)()) for name in registry.names("evaluation_task")]
+    for folder, name in zip(folders, registry.names("evaluation_task"), strict=True):
+        if not folder.is_dir():
+            raise KormoError(
+                where=f"evaluation_task {name}", found=str(folder), why="it is no folder", do="correct the plugin"
+            )
+    return Catalogue(folders)

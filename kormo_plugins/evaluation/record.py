@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError, writing
 from kormo_plugins.evaluation.models.checkpoint import Checkpoint
 from kormo_plugins.measures.scores import EvaluationRecord, JudgedResult, ModelRecord, NeedleRecord, SuiteRow, TaskRow
 from kormo_plugins.store.atomic import set_aside
@@ -101,11 +101,9 @@ class Record:
 
     def write(self) -> None:
         """Writes the file anew, whole or not at all."""
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, sealed(self.values))
-        except OSError as error:
-            raise disk_error(error, self.path.parent) from error
 
 
 def _line(row: SuiteRow) -> tuple[object, ...]:

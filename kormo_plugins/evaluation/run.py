@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
-from kormo_plugins.evaluation.catalogue import Catalogue, Named
+from kormo_plugins.evaluation.catalogue import Named, catalogue_of
 from kormo_plugins.evaluation.harness import Model
 from kormo_plugins.evaluation.models.checkpoint import Checkpoint
 from kormo_plugins.evaluation.plan import Wanted, make_ready
@@ -55,17 +54,6 @@ def find_lines(suites: Sequence[str], tasks: Sequence[str], limit: int | None, r
         line = known.get(task, SuiteTask(task=task))
         found.append(Line(OWN, line, catalogue.find(task, "kormo eval: --tasks"), limit))
     return found
-
-
-def catalogue_of(registry: Registry) -> Catalogue:
-    """All tasks: the harness's and those in the folders of plugins."""
-    folders = [Path(registry.load("evaluation_task", name)()) for name in registry.names("evaluation_task")]
-    for folder, name in zip(folders, registry.names("evaluation_task"), strict=True):
-        if not folder.is_dir():
-            raise KormoError(
-                where=f"evaluation_task {name}", found=str(folder), why="it is no folder", do="correct the plugin"
-            )
-    return Catalogue(folders)
 
 
 def quiet_harness() -> None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
+import numpy as np
+
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.evaluation.catalogue import Named
 from kormo_plugins.evaluation.harness import Model, generation_settings
@@ -64,7 +66,6 @@ def _told(row: TaskRow) -> str:
 def _run(one: Ready, model: Model) -> TaskRow:
     """Asks one task and gives its row."""
     import lm_eval
-    import numpy as np
     import torch
 
     random.seed(SEEDS["random"])

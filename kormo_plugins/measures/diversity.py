@@ -18,6 +18,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+import zstandard
+
 _WORD = re.compile(r"\w+")
 
 
@@ -33,8 +35,6 @@ def runs(items: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 
 def compression_ratio(texts: Sequence[str]) -> float:
     """Bytes over bytes compressed (zstd, level 3); 1.0 for no text."""
-    import zstandard
-
     data = "\n".join(texts).encode()
     return len(data) / len(zstandard.ZstdCompressor(level=3).compress(data)) if data else 1.0
 

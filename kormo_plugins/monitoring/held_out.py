@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from kormo_plugins.console.rank import group_rank
@@ -37,6 +38,7 @@ from kormo_plugins.measures.bits_per_byte import bits_per_byte, text_bytes
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.monitoring.monitor import Monitor, RunView, Texts, shard_batches, summed
 from kormo_plugins.monitoring.params import HeldOutParams
+from kormo_plugins.shards.encoder import Encoder
 from kormo_plugins.store.corpus_files import read_corpus
 
 if TYPE_CHECKING:
@@ -141,7 +143,6 @@ def read_all(texts: Texts) -> Iterable[Document]:
 
 def smallest(documents: Iterable[Document], count: int) -> list[Document]:
     """The `count` documents with text whose ids have the smallest hashes, in that order."""
-    import xxhash
 
     def key(document: Document) -> tuple[int, str]:
         """Hash of the name, then the name: the same order wherever the documents lie."""
@@ -163,8 +164,6 @@ def groups_of(prefix: str, source: str, document: Document, domain: Sequence[str
 def encoded(chosen: Sequence[tuple[Document, tuple[str, ...], Texts]], run: RunView) -> list[Text]:
     """The documents as ids, by the encoder that wrote the shards, the start token in front; conversations as turns,
     where the run trains on turns."""
-    from kormo_plugins.shards.encoder import Encoder
-
     first = run.special.get("bos", run.special.get("eos"))
     if run.tokenizer is None or first is None:
         raise KormoError(

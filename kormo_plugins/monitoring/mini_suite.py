@@ -18,6 +18,7 @@ from kormo_plugins.evaluation.mini import LANGUAGES, items
 from kormo_plugins.monitoring.held_out import Text, score
 from kormo_plugins.monitoring.monitor import Monitor, RunView
 from kormo_plugins.monitoring.params import MiniParams
+from kormo_plugins.shards.encoder import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,8 +44,6 @@ class Mini(Monitor):
         Raises:
             KormoError: there is no tokenizer of ours.
         """
-        from kormo_plugins.shards.encoder import Encoder
-
         super().open(run)
         first = run.special.get("bos", run.special.get("eos"))
         if run.tokenizer is None or first is None:

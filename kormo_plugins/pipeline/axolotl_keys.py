@@ -7,15 +7,18 @@ and nowhere else. Without artifacts, placeholders are filled in, which is enough
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.artifacts.preferences import preference_values
-from kormo_plugins.pipeline.built import Built
 from kormo_plugins.recipe.projections import AxolotlPlan
 from kormo_plugins.recipe.schema.kormo_block import Precision
 from kormo_plugins.training import precision, settings
 
+if TYPE_CHECKING:
+    from kormo_plugins.pipeline.built import Built
+
 PLACEHOLDER = "artifacts/not-built-yet"
+PREFERENCE_TRAINER = "kormo_plugins.posttraining.preference_trainer.PreferenceTrainer"
 
 
 def accumulation_steps(global_batch: int, micro_batch: int, world_size: int) -> int:
@@ -102,5 +105,14 @@ def axolotl_values(plan: AxolotlPlan, built: Built | None, world_size: int = 1) 
             remove_unused_columns=False,  # or a ready batch would be taken apart
         )
     if plan.pairs:
-        values.update(preference_values())
+        values.update(_preference_values())
     return values
+
+
+def _preference_values() -> dict[str, object]:
+    """Axolotl's keys of a preference run, beside those of any run over our data."""
+    return {
+        "trainer_cls": PREFERENCE_TRAINER,  # Axolotl hands a plugin's trainer class no model; by name it does
+        "datasets": [{"path": "built/by/kormo", "type": "passthrough.default"}],  # named, never opened
+        "skip_prepare_dataset": True,
+    }

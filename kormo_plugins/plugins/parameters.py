@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from kormo_plugins.errors import Faults, KormoError, Notice, closest
 
 if TYPE_CHECKING:
@@ -58,8 +60,6 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
     Raises:
         KormoError: every error, several as `KormoErrors`.
     """
-    from pydantic import ValidationError
-
     faults = Faults(_endless(values, where))
     values = current_names(model, values, where, faults)
     try:

@@ -40,7 +40,8 @@ from kormo_plugins.recipe.projections import (
     StreamPlan,
     TokenizerPlan,
 )
-from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, axolotl_keys, is_ours, is_registered
+from kormo_plugins.recipe.schema.axolotl import SchemaView, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_ours, is_registered
 from kormo_plugins.recipe.schema.dataset import DataRecipe, parse_data
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 

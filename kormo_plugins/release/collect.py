@@ -123,7 +123,7 @@ def _from(folder: Path, name: str) -> Path:
 
 
 def changed_cards(source: Path) -> list[Path]:
-    """Model cards that were edited after their run had ended: a release holds them as they are now."""
+    """Model cards that were edited or removed after their run had ended: a release holds what is there now."""
     return [run / CARD for run in _runs(source) if changed_card(run)]
 
 

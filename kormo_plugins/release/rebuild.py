@@ -86,9 +86,10 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
     """Trains the steps after `first` up to `last` again, from the release's checkpoint of step `first`.
 
     Args:
-        name: which run; the last one that has the checkpoint if not said.
+        name: which run; the only one that has the checkpoint and logged a loss at `last` if not said.
     Raises:
-        KormoError: no such checkpoint in the release, an empty window, or a training that failed.
+        KormoError: no such checkpoint in the release, an empty window, nothing to compare at its end, several runs of
+            which none is named, or a training that failed.
     """
     runs = read_index(plan.release)
     having = [r for r in runs if first in r.checkpoints and (name is None or r.name == name)]
@@ -100,9 +101,8 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
             why=f"a window begins at a checkpoint that the release holds: {kept}",
             do="name such a step and a later one; `kormo release --checkpoint STEP` keeps checkpoints",
         )
-    released = having[-1]
+    released = _only(plan.release, having, first, last)
     theirs, ours = plan.release / "runs" / released.name, plan.run(released)
-    _refuse_nothing_to_compare(theirs, first, last)
     shutil.copytree(theirs / f"checkpoint-{first}", ours / f"checkpoint-{first}")
     _train(plan, _recipe(plan, released, runs, plan.release), last)
     found = list(_losses(plan, released, first, last))
@@ -112,17 +112,25 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
     return found
 
 
-def _refuse_nothing_to_compare(run: Path, first: int, last: int) -> None:
-    """Refuses a window that does not end where the run logged a loss of the window's own steps."""
-    ends = [step for step, since, _ in _intervals(run) if since >= first]
-    if last not in ends:
-        near = sorted(sorted(ends, key=lambda step: abs(step - last))[:3])
-        raise KormoError(
-            where="kormo reproduce --steps",
-            found=f"{first}-{last}",
-            why=f"no loss of these steps was logged at step {last}, so nothing could be compared there",
-            do=f"end at a step that was: {', '.join(map(str, near)) or 'none after this checkpoint'}",
-        )
+def _only(release: Path, having: Sequence[Released], first: int, last: int) -> Released:
+    """The run that logged a loss of the window's own steps at its end.
+
+    Args:
+        having: the runs that the release holds the checkpoint `first` of.
+    """
+    ends = {r.name: [end for end, since, _ in _intervals(release / "runs" / r.name) if since >= first] for r in having}
+    found = [released for released in having if last in ends[released.name]]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = [released.name for released in found]
+        why, do = f"{', '.join(names)} have such steps", f"say which: --run {names[0]}"
+    else:
+        why = f"no loss of these steps was logged at step {last}, so nothing could be compared there"
+        near = {name: sorted(sorted(known, key=lambda step: abs(step - last))[:3]) for name, known in ends.items()}
+        known = [f"{', '.join(map(str, steps)) or 'none after this checkpoint'} ({n})" for n, steps in near.items()]
+        do = f"end at a step that was: {'; '.join(known)}"
+    raise KormoError(where="kormo reproduce --steps", found=f"{first}-{last}", why=why, do=do)
 
 
 def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Path) -> Path:

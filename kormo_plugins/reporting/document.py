@@ -12,6 +12,8 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
+from markupsafe import Markup
+
 from kormo_plugins.errors import printable
 from kormo_plugins.reporting.charts import SCRIPT
 from kormo_plugins.store.atomic import write_text
@@ -35,7 +37,6 @@ def write_page(title: str, body: str, out: Path) -> Path:
 def render_page(title: str, body: str) -> str:
     """The page as one string; arguments as for `write_page`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     head, foot = ([_plotly()], [SCRIPT]) if FIGURE in body else ([], [])
     environment = Environment(

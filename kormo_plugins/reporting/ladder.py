@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from kormo_plugins.measures.experiments import LadderRecord, LawRecord, PredictionLine
+from kormo_plugins.measures.experiments import LadderRecord, LawRecord, PredictionLine, RungRecord
 from kormo_plugins.reporting.charts import BASE, COLOURS, drawn, legend
 from kormo_plugins.reporting.document import write_page
 from kormo_plugins.reporting.markup import duration, number, parts_with_links, percent, short, table, text
@@ -111,18 +111,7 @@ def _figure(record: LadderRecord) -> str:
         if not points:
             continue
         symbol = ("circle", "square", "triangle-up", "cross", "x")[shares.index(run["synthetic"]) % 5]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": text(f"{run['name']}, seed {run['seed']}"),
-                "marker": {"size": 8, "color": colour, "symbol": symbol},
-                "line": {"color": colour, "dash": "solid"},
-                "x": [tokens for tokens, _ in points],
-                "y": [loss for _, loss in points],
-                "hovertemplate": "%{y:.4g}",
-            }
-        )
+        data.append(_evaluations(run, colour, symbol))
         key = (run["size"], run["synthetic"])
         if record["law"] is not None and key not in drawn_curves:
             drawn_curves.add(key)
@@ -133,27 +122,7 @@ def _figure(record: LadderRecord) -> str:
             curves.append(
                 {"type": "scatter", "mode": "lines", "x": across, "y": curve, "line": line, "hoverinfo": "skip"}
             )
-    for predicted in _newest(record["predictions"]):
-        at = predicted["at"]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": text(f"{predicted['size']}, predicted"),
-                "marker": {"size": 9, "color": "#111111", "symbol": "diamond-open"},
-                "line": {"color": "#111111", "dash": "dot"},
-                "x": [place["tokens"] for place in at],
-                "y": [place["loss"] for place in at],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [place["high"] - place["loss"] for place in at],
-                    "arrayminus": [place["loss"] - place["low"] for place in at],
-                    "thickness": 1.2,
-                },
-                "hovertemplate": "%{y:.4g}",
-            }
-        )
+    data += [_diamonds(predicted) for predicted in _newest(record["predictions"])]
     if not data:
         return ""
     layout = {
@@ -165,6 +134,40 @@ def _figure(record: LadderRecord) -> str:
     }
     note = "dots are evaluations, lines the law, diamonds what was predicted with its interval"
     return drawn("ladder", "Loss against tokens", note, {"data": data + curves, "layout": layout}, legend(data))
+
+
+def _evaluations(run: RungRecord, colour: str, symbol: str) -> dict[str, object]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": text(f"{run['name']}, seed {run['seed']}"),
+        "marker": {"size": 8, "color": colour, "symbol": symbol},
+        "line": {"color": colour, "dash": "solid"},
+        "x": [tokens for tokens, _ in run["points"]],
+        "y": [loss for _, loss in run["points"]],
+        "hovertemplate": "%{y:.4g}",
+    }
+
+
+def _diamonds(predicted: PredictionLine) -> dict[str, object]:
+    places = predicted["at"]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": text(f"{predicted['size']}, predicted"),
+        "marker": {"size": 9, "color": "#111111", "symbol": "diamond-open"},
+        "line": {"color": "#111111", "dash": "dot"},
+        "x": [place["tokens"] for place in places],
+        "y": [place["loss"] for place in places],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [place["high"] - place["loss"] for place in places],
+            "arrayminus": [place["loss"] - place["low"] for place in places],
+            "thickness": 1.2,
+        },
+        "hovertemplate": "%{y:.4g}",
+    }
 
 
 def law_loss(law: LawRecord, parameters: float, tokens: float, synthetic: float) -> float:

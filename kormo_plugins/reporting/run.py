@@ -15,6 +15,8 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
+import yaml
+
 from kormo_plugins.errors import KormoError, type_in_words, value_in_words
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics_file
@@ -249,8 +251,6 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _recipe(path: Path, warnings: list[str]) -> tuple[str, dict[str, object]]:
-    import yaml
-
     try:
         text = path.read_text(encoding="utf-8")
         values = yaml.safe_load(text)

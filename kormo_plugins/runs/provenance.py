@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.console.machine import total_memory
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
 from kormo_plugins.pipeline.built import Built
+from kormo_plugins.pipeline.open import open_rows
+from kormo_plugins.recipe.files.override import record_of
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
@@ -98,8 +100,6 @@ def lineage(recipe: Recipe) -> dict[str, object] | None:
     A recipe written by `kormo train`, a chain or an ablation is already resolved: its parents are those of the recipe
     that it was made from, or that recipe itself.
     """
-    from kormo_plugins.recipe.files.override import record_of
-
     written = record_of(recipe.path)
     first = Path(written["recipe"]) if written else recipe.path
     if not first.is_file():
@@ -123,7 +123,6 @@ def lineage(recipe: Recipe) -> dict[str, object] | None:
 def mixture(recipe: Recipe, built: Built) -> dict[str, object]:
     """The mixture as `kormo data stats` counts it, the recipe's tree of weights, and who wrote each source."""
     from kormo_plugins.mixture.report import stats
-    from kormo_plugins.pipeline.open import open_rows
 
     assert recipe.data is not None
     found = stats(open_rows(recipe.stream_plan(), built))

@@ -119,14 +119,7 @@ def tokenize_source(
     job = Job("", out, Path(tokenizer), bos_id, eos_id, tuple(control_tokens), engine, (), conversations)
     encoder = _encoder(job)
     job = replace(job, engine=encoder.kind)
-    for role, number in (("bos_id", bos_id), ("eos_id", eos_id)):
-        if number is not None and not 0 <= number <= encoder.largest_id:
-            raise KormoError(
-                where=f"{source}: {role}",
-                found=str(number),
-                why=f"the tokenizer's ids end at {encoder.largest_id}",
-                do="give the id of one of its tokens",
-            )
+    _refuse_foreign_ids(source, encoder.largest_id, bos_id=bos_id, eos_id=eos_id)
     if encoder.reason and conversations is None:
         log.warning("%s: encoding with %s, the slower way: %s", source, encoder.kind, encoder.reason)
     jobs = partial(_jobs, documents, chunk_characters=chunk_characters, recorded=recorded or {})
@@ -143,6 +136,18 @@ def tokenize_source(
         **_proof(records),
     }
     return finish_source(out, source, records, about)
+
+
+def _refuse_foreign_ids(source: str, largest: int, **ids: int | None) -> None:
+    """Refuses a `bos_id` or `eos_id` that the tokenizer does not have."""
+    for role, number in ids.items():
+        if number is not None and not 0 <= number <= largest:
+            raise KormoError(
+                where=f"{source}: {role}",
+                found=str(number),
+                why=f"the tokenizer's ids end at {largest}",
+                do="give the id of one of its tokens",
+            )
 
 
 def _agreed(

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, writing
 from kormo_plugins.shards.format import (
     FORMAT,
     IDS,
@@ -42,8 +44,6 @@ class HashedFile:
     """A file written once from front to back, hashed on the way and renamed into place by `close`."""
 
     def __init__(self, path: Path) -> None:
-        import xxhash
-
         self.path, self.bytes = path, 0
         self._temporary = temporary(path)
         self._digest = xxhash.xxh3_128()
@@ -54,7 +54,8 @@ class HashedFile:
         raw = np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
         view = memoryview(raw).cast("B")
         if view.nbytes:
-            self._file.write(view)
+            with writing(self.path):
+                self._file.write(view)
             self._digest.update(view)
             self.bytes += view.nbytes
 
@@ -63,14 +64,24 @@ class HashedFile:
         return FileRecord(self.bytes, self._digest.hexdigest())
 
     def close(self) -> FileRecord:
-        """Flushes to disk, renames into place and returns size and checksum."""
-        self._file.close()
-        publish(self._temporary, self.path)
+        """Flushes to disk, renames into place and returns size and checksum.
+
+        Raises:
+            KormoError: the disk is full; nothing is left.
+        """
+        try:
+            with writing(self.path):
+                self._file.close()
+                publish(self._temporary, self.path)
+        except BaseException:
+            self.discard()
+            raise
         return self.peek()
 
     def discard(self) -> None:
         """Drops what was written."""
-        self._file.close()
+        with suppress(OSError):  # a full disk refuses what is still held in memory once more
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
 

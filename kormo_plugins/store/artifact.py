@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins import __version__
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError, writing
 from kormo_plugins.store.atomic import SUFFIX, move, publish
 from kormo_plugins.store.files import FORMATS, FileRecord, file_list, has_own_manifest, manifest_files, manifest_records
 from kormo_plugins.store.fingerprint import IDENTITY_LENGTH, bytes_checksum, canonical_json, identity
@@ -235,25 +235,22 @@ def _require_folder(workspace: Path) -> None:
     Raises:
         KormoError: a file has that name, or the folder may not be created.
     """
-    try:
-        workspace.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        taken = next(path for path in (workspace, *workspace.parents) if os.path.lexists(path))
-        raise KormoError(
-            where=f"workspace {workspace}",
-            found=f"{taken}, which is no folder",
-            why="artifacts are written into a folder of that name",
-            do=f"name another workspace, or move {taken} away",
-        ) from error
-    except OSError as error:
-        raise disk_error(error, workspace) from error
+    with writing(workspace):
+        try:
+            workspace.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            taken = next(path for path in (workspace, *workspace.parents) if os.path.lexists(path))
+            raise KormoError(
+                where=f"workspace {workspace}",
+                found=f"{taken}, which is no folder",
+                why="artifacts are written into a folder of that name",
+                do=f"name another workspace, or move {taken} away",
+            ) from error
 
 
 def _acquired(lease: Lease, workspace: Path) -> bool:
-    try:
+    with writing(workspace):
         return lease.acquire()
-    except OSError as error:
-        raise disk_error(error, workspace) from error
 
 
 @dataclass(frozen=True)
@@ -293,9 +290,8 @@ class _Attempt:
             if not self.lease.still_mine():
                 shutil.rmtree(self.partial, ignore_errors=True)  # what this process wrote after it had lost the lease
                 raise LeaseLost(self.workspace / self.spec.folder) from error
-            if isinstance(error, OSError):
-                raise disk_error(error, self.workspace) from error
-            raise
+            with writing(self.workspace):
+                raise
         self.log(f"{self.spec.kind:<10} {self.spec.folder}: done in {manifest['seconds']:.1f} s")
         return Artifact(self.workspace / self.spec.folder, manifest)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kormo_plugins.errors import disk_error
+from kormo_plugins.errors import writes, writing
 
 SUFFIX = ".tmp"
 """Suffix of temporary names; after a kill, a file with it belongs to no process and may be removed."""
@@ -21,6 +21,7 @@ SUFFIX = ".tmp"
 
 def temporary(path: Path) -> Path:
     """A name beside `path` that no other writer uses."""
+    writes(path.parent)
     return path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
 
 
@@ -32,15 +33,13 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     """
     unfinished = temporary(path)
     try:
-        write(unfinished)
-        by_umask(unfinished)
-        publish(unfinished, path)
-    except BaseException as error:
+        with writing(path):
+            write(unfinished)
+            by_umask(unfinished)
+            publish(unfinished, path)
+    except BaseException:
         unfinished.unlink(missing_ok=True)
-        named = disk_error(error, path.parent) if isinstance(error, OSError) else error
-        if named is error:  # an error must not be its own cause: following the chain would never end
-            raise
-        raise named from error
+        raise
 
 
 def publish(unfinished: Path, path: Path) -> None:

@@ -1,8 +1,14 @@
-"""Reads the documents of a finished corpus, and verifies them against its manifest on the way."""
+"""The documents of a finished corpus, compared with its manifest while they are read.
+
+    python -m kormo_plugins.store.corpus_files CORPUS > text.txt
+
+prints their text, a line for each line that is not empty: what programs that learn from plain text read.
+"""
 
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +77,14 @@ def read_part(path: Path, record: FileRecord) -> Iterator[Document]:
 def _is_part(name: str, prefix: str) -> bool:
     rest = name.removeprefix(prefix)
     return name.startswith(prefix) and "/" not in rest and rest.startswith("part-") and rest.endswith(".jsonl.zst")
+
+
+def print_text(folder: Path) -> None:
+    """The lines of all documents, on stdout."""
+    for document in read_corpus(folder):
+        lines = (line.strip() for line in document.text.splitlines())
+        sys.stdout.write("".join(f"{line}\n" for line in lines if line))
+
+
+if __name__ == "__main__":
+    print_text(Path(sys.argv[1]))

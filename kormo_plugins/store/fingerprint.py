@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 IDENTITY_LENGTH = 12
 """Hex digits of an identity in folder names: 48 bits, ample for the artifacts of one workspace."""
 
@@ -35,8 +37,6 @@ def identity(value: object) -> str:
 
 def file_checksum(path: Path, chunk: int = 1 << 22) -> str:
     """XXH3-128 (hex, 32 digits) of a file's bytes, read in chunks of `chunk` bytes."""
-    import xxhash
-
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(chunk):
@@ -46,8 +46,6 @@ def file_checksum(path: Path, chunk: int = 1 << 22) -> str:
 
 def bytes_checksum(data: bytes | memoryview) -> str:
     """XXH3-128 (hex, 32 digits) of bytes in memory."""
-    import xxhash
-
     return xxhash.xxh3_128(data).hexdigest()
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from zstandard import ZstdError
+
 from kormo_plugins.documents.document import Document, read_documents
 from kormo_plugins.errors import KormoError, in_words
 
@@ -48,8 +50,6 @@ def read_texts(files: Sequence[Path]) -> Iterator[Document]:
 
 
 def _read(path: Path) -> Iterator[Document]:
-    from zstandard import ZstdError
-
     source = path.name.split(".")[0]
     try:
         if path.name.endswith(".jsonl.zst"):

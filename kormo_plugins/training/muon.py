@@ -5,18 +5,20 @@ Muon (Jordan et al. 2024) orthogonalizes the momentum of a matrix by five Newton
 al. 2025, arXiv 2502.16982). Embeddings, output layer, norms and what is no matrix (stacked experts) stay with AdamW.
 
 Axolotl's own form leaves norms out of training, decays embeddings and looks for its parameters by identity, which
-masters in float32 do not survive; so this one takes its place. With several ranks each takes the whole step: the
-gradients are averaged, and the same step is taken everywhere. ZeRO and FSDP, which give no rank a whole matrix, are
-refused (`recipe/checks/devices/speed_rules.py`).
+masters in float32 do not survive; so this one takes its place. With several ranks, whose averaged gradients are alike,
+each orthogonalizes its share of the matrices and sends them to the others, the same values to the bit as if it took
+the whole step; every rank keeps every momentum, so that a checkpoint may be resumed by any number of ranks. ZeRO and
+FSDP, which give no rank a whole matrix, are refused (`recipe/checks/devices/speed_rules.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from kormo_plugins.errors import KormoError
 
@@ -46,6 +48,23 @@ def of_groups(groups: Iterable[Mapping[str, Any]], chosen: set[int]) -> tuple[li
             if parameters:
                 into.append({**group, "params": parameters})
     return ours, others
+
+
+def owners(shapes: Sequence[tuple[int, ...]], ranks: int) -> list[int]:
+    """The rank that orthogonalizes each matrix: the dearest first, each to the rank with the least to do.
+
+    Args:
+        shapes: of the matrices; an iteration multiplies (s, l) by (l, s), s being the shorter side.
+        ranks: at least 1.
+    """
+    cost = [min(shape) ** 2 * max(shape) for shape in shapes]
+    busy = [0] * ranks
+    chosen = [0] * len(shapes)
+    for index in sorted(range(len(shapes)), key=lambda i: (-cost[i], i)):
+        rank = min(range(ranks), key=lambda r: (busy[r], r))
+        chosen[index] = rank
+        busy[rank] += cost[index]
+    return chosen
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -102,6 +121,39 @@ class MuonAdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for part in self._parts:
+        muon, *others = self._parts
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            self._shared_step(muon)
+        else:
+            muon.step()
+        for part in others:
             part.step()
         return loss
+
+    def _shared_step(self, muon: torch.optim.Optimizer) -> None:
+        """Muon's step on this rank's matrices; the others' arrive from their ranks. Momenta are kept here of all."""
+        rank = dist.get_rank()
+        matrices = [parameter for group in muon.param_groups for parameter in group["params"]]
+        owner = dict(zip(matrices, owners([tuple(m.shape) for m in matrices], dist.get_world_size()), strict=True))
+        whole = [group["params"] for group in muon.param_groups]
+        for group in muon.param_groups:
+            self._momenta([p for p in group["params"] if owner[p] != rank and p.grad is not None], group["momentum"])
+            group["params"] = [parameter for parameter in group["params"] if owner[parameter] == rank]
+        try:
+            muon.step()
+        finally:
+            for group, parameters in zip(muon.param_groups, whole, strict=True):
+                group["params"] = parameters
+        sent = [dist.broadcast(matrix.detach(), src=owner[matrix], async_op=True) for matrix in matrices]
+        for one in sent:
+            one.wait()
+
+    def _momenta(self, parameters: list[Tensor], momentum: float) -> None:
+        """The momenta of matrices that another rank updates, by torch's own arithmetic."""
+        for parameter in parameters:
+            gradient = parameter.grad
+            assert gradient is not None
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(gradient, memory_format=torch.preserve_format)
+            state["momentum_buffer"].lerp_(gradient, 1 - momentum)

@@ -34,7 +34,7 @@ from transformers import Trainer
 from transformers.utils.generic import ModelOutput
 
 from kormo_plugins.console.rank import launched_rank
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, disk_error_in
 from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training import checkpointed_layers, float8, muon, one_pass, precision, regional_compile
 from kormo_plugins.training.checkpoints import universal
@@ -137,7 +137,7 @@ class RunMixin(Trainer):
 
     def _stop_if_full(self, error: Exception) -> None:
         assert self.kormo is not None
-        named = upstream.disk_error_in(error, self.kormo.output_dir)
+        named = disk_error_in(error, where=self.kormo.output_dir)
         if named is not None:
             self._stop(named)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
@@ -16,6 +17,7 @@ from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_fun
 from kormo_plugins.architecture import files
 from kormo_plugins.architecture.checkpoint import write_initial
 from kormo_plugins.architecture.variants import experts, future
+from kormo_plugins.architecture.variants.configurations import KORMoMoeConfig
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.flops import Shape, model_flops_per_token
 from kormo_plugins.plugins.registry import registry
@@ -235,6 +237,33 @@ def test_the_balance_is_transformers_own_for_one_layer() -> None:
     assert torch.allclose(experts.load_balance(layers, 2, counts), sum(each) / 3)
     even = torch.eye(4).repeat(16, 1) * 1e-3
     assert experts.load_balance([even], 1, torch.ones(64, dtype=torch.bool)).item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_experts_multiply_in_the_dtype_of_autocast() -> None:
+    """Grouped products know no autocast: without our cast, float32 weights multiply in float32."""
+    config = KORMoMoeConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=1, head_dim=8,
+                            num_attention_heads=4, num_local_experts=4, num_experts_per_tok=2)  # fmt: skip
+    config._experts_implementation = "grouped_mm"  # transformers' choice, where there is one
+    torch.manual_seed(0)
+    block = experts.MoeBlock(config)
+    for weight in block.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    x = torch.randn(1, 24, 32)
+    whole = block(x)
+    seen = set()
+
+    class Products(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if "mm" in function.__name__:
+                seen.add(args[0].dtype)
+            return function(*args, **(kwargs or {}))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16), Products():
+        mixed = block(x)
+    assert seen == {torch.bfloat16}
+    torch.testing.assert_close(mixed.float(), whole, rtol=0.1, atol=0.02)
+    mixed.float().square().sum().backward()
+    assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in block.experts.parameters())
 
 
 def test_padding_is_the_last_segment_that_is_not_predicted() -> None:

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.evaluation.catalogue import catalogue_of
 from kormo_plugins.evaluation.models import checkpoint as models
 from kormo_plugins.evaluation.models.model import Model, default_device
 from kormo_plugins.evaluation.plan import Wanted, make_ready
-from kormo_plugins.evaluation.run import catalogue_of, find_lines, quiet_harness
+from kormo_plugins.evaluation.run import find_lines, quiet_harness
 from kormo_plugins.plugins.registry import registry
 
 

@@ -1,8 +1,10 @@
-"""Deduplication across sources: what two have is kept once, in the one that comes first."""
+"""Deduplication across sources: what two have is kept once, in the one that comes first, or where it is preferred."""
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from kormo_plugins.recipe.schema.dataset import parse_data
 from kormo_plugins.store.artifact import Artifact
 from kormo_plugins.store.artifact import build as build_artifact
 from kormo_plugins.store.corpus_files import read_corpus
+from tests.damages import flip
 
 from .conftest import write_rows
 
@@ -108,6 +111,92 @@ def test_what_cannot_be_ordered_is_refused_by_the_check(
     with pytest.raises(KormoError) as error:
         parse_data(values, registry(), "data.yml")
     assert told in error.value.render() and error.value.where.startswith("data.yml.sources.")
+
+
+def preferring(tmp_path: Path, old: list[str], new: list[str], **more: Any) -> dict[str, Any]:
+    """`new` is deduplicated against `old`, and the newer copy stays; both say their dates."""
+    sources = {}
+    for name, texts, date, against in (("old", old, "2020-01-01", []), ("new", new, "2024-05-01", ["old"])):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"id": f"{name}{n}", "text": text, "date": date} for n, text in enumerate(texts)]
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        reader = {"name": "jsonl", "path": str(path), "columns": {"keep": ["date"]}}
+        sources[name] = {"language": "ko", "license": "CC0-1.0", "reader": reader, "deduplicate_against": against}
+    step = {"name": "minhash_dedup", "prefer": ["newest"]}
+    return {"sources": sources, "steps": [step], "held_out": {"documents": 0}, **more}
+
+
+def test_the_preferred_copy_stays_in_whichever_source_it_is(tmp_path: Path) -> None:
+    shared = [sentence(n) for n in range(8)]
+    old = [*shared, *(sentence(50 + n) for n in range(6))]
+    new = [*(changed(text) for text in shared), *(sentence(90 + n) for n in range(4))]
+    found = built(tmp_path, preferring(tmp_path, old, new))
+    assert sorted(everything(found["new"])) == sorted(new)
+    assert sorted(everything(found["old"])) == sorted(old[8:])
+    rejects = list(read_corpus(found["old"].path / "rejects"))
+    assert sorted(document.text for document in rejects) == sorted(shared)
+    mark = {"step": "superseded", "reason": "near duplicate of another source", "kept_in": "new"}
+    assert {json.dumps(document.meta["rejected"], sort_keys=True) for document in rejects} == {
+        json.dumps(mark, sort_keys=True)
+    }
+    stats = found["old"].stats
+    assert (stats["documents"], stats["read"]["documents"], stats["rejected"]) == (6, 14, 8)
+    assert stats["bytes"] == sum(len(text.encode()) for text in old[8:])
+    # what was built first is as it was, and nothing is built again
+    first = next(path for path in (tmp_path / "artifacts").glob("corpus-old-*") if path != found["old"].path)
+    assert len(list(read_corpus(first))) == 14
+    assert built(tmp_path, preferring(tmp_path, old, new))["old"].path == found["old"].path
+
+
+def test_what_is_held_out_there_is_never_superseded(tmp_path: Path) -> None:
+    shared, own = [sentence(n) for n in range(20)], [sentence(50 + n) for n in range(6)]
+    values = preferring(tmp_path, [*shared, *own], [changed(text) for text in shared])
+    found = built(tmp_path, {**values, "held_out": {"documents": 8, "at_most": 0.4}})
+    held = {document.text for document in read_corpus(found["old"].path / "held_out")}
+    assert len(held & set(shared)) > 2 and set(everything(found["old"])) == held | set(own)
+    assert set(everything(found["new"])) == {changed(text) for text in shared if text not in held}
+
+
+def test_of_copies_that_are_alike_the_first_source_keeps_its_own(tmp_path: Path) -> None:
+    shared = [sentence(n) for n in range(6)]
+    values = preferring(tmp_path, shared, [*shared, sentence(99)])
+    values["steps"][0]["prefer"] = ["human"]
+    found = built(tmp_path, values)
+    assert sorted(everything(found["old"])) == sorted(shared) and everything(found["new"]) == [sentence(99)]
+
+
+def test_a_source_that_would_lose_everything_is_refused(tmp_path: Path) -> None:
+    shared = [sentence(n) for n in range(4)]
+    with pytest.raises(KormoError, match="preferred copy in new"):
+        built(tmp_path, preferring(tmp_path, shared, shared))
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "told"),
+    [([{"name": "exact_dedup"}], [], "take exact_dedup out"), ([], [{"name": "length"}], "the last step"),
+     ([], [{"name": "keep_top", "by": "date", "share": 0.5}], "the last step")],
+)  # fmt: skip
+def test_no_other_step_undoes_what_is_preferred(
+    tmp_path: Path, before: list[Any], behind: list[Any], told: str
+) -> None:
+    values = preferring(tmp_path, [sentence(1)], [sentence(2)])
+    values["steps"] = [*before, *values["steps"], *behind]
+    with pytest.raises(KormoError, match=told):
+        parse_data(values, registry(), "data.yml")  # before anything is read
+    values["sources"]["new"]["deduplicate_against"] = []
+    built(tmp_path, values)  # within one source nothing is lost
+
+
+def test_a_damaged_list_of_superseded_documents_is_named(tmp_path: Path) -> None:
+    shared = [sentence(n) for n in range(4)]
+    values = preferring(tmp_path, [*shared, sentence(50)], shared)
+    for path in built(tmp_path, values)["new"].path.glob("superseded-*.jsonl"):
+        flip(path)
+    for path in (tmp_path / "artifacts").glob("corpus-old-*"):
+        if not (path / "rejects").stat().st_size or len(list(read_corpus(path))) == 1:
+            shutil.rmtree(path)
+    with pytest.raises(KormoError, match="superseded-"):
+        built(tmp_path, values)
 
 
 def test_without_a_deduplication_step_it_would_be_ignored(tmp_path: Path, components: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -203,8 +204,8 @@ def test_the_largest_clusters_are_shown_with_samples(tmp_path: Path, build: Buil
     assert found["largest"][0]["samples"][1]["text"].startswith(copied[:100])
 
 
-def test_what_another_source_has_stays_there_whatever_is_preferred(tmp_path: Path, components: Registry) -> None:
-    """`prefer: [human]` must not let a human copy stay here when the synthetic one was kept there: both would stay."""
+def test_a_preferred_copy_stays_here_and_the_other_is_named(tmp_path: Path, components: Registry) -> None:
+    """A human copy stays here although the synthetic one was kept there, and says so: both must not be read."""
     text = " ".join(words(80, random.Random(13)))
     folders = {}
     step = {"name": "minhash_dedup", "prefer": ["human"]}
@@ -222,7 +223,11 @@ def test_what_another_source_has_stays_there_whatever_is_preferred(tmp_path: Pat
         against = [folders[other] for other in recipe.sources[name].deduplicate_against]
         build_source(name, recipe.sources[name], recipe, components, folders[name], against=against)
     assert [d.id for d in read_corpus(folders["made"])] == ["d0"]
-    assert [d.id for d in read_corpus(folders["human"])] == ["d1"]
+    assert [d.id for d in read_corpus(folders["human"])] == ["d0", "d1"]
+    (named,) = folders["human"].glob("superseded-*.jsonl")
+    assert json.loads(named.read_text()) == {
+        "source": "made", "id": "d0", "reason": "near duplicate of another source",
+    }  # fmt: skip
 
 
 def test_a_table_in_a_file_is_decided_as_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

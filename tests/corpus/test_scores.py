@@ -22,6 +22,7 @@ from kormo_plugins.corpus.steps.web.template_lines import TemplateLines, Templat
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import write_rows
@@ -78,6 +79,22 @@ def test_a_model_of_perplexity_must_be_one(tmp_path: Path, arpa: Path) -> None:
         Perplexity(PerplexityParams(models={"ko": broken}))(Document("d", "비", language="ko"))
     with pytest.raises(ValueError, match="for which models has none"):
         PerplexityParams(models={"ko": arpa}, at_most={"en": 5.0})
+
+
+def test_a_language_whose_model_is_not_named_yet_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """KORMo's recipes have the step; a variable of the environment switches it on, and that is another corpus."""
+    step = PerplexityParams.model_validate({"models": {"ko": "", "en": None}, "at_most": {"ko": 1.0}})
+    document = Document("d", "비가 온다", language="ko")
+    assert Perplexity(step)(document) == Document("d", "비가 온다", language="ko") and not Perplexity.inputs(step)
+    (tmp_path / "ko.arpa").write_text(ARPA, encoding="utf-8")
+    for stage in ("stage1", "stage2"):
+        path = Path(__file__).parents[2] / f"datasets_recipes/kormo/{stage}.yml"
+        for set_to in ("", str(tmp_path / "ko.arpa")):
+            monkeypatch.setenv("KORMO_KENLM_KO", set_to)
+            found = next(one for one in resolve_data(path).values["steps"] if one["name"] == "perplexity")
+            made = PerplexityParams.model_validate({key: value for key, value in found.items() if key != "name"})
+            assert made.models == {"ko": Path(set_to) if set_to else None, "en": None}
+            assert bool(Perplexity.inputs(made)) == bool(set_to)
 
 
 @pytest.mark.parametrize(

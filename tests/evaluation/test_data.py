@@ -10,6 +10,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation import run
+from kormo_plugins.evaluation.catalogue import catalogue_of
 from kormo_plugins.evaluation.local_data import find_dataset, read_splits
 
 from .conftest import rows_of, with_positions, write_rows
@@ -33,7 +34,7 @@ def test_shots_come_from_the_folder(opened: Any, registry: Any, data: Path, tmp_
     (line,) = run.find_lines([str(suite)], [], 2, registry)
     wanted = [Wanted("s", line.named.leaves[0], line.line, 2)]
     model = with_positions(opened, 100_000)
-    (ready,) = make_ready(wanted, run.catalogue_of(registry), model, data=data, cut_long=False)
+    (ready,) = make_ready(wanted, catalogue_of(registry), model, data=data, cut_long=False)
     assert ready.task.instances[0].args[0].count("정답：") == 6
 
 

@@ -101,8 +101,9 @@ def _prompts(model: Any, registry: Any, suite: str, task: str, data: Path) -> se
     """The harness's hashes of our prompts of a task."""
     from lm_eval.utils import hash_string
 
+    from kormo_plugins.evaluation.catalogue import catalogue_of
     from kormo_plugins.evaluation.plan import Wanted, make_ready
-    from kormo_plugins.evaluation.run import catalogue_of, find_lines
+    from kormo_plugins.evaluation.run import find_lines
 
     (line,) = (one for one in find_lines([suite], [], 20, registry) if one.named.name == task)
     wanted = [Wanted("s", line.named.leaves[0], line.line, 20)]
@@ -115,9 +116,10 @@ def test_a_group_scores_as_in_the_harness(ask: Any, checkpoint: Path, data: Path
     import lm_eval
     from lm_eval.api.group import ConfigurableGroup
 
+    from kormo_plugins.evaluation.catalogue import catalogue_of
     from kormo_plugins.evaluation.models.model import Model
     from kormo_plugins.evaluation.plan import Wanted, make_ready
-    from kormo_plugins.evaluation.run import catalogue_of, find_lines
+    from kormo_plugins.evaluation.run import find_lines
     from kormo_plugins.plugins.registry import registry
 
     path = data / "kobest_v1" / "wic" / "test.jsonl"

@@ -11,6 +11,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation import run
+from kormo_plugins.evaluation.catalogue import catalogue_of
 from kormo_plugins.evaluation.record import Record
 
 from .conftest import with_positions
@@ -19,7 +20,7 @@ from .made_data import Oracle, write_all, write_rows_of
 
 def scored(suite: str, lines: list[run.Line], model: Any, registry: Any, folder: Path) -> dict[str, Any]:
     """Task -> row, of the oracle on made-up data."""
-    write_all(folder / "data", lines, run.catalogue_of(registry))
+    write_all(folder / "data", lines, catalogue_of(registry))
     rows = run.evaluate(
         lines, with_positions(model, 100_000), Record(folder / "out", model), registry, data=folder / "data",
         load=Oracle, say=lambda line: None,
@@ -56,7 +57,7 @@ def test_a_shuffle_is_the_same_each_time(opened: Any, registry: Any, tmp_path: P
     numbers change."""
     from kormo_plugins.evaluation.plan import Wanted, make_ready
 
-    catalogue = run.catalogue_of(registry)
+    catalogue = catalogue_of(registry)
     lines = run.find_lines([], ["gpqa_main_zeroshot"], None, registry)
     write_all(tmp_path, lines, catalogue)
     wanted = [Wanted("s", lines[0].named.leaves[0], lines[0].line, None)]

@@ -5,13 +5,15 @@ What a test does to the folders is undone after each command; a command that is 
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import re
 import shutil
+import sys
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -72,6 +74,7 @@ class Room:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.kept = folder, folder.with_name(folder.name + "-kept")
+        self.known: set[tuple[str, ...]] = set()
         os.chdir(folder)
         for words in (["release", "out-base", "released"], ["export", "out-base", "--to", "llama", "exported"]):
             assert CliRunner().invoke(cli, words).exit_code == 0
@@ -91,6 +94,9 @@ class Room:
     def run(self, words: list[str], made: str = "", before: Callable[[], None] = nothing) -> Result:
         """A command on the room as it is; what it made is looked at, then everything is as it was.
 
+        What the first run of a command imports is imported here too: most of each later run would be that. Nothing else
+        of it is kept, so that none begins with what another has read.
+
         Args:
             words: of the command; none: what a training does before its first step.
             made: file or folder that it makes.
@@ -102,12 +108,15 @@ class Room:
             os.close(reading)
             before()
             with os.fdopen(writing, "wb") as answer:
-                pickle.dump(_invoked(words) if words else _prepared(), answer)
+                pickle.dump((*(_invoked(words) if words else _prepared()), sorted(sys.modules)), answer)
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as answer:
-            code, stdout, stderr, trace = pickle.load(answer)
+            code, stdout, stderr, trace, modules = pickle.load(answer)
         os.waitpid(child, 0)
+        if (kind := tuple(words[:2])) not in self.known:
+            self.known.add(kind)
+            _import(modules)
         place = self.folder / made
         found = [place] if made and place.is_file() else sorted(place.rglob("*")) if made else []
         files = {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
@@ -130,6 +139,14 @@ class Room:
                     shutil.copy2(self.kept / name / path, there)
         for made in (self.folder / "made", self.folder / "made.html"):
             shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
+
+
+def _import(names: list[str]) -> None:
+    """What is not imported yet; names that are no module's own (`__mp_main__`) are passed over."""
+    for name in names:
+        if name not in sys.modules:
+            with suppress(Exception):
+                importlib.import_module(name)
 
 
 def _stats(folder: Path) -> dict[str, tuple[int, int] | None]:

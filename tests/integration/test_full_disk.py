@@ -1,16 +1,16 @@
-"""A disk that becomes full under every command that writes: named, without a traceback, and without litter.
+"""A disk that becomes full under every command that writes: named, without litter, and the command goes on afterwards.
 
-Two kinds of full disk: a file system of a few blocks (real, where this user may mount one), and a limit of a file's
-size, which every system has. Of each command several sizes are tried, so that it fails early, late, and not at all.
-Training itself is tried in `tests/training/test_checkpoint.py`.
+Two kinds of full disk: a file system of which little is free (real, where this user may mount one: it says so where
+not), and a limit of a file's size, which every system has. Of each command several sizes are tried, so that it fails
+early, late, and not at all; then the same command is given again with space enough, and must do all of its work.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,13 +19,20 @@ import pytest
 import yaml
 
 from kormo_plugins.cli.main import NOUNS, cli
+from kormo_plugins.store.complete import fault as fault_of
+from tests.fake_hub import Hub, serving
 from tests.forked import Server
+from tests.small_disk import SmallDisk, limit_files, small_disk
 
+from .conftest import DATA, Lab
 from .finished_room import Result, Room, finished_room
+from .ranks import CONFIGS, QUIET
 
 WRITES: dict[str, list[str]] = {
-    "data build": ["data", "build", "base.yml", "--workspace", "{out}/workspace"],
+    "data build": ["data", "build", "build.yml"],
+    "data build alone": ["data", "build", "data.yml", "--workspace", "{out}/workspace"],
     "data convert": ["data", "convert", "{shards}", "{out}/converted", "--to", "datatrove"],
+    "data convert back": ["data", "convert", "theirs", "{out}/back", "--from", "datatrove", "--tokenizer", "out-base"],
     "data fetch": ["data", "fetch", "{shards}", "{out}/fetched"],
     "data report": ["data", "report", "base.yml", "--out", "{out}/report"],
     "data verify": ["data", "verify", "{out}/corpus", "--write-sums"],
@@ -33,34 +40,41 @@ WRITES: dict[str, list[str]] = {
              "--out", "{out}/scores"],
     "export": ["export", "out-base", "--to", "llama", "{out}/exported"],
     "export gguf": ["export", "out-base", "--to", "gguf", "{out}/gguf"],
-    "checkpoint consolidate": ["checkpoint", "consolidate", "out-base/checkpoint-8", "{out}/whole"],
+    "checkpoint consolidate": ["checkpoint", "consolidate", "out-zero/checkpoint-2", "{out}/whole"],
+    "checkpoint fetch": ["checkpoint", "fetch", "lab/small", "--out", "{out}/dynamics"],
+    "checkpoint universal": ["checkpoint", "universal", "{out}/checkpoint-2"],
     "init": ["init", "{out}/mine"],
     "plugins new": ["plugins", "new", "{out}/kormo-mine"],
     "recipe schema": ["recipe", "schema", "--out", "{out}/schema.json"],
     "release": ["release", "out-base", "{out}/release"],
     "report": ["report", "out-base", "--out", "{out}/report.html"],
     "tokenizer report": ["tokenizer", "report", "out-base", "--text", "base.yml", "--page", "{out}/tokens.html"],
-    "tokenizer train": ["tokenizer", "train", "base.yml", "--text", "text.txt", "--out", "{out}/tokenizer"],
+    "tokenizer train": ["tokenizer", "train", "tokenizer.yml", "--text", "text.txt", "--out", "{out}/tokenizer"],
     "reproduce": ["reproduce", "released", "--build", "--out", "{out}/again"],
     "ablate": ["ablate", "ablation.yml", "--out", "{out}/ablation"],
     "ladder": ["ladder", "ladder.yml", "--out", "{out}/ladder"],
-    "run": ["run", "{out}/chain.yml"],
+    "run": ["run", "chain.yml"],
 }  # fmt: skip
 """Command -> words; `{out}` is on the disk that becomes full."""
 STARTS_RUNS = {"reproduce", "ablate", "ladder", "run"}
-"""They start a training, whose own end is told in a log: they are tried with so little space that none begins."""
+"""They train: each try costs a start-up, so that they get fewer sizes, and one second try."""
 NOTHING_WRITTEN = {
     "chat", "checkpoint list", "data batch", "data peek", "data stats", "data publish", "publish", "plugins hooks",
     "plugins list", "plugins show", "recipe diff", "recipe keys", "recipe plan", "recipe show", "recipe validate",
-    "recipe eval", "train",
+    "recipe eval",
 }  # fmt: skip
-"""Commands that write no file of their own; `train` is Axolotl's, and tried with its checkpoints."""
-ELSEWHERE = {"checkpoint universal", "checkpoint fetch"}
-"""They need DeepSpeed's checkpoint or a hub: `tests/training/test_sharded.py`, `tests/runs/test_publish.py`."""
-SIZES = (0, 300, 3_000, 30_000, 300_000)
-"""Bytes of the largest file; a disk has ten times as many."""
-KEPT = (".leases", ".partial", ".lease", "answers", "work", "fetched/", "evaluation.json")
-"""In the names of what a command leaves on purpose, to go on from."""
+"""Commands that write no file of their own."""
+TRAIN = "train"
+"""It becomes Axolotl's process, and has a test of its own."""
+SIZES = (0, 4_096, 16_384, 65_536, 262_144, 1_048_576)
+"""Bytes that are free; the last are enough for some commands."""
+RUN_SIZES = (0, 4_096, 131_072)
+LIMITS = (0, 300, 3_000, 30_000, 300_000)
+"""Bytes of the largest file."""
+KEPT = (".leases", ".partial", ".lease", "answers", "/log.txt", "/evaluation.json", "fetched/")
+"""In the names of what a command leaves on purpose: to go on from, and to tell what happened. What is for going on is
+gone when the command has done its work."""
+LITTER = (".tmp", ".partial", ".replaced", ".running", "tmp")
 
 
 def test_every_command_is_in_a_table() -> None:
@@ -73,14 +87,68 @@ def test_every_command_is_in_a_table() -> None:
             yield name
 
     assert set(NOUNS) <= {name.split()[0] for name in leaves(cli, "")}
-    known = {name.replace(" gguf", "") for name in WRITES} | NOTHING_WRITTEN | ELSEWHERE
-    assert not set(leaves(cli, "")) - known, "say here what a full disk does to it"
+    known = {" ".join(words[:2]) for words in WRITES.values()} | {words[0] for words in WRITES.values()}
+    assert not set(leaves(cli, "")) - known - NOTHING_WRITTEN - {TRAIN}, "say here what a full disk does to it"
+
+
+@dataclass
+class Disks:
+    """The room, a hub with its checkpoints, and what a command needs of both."""
+
+    room: Room
+    lab: Lab
+    hub: Hub
+
+    @property
+    def shards(self) -> Path:
+        return next(self.room.folder.glob("artifacts/shards-*"))
+
+    def prepare(self, out: Path) -> None:
+        """What some commands find on the disk."""
+        shutil.copytree(next(self.room.folder.glob("artifacts/corpus-*")), out / "corpus")
+        shutil.copytree(self.room.folder / "out-zero/checkpoint-2", out / "checkpoint-2")
+        stages = [{"name": "base", "recipe": str(self.room.folder / "base.yml")}]
+        chain = {"name": "one", "folder": str(out / "chain"), "stages": stages}
+        (self.room.folder / "chain.yml").write_text(yaml.safe_dump(chain))
+        self.lab.recipe("build", kormo={"workspace": str(out / "workspace")})
+        (self.room.folder / "data.yml").write_text(yaml.safe_dump(DATA))
+
+    def run(self, name: str, out: Path, before: Callable[[], None] = lambda: None) -> Result:
+        words = [word.format(out=out, shards=self.shards) for word in WRITES[name]]
+
+        def ready() -> None:
+            from huggingface_hub import HfApi, constants
+
+            constants.HF_HUB_OFFLINE = False
+            HfApi.__init__.__kwdefaults__ = None  # type: ignore[attr-defined]
+            HfApi.__init__.__defaults__ = (self.hub.url, *(HfApi.__init__.__defaults__ or (None,))[1:])
+            before()
+
+        return self.room.run(words, before=ready)
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory, forks: Server) -> Iterator[Room]:
-    before = Path.cwd()
-    yield finished_room(tmp_path_factory.mktemp("full"), forks)
+def disks(tmp_path_factory: pytest.TempPathFactory, forks: Server) -> Iterator[Disks]:
+    before, folder = Path.cwd(), tmp_path_factory.mktemp("full")
+    room = finished_room(folder, forks)
+    lab = Lab(folder, forks)
+    zero = lab.recipe("zero", kormo=QUIET, deepspeed=str(CONFIGS / "zero2.json"), max_steps=2, save_steps=2)
+    (trained,) = lab.ranks(zero, count=1)
+    assert trained.returncode == 0, trained.stderr[-3000:]
+    (folder / "text.txt").write_text("서울은 대한민국의 수도이다. The city is large.\n" * 300, encoding="utf-8")
+    (folder / "tokenizer.yml").write_text("name: kormo_bpe\nvocab_size: 300\nmegabytes: 0.1\nshares: {ko: 1.0}\n")
+    asked = {"question": "?", "base": "base.yml"}
+    ablation = {**asked, "seeds": [1], "variants": {"a": {}}, "measure": {"loss": {"metric": "loss"}}}
+    sizes = {f"w{width}": {"architecture": {"hidden_size": width}} for width in (32, 48, 64, 96, 128)}
+    (folder / "ablation.yml").write_text(yaml.safe_dump(ablation))
+    (folder / "ladder.yml").write_text(yaml.safe_dump({**asked, "sizes": sizes, "metric": "loss"}))
+    with serving() as hub:
+        made = Disks(room, lab, hub)
+        assert room.run(["data", "convert", str(made.shards), "theirs", "--to", "datatrove"]).code == 0
+        files = {path.name: path.read_bytes() for path in (folder / "out-base").iterdir() if path.is_file()}
+        kept = {name: data for name, data in files.items() if name.endswith((".json", ".safetensors"))}
+        hub.repositories["lab/small"] = {"main": {}, "step-1-tokens-1K": kept, "step-2-tokens-2K": kept}
+        yield made
     os.chdir(before)
 
 
@@ -88,78 +156,102 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def prepare(out: Path, room: Path) -> None:
-    """What some commands find on the disk, or beside it."""
-    corpus = next(room.glob("artifacts/corpus-*"))
-    subprocess.run(["cp", "-r", str(corpus), str(out / "corpus")], check=False, capture_output=True)
-    (room / "text.txt").write_text("서울은 대한민국의 수도이다. The city is large.\n" * 300, encoding="utf-8")
-    chain = {
-        "name": "one",
-        "folder": str(out / "chain"),
-        "stages": [{"name": "base", "recipe": str(room / "base.yml")}],
-    }
-    (out / "chain.yml").write_text(yaml.safe_dump(chain))
-    asked = {"question": "?", "base": "base.yml"}
-    loss = {"loss": {"metric": "loss"}}
-    (room / "ablation.yml").write_text(yaml.safe_dump({**asked, "seeds": [1], "variants": {"a": {}}, "measure": loss}))
-    sizes = {f"w{width}": {"architecture": {"hidden_size": width}} for width in (32, 48, 64, 96)}
-    (room / "ladder.yml").write_text(yaml.safe_dump({**asked, "sizes": sizes, "metric": "held_out/loss"}))
-
-
-def limited(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def fault(name: str, result: Result, before: list[str], after: list[str]) -> str:
-    """What is wrong with how a command ended; empty where nothing is."""
+def fault(result: Result, before: list[str], after: list[str], where: Path) -> str:
+    """What is wrong with how a command ended that could not write; empty where nothing is."""
     if result.trace:
-        return result.trace
-    if result.code == 0:
-        return ""
-    if result.code != 2 or "\n  found:  " not in result.stderr or "Traceback" in result.stderr:
-        return f"status {result.code}: {result.stderr[-600:]}"
-    if not any(word in result.stderr for word in ("no space left", "File too large")):
-        return f"the disk is not named: {result.stderr[-600:]}"
+        return result.trace[-1500:]
+    told = result.stderr
+    if result.code != 2 or told.count("\n  found:  ") != 1 or "Traceback" in told:
+        return f"status {result.code}: {told[-1500:]}"
+    if not any(word in told for word in ("no space left", "GB free on the disk of", "File too large")):
+        return f"the disk is not named: {told[-600:]}"
+    if str(where) not in told:
+        return f"the path is not named: {told[-600:]}"
     left = [path for path in after if path not in before and not any(part in path for part in KEPT)]
     return f"left behind: {left[:10]}" if left else ""
 
 
+def unfinished(result: Result, out: Path) -> str:
+    """What is wrong with the same command, given again with space enough."""
+    if result.code or result.trace:
+        return f"not with space either: {result.code} {result.trace[-800:]} {result.stderr[-800:]}"
+    left = [name for name in files(out) if any(part.endswith(LITTER) for part in name.split("/"))]
+    return f"left after the second try: {left}" if left else ""
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("name", WRITES)
-def test_a_limit_is_named(name: str, room: Room, tmp_path: Path) -> None:
-    faults = []
-    for size in SIZES[:2] if name in STARTS_RUNS else SIZES:
+def test_a_limit_is_named(name: str, disks: Disks, tmp_path: Path) -> None:
+    faults, failed = [], 0
+    for size in LIMITS[:2] if name in STARTS_RUNS else LIMITS:
         out = tmp_path / str(size)
         out.mkdir()
-        faults += [f"{size}: {told}" for told in [tried(name, room, out, size)] if told]
+        disks.prepare(out)
+        before = files(out)
+        result = disks.run(name, out, partial(limit_files, size))
+        failed += bool(result.code)
+        if result.code and (told := fault(result, before, files(out), out)):
+            faults.append(f"{size}: {told}")
+    assert failed, "no size was too small: nothing was tried"
     assert not faults, "\n".join(faults)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", WRITES)
-def test_a_full_disk_is_named(name: str, room: Room, tmp_path: Path) -> None:
-    faults = []
-    for size in SIZES[:2] if name in STARTS_RUNS else SIZES:
-        out = tmp_path / str(size)
-        out.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={max(4096, 10 * size)}", "kormo-test", str(out)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("this user may not mount a file system")
+def test_a_full_disk_is_named_and_the_command_goes_on(name: str, disks: Disks, tmp_path: Path) -> None:
+    faults, failed = [], 0
+    sizes = RUN_SIZES if name in STARTS_RUNS else SIZES
+    for size in sizes:
         try:
-            faults += [f"{size}: {told}" for told in [tried(name, room, out, None)] if told]
-        finally:
-            subprocess.run(["umount", "-l", str(out)], check=True)
+            with small_disk(tmp_path / str(size)) as disk:
+                again = name not in STARTS_RUNS or size == sizes[-1]
+                code, told = filled(name, disks, disk, size, again)
+        except PermissionError as error:
+            pytest.skip(f"{error}: only the limit of a file's size was tried")
+        failed += bool(code)
+        faults += [f"{size} free: {told}"] if told else []
+    assert failed, "no disk was too small: nothing was tried"
     assert not faults, "\n".join(faults)
 
 
-def tried(name: str, room: Room, out: Path, size: int | None) -> str:
-    """Runs a command, with a limit or on a small disk."""
-    try:
-        prepare(out, room.folder)
-    except OSError:
-        return ""  # not even what it reads fits
-    shards = next(room.folder.glob("artifacts/shards-*"))
-    words = [word.format(out=out, shards=shards) for word in WRITES[name]]
+def filled(name: str, disks: Disks, disk: SmallDisk, free: int, again: bool) -> tuple[int, str]:
+    """Runs a command on a small disk, then on a large one; its first status, and what was wrong."""
+    out = disk.folder
+    disks.prepare(out)
     before = files(out)
-    result = room.run(words, before=(lambda: None) if size is None else partial(limited, size))
-    return fault(name, result, before, files(out))
+    disk.leave(free)
+    result = disks.run(name, out)
+    if result.code and (told := fault(result, before, files(out), out)):
+        return result.code, told
+    disk.grow()
+    if result.code and not again:
+        return result.code, ""
+    second = disks.run(name, out) if result.code else result
+    return result.code, unfinished(second, out)
+
+
+@pytest.mark.soak
+def test_a_training_names_it_and_goes_on(disks: Disks, tmp_path: Path) -> None:
+    """The recipe's copy, the metrics, a checkpoint, the model at the end: each is what does not fit once."""
+    faults, codes = [], []
+    for size in (0, 4_096, 32_768, 131_072, 524_288, 2_097_152):
+        name = f"full-{size}"
+        try:
+            with small_disk(tmp_path / name) as disk:
+                recipe = disks.lab.recipe(name, output_dir=str(disk.folder / "out"))
+                disk.leave(size)
+                run = disks.lab.axolotl("train", str(recipe), "--launcher", "python")
+                codes.append(run.returncode)
+                told = run.stderr
+                named = told.count("\n  found:  ") == 1 and "no space left" in told and str(disk.folder) in told
+                if run.returncode and (run.returncode != 2 or not named or "Traceback" in told):
+                    faults.append(f"{size}: status {run.returncode}: {told[-1500:]}")
+                disk.grow()
+                if run.returncode:
+                    run = disks.lab.axolotl("train", str(recipe), "--launcher", "python")
+                if run.returncode or fault_of(disk.folder / "out") is not None:
+                    faults.append(f"{size}: not with space either: {run.stderr[-1500:]}")
+                faults += [f"{size}: left {path}" for path in files(disk.folder) if path.endswith(LITTER)]
+        except PermissionError as error:
+            pytest.skip(str(error))
+    assert any(codes) and not faults, "\n".join([f"statuses {codes}", *faults])

@@ -12,7 +12,7 @@ import pytest
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins import lookup
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.recipe.schema.axolotl import _look_up
+from kormo_plugins.recipe.schema.axolotl_plugins import look_up
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = """\
@@ -45,7 +45,7 @@ def test_a_module_that_only_talks_of_hooks_is_refused_too(tmp_path: Path, monkey
 @pytest.mark.parametrize("name", ["os.system", "subprocess.run", "this.s", "builtins.eval", "antigravity.geohash"])
 def test_what_axolotl_would_call_is_refused_without_an_import(name: str) -> None:
     with pytest.raises(KormoError, match="no class of that name"):
-        _look_up(name)
+        look_up(name)
 
 
 @pytest.mark.parametrize("module", ["..evil", "a b", "", "a..b", "a;b", "évil-x", "kormo_plugins.no.such"])

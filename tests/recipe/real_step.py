@@ -17,13 +17,15 @@ from kormo_plugins.training import checkpointed_layers
 VOCABULARY_MULTIPLE = 64
 
 
-def sizes(hidden: int, mlp: int, layers: int, heads: int, groups: int, head: int, vocabulary: int) -> dict[str, Any]:
-    """The parameters of the component `kormo`, and `vocab_size`."""
+def sizes(
+    hidden: int, mlp: int, layers: int, heads: int, groups: int, head: int, vocabulary: int, **variant: Any
+) -> dict[str, Any]:
+    """The parameters of the component `kormo`, or of its `variant` with more of them, and `vocab_size`."""
     return {
         "hidden_size": hidden, "intermediate_size": mlp, "num_hidden_layers": layers, "num_attention_heads": heads,
         "num_key_value_heads": groups, "head_dim": head, "max_position_embeddings": 4096, "rope_theta": 500000.0,
         "rms_norm_eps": 1e-5, "initializer_range": 0.02, "tie_word_embeddings": False,
-        "vocab_multiple": VOCABULARY_MULTIPLE, "vocab_size": vocabulary,
+        "vocab_multiple": VOCABULARY_MULTIPLE, "vocab_size": vocabulary, **variant,
     }  # fmt: skip
 
 
@@ -62,16 +64,19 @@ def measure(
         `weights`, `gradients`, `optimizer`: the tensors themselves. `activations`: what autograd saved, each storage
         once, weights and what has the vocabulary's size apart. `total`: all tensors alive at the worst moment.
     """
+    from transformers import AutoModelForCausalLM
+
     torch.manual_seed(0)
-    family = registry().load("architecture", "kormo")
+    name = "kormo_moe" if "num_local_experts" in model else "kormo"
+    family = registry().load("architecture", name)
     family.register()
     values = {key: value for key, value in model.items() if key != "vocab_size"}
-    params = registry().params("architecture", "kormo", values)
+    params = registry().params("architecture", name, values)
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
     config = family.config(params, vocab_size=model["vocab_size"], **ids)
     config.use_cache = False
     config._attn_implementation = "sdpa"
-    net = family.initial(config, seed=1, dtype=weights).train()
+    net = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, weights)).train()
     if checkpointed is not None:
         checkpointed_layers.limit(net, checkpointed)
     if checkpointing:

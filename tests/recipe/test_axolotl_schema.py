@@ -27,7 +27,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def build(plugins: list[str]) -> dict[str, Any]:
         calls.append(plugins)
         schema = {"type": "object", "properties": {"seed": {"type": "integer"}}, "additionalProperties": False}
-        stamps = {str(source): axolotl_schema._stamp(source)} if plugins else {}
+        stamps = {str(source): axolotl_schema.stamp(source)} if plugins else {}
         return {"schema": schema, "definitions": {}, "command_line": ["debug"], "sources": stamps}
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

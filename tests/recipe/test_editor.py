@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kormo_plugins.cli.recipe import FILE_KINDS, schema_of
+from kormo_plugins.cli.recipe.schema import FILE_KINDS, schema_of
 from kormo_plugins.recipe.schema import editor as modeline
 
 from .language_server import LanguageServer

@@ -11,7 +11,7 @@ import yaml
 from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.checks.validate import named_in_file
 from kormo_plugins.recipe.load import load_recipe
-from kormo_plugins.recipe.schema.axolotl import OURS, is_ours, is_registered
+from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_ours, is_registered
 from kormo_plugins.training.compat import variants
 from tests.integration.conftest import RECIPE
 

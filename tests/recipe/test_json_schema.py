@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.cli.recipe import FILE_KINDS, schema_of
+from kormo_plugins.cli.recipe.schema import FILE_KINDS, schema_of
 from kormo_plugins.corpus.params import Choice as CorpusChoice
 from kormo_plugins.corpus.params import CorpusRecipe, Source
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.schema import editor
 from kormo_plugins.recipe.schema import json_schema as module
-from kormo_plugins.recipe.schema.axolotl import EVERY
+from kormo_plugins.recipe.schema.axolotl_plugins import EVERY
 from kormo_plugins.recipe.schema.json_schema import CHOICES, json_schema
 from kormo_plugins.recipe.schema.kormo_block import Choice, KormoBlock
 

@@ -49,6 +49,23 @@ def test_checkpointing_of_some_layers_lies_between(weights: str, compute: str, l
     assert every.total < told.total < none.total
 
 
+@pytest.mark.parametrize(("weights", "compute"), [("float32", "float32"), ("float32", "bfloat16")])
+@pytest.mark.parametrize(("experts", "taken"), [(4, 2), (8, 1)])
+def test_a_mixture_of_experts_keeps_what_its_tokens_go_through(
+    weights: str, compute: str, experts: int, taken: int
+) -> None:
+    """The experts' weights, gradients and moments are there whole; of activations, those that tokens go to."""
+    more = {"num_local_experts": experts, "num_experts_per_tok": taken, "router_aux_loss_coef": 0.01}
+    mixed = sizes(64, 192, 4, 4, 2, 16, 320, **more)
+    told = memory(setup(mixed, 2, 128, weights, compute, False))
+    found = measure(mixed, 2, 128, weights, compute, False)
+    assert (told.weights, told.gradients, told.optimizer) == (
+        found["weights"], found["gradients"], found["optimizer"],
+    )  # fmt: skip
+    assert told.activations == pytest.approx(found["activations"], rel=0.04)
+    assert told.total == pytest.approx(found["total"], rel=0.02)
+
+
 def large(**change: object) -> Setup:
     """A 10B-sized step on 8 GPUs."""
     model = sizes(4096, 16384, 40, 32, 8, 128, 125184)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.cli.recipe import schema_of
+from kormo_plugins.cli.recipe.schema import schema_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.validate import validate

@@ -12,7 +12,7 @@ import pytest
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release import rebuild
-from kormo_plugins.release.collect import read_index, recipes_gone, release
+from kormo_plugins.release.collect import Released, read_index, recipes_gone, release
 from kormo_plugins.release.rebuild import Plan, compare, repeat_steps
 from kormo_plugins.release.signature import sign
 from kormo_plugins.release.verify import Author, check, differences_here
@@ -178,6 +178,22 @@ def test_a_window_compares_the_steps_that_it_trained(
         with pytest.raises(KormoError, match=rf"logged at step {last}.*end at a step that was: 6"):
             repeat_steps(plan, 3, last)
     assert [str(found) for found in repeat_steps(plan, 3, 6)] == told
+
+
+def test_the_run_of_a_window_is_the_one_that_went_so_far(tmp_path: Path) -> None:
+    """Two stages of a chain may both have a checkpoint of step 80."""
+    runs = [Released("long", "", (80, 160)), Released("short", "", (80,)), Released("longer", "", (80,))]
+    for released, end in zip(runs, (160, 80, 200), strict=True):
+        folder = tmp_path / "runs" / released.name
+        folder.mkdir(parents=True)
+        steps = range(10, end + 1, 10)
+        (folder / "metrics.jsonl").write_text("".join(f'{{"step": {step}, "loss": 1.0}}\n' for step in steps))
+    assert rebuild._only(tmp_path, runs[:2], 80, 100) is runs[0]
+    assert rebuild._only(tmp_path, runs, 80, 200) is runs[2]
+    with pytest.raises(KormoError, match=r"long, longer have such steps.*--run long"):
+        rebuild._only(tmp_path, runs, 80, 100)
+    with pytest.raises(KormoError, match=r"90, 100, 110 \(long\); none after this checkpoint \(short\)"):
+        rebuild._only(tmp_path, runs[:2], 80, 95)
 
 
 def test_the_first_artifact_that_differs_is_named_with_the_reason(made: Path, tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ EVIL = (
     f"<script>{RUN}</script><img src=x onerror={RUN}>\"><svg onload={RUN}>'</title></style></textarea>"
     '<a href="javascript:0">a</a><a href="http://127.0.0.1:9/">b</a>{{7*7}}\x1b]52;c;ZWNobw==\x07\u202egpj.exe'
 )
+MORE_LINKS = (
+    '<a/href="javascript:0">c</a><a href="data:text/html,x">d</a><img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">'
+    r'[click](javascript:0) ![x](data:image/gif,) $$\href{javascript:0}{e}$$ <a href=" &#106;avascript:0">f</a>'
+)
 POLICY = re.compile(r'<meta http-equiv="?Content-Security-Policy"?[^>]*>', re.IGNORECASE)
 
 
@@ -189,12 +193,11 @@ def test_nothing_hostile_runs_or_loads(write: Callable[[Path], Path], tmp_path: 
 
 
 @pytest.mark.soak
-@pytest.mark.xfail(strict=True, reason="Gradio keeps the links that a model writes, `javascript:` among them")
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")
 def test_nothing_hostile_runs_on_the_chat_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model's folder is called so, and it has answered so."""
     gradio = pytest.importorskip("gradio")
-    said = [{"role": role, "content": EVIL} for role in ("user", "assistant")]
+    said = [talk_page.as_shown({"role": role, "content": EVIL + MORE_LINKS}) for role in ("user", "assistant")]
     monkeypatch.setattr(gradio, "Chatbot", partial(gradio.Chatbot, value=said))
     blocks = talk_page.page([SimpleNamespace(name=EVIL, is_chat=True)])  # type: ignore[list-item]
     blocks.launch(server_name=talk_page.LOOPBACK, share=False, quiet=True, prevent_thread_lock=True)
@@ -206,7 +209,10 @@ def test_nothing_hostile_runs_on_the_chat_page(tmp_path: Path, monkeypatch: pyte
     assert html and "data-pwned=" not in html.group(), done.stderr[-500:]
     shown = re.sub(r"<script\b.*?</script>", "", done.stdout, flags=re.DOTALL)
     assert "gpj.exe" in shown and not re.search(r"<(?:img|svg)[^>]*\bon(?:error|load)=", shown)
-    assert not re.search(r'<a [^>]*href="(?:javascript|http://127.0.0.1:9/)', shown)
+    assert not re.search(r'<a [^>]*href="(?:javascript|data|vbscript|http://127.0.0.1:9/)', shown)
+    assert not re.search(r'<img [^>]*src="data:image/gif', shown)
+    assert shown.count("[click](javascript:0)") >= len(said)
+    assert "katex" not in shown.replace("katex.min.css", "")
 
 
 @pytest.mark.parametrize("write", [corpus, an_ablation], ids=lambda write: write.__name__)

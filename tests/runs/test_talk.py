@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -107,6 +108,25 @@ def test_two_stages_side_by_side(speakers: dict[str, Speaker]) -> None:
         assert isinstance(history, list) and [turn["role"] for turn in history] == ["user", "assistant"]
     refused = list(answers([speakers["chat"]], "<|EOT|>", Wish(max_new_tokens=4), [[]]))[-1][1]
     assert isinstance(refused, list) and "control token" in refused[-1]["content"]
+
+
+def test_what_is_said_is_no_markup_on_the_page_and_comes_back_as_it_was() -> None:
+    text = 'a<b & c>d &lt; &amp;lt; &amp &#106; <a href="javascript:0">x</a> `x` $$y$$'
+
+    class Said:
+        name, is_chat = "said", True
+        asked: ClassVar[list[Any]] = []
+
+        def say(self, turns: Any, wish: Wish) -> Iterator[str]:
+            self.asked.append([dict(turn) for turn in turns])
+            yield from (text[:3], text[3:])
+
+    model: Any = Said()
+    first = list(answers([model], text, Wish(), [[]]))[-1][1]
+    assert all("<" not in turn["content"] for turn in first)  # type: ignore[attr-defined]
+    given_back: Any = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in first]  # type: ignore[attr-defined]
+    list(answers([model], "and?", Wish(), [given_back]))
+    assert [turn["content"] for turn in model.asked[-1]] == [text, text, "and?"]
 
 
 def test_the_page_loads_nothing_from_elsewhere(speakers: dict[str, Speaker], monkeypatch: pytest.MonkeyPatch) -> None:

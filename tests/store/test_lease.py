@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.store import lease as module
-from kormo_plugins.store.lease import Holder, Lease, acquire_or_refuse
+from kormo_plugins.store import lease_files
+from kormo_plugins.store.lease import Lease, acquire_or_refuse
+from kormo_plugins.store.lease_files import Holder
 
 ELSEWHERE = Holder("x", host="elsewhere", machine="another kernel", pid=1, started="1")
 
@@ -143,7 +144,7 @@ def test_a_holder_that_nobody_can_see_is_watched_for_a_while(tmp_path: Path) -> 
 
 def test_process_numbers_that_cannot_be(tmp_path: Path) -> None:
     for pid in (-1, 0, 10**30):
-        assert module._started(pid) is None
+        assert lease_files._started(pid) is None
 
 
 HOLD = """

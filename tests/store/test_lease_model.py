@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.store.lease import Generations, Holder, Lease, Seen
+from kormo_plugins.store.lease import Lease
+from kormo_plugins.store.lease_files import Generations, Holder, Seen
 
 Files = frozenset[tuple[int, Holder]]
 Step = tuple[str, tuple[Any, ...]]

@@ -151,12 +151,17 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def ranks(count: int, spec: dict[str, Any], folder: Path, forks: Server) -> list[dict[str, Any]]:
-    """Runs `spec` on `count` ranks, as torchrun would start them; returns what each of them returned."""
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+        port: int = found.getsockname()[1]
+    return port
+
+
+def ranks(count: int, spec: dict[str, Any], folder: Path, forks: Server) -> list[dict[str, Any]]:
+    """Runs `spec` on `count` ranks, as torchrun would start them; returns what each of them returned."""
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
     started = [
         forks.start(
             "tests.training.harness:main", ["harness.py", json.dumps(spec), str(folder / "rank")], Path.cwd(),

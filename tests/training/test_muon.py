@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.training.muon import MuonAdamW, matrices
+from kormo_plugins.training.muon import MuonAdamW, matrices, owners
 from kormo_plugins.training.precision import observe
+from tests.forked import Server
 
-from .harness import model, trainer
+from .harness import free_port, model, trainer
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on")
 
@@ -86,3 +88,54 @@ def test_a_resumed_run_is_the_same_to_the_bit(masters: bool, tmp_path: Path) -> 
 def test_without_a_matrix_it_is_refused() -> None:
     with pytest.raises(KormoError, match="no matrix to train"):
         MuonAdamW([], [])
+
+
+def test_the_matrices_are_shared_evenly() -> None:
+    layer = [(64, 64), (16, 64), (16, 64), (64, 64), (256, 64), (256, 64), (64, 256)]
+    for ranks in (1, 2, 3, 8):
+        chosen = owners(layer * 8, ranks)
+        work = [0] * ranks
+        for shape, rank in zip(layer * 8, chosen, strict=True):
+            work[rank] += min(shape) ** 2 * max(shape)
+        assert max(work) < 1.15 * sum(work) / ranks
+    assert owners([(4, 4)], 8) == [0]
+
+
+def share_steps() -> None:
+    """One of several ranks: three steps shared with the others, and the same steps taken whole; equal to the bit."""
+    torch.distributed.init_process_group("gloo")
+    ids = torch.randint(0, 97, (2, 32), generator=torch.Generator().manual_seed(1))
+    taken: list[int] = []
+    step = torch.optim.Muon.step
+
+    def counted(muon: torch.optim.Muon) -> None:
+        taken.append(sum(len(group["params"]) for group in muon.param_groups))
+        step(muon)
+
+    torch.optim.Muon.step = counted  # type: ignore[method-assign, assignment]
+    kept = []
+    for shared in (True, False):
+        torch.distributed.is_initialized = lambda answer=shared: answer  # type: ignore[misc]
+        net = model().train()
+        chosen = matrices(net)
+        split = [[p for p in net.parameters() if (id(p) in chosen) is inside] for inside in (True, False)]
+        groups: list[dict[str, Any]] = [{"params": part, "lr": 0.01, "weight_decay": 0.1} for part in split]
+        mine = MuonAdamW(groups[:1], groups[1:])
+        for _ in range(3):
+            net(input_ids=ids, labels=ids).loss.backward()
+            mine.step()
+            mine.zero_grad()
+        kept.append([*net.parameters(), *(mine.state[p]["momentum_buffer"] for p in split[0])])
+    assert all(torch.equal(one, other) for one, other in zip(*kept, strict=True))
+    assert 0 < taken[0] < taken[3] == 14  # two layers of seven matrices
+
+
+def test_ranks_that_share_a_step_take_the_whole_one(forks: Server) -> None:
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "3"}
+    started = [
+        forks.start("tests.training.test_muon:share_steps", ["test_muon.py"], Path.cwd(),
+                    {**os.environ, **forks.environment, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(3)
+    ]  # fmt: skip
+    for done in [child.completed(120) for child in started]:
+        assert done.returncode == 0, done.stderr[-4000:]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import inspect
-from pathlib import Path
 
 import pytest
 
 from kormo_plugins.training.compat import cpu_ranks
-from kormo_plugins.training.compat.upstream import DEEPSPEED_TOUCHED, TOUCHED, disk_error_in, no_batch_skipping
+from kormo_plugins.training.compat.upstream import DEEPSPEED_TOUCHED, TOUCHED, no_batch_skipping
 
 
 @pytest.mark.parametrize("name", sorted({**TOUCHED, **DEEPSPEED_TOUCHED}))
@@ -45,21 +43,6 @@ def test_skipping_is_off_inside_only() -> None:
     with no_batch_skipping():
         assert module.skip_first_batches("loader", 5) == "loader"
     assert module.skip_first_batches is original
-
-
-def test_a_refused_write_is_found_in_what_was_wrapped(tmp_path: Path) -> None:
-    outer = RuntimeError("could not save")
-    outer.__cause__ = OSError(errno.EACCES, "Permission denied")
-    named = disk_error_in(outer, tmp_path)
-    assert named is not None and named.found == "Permission denied"
-
-
-def test_errors_that_are_each_others_cause_come_to_an_end(tmp_path: Path) -> None:
-    one, other = OSError(errno.ENOENT, "gone"), RuntimeError("first")
-    one.__cause__, other.__cause__ = other, one
-    assert disk_error_in(one, tmp_path) is None
-    one.__cause__ = one
-    assert disk_error_in(one, tmp_path) is None
 
 
 def test_ranks_on_cpus_ask_nothing_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

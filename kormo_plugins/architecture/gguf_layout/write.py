@@ -6,11 +6,15 @@ data. Afterwards it is opened again and every tensor is compared with the checkp
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from kormo_plugins import __version__
 from kormo_plugins.architecture.export import RECORD, check_place, check_unchanged
@@ -221,7 +225,6 @@ def _compare(plan: Plan, path: Path) -> int:
     Raises:
         KormoError: one is missing or differs.
     """
-    import numpy as np
     from gguf import GGUFReader
 
     written = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
@@ -241,8 +244,6 @@ def _compare(plan: Plan, path: Path) -> int:
 
 
 def _quantized_by_llama_cpp(source: Path, target: Path) -> None:
-    import ctypes
-
     library = _llama_cpp()
     params = library.llama_model_quantize_default_params()
     params.ftype = library.LLAMA_FTYPE_MOSTLY_Q4_K_M
@@ -262,8 +263,6 @@ def _llama_cpp() -> Any:
     Raises:
         KormoError: llama-cpp-python is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module("llama_cpp")
     except ImportError:

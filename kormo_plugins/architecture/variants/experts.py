@@ -36,13 +36,46 @@ class KORMoExperts(modeling_mixtral.MixtralExperts):
     """Mixtral's experts. Transformers looks for the decorator in the module of a model that wants grouped products."""
 
 
+class Experts(KORMoExperts):
+    """The experts under autocast too: torch's grouped product is none of those that autocast casts for, so float32
+    weights would be multiplied in float32 whatever the recipe's `compute` says."""
+
+    def forward(
+        self, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+    ) -> torch.Tensor:
+        """[tokens, hidden] to the same, in autocast's dtype where it is on.
+
+        Args:
+            top_k_index, top_k_weights: the experts that each token goes to and their weights, [tokens, taken].
+        """
+        kind = hidden_states.device.type
+        if not torch.is_autocast_enabled(kind):
+            mixed: torch.Tensor = super().forward(hidden_states, top_k_index, top_k_weights)
+            return mixed
+        dtype = torch.get_autocast_dtype(kind)
+        mixed = KORMoExperts.forward(_Cast(self, dtype), hidden_states.to(dtype), top_k_index, top_k_weights)  # type: ignore[arg-type]
+        return mixed
+
+
+class _Cast:
+    """Experts whose matrices have another dtype, for one forward pass."""
+
+    def __init__(self, experts: KORMoExperts, dtype: torch.dtype) -> None:
+        self._experts = experts
+        self.gate_up_proj = experts.gate_up_proj.to(dtype)
+        self.down_proj = experts.down_proj.to(dtype)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._experts, name)
+
+
 class MoeBlock(modeling_mixtral.MixtralSparseMoeBlock):
     """Mixtral's block, which keeps the router's logits while `keep` is set."""
 
     def __init__(self, config: KORMoMoeConfig) -> None:
         nn.Module.__init__(self)
         self.gate = modeling_mixtral.MixtralTopKRouter(config)
-        self.experts = KORMoExperts(config)  # type: ignore[arg-type]
+        self.experts = Experts(config)  # type: ignore[arg-type]
         self.keep = False
         self.kept: torch.Tensor | None = None
 

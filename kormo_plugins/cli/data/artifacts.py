@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.pipeline.artifacts.corpora import build_corpora
+from kormo_plugins.pipeline.build import add_model, build_data
 from kormo_plugins.pipeline.built import NotBuilt, lookup_only
+from kormo_plugins.pipeline.open import open_rows
 from kormo_plugins.pipeline.verify import Checked, verify_folder
+from kormo_plugins.plugins.registry import registry
+from kormo_plugins.recipe.checks.devices.machine import data_not_ready, refuse_unwritable
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.recipe.load import load_recipe
+from kormo_plugins.recipe.projections import CorpusPlan
+from kormo_plugins.recipe.schema.dataset import parse_data
 from kormo_plugins.store.artifact import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
@@ -57,22 +66,29 @@ def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | N
     Args:
         workers: processes at work, where that is to be another number than the recipe's.
     """
-    from kormo_plugins.pipeline.artifacts.corpora import build_corpora
-    from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.plugins.registry import registry
-    from kormo_plugins.recipe.projections import CorpusPlan
-
     if (alone := dataset_recipe(path)) is not None:
         build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
     else:
+        _refuse_ignored(path)
         recipe = recipe_with_data(path)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
 
 
+def _refuse_ignored(path: Path) -> None:
+    """`--workspace` on a command line that would do nothing."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
+        return
+    raise KormoError(
+        where=f"{context.command_path} --workspace",
+        found=str(context.params["workspace"]),
+        why=f"{path} trains, and says itself where its artifacts are (kormo.workspace)",
+        do="set kormo.workspace in the recipe, and leave the option out",
+    )
+
+
 def refuse_unready(path: Path, workspace: Path) -> None:
     """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
-    from kormo_plugins.recipe.checks.devices.machine import data_not_ready, refuse_unwritable
-
     if dataset_recipe(path) is not None:
         return refuse_unwritable(workspace, "--workspace")
     recipe = recipe_with_data(path)
@@ -88,9 +104,6 @@ def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
 
 def dataset_recipe(path: Path) -> DataRecipe | None:
     """The dataset recipe that the file is by itself; None if it is a recipe."""
-    from kormo_plugins.plugins.registry import registry
-    from kormo_plugins.recipe.schema.dataset import parse_data
-
     own = read_yaml(path)
     if "kormo" in own or "plugins" in own:  # Axolotl would not load us for a recipe that does not list us
         return None
@@ -102,8 +115,6 @@ def dataset_recipe(path: Path) -> DataRecipe | None:
 
 def recipe_with_data(path: Path) -> Recipe:
     """The recipe, which must have data."""
-    from kormo_plugins.recipe.load import load_recipe
-
     recipe = load_recipe(path)
     if recipe.data is None:
         raise KormoError(
@@ -117,10 +128,6 @@ def recipe_with_data(path: Path) -> Recipe:
 
 def opened(path: Path) -> tuple[Recipe, Built, MixtureDataset]:
     """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
-    from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.built import lookup_only
-    from kormo_plugins.pipeline.open import open_rows
-
     if dataset_recipe(path) is not None:
         raise KormoError(
             where=str(path),
@@ -146,8 +153,6 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
     Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
     reported, and says why the rest is missing.
     """
-    from kormo_plugins.pipeline.build import add_model
-
     checked: list[Checked] = []
     look = lookup_only(path, check=False)
 
@@ -161,8 +166,7 @@ def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
         if dataset_recipe(path) is not None:
             provide(path, workspace, get)
         else:
-            from kormo_plugins.pipeline.build import build_data
-
+            _refuse_ignored(path)
             recipe = recipe_with_data(path)
             built = build_data(recipe, get)
             try:

@@ -246,8 +246,6 @@ def publish_data(recipe: Path, repository: str, workspace: Path, public: bool, a
 
     Documents keep their source and licence; whether those allow to publish them is for you to say.
     """
-    from kormo_plugins.corpus.reports.report import dataset_card
-
     described, had = looked_up(recipe, workspace)
     documents = described.corpus.model_copy(update={"sources": described.corpus.documents_of})
     corpora = had["corpus"]

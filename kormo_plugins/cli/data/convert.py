@@ -8,7 +8,8 @@ import click
 
 from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.console.progress import Progress
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError, writing
+from kormo_plugins.shards.external.adopt import Origin, adopt
 from kormo_plugins.shards.external.formats import export, token_files
 from kormo_plugins.shards.external.token_file import ReadOptions
 from kormo_plugins.shards.reader import Shards
@@ -45,15 +46,12 @@ def convert(
     Shards made of others' files link to their ids, which must stay where they are. OUT must be new or empty.
     """
     _refuse(target, origin, tokenizer, out)
-    try:
-        with new_folder(out) as partial, Progress(f"tokens of {source.name}", unit="tokens") as progress:
-            if target is not None:
-                found = _to(source, target, partial, progress)
-            else:
-                assert origin is not None and tokenizer is not None
-                found = _from(source, origin, tokenizer, partial, (dtype, end_id), progress)
-    except OSError as error:
-        raise disk_error(error, out) from error
+    with writing(out), new_folder(out) as partial, Progress(f"tokens of {source.name}", unit="tokens") as progress:
+        if target is not None:
+            found = _to(source, target, partial, progress)
+        else:
+            assert origin is not None and tokenizer is not None
+            found = _from(source, origin, tokenizer, partial, (dtype, end_id), progress)
     if as_json:
         return print_json({"path": out, **found})
     click.echo(f"{out}: {found['documents']:,} documents, {found['tokens']:,} tokens in {found['files']:,} files")
@@ -86,8 +84,6 @@ def _to(source: Path, name: str, out: Path, progress: Progress) -> dict[str, obj
 def _from(
     source: Path, name: str, tokenizer: Path, out: Path, how: tuple[str | None, int | None], progress: Progress
 ) -> dict[str, object]:
-    from kormo_plugins.shards.external.adopt import Origin, adopt
-
     files = token_files(source, name, ReadOptions(*how), f"{WHERE}: --from")
     manifest = adopt(files, tokenizer, out, Origin(source.stem, name, None, how[1]), progress)
     return {"documents": manifest["documents"], "tokens": manifest["tokens"], "files": len(files)}

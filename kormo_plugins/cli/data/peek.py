@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+import yaml
 
 from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.corpus.peek import Look, Looks, look
@@ -93,8 +95,6 @@ def named(looks: Sequence[Look], path: Path) -> dict[str, Look]:
 
 def block(sources: Mapping[str, Look]) -> str:
     """The sources as YAML."""
-    import yaml
-
     listed = {name: {"license": "unknown", "reader": one.reader} for name, one in sources.items()}
     return str(yaml.safe_dump({"sources": listed}, allow_unicode=True, sort_keys=False, width=100))
 
@@ -124,7 +124,6 @@ def _turns(messages: list[Any]) -> Iterator[tuple[str, bool]]:
 
 def _rendered(document: Document, tokenizer: Path) -> Parts:
     """Runs of tokens that are trained or not, as the chat template makes them."""
-    import numpy as np
     from tokenizers import Tokenizer
 
     ids, _, mask = ChatEncoder(tokenizer)([document])

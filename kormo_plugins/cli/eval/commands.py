@@ -23,16 +23,21 @@ from kormo_plugins.cli.eval.judged import (
 )
 from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError, in_words
+from kormo_plugins.evaluation import run
+from kormo_plugins.evaluation.haystack import needle, needle_page
+from kormo_plugins.evaluation.haystack.needle import make_ready
 from kormo_plugins.evaluation.judged.suite import is_judged
 from kormo_plugins.evaluation.mini import write_items
+from kormo_plugins.evaluation.models import checkpoint as models
 from kormo_plugins.evaluation.published import published
+from kormo_plugins.evaluation.record import Record
+from kormo_plugins.evaluation.run import quiet_harness
+from kormo_plugins.plugins.registry import Registry, registry
 
 if TYPE_CHECKING:
     from kormo_plugins.evaluation.harness import LocalModel
     from kormo_plugins.evaluation.models.checkpoint import Checkpoint
-    from kormo_plugins.evaluation.record import Record
-    from kormo_plugins.measures.scores import NeedleRecord, SuiteRow
-    from kormo_plugins.plugins.registry import Registry
+    from kormo_plugins.measures.scores import JudgedResult, NeedleRecord, SuiteRow
 
 PERCENT = 100
 
@@ -154,21 +159,9 @@ def evaluate(
     and logickor are judged by the model that --judge names. Scores are kept in evaluation.json; what is finished is not
     done again.
     """
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
-    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    from kormo_plugins.evaluation import run
-    from kormo_plugins.evaluation.models import checkpoint as models
-    from kormo_plugins.plugins.registry import registry
-
-    if (lengths or depths or haystack) and not needle:
-        raise KormoError(
-            where="kormo eval",
-            found="--lengths, --depths or --haystack",
-            why="they are of the needle in a haystack",
-            do="pass --needle too",
-        )
+    _calm_libraries()
+    if not needle:
+        _refuse_without_needle(lengths, depths, haystack)
     components = registry(modules)
     named = [one.strip() for one in tasks.split(",") if one.strip()]
     judged = [name for name in suites if is_judged(name)]
@@ -180,8 +173,6 @@ def evaluate(
         model = models.open_checkpoint(checkpoint, components)
         _check_device(device)
         if needle:  # what is wrong with it must not be found out after the suites
-            from kormo_plugins.evaluation.haystack.needle import make_ready
-
             make_ready(model, components, lengths, depths, haystack)
         load = _loader(batch_size, device)
         prepared = prepare_suites(judged, options, components, load, _say)
@@ -192,6 +183,16 @@ def evaluate(
             rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
         verdicts = run_suites(prepared, options, model, record, load, _say)
         found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
+    _report(record, rows, verdicts, found, as_json)
+
+
+def _report(
+    record: Record,
+    rows: list[SuiteRow],
+    verdicts: Sequence[JudgedResult],
+    found: NeedleRecord | None,
+    as_json: bool,
+) -> None:
     if as_json:
         more = {**({"judged": verdicts} if verdicts else {}), **({"needle": found} if found else {})}
         return print_json({"model": record.model, "results": rows, **more})
@@ -202,6 +203,23 @@ def evaluate(
     if found:
         _print_needle(found)
     click.echo(f"\n{record.path}")
+
+
+def _calm_libraries() -> None:
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _refuse_without_needle(*options: object) -> None:
+    if any(options):
+        raise KormoError(
+            where="kormo eval",
+            found="--lengths, --depths or --haystack",
+            why="they are of the needle in a haystack",
+            do="pass --needle too",
+        )
 
 
 def _check_device(name: str | None) -> None:
@@ -222,8 +240,6 @@ def _check_device(name: str | None) -> None:
 
 
 def _record(folder: Path, model: Checkpoint) -> Record:
-    from kormo_plugins.evaluation.record import Record
-
     record = Record(folder, model)
     if record.set_aside is not None:
         _say(f"the evaluation in {folder} is of other weights; it is kept as {record.set_aside.name}")
@@ -237,7 +253,6 @@ def _loader(batch_size: int | None, device: str | None) -> Callable[[Checkpoint]
     def load(checkpoint: Checkpoint) -> LocalModel:
         """The model of a checkpoint, loaded once for each hash of its weights."""
         from kormo_plugins.evaluation.models.model import Model, default_device
-        from kormo_plugins.evaluation.run import quiet_harness
 
         quiet_harness()
         place = device or default_device()
@@ -293,8 +308,6 @@ def _needle(
     haystack: Path | None,
     device: str | None,
 ) -> NeedleRecord:
-    from kormo_plugins.evaluation.haystack import needle, needle_page
-
     found = needle.search(model, components, lengths=lengths, depths=depths, haystack=haystack, device=device, say=_say)
     record.set_needle(found)
     page = record.path.with_name("needle.html")

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from kormo_plugins.corpus.passes.batches import in_batches
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, Tally, deciders
@@ -287,8 +288,6 @@ def marked(rejected: Rejected) -> Document:
 
 def id_hash(name: str) -> int:
     """64 bits of a document's id."""
-    import xxhash
-
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
 
 

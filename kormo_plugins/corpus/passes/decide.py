@@ -18,7 +18,8 @@ from kormo_plugins.corpus.params import HeldOut
 from kormo_plugins.corpus.passes.job import SourceBuild
 from kormo_plugins.corpus.passes.marks import write_mark
 from kormo_plugins.corpus.reports.clusters import write_clusters
-from kormo_plugins.corpus.step import Clustering, Ranking
+from kormo_plugins.corpus.step import Clustering, Ranking, is_preferring
+from kormo_plugins.corpus.superseded import write_superseded
 from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import join_arrays, save_array, take_rows
@@ -50,7 +51,10 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
             stays[there] = there[step.stays]
             write_clusters(job, stage, end.name, stays, bounds.tolist())
         if job.against and not isinstance(step, Ranking):
-            mine, told = _against(step, table, mine, list(told), job.against)
+            ranked = is_preferring(end.make, end.params)
+            mine, told, better = _against(step, table, mine, list(told), job.against, ranked)
+            names = job.source.deduplicate_against
+            write_superseded(job, stage, number, ((names[place], id_, why) for place, id_, why in better))
         fate[there] = np.where(mine == STAYS, STAYS, mine + len(reasons))
         reasons, steps = [*reasons, *told], [*steps, *[number] * len(told)]
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
@@ -86,26 +90,38 @@ def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
 
 
 def _against(
-    step: Any, table: np.ndarray, fate: np.ndarray, reasons: list[str], others: Sequence[Path]
-) -> tuple[np.ndarray, list[str]]:
-    """The decision once more, on what stays, behind the documents of other sources."""
-    there = [step.sign(document) for folder in others for document in _all_documents(folder)]
-    if isinstance(step, Clustering):
-        there = [step.first(signature) for signature in there]
+    step: Any, table: np.ndarray, fate: np.ndarray, reasons: list[str], others: Sequence[Path], ranked: bool
+) -> tuple[np.ndarray, list[str], list[tuple[int, str, str]]]:
+    """The decision once more, on what stays, behind the documents of other sources.
+
+    Args:
+        ranked: a copy here that is preferred stays, and supersedes the copy there; what is held out there stays there.
+    Returns:
+        fate and reasons; of each document that is superseded the place of its source, its id, and why.
+    """
+    there, origin = [], []
+    for place, folder in enumerate(others):
+        for document, held_out in _all_documents(folder):
+            signature = step.sign(document)
+            fixed = isinstance(step, Clustering) and (held_out or not ranked)
+            there.append(step.first(signature) if fixed else signature)
+            origin += [(place, document.id)] if ranked else []
     stays = np.flatnonzero(fate == STAYS)
     if not there or not len(stays):
-        return fate, reasons
+        return fate, reasons, []
     later, told = step.decide(np.concatenate([np.asarray(there, table.dtype), table[stays]]))
     mine = np.asarray(later[len(there) :])
     fate = fate.copy()
     fate[stays] = np.where(mine == STAYS, STAYS, mine + len(reasons))
-    return fate, [*reasons, *(f"{reason} of another source" for reason in told)]
+    told = [f"{reason} of another source" for reason in told]
+    lost = np.flatnonzero(step.stays[: len(there)] >= len(there)).tolist() if ranked else []
+    return fate, [*reasons, *told], [(*origin[index], told[later[index]]) for index in lost]
 
 
-def _all_documents(folder: Path) -> Iterator[Document]:
-    """What a finished source has: for training, and held out."""
-    yield from read_corpus(folder)
-    yield from read_corpus(folder / "held_out")
+def _all_documents(folder: Path) -> Iterator[tuple[Document, bool]]:
+    """What a finished source has: for training, and held out (True)."""
+    yield from ((document, False) for document in read_corpus(folder))
+    yield from ((document, True) for document in read_corpus(folder / "held_out"))
 
 
 def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import orjson
+
 from kormo_plugins.corpus.readers.file_formats.streams import SUFFIXES, ZIP
 from kormo_plugins.errors import KormoError, closest
 
@@ -171,7 +173,6 @@ def _saved_dataset(folder: Path, names: set[str]) -> set[str] | None:
     """The data files of a folder that `datasets.save_to_disk` wrote; None for any other folder."""
     if not names.issuperset(SAVED_DATASET):
         return None
-    import orjson
 
     try:
         state = orjson.loads((folder / "state.json").read_bytes())

@@ -12,9 +12,12 @@ All numbers depend on the amount of text, so each is taken on a sample of the sa
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+
+import xxhash
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.measures.diversity import compression_ratio, distinct, runs, self_bleu, words
@@ -29,9 +32,6 @@ DOMINANT = 0.6
 
 def sampled(documents: Iterable[Document], size: int = SAMPLE_BYTES) -> list[Document]:
     """Documents of about `size` bytes in all, chosen by the hash of their id; the same in whatever order they come."""
-    import heapq
-
-    import xxhash
 
     keep: list[tuple[int, str, Document]] = []
     total = 0

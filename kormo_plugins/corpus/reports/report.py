@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.corpus.reports.clusters import read_clusters
 from kormo_plugins.corpus.reports.diversity import by_generator
@@ -290,8 +292,6 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
 
     On the hub each source is a configuration, in a folder of its name (the folder that `kormo data build` left).
     """
-    import yaml
-
     documents = sum(one["documents"] for one in stats.values())
     languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
     hub_ids = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import psutil
 import torch
 from transformers import PreTrainedModel
 
@@ -160,8 +161,6 @@ class _Draw:
 
 def _room(model: PreTrainedModel) -> int:
     """Positions whose keys and values half of the free memory holds (beside the weights, and copies on leaving)."""
-    import psutil
-
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -74,6 +75,7 @@ class ForkServer:
         answer = self._process.stdout.readline()
         if not answer:  # the warm process itself is gone
             return self._process.wait() or 1
+        lock_of(log).unlink(missing_ok=True)  # who held it is gone, and nobody else trains in that folder
         return int(json.loads(answer)["code"])
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -93,7 +95,11 @@ def lock_of(log: Path) -> Path:
 
 def wait_for(log: Path, say: Callable[[str], None]) -> None:
     """Waits for a training that a killed run left behind, which may still be writing its checkpoint."""
-    with lock_of(log).open("w") as file:
+    try:
+        file = lock_of(log).open("r+")
+    except FileNotFoundError:  # none was left behind
+        return
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -159,8 +165,6 @@ def _train(order: dict[str, Any]) -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 1
     sys.exit(code)  # not at once: a tracker writes its last lines when the interpreter ends

@@ -6,6 +6,7 @@ nothing. A rank that receives the signal itself writes a checkpoint and informs 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable
@@ -22,8 +23,6 @@ PR_SET_PDEATHSIG = 1
 
 def ends_with_us() -> Callable[[], object]:
     """To be called in a new child: when this process is killed, the child is asked to stop (Linux)."""
-    import ctypes
-
     return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 

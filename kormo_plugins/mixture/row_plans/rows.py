@@ -14,7 +14,7 @@ ends for good.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,21 +122,21 @@ def build_rows(
             carried = plan.add(packing, starts, lengths, ledger, last, policy)
             if progress:
                 progress(packed, source.documents)
-        if ledger["tokens_placed"] + ledger["tokens_dropped"] != source.tokens:
-            raise KormoError(
-                where=f"packing {policy}",
-                found=f"{ledger}",
-                why="tokens placed and dropped do not add up to the source's",
-                do="correct the plugin that provides the policy",
-            )
-        made_of = {
-            "source": source.manifest["source"],
-            "shards": source.identity,
-            "policy": policy,
-            "params": params.model_dump(mode="json") if params is not None else {},
-            "window": window,
-        }
-        return plan.finish(ledger, made_of)
+        _check_ledger(ledger, policy)
+        given = params.model_dump(mode="json") if params is not None else {}
+        made_of = {"source": source.manifest["source"], "shards": source.identity, "policy": policy}
+        return plan.finish(ledger, {**made_of, "params": given, "window": window})
+
+
+def _check_ledger(ledger: Mapping[str, int], policy: str) -> None:
+    """Every token of the source is placed in a row or counted as dropped."""
+    if ledger["tokens_placed"] + ledger["tokens_dropped"] != ledger["tokens"]:
+        raise KormoError(
+            where=f"packing {policy}",
+            found=f"{ledger}",
+            why="tokens placed and dropped do not add up to the source's",
+            do="correct the plugin that provides the policy",
+        )
 
 
 class _Plan:

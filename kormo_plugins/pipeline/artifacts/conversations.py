@@ -11,6 +11,7 @@ from kormo_plugins.pipeline.built import ArtifactProvider
 from kormo_plugins.pipeline.rejects import READ, log_rejects
 from kormo_plugins.recipe.checks.rules import base_with_turns
 from kormo_plugins.recipe.projections import RowPlan
+from kormo_plugins.shards.tokenize import tokenize_source
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
 from kormo_plugins.tokenizer.chat.conversations import ChatEncoder
@@ -27,8 +28,6 @@ def chat_shards(
     Raises:
         KormoError: `kormo.role` is `base`, or the source also contains texts.
     """
-    from kormo_plugins.shards.tokenize import tokenize_source
-
     if plan.base_role is not None:
         raise base_with_turns(plan.base_role, name)
     texts = corpus.stats["documents"] - corpus.stats["conversations"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kormo_plugins.console.progress import Progress
+from kormo_plugins.corpus.build import build_source, funnel, source_inputs
+from kormo_plugins.corpus.superseded import VERSION, leave_out, read_superseded
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import ArtifactProvider, say
 from kormo_plugins.recipe.projections import CorpusPlan
@@ -18,17 +20,22 @@ CORPUS_VERSION = 2
 def build_corpora(plan: CorpusPlan, get: ArtifactProvider) -> dict[str, Artifact]:
     """The documents of each source."""
     corpora: dict[str, Artifact] = {}
+    better: dict[str, list[str]] = {}
     for name in plan.corpus.in_order():
-        corpora[name] = _corpus(plan, name, get, corpora)
-    corpora = {name: corpora[name] for name in plan.corpus.documents_of}
+        corpora[name], supersedes = _corpus(plan, name, get, corpora)
+        for other in plan.corpus.sources[name].deduplicate_against if supersedes else ():
+            better.setdefault(other, []).append(name)
+    less = {name: _less(plan, name, corpora, others, get) for name, others in better.items()}
+    corpora = {name: less.get(name, corpora[name]) for name in plan.corpus.documents_of}
     _refuse_empty(plan.path, corpora)
     return corpora
 
 
-def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[str, Artifact]) -> Artifact:
-    """The documents of a source; `before` holds the sources that it is deduplicated against."""
-    from kormo_plugins.corpus.build import build_source, funnel, source_inputs
-
+def _corpus(
+    plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[str, Artifact]
+) -> tuple[Artifact, bool]:
+    """The documents of a source, and whether it may supersede documents of those that it is deduplicated against;
+    `before` holds these."""
     source = plan.corpus.sources[name]
     inputs = source_inputs(name, source, plan.corpus, plan.components)
     others = {other: before[other] for other in source.deduplicate_against}
@@ -50,6 +57,26 @@ def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[
         )
         say(funnel(name, stats))
         return stats
+
+    return get(plan.workspace, spec, make), "supersedes" in inputs
+
+
+def _less(
+    plan: CorpusPlan, name: str, corpora: Mapping[str, Artifact], others: Sequence[str], get: ArtifactProvider
+) -> Artifact:
+    """The documents of a source without those of which `others` have a copy that is preferred."""
+    by = {other: corpora[other].hash for other in others}
+    spec = Spec("corpus", name, {"version": CORPUS_VERSION, "less": VERSION, "of": corpora[name].hash, "by": by})
+
+    def make(out: Path) -> Mapping[str, object]:
+        """Writes the corpus without the superseded documents into `out`; returns its statistics."""
+        gone = {
+            id_: (other, reason)
+            for other in others
+            for id_, reason in read_superseded(corpora[other].path, name).items()
+        }
+        say(f"{name}: {len(gone):,} documents have a copy in {', '.join(others)} that is preferred")
+        return leave_out(corpora[name].path, corpora[name].stats, gone, out)
 
     return get(plan.workspace, spec, make)
 

@@ -28,7 +28,6 @@ PAIR_STEP = "preference_pair"
 """The corpus step that makes pairs of columns."""
 VERSION = 2
 """Raised when the same inputs would give other bytes."""
-TRAINER = "kormo_plugins.posttraining.preference_trainer.PreferenceTrainer"
 
 
 def build_preferences(
@@ -94,12 +93,3 @@ def open_preferences(plan: StreamPlan, built: Built) -> PairDataset:
         global_batch=plan.global_batch,
         plugins=plan.components,
     )
-
-
-def preference_values() -> dict[str, object]:
-    """Axolotl's keys for a preference run, in addition to those of every run."""
-    return {
-        "trainer_cls": TRAINER,  # Axolotl passes no model to the trainer class of a plugin; by name it does
-        "datasets": [{"path": "built/by/kormo", "type": "passthrough.default"}],  # named, never opened
-        "skip_prepare_dataset": True,
-    }

@@ -10,6 +10,7 @@ from kormo_plugins.pipeline.artifacts.conversations import chat_shards, tell_too
 from kormo_plugins.pipeline.artifacts.token_source import token_shards
 from kormo_plugins.pipeline.built import ArtifactProvider, BuiltTokenizer, say
 from kormo_plugins.recipe.projections import RowPlan
+from kormo_plugins.shards.tokenize import tokenize_source
 from kormo_plugins.shards.verify import verify_lengths
 from kormo_plugins.store.artifact import Artifact, Spec
 from kormo_plugins.store.corpus_files import part_files
@@ -24,8 +25,6 @@ def build_shards(
     plan: RowPlan, name: str, corpus: Artifact | None, tokenizer: BuiltTokenizer, get: ArtifactProvider
 ) -> Artifact:
     """The tokens of a source; `corpus` is None if they already exist, in files of another training stack."""
-    from kormo_plugins.shards.tokenize import tokenize_source
-
     tokens = plan.corpus.sources[name].tokens
     if tokens is not None:
         return token_shards(plan, name, tokens, tokenizer, get)

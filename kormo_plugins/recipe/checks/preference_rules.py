@@ -56,6 +56,10 @@ def preference_runs(recipe: Resolved) -> Iterator[KormoError]:
 
 
 def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
+    return [*_what_is_learned(recipe), *_ignored_by_trl(recipe), *_packed_pairs(recipe)]
+
+
+def _what_is_learned(recipe: Resolved) -> list[tuple[str, object, str, str]]:
     get = recipe.get
     losses = get("dpo_loss_type") or []
     unknown = [name for name in losses if name not in LOSSES] if isinstance(losses, list) else []
@@ -90,6 +94,12 @@ def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
             "TRL has no such loss",
             closest(unknown[0], LOSSES) or f"the losses are: {', '.join(LOSSES)}" if unknown else "",
         ),
+    ]
+
+
+def _ignored_by_trl(recipe: Resolved) -> list[tuple[str, object, str, str]]:
+    get = recipe.get
+    return [
         ("dpo_padding_free", get("dpo_padding_free"), "TRL 1.9 warns and goes on without it", "remove it"),
         (
             "pad_to_multiple_of",
@@ -103,6 +113,12 @@ def _faults(recipe: Resolved) -> list[tuple[str, object, str, str]]:
             "the fused loss cannot use log-probabilities that were computed beforehand",
             "remove one of the two: precompute_ref_log_probs saves the second model, the kernel the logits",
         ),
+    ]
+
+
+def _packed_pairs(recipe: Resolved) -> list[tuple[str, object, str, str]]:
+    get = recipe.get
+    return [
         (
             "kormo.pack_pairs",
             get("kormo.pack_pairs") and not get("precompute_ref_log_probs"),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
@@ -20,7 +22,7 @@ from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import Resolved, resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe, load_recipe, warnings_of
-from kormo_plugins.recipe.schema.axolotl import OURS, is_registered
+from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_registered
 from kormo_plugins.recipe.schema.dataset import parse_data
 
 DATA_KEYS = {"sources", "steps", "packing", "mixture", "held_out"}
@@ -144,7 +146,6 @@ def check_with_axolotl(resolved: Resolved, values: dict[str, Any]) -> None:
     from axolotl.integrations.base import PluginManager
     from axolotl.utils.config import validate_config
     from axolotl.utils.dict import DictDefault
-    from pydantic import ValidationError
 
     manager = PluginManager.get_instance()
     for name in values.get("plugins") or ():

@@ -14,7 +14,8 @@ from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.recipe.schema.axolotl import axolotl_keys, is_ours
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import is_ours
 from kormo_plugins.recipe.schema.dataset import DataRecipe
 
 LENGTH = ("kormo.tokens", "max_steps")

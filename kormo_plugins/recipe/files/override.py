@@ -17,8 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.errors import KormoError, closest, disk_error
+from kormo_plugins.errors import KormoError, closest, writing
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
@@ -84,11 +86,9 @@ def text_of(recipe: Recipe, changes: Mapping[str, object]) -> str:
 
 def write(recipe: Recipe, changes: Mapping[str, object], out: Path) -> Path:
     """Writes the result of `changed`; see `with_changes`."""
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text_of(recipe, changes))
-    except OSError as error:
-        raise disk_error(error, next(folder for folder in out.absolute().parents if folder.exists())) from error
     return out
 
 
@@ -113,7 +113,6 @@ def provenance(path: Path) -> dict[str, object]:
 
 def recipe_yaml(values: Mapping[str, object]) -> str:
     """A resolved recipe as YAML, from which `resolve` reads the same values."""
-    import yaml
 
     class Dumper(yaml.SafeDumper):
         """PyYAML without anchors, and with numbers that are text in quotes."""

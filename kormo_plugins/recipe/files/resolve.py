@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kormo_plugins.errors import Faults
 from kormo_plugins.recipe.files.environment import expand
 from kormo_plugins.recipe.files.kinds import RECIPE, read_kind
@@ -143,8 +145,6 @@ def overrides_of(cfg: Mapping[str, object], path: Path | str) -> dict[str, Any]:
 
 
 def _own_yaml(path: Path) -> dict[str, object]:
-    import yaml
-
     read_yaml(path)  # for its messages; the comparison needs Axolotl's own reading of `3e-4`
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.errors import Faults, KormoError, closest, moved
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry, checked
-
-if TYPE_CHECKING:
-    from kormo_plugins.corpus.params import CorpusRecipe
-    from kormo_plugins.mixture.params import MixtureRecipe
 
 Where = Callable[[str], str]
 
@@ -73,6 +70,8 @@ def parse_data(values: Mapping[str, object], components: Registry, where: str | 
     if len(made) == 2:
         with faults.catch():
             _in_order(made[0], place)
+        if not faults:
+            faults.add(*_comparisons(made[0], components, place))
     faults.raise_any()
     return DataRecipe(*made)
 
@@ -82,6 +81,16 @@ def _in_order(corpus: CorpusRecipe, place: Where) -> None:
         corpus.in_order()
     except KormoError as error:
         raise moved(error, place) from None
+
+
+def _comparisons(corpus: CorpusRecipe, components: Registry, place: Where) -> Iterator[KormoError]:
+    """Sources that are deduplicated against others by steps that cannot do it."""
+    for name, source in corpus.documents_of.items():
+        if source.deduplicate_against:
+            try:
+                refuse_comparisons(name, source, named_steps(name, source, corpus, components))
+            except KormoError as error:
+                yield moved(error, place)
 
 
 def choices(values: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:

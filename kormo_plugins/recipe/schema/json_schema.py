@@ -14,10 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.mixture.params import MixtureRecipe
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.recipe.schema.axolotl import EVERY, axolotl_keys
+from kormo_plugins.recipe.schema.axolotl import axolotl_keys
+from kormo_plugins.recipe.schema.axolotl_plugins import EVERY
 from kormo_plugins.recipe.schema.json_types import Schema, object_schema
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 
@@ -91,8 +95,6 @@ def json_schema(kind: str, components: Registry) -> Schema:
 
 def _models(components: Registry) -> dict[str, Schema]:
     """Definitions of our own models, with each choice of a component expanded to the parameters of the components."""
-    from pydantic.json_schema import models_json_schema
-
     models = (KormoBlock, CorpusRecipe, MixtureRecipe)
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_generator()
@@ -119,7 +121,6 @@ def _models(components: Registry) -> dict[str, Schema]:
 
 def _generator() -> Any:
     """Pydantic's schema generator, extended for models that convert a string to a mapping first."""
-    from pydantic.json_schema import GenerateJsonSchema
 
     class Generator(GenerateJsonSchema):
         """pydantic's generator, for models that are also given as one word (`packing: best_fit`)."""
@@ -210,8 +211,6 @@ def _parameters(kind: str, name: str, components: Registry, definitions: dict[st
 def _of_model(model: Any, key: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
     """Properties of a parameter model, from pydantic, or from its type hints if pydantic cannot generate JSON
     Schema."""
-    from pydantic.errors import PydanticInvalidForJsonSchema
-
     try:
         found = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}", schema_generator=_generator())
     except PydanticInvalidForJsonSchema:

@@ -19,7 +19,9 @@ from kormo_plugins.architecture.registration import MODEL_TYPE
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
+from kormo_plugins.pipeline.build import build_data
 from kormo_plugins.pipeline.built import Built, lookup_only
+from kormo_plugins.pipeline.open import open_dataset
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.reporting.markup import markdown
 from kormo_plugins.store.atomic import write_text
@@ -84,9 +86,6 @@ def export_card(run: Path, folder: Path) -> Path | None:
     Returns:
         Its path; None if `run` is no finished run.
     """
-    from kormo_plugins.pipeline.build import build_data
-    from kormo_plugins.pipeline.open import open_dataset
-
     if not all((run / name).is_file() for name in NEEDED):
         return None
     recipe, built, sources = load_recipe(run / RESOLVED), Built(), None

@@ -41,13 +41,7 @@ def publish_documents(
     from huggingface_hub import HfApi as Hub
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    if not REPOSITORY.match(repository):
-        raise KormoError(
-            where="kormo data publish",
-            found=repr(repository),
-            why="a repository of a hub is called owner/name",
-            do="write it so",
-        )
+    _refuse_other_names(repository)
     hub, kind = api or Hub(), "dataset"
     parts = {name: part_files(folder) for name, folder in corpora.items()}
     listed = {f"{name}/{path.name}": path for name, records in parts.items() for path in records}
@@ -82,3 +76,13 @@ def publish_documents(
             do="repeat the command when the hub can be reached (hf auth login)",
         ) from None
     return len(listed)
+
+
+def _refuse_other_names(repository: str) -> None:
+    if not REPOSITORY.match(repository):
+        raise KormoError(
+            where="kormo data publish",
+            found=repr(repository),
+            why="a repository of a hub is called owner/name",
+            do="write it so",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,14 @@ def page(speakers: Sequence[Speaker]) -> Blocks:
 
 
 def _column(speaker: Speaker) -> Chatbot:
-    """A model's output, verbatim: as Markdown, a base model's `~~` and `1.` would be rendered as something else.
-    Gradio's button that posts a conversation to a public page is left out."""
+    """What a model said, letter by letter: as Markdown, a base model's `~~` and `1.` would be drawn as something else,
+    and `$$` as a formula. Gradio's buttons are left out: one sends a conversation to a public page, the other copies
+    what the page holds (`as_shown`), not what it shows."""
     import gradio
 
-    column: Chatbot = gradio.Chatbot(label=printable(speaker.name), height=520, render_markdown=False, buttons=["copy"])
+    column: Chatbot = gradio.Chatbot(
+        label=printable(speaker.name), height=520, render_markdown=False, latex_delimiters=[], buttons=[]
+    )
     return column
 
 
@@ -81,18 +85,28 @@ def answers(speakers: Sequence[Speaker], text: str, wish: Wish, histories: Histo
         try:
             for piece in speaker.say(asked[place], wish):
                 shown[place][-1]["content"] += piece
-                yield ["", *shown]
+                yield ["", *_shown(shown)]
         except KormoError as error:
             shown[place][-1]["content"] = f"({error.found}: {error.why}; {error.do})"
-            yield ["", *shown]
+            yield ["", *_shown(shown)]
+
+
+def _shown(histories: Histories) -> Histories:
+    return [[as_shown(turn) for turn in history] for history in histories]
+
+
+def as_shown(turn: Turn) -> Turn:
+    """A turn as the page holds it. Gradio's Chatbot takes any text for HTML, in which it leaves links and images of all
+    schemes (`javascript:`, `data:`): nothing of a model's text is markup."""
+    return {"role": turn["role"], "content": html.escape(turn["content"], quote=False)}
 
 
 def _plain(turn: Turn) -> Turn:
-    """A turn as returned by the page, without what the page added; its content may be a list of parts."""
+    """A turn as it was said, of what the page gives back; its content may be a list of parts by then."""
     content: object = turn["content"]
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content)
-    return {"role": turn["role"], "content": str(content)}
+    return {"role": turn["role"], "content": html.unescape(str(content))}
 
 
 def serve(speakers: Sequence[Speaker], port: int | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from kormo_plugins.tokenizer.training import piece_kernel as kernel
@@ -206,8 +207,6 @@ def pieces(text: str) -> list[str]:
 @lru_cache(maxsize=1)
 def classes() -> NDArray[np.uint8]:
     """Class of each code point, by the module `regex` with which the split is written (`pieces.cut`)."""
-    import regex
-
     every = "".join(map(chr, (*range(0xD800), *range(0xE000, CODES))))
     table = np.zeros(CODES, np.uint8)
     for kind, pattern in ((kernel.LETTER, r"\p{L}+"), (kernel.NUMBER, r"\p{N}+"), (kernel.SPACE, r"\s+")):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
@@ -99,8 +100,6 @@ def take_census(texts: Texts, params: TokenizerParams, spool: Spool | None = Non
     Raises:
         KormoError: shares are asked for but a text has no language.
     """
-    from xxhash import xxh3_64_intdigest
-
     census = Census()
     waiting: dict[str, list[bytes]] = {}
     waiting_size: Counter[str] = Counter()
@@ -186,8 +185,6 @@ def _found(census: Census) -> str:
 
 def draw(texts: Texts, quotas: dict[str, Quota], params: TokenizerParams) -> Iterator[str]:
     """The sampled texts, in the order they come."""
-    from xxhash import xxh3_64_intdigest
-
     spare = {language: quota.spare for language, quota in quotas.items()}
     for item in texts():
         language = _language(item, params)

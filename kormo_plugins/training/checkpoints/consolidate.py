@@ -7,6 +7,8 @@ training; only then is it renamed to OUT. It is marked complete, so a recipe can
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,8 +95,6 @@ def _together(checkpoint: Path) -> Mapping[str, torch.Tensor]:
         for file in files.weight_files(checkpoint):
             weights.update(files.read_weights(file))
         return weights
-    import contextlib
-    import io
 
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 

@@ -13,12 +13,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, disk_error_in
 from kormo_plugins.store.complete import MARKER
 from kormo_plugins.training.checkpoints import complete as checkpoint
 from kormo_plugins.training.checkpoints import milestones
 from kormo_plugins.training.checkpoints.saved_config import restore
-from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.compat.side_channel import ControlChannel
 from kormo_plugins.training.settings import Settings
 
@@ -49,7 +48,7 @@ def save_whole(
     except KormoError:
         raise
     except Exception as error:  # of the operating system; torch and safetensors wrap it in errors of their own
-        named = upstream.disk_error_in(error, folder.parent)
+        named = disk_error_in(error, where=folder.parent)
         if named is None:
             raise
         raise _told(named, ranks) from error

@@ -8,6 +8,7 @@ assert the sample ids that each rank reads.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 DEVICE_MAP = {"": "cpu"}
@@ -123,8 +124,6 @@ def _allow_bfloat16() -> None:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])

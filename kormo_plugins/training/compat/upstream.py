@@ -7,13 +7,14 @@ names it, not in the middle of a run.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
+import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from kormo_plugins.errors import KormoError, disk_error
+from kormo_plugins.errors import KormoError
+from kormo_plugins.kernels import flash_choice, varlen_attention
 from kormo_plugins.training.settings import Precision
 
 TOUCHED: dict[str, str] = {
@@ -126,7 +127,6 @@ def use_varlen_attention(precision: Precision) -> list[str]:
 
     if not patch_sdpa_varlen():
         return []
-    from kormo_plugins.kernels import flash_choice, varlen_attention
 
     return [flash_choice.activate(), varlen_attention.install()]
 
@@ -172,32 +172,6 @@ def gathered(parameters: list[object]) -> contextlib.AbstractContextManager[obje
     return whole
 
 
-FAILED_WRITES = (
-    "no space left",
-    "errno 28",
-    "file write failed",
-    "iostream error",
-    "unexpected pos",
-    "failed writing file",
-)
-"""What torch.save and safetensors say when the operating system refuses a write; they drop its reason."""
-
-
-def disk_error_in(error: BaseException, where: Path) -> KormoError | None:
-    """The refused write inside an error, which a library may have wrapped; None if it is about something else."""
-    seen: BaseException | None = error
-    looked_at: set[int] = set()
-    while seen is not None and id(seen) not in looked_at:  # `raise error from error` is a chain without an end
-        looked_at.add(id(seen))
-        named = disk_error(seen, where) if isinstance(seen, OSError) else None
-        if named is None and any(words in str(seen).lower() for words in FAILED_WRITES):
-            named = disk_error(OSError(errno.ENOSPC, str(seen)), where)
-        if isinstance(named, KormoError):
-            return named
-        seen = seen.__cause__ or seen.__context__
-    return None
-
-
 def shares_rows() -> tuple[int, int] | None:
     """This process's place among those that share each row, and their number; None where rows are not shared."""
     loaded = sys.modules.get("axolotl.monkeypatch.ring_attn.patch")
@@ -235,9 +209,6 @@ def trackio_as_installed() -> None:
     has: a TypeError at the first step of every run that asks for trackio. What trackio does not know and nobody has set
     is left out. With 0.21, which pins a later trackio, everything is known and passed on.
     """
-    import importlib
-    import inspect
-
     trackio: object = importlib.import_module("trackio")
     original = trackio.init
     if getattr(original, "kormo", False):

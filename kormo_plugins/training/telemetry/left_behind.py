@@ -31,8 +31,8 @@ def check_left_behind(run: Path) -> None:
 
 
 def changed_card(run: Path) -> bool:
-    """Whether the model card was edited after the run had ended, as people may: others get it as it is now."""
-    return (run / CARD).is_file() and bool(record_fault(run / CARD))
+    """Whether the model card was edited or removed after the run had ended, as people may: others get what is there."""
+    return bool(record_fault(run / CARD))
 
 
 def check_scores(run: Path) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Literal
 
+import orjson
+
 from kormo_plugins.corpus.readers.file_formats.streams import Damaged
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -53,8 +55,6 @@ def loads(line: bytes) -> tuple[Json, bool]:
     Raises:
         NotJson: it is none.
     """
-    import orjson
-
     try:
         value = orjson.loads(line)
         count = _count(value)

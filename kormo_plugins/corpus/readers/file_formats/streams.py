@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, cast
 
+import zstandard
+
 CHUNK = 1 << 20
 ZSTD_BLOCK = 1 << 13
 """A block of zstd can grow 32,000-fold: 8 KB of them to 256 MB."""
@@ -91,8 +93,6 @@ def _decompressed(file: BinaryIO, suffix: str) -> Iterator[bytes]:
     if suffix == ".bz2":
         return _members(file, bz2.BZ2Decompressor, OSError)
     if suffix == ".zst":
-        import zstandard
-
         return _members(file, _Zstd, zstandard.ZstdError, ZSTD_BLOCK)
     return iter(lambda: file.read(CHUNK), b"")
 
@@ -146,8 +146,6 @@ class _Zstd:
     needs_input = True
 
     def __init__(self) -> None:
-        import zstandard
-
         self._stream = zstandard.ZstdDecompressor().decompressobj()
 
     @property

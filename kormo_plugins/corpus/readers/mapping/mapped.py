@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import yaml
+
 from kormo_plugins.corpus.readers.mapping.turns import TurnKeys
 from kormo_plugins.corpus.step import Read, Rejected
 from kormo_plugins.documents.shapes import turn_list
@@ -125,8 +127,6 @@ def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> Non
 
 def likely(names: Sequence[str], columns: Columns) -> str:
     """What to write so that these columns are used: `columns` as it stands, with the keys that would map them."""
-    import yaml
-
     if {"chosen", "rejected"} <= set(names):
         return "read a preference set with `columns: {pair: {}}`"
     values = likely_values(names, columns)

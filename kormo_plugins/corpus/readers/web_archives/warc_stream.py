@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+import zstandard
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -66,8 +68,6 @@ class WholeArchive(io.RawIOBase):
 
 
 def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
-    import zstandard
-
     first = stream.read(BLOCK)
     if first.startswith(b"\x1f\x8b"):
         yield from _members(first, stream, lambda: zlib.decompressobj(wbits=31))
@@ -80,8 +80,6 @@ def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _members(block: bytes, stream: BinaryIO, new: Callable[[], _Member]) -> Iterator[bytes]:
-    import zstandard
-
     member, begun = new(), False
     while block:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import orjson
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -79,8 +80,6 @@ def _files(path: Path) -> list[Path]:
 @lru_cache(maxsize=4)
 def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
     """Length of run -> sorted hashes of all runs of that length; uint64."""
-    import orjson
-
     from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: only where it is used
 
     tables: dict[int, list[np.ndarray]] = {}

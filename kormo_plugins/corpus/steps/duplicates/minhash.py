@@ -85,6 +85,11 @@ class MinhashDedup(Clustering):
         self.keys = keys(params.bands * params.rows, params.seed)
         self.number_keys = keys(NUMBER_PLACES, params.seed + 1)
 
+    @staticmethod
+    def prefers(params: object) -> bool:
+        """Whether `prefer` names anything."""
+        return isinstance(params, MinhashDedupParams) and bool(params.prefer)
+
     def sign(self, document: Document) -> np.ndarray:
         """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: places of the runs, all ones for a
         document that is too short; places of the numbers; numbers per thousand words; words; the document's rank."""

@@ -6,6 +6,7 @@ So a recipe can say exactly what another project did, next to our own steps.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 
 from pydantic import Field
 
@@ -35,8 +36,6 @@ class Trove:
         try:
             made = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)(**params.arguments)
         except (ImportError, AttributeError, TypeError) as error:
-            import pkgutil
-
             package = importlib.import_module(PACKAGE)
             modules = [info.name for info in pkgutil.iter_modules(package.__path__)]
             raise KormoError(

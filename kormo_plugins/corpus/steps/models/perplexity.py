@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.steps.heuristics.text import lines
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 class PerplexityParams(Strict):
     """Models, and between which perplexities a document stays."""
 
-    models: dict[str, Path] = Field(min_length=1, description="language -> KenLM model (ARPA or binary)")
+    models: dict[str, Path | None] = Field(
+        min_length=1,
+        description="language -> KenLM model (ARPA or binary); empty: none yet, and its documents pass as they are",
+    )
     pieces: dict[str, Path] = Field(
         default_factory=dict, description="language -> SentencePiece model by which its text was cut (CCNet)"
     )
@@ -44,6 +47,12 @@ class PerplexityParams(Strict):
     at_least: dict[str, float] = Field(
         default_factory=dict, description="language -> smallest: what a model knows by heart repeats itself"
     )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        """`${KORMO_KENLM_KO:-}` is empty where the variable is not set."""
+        return {name: path or None for name, path in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _known(self) -> PerplexityParams:
@@ -65,16 +74,17 @@ class Perplexity:
     def inputs(params: PerplexityParams) -> object:
         """Checksums of the models."""
         files = {
-            **{f"model {k}": v for k, v in params.models.items()},
+            **{f"model {k}": v for k, v in params.models.items() if v is not None},
             **{f"pieces {k}": v for k, v in params.pieces.items()},
         }
         return {name: file_checksum(_existing(path)) for name, path in sorted(files.items())}
 
     def __call__(self, document: Document) -> Document | Reject:
         language = document.language
-        if language not in self.params.models:
+        path = self.params.models.get(language)
+        if path is None:
             return document
-        value = self._of(document.text, language)
+        value = self._of(document.text, language, path)
         if value > self.params.at_most.get(language, float("inf")):
             return Reject("perplexity too high")
         if value < self.params.at_least.get(language, 0.0):
@@ -82,9 +92,9 @@ class Perplexity:
         document.meta["perplexity"] = round(value, 2)
         return document
 
-    def _of(self, text: str, language: str) -> float:
+    def _of(self, text: str, language: str, path: Path) -> float:
         """10 to the mean negative log10 probability per piece, ends of lines counted as pieces (CCNet)."""
-        model = _model(_existing(self.params.models[language]))
+        model = _model(_existing(path))
         total, count = 0.0, 0
         for line in lines(text):
             pieces = self._cut(line, language)

@@ -10,6 +10,7 @@ documents of a cell stay is a matter of the hash of their ids.
 from __future__ import annotations
 
 import numpy as np
+import xxhash
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -36,8 +37,6 @@ class BalancedSample(Ranking):
 
     def sign(self, document: Document) -> np.ndarray:
         """The hash of the document's cell, and of its id; uint64, shape [2]."""
-        import xxhash
-
         difficulty = self._difficulty(document)
         cell = f"{document.language if self.params.languages else ''}\0{difficulty}"
         name = document.id.encode("utf-8", "surrogatepass")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import xxhash
 from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
@@ -118,8 +119,6 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
 
 def _key(line: str) -> int:
     """64 bits of a line, white space and numbers apart: `조회 12` is `조회 345`."""
-    import xxhash
-
     return xxhash.xxh3_64_intdigest(_NUMBERS.sub("0", " ".join(line.split())).encode("utf-8", "surrogatepass"))
 
 

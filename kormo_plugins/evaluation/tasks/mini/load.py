@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kormo_plugins.evaluation.mini import items
+
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
@@ -11,7 +13,5 @@ if TYPE_CHECKING:
 def dataset(family: str, language: str, **_: object) -> DatasetDict:
     """One split, `test`. The harness passes a task's metadata along with its `dataset_kwargs`."""
     from datasets import Dataset, DatasetDict
-
-    from kormo_plugins.evaluation.mini import items
 
     return DatasetDict({"test": Dataset.from_list(items(family, language))})

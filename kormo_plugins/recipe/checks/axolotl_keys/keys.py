@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, Resolved
-from kormo_plugins.recipe.schema.axolotl import OURS, SchemaView, is_registered
+from kormo_plugins.recipe.schema.axolotl import SchemaView
+from kormo_plugins.recipe.schema.axolotl_plugins import OURS, is_registered
 from kormo_plugins.recipe.schema.json_types import Fault, faults
 from kormo_plugins.recipe.schema.kormo_block import KormoBlock
 

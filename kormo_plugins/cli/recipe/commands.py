@@ -1,0 +1,177 @@
+"""`kormo recipe`: what a recipe says once all that it inherits is put in, and whether it is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import yaml
+
+from kormo_plugins.cli.support.lazy_group import LazyGroup
+from kormo_plugins.cli.support.output import json_option, print_json
+from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
+from kormo_plugins.pipeline.axolotl_keys import axolotl_values
+from kormo_plugins.recipe.checks.axolotl_keys.fate_text import markdown_table, rows
+from kormo_plugins.recipe.checks.validate import kind_of
+from kormo_plugins.recipe.checks.validate import validate as check
+from kormo_plugins.recipe.files.resolve import Resolved, resolve, resolve_data
+from kormo_plugins.recipe.files.tree import Block, Leaf, leaves
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+
+if TYPE_CHECKING:
+    from kormo_plugins.recipe.load import Recipe
+
+COMMENT_COLUMN = 48
+
+
+_PARTS = {
+    "plan": (
+        "kormo_plugins.cli.recipe.costs:plan",
+        "What training RECIPE will take: tokens, FLOPs, hours, disk, and the memory of each GPU by part.",
+    ),
+    "diff": (
+        "kormo_plugins.cli.recipe.costs:diff",
+        "What really changes from recipe A to recipe B, and what follows from it.",
+    ),
+    "schema": (
+        "kormo_plugins.cli.recipe.schema:schema",
+        "JSON Schema of everything that a recipe may say: Axolotl's keys, ours, and every installed component's.",
+    ),
+}
+
+
+class _Parts(LazyGroup):
+    table = _PARTS
+
+
+@click.group(cls=_Parts)
+def recipe() -> None:
+    """Show and check recipes."""
+
+
+@recipe.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--origins", is_flag=True, help="Say behind each key which file set it.")
+@json_option
+def show(file: Path, origins: bool, as_json: bool) -> None:
+    """The recipe in FILE with all that it inherits, as Axolotl and KORMo will see it."""
+    resolved = _resolved(file)
+    if as_json:
+        found: dict[str, object] = {"path": file, "files": resolved.files, "values": resolved.values}
+        if origins:
+            found["origins"] = {".".join(map(str, keys)): leaf.file for keys, leaf in leaves(resolved.tree)}
+        print_json(found)
+        return
+    click.echo(f"# {file}: " + " + ".join(map(str, resolved.files)))
+    for line in yaml_lines(resolved.tree, origins):
+        click.echo(line)
+
+
+@recipe.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE…")
+@click.option("--full", is_flag=True, help="Run Axolotl's own validators as well (imports torch: seconds).")
+@json_option
+def validate(files: tuple[Path, ...], full: bool, as_json: bool) -> None:
+    """Check recipes, or dataset recipes: every key, value and component, and what they mean together.
+
+    All faults are reported at once, sorted by place; warnings are what is allowed and probably not meant. `-` reads
+    standard input. The exit status is 2 if any of them is refused.
+    """
+    results: list[dict[str, object]] = []
+    for file in files:
+        try:
+            report = check(file, full=_to_axolotl if full else None)
+        except KormoError as error:
+            faults = [_parts(fault) for fault in each(error)]
+            results.append({"path": file, "ok": False, "error": faults[0], "errors": faults})
+            if not as_json:
+                click.echo(error.render(), err=True)
+            continue
+        results.append(
+            {
+                "path": file,
+                "ok": True,
+                "kind": report.kind,
+                "keys": report.keys,
+                "files": report.files,
+                "full": full,
+                "warnings": [_parts(warning) for warning in report.warnings],
+            }
+        )
+        if not as_json:
+            for warning in report.warnings:
+                click.echo(warning.render(), err=True)
+            click.echo(f"{file}: sound ({report.kind}, {report.keys} values from {_files(len(report.files))})")
+    if as_json:
+        print_json(results)
+    if not all(result["ok"] for result in results):
+        raise click.exceptions.Exit(EXIT_BAD_INPUT)
+
+
+def _parts(told: KormoError | Notice) -> dict[str, str]:
+    return {"where": told.where, "found": told.found, "why": told.why, "do": told.do}
+
+
+@recipe.command()
+@click.option("--markdown", is_flag=True, help="As a table for a document.")
+@json_option
+def keys(markdown: bool, as_json: bool) -> None:
+    """What becomes of each of Axolotl's keys in a recipe that trains on kormo.data."""
+    if as_json:
+        return print_json([row.as_json() for row in rows()])
+    if markdown:
+        return click.echo(markdown_table())
+    for row in rows():
+        click.echo(f"{row.key}: {row.kind}{'; ' * bool(row.told)}{row.told}")
+
+
+def yaml_lines(node: Block | Leaf, origins: bool, depth: int = 0) -> Iterator[str]:
+    """A tree as YAML, with the file of each value behind it if `origins`."""
+    assert not isinstance(node, Leaf)
+    indent = "  " * depth
+    for key, child in node.children.items():
+        if not isinstance(child, Leaf) and child.children:
+            yield indent + _dump({key: None}).removesuffix(" null")
+            yield from yaml_lines(child, origins, depth + 1)
+            continue
+        value = child.value if isinstance(child, Leaf) else {}
+        first, *rest = _dump({key: value}).split("\n")
+        first = indent + first
+        yield f"{first.ljust(COMMENT_COLUMN)}  # {child.file}" if origins else first
+        yield from (indent + line for line in rest)
+
+
+def _dump(value: Mapping[object, object]) -> str:
+    """YAML of a mapping with one key; text of several lines is quoted, so that a scalar takes one line."""
+
+    class Dumper(yaml.SafeDumper):
+        """PyYAML, with lists indented below their key and no `&id001`."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            """Writes a value that occurs twice twice."""
+            return True
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            """Indents the items of a list below its key, which PyYAML does not."""
+            super().increase_indent(flow, False)
+
+    Dumper.add_representer(
+        str, lambda d, s: d.represent_scalar("tag:yaml.org,2002:str", s, style='"' if "\n" in s else None)
+    )
+    text: str = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=1 << 30)
+    return text.rstrip("\n")
+
+
+def _resolved(file: Path) -> Resolved:
+    """A recipe, or a dataset or tokenizer recipe by itself."""
+    return resolve(file) if kind_of(read_yaml(file)) == "recipe" else resolve_data(file)
+
+
+def _to_axolotl(recipe: Recipe) -> dict[str, object]:
+    return {**recipe.resolved.values, **axolotl_values(recipe.axolotl_plan(), None)}
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"

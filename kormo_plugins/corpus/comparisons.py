@@ -1,0 +1,57 @@
+"""The steps of a source, and whether they can do what `deduplicate_against` asks: told before anything is read."""
+
+from __future__ import annotations
+
+from kormo_plugins.corpus.params import CorpusRecipe, Source
+from kormo_plugins.corpus.passes.job import NamedStep
+from kormo_plugins.corpus.step import is_preferring, is_ranking, is_source_step
+from kormo_plugins.errors import KormoError
+from kormo_plugins.plugins.registry import Registry
+
+
+def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Registry) -> list[NamedStep]:
+    """The steps that clean a source, loaded and their parameters checked.
+
+    Raises:
+        KormoError: a step that is not known, or parameters that it does not take.
+    """
+    steps = []
+    for index, chosen in enumerate(recipe.steps_of(source)):
+        place = f"steps[{index}]" if source.steps is None else f"sources.{name}.steps[{index}]"
+        make = components.load("corpus_step", chosen.name, place)
+        steps.append(NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place)))
+    return steps
+
+
+def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> None:
+    """Refuses a source that is deduplicated against others by no step, or by steps that undo each other's choice.
+
+    Raises:
+        KormoError: nothing would be compared; or what `prefer` of one step keeps would be decided by another one.
+    """
+    if not source.deduplicate_against:
+        return
+    compares = [step for step in steps if is_source_step(step.make) and not is_ranking(step.make)]
+    if not compares:
+        raise KormoError(
+            where=f"sources.{name}.deduplicate_against",
+            found=", ".join(source.deduplicate_against),
+            why="the source has no deduplication step, so nothing would be compared",
+            do="add exact_dedup or minhash_dedup to its steps",
+        )
+    ranked = [step for step in compares if is_preferring(step.make, step.params)]
+    others = [step.name for step in compares if step not in ranked]
+    if ranked and others:
+        raise KormoError(
+            where=f"sources.{name}.deduplicate_against",
+            found=f"{others[0]} beside {ranked[0].name} with `prefer`",
+            why=f"{others[0]} leaves a copy to the other source, whichever copy is preferred",
+            do=f"take {others[0]} out of this source's steps: {ranked[0].name} finds exact copies too",
+        )
+    if ranked and steps[-1] is not ranked[0]:
+        raise KormoError(
+            where=f"sources.{name}.deduplicate_against",
+            found=f"{ranked[0].name} with `prefer`, and {steps[-1].name} behind it",
+            why="a copy that it keeps here is taken from the other source; a later step could drop it here too",
+            do=f"make {ranked[0].name} the last step of this source",
+        )
