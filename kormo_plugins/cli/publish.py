@@ -59,8 +59,8 @@ def _as_text(plan: PublishPlan, public: bool) -> str:
     rows = [(one.name, file.name, f"{file.bytes:,}") for one in plan.revisions for file in one.files]
     total = sum(one.bytes for one in plan.revisions)
     lines = [
-        f"Nothing is sent. To {plan.repository}, which is made {'public' if public else 'private'} if there is none, "
-        f"would go {len(rows)} files, {total:,} bytes:",
+        f"A dry run: nothing is uploaded. {len(rows)} files, {total:,} bytes, would go to {plan.repository}, which is",
+        f"created as a {'public' if public else 'private'} repository if it does not exist:",
         "",
         aligned(("revision", "file", "bytes"), rows, numbers={2}),
         "",
@@ -69,4 +69,4 @@ def _as_text(plan: PublishPlan, public: bool) -> str:
     if plan.held_back:
         held = [(one.path, f"{one.bytes:,}", one.why) for one in plan.held_back]
         lines += ["", "Held back:", "", aligned(("of the run", "bytes", "why"), held, numbers={1})]
-    return "\n".join([*lines, "", f"A dry run stays offline: {UNKNOWN}."])
+    return "\n".join([*lines, "", f"A dry run does not contact the hub: {UNKNOWN}."])

@@ -1,8 +1,8 @@
 """The samples of a run, as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
 
-Sample i belongs to step i // global_batch. There are exactly steps x global_batch of them, so whoever reads
-them in order, on any number of ranks and with any number of workers, sees the same global batches; resuming
-at step k means starting at index k x global_batch, and costs nothing.
+Sample i belongs to step i // global_batch. There are exactly steps x global_batch samples, so reading them in order, on
+any number of ranks and with any number of workers, gives the same global batches; resuming at step k means starting at
+index k x global_batch, and costs nothing.
 
 `__getitems__` is what a DataLoader calls with the indices of a batch. It returns `SampleRows`, which our
 collators take as a whole; for any other collator it is a sequence of plain rows.
@@ -196,8 +196,8 @@ class MixtureDataset:
         return replace(out, trained=trained)
 
     def _read_ahead(self, chosen: NDArray[np.int64]) -> None:
-        """Asks for all rows at once, for data that the page cache cannot hold: the copy would otherwise wait for one
-        page after the other. Where the segments lie must be known first, so there are three waits for a batch."""
+        """Prefetches all rows at once, for data that do not fit into the page cache: the copy would otherwise wait for
+        one page after the other. The locations of the segments are needed first, so there are three waits per batch."""
         rows = [(self.rows[self.names[source]], row) for source, row, _ in chosen.tolist()]
         for segments in (False, True):
             for plan, row in rows:
@@ -309,7 +309,7 @@ def open_mixture(
         rows: source -> folder of its row plan.
         shards: source -> folder of its shards.
         recipe: packing and mixture, as the recipe has them.
-        seed: the run's seed; `shuffle_seed` in the recipe wins.
+        seed: the run's seed; `shuffle_seed` in the recipe overrides it.
         row_length: tokens of a row.
         steps: length of the run.
         global_batch: rows of a step, over all ranks and accumulation.
@@ -318,8 +318,8 @@ def open_mixture(
             known.
         plugins: where the mixing is looked up; the installed plugins by default.
     Raises:
-        KormoError: a folder that is unfinished, damaged or swapped, sources of different tokenizers, a plan
-            of another row length or policy, or a mixture that cannot be held for the whole run.
+        KormoError: a folder is unfinished, damaged or swapped, sources have different tokenizers, a plan has another
+            row length or policy, or the sources do not suffice for the whole run.
     """
     found = plugins or registry()
     plans = _open_plans(rows, shards, recipe, row_length, tokenizer, found)

@@ -1,8 +1,8 @@
 """The preference pairs of a run, as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
 
-Pairs are mixed as rows are, by the same schedule and the same keyed shuffle (`sampling/`); only that a
-share is of pairs, not of tokens, since each pair weighs the same in the loss. So at every step each source has given
-its share of all pairs, to within one pair, and none is repeated before all of its source had their turn.
+Pairs are mixed like rows, by the same schedule and the same keyed shuffle (`sampling/`), but shares count pairs, not
+tokens, since each pair has the same weight in the loss. At every step each source has contributed its share of all
+pairs, to within one pair, and no pair is repeated before all pairs of its source were used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What is in a mixture and in any of its batches: plain values, ready for JSON.
+"""The contents of a mixture and of any of its batches, as plain values for JSON.
 
-All of it works from the plan alone, so they answer for steps of the past and of the future, without a
-trainer.
+Everything is computed from the plan alone, so it works for past and future steps, without a trainer.
 """
 
 from __future__ import annotations
@@ -87,21 +86,20 @@ def batch(
     micro_batch: int | None = None,
     decode: Callable[[NDArray[np.integer]], str] | None = None,
 ) -> dict[str, Any]:
-    """What one rank is given in one step.
+    """The samples of one rank in one step.
 
-    Micro-batches are shard_batches to the ranks in turn, as accelerate does: micro-batch m of a step goes to rank
-    m % world_size.
+    Micro-batches are distributed round-robin, as by accelerate: micro-batch m of a step goes to rank m % world_size.
 
     Args:
         step: from 0 on.
-        rank: this one's part; with `world_size` 1, all of the step.
+        rank: whose part; with `world_size` 1, the whole step.
         micro_batch: rows of a micro-batch; by default the global batch over the ranks, without accumulation.
         decode: turns ids into text; adds `text` to each document.
     Returns:
         `step`, `rank`, `world_size`, `samples`: `index`, `source`, `row`, `epoch`, `documents`: `id`,
         `start`, `end` (in tokens of the document).
     Raises:
-        KormoError: a step or rank that the run does not have, or a global batch that does not divide.
+        KormoError: the run has no such step or rank, or the global batch is not divisible.
     """
     if not 0 <= step < dataset.steps:
         raise KormoError(
@@ -156,7 +154,7 @@ def _sample(
 
 
 def tree(table: Mapping[str, Any], weights: Mapping[str, object] | None) -> list[dict[str, object]]:
-    """The mixture as the tree that the recipe writes, to be drawn.
+    """The mixture as the tree in the recipe, for a chart.
 
     Args:
         table: what `stats` returned.

@@ -1,10 +1,9 @@
-"""What must be equal for a run to go on, and what may be amended.
+"""What must be equal for a run to resume, and what may change.
 
-A checkpoint keeps the `parts` of its data (`MixtureDataset.parts`) and the step. The past is what came before
-that step: its seed, batch, rows and shares decided which samples were seen, and an edit of any of them would
-repeat some rows and skip others. The future is free: other weights from a later step on, a source added or
-dropped, a longer run. Cursors need no care, since the rows drawn before a step are a sum over the stages
-before it.
+A checkpoint contains the `parts` of its data (`MixtureDataset.parts`) and the step. Before that step, seed, batch, rows
+and shares determined which samples were seen, and a change to any of them would repeat some rows and skip others. After
+it, anything may change: other weights from a later step on, a source added or removed, a longer run. There are no
+cursors, since the rows drawn before a step are a sum over the stages before it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ SCALARS = {
     "pad_id": "the padding of every row",
     "tokenizer": "what each id means",
 }
-"""Part of the data -> what it decides from step 0 on."""
+"""Part of the data -> what it determines from step 0 on."""
 
 Parts = Mapping[str, Any]
 
@@ -33,7 +32,7 @@ def shares_at(parts: Parts, step: int) -> dict[str, float]:
 
 
 def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
-    """Every difference as (first step that it changes, text), earliest first.
+    """All differences as (first step that is affected, text), earliest first.
 
     Args:
         old, new: `MixtureDataset.parts()` of the run so far and of the recipe now.
@@ -65,15 +64,15 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> list[str]:
-    """What changed between a checkpoint's data and the recipe's, if the run may go on.
+    """The changes between a checkpoint's data and the recipe's, if the run may resume.
 
     Args:
         old: the parts kept with the checkpoint.
         new: the parts of the recipe now.
         step: steps trained so far.
-        allow: go on although the past differs.
+        allow: resume although past steps differ.
     Returns:
-        One line for each amendment, to be logged; empty if nothing differs.
+        One line per change, for the log; empty if nothing differs.
     Raises:
         KormoError: the recipe would change steps that were already trained; names each such difference and
             the first step concerned.

@@ -1,4 +1,4 @@
-"""What the model writes, watched on fixed prompts: does it still say different things, in the right language?
+"""Monitors what the model writes after fixed prompts: whether it is still diverse, and in the right language.
 
 A model that trains on machine-written text may come to repeat it, to say everything in the same words, or to mix its
 languages, while its loss falls all the time (Shumailov et al. 2024, Nature 631; KORMo trains on one generator's text

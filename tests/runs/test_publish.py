@@ -135,9 +135,9 @@ def test_a_dry_run_lists_what_would_be_sent(run: Path, hub: Hub, api: object) ->
     told = CliRunner().invoke(cli, words).stdout
     for name, files in planned.items():
         assert all(re.search(rf"^{name} +{file} +{size:,}$", told, re.M) for file, size in files.items())
-    assert f"would go {sum(map(len, planned.values()))} files" in told and "stays offline" in told
-    assert "lab/small, which is made private" in told
-    assert "made public" in CliRunner().invoke(cli, [*words, "--public"]).stdout
+    assert f"{sum(map(len, planned.values()))} files" in told and "does not contact the hub" in told
+    assert "would go to lab/small" in told and "created as a private repository" in told
+    assert "a public repository" in CliRunner().invoke(cli, [*words, "--public"]).stdout
 
 
 def test_a_dry_run_says_what_is_held_back_and_why(run: Path) -> None:
@@ -147,9 +147,9 @@ def test_a_dry_run_says_what_is_held_back_and_why(run: Path) -> None:
     plan = publish_plan(run, "lab/small")
     why = {one.path: one.why for one in plan.held_back}
     assert why["report.html"] == OTHER
-    assert "goes on needs it" in why["checkpoint-10/optimizer.pt"] and "goes on" in why["checkpoint-20/rng_state.pth"]
+    assert "resume" in why["checkpoint-10/optimizer.pt"] and "resume" in why["checkpoint-20/rng_state.pth"]
     assert "pickle" in why["checkpoint-20/training_args.bin"]
-    assert "no whole checkpoint" in why["checkpoint-30/"] and not any(k.startswith("checkpoint-30/o") for k in why)
+    assert "no complete checkpoint" in why["checkpoint-30/"] and not any(k.startswith("checkpoint-30/o") for k in why)
     assert [one.bytes for one in plan.held_back if one.path == "checkpoint-10/global_step10/"] == [5]
     sent = {(one.folder / file.name) for one in plan.revisions for file in one.files}
     told = [run / one.path for one in plan.held_back]

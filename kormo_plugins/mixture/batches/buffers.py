@@ -1,9 +1,8 @@
-"""Memory for batches that is used again once nobody holds it.
+"""Reusable memory for batches.
 
-A fresh batch of a few megabytes comes from the operating system page by page, and is given back page by page:
-at memory speed that costs more than filling it. Here a block returns to a small pool when the array made on
-it is gone. Every tensor and every slice made from the array holds the array, so no block is used again while
-it can be seen.
+The operating system allocates and frees a new batch of a few megabytes page by page, which costs more than filling it.
+Here a block returns to a small pool when the array on it is garbage-collected. Every tensor and slice of the array
+keeps a reference to it, so no block is reused while it is accessible.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 1 << 20
-"""Bytes below which the allocator is fast by itself."""
+"""Below so many bytes, the ordinary allocator is fast."""
 KEPT = 12
 """Free blocks kept of one size: three arrays of four batches."""
 SIZES = 4
@@ -28,7 +27,7 @@ _held: dict[int, tuple[weakref.ref[NDArray[np.int64]], mmap.mmap]] = {}
 
 
 def empty(shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """An int64 array of that shape with any contents, like `numpy.empty`."""
+    """An uninitialized int64 array of that shape, like `numpy.empty`."""
     size = 8 * math.prod(shape)
     if size < SMALLEST:
         return np.empty(shape, np.int64)

@@ -1,9 +1,8 @@
-"""Whether an attention backend keeps the documents of a row apart, for each collator; refused beforehand if
-not.
+"""Checks that an attention backend keeps the documents of a row apart, for each collator, and refuses others.
 
-transformers finds borders in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path does
-so for a batch of one row only and forgets it in silence for more, unless cu_seqlens are given. Over several devices
-ring attention knows positions of whole rows and no documents; Ulysses, which deals out the heads, keeps them apart.
+transformers finds document boundaries in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path
+does so only for a batch of one row, and silently ignores them for more, unless cu_seqlens are given. Across several
+devices, ring attention ignores documents; Ulysses, which distributes the heads, keeps them apart.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from kormo_plugins.errors import KormoError
 
 LONGEST_DENSE = 1024
-"""Row length up to which a dense mask on a GPU is let pass: a megabyte for each row."""
+"""Row length up to which a dense mask on a GPU is allowed: a megabyte per row."""
 
 BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
 """Backends that isolate by positions that restart, at any batch size."""

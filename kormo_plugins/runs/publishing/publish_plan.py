@@ -17,16 +17,16 @@ from kormo_plugins.store.complete import fault
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints
 
-UNKNOWN = "it was not asked whether the hub has some of it already; files that it has are not sent again"
+UNKNOWN = "whether some of these files are there already is not known; those are not uploaded again"
 """What a dry run cannot know."""
 
 HELD_BACK = (
-    (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "only a training that goes on needs it"),
-    (("rng_state*", "trainer_state.json"), "only a training that goes on needs it"),
-    (("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt"), "it may be a pickle, and opening a pickle can run code"),
+    (("optimizer*", "scheduler*", "global_step*", "zero_*", "latest"), "it is only needed to resume the training"),
+    (("rng_state*", "trainer_state.json"), "it is only needed to resume the training"),
+    (("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt"), "it may be a pickle, and reading a pickle can run code"),
 )
 """Patterns of file and folder names, and why they are not uploaded; the first match counts. Otherwise: `OTHER`."""
-OTHER = "it is no part of the model, nor one of the records that go with it"
+OTHER = "it is neither part of the model nor one of its records"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _held_back(run: Path, found: list[Revision]) -> Iterator[HeldBack]:
     for folder in (run, run / EXPORT, *checkpoints(run)):
         if folder not in folders:
             reason = fault(folder)
-            yield HeldBack(_named(run, folder), _size(folder), f"it is no whole checkpoint: {reason}")
+            yield HeldBack(_named(run, folder), _size(folder), f"it is no complete checkpoint: {reason}")
             continue
         for path in sorted(folder.iterdir()):
             if path not in sent and path not in folders and path not in checkpoints(run):

@@ -110,7 +110,7 @@ class RecipeSettings:
         if changed:
             raise KormoError(
                 where=str(checkpoint),
-                found=f"a schedule with other settings: {'; '.join(changed[:4])}",
+                found=f"{type(scheduler).__name__} with other settings: {'; '.join(changed[:4])}",
                 why="this schedule computes each rate from the one before, so it cannot be changed half-way",
                 do="set learning rate, length and schedule as they were, use a schedule that can be (cosine, linear, "
                 "constant, warmup_stable_decay), or begin a new run with kormo.from_run",
