@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.console.child_log import raise_full_disk
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
@@ -155,6 +156,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
         elif stopped and time.monotonic() - last_wait > WAIT:
             process.kill()
     if process.returncode not in ((0, PREEMPTED, -signal.SIGTERM) if stopped else (0,)):
+        raise_full_disk(out / "reproduce.log")
         raise KormoError(
             where=str(recipe),
             found=f"a training that ended with status {process.returncode}",

@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, writing
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,12 @@ class Generations:
         return max(self.numbers(), default=0)
 
     def create(self, number: int, holder: Holder) -> bool:
-        """Creates a generation; False if it exists."""
+        """Creates a generation; False if it exists.
+
+        Raises:
+            KormoError: the disk is full. The file is withdrawn: nobody has held this generation, and others would wait
+                for an empty one.
+        """
         file = self.file(number).absolute()
         _created[file] = holder  # before: a signal may end this process between any two lines
         try:
@@ -142,8 +147,13 @@ class Generations:
         except FileExistsError:
             _created.pop(file)
             return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            json.dump(asdict(holder), opened)
+        try:
+            with writing(file), os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                json.dump(asdict(holder), opened)
+        except (OSError, KormoError):
+            file.unlink(missing_ok=True)
+            _created.pop(file)
+            raise
         return True
 
     def read(self, number: int) -> Seen | None:
@@ -167,8 +177,8 @@ class Generations:
             with self.file(number).open(
                 "r+", encoding="utf-8"
             ) as file:  # creates none: an older number must not return
+                json.dump(asdict(replace(holder, released=True)), file)  # shorter: a full disk has this space
                 file.truncate()
-                json.dump(asdict(replace(holder, released=True)), file)
         except FileNotFoundError:  # superseded a moment ago
             return
 

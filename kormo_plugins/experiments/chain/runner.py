@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kormo_plugins.console.child_log import raise_full_disk
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 from kormo_plugins.experiments.chain import status as chain_state
 from kormo_plugins.experiments.chain.record import Entry, Record
@@ -177,6 +178,8 @@ def _run_stage(
                 log(f"{stage.name}: preempted; started again ({attempt + 1} of {chain.file.restarts})")
                 continue
             break
+    if status not in (0, EXIT_PREEMPTED):
+        raise_full_disk(Path(entry.log))
     _judge(stage, entry, status, now, log)
 
 
