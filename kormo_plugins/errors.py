@@ -215,7 +215,8 @@ def writing(where: Path) -> Iterator[None]:
 
 
 FULL = "no space left on the disk"
-"""How `found` of a full disk begins."""
+NEEDED = "free on the disk of"
+"""In `found` of a full disk, and of one that is too small for what is wanted."""
 
 
 def full_disk(where: Path, quota: bool = False) -> KormoError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kormo_plugins.errors import FULL, KormoError, writing
+from kormo_plugins.errors import FULL, NEEDED, KormoError, writing
 
 TAIL = 64_000
 """Bytes at the end of a log in which a message is looked for."""
@@ -14,11 +14,20 @@ PROBE = 4_096
 _MESSAGE = re.compile(r"kormo: (.+)\n  found:  (.+)\n  why:    (.+)\n  do:     (.+)")
 
 
-def told_in(log: Path) -> KormoError | None:
-    """The last message with which a program of ours ended; None where its log has none."""
+def length(log: Path) -> int:
+    """Bytes of a log that earlier programs have written: to be asked before one is started."""
+    return log.stat().st_size if log.is_file() else 0
+
+
+def told_in(log: Path, begin: int) -> KormoError | None:
+    """The last message with which a program of ours ended; None where it told none.
+
+    Args:
+        begin: the log's length before it was started.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
+            file.seek(max(begin, log.stat().st_size - TAIL))
             found = _MESSAGE.findall(file.read().decode("utf-8", "replace"))
     except OSError:
         return None
@@ -28,14 +37,16 @@ def told_in(log: Path) -> KormoError | None:
     return KormoError(where=where, found=what, why=why, do=do)
 
 
-def raise_full_disk(log: Path) -> None:
+def raise_full_disk(log: Path, begin: int) -> None:
     """To be called when a program has failed: a full disk is no fault of one run, and the next would fail likewise.
 
+    Args:
+        begin: the log's length before it was started.
     Raises:
-        KormoError: the log tells of a full disk, or has no room for a message.
+        KormoError: the log tells of a full disk, or of one that is too small, or has no room for a message.
     """
-    error = told_in(log)
-    if error is not None and error.found.startswith(FULL):
+    error = told_in(log, begin)
+    if error is not None and (FULL in error.found or NEEDED in error.found):
         raise error
     probe = log.with_name(f".{log.name}.probe")
     try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from kormo_plugins.console.child_log import raise_full_disk, told_in
+from kormo_plugins.console.child_log import length, raise_full_disk, told_in
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.markdown import markdown
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
@@ -254,6 +254,7 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
     changes = {**cell.changes, "output_dir": str(folder)}
     recipe = write(changed(cell.recipe.path, changes), changes, folder / "cell.yml")
     log, start = folder / LOG, time.monotonic()
+    begin = length(log)
     code = train(recipe, log, {"KORMO_SAMPLES": "off"})
     seconds = round(time.monotonic() - start + _seconds(folder), 1)
     about = {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "seconds": seconds}
@@ -261,13 +262,13 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
     if code == EXIT_PREEMPTED or (code and preemption_file.read(folder)):
         return Outcome("preempted", seconds)
     if code or not _finished(folder):
-        raise_full_disk(log)
-        return Outcome("failed", seconds, reason=f"exit status {code}; {log} ends: {_last_line(log)}")
+        raise_full_disk(log, begin)
+        return Outcome("failed", seconds, reason=f"exit status {code}; {log} ends: {_last_line(log, begin)}")
     return Outcome("trained", seconds)
 
 
-def _last_line(log: Path) -> str:
-    if (told := told_in(log)) is not None:
+def _last_line(log: Path, begin: int) -> str:
+    if (told := told_in(log, begin)) is not None:
         return f"{told.where}: {told.found}"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(nothing)")

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kormo_plugins.errors import Faults, KormoError, moved, size
+from kormo_plugins.errors import NEEDED, Faults, KormoError, moved, size
 from kormo_plugins.recipe.checks.places import not_a_folder, written
 from kormo_plugins.recipe.cost.plan import checkpoint_bytes
 from kormo_plugins.recipe.files.folders import exists
@@ -106,7 +106,7 @@ def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
     if generated * KEPT > free:
         yield KormoError(
             where=recipe.resolved.where("kormo.data.sources"),
-            found=f"{size(generated)} of text to generate, {size(free)} free on the disk of {recipe.block.workspace}",
+            found=f"{size(generated)} of text to generate, {size(free)} {NEEDED} {recipe.block.workspace}",
             why=f"documents and shards take at least {KEPT:g} of it",
             do="generate less (megabytes), choose another kormo.workspace, or free some space",
         )
@@ -235,7 +235,7 @@ def _disk(recipe: Recipe) -> Iterator[KormoError]:
     if needed > have:
         yield KormoError(
             where=recipe.resolved.where("output_dir"),
-            found=f"{size(have)} free on the disk of {folder}, {size(needed)} needed",
+            found=f"{size(have)} {NEEDED} {folder}, {size(needed)} needed",
             why="its checkpoints and the finished model take that much (`kormo recipe plan` shows the parts)",
             do="choose a folder on another disk, lower save_total_limit, or free some space",
         )
