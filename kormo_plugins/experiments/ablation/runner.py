@@ -27,7 +27,7 @@ from kormo_plugins.experiments.ablation.statistics import compare
 from kormo_plugins.experiments.chain.status import set_aside
 from kormo_plugins.experiments.launch.fork_server import ForkServer, wait_for
 from kormo_plugins.experiments.launch.processes import ends_with_us
-from kormo_plugins.measures.experiments import AblationRecord, CellRecord, Row
+from kormo_plugins.measures.experiments import CELL, AblationRecord, CellRecord, Row
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
@@ -241,7 +241,7 @@ def _finished(folder: Path) -> bool:
 
 
 def _seconds(folder: Path) -> float:
-    path = folder / "cell.json"
+    path = folder / CELL
     if not path.is_file():
         return 0.0
     fix = f"remove {path}: the cell's result is measured again"
@@ -258,7 +258,7 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
     code = train(recipe, log, {"KORMO_SAMPLES": "off"})
     seconds = round(time.monotonic() - start + _seconds(folder), 1)
     about = {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "seconds": seconds}
-    write_json(folder / "cell.json", about)
+    write_json(folder / CELL, about)
     if code == EXIT_PREEMPTED or (code and preemption_file.read(folder)):
         return Outcome("preempted", seconds)
     if code or not _finished(folder):
