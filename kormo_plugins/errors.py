@@ -240,6 +240,11 @@ def writing(where: Path) -> Iterator[None]:
         raise named from error
 
 
+FULL = "no space left on the disk"
+NEEDED = "free on the disk of"
+"""In `found` of a full disk, and of one that is too small for what is wanted."""
+
+
 def full_disk(where: Path, quota: bool = False) -> KormoError:
     """A disk that has no space left, with the place where it is mounted.
 
@@ -249,26 +254,27 @@ def full_disk(where: Path, quota: bool = False) -> KormoError:
     """
     folder = next((path for path in (where, *where.absolute().parents) if path.exists()), Path("/")).resolve()
     mount = next(path for path in (folder, *folder.parents) if os.path.ismount(path) or path == path.parent)
-    left = "the quota is used up" if quota else f"{_free_bytes(folder) / 1e9:.2f} GB free"
+    left = "the quota is used up" if quota else f"{size(_free_bytes(folder))} free"
     return KormoError(
         where=str(where),
-        found=f"no space left on the disk mounted at {mount} ({left})",
+        found=f"{FULL} mounted at {mount} ({left})",
         why="what was being written could not be finished, and nothing of it is used",
         do="free some space or choose a folder on another disk, and run the same command again: it goes on",
     )
 
 
+def size(count: float) -> str:
+    """Bytes for people: `2.5 GB`, `300 kB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:,.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
 _SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
 """What numpy says of a full disk, without a number of the system's."""
 
-_REFUSED = (
-    "no space left",
-    "errno 28",
-    "file write failed",
-    "iostream error",
-    "unexpected pos",
-    "failed writing file",
-)
+_REFUSED = ("no space left", "file write failed", "iostream error", "unexpected pos", "failed writing file")
 """What torch.save, safetensors and numpy say when the system refuses a write; they drop its reason."""
 
 _TOLD = {
@@ -361,9 +367,8 @@ def _target(error: BaseException) -> Path | None:
 
 def _fullest(words: Iterable[str]) -> Path:
     """Of the places that a command writes to, as far as anybody knows, the one with the least space."""
-    named = [Path(part) for word in words for part in (word, word.partition("=")[2]) if part and part[0] != "-"]
-    near = [path for path in named if path.is_absolute() or path.exists() or path.parent.exists()]
-    return min([*_written.values(), *near, Path(), Path(tempfile.gettempdir())], key=_free_bytes)
+    named = [Path(part) for word in words for part in (word, word.partition("=")[2]) if os.sep in part]
+    return min([*_written.values(), *named, Path.cwd(), Path(tempfile.gettempdir())], key=_free_bytes)
 
 
 def _free_bytes(where: Path) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+CELL = "cell.json"
+"""File in the folder of an ablation's or ladder's run: which it is, and its seconds; no part of the model."""
+
 
 class Comparison(TypedDict):
     """A variant less the baseline, paired by seed; None where fewer than two seeds are there for both."""

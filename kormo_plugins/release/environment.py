@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -20,20 +21,26 @@ def code_hashes() -> dict[str, str]:
     return {path.relative_to(root).as_posix(): sha256(path) for path in files}
 
 
-def packages() -> dict[str, metadata.Distribution]:
-    """The installed distributions by their normal name; of one that is there twice, the one that is imported."""
-    found: dict[str, metadata.Distribution] = {}
+@lru_cache(maxsize=1)
+def packages() -> dict[str, metadata.PackageMetadata]:
+    """What the installed distributions say of themselves, by their normal name; of one that is there twice,
+    the one that is imported.
+
+    It is read once: `importlib.metadata` parses a file of hundreds of lines each time it is asked.
+    """
+    found: dict[str, metadata.PackageMetadata] = {}
     for distribution in metadata.distributions():
-        name = str(distribution.metadata["Name"] or "").lower().replace("_", "-")
+        told = distribution.metadata
+        name = str(told["Name"] or "").lower().replace("_", "-")
         if name:
-            found.setdefault(name, distribution)
+            found.setdefault(name, told)
     return dict(sorted(found.items()))
 
 
 def lock() -> Iterator[str]:
     """The lines of a requirements file that names every installed version."""
-    for name, distribution in packages().items():
-        yield f"{name}=={distribution.version}"
+    for name, told in packages().items():
+        yield f"{name}=={told['Version']}"
 
 
 def sbom() -> dict[str, object]:
@@ -43,21 +50,26 @@ def sbom() -> dict[str, object]:
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {"type": "application", "name": "kormo-plugins", "version": __version__}},
-        "components": [_component(name, found) for name, found in packages().items()],
+        "components": [_component(name, told) for name, told in packages().items()],
     }
 
 
-def _component(name: str, distribution: metadata.Distribution) -> dict[str, object]:
-    told = distribution.metadata.json
-    named = str(told.get("license_expression") or told.get("license") or "")
-    classified = [str(c).split(" :: ")[-1] for c in told.get("classifier") or () if str(c).startswith("License ::")]
+def _component(name: str, told: metadata.PackageMetadata) -> dict[str, object]:
+    named = str(_one(told, "License-Expression") or _one(told, "License") or "")
+    classified = [str(c).split(" :: ")[-1] for c in told.get_all("Classifier") or () if str(c).startswith("License ::")]
     licence = ", ".join(classified) if "\n" in named or not named else named  # some put the whole text there
     component: dict[str, object] = {
         "type": "library",
         "name": name,
-        "version": distribution.version,
-        "purl": f"pkg:pypi/{name}@{distribution.version}",
+        "version": told["Version"],
+        "purl": f"pkg:pypi/{name}@{told['Version']}",
     }
     if licence:
         component["licenses"] = [{"license": {"name": licence}}]
     return component
+
+
+def _one(told: metadata.PackageMetadata, key: str) -> str | None:
+    """A field that may be missing; asked for with `[…]` it would be a warning."""
+    values: list[str] = told.get_all(key) or []
+    return values[0] if values else None

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.console.child_log import length, raise_full_disk
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
@@ -152,6 +153,7 @@ def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Pa
 def _train(plan: Plan, recipe: Path, last: int | None) -> None:
     """Runs a training to its end, or until it has done step `last`."""
     out = recipe.parent
+    begin = length(out / "reproduce.log")
     with (out / "reproduce.log").open("ab") as log:
         process = subprocess.Popen(plan.command(recipe), stdout=log, stderr=subprocess.STDOUT)
     stopped = False
@@ -163,6 +165,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
         elif stopped and time.monotonic() - last_wait > WAIT:
             process.kill()
     if process.returncode not in ((0, PREEMPTED, -signal.SIGTERM) if stopped else (0,)):
+        raise_full_disk(out / "reproduce.log", begin)
         raise KormoError(
             where=str(recipe),
             found=f"a training that ended with status {process.returncode}",

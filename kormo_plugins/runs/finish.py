@@ -11,6 +11,7 @@ from kormo_plugins.architecture.export import equality
 from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.evaluation.after_training import evaluate_run
 from kormo_plugins.hookspecs import Architecture, HasPlainForm
+from kormo_plugins.measures.experiments import CELL
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.monitoring.collapse import SAMPLES_FILE
 from kormo_plugins.monitoring.samples import continuations
@@ -29,7 +30,7 @@ from kormo_plugins.training.compat import upstream
 from kormo_plugins.training.guards import loss_guard, preemption_file
 from kormo_plugins.training.telemetry import run_record
 
-RECORDS = {run_record.FILE, preemption_file.FILE, loss_guard.FILE, SAMPLES, "evaluation.json"}
+RECORDS = {run_record.FILE, preemption_file.FILE, loss_guard.FILE, SAMPLES, "evaluation.json", CELL}
 """JSON files in a run's folder that are not part of its model, and may be rewritten later."""
 
 FINAL = (METRICS, SAMPLES_FILE, SAMPLES, CARD)

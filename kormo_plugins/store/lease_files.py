@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from kormo_plugins.errors import KormoError, writing
+
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _MAX_RECORD = 4096
 """Bytes read of a lease file at most; a genuine one has about 200."""
@@ -102,7 +104,12 @@ class Generations:
         return max(self.numbers(), default=0)
 
     def create(self, number: int, holder: Holder) -> bool:
-        """Creates a generation; False if it exists."""
+        """Creates a generation; False if it exists.
+
+        Raises:
+            KormoError: the disk is full. The file is withdrawn: nobody has held this generation, and others would wait
+                for an empty one.
+        """
         file = self.file(number).absolute()
         _created[file] = holder  # first: a signal may end this process between any two lines
         try:
@@ -110,8 +117,13 @@ class Generations:
         except FileExistsError:
             _created.pop(file)
             return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            json.dump(asdict(holder), opened)
+        try:
+            with writing(file), os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                json.dump(asdict(holder), opened)
+        except (OSError, KormoError):
+            file.unlink(missing_ok=True)
+            _created.pop(file)
+            raise
         return True
 
     def read(self, number: int) -> Seen | None:
@@ -135,8 +147,8 @@ class Generations:
             with self.file(number).open(
                 "r+", encoding="utf-8"
             ) as file:  # must not create the file: an older number may not return
+                json.dump(asdict(replace(holder, released=True)), file)  # shorter: a full disk has this space
                 file.truncate()
-                json.dump(asdict(replace(holder, released=True)), file)
         except FileNotFoundError:  # superseded a moment ago
             return
 

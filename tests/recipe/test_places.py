@@ -119,7 +119,7 @@ def test_the_packages_are_asked_for_values_that_exist() -> None:
 def test_too_little_disk_for_what_the_plan_predicts(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9, 10**6))
     found = [error for error in not_ready(load_recipe(recipe(sound))) if error.where.endswith("output_dir")]
-    assert len(found) == 1 and "GB needed" in found[0].found
+    assert len(found) == 1 and "needed" in found[0].found and "1.0 MB free" in found[0].found
     report = validate(sound / "mine.yml")
     assert any("a run here would be refused" in warning.why for warning in report.warnings)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from kormo_plugins.console.child_log import length, raise_full_disk, told_in
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.markdown import markdown
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
@@ -26,7 +27,7 @@ from kormo_plugins.experiments.ablation.statistics import compare
 from kormo_plugins.experiments.chain.status import set_aside
 from kormo_plugins.experiments.launch.fork_server import ForkServer, wait_for
 from kormo_plugins.experiments.launch.processes import ends_with_us
-from kormo_plugins.measures.experiments import AblationRecord, CellRecord, Row
+from kormo_plugins.measures.experiments import CELL, AblationRecord, CellRecord, Row
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
 from kormo_plugins.recipe.files.override import changed, write
@@ -240,7 +241,7 @@ def _finished(folder: Path) -> bool:
 
 
 def _seconds(folder: Path) -> float:
-    path = folder / "cell.json"
+    path = folder / CELL
     if not path.is_file():
         return 0.0
     fix = f"remove {path}: the cell's result is measured again"
@@ -253,18 +254,22 @@ def _train(cell: Cell, folder: Path, train: Train) -> Outcome:
     changes = {**cell.changes, "output_dir": str(folder)}
     recipe = write(changed(cell.recipe.path, changes), changes, folder / "cell.yml")
     log, start = folder / LOG, time.monotonic()
+    begin = length(log)
     code = train(recipe, log, {"KORMO_SAMPLES": "off"})
     seconds = round(time.monotonic() - start + _seconds(folder), 1)
     about = {"variant": cell.variant, "seed": cell.seed, "hash": cell.hash, "seconds": seconds}
-    write_json(folder / "cell.json", about)
+    write_json(folder / CELL, about)
     if code == EXIT_PREEMPTED or (code and preemption_file.read(folder)):
         return Outcome("preempted", seconds)
     if code or not _finished(folder):
-        return Outcome("failed", seconds, reason=f"exit status {code}; {log} ends: {_last_line(log)}")
+        raise_full_disk(log, begin)
+        return Outcome("failed", seconds, reason=f"exit status {code}; {log} ends: {_last_line(log, begin)}")
     return Outcome("trained", seconds)
 
 
-def _last_line(log: Path) -> str:
+def _last_line(log: Path, begin: int) -> str:
+    if (told := told_in(log, begin)) is not None:
+        return f"{told.where}: {told.found}"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(nothing)")
 

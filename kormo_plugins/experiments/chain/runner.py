@@ -12,10 +12,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kormo_plugins.console.child_log import length, raise_full_disk
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 from kormo_plugins.experiments.chain import status as chain_state
 from kormo_plugins.experiments.chain.record import Entry, Record
@@ -169,6 +170,7 @@ def _run_stage(
         entry.log = str(chain.folder / "logs" / f"{stage.name}.log")
         entry.started(found.action)
         log(f"{stage.name}: {'goes on' if found.action == 'resume' else 'training'}, {found.why}; log in {entry.log}")
+        begin = length(Path(entry.log))
         for attempt in range(chain.file.restarts + 1):
             entry.attempts = attempt + 1
             record.save()
@@ -177,6 +179,8 @@ def _run_stage(
                 log(f"{stage.name}: preempted; started again ({attempt + 1} of {chain.file.restarts})")
                 continue
             break
+    if status not in (0, EXIT_PREEMPTED):
+        raise_full_disk(Path(entry.log), begin)
     _judge(stage, entry, status, now, log)
 
 
@@ -214,7 +218,8 @@ def _train(stage: Stage, words: list[str], log_file: Path, signals: Signals, log
         signals.process = subprocess.Popen(
             words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ends_with_us()
         )
-        left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk ends the stage by itself; until then it is waited for here
+            left_behind.write_text(f"{signals.process.pid}\n", encoding="utf-8")
         if signals.seen:  # received between two stages
             tell([signals.process.pid], signals.seen[-1])
         told = time.monotonic()

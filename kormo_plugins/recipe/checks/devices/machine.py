@@ -13,14 +13,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kormo_plugins.errors import Faults, KormoError, moved
+from kormo_plugins.errors import NEEDED, Faults, KormoError, moved, size
 from kormo_plugins.recipe.checks.places import not_a_folder, written
 from kormo_plugins.recipe.cost.plan import checkpoint_bytes
 from kormo_plugins.recipe.files.folders import exists
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.training.float8 import refuse_without_float8
 
-GB = 1e9
 MEGABYTE = 1e6
 KEPT = 0.5
 """Minimum bytes on disk per byte of text: compressed documents, and two bytes for a token of about six."""
@@ -107,8 +106,7 @@ def data_not_ready(recipe: Recipe) -> Iterator[KormoError]:
     if generated * KEPT > free:
         yield KormoError(
             where=recipe.resolved.where("kormo.data.sources"),
-            found=f"{generated / GB:,.1f} GB of text to generate, {free / GB:,.1f} GB free on the disk of "
-            f"{recipe.block.workspace}",
+            found=f"{size(generated)} of text to generate, {size(free)} {NEEDED} {recipe.block.workspace}",
             why=f"documents and shards take at least {KEPT:g} of it",
             do="generate less (megabytes), choose another kormo.workspace, or free some space",
         )
@@ -237,7 +235,7 @@ def _disk(recipe: Recipe) -> Iterator[KormoError]:
     if needed > have:
         yield KormoError(
             where=recipe.resolved.where("output_dir"),
-            found=f"{have / GB:,.1f} GB free on the disk of {folder}, {needed / GB:,.1f} GB needed",
+            found=f"{size(have)} {NEEDED} {folder}, {size(needed)} needed",
             why="its checkpoints and the finished model take that much (`kormo recipe plan` shows the parts)",
             do="choose a folder on another disk, lower save_total_limit, or free some space",
         )
