@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from kormo_plugins.corpus.step import FileCount, Rejected
     from kormo_plugins.documents.document import Document, Reject
-    from kormo_plugins.mixture.packing import Packing as Rows
-    from kormo_plugins.mixture.schedule import Mixing as Schedule
-    from kormo_plugins.mixture.schedule import SourceSize
+    from kormo_plugins.mixture.row_plans.packing import Packing as Rows
+    from kormo_plugins.mixture.sampling.schedule import Mixing as Schedule
+    from kormo_plugins.mixture.sampling.schedule import SourceSize
     from kormo_plugins.monitoring.monitor import RunView
 
 Params: TypeAlias = Any
@@ -178,7 +178,7 @@ class CountsFiles(Protocol):
     def read_files(
         self, params: Params, shard: int, shards: int, tell: Callable[[FileCount], None]
     ) -> Iterator[Document | Rejected]:
-        """What a call gives; `tell` is called behind the last row of a file (`kormo_plugins/corpus/unread.py`)."""
+        """What a call gives; `tell` is called behind the last row of a file (`corpus/reports/unread.py`)."""
 
 
 @hookspec
@@ -240,7 +240,7 @@ class Packing(Protocol):
     """Divides documents into rows."""
 
     def __call__(self, lengths: NDArray[np.int64], row_length: int, params: Params) -> Rows:
-        """A pure function of the token count of each document (shape [documents]); see `mixture/packing.py`."""
+        """A pure function of the token count of each document (shape [documents]); `mixture/row_plans/packing.py`."""
 
 
 @hookspec

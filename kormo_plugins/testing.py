@@ -174,7 +174,7 @@ def mixing_counts(
     Args:
         rows: rows of each source; all of their places hold a token.
     """
-    from kormo_plugins.mixture.schedule import SourceSize
+    from kormo_plugins.mixture.sampling.schedule import SourceSize
 
     sizes = {source: SourceSize(count, count * row_length) for source, count in rows.items()}
     mixing = component("mixing", name, plugins)(
@@ -191,7 +191,7 @@ def check_mixing(
 ) -> None:
     """What every mixing must keep: it starts at zero, each step adds a whole global batch, none falls, and any step can
     be asked for first."""
-    from kormo_plugins.mixture.schedule import SourceSize
+    from kormo_plugins.mixture.sampling.schedule import SourceSize
 
     sizes = dict(rows or {"a": 1000, "b": 10, "c": 300})
     counts = mixing_counts(name, sizes, values, plugins=plugins)

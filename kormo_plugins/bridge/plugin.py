@@ -26,7 +26,7 @@ from kormo_plugins.pipeline.axolotl_keys import axolotl_values, training_precisi
 from kormo_plugins.pipeline.build import build_planned
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import make_collator, open_dataset
-from kormo_plugins.recipe.checks.machine import not_ready
+from kormo_plugins.recipe.checks.devices.machine import not_ready
 from kormo_plugins.recipe.checks.validate import check_with_axolotl
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import overrides_of

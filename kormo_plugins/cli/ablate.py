@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.experiments.ablation.markdown import markdown
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.runs.talk import Speaker, Turn, Wish, open_speaker
-from kormo_plugins.runs.talk_page import serve
+from kormo_plugins.runs.talk.talk import Speaker, Turn, Wish, open_speaker
+from kormo_plugins.runs.talk.talk_page import serve
 
 HELP = "/clear begins anew, /quit or Ctrl-D ends."
 CHAT_HELP = f"/think and /no-think switch reasoning, {HELP}"

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.runs import revisions as hub_revisions
+from kormo_plugins.runs.publishing import revisions as hub_revisions
 from kormo_plugins.store.complete import fault, read_marker
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.checkpoints.complete import checkpoints, step_of

@@ -10,11 +10,11 @@ import click
 
 from kormo_plugins.architecture.export import RECORD, equality
 from kormo_plugins.architecture.gguf_layout.write import QUANTIZED, export_gguf
-from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import HasPlainForm, ImportsLlama
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.runs.model_card import NEEDED, export_card
+from kormo_plugins.runs.publishing.model_card import NEEDED, export_card
 from kormo_plugins.store.complete import MARKER, fault
 
 GGUF = "gguf"

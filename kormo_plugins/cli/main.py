@@ -1,6 +1,6 @@
-"""The `kormo` command: one noun per file, imported when it is used.
+"""The `kormo` command: one noun per file or folder, imported when it is used.
 
-A noun is one line in `NOUNS` and one file here. Nothing above this floor is imported before a command runs,
+A noun is one line in `NOUNS` and one file or folder here. Nothing above this floor is imported before a command runs,
 so that `kormo --help` answers at once. Bad input ends here, as four lines on stderr and exit status 2; what a
 command prints on stdout with `--json` is JSON and nothing else.
 
@@ -25,8 +25,11 @@ NOUNS: dict[str, tuple[str, str]] = {
     "ablate": ("kormo_plugins.cli.ablate:ablate", "Train every variant in FILE with every seed, and compare them."),
     "chat": ("kormo_plugins.cli.chat:chat", "Talk to the model of RUN: a finished run, a checkpoint or an export."),
     "checkpoint": ("kormo_plugins.cli.checkpoint:checkpoint", "Look at checkpoints, convert and consolidate them."),
-    "data": ("kormo_plugins.cli.data:data", "Build, look at and check the data of a recipe."),
-    "eval": ("kormo_plugins.cli.eval:evaluate", "Score a checkpoint on benchmarks, and find needles in haystacks."),
+    "data": ("kormo_plugins.cli.data.commands:data", "Build, look at and check the data of a recipe."),
+    "eval": (
+        "kormo_plugins.cli.eval.commands:evaluate",
+        "Score a checkpoint on benchmarks, and find needles in haystacks.",
+    ),
     "export": ("kormo_plugins.cli.export:export", "Convert a checkpoint to another layout."),
     "init": (
         "kormo_plugins.cli.init:init",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kormo_plugins import hookspecs
-from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.hookspecs import KINDS
 from kormo_plugins.plugins.contract import parts

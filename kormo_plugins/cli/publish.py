@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json
-from kormo_plugins.runs.publish import publish as send
-from kormo_plugins.runs.publish import revisions
+from kormo_plugins.cli.support.output import json_option, print_json
+from kormo_plugins.runs.publishing.publish import publish as send
+from kormo_plugins.runs.publishing.publish import revisions
 from kormo_plugins.store.sums import SUMS
 from kormo_plugins.training.telemetry import left_behind
 

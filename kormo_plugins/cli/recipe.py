@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError, Notice, each
 from kormo_plugins.pipeline.built import lookup_only
 from kormo_plugins.recipe.files.resolve import resolve, resolve_data
@@ -101,7 +101,7 @@ def _parts(told: KormoError | Notice) -> dict[str, str]:
 @json_option
 def keys(markdown: bool, as_json: bool) -> None:
     """What becomes of each of Axolotl's keys in a recipe that trains on kormo.data."""
-    from kormo_plugins.recipe.checks.fate_text import markdown_table, rows
+    from kormo_plugins.recipe.checks.axolotl_keys.fate_text import markdown_table, rows
 
     if as_json:
         return print_json([row.as_json() for row in rows()])

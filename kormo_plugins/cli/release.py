@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.cli.train import axolotl
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.built import say

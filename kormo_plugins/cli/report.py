@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.support.output import json_option, print_json
 from kormo_plugins.errors import disk_error, printable
 from kormo_plugins.reporting.page import write_report
 

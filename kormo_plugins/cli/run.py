@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json, print_table
+from kormo_plugins.cli.support.output import json_option, print_json, print_table
 from kormo_plugins.cli.train import axolotl
 from kormo_plugins.pipeline.built import say
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from kormo_plugins.cli.output import json_option, print_json
-from kormo_plugins.cli.values import ManyValues
+from kormo_plugins.cli.support.output import json_option, print_json
+from kormo_plugins.cli.support.values import ManyValues
 from kormo_plugins.errors import KormoError, disk_error
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.store.atomic import new_folder
-from kormo_plugins.tokenizer.page import table, write_page
+from kormo_plugins.tokenizer.comparison.page import table, write_page
+from kormo_plugins.tokenizer.comparison.report import report as measure
 from kormo_plugins.tokenizer.params import named
-from kormo_plugins.tokenizer.report import report as measure
 from kormo_plugins.tokenizer.texts import read_texts
 
 text_option = click.option(

@@ -21,14 +21,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from kormo_plugins.corpus.decide import decide
-from kormo_plugins.corpus.job import NamedStep, SourceBuild, StepGroup
-from kormo_plugins.corpus.marks import read_mark
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
-from kormo_plugins.corpus.readers.mapped import refuse_unmapped
-from kormo_plugins.corpus.stage import work
+from kormo_plugins.corpus.passes.decide import decide
+from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
+from kormo_plugins.corpus.passes.marks import read_mark
+from kormo_plugins.corpus.passes.stage import work
+from kormo_plugins.corpus.readers.mapping.mapped import refuse_unmapped
+from kormo_plugins.corpus.reports.unread import unread
 from kormo_plugins.corpus.step import is_ranking, is_source_step
-from kormo_plugins.corpus.unread import unread
 from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import Divisible, HasInputs, Params, Pins, Prepares, Reader
 from kormo_plugins.plugins.registry import Registry, registry
@@ -40,7 +40,7 @@ GENERATOR_PARTS = 4
 VERSION = 1
 """Raised when the same recipe and input would give other bytes."""
 LAYOUT = "layout-2"
-"""Empty file by which work in progress says how its files are named; raised when `part_files.py` changes."""
+"""Empty file by which work in progress says how its files are named; raised when `passes/part_files.py` changes."""
 
 ProgressFactory = Callable[[str], AbstractContextManager[Callable[[int], None]]]
 """Begins to show one stage, by its name; what it gives is called with the number of documents done since its last
@@ -247,7 +247,7 @@ def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progr
         for part in todo:
             work(job, stage, part, progress)
     elif todo:
-        from kormo_plugins.corpus.engine import run
+        from kormo_plugins.corpus.passes.engine import run
 
         over = Event()
         watcher = Thread(target=_look, args=(job, stage, progress, over), daemon=True)

@@ -9,11 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.corpus.readers import encodings, files, guess, streams, tables
-from kormo_plugins.corpus.readers.columns import needed
+from kormo_plugins.corpus.readers import files
+from kormo_plugins.corpus.readers.file_formats import encodings, streams, tables
+from kormo_plugins.corpus.readers.file_formats.formats import Raw, rows_of
 from kormo_plugins.corpus.readers.files import Files, FilesParams
 from kormo_plugins.corpus.readers.find import Found
-from kormo_plugins.corpus.readers.formats import Raw, rows_of
+from kormo_plugins.corpus.readers.mapping import guess
+from kormo_plugins.corpus.readers.mapping.columns import needed
 from kormo_plugins.corpus.readers.units import Unit
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document

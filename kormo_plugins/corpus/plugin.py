@@ -25,9 +25,9 @@ def kormo_readers() -> Iterator[Component]:
         yield Component(name, load=f"{_FILES}:{name}", summary=summary, params=f"{_FILES}:FilesParams")
     yield Component(
         "warc",
-        load="kormo_plugins.corpus.readers.warc:warc",
+        load="kormo_plugins.corpus.readers.web_archives.warc:warc",
         summary="pages of web archives (WARC) and their texts (WET), local or by a list of URLs",
-        params="kormo_plugins.corpus.readers.warc:WarcParams",
+        params="kormo_plugins.corpus.readers.web_archives.warc:WarcParams",
         source="warcio; ISO 28500",
     )
     yield Component(
@@ -49,17 +49,37 @@ def kormo_corpus_steps() -> Iterator[Component]:
 
 
 _ALL_STEPS = (
-    ("normalize", "normalize:Normalize", "one Unicode form, line end and space; invisible characters go", "UAX 15"),
-    ("mojibake", "mojibake:Mojibake", "repairs wrongly decoded text, drops what cannot be repaired", "KS X 1001"),
-    ("extract", "extract:Extract", "the main text of web pages, by resiliparse or trafilatura", "DCLM; FineWeb"),
-    ("robots_txt", "robots_txt:RobotsTxt", "drops pages that robots.txt forbids to crawlers of models", "RFC 9309"),
-    ("html", "html:Html", "removes tags, entities and scripts outside of code", ""),
-    ("errors", "errors:Errors", "removes error messages and boilerplate lines", "KORMo 4.1.3; patterns ours"),
-    ("length", "length:Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),
-    ("language", "language:Language", "labels each document with its language and keeps those asked for", ""),
-    ("repetition", "repetition:Repetition", "drops documents that repeat themselves", "Gopher, arXiv 2112.11446"),
-    ("korean", "korean:Korean", "drops lists, menus, word salad: particles, endings, word order", ""),
-    ("personal_data", "personal_data:PersonalData", "masks Korean resident numbers, phones, addresses, accounts", ""),
+    (
+        "normalize",
+        "characters.normalize:Normalize",
+        "one Unicode form, line end and space; invisible characters go",
+        "UAX 15",
+    ),
+    (
+        "mojibake",
+        "characters.mojibake:Mojibake",
+        "repairs wrongly decoded text, drops what cannot be repaired",
+        "KS X 1001",
+    ),
+    ("extract", "web.extract:Extract", "the main text of web pages, by resiliparse or trafilatura", "DCLM; FineWeb"),
+    ("robots_txt", "web.robots_txt:RobotsTxt", "drops pages that robots.txt forbids to crawlers of models", "RFC 9309"),
+    ("html", "web.html:Html", "removes tags, entities and scripts outside of code", ""),
+    ("errors", "web.errors:Errors", "removes error messages and boilerplate lines", "KORMo 4.1.3; patterns ours"),
+    ("length", "heuristics.length:Length", "drops what is too short or too long", "CulturaX, arXiv 2309.09400"),
+    ("language", "languages.language:Language", "labels each document with its language and keeps those asked for", ""),
+    (
+        "repetition",
+        "heuristics.repetition:Repetition",
+        "drops documents that repeat themselves",
+        "Gopher, arXiv 2112.11446",
+    ),
+    ("korean", "heuristics.korean:Korean", "drops lists, menus, word salad: particles, endings, word order", ""),
+    (
+        "personal_data",
+        "personal.personal_data:PersonalData",
+        "masks Korean resident numbers, phones, addresses, accounts",
+        "",
+    ),
     ("exact_dedup", "duplicates.exact_dedup:ExactDedup", "drops documents that came before, word for word", ""),
     (
         "minhash_dedup",
@@ -76,8 +96,13 @@ _ALL_STEPS = (
     ("educational", "models.educational:Educational", "how much a text teaches, by a classifier", "2406.17557"),
     ("toxicity", "models.toxicity:Toxicity", "drops toxic text, by words and by a classifier", "C4, 1910.10683"),
     ("perplexity", "models.perplexity:Perplexity", "KenLM's perplexity, one model a language", "CCNet, 1911.00359"),
-    ("keep_top", "keep_top:KeepTop", "the best share of a source by a score of an earlier step", "CCNet, 1911.00359"),
-    ("template_lines", "template_lines:TemplateLines", "removes menus and lines of site templates", "2306.01116"),
+    (
+        "keep_top",
+        "selection.keep_top:KeepTop",
+        "the best share of a source by a score of an earlier step",
+        "CCNet, 1911.00359",
+    ),
+    ("template_lines", "web.template_lines:TemplateLines", "removes menus and lines of site templates", "2306.01116"),
     ("per_domain", "per_domain:PerDomain", "a step with other parameters, or none, for some domains", "ours"),
     (
         "decontaminate",
@@ -85,10 +110,20 @@ _ALL_STEPS = (
         "drops documents that hold an evaluation item",
         "GPT-3, 2005.14165",
     ),
-    ("two_step", "two_step:TwoStep", "drops degraded translations and reasoning", "KORMo algorithm 1; rules ours"),
+    (
+        "two_step",
+        "selection.two_step:TwoStep",
+        "drops degraded translations and reasoning",
+        "KORMo algorithm 1; rules ours",
+    ),
     ("wrap_think", "wrap_think:WrapThink", "puts <think> marks around reasoning", "KORMo; arXiv 2510.09426"),
-    ("balanced_sample", "balanced_sample:BalancedSample", "a sample balanced by language and difficulty", "ours"),
-    ("datatrove", "trove:Trove", "any filter of datatrove", "datatrove"),
+    (
+        "balanced_sample",
+        "selection.balanced_sample:BalancedSample",
+        "a sample balanced by language and difficulty",
+        "ours",
+    ),
+    ("datatrove", "heuristics.trove:Trove", "any filter of datatrove", "datatrove"),
 )
 
 

@@ -18,15 +18,15 @@ def kormo_generators() -> Iterator[Component]:
     )
     yield Component(
         "embedded_preferences",
-        load="kormo_plugins.embedded.preferences:generate",
+        load="kormo_plugins.embedded.conversations.preferences:generate",
         summary="bilingual preference pairs, written by rules, offline: a right, short answer and one with a fault",
-        params="kormo_plugins.embedded.preferences:PreferenceParams",
+        params="kormo_plugins.embedded.conversations.preferences:PreferenceParams",
     )
     yield Component(
         "embedded_chat",
-        load="kormo_plugins.embedded.chat:generate",
+        load="kormo_plugins.embedded.conversations.chat:generate",
         summary="Korean and English conversations with short answers, written by rules, with and without reasoning",
-        params="kormo_plugins.embedded.chat_params:EmbeddedChatParams",
+        params="kormo_plugins.embedded.conversations.chat_params:EmbeddedChatParams",
     )
     yield Component(
         "embedded_books",

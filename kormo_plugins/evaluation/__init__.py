@@ -7,14 +7,15 @@
     catalogue.py       names of tasks and groups -> their configurations
     local_data.py      a user's folder of datasets, read in the layouts in which datasets come
     plan.py            tasks made ready: data found, requests built and measured, before a model is loaded
-    checkpoint.py      a model folder: what it is, whether it can be used, what its weights hash to
-    model.py           the harness's model, with a record of which answers ended by themselves
+    models/            checkpoint.py: a model folder: what it is, whether it can be used, what its weights hash to
+                       model.py: the harness's model, with a record of which answers ended by themselves
+                       served.py: the same with a server for generation
     run.py             one evaluation from beginning to end
     score.py           one task after the other; what is finished is not done again
     record.py          evaluation.json
     published.yml/.py  the scores of KORMo-10B and its baselines, to stand beside ours
-    needle.py          a needle in a haystack, over lengths and depths; needle_reader.py asks a model, needle_page.py
-                       draws the heat map
+    haystack/          a needle in a haystack, over lengths and depths: needle.py; needle_reader.py asks a model,
+                       needle_page.py draws the heat map
     after_training.py  `kormo.evaluate`: all of this as the last act of a training
 
 The engine is lm-evaluation-harness (https://github.com/EleutherAI/lm-evaluation-harness): it builds the prompts,

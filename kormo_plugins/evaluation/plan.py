@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.catalogue import Catalogue, Leaf
-from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.harness import Config, Split, Task, generation_settings
 from kormo_plugins.evaluation.local_data import find_dataset, read_splits, wrong_columns
+from kormo_plugins.evaluation.models.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.suites import SuiteTask
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kormo_plugins import __version__
 from kormo_plugins.errors import KormoError, disk_error
-from kormo_plugins.evaluation.checkpoint import Checkpoint
+from kormo_plugins.evaluation.models.checkpoint import Checkpoint
 from kormo_plugins.measures.scores import EvaluationRecord, JudgedResult, ModelRecord, NeedleRecord, SuiteRow, TaskRow
 from kormo_plugins.store.atomic import set_aside
 from kormo_plugins.store.json_file import seal_fault, sealed, write_json

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation.catalogue import Catalogue, Named
-from kormo_plugins.evaluation.checkpoint import Checkpoint
 from kormo_plugins.evaluation.harness import Model
+from kormo_plugins.evaluation.models.checkpoint import Checkpoint
 from kormo_plugins.evaluation.plan import Wanted, make_ready
 from kormo_plugins.evaluation.record import Record
 from kormo_plugins.evaluation.score import mean_row, score, suite_row

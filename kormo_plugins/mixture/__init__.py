@@ -1,13 +1,13 @@
 """Shards to batches: the tokens of sample i as a pure function of the recipe, the seed and i.
 
-    packing.py      lengths of documents -> rows (`best_fit`, `concat`, `pad`)
-    rows.py         the row plan of a source on disk, made window by window
-    order.py        which row lies in which slot: a keyed shuffle that needs no memory
-    weights.py      the tree of weights -> the share of each source
-    schedule.py     how many rows of each source come before a given step
-    dataset.py      sample i: step -> source and row -> documents -> tokens
-    collators.py    rows -> input_ids, labels, position_ids
-    resume.py       what must be equal for a run to go on, and what may be amended
+    row_plans/packing.py   lengths of documents -> rows (`best_fit`, `concat`, `pad`)
+    row_plans/rows.py      the row plan of a source on disk, made window by window
+    sampling/order.py      which row lies in which slot: a keyed shuffle that needs no memory
+    sampling/weights.py    the tree of weights -> the share of each source
+    sampling/schedule.py   how many rows of each source come before a given step
+    dataset.py             sample i: step -> source and row -> documents -> tokens
+    batches/collators.py   rows -> input_ids, labels, position_ids
+    resume.py              what must be equal for a run to go on, and what may be amended
 
 The mental model, in five lines:
 

@@ -1,6 +1,6 @@
 """The preference pairs of a run, as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
 
-Pairs are mixed as rows are, by the same schedule and the same keyed shuffle (`schedule.py`, `order.py`); only that a
+Pairs are mixed as rows are, by the same schedule and the same keyed shuffle (`sampling/`); only that a
 share is of pairs, not of tokens, since each pair weighs the same in the loss. So at every step each source has given
 its share of all pairs, to within one pair, and none is repeated before all of its source had their turn.
 """
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture import order
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.mixture.schedule import Mixing, SourceSize
+from kormo_plugins.mixture.sampling import order
+from kormo_plugins.mixture.sampling.schedule import Mixing, SourceSize
 from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.shards.pairs import Pairs
 from kormo_plugins.store.fingerprint import identity

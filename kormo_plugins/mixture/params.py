@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kormo_plugins.mixture.weights import Weights
+from kormo_plugins.mixture.sampling.weights import Weights
 
 
 class BestFitParams(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kormo_plugins.hookspecs import Component, hookimpl
 
-PACKING = "kormo_plugins.mixture.packing:"
+PACKING = "kormo_plugins.mixture.row_plans.packing:"
 PARAMS = "kormo_plugins.mixture.params:"
 
 
@@ -35,7 +35,7 @@ def kormo_mixings() -> Iterable[Component]:
     """`weighted`."""
     yield Component(
         "weighted",
-        "kormo_plugins.mixture.schedule:weighted",
+        "kormo_plugins.mixture.sampling.schedule:weighted",
         "shares of tokens, exact to within one row at every step",
         f"{PARAMS}WeightedParams",
         "Tijdeman 1980; Baruah et al. 1996",
@@ -45,7 +45,7 @@ def kormo_mixings() -> Iterable[Component]:
 @hookimpl
 def kormo_collators() -> Iterable[Component]:
     """`document_mask`, `causal` and `flex`."""
-    collators = "kormo_plugins.mixture.collators:"
+    collators = "kormo_plugins.mixture.batches.collators:"
     yield Component(
         "document_mask",
         f"{collators}document_mask",

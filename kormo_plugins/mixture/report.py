@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.dataset import MixtureDataset
-from kormo_plugins.mixture.rows import Rows
-from kormo_plugins.mixture.weights import Group
+from kormo_plugins.mixture.row_plans.rows import Rows
+from kormo_plugins.mixture.sampling.weights import Group
 
 LEDGER = ("documents", "tokens", "tokens_placed", "tokens_dropped", "rows", "fill")
 PROVENANCE = ("languages", "licenses", "generators", "synthetic")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.artifacts.preferences import preference_values
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.preferences import preference_values
 from kormo_plugins.recipe.projections import AxolotlPlan
 from kormo_plugins.recipe.schema.kormo_block import Precision
 from kormo_plugins.training import precision, settings

@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.artifacts.corpora import build_corpora
+from kormo_plugins.pipeline.artifacts.model import build_model
+from kormo_plugins.pipeline.artifacts.preferences import build_preferences
+from kormo_plugins.pipeline.artifacts.rows import build_row_plan, build_shards
+from kormo_plugins.pipeline.artifacts.token_source import refuse_tokens
+from kormo_plugins.pipeline.artifacts.tokenizers import build_tokenizer
 from kormo_plugins.pipeline.built import ArtifactProvider, Built, BuiltTokenizer, say
-from kormo_plugins.pipeline.corpora import build_corpora
-from kormo_plugins.pipeline.model import build_model
-from kormo_plugins.pipeline.preferences import build_preferences
 from kormo_plugins.pipeline.rejects import log_unread
-from kormo_plugins.pipeline.rows import build_row_plan, build_shards
-from kormo_plugins.pipeline.token_source import refuse_tokens
-from kormo_plugins.pipeline.tokenizers import build_tokenizer
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.projections import BuildPlan
 from kormo_plugins.store.artifact import build

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kormo_plugins.errors import KormoError, closest
+from kormo_plugins.pipeline.artifacts.preferences import open_preferences
+from kormo_plugins.pipeline.artifacts.tokenizers import special_ids
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.preferences import open_preferences
-from kormo_plugins.pipeline.tokenizers import special_ids
-from kormo_plugins.recipe.checks.context_parallel import shared_rows
+from kormo_plugins.recipe.checks.devices.context_parallel import shared_rows
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.recipe.projections import StreamPlan
 from kormo_plugins.tokenizer.layout import read_tokenizer_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kormo_plugins.console.rank import launched_rank
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.isolation import check_dense_masks, check_isolation
+from kormo_plugins.mixture.batches.isolation import check_dense_masks, check_isolation
 from kormo_plugins.pipeline.built import say
 from kormo_plugins.pipeline.estimate import build_seconds
 from kormo_plugins.recipe.projections import AttentionPlan, BuildPlan

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kormo_plugins.corpus.unread import warnings as unread_warnings
+from kormo_plugins.corpus.reports.unread import warnings as unread_warnings
 from kormo_plugins.store.artifact import Artifact
 
 READ = "read"

@@ -26,7 +26,7 @@ from kormo_plugins.documents.message import JsonValue
 from kormo_plugins.documents.preference_pair import Pair, pair_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.shards.pairs import TokenPair, Unused, write_pairs
-from kormo_plugins.tokenizer.chat_tokenizer import ChatTokenizer, open_chat
+from kormo_plugins.tokenizer.chat.chat_tokenizer import ChatTokenizer, open_chat
 
 END = "<|EOT|>"
 Texts = tuple[str, str, str]

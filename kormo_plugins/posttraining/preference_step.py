@@ -7,7 +7,7 @@ columns that nothing maps.
 
 from __future__ import annotations
 
-from kormo_plugins.corpus.readers.pairs import PairColumns, as_pair
+from kormo_plugins.corpus.readers.mapping.pairs import PairColumns, as_pair
 from kormo_plugins.documents.document import Document, Reject
 
 

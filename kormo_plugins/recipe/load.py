@@ -11,14 +11,14 @@ from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
-from kormo_plugins.recipe.checks.context_parallel import shared_rows
-from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.checks.axolotl_keys.fate_table import TABLE
+from kormo_plugins.recipe.checks.axolotl_keys.fates import refusals
+from kormo_plugins.recipe.checks.axolotl_keys.fates import warnings as ineffective
+from kormo_plugins.recipe.checks.axolotl_keys.keys import key_faults, listed_plugins
+from kormo_plugins.recipe.checks.devices.context_parallel import shared_rows
+from kormo_plugins.recipe.checks.devices.deepspeed import deepspeed_config
 from kormo_plugins.recipe.checks.export import check_export
 from kormo_plugins.recipe.checks.external_eval import external_eval_data
-from kormo_plugins.recipe.checks.fate_table import TABLE
-from kormo_plugins.recipe.checks.fates import refusals
-from kormo_plugins.recipe.checks.fates import warnings as ineffective
-from kormo_plugins.recipe.checks.keys import key_faults, listed_plugins
 from kormo_plugins.recipe.checks.rules import RULES, Rule
 from kormo_plugins.recipe.checks.schedule import course, generation_keys, schedule_arguments
 from kormo_plugins.recipe.files.resolve import Resolved, dotted, resolve

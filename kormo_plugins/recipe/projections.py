@@ -32,7 +32,7 @@ from kormo_plugins.recipe.schema.kormo_block import Dtype, Precision, Role, Toke
 if TYPE_CHECKING:
     from kormo_plugins.corpus.params import CorpusRecipe
     from kormo_plugins.mixture.params import MixtureRecipe
-    from kormo_plugins.recipe.checks.context_parallel import SharedRows
+    from kormo_plugins.recipe.checks.devices.context_parallel import SharedRows
 
 
 @dataclass(frozen=True)

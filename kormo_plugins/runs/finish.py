@@ -14,12 +14,12 @@ from kormo_plugins.hookspecs import Architecture, HasPlainForm
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.monitoring.collapse import SAMPLES_FILE
 from kormo_plugins.monitoring.samples import continuations
+from kormo_plugins.pipeline.artifacts.tokenizers import special_ids
 from kormo_plugins.pipeline.built import Built, say
 from kormo_plugins.pipeline.open import open_dataset
-from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
-from kormo_plugins.runs.model_card import CARD, write_card
-from kormo_plugins.runs.publish import publish
+from kormo_plugins.runs.publishing.model_card import CARD, write_card
+from kormo_plugins.runs.publishing.publish import publish
 from kormo_plugins.runs.report import SAMPLES, run_report, write_samples
 from kormo_plugins.runs.verification import wait_for_verification
 from kormo_plugins.store.complete import MARKER

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline import initial_model
-from kormo_plugins.pipeline.corpora import build_corpora
-from kormo_plugins.pipeline.token_source import token_identities
+from kormo_plugins.pipeline.artifacts import initial_model
+from kormo_plugins.pipeline.artifacts.corpora import build_corpora
+from kormo_plugins.pipeline.artifacts.token_source import token_identities
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.projections import IdentityPlan
 from kormo_plugins.store.artifact import Artifact, Make, Spec

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.hookspecs import OpensRun
 from kormo_plugins.monitoring.monitor import RunView, Texts
+from kormo_plugins.pipeline.artifacts.tokenizers import special_ids
 from kormo_plugins.pipeline.built import Built
-from kormo_plugins.pipeline.tokenizers import special_ids
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs import provenance
-from kormo_plugins.tokenizer.conversations import ChatEncoder
+from kormo_plugins.tokenizer.chat.conversations import ChatEncoder
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerCallback

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.checks.deepspeed import zero_stage
+from kormo_plugins.recipe.checks.devices.deepspeed import zero_stage
 from kormo_plugins.recipe.projections import RunPlan
 from kormo_plugins.store.complete import fault
 from kormo_plugins.training.checkpoints.complete import set_aside_incomplete

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kormo_plugins.pipeline.artifacts.tokenizers import special_ids
 from kormo_plugins.pipeline.axolotl_keys import training_precision
 from kormo_plugins.pipeline.built import Built
 from kormo_plugins.pipeline.open import open_rows
-from kormo_plugins.pipeline.tokenizers import special_ids
-from kormo_plugins.recipe.checks.deepspeed import deepspeed_config, zero_stage
+from kormo_plugins.recipe.checks.devices.deepspeed import deepspeed_config, zero_stage
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.folder import run_identity
 from kormo_plugins.shards.format import SHARDS_MANIFEST

@@ -12,7 +12,7 @@ def kormo_tokenizers() -> Iterable[Component]:
     """The tokenizers of this room."""
     yield Component(
         "kormo_bpe",
-        load="kormo_plugins.tokenizer.train:train",
+        load="kormo_plugins.tokenizer.training.train:train",
         summary="byte-level BPE in KORMo's layout: Qwen2's split, single digits, NFC, 41 added tokens",
         params="kormo_plugins.tokenizer.params:TokenizerParams",
         source="KORMo (arXiv 2510.09426); split: Qwen2 (arXiv 2407.10671); trainer: tokenizers",

@@ -7,7 +7,7 @@ al. 2025, arXiv 2502.16982). Embeddings, output layer, norms and what is no matr
 Axolotl's own form leaves norms out of training, decays embeddings and looks for its parameters by identity, which
 masters in float32 do not survive; so this one takes its place. With several ranks each takes the whole step: the
 gradients are averaged, and the same step is taken everywhere. ZeRO and FSDP, which give no rank a whole matrix, are
-refused (`recipe/checks/speed_rules.py`).
+refused (`recipe/checks/devices/speed_rules.py`).
 """
 
 from __future__ import annotations

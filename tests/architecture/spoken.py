@@ -11,7 +11,7 @@ from kormo_plugins.architecture.files import read_weights, write_weights
 from kormo_plugins.architecture.shape import KormoArchitecture
 from kormo_plugins.tokenizer.layout import read_layout, write_role
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.train import train
+from kormo_plugins.tokenizer.training.train import train
 from tests.tokenizer.conftest import made_up
 
 EDGES = [

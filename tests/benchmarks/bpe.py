@@ -33,8 +33,8 @@ def read(path: Path) -> Iterator[str]:
 
 def one(way: str, path: Path, table: float) -> None:
     """In a process of its own: prints seconds, memory, a hash of the merges and how many runs went to disk."""
-    from kormo_plugins.tokenizer import merges, piece_counts, train
     from kormo_plugins.tokenizer.params import TokenizerParams
+    from kormo_plugins.tokenizer.training import merges, piece_counts, train
 
     params = TokenizerParams(vocab_size=32_000, shares={}, min_frequency=1)
     made: list[piece_counts.PieceCounts] = []

@@ -110,7 +110,7 @@ def korean_speed(texts: list[str]) -> float:
 
 def main() -> None:
     from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup, MinhashDedupParams
-    from kormo_plugins.corpus.steps.language import identify
+    from kormo_plugins.corpus.steps.languages.language import identify
     from kormo_plugins.documents.document import Document
 
     everything, kind = measure.real_text()

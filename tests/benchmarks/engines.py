@@ -66,8 +66,8 @@ def one(engine: str, way: str, folder: Path) -> None:
 def prepare(folder: Path, size: int) -> float:
     """A tokenizer of 32,000 entries, learned from the texts as they are, and a part file of changed ones; its MB."""
     from kormo_plugins.documents.document import Document, write_documents
-    from kormo_plugins.tokenizer import train
     from kormo_plugins.tokenizer.params import TokenizerParams
+    from kormo_plugins.tokenizer.training import train
 
     texts, kind = fresh_text.korean()
     params = TokenizerParams(vocab_size=32_000, shares={}, min_frequency=1)

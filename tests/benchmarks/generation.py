@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kormo_plugins.evaluation import checkpoint as models
-from kormo_plugins.evaluation.model import Model, default_device
+from kormo_plugins.evaluation.models import checkpoint as models
+from kormo_plugins.evaluation.models.model import Model, default_device
 from kormo_plugins.evaluation.plan import Wanted, make_ready
 from kormo_plugins.evaluation.run import catalogue_of, find_lines, quiet_harness
 from kormo_plugins.plugins.registry import registry

@@ -49,8 +49,8 @@ def main() -> None:
     import eldc
     import marked_lines
 
-    from kormo_plugins.corpus.steps.language import identify
     from kormo_plugins.corpus.steps.languages import models
+    from kormo_plugins.corpus.steps.languages.language import identify
 
     eldc.init()
 

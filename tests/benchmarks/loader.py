@@ -43,10 +43,10 @@ def main() -> None:
     import torch
     from datatrove.utils.dataset import DatatroveFolderDataset
 
-    from kormo_plugins.mixture.collators import DocumentMask, DocumentMaskParams
+    from kormo_plugins.mixture.batches.collators import DocumentMask, DocumentMaskParams
     from kormo_plugins.mixture.dataset import open_mixture
     from kormo_plugins.mixture.params import MixtureRecipe
-    from kormo_plugins.mixture.rows import build_rows
+    from kormo_plugins.mixture.row_plans.rows import build_rows
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ ROW, DOCUMENTS = 4096, 1_000_000
 def main() -> None:
     from axolotl.utils.samplers.multipack import pack_parallel
 
-    from kormo_plugins.mixture.packing import BestFitParams, best_fit, fill
+    from kormo_plugins.mixture.row_plans.packing import BestFitParams, best_fit, fill
 
     texts, kind = measure.real_text()
     rng = np.random.default_rng(0)

@@ -76,8 +76,8 @@ def write_input(folder: Path, form: str, texts: Iterator[str]) -> int:
 def ours(folder: Path, workers: int) -> None:
     """In a process of its own: the build, with a line of JSON for each stage."""
     begin = processor()
-    from kormo_plugins.cli.support import artifacts
-    from kormo_plugins.pipeline import corpora, rows
+    from kormo_plugins.cli.data import artifacts
+    from kormo_plugins.pipeline.artifacts import corpora, rows
     from kormo_plugins.store.artifact import build as make
 
     stages: dict[str, float] = {}

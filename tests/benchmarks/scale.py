@@ -121,7 +121,7 @@ def run(root: Path, documents: int, sources: int) -> dict[str, float]:
     """Builds, opens and samples; the numbers."""
     from kormo_plugins.mixture.dataset import open_mixture
     from kormo_plugins.mixture.params import MixtureRecipe
-    from kormo_plugins.mixture.rows import build_rows
+    from kormo_plugins.mixture.row_plans.rows import build_rows
 
     shards = {f"s{n:02d}": root / "shards" / f"s{n:02d}" for n in range(sources)}
     rows = {name: root / "rows" / name for name in shards}

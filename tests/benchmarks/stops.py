@@ -19,8 +19,8 @@ def answers(model: Any, tokenizer: Any, language: str, thinking: bool, prompts: 
     """(stopped, right, tokens) of each answer."""
     import torch
 
-    from kormo_plugins.embedded.chat import generate
-    from kormo_plugins.embedded.chat_params import EmbeddedChatParams
+    from kormo_plugins.embedded.conversations.chat import generate
+    from kormo_plugins.embedded.conversations.chat_params import EmbeddedChatParams
 
     params = EmbeddedChatParams(language=language, conversations=prompts, held_out=True, seed=90_001)
     found = []

@@ -26,14 +26,14 @@ from measure import result
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.mixture.params import BestFitParams
-from kormo_plugins.mixture.rows import build_rows
+from kormo_plugins.mixture.row_plans.rows import build_rows
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.shards.tokenize import tokenize_source
 from kormo_plugins.store import files
 from kormo_plugins.store.artifact import Artifact, Spec, build
 from kormo_plugins.store.corpus_files import part_files, read_corpus
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.train import train
+from kormo_plugins.tokenizer.training.train import train
 
 ALLOWED = 0.03
 REPEATS = 7

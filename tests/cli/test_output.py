@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from kormo_plugins.cli.output import json_option, print_json
+from kormo_plugins.cli.support.output import json_option, print_json
 
 
 @click.command()

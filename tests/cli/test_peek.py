@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.corpus.readers import guess
+from kormo_plugins.corpus.readers.mapping import guess
 from kormo_plugins.store.corpus_files import read_corpus
 
 from .conftest import Made

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.corpora import build_corpora
+from kormo_plugins.pipeline.artifacts.corpora import build_corpora
 from kormo_plugins.plugins.registry import Registry, registry
 from kormo_plugins.recipe.projections import CorpusPlan
 from kormo_plugins.recipe.schema.dataset import parse_data

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins import Component, hookimpl
-from kormo_plugins.corpus import batches, clean
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.passes import batches, clean
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus import decide
 from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.passes import decide
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
@@ -186,7 +186,7 @@ def test_bad_sources_stop_with_a_reason(components: Registry, tmp_path: Path, so
 def test_a_step_serves_in_a_datatrove_pipeline() -> None:
     from datatrove.data import Document as TroveDocument
 
-    from kormo_plugins.corpus.engine import as_datatrove
+    from kormo_plugins.corpus.passes.engine import as_datatrove
 
     def step(document: Document) -> Document | Reject:
         return document if "좋은" in document.text else Reject("bad")
@@ -202,7 +202,7 @@ def test_steps_serve_in_datatroves_own_executor(tmp_path: Path, components: Regi
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers import JsonlWriter
 
-    from kormo_plugins.corpus.engine import as_datatrove
+    from kormo_plugins.corpus.passes.engine import as_datatrove
 
     (tmp_path / "in").mkdir()
     for part in range(2):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus import engine
+from kormo_plugins.corpus.passes import engine
 from kormo_plugins.errors import KormoError
 
 from .builds import STEPS, texts, tree_hash

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus import clean, stage
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.passes import clean, stage
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store import array_file, atomic
 

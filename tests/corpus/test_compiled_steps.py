@@ -22,7 +22,7 @@ from kormo_plugins.corpus.scan import text_scan
 from kormo_plugins.corpus.scan.dependents import expanded, rule_tables
 from kormo_plugins.corpus.scan.text_scan import compiled, scan_of, steps_with
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
-from kormo_plugins.corpus.steps.text import prose
+from kormo_plugins.corpus.steps.heuristics.text import prose
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.testing import TEXTS

@@ -8,7 +8,7 @@ from kormo_plugins.corpus.extract.charset import decode
 from kormo_plugins.corpus.extract.extractors import EXTRACTORS, installed
 from kormo_plugins.corpus.extract.metadata import date_of, title_of
 from kormo_plugins.corpus.extract.opt_out import opted_out
-from kormo_plugins.corpus.steps.extract import Extract, ExtractParams
+from kormo_plugins.corpus.steps.web.extract import Extract, ExtractParams
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from kormo_plugins.corpus.steps.genres import is_verse, without_stamps
+from kormo_plugins.corpus.steps.heuristics.genres import is_verse, without_stamps
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.plugins.registry import Registry
 

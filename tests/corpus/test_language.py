@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kormo_plugins.corpus.steps.language import Language, LanguageParams, identify
 from kormo_plugins.corpus.steps.languages import kernel, models
 from kormo_plugins.corpus.steps.languages.identify import NAMES, identify_all
+from kormo_plugins.corpus.steps.languages.language import Language, LanguageParams, identify
 from kormo_plugins.corpus.steps.languages.names import LANGUAGES
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from kormo_plugins.corpus.build import build_source
-from kormo_plugins.corpus.clusters import read_clusters
 from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.reports.clusters import read_clusters
 from kormo_plugins.corpus.steps.duplicates import minhash_kernel
 from kormo_plugins.corpus.steps.duplicates.boilerplate import without_boilerplate
 from kormo_plugins.corpus.steps.duplicates.exact_dedup import ExactDedup, ExactDedupParams

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kormo_plugins.corpus.steps.personal_data import KINDS, PersonalData, PersonalDataParams, mask, spans
+from kormo_plugins.corpus.steps.personal.personal_data import KINDS, PersonalData, PersonalDataParams, mask, spans
 from kormo_plugins.errors import KormoError
 
 from .marked_text import MarkedLine, marked_lines

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.corpus.readers import units
-from kormo_plugins.corpus.readers.columns import Columns, Text, render, to_document
 from kormo_plugins.corpus.readers.files import FilesParams, folder, jsonl, parquet, text
+from kormo_plugins.corpus.readers.mapping.columns import Columns, Text, render, to_document
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kormo_plugins.corpus.readers import encodings, units
-from kormo_plugins.corpus.readers.encodings import canonical, detect, to_utf8
+from kormo_plugins.corpus.readers import units
+from kormo_plugins.corpus.readers.file_formats import encodings
+from kormo_plugins.corpus.readers.file_formats.encodings import canonical, detect, to_utf8
 from kormo_plugins.corpus.readers.files import FilesParams, folder
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document

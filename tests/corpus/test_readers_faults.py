@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from kormo_plugins.corpus.readers import find, streams
+from kormo_plugins.corpus.readers import find
+from kormo_plugins.corpus.readers.file_formats import streams
 from kormo_plugins.corpus.readers.files import FilesParams, folder, jsonl
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document

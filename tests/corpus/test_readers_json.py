@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kormo_plugins.corpus.readers import json_values
+from kormo_plugins.corpus.readers.file_formats import json_values
+from kormo_plugins.corpus.readers.file_formats.json_values import HEAD, NotJson, layout, loads, repeated_in, values
+from kormo_plugins.corpus.readers.file_formats.streams import CHUNK, Damaged
 from kormo_plugins.corpus.readers.files import FilesParams, folder
-from kormo_plugins.corpus.readers.json_values import HEAD, NotJson, layout, loads, repeated_in, values
-from kormo_plugins.corpus.readers.paths import lookup, root, steps
-from kormo_plugins.corpus.readers.streams import CHUNK, Damaged
+from kormo_plugins.corpus.readers.mapping.paths import lookup, root, steps
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kormo_plugins.corpus.readers import tables, units
+from kormo_plugins.corpus.readers import units
+from kormo_plugins.corpus.readers.file_formats import tables
+from kormo_plugins.corpus.readers.file_formats.tables import Table, records, sniff
 from kormo_plugins.corpus.readers.files import FilesParams, folder, text
-from kormo_plugins.corpus.readers.tables import Table, records, sniff
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document
 

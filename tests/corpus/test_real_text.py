@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kormo_plugins.corpus.steps.language import identify
-from kormo_plugins.corpus.steps.text import prose
+from kormo_plugins.corpus.steps.heuristics.text import prose
+from kormo_plugins.corpus.steps.languages.language import identify
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.plugins.registry import registry
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kormo_plugins.corpus.build import build_source, plan
-from kormo_plugins.corpus.steps.balanced_sample import BalancedSample, BalancedSampleParams
+from kormo_plugins.corpus.steps.selection.balanced_sample import BalancedSample, BalancedSampleParams
 from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.environment import expand

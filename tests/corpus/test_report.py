@@ -12,9 +12,16 @@ import yaml
 from datasets import load_dataset
 
 from kormo_plugins.corpus.build import build_source
-from kormo_plugins.corpus.diversity import by_generator, compression_ratio, distinct, sampled, seed_overlap, self_bleu
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.corpus.report import dataset_card, write_report
+from kormo_plugins.corpus.reports.diversity import (
+    by_generator,
+    compression_ratio,
+    distinct,
+    sampled,
+    seed_overlap,
+    self_bleu,
+)
+from kormo_plugins.corpus.reports.report import dataset_card, write_report
 from kormo_plugins.documents.document import Document
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.store.corpus_files import read_corpus
@@ -152,6 +159,6 @@ def test_the_card_is_one_that_the_hub_reads(licenses: tuple[str, ...]) -> None:
 
 def test_lengths_stand_in_the_order_of_numbers() -> None:
     """A manifest sorts its keys as text, where 10 comes before 5."""
-    from kormo_plugins.corpus.report import _lengths_rows
+    from kormo_plugins.corpus.reports.report import _lengths_rows
 
     assert [row[0] for row in _lengths_rows({"10": 3, "5": 1, "9": 2})] == ["under 32", "under 512", "under 1,024"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.corpus.steps.robots_txt import RobotsTxtParams, site_of
+from kormo_plugins.corpus.steps.web.robots_txt import RobotsTxtParams, site_of
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.corpus_files import read_corpus
 

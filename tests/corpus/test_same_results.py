@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kormo_plugins.corpus.steps import errors
-from kormo_plugins.corpus.steps.ngram_kernel import longer, repeated, top
+from kormo_plugins.corpus.steps.heuristics.ngram_kernel import longer, repeated, top
+from kormo_plugins.corpus.steps.web import errors
 from kormo_plugins.documents.document import Document, Reject
 
 

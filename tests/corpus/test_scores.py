@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kormo_plugins.corpus.domains import losses
-from kormo_plugins.corpus.steps.keep_top import KeepTop, KeepTopParams
+from kormo_plugins.corpus.reports.domains import losses
 from kormo_plugins.corpus.steps.models import toxicity
 from kormo_plugins.corpus.steps.models.perplexity import Perplexity, PerplexityParams
 from kormo_plugins.corpus.steps.models.toxicity import Toxicity, ToxicityParams
 from kormo_plugins.corpus.steps.per_domain import PerDomain, PerDomainParams
-from kormo_plugins.corpus.steps.template_lines import TemplateLines, TemplateLinesParams
+from kormo_plugins.corpus.steps.selection.keep_top import KeepTop, KeepTopParams
+from kormo_plugins.corpus.steps.web.template_lines import TemplateLines, TemplateLinesParams
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry

@@ -21,7 +21,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kormo_plugins.corpus.decide import IN_MEMORY
+from kormo_plugins.corpus.passes.decide import IN_MEMORY
 from kormo_plugins.embedded.generate import EmbeddedParams, generate
 from kormo_plugins.store.corpus_files import read_corpus
 

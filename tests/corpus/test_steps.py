@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kormo_plugins.corpus.steps.html import strip_markup
-from kormo_plugins.corpus.steps.language import identify
-from kormo_plugins.corpus.steps.mojibake import repair
-from kormo_plugins.corpus.steps.normalize import NormalizeParams, normalize
-from kormo_plugins.corpus.steps.personal_data import mask
-from kormo_plugins.corpus.steps.two_step import loops
+from kormo_plugins.corpus.steps.characters.mojibake import repair
+from kormo_plugins.corpus.steps.characters.normalize import NormalizeParams, normalize
+from kormo_plugins.corpus.steps.languages.language import identify
+from kormo_plugins.corpus.steps.personal.personal_data import mask
+from kormo_plugins.corpus.steps.selection.two_step import loops
+from kormo_plugins.corpus.steps.web.html import strip_markup
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry

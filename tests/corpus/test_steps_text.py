@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from kormo_plugins.corpus.extract.page import is_page, page_text
 from kormo_plugins.corpus.extract.tags import ELEMENTS, strip_tags
-from kormo_plugins.corpus.steps.html import Html, HtmlParams, strip_markup
-from kormo_plugins.corpus.steps.normalize import FATES, NormalizeParams, normalize, visible
+from kormo_plugins.corpus.steps.characters.normalize import FATES, NormalizeParams, normalize, visible
+from kormo_plugins.corpus.steps.web.html import Html, HtmlParams, strip_markup
 from kormo_plugins.documents.document import Document
 
 # Faces of several code points: families, skin, flags, a keycap, a flag of tags.

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kormo_plugins.corpus.readers.columns import Columns, to_document
-from kormo_plugins.corpus.readers.mapped import REASON, unmapped_names
+from kormo_plugins.corpus.readers.mapping.columns import Columns, to_document
+from kormo_plugins.corpus.readers.mapping.mapped import REASON, unmapped_names
 from kormo_plugins.documents.conversation import messages_of
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import Pair, pair_of

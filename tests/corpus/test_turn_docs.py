@@ -12,7 +12,7 @@ import yaml
 
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.corpus.readers.columns import Columns, to_document
+from kormo_plugins.corpus.readers.mapping.columns import Columns, to_document
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry

@@ -12,9 +12,10 @@ import yaml
 from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
-from kormo_plugins.corpus import clean, unread
+from kormo_plugins.corpus.passes import clean
 from kormo_plugins.corpus.readers import units
 from kormo_plugins.corpus.readers.files import FilesParams, jsonl
+from kormo_plugins.corpus.reports import unread
 
 Build = Callable[..., dict[str, Any]]
 TEXT = "옛날 옛적에 호랑이가 담배 피우던 시절, 산골 마을에 한 사람이 살고 있었습니다."

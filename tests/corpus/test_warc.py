@@ -17,9 +17,9 @@ import pytest
 import yaml
 import zstandard
 
-from kormo_plugins.corpus.readers import warc as warc_module
-from kormo_plugins.corpus.readers.warc import WarcParams, warc
-from kormo_plugins.corpus.readers.warc_pages import pages
+from kormo_plugins.corpus.readers.web_archives import warc as warc_module
+from kormo_plugins.corpus.readers.web_archives.warc import WarcParams, warc
+from kormo_plugins.corpus.readers.web_archives.warc_pages import pages
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError

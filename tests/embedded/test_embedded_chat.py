@@ -14,7 +14,7 @@ import pytest
 from kormo_plugins.documents.conversation import checked, messages_of, plain_text
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.embedded import lexicon as lexicons
-from kormo_plugins.embedded.chat import HELD_OUT, is_held_out
+from kormo_plugins.embedded.conversations.chat import HELD_OUT, is_held_out
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import registry
 
@@ -47,7 +47,7 @@ def test_the_union_of_shards_is_the_same_and_its_bytes_are_pinned() -> None:
     assert conversations() == conversations(shards=7) != conversations(seed=1)
     digest = hashlib.sha256(json.dumps([d.meta["messages"] for d in conversations()], ensure_ascii=False).encode())
     assert digest.hexdigest()[:16] == "7cb71a53003239d3", (
-        "raise VERSION in embedded/chat.py when the conversations change"
+        "raise VERSION in embedded/conversations/chat.py when the conversations change"
     )
 
 

@@ -38,7 +38,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same tokenizer for a base and for a chat model, learned from the mini suite."""
     from kormo_plugins.tokenizer.layout import write_role
     from kormo_plugins.tokenizer.params import TokenizerParams
-    from kormo_plugins.tokenizer.train import train
+    from kormo_plugins.tokenizer.training.train import train
 
     def texts() -> Iterator[Document]:
         for family in FAMILIES:
@@ -90,7 +90,7 @@ def registry() -> Any:
 @pytest.fixture()
 def opened(checkpoint: Path, registry: Any) -> Any:
     """The base checkpoint, looked at."""
-    from kormo_plugins.evaluation.checkpoint import open_checkpoint
+    from kormo_plugins.evaluation.models.checkpoint import open_checkpoint
 
     return open_checkpoint(checkpoint, registry)
 
@@ -167,7 +167,7 @@ def data(tmp_path: Path) -> Path:
 def ask(opened: Any, registry: Any, tmp_path: Path) -> Any:
     """Scores tasks of the base checkpoint (or another) and gives the rows; `load` counts how often it was called."""
     from kormo_plugins.evaluation import run
-    from kormo_plugins.evaluation.model import Model
+    from kormo_plugins.evaluation.models.model import Model
     from kormo_plugins.evaluation.record import Record
 
     class Ask:

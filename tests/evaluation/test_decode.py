@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.evaluation import checkpoint as models
 from kormo_plugins.evaluation.generation.batches import Sampling, batches
 from kormo_plugins.evaluation.mini import items
+from kormo_plugins.evaluation.models import checkpoint as models
 
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> Any:
-    from kormo_plugins.evaluation.model import Model
+    from kormo_plugins.evaluation.models.model import Model
     from kormo_plugins.plugins.registry import registry
 
     models.register(registry())

@@ -16,7 +16,7 @@ from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
 from kormo_plugins.evaluation import after_training
 from kormo_plugins.evaluation.after_training import command, evaluate_run
-from kormo_plugins.evaluation.checkpoint import open_checkpoint
+from kormo_plugins.evaluation.models.checkpoint import open_checkpoint
 from kormo_plugins.recipe.load import load_recipe
 from kormo_plugins.recipe.schema.kormo_block import Evaluate
 

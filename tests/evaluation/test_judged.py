@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.cli.judged import print_judged
+from kormo_plugins.cli.eval.judged import print_judged
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer
 from kormo_plugins.errors import KormoError

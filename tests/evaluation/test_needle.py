@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.evaluation import needle, needle_page
-from kormo_plugins.evaluation.checkpoint import tokenizer_of
+from kormo_plugins.evaluation.haystack import needle, needle_page
+from kormo_plugins.evaluation.models.checkpoint import tokenizer_of
 
 from .conftest import with_positions
 
@@ -86,7 +86,7 @@ def test_the_reader_scores_like_a_forward_pass(checkpoint: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from kormo_plugins.evaluation import needle_reader
+    from kormo_plugins.evaluation.haystack import needle_reader
 
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     context, choices = list(range(40, 90)), [[5, 6, 7], [8], [9, 10]]

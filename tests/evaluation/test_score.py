@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.evaluation import checkpoint as models
 from kormo_plugins.evaluation.catalogue import mini_folder
 from kormo_plugins.evaluation.mini import items
+from kormo_plugins.evaluation.models import checkpoint as models
 
 from .conftest import with_positions, write_checkpoint
 from .made_data import write_rows_of
@@ -115,7 +115,7 @@ def test_a_group_scores_as_in_the_harness(ask: Any, checkpoint: Path, data: Path
     import lm_eval
     from lm_eval.api.group import ConfigurableGroup
 
-    from kormo_plugins.evaluation.model import Model
+    from kormo_plugins.evaluation.models.model import Model
     from kormo_plugins.evaluation.plan import Wanted, make_ready
     from kormo_plugins.evaluation.run import catalogue_of, find_lines
     from kormo_plugins.plugins.registry import registry

@@ -13,7 +13,7 @@ import pytest
 
 from kormo_plugins.endpoint.client import Client
 from kormo_plugins.errors import KormoError
-from kormo_plugins.evaluation.served import Served, ServedModel
+from kormo_plugins.evaluation.models.served import Served, ServedModel
 
 
 class Server(ThreadingHTTPServer):

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kormo_plugins.architecture.export import export_llama
-from kormo_plugins.pipeline.initial_model import change_config
+from kormo_plugins.pipeline.artifacts.initial_model import change_config
 from kormo_plugins.training.checkpoints.saved_config import restore
 from tests.architecture import spoken
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.isolation import check_dense_masks
+from kormo_plugins.mixture.batches.isolation import check_dense_masks
 from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.recipe.load import load_recipe
 

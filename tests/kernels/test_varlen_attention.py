@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from kormo_plugins.kernels import varlen_attention
 from kormo_plugins.kernels.flash_choice import choose
-from kormo_plugins.mixture.collators import document_mask
+from kormo_plugins.mixture.batches.collators import document_mask
 from kormo_plugins.mixture.dataset import SampleRows
 from kormo_plugins.mixture.params import DocumentMaskParams
 

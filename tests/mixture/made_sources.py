@@ -12,7 +12,7 @@ import pytest
 
 from kormo_plugins.mixture.dataset import MixtureDataset, open_mixture
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.mixture.rows import build_rows
+from kormo_plugins.mixture.row_plans.rows import build_rows
 from kormo_plugins.shards.format import id_dtype
 from kormo_plugins.shards.writer import ShardWriter, finish_source
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kormo_plugins.mixture import buffers
+from kormo_plugins.mixture.batches import buffers
 
 SHAPE = (16, buffers.SMALLEST // 64)
 

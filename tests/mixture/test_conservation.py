@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.packing import CARRIED_SHARE, BestFitParams, ConcatParams, Packing, best_fit, concat, fill
-from kormo_plugins.mixture.rows import Rows, build_rows
+from kormo_plugins.mixture.row_plans.packing import (
+    CARRIED_SHARE,
+    BestFitParams,
+    ConcatParams,
+    Packing,
+    best_fit,
+    concat,
+    fill,
+)
+from kormo_plugins.mixture.row_plans.rows import Rows, build_rows
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.shards.reader import Shards
 

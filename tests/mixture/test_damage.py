@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.rows import Rows, build_rows
+from kormo_plugins.mixture.row_plans.rows import Rows, build_rows
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.verify import verify
 

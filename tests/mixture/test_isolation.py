@@ -12,7 +12,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.collators import (
+from kormo_plugins.mixture.batches.collators import (
     Causal,
     CausalParams,
     CollatorParams,
@@ -20,8 +20,8 @@ from kormo_plugins.mixture.collators import (
     DocumentMaskParams,
     Flex,
 )
+from kormo_plugins.mixture.batches.isolation import check_isolation
 from kormo_plugins.mixture.dataset import SampleRows
-from kormo_plugins.mixture.isolation import check_isolation
 
 LENGTH, VOCABULARY = 48, 64
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.order import key, permute, subkey
 from kormo_plugins.mixture.params import WeightedParams
-from kormo_plugins.mixture.schedule import EVERY, SourceSize, advance, weighted
-from kormo_plugins.mixture.weights import Group, leaves, shares
+from kormo_plugins.mixture.sampling.order import key, permute, subkey
+from kormo_plugins.mixture.sampling.schedule import EVERY, SourceSize, advance, weighted
+from kormo_plugins.mixture.sampling.weights import Group, leaves, shares
 from kormo_plugins.plugins.registry import checked
 
 from .made_sources import OpenMixture

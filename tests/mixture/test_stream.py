@@ -12,7 +12,7 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 
 from kormo_plugins.mixture import dataset
-from kormo_plugins.mixture.collators import DocumentMask, DocumentMaskParams
+from kormo_plugins.mixture.batches.collators import DocumentMask, DocumentMaskParams
 from kormo_plugins.mixture.dataset import MixtureDataset
 from kormo_plugins.shards.reader import Shards
 

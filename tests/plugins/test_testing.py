@@ -11,8 +11,8 @@ import pytest
 
 from kormo_plugins import Component, hookimpl, testing
 from kormo_plugins.documents.document import Document, Reject
-from kormo_plugins.mixture.packing import Packing, concat
 from kormo_plugins.mixture.params import ConcatParams
+from kormo_plugins.mixture.row_plans.packing import Packing, concat
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kormo_plugins.documents.document import Document
-from kormo_plugins.embedded.preferences import PreferenceParams, generate
+from kormo_plugins.embedded.conversations.preferences import PreferenceParams, generate
 from kormo_plugins.mixture.pairs import PairDataset, open_pairs
 from kormo_plugins.mixture.params import MixtureRecipe
 
@@ -25,7 +25,7 @@ def chat_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer of a chat model, learned from the pairs themselves."""
     from kormo_plugins.tokenizer.layout import write_role
     from kormo_plugins.tokenizer.params import TokenizerParams
-    from kormo_plugins.tokenizer.train import train
+    from kormo_plugins.tokenizer.training.train import train
 
     base, chat = tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("chat")
     train(lambda: iter(pairs(400)), TokenizerParams(vocab_size=400, megabytes=0.2), base)

@@ -15,8 +15,8 @@ from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.preference_pair import Pair, checked_pair, pair_of, rewritten, text_of, with_pair
-from kormo_plugins.embedded.chat import is_held_out
-from kormo_plugins.embedded.preferences import FAULTS, PreferenceParams, generate
+from kormo_plugins.embedded.conversations.chat import is_held_out
+from kormo_plugins.embedded.conversations.preferences import FAULTS, PreferenceParams, generate
 from kormo_plugins.errors import KormoError
 from kormo_plugins.mixture.pairs import open_pairs
 from kormo_plugins.mixture.params import MixtureRecipe
@@ -25,7 +25,7 @@ from kormo_plugins.posttraining.preference_pairs import render, token_pairs
 from kormo_plugins.shards.pairs import Pairs, TokenPair, Unused
 from kormo_plugins.shards.verify import verify
 from kormo_plugins.store.corpus_files import read_corpus
-from kormo_plugins.tokenizer.chat_tokenizer import open_chat
+from kormo_plugins.tokenizer.chat.chat_tokenizer import open_chat
 
 from .made_pairs import built, chat_tokenizer, dataset, pairs
 
@@ -161,7 +161,7 @@ def test_ids_are_those_of_the_chat_template_and_its_training_mask(chat_tokenizer
     """The border between prompt and answer is where supervised fine-tuning begins to train the last turn."""
     from transformers import AutoTokenizer
 
-    from kormo_plugins.tokenizer.chat import encode_chat
+    from kormo_plugins.tokenizer.chat.template import encode_chat
 
     tokenizer = AutoTokenizer.from_pretrained(chat_tokenizer)
     found = list(token_pairs(pairs(), open_chat(chat_tokenizer), 512, "x"))

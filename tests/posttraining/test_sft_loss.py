@@ -9,7 +9,7 @@ import pytest
 
 from kormo_plugins.documents.conversation import messages_of
 from kormo_plugins.documents.document import Document
-from kormo_plugins.mixture.collators import document_mask
+from kormo_plugins.mixture.batches.collators import document_mask
 from kormo_plugins.mixture.params import DocumentMaskParams
 from kormo_plugins.tokenizer.layout import read_layout
 from tests.tokenizer.conftest import chat_folder, folder, params  # noqa: F401

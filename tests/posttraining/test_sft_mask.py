@@ -12,16 +12,16 @@ import pytest
 from kormo_plugins.documents.conversation import messages_of, with_messages
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.collators import document_mask, join
+from kormo_plugins.mixture.batches.collators import document_mask, join
+from kormo_plugins.mixture.batches.gather import IGNORE
 from kormo_plugins.mixture.dataset import MixtureDataset, open_mixture
-from kormo_plugins.mixture.gather import IGNORE
 from kormo_plugins.mixture.params import DocumentMaskParams, MixtureRecipe
-from kormo_plugins.mixture.rows import build_rows, packing_of
+from kormo_plugins.mixture.row_plans.rows import build_rows, packing_of
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.shards.reader import Shards
 from kormo_plugins.shards.tokenize import tokenize_source
 from kormo_plugins.shards.verify import verify
-from kormo_plugins.tokenizer.conversations import ChatEncoder
+from kormo_plugins.tokenizer.chat.conversations import ChatEncoder
 from kormo_plugins.tokenizer.layout import read_layout
 from tests.tokenizer.conftest import chat_folder, folder, params, sentence  # noqa: F401
 

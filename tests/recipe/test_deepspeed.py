@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.recipe.checks.deepspeed import OFFLOAD, TOP, ZERO, deepspeed_config, zero_stage
+from kormo_plugins.recipe.checks.devices.deepspeed import OFFLOAD, TOP, ZERO, deepspeed_config, zero_stage
 from kormo_plugins.recipe.files.resolve import resolve
 
 CONFIGS = sorted((Path(__file__).parents[2] / "recipes/deepspeed").glob("*.json"))

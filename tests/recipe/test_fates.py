@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kormo_plugins.errors import KormoError, each
-from kormo_plugins.recipe.checks.fate_table import TABLE
-from kormo_plugins.recipe.checks.fate_text import markdown_table
-from kormo_plugins.recipe.checks.fates import Fate, Kind, refusals, warnings
+from kormo_plugins.recipe.checks.axolotl_keys.fate_table import TABLE
+from kormo_plugins.recipe.checks.axolotl_keys.fate_text import markdown_table
+from kormo_plugins.recipe.checks.axolotl_keys.fates import Fate, Kind, refusals, warnings
 from kormo_plugins.recipe.checks.validate import validate
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys

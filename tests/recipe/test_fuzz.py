@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.build import build_data
-from kormo_plugins.recipe.checks.machine import data_not_ready
+from kormo_plugins.recipe.checks.devices.machine import data_not_ready
 from kormo_plugins.recipe.checks.validate import validate
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.load import load_recipe

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError, each
-from kormo_plugins.recipe.checks.machine import PACKAGES, not_ready, unwritable
+from kormo_plugins.recipe.checks.devices.machine import PACKAGES, not_ready, unwritable
 from kormo_plugins.recipe.checks.places import not_a_folder
 from kormo_plugins.recipe.checks.validate import validate
 from kormo_plugins.recipe.load import Recipe, load_recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.errors import KormoError, each
-from kormo_plugins.recipe.checks.fate_table import TABLE
+from kormo_plugins.recipe.checks.axolotl_keys.fate_table import TABLE
 from kormo_plugins.recipe.checks.ranges import GENERATION, RANGES, Range, out_of_range
 from kormo_plugins.recipe.load import load_recipe, warnings_of
 from kormo_plugins.recipe.schema.axolotl import axolotl_keys

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.collators import CollatorParams, DocumentMaskParams
-from kormo_plugins.mixture.isolation import check_isolation
-from kormo_plugins.recipe.checks.context_parallel import INSTALL, SharedRows, check_shared_rows, shared_rows
+from kormo_plugins.mixture.batches.collators import CollatorParams, DocumentMaskParams
+from kormo_plugins.mixture.batches.isolation import check_isolation
+from kormo_plugins.recipe.checks.devices.context_parallel import INSTALL, SharedRows, check_shared_rows, shared_rows
 from kormo_plugins.recipe.files.resolve import Resolved, resolve
 from kormo_plugins.training.compat import variants
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.recipe.checks.rules import RULES
-from kormo_plugins.recipe.checks.speed_rules import (
+from kormo_plugins.recipe.checks.devices.speed_rules import (
     checkpointed_layers_are_checkpointed,
     float8_is_compiled,
     matrices_are_whole,
 )
+from kormo_plugins.recipe.checks.rules import RULES
 from kormo_plugins.recipe.cost.machine import Machine
 from kormo_plugins.recipe.cost.plan import plan
 from kormo_plugins.recipe.files.resolve import resolve

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.pipeline.initial_model import weights_hash
+from kormo_plugins.pipeline.artifacts.initial_model import weights_hash
 from kormo_plugins.release.collect import changed_cards, release
 from kormo_plugins.release.rebuild import losses
 from kormo_plugins.reporting.run import read_run

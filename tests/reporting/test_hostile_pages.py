@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from kormo_plugins.cli.support import mixture_tree
+from kormo_plugins.cli.data import mixture_tree
 from kormo_plugins.corpus.params import CorpusRecipe
-from kormo_plugins.corpus.report import dataset_card, write_report
+from kormo_plugins.corpus.reports.report import dataset_card, write_report
 from kormo_plugins.documents.document import Document, write_documents
-from kormo_plugins.evaluation import needle_page
+from kormo_plugins.evaluation.haystack import needle_page
 from kormo_plugins.evaluation.judged.answers import Answered
 from kormo_plugins.evaluation.judged.controls import Control
 from kormo_plugins.evaluation.judged.page import write_judged_page
@@ -31,8 +31,8 @@ from kormo_plugins.experiments.ablation.markdown import markdown as ablation_mar
 from kormo_plugins.reporting.ablation import read_ablation
 from kormo_plugins.reporting.ladder import write_ladder
 from kormo_plugins.reporting.page import write_report as run_report
-from kormo_plugins.runs import talk_page
-from kormo_plugins.tokenizer import page as tokenizer_page
+from kormo_plugins.runs.talk import talk_page
+from kormo_plugins.tokenizer.comparison import page as tokenizer_page
 
 from .made_runs import EVIL as WEAKER
 from .made_runs import write_ablation_folder, write_evaluation, write_run
@@ -144,17 +144,17 @@ def a_ladder(folder: Path) -> Path:
 
 
 WRITERS: dict[str, list[Callable[[Path], Path]]] = {
-    "corpus/report.py": [corpus],
+    "corpus/reports/report.py": [corpus],
     "reporting/page.py": [a_run, a_chain],
     "reporting/ablation.py": [an_ablation],
     "reporting/ladder.py": [a_ladder],
     "evaluation/judged/page.py": [judged],
-    "evaluation/needle_page.py": [needles],
-    "tokenizer/page.py": [tokenizers],
-    "cli/support/mixture_tree.py": [a_mixture],
+    "evaluation/haystack/needle_page.py": [needles],
+    "tokenizer/comparison/page.py": [tokenizers],
+    "cli/data/mixture_tree.py": [a_mixture],
 }
 """Module that makes a page -> pages of its that are opened here."""
-SERVED = {"runs/talk_page.py"}
+SERVED = {"runs/talk/talk_page.py"}
 """Modules whose page a library draws; opened by a test of their own."""
 QUICK = (a_run, corpus)
 PAGES = [

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kormo_plugins.runs.model_card import loss_line
+from kormo_plugins.runs.publishing.model_card import loss_line
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 19, 20, 50])

@@ -13,7 +13,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import read_metrics_file
 from kormo_plugins.reporting.page import write_report
 from kormo_plugins.reporting.run import read_run
-from kormo_plugins.runs.hub_card import scores
+from kormo_plugins.runs.publishing.hub_card import scores
 from kormo_plugins.store.complete import MARKER, check_marked, fault
 from kormo_plugins.store.files import FORMATS, manifest_files
 from kormo_plugins.store.json_file import sealed

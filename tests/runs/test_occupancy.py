@@ -17,15 +17,15 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
-from kormo_plugins.evaluation.checkpoint import open_checkpoint
+from kormo_plugins.evaluation.models.checkpoint import open_checkpoint
 from kormo_plugins.experiments.chain.status import set_aside, unfinished
-from kormo_plugins.pipeline.initial_model import finished_model
+from kormo_plugins.pipeline.artifacts.initial_model import finished_model
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.projections import EarlierRun
 from kormo_plugins.release.collect import release
 from kormo_plugins.reporting.run import read_run
 from kormo_plugins.runs import occupancy
-from kormo_plugins.runs.publish import revisions
+from kormo_plugins.runs.publishing.publish import revisions
 from kormo_plugins.store.complete import model_text, record_fault
 from kormo_plugins.store.lease import RUN, Lease, acquire_or_refuse, at_work
 from kormo_plugins.training.checkpoints.complete import mark_complete, mark_records, unmark_records

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.main import cli
 from kormo_plugins.errors import KormoError
-from kormo_plugins.runs import revisions
-from kormo_plugins.runs.publish import amount, publish, revision_name
-from kormo_plugins.runs.publish_data import publish_documents
+from kormo_plugins.runs.publishing import revisions
+from kormo_plugins.runs.publishing.publish import amount, publish, revision_name
+from kormo_plugins.runs.publishing.publish_data import publish_documents
 from kormo_plugins.store.artifact import Spec, build
 from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import sealed

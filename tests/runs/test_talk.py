@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from kormo_plugins.cli.chat import chat
 from kormo_plugins.errors import KormoError
-from kormo_plugins.runs.talk import Speaker, Wish, open_speaker
-from kormo_plugins.runs.talk_page import LOOPBACK, answers, page, serve
+from kormo_plugins.runs.talk.talk import Speaker, Wish, open_speaker
+from kormo_plugins.runs.talk.talk_page import LOOPBACK, answers, page, serve
 from tests.architecture import spoken
 
 SHAPE: dict[str, Any] = {

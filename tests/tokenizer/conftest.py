@@ -67,7 +67,7 @@ def params() -> TokenizerParams:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory, params: TokenizerParams) -> Path:
-    from kormo_plugins.tokenizer.train import train
+    from kormo_plugins.tokenizer.training.train import train
 
     path = tmp_path_factory.mktemp("tokenizer")
     train(made_up(500), params, path)

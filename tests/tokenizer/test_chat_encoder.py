@@ -14,9 +14,9 @@ from kormo_plugins.documents.conversation import checked, with_messages
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.message import TAGS, TURN_TOKENS
 from kormo_plugins.errors import KormoError
-from kormo_plugins.tokenizer.chat_pieces import Piece, chat_pieces, coloured
-from kormo_plugins.tokenizer.chat_tokenizer import open_chat
-from kormo_plugins.tokenizer.conversations import ChatEncoder
+from kormo_plugins.tokenizer.chat.chat_pieces import Piece, chat_pieces, coloured
+from kormo_plugins.tokenizer.chat.chat_tokenizer import open_chat
+from kormo_plugins.tokenizer.chat.conversations import ChatEncoder
 from kormo_plugins.tokenizer.layout import read_layout
 
 from .conftest import sentence

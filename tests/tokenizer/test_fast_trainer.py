@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from kormo_plugins.documents.document import Document
-from kormo_plugins.tokenizer import merges, piece_counts, sample, train
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.piece_counts import PieceCounts, pieces
-from kormo_plugins.tokenizer.pieces import disputed
-from kormo_plugins.tokenizer.spool import Spool
-from kormo_plugins.tokenizer.train import SPLIT
+from kormo_plugins.tokenizer.training import merges, piece_counts, sample, train
+from kormo_plugins.tokenizer.training.piece_counts import PieceCounts, pieces
+from kormo_plugins.tokenizer.training.pieces import disputed
+from kormo_plugins.tokenizer.training.spool import Spool
+from kormo_plugins.tokenizer.training.train import SPLIT
 
 TEXTS = [
     "가나다라 마바사 가나다 라마바 아자차카타파하 " * 20,

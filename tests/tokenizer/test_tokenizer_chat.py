@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.tokenizer.chat import chat_template, encode_chat, parse_chat
+from kormo_plugins.tokenizer.chat.template import chat_template, encode_chat, parse_chat
 from kormo_plugins.tokenizer.layout import read_layout
 
 USER = {"role": "user", "content": "2 더하기 2는?"}

@@ -12,13 +12,13 @@ import pytest
 
 from kormo_plugins.documents.document import Document, write_documents
 from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.comparison.page import table, write_page
+from kormo_plugins.tokenizer.comparison.peers import open_peer
+from kormo_plugins.tokenizer.comparison.report import report
 from kormo_plugins.tokenizer.layout import tokenizer_hash
-from kormo_plugins.tokenizer.page import table, write_page
 from kormo_plugins.tokenizer.params import TokenizerParams
-from kormo_plugins.tokenizer.peers import open_peer
-from kormo_plugins.tokenizer.report import report
 from kormo_plugins.tokenizer.texts import guess_language
-from kormo_plugins.tokenizer.train import train
+from kormo_plugins.tokenizer.training.train import train
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.tokenizer.layout import read_layout, tokenizer_hash, write_role
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.swap import apply_swap, plan_swap
-from kormo_plugins.tokenizer.train import train
+from kormo_plugins.tokenizer.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import yaml
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
-from kormo_plugins.tokenizer import budget, merges, sample
 from kormo_plugins.tokenizer.layout import (
     NEWLINE_RUNS,
     SPECIAL_TOKENS,
@@ -28,7 +27,8 @@ from kormo_plugins.tokenizer.layout import (
 )
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.texts import read_texts
-from kormo_plugins.tokenizer.train import train
+from kormo_plugins.tokenizer.training import budget, merges, sample
+from kormo_plugins.tokenizer.training.train import train
 
 
 def test_layout_is_the_published_one(folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_longest_token(tmp_path: Path, texts, longest: int) -> None:
 def test_same_file_again_and_with_another_number_of_threads(tmp_path: Path, folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from conftest import made_up;"
-        "from kormo_plugins.tokenizer.train import train; from kormo_plugins.tokenizer.params import *;"
+        "from kormo_plugins.tokenizer.training.train import train; from kormo_plugins.tokenizer.params import *;"
         "train(made_up(500), TokenizerParams(vocab_size=1500, megabytes=0.4), Path(sys.argv[1]))"
     )
     for threads in (1, 2):

@@ -202,7 +202,7 @@ def test_same_ids_from_tiktoken(fast: Any, folder: Path) -> None:
     """tiktoken ranks merges by the token they make; with ranks mapped back its ids are the same."""
     import tiktoken
 
-    from kormo_plugins.tokenizer.train import SPLIT
+    from kormo_plugins.tokenizer.training.train import SPLIT
 
     content = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = content["model"]["vocab"]

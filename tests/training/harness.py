@@ -70,7 +70,7 @@ def trainer(
     from axolotl.core.trainers.base import AxolotlTrainer
     from axolotl.core.training_args import AxolotlTrainingArguments
 
-    from kormo_plugins.recipe.checks.deepspeed import zero_stage
+    from kormo_plugins.recipe.checks.devices.deepspeed import zero_stage
     from kormo_plugins.training.objective import next_token
     from kormo_plugins.training.precision import cast_weights
     from kormo_plugins.training.settings import Precision, Settings

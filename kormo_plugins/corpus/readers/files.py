@@ -8,15 +8,15 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.readers.columns import Columns
-from kormo_plugins.corpus.readers.encodings import UTF8, canonical
+from kormo_plugins.corpus.readers.file_formats.encodings import UTF8, canonical
+from kormo_plugins.corpus.readers.file_formats.formats import Options, documents_of
+from kormo_plugins.corpus.readers.file_formats.tables import Table
 from kormo_plugins.corpus.readers.find import Found, find_files, kind_of
-from kormo_plugins.corpus.readers.formats import Options, documents_of
+from kormo_plugins.corpus.readers.mapping.columns import Columns
 from kormo_plugins.corpus.readers.rows import rejected
-from kormo_plugins.corpus.readers.tables import Table
 from kormo_plugins.corpus.readers.units import Unit, parts_for, share, units
+from kormo_plugins.corpus.reports.unread import Tell, counted
 from kormo_plugins.corpus.step import FileCount, Read
-from kormo_plugins.corpus.unread import Tell, counted
 from kormo_plugins.store.fingerprint import file_checksum
 
 

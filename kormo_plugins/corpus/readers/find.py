@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kormo_plugins.corpus.readers.streams import SUFFIXES, ZIP
+from kormo_plugins.corpus.readers.file_formats.streams import SUFFIXES, ZIP
 from kormo_plugins.errors import KormoError, closest
 
 KINDS = {

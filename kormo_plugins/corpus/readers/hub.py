@@ -18,14 +18,14 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers import files as local
-from kormo_plugins.corpus.readers.columns import Columns
-from kormo_plugins.corpus.readers.encodings import UTF8
+from kormo_plugins.corpus.readers.file_formats.encodings import UTF8
+from kormo_plugins.corpus.readers.file_formats.formats import documents_of
 from kormo_plugins.corpus.readers.find import kind_of
-from kormo_plugins.corpus.readers.formats import documents_of
+from kormo_plugins.corpus.readers.mapping.columns import Columns
 from kormo_plugins.corpus.readers.rows import from_row, rejected
 from kormo_plugins.corpus.readers.units import units
+from kormo_plugins.corpus.reports.unread import Tell, counted
 from kormo_plugins.corpus.step import Read, Rejected
-from kormo_plugins.corpus.unread import Tell, counted
 from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from kormo_plugins.corpus.readers.columns import Columns, own_id, to_document
+from kormo_plugins.corpus.readers.mapping.columns import Columns, own_id, to_document
 from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document, Reject
 

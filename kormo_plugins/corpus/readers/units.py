@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kormo_plugins.corpus.readers.encodings import AUTO, LINE_SAFE, to_utf8
+from kormo_plugins.corpus.readers.file_formats.encodings import AUTO, LINE_SAFE, to_utf8
+from kormo_plugins.corpus.readers.file_formats.json_values import HEAD, layout
+from kormo_plugins.corpus.readers.file_formats.streams import ZIP, compression
 from kormo_plugins.corpus.readers.find import Found
-from kormo_plugins.corpus.readers.json_values import HEAD, layout
-from kormo_plugins.corpus.readers.streams import ZIP, compression
 
 UNIT_BYTES = 16 << 20
 """A plain file of lines is read in ranges of this many bytes; also the size that a part aims at."""

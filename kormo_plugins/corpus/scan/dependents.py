@@ -1,4 +1,4 @@
-"""The rules of `steps/korean.py` about dependent words, from patterns to tables that a compiled scan reads.
+"""The rules of `steps/heuristics/korean.py` about dependent words, from patterns to tables that a compiled scan reads.
 
 The patterns are of a few forms only: literals, classes, groups of alternatives that may be missing, and what has to
 follow. What is of another form is refused.

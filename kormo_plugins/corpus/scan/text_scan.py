@@ -18,7 +18,7 @@ import numpy as np
 
 from kormo_plugins.corpus.scan import alphabets, bits
 from kormo_plugins.corpus.scan.characters import table
-from kormo_plugins.corpus.steps.genres import without_stamps
+from kormo_plugins.corpus.steps.heuristics.genres import without_stamps
 
 REFERENCE = "KORMO_REFERENCE_STEPS"
 """Environment: 1, the steps use their per-document patterns instead of compiled scans; 0, compiled scans from the first
@@ -42,7 +42,7 @@ def compiled(text: str) -> bool:
     if _State.waiting is None:
         from kormo_plugins.store.compiled import holds
 
-        _State.waiting = 0 if holds(Path(__file__).parent) else PATIENCE
+        _State.waiting = 0 if holds(Path(__file__).parent / "kernels") else PATIENCE
     if _State.waiting > 0 and text is not _State.asked:
         _State.waiting -= len(text)
         _State.asked = text
@@ -133,14 +133,14 @@ class TextScan:
     @once
     def one_spaced(self) -> np.ndarray:
         """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
-        from kormo_plugins.corpus.scan.words_kernel import one_spaced
+        from kormo_plugins.corpus.scan.kernels.words_kernel import one_spaced
 
         return np.asarray(one_spaced(np.frombuffer(self.utf8, dtype=np.uint8)))
 
     @once
     def survey(self) -> list[int]:
         """What its characters are (`survey_kernel`)."""
-        from kormo_plugins.corpus.scan.survey_kernel import survey
+        from kormo_plugins.corpus.scan.kernels.survey_kernel import survey
 
         found: list[int] = survey(self.codes, character_bits()).tolist()
         return found
@@ -148,7 +148,7 @@ class TextScan:
     @once
     def personal(self) -> tuple[list[list[int]], int, list[int]]:
         """Where personal data may stand in it (`numbers_kernel`): runs of digits, flags, signs of addresses."""
-        from kormo_plugins.corpus.scan.numbers_kernel import PASSPORT_WORD, personal
+        from kormo_plugins.corpus.scan.kernels.numbers_kernel import PASSPORT_WORD, personal
 
         runs, flags, signs = personal(self.codes, character_bits(), PASSPORT_WORD)
         return runs.tolist(), int(flags), signs.tolist()
@@ -156,7 +156,7 @@ class TextScan:
     @once
     def prose(self) -> ProseScan:
         """Its prose, which may be the text itself."""
-        from kormo_plugins.corpus.scan.prose_kernel import prose
+        from kormo_plugins.corpus.scan.kernels.prose_kernel import prose
 
         found = prose(self.codes, character_bits())
         return ProseScan(found, self.text if found.size == self.codes.size else None)
@@ -176,8 +176,8 @@ class ProseScan:
     @once
     def bare(self) -> np.ndarray:
         """Its code points without the marks of a chat or of subtitles before its lines: names of speakers by the
-        compiled scan; where others may stand, patterns take all out (`steps/genres.py`)."""
-        from kormo_plugins.corpus.scan.lines_kernel import STAMPED, without_speakers
+        compiled scan; where others may stand, patterns take all out (`steps/heuristics/genres.py`)."""
+        from kormo_plugins.corpus.scan.kernels.lines_kernel import STAMPED, without_speakers
 
         found, state = without_speakers(self.codes, character_bits())
         return codes_of(without_stamps(self.text)) if state == STAMPED else np.asarray(found)
@@ -185,7 +185,7 @@ class ProseScan:
     @once
     def lines(self) -> np.ndarray:
         """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
-        from kormo_plugins.corpus.scan.lines_kernel import lines
+        from kormo_plugins.corpus.scan.kernels.lines_kernel import lines
 
         return np.asarray(lines(self.bare, character_bits()))
 
@@ -202,7 +202,7 @@ def is_composed(text: str, form: str) -> bool:
     in the form NFC. Of another form, but `none`, nothing is said."""
     if form not in ("NFC", "none") or not compiled(text):
         return False
-    from kormo_plugins.corpus.scan.survey_kernel import ANY
+    from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     doubtful = bits.ODD | (bits.UNSURE if form == "NFC" else 0)
     return not scan_of(text).survey[ANY] & doubtful
@@ -212,7 +212,7 @@ def may_hold(text: str, kind: int) -> bool:
     """Whether a character of that kind (a bit of `bits`) is in `text`; without compiled scans nobody knows."""
     if not compiled(text):
         return True
-    from kormo_plugins.corpus.scan.survey_kernel import ANY
+    from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     return bool(scan_of(text).survey[ANY] & kind)
 
@@ -221,7 +221,7 @@ def has_trailing(text: str) -> bool:
     """Whether a blank stands before a line end."""
     latest = _State.scan
     if latest.text is text and "survey" in latest.__dict__:  # one that nobody has asked for costs more than a look
-        from kormo_plugins.corpus.scan.survey_kernel import TRAILING
+        from kormo_plugins.corpus.scan.kernels.survey_kernel import TRAILING
 
         return latest.survey[TRAILING] > 0
     return " \n" in text or "\t\n" in text
@@ -229,8 +229,8 @@ def has_trailing(text: str) -> bool:
 
 def plain_text(text: str) -> str:
     """`text` with other writings of digits and separators as those of ASCII, character for character."""
-    from kormo_plugins.corpus.scan.numbers_kernel import rewritten
-    from kormo_plugins.corpus.scan.survey_kernel import ANY
+    from kormo_plugins.corpus.scan.kernels.numbers_kernel import rewritten
+    from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     scan = scan_of(text)
     if not scan.survey[ANY] & bits.WIDE:

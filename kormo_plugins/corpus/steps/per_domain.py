@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from kormo_plugins.corpus.domains import domain_of
 from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.reports.domains import domain_of
 from kormo_plugins.corpus.step import DocumentStep, is_source_step
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import Faults, KormoError

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 from kormo_plugins.documents.document import Reject
 from kormo_plugins.endpoint.client import Answer, Client, in_order
 from kormo_plugins.errors import KormoError
-from kormo_plugins.evaluation.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.harness import LocalModel
+from kormo_plugins.evaluation.models.checkpoint import Checkpoint, tokenizer_of
 from kormo_plugins.evaluation.plan import render
 from kormo_plugins.store.atomic import write_text
 from kormo_plugins.store.fingerprint import identity

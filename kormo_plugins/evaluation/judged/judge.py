@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from kormo_plugins.endpoint.client import Client
 from kormo_plugins.errors import KormoError, redact
-from kormo_plugins.evaluation.checkpoint import Checkpoint, open_checkpoint
 from kormo_plugins.evaluation.generation.batches import Sampling
 from kormo_plugins.evaluation.generation.speaker import LocalSpeaker, ServedSpeaker
 from kormo_plugins.evaluation.harness import LocalModel
 from kormo_plugins.evaluation.judged.suite import JudgedSuite, JudgeSettings
 from kormo_plugins.evaluation.judged.verdicts import Judge
+from kormo_plugins.evaluation.models.checkpoint import Checkpoint, open_checkpoint
 from kormo_plugins.plugins.registry import Registry
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

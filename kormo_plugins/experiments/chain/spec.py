@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 
 from kormo_plugins.errors import KormoError, closest
-from kormo_plugins.pipeline import initial_model
+from kormo_plugins.pipeline.artifacts import initial_model
 from kormo_plugins.pipeline.axolotl_keys import axolotl_values
 from kormo_plugins.pipeline.refusals import refuse_leaking_attention
 from kormo_plugins.plugins.choice import Strict

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kormo_plugins.pipeline.initial_model import weights_hash
+from kormo_plugins.pipeline.artifacts.initial_model import weights_hash
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.runs.finish import plain_family
 from kormo_plugins.runs.identity import changed_keys, recorded

@@ -36,7 +36,7 @@ IMPORTS = (
     "axolotl.core.builders",
     "axolotl.utils.trainer",
     "kormo_plugins.training.trainer",
-    "kormo_plugins.mixture.gather",
+    "kormo_plugins.mixture.batches.gather",
     "transformers.models.llama.modeling_llama",
 )
 """What a training imports anyway; none of it may start a thread or touch a device while it is imported."""

@@ -2,7 +2,7 @@
 
 A rule is a function of the resolved recipe that yields a `KormoError` for each fault. `RULES` is the list, open to
 further ones. Each says why in its message, so that the message is the documentation. What becomes of single keys of
-Axolotl's is said in `fate_table.py`, which numbers have a meaning in `ranges.py`.
+Axolotl's is said in `axolotl_keys/fate_table.py`, which numbers have a meaning in `ranges.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from pathlib import Path
 
 from kormo_plugins.errors import Faults, KormoError, moved
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.recipe.checks.context_parallel import check_shared_rows
-from kormo_plugins.recipe.checks.deepspeed import deepspeed_config
+from kormo_plugins.recipe.checks.devices.context_parallel import check_shared_rows
+from kormo_plugins.recipe.checks.devices.deepspeed import deepspeed_config
+from kormo_plugins.recipe.checks.devices.speed_rules import (
+    checkpointed_layers_are_checkpointed,
+    float8_is_compiled,
+    matrices_are_whole,
+)
 from kormo_plugins.recipe.checks.places import bad_places
 from kormo_plugins.recipe.checks.preference_rules import preference_runs
 from kormo_plugins.recipe.checks.ranges import out_of_range
@@ -24,11 +29,6 @@ from kormo_plugins.recipe.checks.schedule import (
     saving_steps,
     schedule_without_evaluation,
     warm_up,
-)
-from kormo_plugins.recipe.checks.speed_rules import (
-    checkpointed_layers_are_checkpointed,
-    float8_is_compiled,
-    matrices_are_whole,
 )
 from kormo_plugins.recipe.checks.tokens import ignored_tokens_exist, shares_have_sources, tokenizer_can_be_had
 from kormo_plugins.recipe.files.environment import REFERENCE, REFUSED

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from kormo_plugins.errors import KormoError, Notice, closest
-from kormo_plugins.recipe.checks.keys import shown
+from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.checks.ranges import SAMPLING, number_of
 from kormo_plugins.recipe.files.resolve import Resolved
 from kormo_plugins.recipe.schema.axolotl import SchemaView

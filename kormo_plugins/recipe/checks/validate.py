@@ -13,8 +13,8 @@ from typing import Any
 
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
-from kormo_plugins.recipe.checks.keys import shown
-from kormo_plugins.recipe.checks.machine import not_ready
+from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
+from kormo_plugins.recipe.checks.devices.machine import not_ready
 from kormo_plugins.recipe.files.kinds import LISTS, list_of_recipes
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import Resolved, resolve_data

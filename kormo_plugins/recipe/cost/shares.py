@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from kormo_plugins.errors import KormoError
-from kormo_plugins.mixture.weights import shares as weigh
+from kormo_plugins.mixture.sampling.weights import shares as weigh
 from kormo_plugins.recipe.load import Recipe
 
 KOREAN = "ko"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kormo_plugins.mixture.weights import leaves
+from kormo_plugins.mixture.sampling.weights import leaves
 from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.registry import Registry
 from kormo_plugins.recipe.files.paths import from_here

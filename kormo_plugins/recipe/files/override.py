@@ -20,7 +20,7 @@ from typing import Any
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.errors import KormoError, closest, disk_error
 from kormo_plugins.mixture.params import MixtureRecipe
-from kormo_plugins.recipe.checks.keys import shown
+from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.files.paths import from_here
 from kormo_plugins.recipe.files.resolve import COMMAND_LINE, ENVIRONMENT_BLOCKS, Resolved, resolve
 from kormo_plugins.recipe.files.tree import UNITED

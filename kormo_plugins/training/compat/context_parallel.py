@@ -8,7 +8,7 @@ cut, and the sum is divided by the tokens of the whole global batch:
     row      a b c d | e f g h          labels shifted, then cut      b c d e | f g h -
     device   0         1                every prediction is made once, also across the seam
 
-Which rows may be shared at all is decided beforehand, in `mixture/isolation.py`.
+Which rows may be shared at all is decided beforehand, in `mixture/batches/isolation.py`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 
 if TYPE_CHECKING:
-    from kormo_plugins.corpus.scan.keywords_kernel import Parts
+    from kormo_plugins.corpus.scan.kernels.keywords_kernel import Parts
 
 _PHRASES = (
     "licensed under|license under|apache license|mit license|bsd license|general public license|permission is hereby "
@@ -65,7 +65,7 @@ def _without_notices(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _automaton() -> Parts:
-    from kormo_plugins.corpus.scan.keywords_kernel import automaton
+    from kormo_plugins.corpus.scan.kernels.keywords_kernel import automaton
 
     return automaton({1: _PHRASES}, 0).parts
 
@@ -74,7 +74,7 @@ def may_hold_notice(text: str, start: int, end: int) -> bool:
     """Whether a phrase of a notice may be in that piece of `text`; where not, it surely is not."""
     if not compiled(text):
         return True
-    from kormo_plugins.corpus.scan.keywords_kernel import holds
+    from kormo_plugins.corpus.scan.kernels.keywords_kernel import holds
 
     return bool(holds(scan_of(text).codes, start, end, _automaton()))
 

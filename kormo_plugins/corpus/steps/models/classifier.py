@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.readers.files import Files, FilesParams
 from kormo_plugins.corpus.step import Rejected
-from kormo_plugins.corpus.steps.text import words
+from kormo_plugins.corpus.steps.heuristics.text import words
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.atomic import replace

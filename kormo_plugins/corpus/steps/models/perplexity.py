@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from kormo_plugins.corpus.params import Strict
-from kormo_plugins.corpus.steps.text import lines
+from kormo_plugins.corpus.steps.heuristics.text import lines
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum

@@ -17,14 +17,14 @@ from pydantic import Field
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
+from kormo_plugins.corpus.steps.heuristics.text import words
 from kormo_plugins.corpus.steps.models.classifier import Classifier, ClassifierParams
-from kormo_plugins.corpus.steps.text import words
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
 
 if TYPE_CHECKING:
-    from kormo_plugins.corpus.scan.keywords_kernel import Parts
+    from kormo_plugins.corpus.scan.kernels.keywords_kernel import Parts
 
 LIST = Path(__file__).with_name("toxic_words.txt")
 _KOREAN = (
@@ -180,7 +180,7 @@ def _english(categories: tuple[Category, ...]) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1)
 def _english_keys() -> Parts:
-    from kormo_plugins.corpus.scan.keywords_kernel import automaton
+    from kormo_plugins.corpus.scan.kernels.keywords_kernel import automaton
 
     plain = [entry.removesuffix("~") for entry in _entries("en", CATEGORIES)]
     keys = {entry.replace("_", between) for entry in plain for between in " -"} | set(_ENGLISH_KEYS)
@@ -191,7 +191,7 @@ def _may_hold_english(text: str) -> bool:
     """Whether a form of the English list may be in `text`; where not, it surely is not."""
     if not compiled(text):
         return True
-    from kormo_plugins.corpus.scan.keywords_kernel import holds
+    from kormo_plugins.corpus.scan.kernels.keywords_kernel import holds
 
     codes = scan_of(text).codes
     return bool(holds(codes, 0, len(codes), _english_keys()))

@@ -1,0 +1,194 @@
+"""The artifacts of a recipe, for the commands that look at them: found, built or verified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kormo_plugins.console.progress import Progress
+from kormo_plugins.errors import Faults, KormoError
+from kormo_plugins.pipeline.built import NotBuilt, lookup_only
+from kormo_plugins.pipeline.verify import Checked, verify_folder
+from kormo_plugins.recipe.files.resolve import resolve_data
+from kormo_plugins.recipe.files.yaml_file import read_yaml
+from kormo_plugins.store.artifact import MANIFEST, read_manifest
+
+if TYPE_CHECKING:
+    from kormo_plugins.mixture.dataset import MixtureDataset
+    from kormo_plugins.pipeline.built import ArtifactProvider, Built
+    from kormo_plugins.recipe.load import Recipe
+    from kormo_plugins.recipe.schema.dataset import DataRecipe
+    from kormo_plugins.store.artifact import Artifact, Make, Spec
+
+
+def looked_up(recipe: Path, workspace: Path) -> tuple[DataRecipe, dict[str, dict[str, Artifact]]]:
+    """A recipe's data and its artifacts by kind and name, nothing built; shards may be missing, documents may not.
+
+    Raises:
+        KormoError: the documents are not built.
+    """
+    had: dict[str, dict[str, Artifact]] = {"corpus": {}, "shards": {}}
+    look = lookup_only(recipe)
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        artifact = look(folder, spec, write)
+        had.setdefault(spec.kind, {})[spec.name] = artifact
+        return artifact
+
+    described = dataset_recipe(recipe) or recipe_with_data(recipe).data
+    assert described is not None
+    try:
+        provide(recipe, workspace, get)
+    except NotBuilt as error:
+        if set(had["corpus"]) != set(described.corpus.documents_of):
+            raise
+        click.echo(f"kormo: without the number of tokens: {error.found}", err=True)
+    return described, had
+
+
+def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | None = None) -> None:
+    """Every artifact of a recipe but the initial checkpoint, or the documents of a dataset recipe, through `get`.
+
+    Args:
+        workers: processes at work, where that is to be another number than the recipe's.
+    """
+    from kormo_plugins.pipeline.artifacts.corpora import build_corpora
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.projections import CorpusPlan
+
+    if (alone := dataset_recipe(path)) is not None:
+        build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
+    else:
+        recipe = recipe_with_data(path)
+        build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
+
+
+def refuse_unready(path: Path, workspace: Path) -> None:
+    """Refuses a workspace that cannot be written and files that are not there, before anything is read."""
+    from kormo_plugins.recipe.checks.devices.machine import data_not_ready, refuse_unwritable
+
+    if dataset_recipe(path) is not None:
+        return refuse_unwritable(workspace, "--workspace")
+    recipe = recipe_with_data(path)
+    faults = Faults(data_not_ready(recipe))
+    with faults.catch():
+        refuse_unwritable(recipe.block.workspace, recipe.resolved.where("kormo.workspace"))
+    faults.raise_any()
+
+
+def _with_workers(data: DataRecipe, workers: int | None) -> DataRecipe:
+    return data if workers is None else replace(data, corpus=data.corpus.model_copy(update={"workers": workers}))
+
+
+def dataset_recipe(path: Path) -> DataRecipe | None:
+    """The dataset recipe that the file is by itself; None if it is a recipe."""
+    from kormo_plugins.plugins.registry import registry
+    from kormo_plugins.recipe.schema.dataset import parse_data
+
+    own = read_yaml(path)
+    if "kormo" in own or "plugins" in own:  # Axolotl would not load us for a recipe that does not list us
+        return None
+    resolved = resolve_data(path)
+    if "sources" not in resolved.values:
+        return None
+    return parse_data(resolved.values, registry(), lambda key: resolved.where(key) if key else str(path))
+
+
+def recipe_with_data(path: Path) -> Recipe:
+    """The recipe, which must have data."""
+    from kormo_plugins.recipe.load import load_recipe
+
+    recipe = load_recipe(path)
+    if recipe.data is None:
+        raise KormoError(
+            where=f"{path}: kormo.data",
+            found="nothing",
+            why="the data of this recipe is read by Axolotl itself, not built by kormo",
+            do="name a recipe with kormo.data, or set it",
+        )
+    return recipe
+
+
+def opened(path: Path) -> tuple[Recipe, Built, MixtureDataset]:
+    """The recipe, its artifacts, and its mixture for all of its steps; nothing is built."""
+    from kormo_plugins.pipeline.build import build_data
+    from kormo_plugins.pipeline.built import lookup_only
+    from kormo_plugins.pipeline.open import open_rows
+
+    if dataset_recipe(path) is not None:
+        raise KormoError(
+            where=str(path),
+            found="a dataset recipe by itself",
+            why="rows and steps come from the recipe that is trained with it",
+            do="name that recipe (recipes/pretrain.yml)",
+        )
+    recipe = recipe_with_data(path)
+    if recipe.of_pairs:
+        raise KormoError(
+            where=str(path),
+            found=f"a recipe with rl: {recipe.get('rl')}",
+            why="it is trained on preference pairs, which have no rows",
+            do="read pairs.jsonl in the folders that `kormo data build` names as preferences",
+        )
+    built = build_data(recipe, lookup_only(path))
+    return recipe, built, open_rows(recipe.stream_plan(), built)
+
+
+def verify_recipe(path: Path, workspace: Path) -> list[Checked]:
+    """Checks each artifact of a recipe where it is found, in the order in which they are built.
+
+    Damage may hide what is built later (another tokenizer is another name of the shards); then what was found is
+    reported, and says why the rest is missing.
+    """
+    from kormo_plugins.pipeline.build import add_model
+
+    checked: list[Checked] = []
+    look = lookup_only(path, check=False)
+
+    def get(folder: Path, spec: Spec, write: Make) -> Artifact:
+        artifact = look(folder, spec, write)
+        checked.append(_verify(artifact.path, artifact.manifest))
+        return artifact
+
+    try:
+        if dataset_recipe(path) is not None:
+            provide(path, workspace, get)
+        else:
+            from kormo_plugins.pipeline.build import build_data
+
+            recipe = recipe_with_data(path)
+            built = build_data(recipe, get)
+            try:
+                add_model(recipe, built, get)
+            except NotBuilt:
+                click.echo("kormo: there is no initial checkpoint yet; the first training writes it", err=True)
+    except KormoError as error:
+        if not any(one.damaged for one in checked):
+            raise
+        click.echo(f"kormo: what is built from the damaged files was not looked for ({error.found})", err=True)
+    return checked
+
+
+def verify_folders(folder: Path) -> list[Checked]:
+    """Checks one folder, or every artifact of a workspace."""
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    if not (folder / MANIFEST).is_file() and any((path / MANIFEST).is_file() for path in inside):
+        return [_verify_folder(path, artifact=True) for path in inside]
+    return [_verify_folder(folder, artifact=(folder / MANIFEST).is_file())]
+
+
+def _verify_folder(folder: Path, artifact: bool) -> Checked:
+    try:
+        return _verify(folder, read_manifest(folder) if artifact else None)
+    except KormoError as error:
+        return Checked(folder, damaged=[error])
+
+
+def _verify(folder: Path, manifest: Mapping[str, object] | None) -> Checked:
+    with Progress(f"bytes of {folder.name}", unit="bytes") as progress:
+        return verify_folder(folder, manifest, progress)

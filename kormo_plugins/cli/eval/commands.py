@@ -1,0 +1,311 @@
+"""`kormo eval`: what a checkpoint scores."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kormo_plugins.cli.eval.judged import (
+    JudgedOptions,
+    prepare_suites,
+    print_judged,
+    refuse_unused,
+    run_suites,
+    served_model,
+)
+from kormo_plugins.cli.support.output import json_option, print_json, print_table
+from kormo_plugins.errors import KormoError
+from kormo_plugins.evaluation.judged.suite import is_judged
+from kormo_plugins.evaluation.mini import write_items
+from kormo_plugins.evaluation.published import published
+
+if TYPE_CHECKING:
+    from kormo_plugins.evaluation.harness import LocalModel
+    from kormo_plugins.evaluation.models.checkpoint import Checkpoint
+    from kormo_plugins.evaluation.record import Record
+    from kormo_plugins.measures.scores import NeedleRecord, SuiteRow
+    from kormo_plugins.plugins.registry import Registry
+
+PERCENT = 100
+
+
+def _say(line: str) -> None:
+    click.echo(f"kormo: {line}", err=True)
+
+
+def _write_items(ctx: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    """Writes the mini suite's items, and ends."""
+    if folder is None:
+        return
+    for path in write_items(folder):
+        click.echo(path)
+    ctx.exit()
+
+
+def _published(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Prints the published scores, and ends."""
+    if not wanted:
+        return
+    values = published()
+    click.echo(f"In percent ({values.source}):")
+    _print_published(values.models, values.scores)
+    click.echo("\nJudged by a language model, of 10:")
+    _print_published(values.judged_models, values.judged)
+    needle = ", ".join(f"{language} {score}" for language, score in values.needle.items())
+    click.echo(f"\nNeedle in a haystack, KORMo-10B, in percent: {needle}")
+    ctx.exit()
+
+
+def _print_published(models: list[str], scores: Mapping[str, Sequence[float | None]]) -> None:
+    body = [[name, *("" if one is None else f"{one:.2f}" for one in row)] for name, row in scores.items()]
+    print_table(["", *models], body)
+
+
+def _numbers(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """`512,1024` as numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of whole numbers, as in 512,1024") from None
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="A suite's name, or a suite file (.yml).")
+@click.option("--tasks", default="", metavar="A,B", help="Tasks or groups by their names in lm-evaluation-harness.")
+@click.option("--limit", type=click.IntRange(min=1), help="Items per task.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Datasets: a folder for each.")
+@click.option("--needle", is_flag=True, help="Find a needle in a haystack, over lengths and depths.")
+@click.option("--lengths", callback=_numbers, metavar="N,N", help="Tokens of the haystacks. [default: to the context]")
+@click.option("--depths", callback=_numbers, metavar="N,N", help="Depths in percent. [default: 0,25,50,75,100]")
+@click.option("--haystack", type=click.Path(path_type=Path), metavar="FILE", help="Text to hide needles in.")
+@click.option("--cut-long", is_flag=True, help="Let prompts longer than the context lose their beginning.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Requests at a time. [default: by memory; for choices 8 on a GPU, else 32]",
+)
+@click.option("--device", metavar="NAME", help="cuda, cuda:1, cpu. [default: a GPU where there is one]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Place of evaluation.json. [CHECKPOINT]")
+@click.option("--judge", metavar="PLACE", help="Of a judged suite: an endpoint, a chat model's folder, or none.")
+@click.option("--judge-model", metavar="NAME", help="The judge's name at its endpoint.")
+@click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Another model's answers.jsonl.")
+@click.option("--human", type=click.Path(path_type=Path), metavar="FILE", help="Korean text of people, for comparison.")
+@click.option("--yes", is_flag=True, help="Send a judge more requests than the suite's max_requests.")
+@click.option("--endpoint", metavar="URL", help="A server of this model (vLLM, transformers serve) that generates.")
+@click.option("--endpoint-model", metavar="NAME", help="The model's name there. [default: CHECKPOINT]")
+@click.option("--plugin", "modules", multiple=True, metavar="MODULE", help="Load this module too, as kormo.plugins.")
+@click.option(
+    "--write-items",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    callback=_write_items,
+    is_eager=True,
+    expose_value=False,
+    help="Write the mini suite's items, for decontamination, and end.",
+)
+@click.option(
+    "--published",
+    is_flag=True,
+    callback=_published,
+    is_eager=True,
+    expose_value=False,
+    help="Print the published scores of KORMo-10B and its baselines, and end.",
+)
+@json_option
+def evaluate(
+    checkpoint: Path,
+    suites: tuple[str, ...],
+    tasks: str,
+    limit: int | None,
+    data: Path | None,
+    needle: bool,
+    lengths: tuple[int, ...] | None,
+    depths: tuple[int, ...] | None,
+    haystack: Path | None,
+    cut_long: bool,
+    batch_size: int | None,
+    device: str | None,
+    out: Path | None,
+    judge: str | None,
+    judge_model: str | None,
+    against: Path | None,
+    human: Path | None,
+    yes: bool,
+    endpoint: str | None,
+    endpoint_model: str | None,
+    modules: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Score a checkpoint on benchmarks, and find needles in haystacks.
+
+    CHECKPOINT is a finished run's folder, one of its checkpoints, or any folder in the format of transformers. Without
+    --suite, --tasks or --needle, the suite mini is run, which needs no data. The suites judged, mt_bench, ko_mt_bench
+    and logickor are judged by the model that --judge names. Scores are kept in evaluation.json; what is finished is not
+    done again.
+    """
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    for noisy in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that it did not find, and its own deprecations
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    from kormo_plugins.evaluation import run
+    from kormo_plugins.evaluation.models import checkpoint as models
+    from kormo_plugins.plugins.registry import registry
+
+    if (lengths or depths or haystack) and not needle:
+        raise KormoError(
+            where="kormo eval",
+            found="--lengths, --depths or --haystack",
+            why="they are of the needle in a haystack",
+            do="pass --needle too",
+        )
+    components = registry(modules)
+    named = [one.strip() for one in tasks.split(",") if one.strip()]
+    judged = [name for name in suites if is_judged(name)]
+    plain = [name for name in suites if name not in judged]
+    options = JudgedOptions(judge, judge_model, against, human, yes, endpoint, endpoint_model, data, limit, batch_size)
+    refuse_unused(options, judged)
+    with contextlib.redirect_stdout(sys.stderr):  # the harness's own prints; stdout is for what was asked
+        lines = run.find_lines(plain or (() if named or needle or judged else ("mini",)), named, limit, components)
+        model = models.open_checkpoint(checkpoint, components)
+        _check_device(device)
+        if needle:  # what is wrong with it must not be found out after the suites
+            from kormo_plugins.evaluation.haystack.needle import make_ready
+
+            make_ready(model, components, lengths, depths, haystack)
+        load = _loader(batch_size, device)
+        prepared = prepare_suites(judged, options, components, load, _say)
+        record = _record(out or checkpoint, model)
+        rows: list[SuiteRow] = []
+        if lines:
+            asked = partial(served_model, options, model, load) if endpoint else partial(load, model)
+            rows = run.evaluate(lines, model, record, components, data=data, cut_long=cut_long, load=asked, say=_say)
+        verdicts = run_suites(prepared, options, model, record, load, _say)
+        found = _needle(model, components, record, lengths, depths, haystack, device) if needle else None
+    if as_json:
+        more = {**({"judged": verdicts} if verdicts else {}), **({"needle": found} if found else {})}
+        return print_json({"model": record.model, "results": rows, **more})
+    if rows:
+        _print(rows)
+    if verdicts:
+        print_judged(verdicts)
+    if found:
+        _print_needle(found)
+    click.echo(f"\n{record.path}")
+
+
+def _check_device(name: str | None) -> None:
+    """The harness would take the CPU for a device that is not there, in silence."""
+    import torch
+
+    if name is None:
+        return
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise KormoError(
+            where="kormo eval: --device",
+            found=name,
+            why=str(error).splitlines()[0],
+            do="name a device of this machine (cpu, cuda:0), or leave it out",
+        ) from None
+
+
+def _record(folder: Path, model: Checkpoint) -> Record:
+    from kormo_plugins.evaluation.record import Record
+
+    record = Record(folder, model)
+    if record.set_aside is not None:
+        _say(f"the evaluation in {folder} is of other weights; it is kept as {record.set_aside.name}")
+    return record
+
+
+def _loader(batch_size: int | None, device: str | None) -> Callable[[Checkpoint], LocalModel]:
+    """Gives the harness's model of a checkpoint, loaded at the first call."""
+    loaded: dict[str, LocalModel] = {}
+
+    def load(checkpoint: Checkpoint) -> LocalModel:
+        from kormo_plugins.evaluation.models.model import Model, default_device
+        from kormo_plugins.evaluation.run import quiet_harness
+
+        quiet_harness()
+        place = device or default_device()
+        if checkpoint.hash not in loaded:
+            loaded[checkpoint.hash] = Model(checkpoint.path, batch_size=batch_size, device=place)
+        return loaded[checkpoint.hash]
+
+    return load
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{PERCENT * value:.2f}"
+
+
+def _print(rows: list[SuiteRow]) -> None:
+    """Our scores beside the published one; then the baselines'."""
+    ends = any("stops" in row for row in rows)
+    compared = any(row["published"] for row in rows)
+    header = ["task", "metric", "shots", "items", "score", "±", "chance"]
+    header += ["stops"] * ends + ["KORMo-10B"] * compared
+    body = []
+    for row in rows:
+        kormo = row["published"].get("KORMo-10B")
+        cells = [
+            row["task"],
+            row["metric"],
+            "" if row["shots"] is None else str(row["shots"]),
+            f"{row['n']:,}",
+            _percent(row["value"]),
+        ]
+        cells += [_percent(row["stderr"]), _percent(row["chance"])]
+        body.append(cells + [_percent(row.get("stops"))] * ends + [f"{kormo:.2f}" if kormo else ""] * compared)
+    print_table(header, body)
+    for row in rows:
+        for note in (row["unverified"], f"{row['cut']:,} prompts lost their beginning" if row["cut"] else ""):
+            if note:
+                click.echo(f"{row['task']}: {note}")
+    if compared:
+        models = published().models
+        click.echo(f"\nPublished, in percent ({published().source}):")
+        print_table(
+            ["task", *models],
+            [[row["task"], *[f"{row['published'][name]:.2f}" for name in models]] for row in rows if row["published"]],
+        )
+
+
+def _needle(
+    model: Checkpoint,
+    components: Registry,
+    record: Record,
+    lengths: Sequence[int] | None,
+    depths: Sequence[int] | None,
+    haystack: Path | None,
+    device: str | None,
+) -> NeedleRecord:
+    from kormo_plugins.evaluation.haystack import needle, needle_page
+
+    found = needle.search(model, components, lengths=lengths, depths=depths, haystack=haystack, device=device, say=_say)
+    record.set_needle(found)
+    page = record.path.with_name("needle.html")
+    needle_page.write(found, page)
+    _say(f"the heat map is in {page}")
+    return found
+
+
+def _print_needle(found: NeedleRecord) -> None:
+    rows = [
+        [one["language"], f"{one['length']:,}", f"{one['depth']}%", _percent(one["choice"]), _percent(one["generated"])]
+        for one in found["cells"]
+    ]
+    print_table(["language", "tokens", "depth", "choice", "generated"], rows)
+    click.echo(f"chance of a right choice: {_percent(found['chance'])}")

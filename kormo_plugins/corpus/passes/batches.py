@@ -1,0 +1,92 @@
+"""Document steps that look at many documents at once: a model on a GPU, an engine whose every call costs.
+
+Between two such steps a document goes through the others alone, as everywhere. Where a batch ends depends on the
+documents alone, so results do not depend on who builds, nor on how often the build was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any
+
+from kormo_plugins.corpus.passes.job import Tally
+from kormo_plugins.corpus.step import Rejected
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.hookspecs import BatchStep
+
+BATCH = 256
+"""Documents that a step is given at most."""
+Item = Document | Rejected
+Through = Callable[[Document, list[object], list[Tally]], Item]
+
+
+def in_batches(
+    items: Iterator[Item],
+    steps: Sequence[Any],
+    tallies: Sequence[Tally],
+    through: Through,
+    is_text: Callable[..., bool],
+) -> Iterator[Item]:
+    """The items behind all steps, in their order.
+
+    Args:
+        tallies: of each step.
+        through: takes one document through some steps, and counts.
+        is_text: whether a document is a text alone; a conversation or a pair goes by itself.
+    Raises:
+        KormoError: a step gave more or fewer results than it was given documents.
+    """
+    runs = [
+        (batched, [*run])
+        for batched, run in groupby(zip(steps, tallies, strict=True), lambda pair: isinstance(pair[0], BatchStep))
+    ]
+    while group := list(islice(items, BATCH)):
+        for batched, run in runs:
+            if batched:
+                for step, tally in run:
+                    group = _batch(group, step, tally, through, is_text)
+            else:
+                some, counts = [step for step, _ in run], [tally for _, tally in run]
+                group = [item if isinstance(item, Rejected) else through(item, some, counts) for item in group]
+        yield from group
+
+
+def _batch(
+    group: Sequence[Item], step: BatchStep, tally: Tally, through: Through, is_text: Callable[..., bool]
+) -> list[Item]:
+    texts = [item for item in group if isinstance(item, Document) and is_text(item)]
+    before = [document.text for document in texts]
+    results = list(step.batch(texts)) if texts else []
+    if len(results) != len(texts):
+        raise KormoError(
+            where=f"step {tally.name}",
+            found=f"{len(results)} results for {len(texts)} documents",
+            why="which result is whose cannot be told",
+            do="give one for each document, in their order (`BatchStep.batch`)",
+        )
+    answers = iter(zip(before, results, strict=True))
+    found: list[Item] = []
+    for item in group:
+        if isinstance(item, Rejected):
+            found.append(item)
+        elif is_text(item):
+            text, result = next(answers)
+            item.text, given = text, _given(result)
+            found.append(through(item, [given], [tally]))
+        else:
+            found.append(through(item, [step], [tally]))
+    return found
+
+
+def _given(result: Document | Reject) -> Callable[[Document], Document | Reject]:
+    """The answer that is there already, as a step."""
+    text = result.text if isinstance(result, Document) else ""
+
+    def step(document: Document) -> Document | Reject:
+        if isinstance(result, Document):
+            result.text = text
+        return result
+
+    return step

@@ -1,0 +1,136 @@
+"""What only a look at the whole source can say: which documents go, which ids are taken, which are held out.
+
+It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Texts are read again
+only of other sources that this one is deduplicated against: they are signed by the same step and put in front, so that
+what both have is theirs. Training and held-out documents both count, so nothing that is held out there is trained on
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kormo_plugins.corpus.params import HeldOut
+from kormo_plugins.corpus.passes.job import SourceBuild
+from kormo_plugins.corpus.passes.marks import write_mark
+from kormo_plugins.corpus.reports.clusters import write_clusters
+from kormo_plugins.corpus.step import Clustering, Ranking
+from kormo_plugins.documents.document import Document
+from kormo_plugins.hookspecs import SourceStep
+from kormo_plugins.store.array_file import join_arrays, save_array, take_rows
+from kormo_plugins.store.corpus_files import read_corpus
+
+STAYS = -1
+IN_MEMORY = 64 << 20
+"""Bytes of signatures that are held in memory: some 120,000 documents."""
+
+
+def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
+    """Decides on the documents that `stage` let through, unless that is done."""
+    folder = job.folder(stage)
+    if (folder / "decision.json").exists():
+        return
+    ids = [np.load(folder / f"{part:05d}.ids.npy") for part in range(job.parts)]
+    bounds = np.cumsum([0, *map(len, ids)])
+    fate = np.full(bounds[-1], STAYS, dtype=np.int8)
+    reasons: list[str] = []
+    steps: list[int] = []
+    for number, end in enumerate(job.segments[stage].ends):
+        step = end.make(end.params)
+        assert isinstance(step, SourceStep)
+        there = np.flatnonzero(fate == STAYS)
+        table = _rows(_signatures(job, stage, number), there, folder / f"signatures-{number}.npy")
+        mine, told = step.decide(table)
+        if isinstance(step, Clustering):
+            stays = np.arange(len(fate))
+            stays[there] = there[step.stays]
+            write_clusters(job, stage, end.name, stays, bounds.tolist())
+        if job.against and not isinstance(step, Ranking):
+            mine, told = _against(step, table, mine, list(told), job.against)
+        fate[there] = np.where(mine == STAYS, STAYS, mine + len(reasons))
+        reasons, steps = [*reasons, *told], [*steps, *[number] * len(told)]
+    settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
+    for part in range(job.parts):
+        low, high = bounds[part], bounds[part + 1]
+        save_array(folder / f"{part:05d}.fate.npy", fate[low:high])
+        if settled is not None:
+            before = int((fate[:low] == STAYS).sum())
+            here = int((fate[low:high] == STAYS).sum())
+            write_mark(folder / f"{part:05d}.settled.json", _cut(settled, before, before + here))
+    write_mark(folder / "decision.json", {"reasons": reasons, "steps": steps})
+
+
+def _rows(table: np.ndarray, wanted: np.ndarray, path: Path) -> np.ndarray:
+    """Those rows of a table; of a large one, which is in the file `path`, in another file."""
+    if len(wanted) == len(table):
+        return table
+    if table.nbytes <= IN_MEMORY:
+        return np.asarray(table[wanted])
+    return take_rows(path, wanted, path.with_suffix(".left.npy"))
+
+
+def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
+    """The signatures of all parts by one of the steps that end a stage, in source order; from `IN_MEMORY` bytes on in a
+    file, of which memory holds what is looked at."""
+    folder = job.folder(stage)
+    paths = [folder / f"{part:05d}.signatures-{number}.npy" for part in range(job.parts)]
+    if sum(path.stat().st_size for path in paths) <= IN_MEMORY:
+        return np.concatenate([np.load(path) for path in paths])
+    return join_arrays(
+        [path for path in paths if len(np.load(path, mmap_mode="r"))], folder / f"signatures-{number}.npy"
+    )
+
+
+def _against(
+    step: Any, table: np.ndarray, fate: np.ndarray, reasons: list[str], others: Sequence[Path]
+) -> tuple[np.ndarray, list[str]]:
+    """The decision once more, on what stays, behind the documents of other sources."""
+    there = [step.sign(document) for folder in others for document in _all_documents(folder)]
+    if isinstance(step, Clustering):
+        there = [step.first(signature) for signature in there]
+    stays = np.flatnonzero(fate == STAYS)
+    if not there or not len(stays):
+        return fate, reasons
+    later, told = step.decide(np.concatenate([np.asarray(there, table.dtype), table[stays]]))
+    mine = np.asarray(later[len(there) :])
+    fate = fate.copy()
+    fate[stays] = np.where(mine == STAYS, STAYS, mine + len(reasons))
+    return fate, [*reasons, *(f"{reason} of another source" for reason in told)]
+
+
+def _all_documents(folder: Path) -> Iterator[Document]:
+    """What a finished source has: for training, and held out."""
+    yield from read_corpus(folder)
+    yield from read_corpus(folder / "held_out")
+
+
+def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:
+    """Over the documents that stay: which come with an id that was there before, and which are held out.
+
+    Returns:
+        index -> how many with its id came before; and the sorted indices of the held-out documents: those with the
+        smallest keyed hash of their id, a choice that does not move when other documents come or go.
+    """
+    order = np.argsort(ids, kind="stable")
+    same = np.flatnonzero(ids[order][1:] == ids[order][:-1]) + 1
+    repeats: dict[int, int] = {}
+    for position in same.tolist():
+        repeats[int(order[position])] = repeats.get(int(order[position - 1]), 0) + 1
+    wanted = held_out.documents if held_out.documents >= 1 else held_out.documents * len(ids)
+    count = min(int(wanted), int(held_out.at_most * len(ids)))
+    with np.errstate(over="ignore"):
+        keyed = (ids ^ np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xD6E8FEB86659FD93)
+    return repeats, np.sort(np.argsort(keyed ^ (keyed >> np.uint64(32)), kind="stable")[:count])
+
+
+def _cut(settled: tuple[dict[int, int], np.ndarray], low: int, high: int) -> dict[str, object]:
+    repeats, held = settled
+    low_at, high_at = np.searchsorted(held, [low, high])
+    return {
+        "renamed": {str(index - low): count for index, count in repeats.items() if low <= index < high},
+        "held_out": (held[low_at:high_at] - low).tolist(),
+    }

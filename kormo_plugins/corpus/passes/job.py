@@ -1,0 +1,99 @@
+"""A source as work to be done: its parts, its stages, and where the files of each lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.corpus.params import Source
+from kormo_plugins.corpus.reports.unread import add as add_file
+from kormo_plugins.corpus.step import FileCount, Step
+from kormo_plugins.hookspecs import Params, Reader
+
+
+@dataclass(frozen=True)
+class NamedStep:
+    """A step before it is made: it travels to the process that runs it."""
+
+    name: str
+    make: Callable[[Params], Step]
+    params: Params
+
+
+@dataclass(frozen=True)
+class StepGroup:
+    """Document steps, and the source steps that end them (none: the end of the pipeline). Of several, each decides on
+    what the ones before it let through; all sign the documents in one pass."""
+
+    steps: tuple[NamedStep, ...]
+    ends: tuple[NamedStep, ...]
+
+
+@dataclass(frozen=True)
+class SourceBuild:
+    """All that a part's work depends on. Can be pickled and sent to another machine.
+
+    Args:
+        name: of the source.
+        read: `(params, shard, shards) -> Read`, a reader or a generator.
+        parts: number of parts; fixed before the work begins.
+        out: the artifact's folder; work in progress is in `out/work`.
+        against: folders of finished sources; what they have is a duplicate here.
+    """
+
+    name: str
+    source: Source
+    read: Reader
+    params: Params
+    parts: int
+    segments: tuple[StepGroup, ...]
+    out: Path
+    against: tuple[Path, ...] = ()
+
+    def folder(self, stage: int) -> Path:
+        """Where a stage keeps its files. Stage len(segments) is the last, that writes the result."""
+        return self.out / "work" / f"{stage}"
+
+    def done(self, stage: int, part: int) -> bool:
+        """Whether that part of that stage need not be worked on again."""
+        return (self.folder(stage) / f"{part:05d}.json").exists()
+
+
+@dataclass
+class Tally:
+    """What one step did."""
+
+    name: str
+    documents_in: int = 0
+    documents_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    changed: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, counted: Mapping[str, Any]) -> None:
+        """Adds what `as_dict` of another tally of the same step said."""
+        self.rejects.update(counted["rejects"])
+        self.notes.update(counted.get("notes", {}))
+        for name, file in counted.get("files", {}).items():
+            add_file(self.files, FileCount(name, file["documents"], file["rejects"]))
+        for key in ("documents_in", "documents_out", "bytes_in", "bytes_out", "changed"):
+            setattr(self, key, getattr(self, key) + counted[key])
+
+    def as_dict(self) -> dict[str, object]:
+        """The counts as JSON, reasons in order; `notes` and `files` only where there are some."""
+        counts = {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
+        seldom = {"notes": dict(sorted(self.notes.items())), "files": self.files}
+        return {key: value for key, value in counts.items() if key not in seldom} | {
+            key: value for key, value in seldom.items() if value
+        }
+
+
+def deciders(job: SourceBuild, stage: int) -> list[str]:
+    """Names of the steps that decide on what `stage` let through."""
+    return [end.name for end in job.segments[stage].ends] or ["settle"]

@@ -1,0 +1,212 @@
+"""CSV and TSV: a dialect that is said or sniffed, rows of the header's width, and a wrong quotation mark that costs
+one row.
+
+Sniffed is what the file itself decides: the delimiter under which the first rows are of one width, whether quotation
+marks enclose fields (in many TSV files they are characters like any other, and one of them would swallow all lines up
+to the next), and whether the first row names the columns that the recipe asks for. Python's `csv` reads the rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.file_formats.streams import Overlong
+
+DELIMITERS = (",", "\t", ";", "|")
+SNIFFED_LINES = 200
+MAX_RECORD = 1 << 24
+"""Characters after which an open quotation mark is taken for a wrong one."""
+QUOTES_FAIL = 0.25
+AUTO = "auto"
+NOT_TEXT = "not UTF-8"
+
+
+class Table(Strict):
+    """How CSV and TSV files are written; what is `auto` is found out for each file, and logged."""
+
+    delimiter: str = Field(default=AUTO, description="character between fields (`,`, `\\t`, `;`, `|`), or auto")
+    quote: str = Field(
+        default=AUTO, description='character that encloses fields, doubled within; none; or auto: `"` or none'
+    )
+    header: bool | Literal["auto"] = Field(
+        default="auto",
+        description="the first row names the columns; false: they are named 0, 1, 2, …; auto: it does "
+        "unless the recipe asks for columns by such numbers",
+    )
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        value = {"\\t": "\t", "tab": "\t", "none": ""}.get(value, value)
+        if len(value) > 1 and value != AUTO:
+            raise ValueError("give one character, or auto")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What `Table` became for one file.
+
+    Args:
+        quote: "" for none.
+        columns: names, from the header or by number.
+        header: whether the first row is the header.
+    """
+
+    delimiter: str
+    quote: str
+    columns: tuple[str, ...]
+    header: bool
+
+    def __str__(self) -> str:
+        quotes = f"quoted by {self.quote}" if self.quote else "without quotation marks"
+        names = (
+            f"header {', '.join(self.columns)}" if self.header else f"no header, columns 0 to {len(self.columns) - 1}"
+        )
+        return f"fields between {self.delimiter!r}, {quotes}; {names}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of a table: its line (from 1), its fields or why it has none, and its text."""
+
+    line: int
+    fields: tuple[str, ...]
+    fault: str
+    raw: str
+
+
+def sniff(head: list[str], table: Table, wanted: Iterable[str], name: str) -> Dialect:
+    """The dialect of a file by its first lines.
+
+    Args:
+        wanted: the columns that the recipe asks for; none: a first row of numbers alone is no header.
+        name: of the file; where its lines leave a choice, `.tsv` and `.tab` have tabs.
+    """
+    quotes = ('"', "") if table.quote == AUTO else (table.quote,)
+    likely = "\t" if any(part in ("tsv", "tab") for part in name.lower().split(".")[1:]) else ","
+    order = sorted(DELIMITERS, key=lambda delimiter: delimiter != likely)
+    delimiters = order if table.delimiter == AUTO else [table.delimiter]
+    choices = [(delimiter, quote) for delimiter in delimiters for quote in quotes]
+    delimiter, quote = max(choices, key=lambda choice: _fit(head, *choice))  # the first of equals
+    first = next((record.fields for record in records(head, delimiter, quote) if not record.fault), ())
+    numbers = tuple(str(number) for number in range(len(first)))
+    named = set(wanted) or {name for name in first if not _is_number(name)}
+    by_number = named <= set(numbers) and first != numbers  # pandas writes 0, 1, 2, … above nameless columns
+    header = bool(table.header) if table.header != AUTO else not by_number
+    return Dialect(delimiter, quote, first if header else numbers, header)
+
+
+def _fit(head: list[str], delimiter: str, quote: str) -> float:
+    """How well a dialect explains lines: the share of rows of the commonest width, if that is more than one column.
+
+    Quotation marks that enclose nothing are usual in TSV files and a fault in the others, where they must explain the
+    lines better by `QUOTES_FAIL`.
+    """
+    widths = Counter(0 if record.fault else len(record.fields) for record in records(head, delimiter, quote))
+    width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
+    return count / widths.total() - QUOTES_FAIL * (not quote and delimiter != "\t") if width > 1 else 0.0
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).removeprefix("-").isdecimal()
+
+
+def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
+    """The rows of a table below its header, blank lines left out; `fault` says what is wrong with one."""
+    found = records(map(_decoded, lines), dialect.delimiter, dialect.quote)
+    for record in islice(found, int(dialect.header), None):
+        if not record.fault and len(record.fields) != len(dialect.columns):
+            fault = f"{len(record.fields)} fields where there are {len(dialect.columns)} columns"
+            record = Record(record.line, record.fields, fault, record.raw)
+        yield record
+
+
+def table_header(line: str, dialect: Dialect) -> tuple[str, ...]:
+    """The names in the first line of a table."""
+    return next((record.fields for record in records([line], dialect.delimiter, dialect.quote)), ())
+
+
+def _decoded(line: bytes) -> str:
+    """The line as text; what cannot be one is left as a lone surrogate, which `records` finds."""
+    return "\udcff" if isinstance(line, Overlong) else line.decode("utf-8", "surrogateescape")
+
+
+def records(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[Record]:
+    """The rows of lines of text. A row that ends badly gives back all its lines but the first."""
+    source = _Lines(lines)
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
+    reader = csv.reader(
+        source,
+        delimiter=delimiter,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        strict=True,
+    )
+    while True:
+        source.begin()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Record(source.line, (), f"broken row ({error})", source.give_back())
+            continue
+        if fields:
+            raw = source.text()
+            fault = NOT_TEXT if not raw.isascii() and _is_broken(raw) else ""
+            yield Record(source.line, tuple(fields), fault, raw)
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+class _Lines:
+    """Lines, with those of the current row remembered, so that they can be given back."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self._again: deque[str] = deque()
+        self._row: list[str] = []
+        self._size = 0
+        self.line = 1
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._size > MAX_RECORD:
+            raise csv.Error("a quotation mark without its second")
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._row.append(line)
+        self._size += len(line)
+        return line.removesuffix("\r") + "\n"
+
+    def begin(self) -> None:
+        """A new row begins."""
+        self.line += len(self._row)
+        self._row, self._size = [], 0
+
+    def text(self) -> str:
+        """The lines of the row."""
+        return "\n".join(self._row)
+
+    def give_back(self) -> str:
+        """Keeps the first line of the row, which is returned, and gives the others out again."""
+        first, *others = self._row or [""]
+        self._again.extendleft(reversed(others))
+        self._row = [first]
+        return first

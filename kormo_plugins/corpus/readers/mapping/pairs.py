@@ -1,0 +1,82 @@
+"""How a dataset writes preference pairs: which column holds the prompt, and which the two answers.
+
+pair: {}                                                          prompt (or question, …), chosen, rejected
+pair: {prompt: question, system: system}                          orca pairs
+pair: {chosen: response_1, rejected: response_2}                  other names
+pair: {prompt: conversations, role: from, content: value, roles: {human: user, gpt: assistant}}       ShareGPT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from kormo_plugins.corpus.readers.mapping.turns import TurnKeys
+from kormo_plugins.documents.conversation import TOOLS
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.documents.preference_pair import (
+    CHOSEN,
+    PROMPT,
+    REJECTED,
+    SYSTEM,
+    UNFINISHED,
+    checked_pair,
+    with_pair,
+)
+from kormo_plugins.documents.tool_calls import signatures
+
+PROMPTS = (PROMPT, "question", "instruction", "conversations", "messages")
+"""Usual names of the prompt's column; `question` is orca's, `conversations` ShareGPT's."""
+
+
+class PairColumns(TurnKeys):
+    """Which column is what, and how a turn is written where it is a mapping."""
+
+    prompt: str | None = Field(
+        default=None,
+        description=f"column of the prompt; null: the one of {', '.join(PROMPTS)} that is there, or none "
+        "where both sides begin with it",
+    )
+    system: str = Field(default=SYSTEM, description="column of a system turn; may be missing or empty")
+    tools: str = Field(default=TOOLS, description="column of functions that may be called; may be missing or empty")
+    chosen: str = Field(default=CHOSEN, description="column of the better answer")
+    rejected: str = Field(default=REJECTED, description="column of the worse answer")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a row must have."""
+        return [self.chosen, self.rejected, *([self.prompt] if self.prompt else [])]
+
+    @property
+    def optional(self) -> list[str]:
+        """The columns that a row may have."""
+        return [self.system, self.tools, UNFINISHED, *(() if self.prompt else PROMPTS)]
+
+    @property
+    def of_turns(self) -> list[str]:
+        """The columns that may hold turns."""
+        return [self.chosen, self.rejected, *([self.prompt] if self.prompt else PROMPTS)]
+
+    def names(self, row: Mapping[str, object]) -> dict[str, str] | Reject:
+        """Key of a pair -> column of this row that holds it."""
+        prompts = [self.prompt] if self.prompt else [name for name in PROMPTS if row.get(name) is not None]
+        if len(prompts) > 1 and prompts[0] != PROMPT:
+            return Reject(f"{' and '.join(prompts)}: one of them is the prompt")
+        names = {SYSTEM: self.system, CHOSEN: self.chosen, REJECTED: self.rejected, UNFINISHED: UNFINISHED}
+        return names | ({PROMPT: prompts[0]} if prompts else {})
+
+
+def as_pair(document: Document, row: Mapping[str, object], how: PairColumns) -> Document | Reject:
+    """The document as the pair that a row holds, or the reason why it holds none; other `meta` stays."""
+    names = how.names(row)
+    if isinstance(names, Reject):
+        return names
+    pair = checked_pair({key: row.get(name) for key, name in names.items()}, how.form)
+    tools = signatures(row.get(how.tools))
+    if isinstance(pair, Reject):
+        return pair
+    if isinstance(tools, Reject):
+        return tools
+    document.meta |= {TOOLS: tools} if tools else {}
+    return with_pair(document, pair)

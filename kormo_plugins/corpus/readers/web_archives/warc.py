@@ -1,0 +1,263 @@
+"""The reader `warc`: pages of web archives (WARC) and their texts (WET), local or by a list of URLs.
+
+    reader: {name: warc, path: crawl/}
+    reader: {name: warc, urls: warc.paths, base: "https://data.commoncrawl.org/"}
+
+Each page is one document: its HTML (or its text, from a WET file) in Unicode, `url`, `crawled` and `mime` in its
+`meta`; the step `extract` makes text of it. An archive is a part: a build that was stopped goes on with the archive,
+and in it with the chunk, where it was. Pages that say `noai` are rejected by that name.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Self, TypeVar, cast
+
+from pydantic import Field, model_validator
+
+from kormo_plugins.corpus.extract.extractors import installed
+from kormo_plugins.corpus.extract.opt_out import TOKENS
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.readers.web_archives.warc_pages import pages
+from kormo_plugins.corpus.reports.unread import Tell, counted
+from kormo_plugins.corpus.step import Read, Rejected
+from kormo_plugins.documents.document import Document
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+
+Item = TypeVar("Item")
+SUFFIXES = (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.zst", ".wet.zst", ".warc.wet.gz")
+MAX_PARTS = 1024
+READ = 1 << 20
+"""Bytes of an archive elsewhere that are asked for at a time."""
+TRIES = 4
+"""Times that an archive is opened before the build stops; it goes on from there when it is started again."""
+
+
+class Archives(Strict):
+    """Archives of this machine, or of somewhere else."""
+
+    path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
+    urls: Path | None = Field(
+        default=None,
+        description="a text file with the address of one archive a line (s3://, https://, a file), as "
+        "Common Crawl's `warc.paths`",
+    )
+    base: str = Field(default="", description="what is put before each address of `urls`")
+    storage: dict[str, str | int | bool] = Field(
+        default_factory=dict, description="options of fsspec's filesystem (`anon: true` for a public bucket)"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.path is None) == (self.urls is None):
+            raise ValueError("give exactly one of path and urls")
+        if self.base and self.urls is None:
+            raise ValueError("base goes before the addresses of urls")
+        return self
+
+
+class WarcParams(Archives):
+    """Archives, and which of their pages are documents."""
+
+    RENAMED: ClassVar = {"largest": "max_bytes"}
+
+    opt_out: tuple[str, ...] = Field(
+        default=TOKENS,
+        description="robots rules of a page, in header or meta tag, by which it is rejected; add "
+        "`noindex` or `noarchive` to be stricter; empty: none is honoured",
+    )
+    max_bytes: int = Field(
+        default=10_000_000, ge=1, description="bytes of a page; a larger one is rejected by that name (ours)"
+    )
+
+
+class Warc:
+    """A reader of web archives; called with `(params, shard, shards)`."""
+
+    VERSION = 2
+
+    def parts(self, params: WarcParams) -> int:
+        """One for each archive, up to `MAX_PARTS`."""
+        installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
+        return min(len(archives(params, "reader warc")), MAX_PARTS)
+
+    def inputs(self, params: WarcParams) -> dict[str, object]:
+        """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
+        has published does not change."""
+        return {
+            "archives": identities(params, "reader warc"),
+            "opt_out": list(params.opt_out),
+            "max_bytes": params.max_bytes,
+        }
+
+    def __call__(self, params: WarcParams, shard: int = 0, shards: int = 1) -> Read:
+        """The pages of part `shard` of `shards`, and a `Rejected` for every page that is no document."""
+        return self.read_files(params, shard, shards, lambda count: None)
+
+    def read_files(self, params: WarcParams, shard: int, shards: int, tell: Tell) -> Read:
+        """The same; `tell` hears of the archives without a single page that became a document."""
+        found = archives(params, "reader warc")
+        for name, address in found[shard * len(found) // shards : (shard + 1) * len(found) // shards]:
+            yield from counted(_archive(name, address, params), name, tell, whole=True, least=0.0)
+
+
+def identities(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[object]:
+    """What a result depends on: names and checksums of archives that are here, addresses of those that are not."""
+    found = archives(params, where, suffixes)
+    return [[name, file_checksum(Path(address))] if params.path else address for name, address in found]
+
+
+def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[tuple[str, str]]:
+    """(name, address) of every archive, in order.
+
+    Args:
+        where: who asks, for messages.
+        suffixes: of the files of a folder.
+    Raises:
+        KormoError: a file or folder that is not there, or holds none.
+    """
+    if params.urls is not None:
+        where, path = f"{where}: urls", params.urls
+    else:
+        assert params.path is not None
+        where, path = f"{where}: path", params.path
+    if not path.exists():
+        raise KormoError(where=where, found=str(path), why="there is no such file or folder", do="correct the path")
+    if params.urls is not None:
+        lines = (line.strip() for line in path.read_text("utf-8").splitlines())
+        found = [(line, params.base + line) for line in lines if line and not line.startswith("#")]
+    else:
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        found = [
+            (file.relative_to(path).as_posix() if path.is_dir() else file.name, str(file))
+            for file in files
+            if file.is_file() and (path.is_file() or file.name.lower().endswith(suffixes))
+        ]
+    if not found:
+        raise KormoError(
+            where=where,
+            found=str(path),
+            why=f"no archive is there ({', '.join(suffixes)})" if params.path else "it holds no address",
+            do="name another",
+        )
+    return found
+
+
+def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document | Rejected]:
+    """The pages of one archive."""
+    done = 0
+    try:
+        for item in read_archive(
+            address,
+            params.storage,
+            lambda stream: pages(stream, name, params.opt_out, params.max_bytes),
+            "reader warc: urls",
+        ):
+            done += 1
+            yield item
+    except FileNotFoundError:
+        yield Rejected(Document(id=name, text=""), "no such archive")
+    except (OSError, EOFError) as error:
+        yield Rejected(Document(id=f"{name}:{done + 1}", text=""), f"unreadable archive ({error})"[:200])
+
+
+def read_archive(
+    address: str, storage: Mapping[str, object], read: Callable[[BinaryIO], Iterator[Item]], where: str
+) -> Iterator[Item]:
+    """What `read` finds in an archive; what was read before a connection broke is not read twice.
+
+    Raises:
+        FileNotFoundError: there is no such archive.
+        OSError: one of this machine is damaged; after all that could be read.
+        KormoError: one elsewhere could not be read, tried `TRIES` times.
+    """
+    done = 0
+    for attempt in range(TRIES):
+        try:
+            with _opened(address, storage) as stream:
+                for number, item in enumerate(read(stream)):
+                    if number >= done:
+                        done += 1
+                        yield item
+            return
+        except FileNotFoundError:
+            raise
+        except (OSError, EOFError) as error:
+            if "://" not in address:
+                raise
+            if attempt == TRIES - 1:
+                raise _unreachable(address, error, where) from error
+            time.sleep(2**attempt)
+
+
+@contextmanager
+def _opened(address: str, storage: Mapping[str, object]) -> Iterator[BinaryIO]:
+    if "://" not in address:
+        with Path(address).open("rb") as file:
+            yield file
+        return
+    import fsspec
+
+    with _as_os_errors():
+        opened = fsspec.open(address, "rb", **storage).open()
+    with opened as file, io.BufferedReader(_Remote(file), READ) as stream:
+        yield cast(BinaryIO, stream)
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What the libraries of filesystems raise is often no OSError: aiohttp's, for one, when an answer is cut short."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+class _Remote(io.RawIOBase):
+    """A file elsewhere, read from front to back; where the connection breaks, and the file can be entered anywhere, it
+    goes on at that byte."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        """True: it can only be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads up to `len(buffer)` bytes; 0 at the end."""
+        for attempt in range(TRIES):
+            try:
+                with _as_os_errors():
+                    if attempt:
+                        self._file.seek(self._at)
+                    data = self._file.read(len(buffer))
+                break
+            except OSError:
+                if attempt == TRIES - 1 or not self._file.seekable():
+                    raise
+                time.sleep(2**attempt)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def _unreachable(address: str, error: Exception, where: str) -> KormoError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return KormoError(
+        where=where,
+        found=address,
+        why=f"it could not be read, tried {TRIES} times: {first}",
+        do="run the same command again: it goes on where it was; or take the address out of the list",
+    )
+
+
+warc = Warc()

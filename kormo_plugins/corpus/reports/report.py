@@ -1,0 +1,353 @@
+"""What became of a corpus, as a page to look at: the funnel of each source, rejects with examples, lengths, languages,
+diversity; and a dataset card in the hub's format. One HTML file without scripts, which opens anywhere and needs no
+network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kormo_plugins.corpus.params import CorpusRecipe
+from kormo_plugins.corpus.reports.clusters import read_clusters
+from kormo_plugins.corpus.reports.diversity import by_generator
+from kormo_plugins.corpus.reports.domains import losses
+from kormo_plugins.reporting.document import write_page
+from kormo_plugins.reporting.markup import markdown
+from kormo_plugins.reporting.markup import text as _
+from kormo_plugins.store.corpus_files import read_corpus
+
+EXAMPLES = 3
+"""Rejects shown for each reason."""
+EXCERPT = 240
+"""Characters of each that are shown."""
+
+
+def write_report(
+    recipe: CorpusRecipe,
+    folders: Mapping[str, Path],
+    stats: Mapping[str, Mapping[str, object]],
+    out: Path,
+    *,
+    tokens: Mapping[str, int] | None = None,
+    weights: Mapping[str, object] | None = None,
+) -> Path:
+    """Writes `report.html` into the folder `out`.
+
+    Args:
+        folders: source -> folder of its documents (as `build_source` left it).
+        stats: source -> what `build_source` returned.
+        tokens: source -> tokens, where they have been counted.
+        weights: the tree of weights of the mixture.
+    Returns:
+        the file's path.
+    """
+    title = f"Corpus {recipe.name}"
+    body = [_overview(recipe, stats, tokens or {})]
+    if weights:
+        body.append("<h2>Mixture</h2>" + _tree(weights, _total(weights)))
+    body.append("<h2>Duplicates</h2>" + _duplicates(stats))
+    body.append("<h2>Diversity by generator</h2>" + _diversity(folders))
+    for name in recipe.sources:
+        one = stats[name]
+        body.append(f"<h2>{_(name)}</h2>" + _funnel(one, (tokens or {}).get(name)) + _shapes(one))
+        body.append(_unread(one))
+        body.append(_clusters(folders[name]))
+        body.append(_domains(folders[name]))
+        body.append("<h3>Dropped, with examples</h3>" + _rejects(folders[name], one))
+    return write_page(title, "".join(body), out / "report.html")
+
+
+_KINDS = {"#": "n", "*": "name", "+": "why"}
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table. A sign at the end of a column's head says what it holds: # numbers, * names, + sentences."""
+    names = list(head)
+    kinds = [f" class={_KINDS[name[-1]]}" if name and name[-1] in _KINDS else "" for name in names]
+    cells = [f"<th{kind}>{_(name.rstrip('#*+'))}</th>" for name, kind in zip(names, kinds, strict=True)]
+    lines = ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in rows]
+    return (
+        f"<div class=wide><table><tr>{''.join(cells)}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
+    )
+
+
+def _lengths_rows(lengths: Mapping[str, int]) -> list[list[str]]:
+    """Documents by length, short ones first; a manifest sorts its keys as text."""
+    most = max(lengths.values(), default=1)
+    powers = sorted((int(power), count) for power, count in lengths.items())
+    return [[f"under {2**power:,}", f"{count:,}", _bar(count / most)] for power, count in powers]
+
+
+def _bar(share: float, warn: bool = False) -> str:
+    width = 100 * min(1.0, max(0.0, share))
+    return f"<div class=bar><i{' class=alert' if warn else ''} style='width:{width:.1f}%'></i></div>"
+
+
+def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> str:
+    rows = []
+    for name, source in recipe.sources.items():
+        one = stats[name]
+        made = source.written_by or (source.generator.name if source.generator else "")
+        rows.append(
+            [
+                _(name),
+                _(source.language),
+                _(source.license),
+                f"synthetic ({_(made or 'unknown')})"
+                if source.synthetic or source.generator
+                else "not marked synthetic",
+                f"{one['documents']:,}",
+                f"{one['bytes'] / 1e6:,.2f}",
+                f"{tokens[name]:,}" if name in tokens else "–",
+                f"{100 * one['documents'] / max(1, one['read']['documents']):.1f}%",
+                f"{one['held_out']['documents']:,}",
+            ]
+        )
+    head = ("source*", "language", "licence", "origin", "documents#", "MB#", "tokens#", "kept#", "held out#")
+    return _table(head, rows)
+
+
+def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
+    """What each step left. Only what stays to the end is tokenized, so that the tokens of the steps before are told by
+    its tokens per byte."""
+    most = max(1, stats["steps"][0]["bytes_in"])
+    per_byte = tokens / max(1, stats["bytes"]) if tokens is not None else 0.0
+    rows = []
+    for step in stats["steps"]:
+        why = ", ".join(f"{_(reason)} ({count:,})" for reason, count in _most_first(step["rejects"]))
+        size = step["bytes_out"]
+        counted = [f"{per_byte * size:,.0f}"] if tokens is not None else []
+        rows.append(
+            [
+                _(step["name"]),
+                f"{step['documents_out']:,}",
+                f"{size / 1e6:,.2f}",
+                *counted,
+                _bar(size / most),
+                f"{step['changed']:,}",
+                why or "–",
+            ]
+        )
+    about = ["tokens left, about#"] if tokens is not None else []
+    return _table(("step*", "documents left#", "MB left#", *about, "", "changed#", "dropped+"), rows)
+
+
+def _unread(stats: Mapping[str, Any]) -> str:
+    """Files of which (almost) nothing was read; nothing where there are none."""
+    found = stats.get("unread")
+    if not found:
+        return ""
+    rows = [
+        [_(file["name"]), f"{file['documents']:,}", f"{file['rejects']:,}", _(file["reason"])]
+        for file in found["listed"]
+    ]
+    head = ("file*", "documents#", "rejects#", "commonest reason+")
+    return f"<h3>Files of which nothing, or next to nothing, was read: {found['files']:,}</h3>" + _table(head, rows)
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was dropped because it, or nearly it, was there before."""
+    rows = []
+    for name, one in stats.items():
+        read = max(1, one["read"]["documents"])
+        for step in one["steps"]:
+            for reason, count in _most_first(step["rejects"]):
+                if reason.startswith(("exact duplicate", "near duplicate")):
+                    rows.append([_(name), _(reason), f"{count:,}", f"{100 * count / read:.2f}%", _bar(count / read)])
+    head = ("source*", "what+", "documents#", "of what was read#", "")
+    return _table(head, rows) if rows else "<p>None was found, or no step looked for them.</p>"
+
+
+def _clusters(folder: Path) -> str:
+    """The largest clusters of copies: what stayed, and some of what went."""
+    shown = []
+    for step, told in read_clusters(folder).items():
+        for cluster in told["largest"]:
+            samples = "".join(
+                f"<blockquote>{_(one['id'])}\n{_(one['text'])}</blockquote>" for one in cluster["samples"]
+            )
+            head = f"{_(step)}: {cluster['documents']:,} documents, of which the first stayed"
+            shown.append(f"<details><summary>{head}</summary>{samples}</details>")
+    return "<h3>Largest clusters of copies</h3>" + "".join(shown) if shown else ""
+
+
+def _domains(folder: Path) -> str:
+    """The domains that lost most, and why: where a threshold may be wrong (step `per_domain`)."""
+    rows = [
+        [
+            _(domain),
+            _("; ".join(f"{step}: {reason} ({count:,})" for (step, reason), count in loss.reasons.most_common(3))),
+            f"{loss.dropped:,}",
+            f"{100 * loss.dropped / (loss.dropped + loss.kept):.0f}%",
+        ]
+        for domain, loss in losses(read_corpus(folder), read_corpus(folder / "rejects")).items()
+    ]
+    head = ("domain*", "most of it for+", "dropped#", "of the domain#")
+    return "<h3>Dropped by domain</h3>" + _table(head, rows) if rows else ""
+
+
+def _shapes(stats: Mapping[str, Any]) -> str:
+    lengths, languages = stats["lengths"], stats["languages"]
+    by_length = _lengths_rows(lengths)
+    total = max(1, sum(entry["bytes"] for entry in languages.values()))
+    by_language = [
+        [_(code), f"{entry['documents']:,}", _bar(entry["bytes"] / total)] for code, entry in languages.items()
+    ]
+    return (
+        "<h3>Characters</h3>"
+        + _table(("length", "documents#", ""), by_length)
+        + "<h3>Languages</h3>"
+        + _table(("language", "documents#", "share of bytes"), by_language)
+    )
+
+
+def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
+    """Every reason, the most frequent first; a click shows documents that were dropped for it."""
+    shown: dict[tuple[str, str], list[str]] = {}
+    for document in read_corpus(folder / "rejects"):
+        mark = document.meta["rejected"]
+        examples = shown.setdefault((mark["step"], mark["reason"]), [])
+        if len(examples) < EXAMPLES:
+            text = document.text[:EXCERPT] + ("…" if len(document.text) > EXCERPT else "")
+            examples.append(f"<blockquote><small>{_(document.id)}</small>\n{_(text)}</blockquote>")
+    counted = {(step["name"], why): count for step in stats["steps"] for why, count in step["rejects"].items()}
+    found = [
+        f"<details><summary><b>{_(step)}</b>: {_(reason)} ({counted.get((step, reason), len(texts)):,})</summary>"
+        f"{''.join(texts)}</details>"
+        for (step, reason), texts in sorted(shown.items(), key=lambda item: (-counted.get(item[0], 0), item[0]))
+    ]
+    return "".join(found) or "<p>Nothing was dropped.</p>"
+
+
+def _total(weights: Mapping[str, Any]) -> float:
+    return sum(float(w["share"] if isinstance(w, Mapping) else w) for w in weights.values())
+
+
+def _tree(weights: Mapping[str, Any], total: float, share: float = 1.0) -> str:
+    items = []
+    for name, weight in weights.items():
+        mine = share * float(weight["share"] if isinstance(weight, Mapping) else weight) / max(total, 1e-12)
+        below = weight.get("of") if isinstance(weight, Mapping) else None
+        inner = _tree(below, _total(below), mine) if below else ""
+        items.append(f"<li>{_(name)} <b>{100 * mine:.2f}%</b>{inner}</li>")
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def _diversity(folders: Mapping[str, Path]) -> str:
+    numbers = by_generator(document for folder in folders.values() for document in read_corpus(folder))
+    rows = []
+    for name, one in sorted(
+        numbers.items(), key=lambda item: (item[1]["share_of_synthetic"] is None, -item[1]["bytes"])
+    ):
+        share = one["share_of_synthetic"]
+        warning = " <span class=alert>dominates</span>" if one["dominates"] else ""
+        rows.append(
+            [
+                _(name) + warning,
+                "–" if share is None else f"{100 * share:.1f}%",
+                "" if share is None else _bar(share, one["dominates"]),
+                f"{one['documents']:,}",
+                f"{one['compression']:.2f}",
+                f"{one['distinct_2']:.3f}",
+                f"{one['distinct_4']:.3f}",
+                f"{one['self_bleu']:.3f}",
+                "–" if one["seed_overlap"] is None else f"{one['seed_overlap']:.3f}",
+            ]
+        )
+    head = (
+        "generator*",
+        "share of synthetic#",
+        "",
+        "documents#",
+        "compression#",
+        "distinct-2#",
+        "distinct-4#",
+        "self-BLEU#",
+        "seed overlap#",
+    )
+    warn = (
+        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses where "
+        "several do not (KORMo, arXiv 2510.09426).</p>"
+        if any(one["dominates"] for one in numbers.values())
+        else ""
+    )
+    legend = (
+        "<p><small>Compression: bytes over bytes compressed, larger is poorer. distinct-n: different runs of n words "
+        "over all, larger is richer. self-BLEU: how well each text is predicted by the others, larger is poorer. Seed "
+        "overlap: share of runs of 8 words that stand in the seed. Each on a sample of the same size.</small></p>"
+    )
+    return warn + _table(head, rows) + legend
+
+
+def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -> str:
+    """The README.md of the dataset on the hub: its YAML head, and what is in it.
+
+    On the hub each source is a configuration, in a folder of its name (the folder that `kormo data build` left).
+    """
+    import yaml
+
+    documents = sum(one["documents"] for one in stats.values())
+    languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
+    hub_ids = [
+        reader.values["dataset"]
+        for source in recipe.sources.values()
+        if (reader := source.reader) and reader.name == "hub"
+    ]
+    synthetic = any(source.synthetic or source.generator for source in recipe.sources.values())
+    head = {
+        "pretty_name": recipe.name,
+        "language": languages,
+        **_license(recipe),
+        "size_categories": [_size(documents)],
+        "task_categories": ["text-generation"],
+        **({"tags": ["synthetic"]} if synthetic else {}),
+        **({"source_datasets": sorted(set(hub_ids))} if hub_ids else {}),
+        "configs": [{"config_name": name, "data_files": f"{name}/part-*.jsonl.zst"} for name in recipe.sources],
+    }
+    told = yaml.safe_dump(head, allow_unicode=True, sort_keys=False).rstrip()
+    lines = [
+        "---",
+        told,
+        "---",
+        "",
+        f"# {markdown(recipe.name)}",
+        "",
+        "| source | language | licence | origin | documents | bytes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, source in recipe.sources.items():
+        made = source.written_by or (source.generator.name if source.generator else "unknown")
+        origin = f"synthetic, by {made}" if source.synthetic or source.generator else "not marked synthetic"
+        size = f"{stats[name]['documents']:,} | {stats[name]['bytes']:,}"
+        cells = " | ".join(markdown(cell) for cell in (name, source.language, source.license, origin))
+        lines.append(f"| {cells} | {size} |")
+    lines += ["", "Steps: " + (", ".join(step.name for step in recipe.steps) or "none") + ".", ""]
+    return "\n".join(lines)
+
+
+def _license(recipe: CorpusRecipe) -> dict[str, Any]:
+    """The hub's keys on licences: identifiers where all sources have one, else the name of where they stand."""
+    licenses = sorted({source.license.lower() for source in recipe.sources.values()})
+    if all(" " not in one for one in licenses):
+        return {"license": licenses[0] if len(licenses) == 1 else licenses}
+    return {"license": "other", "license_name": "by-source", "license_link": "README.md"}
+
+
+def _size(documents: int) -> str:
+    """The hub's words for a size."""
+    bounds = (
+        (10**3, "n<1K"),
+        (10**4, "1K<n<10K"),
+        (10**5, "10K<n<100K"),
+        (10**6, "100K<n<1M"),
+        (10**7, "1M<n<10M"),
+        (10**8, "10M<n<100M"),
+        (10**9, "100M<n<1B"),
+    )
+    return next((name for bound, name in bounds if documents < bound), "n>1B")

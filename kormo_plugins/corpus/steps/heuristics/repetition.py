@@ -1,0 +1,132 @@
+"""Documents that repeat themselves: the same lines, or the same words over and over.
+
+The measures and thresholds are Gopher's (Rae et al. 2021, arXiv 2112.11446, table A1) where they can be: duplicate
+lines and paragraphs, the most frequent n-gram for n = 2…4, duplicated n-grams for n = 5…10. Words are eojeol in
+Korean. Three things differ. Code is left out before counting; for a document of fewer than `min_words` words no
+n-gram says anything; and songs, chats and subtitles are measured as what they are (`genres.py`): without the times and
+names before their lines, and where the lines are verse, refrains are allowed up to `verse` and n-grams are counted over
+each line once.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, scan_of
+from kormo_plugins.corpus.steps.heuristics.genres import is_verse, without_stamps
+from kormo_plugins.corpus.steps.heuristics.text import lines, prose, words
+from kormo_plugins.documents.document import Document, Reject
+
+_GOPHER = "Gopher, table A1"
+_REASONS = (
+    "",
+    "duplicate lines",
+    "characters in duplicate lines",
+    "duplicate paragraphs",
+    "top {}-gram",
+    "repeated {}-grams",
+)
+"""By the numbers of `repetition_kernel`."""
+
+
+class RepetitionParams(Strict):
+    """Largest shares that are let through."""
+
+    RENAMED: ClassVar = {"fewest_words": "min_words"}
+
+    lines: float = Field(default=0.30, gt=0, le=1, description=f"duplicate lines, of all lines ({_GOPHER})")
+    line_characters: float = Field(default=0.20, gt=0, le=1, description=f"characters in duplicate lines ({_GOPHER})")
+    paragraphs: float = Field(default=0.30, gt=0, le=1, description=f"duplicate paragraphs ({_GOPHER})")
+    top: tuple[tuple[int, float], ...] = Field(
+        default=((2, 0.20), (3, 0.18), (4, 0.16)),
+        description=f"(n, characters in the most frequent n-gram) ({_GOPHER})",
+    )
+    repeated: tuple[tuple[int, float], ...] = Field(
+        default=((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)),
+        description=f"(n, characters in n-grams that came before) ({_GOPHER})",
+    )
+    verse: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="the first three for songs, poems and chats: short lines of which none "
+        "comes three times in a row; 0: they are measured like prose (ours)",
+    )
+    min_words: int = Field(default=30, ge=1, description="below this n-grams are not counted (ours)")
+
+
+class Repetition:
+    """Drops documents that repeat themselves."""
+
+    VERSION = 3
+
+    def __init__(self, params: RepetitionParams) -> None:
+        self.params = params
+        limits = sorted([(*pair, True) for pair in params.top] + [(*pair, False) for pair in params.repeated])
+        self.limits = (
+            np.array([n for n, _, _ in limits], np.int64),
+            np.array([limit for _, limit, _ in limits], np.float64),
+            np.array([single for _, _, single in limits], np.bool_),
+        )
+        self.strictest = min((limit for _, limit in params.repeated), default=0.0)
+
+    def __call__(self, document: Document) -> Document | Reject:
+        if compiled(document.text):
+            scan = scan_of(document.text).prose
+            return self._judged(scan.bare, scan.lines) or document
+        text = without_stamps(prose(document.text))
+        found = lines(text)
+        verse = self.params.verse > 0 and is_verse(found)
+        once = words("\n".join(dict.fromkeys(found))) if verse else words(text)
+        return self._lines(found, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
+
+    def _judged(self, bare: np.ndarray, found: np.ndarray) -> Reject | None:
+        """The same by a compiled scan."""
+        from kormo_plugins.corpus.scan.kernels import repetition_kernel as of
+
+        params, limits = self.params, self.limits
+        bounds = (params.lines, params.line_characters, params.paragraphs, params.verse, self.strictest)
+        reason, n = of.judge(bare, character_bits(), found, bounds, params.min_words, *limits)
+        return Reject(_REASONS[reason].format(n)) if reason else None
+
+    def _lines(self, found: list[str], text: str, verse: float) -> Reject | None:
+        if len(found) < 4:
+            return None
+        first = set(found)
+        if len(first) < (1 - max(self.params.lines, verse)) * len(found):
+            return Reject("duplicate lines")
+        if sum(map(len, first)) < (1 - max(self.params.line_characters, verse)) * sum(map(len, found)):
+            return Reject("characters in duplicate lines")
+        paragraphs = [p for p in text.split("\n\n") if p.strip()]
+        most = max(self.params.paragraphs, verse)
+        if len(paragraphs) > 3 and len(set(paragraphs)) < (1 - most) * len(paragraphs):
+            return Reject("duplicate paragraphs")
+        return None
+
+    def _ngrams(self, found: list[str]) -> Reject | None:
+        from kormo_plugins.corpus.steps.heuristics.ngram_kernel import longer, repeated, top
+
+        if len(found) < self.params.min_words:
+            return None
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(found))}
+        if len(numbers) > 0.95 * len(found):  # hardly a word twice: no n-gram can be
+            return None
+        ids = np.fromiter(map(numbers.__getitem__, found), dtype=np.uint64, count=len(found))
+        starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])
+        total = starts[-1]
+        grams, size = ids + np.uint64(1), 1
+        for n, limit, single in zip(*(values.tolist() for values in self.limits), strict=True):
+            while size < n:
+                grams, size = longer(grams, ids, size), size + 1
+            if len(grams) < 2:
+                break
+            share = (top if single else repeated)(grams, starts, n)
+            if share > limit * total:
+                return Reject(f"top {n}-gram" if single else f"repeated {n}-grams")
+            if not single and share <= self.strictest * total:
+                break  # what a longer n-gram covers, the shorter ones cover too
+        return None

@@ -1,0 +1,107 @@
+"""Which language a document is in, with no network: by script, and for Latin and Cyrillic letters by their words.
+
+Hangul, Kana and Han tell Korean, Japanese and Chinese apart at once: Korean prose has almost no Kana, Japanese always
+has some, Chinese has neither. Code, tags and addresses are left out before counting, as they are Latin in every
+language. A syllable block counts for several Latin letters; otherwise a few English terms would outweigh a Korean
+sentence. `languages/` has the compiled pass and the weights of words.
+
+Whoever has a fastText model (lid.176, GlotLID, OpenLID) names it under `model`; `engine: eldc` asks the package eldc,
+which knows the words of more languages, where letters do not decide.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from kormo_plugins.corpus.params import Strict
+from kormo_plugins.corpus.steps.heuristics.text import prose
+from kormo_plugins.corpus.steps.languages.models import by_eldc, by_fasttext, eldc_version
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import file_checksum
+
+SAMPLE = 40_000
+"""Characters that are looked at, from the beginning."""
+
+
+class LanguageParams(Strict):
+    """Which languages stay."""
+
+    keep: tuple[str, ...] | None = Field(
+        default=None,
+        description="languages that stay (ko, en, mul, …; zh is zh-Hant too); null: all, only the label is set",
+    )
+    label: bool = Field(default=True, description="write the language that was found on the document")
+    minority: float = Field(
+        default=0.25,
+        gt=0,
+        lt=0.5,
+        description="a document is Korean from this share of Hangul on, so that English "
+        "terms may be many (ours; measured on Korean documentation); `mul` down to a third of it",
+    )
+    model: Path | None = Field(
+        default=None,
+        description="a fastText language model (lid.176.bin, GlotLID's or OpenLID's); null: built-in rules",
+    )
+    engine: Literal["built_in", "eldc"] = Field(
+        default="built_in",
+        description="what tells languages of Latin and Cyrillic letters apart; eldc: the package eldc (60 languages)",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> LanguageParams:
+        if self.model is not None and self.engine != "built_in":
+            raise ValueError("give model or engine, not both")
+        return self
+
+
+class Language:
+    """Labels documents with their language and keeps those asked for."""
+
+    VERSION = 3
+
+    def __init__(self, params: LanguageParams) -> None:
+        self.params = params
+
+    @staticmethod
+    def inputs(params: LanguageParams) -> Any:
+        """The model's checksum, or the engine's version, if there is one."""
+        if params.engine == "eldc":
+            return eldc_version()
+        return file_checksum(_model_path(params.model)) if params.model else None
+
+    def __call__(self, document: Document) -> Document | Reject:
+        found = self._of(document.text[:SAMPLE])
+        kept = self.params.keep
+        if kept is not None and found not in kept and found.partition("-")[0] not in kept:
+            return Reject(f"language {found}")
+        if self.params.label and found != "und":
+            document.language = found
+        return document
+
+    def _of(self, text: str) -> str:
+        if self.params.model is not None:
+            return by_fasttext(prose(text), _model_path(self.params.model))
+        found = identify(text, self.params.minority)
+        return by_eldc(prose(text), found) if self.params.engine == "eldc" else found
+
+
+def identify(text: str, minority: float = 0.25) -> str:
+    """`languages.identify.identify`, which is compiled when it is first asked."""
+    from kormo_plugins.corpus.steps.languages.identify import identify as compiled
+
+    return compiled(text, minority)
+
+
+def _model_path(path: Path | None) -> Path:
+    if path is None or not path.is_file():
+        raise KormoError(
+            where="step language: model",
+            found=str(path),
+            why="there is no such file",
+            do="name a fastText model, or leave `model` out to use the built-in rules",
+        )
+    return path

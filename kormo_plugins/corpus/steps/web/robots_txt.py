@@ -1,0 +1,151 @@
+"""Honours robots.txt: drops documents of addresses that the rules of their site forbid to crawlers that gather text for
+training.
+
+    - {name: robots_txt, path: robots/}                        # archives of robots.txt, or HOST/robots.txt
+    - {name: robots_txt, urls: robotstxt.paths, base: "https://data.commoncrawl.org/"}
+
+An archive of pages holds what its own crawler was allowed to fetch, which says nothing of the crawlers of models. The
+rules are read as RFC 9309 has them, by protego, once for a build: hosts and rules are kept in one file beside the
+documents (SQLite), so that memory holds those of the last few hosts. A site without rules allows everything. Any
+document that has its address in `meta.url` can be asked about, from whatever reader.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from kormo_plugins.corpus.extract.extractors import installed
+from kormo_plugins.corpus.readers.web_archives.warc import SUFFIXES, Archives, archives, identities, read_archive
+from kormo_plugins.corpus.readers.web_archives.warc_pages import ROBOTS_BYTES, robots_records
+from kormo_plugins.documents.document import Document, Reject
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import replace
+
+if TYPE_CHECKING:
+    from protego import Protego
+
+WHERE = "step robots_txt"
+ROBOTS = "robots.txt"
+TRAINING = ("GPTBot", "Google-Extended", "ClaudeBot", "CCBot", "Applebot-Extended", "Meta-ExternalAgent", "Bytespider")
+INDEX = "robots.sqlite"
+HOSTS = 4096
+"""Sites whose rules are held in memory."""
+
+
+class RobotsTxtParams(Archives):
+    """Where the rules are, and whose count."""
+
+    path: Path | None = Field(
+        default=None, description="archives (WARC) with robots.txt in them, or a folder of HOST/robots.txt files"
+    )
+    agents: tuple[str, ...] = Field(
+        default=TRAINING,
+        min_length=1,
+        description="crawlers that gather text for training; a page that is forbidden to one of them is dropped (ours)",
+    )
+    index: Path | None = Field(default=None, description="the rules, read already (a build writes this)")
+
+
+class RobotsTxt:
+    """Drops what the rules of its site forbid."""
+
+    VERSION = 1
+
+    def __init__(self, params: RobotsTxtParams) -> None:
+        assert params.index is not None, "the rules are read by `prepare`"
+        self.agents, self.index = params.agents, f"{params.index.resolve().as_uri()}?mode=ro&immutable=1"
+
+    @staticmethod
+    def inputs(params: RobotsTxtParams) -> Any:
+        """Checksums of archives that are here, addresses of those that are not."""
+        return identities(params, WHERE, (*SUFFIXES, ROBOTS))
+
+    @staticmethod
+    def prepare(params: RobotsTxtParams, folder: Path) -> RobotsTxtParams:
+        """Reads all rules into one file in `folder`, unless that is done."""
+        installed("protego", WHERE)
+        path = folder / INDEX
+        if not path.exists():
+            replace(path, lambda temporary: _write(temporary, params))
+        return params.model_copy(update={"index": path})
+
+    def __call__(self, document: Document) -> Document | Reject:
+        address = str(document.meta.get("url") or "")
+        site = site_of(address)
+        if not site:
+            return Reject("no address (meta.url) to ask robots.txt about")
+        rules = _rules(self.index, site)
+        if rules is not None:
+            for agent in self.agents:
+                if not rules.can_fetch(address, agent):
+                    return Reject(f"robots.txt: {agent}")
+        return document
+
+
+@lru_cache(maxsize=HOSTS)
+def _rules(index: str, site: str) -> Protego | None:
+    """The rules of a site; None where it has none."""
+    from protego import Protego
+
+    with closing(sqlite3.connect(index, uri=True)) as rules:
+        found = rules.execute("SELECT rules FROM robots WHERE site = ?", (site,)).fetchone()
+    return Protego.parse(found[0]) if found else None
+
+
+def site_of(address: str) -> str:
+    """The host of an address, with its port unless it is the usual one; "" where there is none."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return ""
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.hostname or ''}{f':{port}' if port not in (None, usual) else ''}"
+
+
+def _write(path: Path, params: RobotsTxtParams) -> None:
+    with closing(sqlite3.connect(path)) as index, index:
+        index.execute("CREATE TABLE robots (site TEXT PRIMARY KEY, rules TEXT) WITHOUT ROWID")
+        index.executemany("INSERT OR REPLACE INTO robots VALUES (?, ?)", _all_rules(params))
+
+
+def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
+    """(site, rules) of everything that was named, the later one of a site last."""
+    for name, address in archives(params, WHERE, (*SUFFIXES, ROBOTS)):
+        try:
+            for found, rules in read_archive(address, params.storage, _reader(address), WHERE):
+                yield site_of(found), rules
+        except (OSError, EOFError) as error:
+            raise KormoError(
+                where=WHERE,
+                found=name,
+                why=f"its rules cannot be read, and nobody could say what they forbid: {error}",
+                do="fetch it again, or take it away",
+            ) from None
+
+
+def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
+    """How a file of rules is read: an archive, or the robots.txt of the host that its folder is named after."""
+    if not address.lower().endswith(ROBOTS):
+        return robots_records
+    host = address.split("/")[-2] if "://" in address else Path(address).resolve().parent.name
+    if "." not in host:
+        raise KormoError(
+            where=WHERE,
+            found=address,
+            why="it does not say of which site it is",
+            do=f"put it into a folder that is named after its host (robots/example.com/{ROBOTS})",
+        )
+
+    def one(stream: BinaryIO) -> Iterator[tuple[str, str]]:
+        yield f"https://{host}/{ROBOTS}", stream.read(ROBOTS_BYTES).decode("utf-8", "replace")
+
+    return one

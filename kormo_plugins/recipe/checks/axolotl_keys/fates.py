@@ -1,0 +1,116 @@
+"""What becomes of one of Axolotl's keys in a recipe that trains on `kormo.data`: one of four fates.
+
+Axolotl has some 400 keys. Many of them speak to parts of it that rows of ours never meet (its tokenization, its
+packing, its evaluation loop): given, they would do nothing, or change what is saved and not what was trained. Each key
+therefore has a fate, in `fate_table.py`:
+
+    works        Axolotl or our trainer does what it says; perhaps only beside another key (`lora_r` with `adapter`)
+    elsewhere    refused: another key says it, and the message names that key
+    harmful      refused: the run or the saved model would not be what the recipe says
+    irrelevant   a warning: it has no effect on the run, and leaving it there harms nobody
+
+A key that the table lacks (a newer Axolotl, an Axolotl plugin) is passed on as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kormo_plugins.errors import KormoError, Notice
+from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
+from kormo_plugins.recipe.files.resolve import Resolved
+
+
+class Kind(StrEnum):
+    """The four fates."""
+
+    WORKS = "works"
+    ELSEWHERE = "elsewhere"
+    HARMFUL = "harmful"
+    IRRELEVANT = "irrelevant"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a key under `kormo.data`.
+
+    Args:
+        kind: which of the four.
+        why: the reason, as a clause that a message can end with.
+        instead: for `elsewhere`, the key that says it.
+        needs: for `works`, keys of which one must be set for this one to have an effect; empty: none.
+        inert: further values that ask for nothing and are let through, beside null, false and Axolotl's own default.
+    """
+
+    kind: Kind
+    why: str = ""
+    instead: str = ""
+    needs: tuple[str, ...] = ()
+    inert: tuple[object, ...] = ()
+
+
+Table = Mapping[str, Fate]
+
+
+def refusals(resolved: Resolved, table: Table) -> Iterator[KormoError]:
+    """The keys of a recipe that do not do under `kormo.data` what they say."""
+    for key, fate in _asked(resolved, table):
+        found = f"{key}: {shown(resolved.values[key])}"
+        if fate.kind is Kind.ELSEWHERE:
+            yield KormoError(
+                where=resolved.where(key),
+                found=f"{found} beside kormo.data",
+                why=fate.why,
+                do=f"remove {key}; it is said by {fate.instead}",
+            )
+        elif fate.kind is Kind.HARMFUL:
+            yield KormoError(
+                where=resolved.where(key), found=f"{found} beside kormo.data", why=fate.why, do=f"remove {key}"
+            )
+        elif fate.needs and not any(_is_set(resolved.values.get(name)) for name in fate.needs):
+            named = " or ".join(fate.needs)
+            yield KormoError(
+                where=resolved.where(key),
+                found=f"{found} without {named}",
+                why=f"it has an effect only beside {named}, and would do nothing here",
+                do=f"set {named}, or remove {key}",
+            )
+
+
+def warnings(resolved: Resolved, table: Table) -> Iterator[Notice]:
+    """The keys of a recipe that have no effect under `kormo.data` and do no harm."""
+    for key, fate in _asked(resolved, table):
+        if fate.kind is Kind.IRRELEVANT:
+            yield Notice(
+                where=resolved.where(key),
+                found=f"{key}: {shown(resolved.values[key])}",
+                why=fate.why,
+                do="it may be removed",
+            )
+
+
+def _asked(resolved: Resolved, table: Table) -> Iterator[tuple[str, Fate]]:
+    """The keys that a recipe with `kormo.data` sets to something that asks for something."""
+    if resolved.get("kormo.data") is None:
+        return
+    for key, value in resolved.values.items():
+        fate = table.get(key)
+        if fate is not None and _asks(value, fate):
+            yield key, fate
+
+
+def _asks(value: object, fate: Fate) -> bool:
+    """Whether a value asks for something; false does where true is what happens anyhow."""
+    if any(_same(value, other) for other in fate.inert):
+        return False
+    return _is_set(value) or (value is False and True in fate.inert)
+
+
+def _is_set(value: object) -> bool:
+    return value is not None and value is not False
+
+
+def _same(value: object, other: object) -> bool:
+    return value == other and isinstance(value, bool) == isinstance(other, bool)

@@ -1,0 +1,146 @@
+"""Conversations to ids and training mask, a batch at a time: what the shards of a chat source are made with.
+
+Ids and mask are those of `apply_chat_template(…, return_assistant_tokens_mask=True)`, so that what is trained is what
+the template, which is saved with the model, will ask of it; with two differences. Text of a message that spells a
+control token stays text (`chat_tokenizer`), and an answer of `weight` 0 is shown and not trained. A last turn with
+reasoning is rendered with thinking on; one without has the empty block that a prompt with thinking off ends with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kormo_plugins.documents.conversation import messages_of, tools_of
+from kormo_plugins.documents.document import Document
+from kormo_plugins.documents.message import RESERVED, Message
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.fingerprint import identity
+from kormo_plugins.tokenizer.chat.chat_tokenizer import ChatTokenizer, open_chat
+from kormo_plugins.tokenizer.encode import check_encodable
+from kormo_plugins.tokenizer.layout import tokenizer_hash
+
+
+@dataclass(frozen=True)
+class ChatEncoder:
+    """Encodes conversations with the tokenizer and chat template in a folder; can be sent to another process.
+
+    Args:
+        folder: of a tokenizer with KORMo's tokens and a chat template.
+    """
+
+    folder: Path
+
+    @property
+    def identity(self) -> str:
+        """Changes with the tokenizer and with the template."""
+        return identity([tokenizer_hash(self.folder), open_chat(self.folder).template])
+
+    def __call__(
+        self, documents: Sequence[Document]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8]]:
+        """Conversations end to end, without a token in front or behind.
+
+        Returns:
+            ids and training mask (1: predicted), both of shape [sum(lengths)], and tokens of each, shape [documents].
+        Raises:
+            KormoError: a document without messages, one that the template refuses or of which it marks nothing as the
+                assistant's, or a character that the vocabulary cannot spell.
+        """
+        chat = open_chat(self.folder)
+        messages = [self._checked(document, chat) for document in documents]
+        ids: list[NDArray[np.uint32]] = []
+        masks: list[NDArray[np.uint8]] = []
+        for batch in _by_tools(documents):
+            both = self._applied([documents[place] for place in batch], [messages[place] for place in batch], chat)
+            ids += [np.array(row, np.uint32) for row in both["input_ids"]]
+            masks += [np.array(row, np.uint8) for row in both["assistant_masks"]]
+        for document, turns, mask in zip(documents, messages, masks, strict=True):
+            self._weigh(document, turns, mask)
+        return np.concatenate(ids), np.array([len(row) for row in ids], np.int64), np.concatenate(masks)
+
+    def _checked(self, document: Document, chat: ChatTokenizer) -> list[Message]:
+        messages = messages_of(document)
+        if messages is None:
+            raise _mixed(document)
+        check_encodable(document.text, chat.missing_bytes, f"document {document.id}")
+        if RESERVED in document.text:
+            raise KormoError(
+                where=f"document {document.id}",
+                found="the noncharacter U+10FFFE",
+                why="tokens of turns are named by it while a conversation is encoded",
+                do="remove the character",
+            )
+        return messages
+
+    def _applied(self, documents: Sequence[Document], messages: list[list[Message]], chat: ChatTokenizer) -> Any:
+        from jinja2 import TemplateError
+
+        try:
+            return chat.tokenizer.apply_chat_template(
+                messages,  # type: ignore[arg-type]
+                tools=tools_of(documents[0]),  # type: ignore[arg-type]
+                tokenize=True,
+                return_dict=True,
+                return_assistant_tokens_mask=True,
+            )
+        except TemplateError as error:
+            raise KormoError(
+                where=f"conversations from {documents[0].id} to {documents[-1].id}",
+                found=chat.readable(str(error)),
+                why=f"the chat template of {self.folder} refuses one of them",
+                do="correct the conversations or the template",
+            ) from None
+
+    def _weigh(self, document: Document, messages: Sequence[Message], mask: NDArray[np.uint8]) -> None:
+        """Clears the mask of answers of weight 0.
+
+        Raises:
+            KormoError: nothing is trained, or the template marks the answers in another way than one run each.
+        """
+        weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
+        runs = np.flatnonzero(np.diff(mask, prepend=0, append=0)).reshape(-1, 2)
+        if not all(weights) and len(runs) != len(weights):
+            raise KormoError(
+                where=f"document {document.id}",
+                found=f"{len(weights)} answers, and {len(runs)} trained parts",
+                why=f"the chat template of {self.folder} does not mark each answer as one part, so that the weight of "
+                "one could be another's",
+                do="put each answer between {% generation %} and {% endgeneration %}, or leave weights out",
+            )
+        for (start, end), weight in zip(runs, weights, strict=False):
+            if not weight:
+                mask[start:end] = 0
+        if not mask.any():
+            raise KormoError(
+                where=f"document {document.id}",
+                found="no token that is trained",
+                why=f"the chat template of {self.folder} marks nothing as the assistant's",
+                do="put the assistant's part of the template between {% generation %} and {% endgeneration %}",
+            )
+
+
+def _by_tools(documents: Sequence[Document]) -> list[list[int]]:
+    """Places of documents that are rendered together: neighbours without tools; each with tools by itself."""
+    batches: list[list[int]] = []
+    for place, document in enumerate(documents):
+        alone = tools_of(document) is not None
+        if batches and not alone and tools_of(documents[batches[-1][0]]) is None:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+def _mixed(document: Document) -> KormoError:
+    return KormoError(
+        where=f"document {document.id}",
+        found="a text among conversations",
+        why="a source is of texts or of conversations: of a text every token is trained, of a conversation the answers",
+        do="make two sources of it",
+    )

@@ -1,0 +1,175 @@
+"""Merges by gigabpe: those of the tokenizers library's trainer, several times as fast, where that is proved.
+
+gigabpe (Apache-2.0; wheels for CPython 3.9 to 3.14; version 0.1, one author, hence an extra) has no split like ours.
+So the text is cut and counted here (`piece_counts`), and each piece is handed over as a word of byte symbols, as often
+as it occurs. Two files are enough for that, whatever the text: `ones` has each piece as often as its count leaves over
+when divided by `BASE`, and `many`, which is named `BASE` times, as often as it goes. Memory is for the different pieces
+alone, here and in gigabpe.
+
+Not taken on trust: the split is tried on every code point of the text (`pieces`), and the first `PROOF_CHARACTERS`
+of the text are learned from by both trainers, whose merges must be equal. Ties are broken by ids in both; symbols that
+the text lacks have none in gigabpe, which leaves the order of the others as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.layout import byte_symbols
+from kormo_plugins.tokenizer.params import ALPHABET, TokenizerParams
+from kormo_plugins.tokenizer.training.budget import LEARNING_BASE, LEARNING_BYTE, LEARNING_PIECE, memory_for
+
+if TYPE_CHECKING:
+    from kormo_plugins.tokenizer.training.piece_counts import Counted, PieceCounts
+
+PROOF_CHARACTERS = 100_000
+"""Text that both trainers learn from; a fifth of a second of the slower one."""
+PROOF_VOCABULARY = 4_000
+"""Most entries of the vocabulary that is compared."""
+TABLE_MEMORY = 1e9
+"""Bytes of pieces that are counted in memory at once, at most."""
+BASE = 256
+"""How often a file of pieces is named, for those that occur more often than that."""
+BUFFER = 1 << 24
+"""Bytes that are written at once."""
+
+Merges = list[tuple[str, str]]
+"""Pairs in byte symbols, in order."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Merges and what vouches for them.
+
+    Args:
+        merges: of the whole text.
+        proof: trainer, reference, and how much was learned by both with equal merges; for the manifest.
+    """
+
+    merges: Merges
+    proof: dict[str, str | int]
+
+
+def merges_are_counted_here() -> bool:
+    """Whether gigabpe is there; if not, the tokenizers library counts, with limits of its own."""
+    return find_spec("gigabpe") is not None
+
+
+def learn_merges(
+    texts: Callable[[], Iterator[str]],
+    params: TokenizerParams,
+    disputed: Callable[[list[str]], list[str]],
+    reference: Callable[[Iterable[str], int], Merges],
+    scratch: Path,
+) -> Learned | str:
+    """The merges that the tokenizers library would learn, or the reason why they are not known from here.
+
+    Args:
+        texts: gives the texts anew at each call.
+        disputed: of characters, those that the library normalizes or splits in another way than Python.
+        reference: the library's own merges of some texts, for a vocabulary of that size.
+        scratch: an empty folder, for pieces.
+    Raises:
+        KormoError: there are more different pieces than there is memory for.
+    """
+    if not merges_are_counted_here():
+        return "gigabpe is not installed"
+    sample = list(_first(texts(), PROOF_CHARACTERS))
+    size = min(params.vocab_size, PROOF_VOCABULARY)
+    proof = reference(sample, size)
+    if _merges(_count(sample, params, scratch / "proof"), params, size, scratch / "proof") != proof:
+        return "gigabpe and tokenizers learned different merges from the beginning of the text"
+    counts = _count(texts(), params, scratch / "counts")
+    if strange := disputed(counts.characters()):
+        return f"tokenizers splits or normalizes {strange[0]!a} in another way"
+    return Learned(
+        _merges(counts, params, params.vocab_size, scratch / "counts"),
+        {
+            "trainer": f"gigabpe {version('gigabpe')}",
+            "reference": f"tokenizers {version('tokenizers')}",
+            "characters": sum(map(len, sample)),
+            "merges": len(proof),
+        },
+    )
+
+
+def _first(texts: Iterator[str], characters: int) -> Iterator[str]:
+    for text in texts:
+        yield text[:characters]
+        characters -= len(text)
+        if characters <= 0:
+            return
+
+
+def _count(texts: Iterable[str], params: TokenizerParams, folder: Path) -> PieceCounts:
+    from kormo_plugins.tokenizer.training.piece_counts import PieceCounts
+
+    folder.mkdir()
+    counts = PieceCounts(folder, min(TABLE_MEMORY, memory_for(params) / 4))
+    counts.add(texts)
+    return counts
+
+
+def _merges(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scratch: Path) -> Merges:
+    """gigabpe's merges of counted pieces.
+
+    Raises:
+        KormoError: there are more different pieces than it has memory for.
+    """
+    import gigabpe
+
+    seen, many, pieces, size = np.zeros(ALPHABET, np.int64), False, 0, 0
+    ones_path, many_path = scratch / "ones.txt", scratch / "many.txt"
+    with ones_path.open("wb") as ones_file, many_path.open("wb") as many_file:
+        for part in counts.counted():
+            seen += np.bincount(part.arena, minlength=ALPHABET)
+            pieces, size = pieces + len(part.counts), size + len(part.arena)
+            _write(part, part.counts % BASE, ones_file)
+            if (part.counts >= BASE).any():
+                _write(part, part.counts // BASE, many_file)
+                many = True
+    needed, memory = LEARNING_BASE + LEARNING_PIECE * pieces + LEARNING_BYTE * size, memory_for(params)
+    if needed > memory:
+        raise KormoError(
+            where="tokenizer: megabytes",
+            found=f"{params.megabytes:g}, in which there are {pieces:,} different pieces of {size / 1e6:,.1f} MB",
+            why=f"learning from them takes about {needed / 1e9:.1f} GB of memory, and there are {memory / 1e9:.1f}",
+            do="lower megabytes, raise memory_gigabytes, or use a machine with more memory",
+        )
+    _, merges = gigabpe.train_bpe(
+        [str(ones_path), *([str(many_path)] * BASE if many else [])],
+        vocab_size - int((seen == 0).sum()),
+        special_tokens=[],
+        min_frequency=params.min_frequency,
+        max_token_length=params.max_token_length + 1,  # it stops below its limit, like the library
+        pretokenizer="whitespace",
+    )
+    return [(left, right) for left, right in merges]
+
+
+def _write(part: Counted, times: np.ndarray, file: IO[bytes]) -> None:
+    """Writes each piece so many times, a line each, in blocks of about `BUFFER`."""
+    from kormo_plugins.tokenizer.training.piece_kernel import repeated
+
+    symbols = np.zeros((ALPHABET, 3), np.uint8)
+    for byte, symbol in enumerate(byte_symbols()):
+        encoded = symbol.encode()
+        symbols[byte, : len(encoded)], symbols[byte, 2] = list(encoded), len(encoded)
+    sizes = (2 * np.diff(part.begins) + 1) * times
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(times):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + BUFFER, "right")))
+        out = np.empty(int(ends[last - 1]) - before, np.uint8)
+        written = repeated(part.begins[first : last + 1], times[first:last], part.arena, symbols, out)
+        file.write(out[:written].tobytes())
+        first = last

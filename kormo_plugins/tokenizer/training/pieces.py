@@ -1,0 +1,46 @@
+"""Does the tokenizers library cut a text into the pieces that are counted here (`piece_counts`)?
+
+That library's normalizer and split carry Unicode tables of their own. So every code point of the text is put into a
+few contexts, and `disputed` says which of them are treated differently: with one of those in the text, the counts are
+not to be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from kormo_plugins.tokenizer.layout import byte_symbols
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_CONTEXTS = ("{}", "a{}a", "1{}1", "!{}!", " {} ", "가{}가", "'{}", "{}\u0323\u0301", "a\u0301{}\u0323", "{}")
+PROBE = "\n".join(_CONTEXTS)
+"""A code point first, last and alone on a line, and between letters, digits, signs, spaces and combining marks."""
+
+
+def disputed(characters: Iterable[str], tokenizer: Tokenizer) -> list[str]:
+    """The characters that `tokenizer` (NFC, splits, the byte level) treats in another way than `piece_counts`."""
+    from kormo_plugins.tokenizer.training.piece_counts import pieces
+
+    normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    assert normalizer is not None and pre_tokenizer is not None
+    found = []
+    for character in characters:
+        probe = PROBE.replace("{}", character)
+        theirs = [piece for piece, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(probe))]
+        if theirs != list(map(in_symbols, pieces(probe))):
+            found.append(character)
+    return found
+
+
+def in_symbols(piece: str) -> str:
+    """The UTF-8 of a piece, a printable character for each byte."""
+    return piece.encode().decode("latin-1").translate(_table())
+
+
+@cache
+def _table() -> dict[int, str]:
+    return dict(enumerate(byte_symbols()))

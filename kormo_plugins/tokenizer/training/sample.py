@@ -1,0 +1,215 @@
+"""The sample that a tokenizer is learned from: each language's share of a budget of bytes.
+
+1. A census reads the text once: bytes by language and bin of a keyed hash of the text, counts of byte pairs.
+2. The quota of a language is its share of the budget. If a language has less, the whole budget shrinks until
+   the shares hold: the shares are what was asked for, the budget is an upper limit.
+3. A document is in the sample if its hash falls below the bin where the quota is reached. The choice depends
+   on the text and the seed, not on where the document stands; only inside the last bin does order decide, and
+   there the text is cut at the quota.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kormo_plugins.documents.document import Document
+from kormo_plugins.errors import KormoError
+from kormo_plugins.tokenizer.params import TokenizerParams
+from kormo_plugins.tokenizer.training.spool import Spool
+
+LOG = logging.getLogger(__name__)
+BINS = 1 << 14
+BLOCK = 1 << 20
+"""Bytes that are counted at once (a histogram per document would cost more than the document)."""
+ANY = "any"
+"""The one language there is when no shares are asked for."""
+
+Texts = Callable[[], Iterable[str | Document]]
+
+
+@dataclass(slots=True)
+class Census:
+    """What there is to sample from.
+
+    Args:
+        bins: language -> bytes by hash bin, int64 [BINS].
+        pairs: language -> pairs of neighbouring bytes, int64 [65536], index 256·first + second.
+        documents: documents by language.
+        rejects: documents that cannot be used, by reason.
+        left_out: bytes of languages that have no share.
+    """
+
+    bins: dict[str, np.ndarray] = field(default_factory=dict)
+    pairs: dict[str, np.ndarray] = field(default_factory=dict)
+    documents: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def size(self, language: str) -> int:
+        """Bytes of a language."""
+        return int(self.bins[language].sum()) if language in self.bins else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Bytes to take from one language: all bins below `last_bin`, and `spare` bytes of that one."""
+
+    size: int
+    last_bin: int
+    spare: int
+
+
+def _language(item: str | Document, params: TokenizerParams) -> str:
+    if not params.shares:
+        return ANY
+    if isinstance(item, str):
+        raise KormoError(
+            where="tokenizer: shares",
+            found="text without a language",
+            why="the share of a language cannot be held when nobody says what language a text is in",
+            do="give documents with a language, or set `shares: {}` to take all text as it comes",
+        )
+    return item.language
+
+
+def _bytes(item: str | Document) -> bytes | None:
+    """UTF-8, or None for a lone surrogate, which has none."""
+    try:
+        return (item if isinstance(item, str) else item.text).encode()
+    except UnicodeEncodeError:
+        return None
+
+
+def caps(params: TokenizerParams) -> dict[str, float]:
+    """The most bytes of each language that a sample can have."""
+    return {language: share * params.megabytes * 1e6 for language, share in (params.shares or {ANY: 1.0}).items()}
+
+
+def take_census(texts: Texts, params: TokenizerParams, spool: Spool | None = None) -> Census:
+    """Reads all of the text once.
+
+    Args:
+        texts: gives the documents.
+        spool: is offered each text that may be in the sample, so that `draw` can read it from there.
+    Raises:
+        KormoError: shares are asked for but a text has no language.
+    """
+    from xxhash import xxh3_64_intdigest
+
+    census = Census()
+    waiting: dict[str, list[bytes]] = {}
+    waiting_size: Counter[str] = Counter()
+    for item in texts():
+        language = _language(item, params)
+        data = _bytes(item)
+        if not data:
+            census.rejects["empty" if data is not None else "lone surrogate"] += 1
+            continue
+        if params.shares and language not in params.shares:
+            census.left_out[language] += len(data)
+            continue
+        census.documents[language] += 1
+        if language not in census.bins:
+            census.bins[language] = np.zeros(BINS, np.int64)
+            census.pairs[language] = np.zeros(1 << 16, np.int64)
+        place = xxh3_64_intdigest(data, params.seed) % BINS
+        census.bins[language][place] += len(data)
+        if spool is not None:
+            spool.offer(language, place, data)
+        waiting.setdefault(language, []).append(data)
+        waiting_size[language] += len(data)
+        if waiting_size[language] >= BLOCK:
+            census.pairs[language] += _count_pairs(waiting.pop(language))
+            waiting_size[language] = 0
+    for language, block in waiting.items():
+        census.pairs[language] += _count_pairs(block)
+    return census
+
+
+def _count_pairs(block: list[bytes]) -> np.ndarray:
+    data = np.frombuffer(b"\0".join(block), np.uint8).astype(np.int64)
+    return np.bincount(256 * data[:-1] + data[1:], minlength=1 << 16)
+
+
+def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
+    """How many bytes each language gives.
+
+    Raises:
+        KormoError: there is no text at all, or none in a language that has a share.
+    """
+    shares = params.shares or {ANY: 1.0}
+    sizes = {language: census.size(language) for language in shares}
+    if not any(sizes.values()):
+        raise KormoError(
+            where="tokenizer: the corpus",
+            found=_found(census),
+            why="there is no text to learn a vocabulary from",
+            do="check the sources of the corpus and the languages under `shares`",
+        )
+    absent = sorted(language for language, size in sizes.items() if not size)
+    if absent:
+        raise KormoError(
+            where=f"tokenizer: shares.{absent[0]}",
+            found=f"no text in {', '.join(absent)}; {_found(census)}",
+            why="a tokenizer without it would not be the one asked for",
+            do="add a source in that language, or remove it from `shares`",
+        )
+    wanted = params.megabytes * 1e6
+    budget = min(wanted, *(sizes[language] / share for language, share in shares.items()))
+    if budget < wanted and params.shares:
+        LOG.warning(
+            "tokenizer: %.1f MB asked for, but the shares %s can be held only for %.1f MB of this corpus",
+            wanted / 1e6,
+            {k: round(v, 3) for k, v in shares.items()},
+            budget / 1e6,
+        )
+    quotas = {}
+    for language, share in shares.items():
+        size = min(round(budget * share), sizes[language])
+        filled = np.cumsum(census.bins[language])
+        last = int(np.searchsorted(filled, size))
+        quotas[language] = Quota(size, last, size - int(filled[last] - census.bins[language][last]))
+    return quotas
+
+
+def _found(census: Census) -> str:
+    parts = [f"{size:,} bytes of {language}" for language, size in sorted(census.left_out.items())]
+    parts += [f"{census.size(language):,} bytes of {language}" for language in sorted(census.bins)]
+    parts += [f"{count:,} documents rejected ({reason})" for reason, count in sorted(census.rejects.items())]
+    return ", ".join(parts) or "no document"
+
+
+def draw(texts: Texts, quotas: dict[str, Quota], params: TokenizerParams) -> Iterator[str]:
+    """The sampled texts, in the order they come."""
+    from xxhash import xxh3_64_intdigest
+
+    spare = {language: quota.spare for language, quota in quotas.items()}
+    for item in texts():
+        language = _language(item, params)
+        data = _bytes(item)
+        if not data or language not in quotas:
+            continue
+        place = xxh3_64_intdigest(data, params.seed) % BINS
+        if place > quotas[language].last_bin:
+            continue
+        if place == quotas[language].last_bin:
+            data = data[: spare[language]]
+            spare[language] -= len(data)
+        if data:
+            yield data.decode(errors="ignore")  # the cut may fall inside the last character
+
+
+def statistics(census: Census, quotas: dict[str, Quota]) -> dict[str, object]:
+    """What was there, what was taken, what was not, for the manifest."""
+    return {
+        "available_bytes": {language: census.size(language) for language in sorted(census.bins)},
+        "sampled_bytes": {language: quota.size for language, quota in sorted(quotas.items())},
+        "documents": dict(sorted(census.documents.items())),
+        "left_out_bytes": dict(sorted(census.left_out.items())),
+        "rejected_documents": dict(sorted(census.rejects.items())),
+    }

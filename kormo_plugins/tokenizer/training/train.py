@@ -1,0 +1,231 @@
+"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, merges of the tokenizers library's trainer.
+
+Newline runs are added tokens, cut out of the text before anything else is. So they are taken out of the
+training text as well: merges that contain two newlines could never be used, and a vocabulary has no room for
+those.
+
+NFC is the library's, whose Unicode tables are of 2016: it does not sort the 98 combining marks that came later. Such
+a text is kept whole, but two ways of writing it may get different ids.
+
+The result depends on the sampled text alone: counts are summed, and ties between pairs are broken by their
+ids, so any number of threads writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kormo_plugins.errors import KormoError
+from kormo_plugins.store.atomic import replace, write_text
+from kormo_plugins.store.json_file import write_json
+from kormo_plugins.tokenizer.chat.template import chat_template
+from kormo_plugins.tokenizer.layout import (
+    CONTROL,
+    MANIFEST,
+    NEWLINE_RUNS,
+    SPECIAL_TOKENS,
+    byte_symbols,
+    read_layout,
+    tokenizer_hash,
+)
+from kormo_plugins.tokenizer.params import TokenizerParams
+from kormo_plugins.tokenizer.training.budget import check_budget
+from kormo_plugins.tokenizer.training.merges import Merges, learn_merges, merges_are_counted_here
+from kormo_plugins.tokenizer.training.pieces import disputed
+from kormo_plugins.tokenizer.training.sample import (
+    BINS,
+    Census,
+    Texts,
+    caps,
+    draw,
+    plan_quotas,
+    statistics,
+    take_census,
+)
+from kormo_plugins.tokenizer.training.spool import Spool
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LOG = logging.getLogger(__name__)
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one other character (a space) in front
+    r"|\p{N}"  # every digit by itself
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line's end
+    r"|\s*[\r\n]+"
+    r"|\s+(?!\S)"  # spaces, but for the last one, which belongs to the word
+    r"|\s+"
+)
+"""Qwen2's pre-tokenizer (arXiv 2407.10671), which KORMo uses unchanged."""
+
+
+def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, Any]:
+    """Learns a vocabulary and writes a folder that `AutoTokenizer.from_pretrained` opens, for a base model.
+
+    Args:
+        texts: gives the documents (it is called once); with `params.shares` they must be `Document`s, since a plain
+            string has no language.
+        out: the folder to write into; made if need be.
+    Returns:
+        What is also written to `kormo_tokenizer.json`: sizes, ids by role, the hash, and what was sampled.
+    Raises:
+        KormoError: no text, a language missing, too little text for the vocabulary, or more than fits in
+            memory or in the trainer's counts.
+    """
+    scratch = out if out.is_dir() else out.parent
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        with Spool(Path(folder) / "sample.zst", caps(params), BINS) as spool:
+            census = take_census(texts, params, spool)
+        quotas = plan_quotas(census, params)
+        check_budget(census, quotas, params, merges_are_counted_here())
+        tokenizer, trainer = _learn(partial(draw, spool.texts, quotas, params), params, Path(folder))
+    learned = tokenizer.get_vocab_size(with_added_tokens=False)
+    if learned < params.vocab_size:
+        raise KormoError(
+            where="tokenizer: vocab_size",
+            found=f"{params.vocab_size:,}, of which this text yields {learned:,} ({_size(census, params)})",
+            why=f"no other pair occurs {params.min_frequency} times within {params.max_token_length} bytes",
+            do=f"give more text, raise megabytes where there is more, or set vocab_size to at most {learned:,}",
+        )
+    _complete(tokenizer)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(tokenizer, out)
+    layout = read_layout(out)
+    result = {
+        "format": 1,
+        "role": "base",
+        "eos_token_id": layout.eos,
+        "vocab_size": layout.vocab_size,
+        "size": layout.size,
+        "rows": layout.rows(),
+        "ids": {role: getattr(layout, role) for role, _ in SPECIAL_TOKENS},
+        "newlines": list(layout.newlines),
+        "hash": tokenizer_hash(out),
+        "sample": statistics(census, quotas),
+        "trainer": trainer,
+        "params": params.model_dump(mode="json"),
+    }
+    write_json(out / MANIFEST, result)
+    return result
+
+
+def _size(census: Census, params: TokenizerParams) -> str:
+    documents, size = census.documents.total(), sum(map(census.size, census.bins))
+    return f"{size / 1e6:,.2f} MB in {documents:,} documents, of which megabytes takes {params.megabytes:g}"
+
+
+def _learn(
+    texts: Callable[[], Iterator[str]], params: TokenizerParams, scratch: Path
+) -> tuple[Tokenizer, dict[str, str | int]]:
+    """The base vocabulary: 256 bytes and the merges, without added tokens; and who learned it, with the proof."""
+    from tokenizers import models
+
+    blank = _blank()
+    learned = learn_merges(
+        texts,
+        params,
+        disputed=lambda characters: disputed(characters, blank),
+        reference=lambda sample, size: _read_merges(_by_tokenizers(sample, params, size)),
+        scratch=scratch,
+    )
+    if isinstance(learned, str):
+        LOG.info("tokenizer: merges by tokenizers: %s", learned)
+        tokenizer = _by_tokenizers(texts(), params, params.vocab_size)
+        trainer: dict[str, str | int] = {"trainer": f"tokenizers {version('tokenizers')}", "reason": learned}
+    else:
+        vocabulary = {symbol: number for number, symbol in enumerate(sorted(byte_symbols()))}
+        for left, right in learned.merges:
+            vocabulary.setdefault(left + right, len(vocabulary))
+        tokenizer, trainer = blank, learned.proof
+        tokenizer.model = models.BPE(vocabulary, learned.merges)
+    tokenizer.pre_tokenizer = _sequence(_pre_tokenizers())
+    return tokenizer, trainer
+
+
+def _blank() -> Tokenizer:
+    """The tokenizer before it has learned anything, which leaves out runs of newlines."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    runs = pre_tokenizers.Split(Regex(r"\n{2,}"), behavior="removed")
+    tokenizer.pre_tokenizer = _sequence([runs, *_pre_tokenizers()])
+    return tokenizer
+
+
+def _by_tokenizers(texts: Iterable[str], params: TokenizerParams, vocab_size: int) -> Tokenizer:
+    """What the tokenizers library learns."""
+    from tokenizers import trainers
+
+    tokenizer = _blank()
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=params.min_frequency,
+            max_token_length=params.max_token_length + 1,  # the library stops below its limit
+            initial_alphabet=byte_symbols(),
+            special_tokens=[],
+            show_progress=False,
+        ),
+    )
+    return tokenizer
+
+
+def _read_merges(tokenizer: Tokenizer) -> Merges:
+    return [(left, right) for left, right in json.loads(tokenizer.to_str())["model"]["merges"]]
+
+
+def _sequence(parts: list[object]) -> Any:
+    from tokenizers import pre_tokenizers
+
+    return pre_tokenizers.Sequence(parts)
+
+
+def _pre_tokenizers() -> list[Any]:
+    from tokenizers import Regex, pre_tokenizers
+
+    return [
+        pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+
+
+def _complete(tokenizer: Tokenizer) -> None:
+    """Adds the 41 tokens behind the base vocabulary, the decoder, and the `<|BOS|>` in front of a text."""
+    from tokenizers import AddedToken, decoders, processors
+
+    tokenizer.add_tokens([AddedToken(run, normalized=False, special=False) for run in NEWLINE_RUNS])
+    for role, token in SPECIAL_TOKENS:  # one by one: the order is the published one
+        added = AddedToken(token, normalized=False, special=role in CONTROL)
+        (tokenizer.add_special_tokens if role in CONTROL else tokenizer.add_tokens)([added])
+    bos = dict(SPECIAL_TOKENS)["bos"]
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B:1", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+    )
+
+
+def _write(tokenizer: Tokenizer, out: Path) -> None:
+    names = dict(SPECIAL_TOKENS)
+    replace(out / "tokenizer.json", lambda unfinished: tokenizer.save(str(unfinished)))
+    write_text(out / "chat_template.jinja", chat_template())
+    write_json(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": names["bos"],
+            "eos_token": names["eos"],
+            "pad_token": names["pad"],
+            "clean_up_tokenization_spaces": False,
+            "model_input_names": ["input_ids", "attention_mask"],
+        },
+    )
