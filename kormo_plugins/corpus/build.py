@@ -22,6 +22,7 @@ from threading import Event, Thread
 from typing import Any
 
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.passes.marks import read_mark
@@ -63,6 +64,7 @@ def build_source(
     workers: int = 1,
     watch: ProgressFactory = _unseen,
     against: Sequence[Path] = (),
+    signed: Signed = sign_all,
 ) -> dict[str, object]:
     """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
 
@@ -72,6 +74,7 @@ def build_source(
         workers: parts worked on at the same time; `executor.workers` of the recipe goes before.
         watch: shows how far each stage is.
         against: folders of the finished sources that `deduplicate_against` names.
+        signed: gives their signatures; by default from their texts.
     Returns:
         statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are one), `languages`,
         `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`, a list of what each step let
@@ -87,7 +90,7 @@ def build_source(
         with watch(f"{name}, {_label(job, stage)}") as progress:
             _run(job, stage, recipe, workers, progress)
         if stage < len(job.segments):
-            decide(job, stage, recipe.held_out)
+            decide(job, stage, recipe.held_out, signed)
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
@@ -197,16 +200,18 @@ def source_inputs(
             exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against", "tokens"},
         ),
         "parts": job.parts,
-        "steps": [
-            {
-                "name": step.name,
-                "version": _version(step.make),
-                "params": step.params.model_dump(mode="json") if step.params is not None else {},
-                "inputs": step.make.inputs(step.params) if isinstance(step.make, HasInputs) else None,
-            }
-            for step in steps
-        ],
+        "steps": [step_inputs(step) for step in steps],
         "held_out": recipe.held_out.model_dump(mode="json"),
+    }
+
+
+def step_inputs(step: NamedStep) -> dict[str, object]:
+    """All that the results of a step depend on, beside the documents, as a JSON value."""
+    return {
+        "name": step.name,
+        "version": _version(step.make),
+        "params": step.params.model_dump(mode="json") if step.params is not None else {},
+        "inputs": step.make.inputs(step.params) if isinstance(step.make, HasInputs) else None,
     }
 
 

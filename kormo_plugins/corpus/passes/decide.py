@@ -1,36 +1,33 @@
 """What only a look at the whole source can say: which documents go, which ids are taken, which are held out.
 
-It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Texts are read again
-only of other sources that this one is deduplicated against: they are signed by the same step and put in front, so that
-what both have is theirs. Training and held-out documents both count, so nothing that is held out there is trained on
-here.
+It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Those of other
+sources that this one is deduplicated against are put in front (`across.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kormo_plugins.corpus.params import HeldOut
+from kormo_plugins.corpus.passes.across import IN_MEMORY, Signed, against, sign_all
 from kormo_plugins.corpus.passes.job import SourceBuild
 from kormo_plugins.corpus.passes.marks import write_mark
 from kormo_plugins.corpus.reports.clusters import write_clusters
 from kormo_plugins.corpus.step import Clustering, Ranking
-from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import join_arrays, save_array, take_rows
-from kormo_plugins.store.corpus_files import read_corpus
 
 STAYS = -1
-IN_MEMORY = 64 << 20
-"""Bytes of signatures that are held in memory: some 120,000 documents."""
 
 
-def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
-    """Decides on the documents that `stage` let through, unless that is done."""
+def decide(job: SourceBuild, stage: int, held_out: HeldOut, signed: Signed = sign_all) -> None:
+    """Decides on the documents that `stage` let through, unless that is done.
+
+    Args:
+        signed: gives the signatures of the finished sources that this one is deduplicated against.
+    """
     folder = job.folder(stage)
     if (folder / "decision.json").exists():
         return
@@ -50,7 +47,9 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
             stays[there] = there[step.stays]
             write_clusters(job, stage, end.name, stays, bounds.tolist())
         if job.against and not isinstance(step, Ranking):
-            mine, told = _against(step, table, mine, list(told), job.against)
+            others = [signed(end, corpus) for corpus in job.against]
+            work = folder / f"signatures-{number}.across.npy"
+            mine, told = against(step, table, mine, list(told), others, work, STAYS)
         fate[there] = np.where(mine == STAYS, STAYS, mine + len(reasons))
         reasons, steps = [*reasons, *told], [*steps, *[number] * len(told)]
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
@@ -83,29 +82,6 @@ def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
     return join_arrays(
         [path for path in paths if len(np.load(path, mmap_mode="r"))], folder / f"signatures-{number}.npy"
     )
-
-
-def _against(
-    step: Any, table: np.ndarray, fate: np.ndarray, reasons: list[str], others: Sequence[Path]
-) -> tuple[np.ndarray, list[str]]:
-    """The decision once more, on what stays, behind the documents of other sources."""
-    there = [step.sign(document) for folder in others for document in _all_documents(folder)]
-    if isinstance(step, Clustering):
-        there = [step.first(signature) for signature in there]
-    stays = np.flatnonzero(fate == STAYS)
-    if not there or not len(stays):
-        return fate, reasons
-    later, told = step.decide(np.concatenate([np.asarray(there, table.dtype), table[stays]]))
-    mine = np.asarray(later[len(there) :])
-    fate = fate.copy()
-    fate[stays] = np.where(mine == STAYS, STAYS, mine + len(reasons))
-    return fate, [*reasons, *(f"{reason} of another source" for reason in told)]
-
-
-def _all_documents(folder: Path) -> Iterator[Document]:
-    """What a finished source has: for training, and held out."""
-    yield from read_corpus(folder)
-    yield from read_corpus(folder / "held_out")
 
 
 def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:

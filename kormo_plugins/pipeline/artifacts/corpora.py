@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kormo_plugins.console.progress import Progress
 from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.artifacts.signatures import signatures
 from kormo_plugins.pipeline.built import ArtifactProvider, say
 from kormo_plugins.recipe.projections import CorpusPlan
 from kormo_plugins.store.artifact import Artifact, Spec
@@ -36,6 +37,8 @@ def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[
         inputs["against"] = {other: artifact.hash for other, artifact in others.items()}
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
+    by_path = {artifact.path: artifact for artifact in others.values()}
+
     def make(out: Path) -> Mapping[str, object]:
         stats = build_source(
             name,
@@ -46,6 +49,7 @@ def _corpus(plan: CorpusPlan, name: str, get: ArtifactProvider, before: Mapping[
             workers=plan.corpus.workers,
             watch=lambda label: Progress(label, unit="documents"),
             against=[artifact.path for artifact in others.values()],
+            signed=lambda step, corpus: signatures(plan, step, by_path[corpus], get),
         )
         say(funnel(name, stats))
         return stats
