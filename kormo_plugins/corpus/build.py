@@ -23,6 +23,7 @@ from typing import Any
 
 from kormo_plugins.corpus.comparisons import named_steps, refuse_comparisons
 from kormo_plugins.corpus.params import Choice, CorpusRecipe, Source
+from kormo_plugins.corpus.passes.across import Signed, sign_all
 from kormo_plugins.corpus.passes.decide import decide
 from kormo_plugins.corpus.passes.job import NamedStep, SourceBuild, StepGroup
 from kormo_plugins.corpus.passes.marks import read_mark
@@ -65,6 +66,7 @@ def build_source(
     workers: int = 1,
     watch: ProgressFactory = _unseen,
     against: Sequence[Path] = (),
+    signed: Signed = sign_all,
 ) -> dict[str, object]:
     """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
 
@@ -74,6 +76,7 @@ def build_source(
         workers: parts worked on at the same time; `executor.workers` of the recipe goes before.
         watch: shows how far each stage is.
         against: folders of the finished sources that `deduplicate_against` names.
+        signed: gives their signatures; by default from their texts.
     Returns:
         statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are one), `languages`,
         `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`, a list of what each step let
@@ -89,7 +92,7 @@ def build_source(
         with watch(f"{name}, {_label(job, stage)}") as progress:
             _run(job, stage, recipe, workers, progress)
         if stage < len(job.segments):
-            decide(job, stage, recipe.held_out)
+            decide(job, stage, recipe.held_out, signed)
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
@@ -193,16 +196,18 @@ def source_inputs(
             exclude={"reader", "generator", "steps", "parts", "control_tokens", "deduplicate_against", "tokens"},
         ),
         "parts": job.parts,
-        "steps": [
-            {
-                "name": step.name,
-                "version": _version(step.make),
-                "params": step.params.model_dump(mode="json") if step.params is not None else {},
-                "inputs": step.make.inputs(step.params) if isinstance(step.make, HasInputs) else None,
-            }
-            for step in steps
-        ],
+        "steps": [step_inputs(step) for step in steps],
         "held_out": recipe.held_out.model_dump(mode="json"),
+    }
+
+
+def step_inputs(step: NamedStep) -> dict[str, object]:
+    """All that the results of a step depend on, beside the documents, as a JSON value."""
+    return {
+        "name": step.name,
+        "version": _version(step.make),
+        "params": step.params.model_dump(mode="json") if step.params is not None else {},
+        "inputs": step.make.inputs(step.params) if isinstance(step.make, HasInputs) else None,
     }
 
 

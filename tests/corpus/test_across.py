@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kormo_plugins.corpus.passes import across
+from kormo_plugins.corpus.steps.duplicates.minhash import MinhashDedup
+from kormo_plugins.documents.document import Document
 from kormo_plugins.errors import KormoError
 from kormo_plugins.pipeline.artifacts.corpora import build_corpora
 from kormo_plugins.plugins.registry import Registry, registry
@@ -87,6 +91,44 @@ def test_a_held_out_document_is_in_no_other_sources_training_text(tmp_path: Path
     found = built(tmp_path, recipe(tmp_path, a=(same, ()), b=([*same, *(sentence(200 + n) for n in range(9))], ("a",))))
     held = {d.text for d in read_corpus(found["a"].path / "held_out")}
     assert held and not held & set(everything(found["b"]))
+
+
+def test_a_finished_source_is_signed_once_for_all_that_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed: Counter[str] = Counter()
+    sign = MinhashDedup.sign
+
+    def counted(step: MinhashDedup, document: Document) -> Any:
+        signed[document.source] += 1
+        return sign(step, document)
+
+    monkeypatch.setattr(MinhashDedup, "sign", counted)
+    first, second = [sentence(n) for n in range(12)], [sentence(40 + n) for n in range(8)]
+    third = [*first[:3], changed(second[0]), *(sentence(80 + n) for n in range(9))]
+    two = {"a": (first, ()), "b": ([*second, first[5]], ("a",))}
+    built(tmp_path, recipe(tmp_path, **two))
+    assert signed == {"a": 12 + 12, "b": 9}  # once as a source, once more for the index of it
+    signed.clear()
+    found = built(tmp_path, recipe(tmp_path, **two, c=(third, ("a", "b"))))
+    assert signed == {"c": 13, "b": 8}  # what is new, and the index of `b`, which nobody had needed
+    assert sorted(everything(found["c"])) == sorted(third[4:])
+    signed.clear()
+    found = built(tmp_path, recipe(tmp_path, **two, c=([*third, sentence(99)], ("a", "b"))))
+    assert signed == {"c": 14}
+    assert sorted(everything(found["c"])) == sorted([*third[4:], sentence(99)])
+
+
+def test_an_index_that_is_larger_than_the_memory_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [sentence(n) for n in range(20)]
+    second = [*first[:5], *(changed(text) for text in first[5:15]), *(sentence(100 + n) for n in range(10))]
+    values = recipe(tmp_path, a=(first, ()), b=(second, ("a",)))
+    in_memory = everything(built(tmp_path, values)["b"])
+    monkeypatch.setattr(across, "IN_MEMORY", 0)
+    monkeypatch.setattr(across, "BLOCK", 3)
+    assert everything(built(tmp_path / "again", values)["b"]) == in_memory
 
 
 def test_another_first_source_builds_the_second_anew(tmp_path: Path) -> None:

@@ -1,37 +1,36 @@
 """What only a look at the whole source can say: which documents go, which ids are taken, which are held out.
 
-It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Texts are read again
-only of other sources that this one is deduplicated against: they are signed by the same step and put in front, so that
-what both have is theirs. Training and held-out documents both count, so nothing that is held out there is trained on
-here.
+It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Those of other
+sources that this one is deduplicated against are put in front (`across.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kormo_plugins.corpus.params import HeldOut
+from kormo_plugins.corpus.passes.across import IN_MEMORY, Signed, against, sign_all, training_documents
 from kormo_plugins.corpus.passes.job import SourceBuild
 from kormo_plugins.corpus.passes.marks import write_mark
 from kormo_plugins.corpus.reports.clusters import write_clusters
 from kormo_plugins.corpus.step import Clustering, Ranking, is_preferring
 from kormo_plugins.corpus.superseded import write_superseded
-from kormo_plugins.documents.document import Document
 from kormo_plugins.hookspecs import SourceStep
 from kormo_plugins.store.array_file import join_arrays, save_array, take_rows
 from kormo_plugins.store.corpus_files import read_corpus
 
 STAYS = -1
-IN_MEMORY = 64 << 20
-"""Bytes of signatures that are held in memory: some 120,000 documents."""
 
 
-def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
-    """Decides on the documents that `stage` let through, unless that is done."""
+def decide(job: SourceBuild, stage: int, held_out: HeldOut, signed: Signed = sign_all) -> None:
+    """Decides on the documents that `stage` let through, unless that is done.
+
+    Args:
+        signed: gives the signatures of the finished sources that this one is deduplicated against.
+    """
     folder = job.folder(stage)
     if (folder / "decision.json").exists():
         return
@@ -51,10 +50,13 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut) -> None:
             stays[there] = there[step.stays]
             write_clusters(job, stage, end.name, stays, bounds.tolist())
         if job.against and not isinstance(step, Ranking):
-            ranked = is_preferring(end.make, end.params)
-            mine, told, better = _against(step, table, mine, list(told), job.against, ranked)
-            names = job.source.deduplicate_against
-            write_superseded(job, stage, number, ((names[place], id_, why) for place, id_, why in better))
+            others = [signed(end, corpus) for corpus in job.against]
+            ranked = (
+                [training_documents(corpus) for corpus in job.against] if is_preferring(end.make, end.params) else None
+            )
+            work = folder / f"signatures-{number}.across.npy"
+            mine, told, lost = against(step, table, mine, list(told), others, work, STAYS, ranked)
+            write_superseded(job, stage, number, _named(job, lost))
         fate[there] = np.where(mine == STAYS, STAYS, mine + len(reasons))
         reasons, steps = [*reasons, *told], [*steps, *[number] * len(told)]
     settled = _settle(np.concatenate(ids)[fate == STAYS], held_out) if stage == len(job.segments) - 1 else None
@@ -89,39 +91,14 @@ def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
     )
 
 
-def _against(
-    step: Any, table: np.ndarray, fate: np.ndarray, reasons: list[str], others: Sequence[Path], ranked: bool
-) -> tuple[np.ndarray, list[str], list[tuple[int, str, str]]]:
-    """The decision once more, on what stays, behind the documents of other sources.
-
-    Args:
-        ranked: a copy here that is preferred stays, and supersedes the copy there; what is held out there stays there.
-    Returns:
-        fate and reasons; of each document that is superseded the place of its source, its id, and why.
-    """
-    there, origin = [], []
-    for place, folder in enumerate(others):
-        for document, held_out in _all_documents(folder):
-            signature = step.sign(document)
-            fixed = isinstance(step, Clustering) and (held_out or not ranked)
-            there.append(step.first(signature) if fixed else signature)
-            origin += [(place, document.id)] if ranked else []
-    stays = np.flatnonzero(fate == STAYS)
-    if not there or not len(stays):
-        return fate, reasons, []
-    later, told = step.decide(np.concatenate([np.asarray(there, table.dtype), table[stays]]))
-    mine = np.asarray(later[len(there) :])
-    fate = fate.copy()
-    fate[stays] = np.where(mine == STAYS, STAYS, mine + len(reasons))
-    told = [f"{reason} of another source" for reason in told]
-    lost = np.flatnonzero(step.stays[: len(there)] >= len(there)).tolist() if ranked else []
-    return fate, [*reasons, *told], [(*origin[index], told[later[index]]) for index in lost]
-
-
-def _all_documents(folder: Path) -> Iterator[tuple[Document, bool]]:
-    """What a finished source has: for training, and held out (True)."""
-    yield from ((document, False) for document in read_corpus(folder))
-    yield from ((document, True) for document in read_corpus(folder / "held_out"))
+def _named(job: SourceBuild, lost: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, str, str]]:
+    """Source, id and reason of documents of other sources, of which the place of the source and their own is known."""
+    for place, (name, corpus) in enumerate(zip(job.source.deduplicate_against, job.against, strict=True)):
+        reasons = {index: why for where, index, why in lost if where == place}
+        if reasons:
+            for index, document in enumerate(read_corpus(corpus)):
+                if index in reasons:
+                    yield name, document.id, reasons[index]
 
 
 def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from kormo_plugins.corpus.scan import alphabets, bits
 from kormo_plugins.corpus.scan.characters import table
+from kormo_plugins.corpus.steps.heuristics.genres import without_stamps
 
 REFERENCE = "KORMO_REFERENCE_STEPS"
 """Environment: 1, the steps use their per-document patterns instead of compiled scans; 0, compiled scans from the first
@@ -81,6 +83,29 @@ def in_ks_x_1001(syllable: str) -> bool:
     return len(syllable.encode("euc_kr")) == 2
 
 
+_Scan = TypeVar("_Scan")
+_Answer = TypeVar("_Answer")
+
+
+class once(Generic[_Scan, _Answer]):
+    """A property that is computed when it is first asked for. `functools.cached_property` takes a lock for it before
+    Python 3.12, which is a third of what it costs to ask ten scans about a short text."""
+
+    def __init__(self, compute: Callable[[_Scan], _Answer]) -> None:
+        self.compute, self.name = compute, compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, scan: _Scan, owner: type[_Scan]) -> _Answer:
+        answer = self.compute(scan)
+        scan.__dict__[self.name] = answer  # found there from now on
+        return answer
+
+
+def codes_of(text: str) -> np.ndarray:
+    """The code points of a text; uint32, shape [characters], read-only."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
 class TextScan:
     """Answers about one text.
 
@@ -91,12 +116,12 @@ class TextScan:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    @cached_property
+    @once
     def codes(self) -> np.ndarray:
         """Its code points; uint32, shape [characters], read-only."""
-        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return codes_of(self.text)
 
-    @cached_property
+    @once
     def utf8(self) -> bytes:
         """The text in UTF-8.
 
@@ -105,14 +130,14 @@ class TextScan:
         """
         return self.text.encode()
 
-    @cached_property
+    @once
     def one_spaced(self) -> np.ndarray:
         """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
         from kormo_plugins.corpus.scan.kernels.words_kernel import one_spaced
 
         return np.asarray(one_spaced(np.frombuffer(self.utf8, dtype=np.uint8)))
 
-    @cached_property
+    @once
     def survey(self) -> list[int]:
         """What its characters are (`survey_kernel`)."""
         from kormo_plugins.corpus.scan.kernels.survey_kernel import survey
@@ -120,7 +145,7 @@ class TextScan:
         found: list[int] = survey(self.codes, character_bits()).tolist()
         return found
 
-    @cached_property
+    @once
     def personal(self) -> tuple[list[list[int]], int, list[int]]:
         """Where personal data may stand in it (`numbers_kernel`): runs of digits, flags, signs of addresses."""
         from kormo_plugins.corpus.scan.kernels.numbers_kernel import PASSPORT_WORD, personal
@@ -128,7 +153,7 @@ class TextScan:
         runs, flags, signs = personal(self.codes, character_bits(), PASSPORT_WORD)
         return runs.tolist(), int(flags), signs.tolist()
 
-    @cached_property
+    @once
     def prose(self) -> ProseScan:
         """Its prose, which may be the text itself."""
         from kormo_plugins.corpus.scan.kernels.prose_kernel import prose
@@ -148,23 +173,23 @@ class ProseScan:
     def __init__(self, codes: np.ndarray, text: str | None = None) -> None:
         self.codes, self._text = codes, text
 
-    @cached_property
-    def bare(self) -> np.ndarray | None:
-        """Its code points without the names of speakers before its lines; None where other marks of a chat or of
-        subtitles may stand, which patterns have to take out (`steps/heuristics/genres.py`)."""
+    @once
+    def bare(self) -> np.ndarray:
+        """Its code points without the marks of a chat or of subtitles before its lines: names of speakers by the
+        compiled scan; where others may stand, patterns take all out (`steps/heuristics/genres.py`)."""
         from kormo_plugins.corpus.scan.kernels.lines_kernel import STAMPED, without_speakers
 
         found, state = without_speakers(self.codes, character_bits())
-        return None if state == STAMPED else found
+        return codes_of(without_stamps(self.text)) if state == STAMPED else np.asarray(found)
 
-    @cached_property
+    @once
     def lines(self) -> np.ndarray:
         """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
         from kormo_plugins.corpus.scan.kernels.lines_kernel import lines
 
-        return np.asarray(lines(self.codes if self.bare is None else self.bare, character_bits()))
+        return np.asarray(lines(self.bare, character_bits()))
 
-    @cached_property
+    @once
     def text(self) -> str:
         """The prose itself."""
         if self._text is not None:
@@ -190,6 +215,16 @@ def may_hold(text: str, kind: int) -> bool:
     from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
     return bool(scan_of(text).survey[ANY] & kind)
+
+
+def has_trailing(text: str) -> bool:
+    """Whether a blank stands before a line end."""
+    latest = _State.scan
+    if latest.text is text and "survey" in latest.__dict__:  # one that nobody has asked for costs more than a look
+        from kormo_plugins.corpus.scan.kernels.survey_kernel import TRAILING
+
+        return latest.survey[TRAILING] > 0
+    return " \n" in text or "\t\n" in text
 
 
 def plain_text(text: str) -> str:

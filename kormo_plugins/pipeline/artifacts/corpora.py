@@ -9,6 +9,7 @@ from kormo_plugins.console.progress import Progress
 from kormo_plugins.corpus.build import build_source, funnel, source_inputs
 from kormo_plugins.corpus.superseded import VERSION, leave_out, read_superseded
 from kormo_plugins.errors import KormoError
+from kormo_plugins.pipeline.artifacts.signatures import signatures
 from kormo_plugins.pipeline.built import ArtifactProvider, say
 from kormo_plugins.recipe.projections import CorpusPlan
 from kormo_plugins.store.artifact import Artifact, Spec
@@ -43,6 +44,8 @@ def _corpus(
         inputs["against"] = {other: artifact.hash for other, artifact in others.items()}
     spec = Spec("corpus", name, {"version": CORPUS_VERSION, **inputs})
 
+    by_path = {artifact.path: artifact for artifact in others.values()}
+
     def make(out: Path) -> Mapping[str, object]:
         """Writes the cleaned documents into `out`; the statistics for the manifest."""
         stats = build_source(
@@ -54,6 +57,7 @@ def _corpus(
             workers=plan.corpus.workers,
             watch=lambda label: Progress(label, unit="documents"),
             against=[artifact.path for artifact in others.values()],
+            signed=lambda step, corpus: signatures(plan, step, by_path[corpus], get),
         )
         say(funnel(name, stats))
         return stats

@@ -164,6 +164,21 @@ def _links(codes: np.ndarray, size: int, bits: np.ndarray) -> int:
 
 
 @njit()
+def _signs(text: np.ndarray) -> tuple[bool, bool, bool, bool]:
+    """Whether there may be fences, inline code, tags, and addresses."""
+    ticks = tags = fences = links = 0
+    for at in range(len(text)):  # without a branch, so that many characters are compared at once
+        ticks += text[at] == 96
+        tags += text[at] == 60
+    for at in range(len(text) - 2):  # and by places that cannot be negative
+        second, before, code = text[at], text[at + 1], text[at + 2]
+        fences += ((code == 96) | (code == 126)) & (code == before) & (code == second)
+        links += ((code == 112) & (before == 116) & (second == 116)) | ((code == 40) & (before == 93))
+    links += len(text) > 1 and text[0] == 93 and text[1] == 40
+    return fences > 0, ticks > 0, tags > 0, links > 0
+
+
+@njit()
 def prose(text: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """The text without code blocks, inline code, tags and addresses; `text` itself where there is none.
 
@@ -171,19 +186,7 @@ def prose(text: np.ndarray, bits: np.ndarray) -> np.ndarray:
         text: code points, uint32, shape [characters].
         bits: of each code point, uint16, shape [0x110000].
     """
-    fences = ticks = tags = links = False
-    before = second = np.uint32(0)
-    for code in text:
-        if code < 127:
-            if code == 96:
-                ticks = True
-            elif code == 60:
-                tags = True
-            elif (code == 40 and before == 93) or (code == 112 and before == 116 and second == 116):
-                links = True
-            if (code == 96 or code == 126) and code == before and code == second:
-                fences = True
-        second, before = before, code
+    fences, ticks, tags, links = _signs(text)
     if not (fences or ticks or tags or links):
         return text
     codes, size = text.copy(), len(text)

@@ -7,34 +7,10 @@ import numpy as np
 from kormo_plugins.corpus.scan.bits import RARE, SUSPECT
 from kormo_plugins.store.compiled import njit
 
-(
-    ANY,
-    TRAILING,
-    NEWLINES,
-    LOST,
-    SUSPECT_RUN,
-    MOJIBAKE,
-    ASCII,
-    SYLLABLES,
-    RARE_SYLLABLES,
-    MARKUP,
-    CODE,
-    COLONS,
-    FIELDS,
-) = range(13)
-"""Places of the answer: all bits that occur; blanks before a line end; longest run of line feeds; replacement
-characters; longest run of suspects; suspects in runs of three or more with a Latin one; ASCII characters; Hangul
-syllables; those outside KS X 1001; signs of markup (`<`, `&`); backticks and tildes; colons."""
-
-
-@njit()
-def _longest(codes: np.ndarray) -> int:
-    """Line feeds of the longest run of them."""
-    longest = run = 0
-    for code in codes:
-        run = run + 1 if code == 10 else 0
-        longest = max(longest, run)
-    return longest
+(ANY, TRAILING, LOST, SUSPECT_RUN, MOJIBAKE, ASCII, SYLLABLES, RARE_SYLLABLES, FIELDS) = range(9)
+"""Places of the answer: all bits that occur; blanks before a line end; replacement characters; longest run of
+suspects; suspects in runs of three or more with a Latin one; ASCII characters; Hangul syllables; those outside KS X
+1001."""
 
 
 @njit()
@@ -67,28 +43,23 @@ def survey(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
         int64, shape [FIELDS].
     """
     found = np.zeros(FIELDS, dtype=np.int64)
-    ascii_ = syllables = lost = colons = markup = code_signs = trailing = doubled = newlines = 0
-    before = np.uint32(0)
-    for code in codes:  # without a branch and without a table, so that many characters are compared at once
+    ascii_ = syllables = lost = trailing = 0
+    # Without a branch and without a table, each character and those behind it by their places (a place that might be
+    # negative is looked at one by one): so many are compared at once.
+    for at in range(len(codes)):
+        code = codes[at]
         ascii_ += code < 128
-        newlines += code == 10
-        doubled += (code == 10) & (before == 10)
-        trailing += (code == 10) & ((before == 32) | (before == 9))
-        markup += (code == 60) | (code == 38)
-        code_signs += (code == 96) | (code == 126)
-        colons += (code == 58) | (code == 0xFF1A)
         lost += code == 0xFFFD
         syllables += (code >= 0xAC00) & (code <= 0xD7A3)
-        before = code
+    for at in range(len(codes) - 1):
+        trailing += (codes[at + 1] == 10) & ((codes[at] == 32) | (codes[at] == 9))
     every, rare = np.uint16(0), 0
-    for code in codes:
-        bit = bits[code]
+    for at in range(len(codes)):
+        bit = bits[codes[at]]
         every |= bit
         rare += bit & RARE != 0
-    found[NEWLINES] = _longest(codes) if doubled else min(newlines, 1)
     if every & SUSPECT:
         _suspects(codes, bits, found)
     found[ANY], found[TRAILING], found[LOST], found[ASCII] = every, trailing, lost, ascii_
     found[SYLLABLES], found[RARE_SYLLABLES] = syllables, rare
-    found[MARKUP], found[CODE], found[COLONS] = markup, code_signs, colons
     return found

@@ -28,7 +28,14 @@ from pydantic import Field
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.scan import bits
 from kormo_plugins.corpus.scan.alphabets import GONE, JOINERS, LINES, ODD, PARAGRAPH, SPACES, TAGS
-from kormo_plugins.corpus.scan.text_scan import character_bits, compiled, is_composed, may_hold, scan_of
+from kormo_plugins.corpus.scan.text_scan import (
+    character_bits,
+    compiled,
+    has_trailing,
+    is_composed,
+    may_hold,
+    scan_of,
+)
 from kormo_plugins.documents.document import Document, Reject
 
 FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
@@ -86,7 +93,7 @@ def normalize(text: str, params: NormalizeParams) -> str:
         text = _composed(text, params.form)
         if may_hold(text, bits.ODD) and _ODD.search(text):  # one look for all
             text = _composed(_visible(text), params.form)  # what was removed may have parted two that compose
-    if " \n" in text or "\t\n" in text:
+    if has_trailing(text):
         text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     kept = "\n" * (params.blank_lines + 1)
     if kept + "\n" in text:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from math import comb
 from typing import ClassVar
 
@@ -107,8 +108,8 @@ class Korean:
     def __call__(self, document: Document) -> Document | Reject:
         if document.language not in ("ko", "mul", "und"):
             return document
-        scan = scan_of(document.text).prose if compiled(document.text) else None
-        if scan is not None and scan.bare is not None:
+        if compiled(document.text):
+            scan = scan_of(document.text).prose
             return self._by_counts(document, _counts(scan.bare, scan.lines))
         text = without_stamps(prose(document.text))
         eojeol = [word for word in words(text) if "가" <= word[-1] <= "힣"]
@@ -186,10 +187,20 @@ def _says_something(line: str) -> bool:
     return len(found) >= CLAUSE_WORDS and 2 * sum(word.rstrip(",;")[-1:] in PARTICLES for word in found) >= len(found)
 
 
-def _chance(agreeing: int, dependent: int, usual: float = 0.9) -> float:
+USUAL = 0.9
+"""Share of dependent words that agree in prose."""
+
+
+def _chance(agreeing: int, dependent: int) -> float:
     """Probability that so few, or fewer, of the dependent words agree in prose."""
-    terms = (comb(dependent, k) * usual**k * (1 - usual) ** (dependent - k) for k in range(agreeing + 1))
-    return sum(terms) if dependent <= 200 else 0.0
+    return _chances(dependent)[agreeing] if dependent <= 200 else 0.0
+
+
+@lru_cache(maxsize=201)
+def _chances(dependent: int) -> tuple[float, ...]:
+    """`_chance` of each number of agreeing words."""
+    terms = (comb(dependent, k) * USUAL**k * (1 - USUAL) ** (dependent - k) for k in range(dependent + 1))
+    return tuple(accumulate(terms))
 
 
 # What a dependent word must follow: the end of the word before it.

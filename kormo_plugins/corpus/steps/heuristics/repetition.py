@@ -75,8 +75,8 @@ class Repetition:
         self.strictest = min((limit for _, limit in params.repeated), default=0.0)
 
     def __call__(self, document: Document) -> Document | Reject:
-        scan = scan_of(document.text).prose if compiled(document.text) else None
-        if scan is not None and scan.bare is not None:
+        if compiled(document.text):
+            scan = scan_of(document.text).prose
             return self._judged(scan.bare, scan.lines) or document
         text = without_stamps(prose(document.text))
         found = lines(text)
