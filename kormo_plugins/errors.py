@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,32 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from kormo_plugins.wording.exceptions import exception_in_words, shortened, type_in_words, value_in_words
+from kormo_plugins.wording.harmless import BLANK, printable, redact
+
+__all__ = [
+    "BLANK",
+    "EXIT_BAD_INPUT",
+    "Faults",
+    "KormoError",
+    "KormoErrors",
+    "Notice",
+    "closest",
+    "disk_error",
+    "disk_error_in",
+    "each",
+    "full_disk",
+    "in_words",
+    "moved",
+    "printable",
+    "redact",
+    "system_error",
+    "type_in_words",
+    "value_in_words",
+    "writes",
+    "writing",
+]
 
 EXIT_BAD_INPUT = 2
 """Exit status for bad input, as in argparse and click."""
@@ -351,113 +376,5 @@ def _free_bytes(where: Path) -> int:
 
 
 def in_words(error: BaseException) -> str:
-    """What an exception says, for `found`: no name of a Python class, in one line of at most 240 characters.
-
-    The system's own words for a file that cannot be read; place and reason for text that is no JSON or no UTF-8; the
-    name that a mapping lacks. Of other exceptions the message, and where there is none, the words of the class's name
-    (`ReadTimeout`: "read timeout").
-    """
-    told = " ".join(str(error).split())
-    match error:
-        case KormoError():
-            told = error.found
-        case json.JSONDecodeError():
-            told = f"no JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
-        case UnicodeDecodeError():
-            byte = error.object[error.start]
-            told = f"the byte 0x{byte:02x} at position {error.start:,} is not {error.encoding.upper()} text"
-        case UnicodeEncodeError():
-            told = f"the character U+{ord(error.object[error.start]):04X} at position {error.start:,} is not text"
-        case OSError() if error.strerror:
-            told = error.strerror
-        case ModuleNotFoundError() if error.name:
-            told = f"the module {error.name} is not installed"
-        case KeyError() if error.args:
-            told = f"the key {error.args[0]!r} is missing"
-        case IndexError() | StopIteration():
-            told = "fewer elements than are needed"
-        case RecursionError():
-            told = "it is nested too deeply"
-        case MemoryError():
-            told = "there is not enough memory"
-        case SystemExit():
-            told = f"it ends the program with the status {error.code}"
-        case TypeError() | AttributeError() if _OF_PYTHON.search(told):
-            told = "a value of another kind than is needed"
-    return _cut(told or _words(type(error)))
-
-
-_OF_PYTHON = re.compile(r"'(NoneType|bool|int|float|str|bytes|list|tuple|dict|set)'|\bindices must be\b|\bunhashable\b")
-"""What the interpreter says of a value that is not what the code expects; it names types, and no key."""
-
-
-def value_in_words(value: object) -> str:
-    """The kind of a value out of a JSON or YAML file, as a user calls it: "a list", "text", "nothing"."""
-    return type_in_words(type(value))
-
-
-def type_in_words(kind: type) -> str:
-    """A type as a user calls its values."""
-    return _KINDS.get(kind) or f"a {_words(kind)}"
-
-
-_KINDS = {
-    type(None): "nothing", bool: "true or false", int: "a whole number", float: "a number", str: "text",
-    bytes: "bytes", list: "a list", tuple: "a list", dict: "a mapping",
-}  # fmt: skip
-
-
-def _words(kind: type) -> str:
-    """`read timeout` for `ReadTimeout`, `connection` for `ConnectionError`."""
-    name = re.sub(r"(?<=[a-z])(Error|Exception)$", "", kind.__name__)
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").strip().lower()
-
-
-def _cut(text: str, most: int = 240) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-BLANK = "REDACTED"
-"""Stands for a secret; plain in YAML, JSON and URLs alike."""
-
-
-def redact(text: str) -> str:
-    """Text without keys and passwords: for every message, record, copy of a recipe, card and page.
-
-    Blanked are the user part of URLs, query parameters that are named like secrets, `Authorization` values, and the
-    forms in which well-known services hand out keys.
-    """
-    text = _USER_OF_URL.sub(rf"\1{BLANK}@", text)
-    text = _SECRET_PARAMETER.sub(rf"\1{BLANK}", text)
-    text = _AUTHORIZATION.sub(rf"\1 {BLANK}", text)
-    return _KEY_FORMS.sub(BLANK, text)
-
-
-_USER_OF_URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s@'\"?#]+@", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(
-    r"([?&;](?:x-amz-)?(?:api[_-]?key|key|(?:access|auth|security|session|sas)?[_-]?token|auth|secret|client_secret|"
-    r"password|passwd|pwd|sig|signature|credential)=)[^&;\s#'\"]+",
-    re.IGNORECASE,
-)
-_AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{8,}")
-_KEY_FORMS = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|"
-    r"glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,})"
-)
-
-
-def printable(text: str) -> str:
-    """Text whose control characters cannot move a terminal's cursor, colour it, or turn its direction.
-
-    C0 and C1 controls (but tab and line feed), the bidirectional controls of Unicode (UAX 9) and lone surrogates become
-    escapes that can be read.
-    """
-    return _CONTROLS.sub(lambda found: _escape(found.group()), text)
-
-
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    """What an exception says, for `found` (`wording.exceptions`); of a `KormoError` its own `found`."""
+    return shortened(error.found) if isinstance(error, KormoError) else exception_in_words(error)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "kormo_plugins"
 FLOORS = (
+    {"wording"},
     {"measures", "documents", "errors", "hookspecs", "korean"},
     {"kernels"},
     {"plugins", "store", "console"},
@@ -193,7 +194,6 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 ONE_LOOP = {
     "corpus/scan/kernels/korean_kernel.py": "korean",
     "corpus/scan/kernels/numbers_kernel.py": "personal",
-    "corpus/scan/kernels/repetition_kernel.py": "judge",
     "corpus/steps/languages/kernel.py": "measure",
 }
 """Compiled kernels that stay one function; each says why."""

@@ -17,12 +17,12 @@ from pathlib import Path
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _MAX_RECORD = 4096
-"""Bytes that are read of a lease file; ours have some 200."""
+"""Bytes read of a lease file at most; a genuine one has about 200."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What a holder writes into its file.
+    """The content of a lease file.
 
     Args:
         token: random, one for each attempt.
@@ -41,7 +41,7 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> Holder:
-        """A new holder in this process."""
+        """A new holder for this process."""
         pid = os.getpid()
         return cls(secrets.token_hex(8), socket.gethostname(), _machine(), pid, _started(pid) or "")
 
@@ -62,7 +62,7 @@ class Holder:
         return f"process {self.pid} on {self.host!r}"
 
     def alive(self) -> bool | None:
-        """Whether the process is there; None where this process cannot see it."""
+        """Whether the process is alive; None if it is not visible from here."""
         if not self.machine or self.machine != _machine():
             return None
         return bool(self.started) and _started(self.pid) == self.started
@@ -91,7 +91,7 @@ class Generations:
         return self.path.with_name(f"{self.path.name}.{number}")
 
     def numbers(self) -> list[int]:
-        """All generations that are there, in no order."""
+        """All existing generations, unordered."""
         prefix = self.path.name + "."
         names = (file.name for file in self.path.parent.iterdir())
         ends = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
@@ -104,7 +104,7 @@ class Generations:
     def create(self, number: int, holder: Holder) -> bool:
         """Creates a generation; False if it exists."""
         file = self.file(number).absolute()
-        _created[file] = holder  # before: a signal may end this process between any two lines
+        _created[file] = holder  # first: a signal may end this process between any two lines
         try:
             descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
@@ -115,26 +115,26 @@ class Generations:
         return True
 
     def read(self, number: int) -> Seen | None:
-        """A generation; None if it is not there. It is opened, so that network file systems ask the server."""
+        """A generation; None if it does not exist. Opening the file makes network file systems ask the server."""
         try:
             with self.file(number).open("rb") as file:
                 beat = os.fstat(file.fileno()).st_mtime_ns
                 return Seen(Holder.parse(file.read(_MAX_RECORD)), beat)
         except FileNotFoundError:
             return None
-        except OSError:  # a folder of that name, no right to read it: judged by its heartbeat alone
+        except OSError:  # a folder of that name, or no permission to read: only its heartbeat counts
             return Seen(None, 0)
 
     def beat(self, number: int) -> None:
-        """Changes the heartbeat, to a time of the file server's."""
+        """Sends a heartbeat; the time is the file server's."""
         os.utime(self.file(number))
 
     def release(self, number: int, holder: Holder) -> None:
-        """Marks a generation as given back. Half a mark is unreadable, and taken over after `STALE_AFTER`."""
+        """Marks a generation as released. A half-written mark is unreadable, and taken over after `STALE_AFTER`."""
         try:
             with self.file(number).open(
                 "r+", encoding="utf-8"
-            ) as file:  # creates none: an older number must not return
+            ) as file:  # must not create the file: an older number may not return
                 file.truncate()
                 json.dump(asdict(replace(holder, released=True)), file)
         except FileNotFoundError:  # superseded a moment ago
@@ -145,17 +145,17 @@ class Generations:
         for number in numbers:
             try:
                 self.file(number).unlink()
-            except OSError:  # gone already, or not ours to remove: a superseded file does no harm
+            except OSError:  # already gone, or owned by somebody else: a superseded file does no harm
                 continue
 
 
 _created: dict[Path, Holder] = {}
-"""Lease files that this process may have created, given back at its end if nothing else has done so."""
+"""Lease files that this process may have created; released at exit if nothing else has done so."""
 
 
 @atexit.register
 def _give_back() -> None:
-    """A signal raises wherever the process is, between the creation of a file and the block that gives it back too."""
+    """Releases what is left: a signal may raise between the creation of a file and the block that releases it."""
     for file, holder in list(_created.items()):
         files, number = Generations(file.with_suffix("")), int(file.suffix[1:])
         with suppress(OSError):
@@ -166,7 +166,7 @@ def _give_back() -> None:
 
 
 def _machine() -> str:
-    """Boot id and process namespace: together they say that a process number means the same to both sides."""
+    """Boot id and process namespace: where both agree, a process number means the same process to both sides."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -175,7 +175,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Start of a process in clock ticks after boot; None if there is none, or only its exit status is left."""
+    """Start of a process in clock ticks after boot; None if it does not exist or is a zombie."""
     try:
         values = Path(f"/proc/{int(pid)}/stat").read_bytes().rpartition(b")")[2].split()
     except (OSError, ValueError, OverflowError):

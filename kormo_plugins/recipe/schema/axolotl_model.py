@@ -32,10 +32,10 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 
     definitions: dict[str, Schema] = {}
     schema = object_schema(AxolotlInputConfig, definitions)
-    schema.pop("required", None)  # what the bridge fills in is missing in a recipe; `--full` asks Axolotl itself
+    schema.pop("required", None)  # a recipe lacks what the bridge fills in; `--full` uses Axolotl's own check
     for key, names in _closed_lists().items():
         schema["properties"][key]["anyOf"] = [{"enum": names}, {"type": "null"}]
-    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl takes any text, and fails in its optimizer
+    schema["properties"]["learning_rate"] = {"type": "number"}  # Axolotl accepts any text, and fails in the optimizer
     sources: dict[str, list[int]] = {}
     unnamed = [name for name in variants.unnamed_plugins() if not is_ours(name)]
     for plugin in dict.fromkeys([*_named(plugins), *unnamed]):
@@ -58,7 +58,7 @@ def build(plugins: Sequence[str]) -> dict[str, Any]:
 
 
 def _named(plugins: Sequence[str]) -> list[str]:
-    """The plugins' names, `EVERY` written out."""
+    """The plugins' names, with `EVERY` expanded."""
     return [name for name in plugins if name != EVERY] + (shipped()[0] if EVERY in plugins else [])
 
 
@@ -69,9 +69,9 @@ def stamp(path: Path) -> list[int]:
 
 
 def _closed_lists() -> dict[str, list[str]]:
-    """Keys that Axolotl's model declares as text, and the names that its trainer builder will take.
+    """Keys that Axolotl's model declares as text, and the names that its trainer builder accepts.
 
-    Left to Axolotl, a misspelt optimizer is found after the data is built and the model loaded.
+    Otherwise a misspelt optimizer would only be found after the data are built and the model is loaded.
     """
     from axolotl.utils.schemas.enums import CustomSupportedOptimizers
     from transformers.trainer_utils import SchedulerType
@@ -83,9 +83,9 @@ def _closed_lists() -> dict[str, list[str]]:
 
 
 def _schedules() -> dict[str, dict[str, str]]:
-    """The arguments of each schedule that `lr_scheduler_kwargs` may give, and their kinds.
+    """The arguments of each schedule for `lr_scheduler_kwargs`, and their types.
 
-    Left to transformers, a misspelt one is a TypeError after the data is built and the model loaded.
+    Otherwise a misspelt one would only fail after the data are built and the model is loaded.
     """
     from torch.optim.lr_scheduler import OneCycleLR
     from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
@@ -117,7 +117,7 @@ def _generation() -> list[str]:
 
 
 def _options() -> list[str]:
-    """Options of Axolotl's commands; those that are no keys still land in the configuration."""
+    """Options of Axolotl's commands, which are written into the configuration even if they are no keys."""
     import axolotl.cli.args as arguments
 
     found = {"inference", "merge_lora", "launcher"}

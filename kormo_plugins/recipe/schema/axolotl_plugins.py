@@ -19,11 +19,11 @@ OURS = ("kormo_plugins.KormoPlugin",)
 
 SHIPPED = "axolotl.integrations"
 EVERY = "*"
-"""Stands for all plugins that Axolotl ships and that can be imported here."""
+"""Means all plugins that Axolotl ships and that can be imported here."""
 
 
 def is_ours(plugin: str) -> bool:
-    """Whether a name under `plugins` is that of our Axolotl plugin, by whichever path."""
+    """Whether a name under `plugins` is one of the paths of our Axolotl plugin."""
     package, _, name = variants.plugin_name(plugin).rpartition(".")
     return package.partition(".")[0] == OURS[0].partition(".")[0] and name == OURS[0].rpartition(".")[2]
 
@@ -33,15 +33,15 @@ def is_registered(plugins: Sequence[str]) -> bool:
     return any(is_ours(name) for name in plugins) or OURS[0] in variants.entry_point_plugins()
 
 
-def arguments_if_any(plugin: str) -> Any:
-    """The argument model of a plugin that the recipe does not name; None where what it needs is not installed."""
+def arguments_if_any(plugin: str) -> object:
+    """The argument model of a plugin that the recipe does not name; None if its dependencies are not installed."""
     try:
         return arguments(plugin)
     except KormoError:
         return None
 
 
-def arguments(plugin: str) -> Any:
+def arguments(plugin: str) -> object:
     """The argument model of an Axolotl plugin, or None if it has none."""
     try:
         named = plugin_class(plugin)().get_input_args()
@@ -51,7 +51,7 @@ def arguments(plugin: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except KormoError:
         raise
-    except Exception as error:  # a plugin may fail in any way while it is imported; all stop the run
+    except Exception as error:  # any failure of the import stops the run
         raise KormoError(
             where=f"plugins: {plugin}",
             found=in_words(error),
@@ -61,10 +61,10 @@ def arguments(plugin: str) -> Any:
 
 
 def plugin_class(plugin: str) -> Any:
-    """The class of an Axolotl plugin. Axolotl calls whatever it finds under the name (`os.system`); this does not.
+    """The class of an Axolotl plugin. Axolotl calls any object of that name (even `os.system`); this checks it first.
 
     Raises:
-        KormoError: it is no class of Axolotl's plugins.
+        KormoError: it is not a subclass of Axolotl's plugin class.
     """
     from axolotl.integrations.base import BasePlugin
 
@@ -82,7 +82,7 @@ def plugin_class(plugin: str) -> Any:
 
 
 def look_up(plugin: str) -> None:
-    """Refuses a name that cannot be a plugin's, from the text of its file: importing takes seconds, and runs it."""
+    """Refuses a name that cannot be a plugin, from the source of its module: importing takes seconds, and runs it."""
     where = f"plugins: {plugin}"
     package, _, name = plugin.rpartition(".")
     if not package:
@@ -99,7 +99,7 @@ def look_up(plugin: str) -> None:
         return
     folder_name, _, module = package.removeprefix(SHIPPED + ".").partition(".")
     if module or re.search(rf"\b{re.escape(name)}\b", texts.get(folder_name, "")):
-        return  # a module inside, or a class that is at least mentioned: importing it will tell
+        return  # a submodule, or a class that is at least mentioned: the import decides
     raise KormoError(
         where=where,
         found=f"the class {name} of {package}",
@@ -109,7 +109,7 @@ def look_up(plugin: str) -> None:
 
 
 def _look_up_foreign(module: str, name: str, where: str) -> None:
-    """Refuses a module that is no place of plugins, or that nobody has allowed to be imported."""
+    """Refuses a module that cannot contain a plugin, or that was not allowed."""
     text = source(module)
     if find(module) is None:
         return  # the import will say so
@@ -128,7 +128,7 @@ def _look_up_foreign(module: str, name: str, where: str) -> None:
 
 
 def shipped() -> tuple[list[str], dict[str, str]]:
-    """The plugins that Axolotl ships, and the text of each folder's `__init__.py`, found without importing it."""
+    """The plugins that Axolotl ships, and the source of each folder's `__init__.py`, without importing them."""
     spec = importlib.util.find_spec("axolotl")
     folder = Path(next(iter((spec and spec.submodule_search_locations) or ("",)))) / "integrations"
     texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*/__init__.py"))}

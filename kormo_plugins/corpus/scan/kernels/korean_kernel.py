@@ -101,6 +101,8 @@ def korean(
     Returns:
         int64, shape [FIELDS].
     """
+    # One loop on purpose: with the rule of a word and the end of a line as functions of their own it takes 1.4 times as
+    # long, since each call counts references to the arrays.
     closers, enders, reports = signs
     firsts, begins, literals, endings = rules
     # Numbers of their own, and rows by their number: a field of an array is stored each time, a view of one is counted.

@@ -122,6 +122,47 @@ def _is_verse(lines: np.ndarray, numbers: np.ndarray, distinct: int, total: int)
 
 
 @njit()
+def _n_grams_repeat(
+    words: np.ndarray,
+    names: np.ndarray,
+    distinct: int,
+    sizes: np.ndarray,
+    limits: np.ndarray,
+    single: np.ndarray,
+    strictest: float,
+) -> tuple[int, int]:
+    """Why n-grams fill too much of a text, and which n; words by their places and `names`, the rest as of `judge`."""
+    ids = np.empty(len(words), dtype=np.uint64)
+    starts = np.zeros(len(words) + 1, dtype=np.int64)
+    characters = np.zeros(distinct, dtype=np.int64)
+    grams, size, most = np.empty(len(words), dtype=np.uint64), 1, 0
+    for i in range(len(words)):
+        length = words[i, 1] - words[i, 0]
+        starts[i + 1] = starts[i] + length
+        characters[names[i]] += length
+        most = max(most, characters[names[i]])
+        ids[i] = np.uint64(names[i])
+        grams[i] = ids[i] + np.uint64(1)
+    for k in range(len(sizes)):
+        n, allowed = sizes[k], limits[k] * starts[-1]
+        while size < n:
+            grams, size = longer(grams, ids, size), size + 1
+        if len(grams) < 2:
+            break
+        if single[k]:
+            # An n-gram fills no more than n times what its word that fills most does.
+            if n * most > allowed and top(grams, starts, n) > allowed:
+                return TOP, n
+        else:
+            share = repeated(grams, starts, n)
+            if share > allowed:
+                return REPEATED, n
+            if share <= strictest * starts[-1]:
+                break  # what a longer n-gram covers, the shorter ones cover too
+    return NOTHING, 0
+
+
+@njit()
 def judge(
     codes: np.ndarray,
     bits: np.ndarray,
@@ -167,31 +208,4 @@ def judge(
     names, distinct = numbered(codes, words)
     if distinct > 0.95 * len(words):  # hardly a word twice: no n-gram can be
         return NOTHING, 0
-    ids = np.empty(len(words), dtype=np.uint64)
-    starts = np.zeros(len(words) + 1, dtype=np.int64)
-    characters = np.zeros(distinct, dtype=np.int64)
-    grams, size, most = np.empty(len(words), dtype=np.uint64), 1, 0
-    for i in range(len(words)):
-        length = words[i, 1] - words[i, 0]
-        starts[i + 1] = starts[i] + length
-        characters[names[i]] += length
-        most = max(most, characters[names[i]])
-        ids[i] = np.uint64(names[i])
-        grams[i] = ids[i] + np.uint64(1)
-    for k in range(len(sizes)):
-        n, allowed = sizes[k], limits[k] * starts[-1]
-        while size < n:
-            grams, size = longer(grams, ids, size), size + 1
-        if len(grams) < 2:
-            break
-        if single[k]:
-            # An n-gram fills no more than n times what its word that fills most does.
-            if n * most > allowed and top(grams, starts, n) > allowed:
-                return TOP, n
-        else:
-            share = repeated(grams, starts, n)
-            if share > allowed:
-                return REPEATED, n
-            if share <= strictest * starts[-1]:
-                break  # what a longer n-gram covers, the shorter ones cover too
-    return NOTHING, 0
+    return _n_grams_repeat(words, names, distinct, sizes, limits, single, strictest)

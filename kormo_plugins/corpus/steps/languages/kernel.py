@@ -133,6 +133,7 @@ def measure(
     Returns:
         Counts, int64 of shape [COUNTS]; sums of weights, int64 of shape [LANES]; and how many words were weighed.
     """
+    # One loop on purpose: its parts share a dozen numbers that change at each letter and live in registers here.
     counts = np.zeros(COUNTS, dtype=np.int64)
     sums = np.zeros(LANES, dtype=np.int64)
     word = np.zeros(LONGEST + 2, dtype=np.uint64)

@@ -1,0 +1,50 @@
+"""Text that can be shown to anybody, anywhere: without keys and passwords, and harmless in a terminal."""
+
+from __future__ import annotations
+
+import re
+
+BLANK = "REDACTED"
+"""Stands for a secret; plain in YAML, JSON and URLs alike."""
+
+
+def redact(text: str) -> str:
+    """Text without keys and passwords: for every message, record, copy of a recipe, card and page.
+
+    Blanked are the user part of URLs, query parameters that are named like secrets, `Authorization` values, and the
+    forms in which well-known services hand out keys.
+    """
+    text = _USER_OF_URL.sub(rf"\1{BLANK}@", text)
+    text = _SECRET_PARAMETER.sub(rf"\1{BLANK}", text)
+    text = _AUTHORIZATION.sub(rf"\1 {BLANK}", text)
+    return _KEY_FORMS.sub(BLANK, text)
+
+
+_USER_OF_URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s@'\"?#]+@", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:x-amz-)?(?:api[_-]?key|key|(?:access|auth|security|session|sas)?[_-]?token|auth|secret|client_secret|"
+    r"password|passwd|pwd|sig|signature|credential)=)[^&;\s#'\"]+",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{8,}")
+_KEY_FORMS = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|"
+    r"glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,})"
+)
+
+
+def printable(text: str) -> str:
+    """Text whose control characters cannot move a terminal's cursor, colour it, or turn its direction.
+
+    C0 and C1 controls (but tab and line feed), the bidirectional controls of Unicode (UAX 9) and lone surrogates become
+    escapes that can be read.
+    """
+    return _CONTROLS.sub(lambda found: _escape(found.group()), text)
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
