@@ -303,7 +303,7 @@ def writes(path: Path) -> None:
 
 
 def system_error(error: OSError, where: str, words: Iterable[str] = ()) -> KormoError:
-    """Any error of the system as a message; for the outermost door.
+    """An error of the operating system as a message; for the outermost door.
 
     Args:
         where: the command, for errors that name no file.

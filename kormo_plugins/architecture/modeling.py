@@ -158,8 +158,8 @@ class KORMoForCausalLM(KORMoPreTrainedModel, LlamaForCausalLM):
 def _restarts(position_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> bool:
     """Whether positions fail to increase between two neighbouring tokens that both count.
 
-    Positions [batch, sequence]; a mask [batch, keys] marks padding, whose positions mean nothing. Any other
-    form of mask says itself who sees whom. Decoding (one token) and tracing, where values are unknown, are
+    Positions [batch, sequence]; a mask [batch, keys] marks padding, whose positions mean nothing. Other
+    forms of masks determine attention by themselves. Decoding (one token) and tracing, where values are unknown, are
     not looked at.
     """
     if position_ids is None or position_ids.ndim != 2 or position_ids.shape[1] < 2:

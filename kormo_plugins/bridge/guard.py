@@ -41,8 +41,8 @@ def guarded(hook: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(hook)
     def call(*words: P.args, **more: P.kwargs) -> T:
-        """The hook; a KormoError ends the process with its message and exit status 2, and so does a full disk. Any
-        other exception is raised again, with its traceback."""
+        """The hook; a KormoError ends the process with its message and exit status 2, and so does a full disk.
+        Other exceptions are raised again, with their traceback."""
         try:
             return hook(*words, **more)
         except KormoError as error:

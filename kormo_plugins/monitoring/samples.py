@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def continuations(
@@ -37,7 +40,7 @@ def continuations(
     return results
 
 
-def _question(tokenizer: Any, text: str) -> list[int]:
+def _question(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     turns = [{"role": "user", "content": text}]
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, enable_thinking=False, return_dict=False)
     return list(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.console.rank import group_rank
 from kormo_plugins.hookspecs import OpensRun
@@ -77,7 +77,7 @@ def run_view(recipe: Recipe, built: Built, trainer: Trainer) -> RunView:
     )
 
 
-def _conversations(recipe: Recipe, built: Built) -> Any:
+def _conversations(recipe: Recipe, built: Built) -> ChatEncoder | None:
     return ChatEncoder(built.tokenizer) if recipe.block.role == "chat" and built.tokenizer is not None else None
 
 

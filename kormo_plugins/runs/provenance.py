@@ -11,7 +11,7 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kormo_plugins.console.machine import total_memory
 from kormo_plugins.measures.metrics_file import EXTERNAL_EVAL
@@ -21,7 +21,7 @@ from kormo_plugins.recipe.files.override import record_of
 from kormo_plugins.recipe.files.reader import EXTENDS
 from kormo_plugins.recipe.files.resolve import resolve
 from kormo_plugins.recipe.files.shipped import beside
-from kormo_plugins.recipe.files.tree import Block, merge, plain
+from kormo_plugins.recipe.files.tree import Block, Leaf, merge, plain
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.load import Recipe
 from kormo_plugins.reporting.recipes import flat
@@ -110,7 +110,7 @@ def lineage(recipe: Recipe) -> dict[str, object] | None:
         paths = [first]
     if not paths:
         return None
-    tree: Any = Block({}, "")
+    tree: Block | Leaf = Block({}, "")
     for path in paths:
         tree = merge(tree, resolve(path).tree)
     before, now = flat(plain(tree)), flat(recipe.resolved.values)

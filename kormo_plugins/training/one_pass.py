@@ -2,7 +2,7 @@
 
 The forward of a model is replaced only where it is known to the letter: states from the body, a plain output layer
 without bias, cross entropy. That is Llama's forward, which KORMo inherits, those that transformers copies from it, and
-the one that Liger puts in its place. Any other model keeps its own, and the log takes its logits once more
+the one that Liger puts in its place. All other models keep their own, and the log takes its logits once more
 (`telemetry/loss_by_source.py`).
 """
 

@@ -172,7 +172,7 @@ def test_a_kernel_is_tried_before_it_is_used() -> None:
     def none(*args: Any, window_size: Any, enable_gqa: bool = False) -> Any:
         raise RuntimeError("no kernel image is available\nfor this device")
 
-    assert varlen_attention.tried(none, True, "cpu") == "RuntimeError: no kernel image is available"
+    assert varlen_attention.tried(none, True, "cpu") == "no kernel image is available for this device"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ COPIED = 65_536
 
 
 class TransformersReader:
-    """Any causal language model of transformers."""
+    """A causal language model of transformers, which keeps the cache of its last context."""
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = device or default_device()

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def build_rows(
     shards: Path,
     row_length: int,
     policy: str,
-    params: Any,
+    params: Params,
     out: Path,
     *,
     window: int = WINDOW,

@@ -6,7 +6,7 @@ r_s n, and none ever falls. Rounding each target by itself, or the running sums 
 third one.
 
 So each row is treated as a job. Row j of source s may run once r_s n > j, and must have run when r_s n >= j +
-1; a step runs B jobs. Any schedule that meets these times is within one row of every share. One exists
+1; a step runs B jobs. A schedule that meets these times is within one row of every share. One exists
 (Tijdeman 1980, "The chairman assignment problem"; Baruah et al. 1996, "Proportionate progress"), and taking
 the job whose time runs out first finds it, since all jobs are of one length. A step costs O(sources log
 sources), no data is read, and the counts are kept every `EVERY` steps: going to step 1,000,000 of a run with

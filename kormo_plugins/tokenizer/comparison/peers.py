@@ -1,4 +1,4 @@
-"""Any tokenizer, seen the same way: text to ids, and the bytes that each id stands for.
+"""All tokenizers behind one interface: text to ids, and the bytes of each id.
 
 A name is a folder or a `tokenizer.json`, `tekken` (Mistral's multilingual tokenizer of 131,072 ids, which
 ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub."""

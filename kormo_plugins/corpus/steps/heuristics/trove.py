@@ -1,4 +1,4 @@
-"""Any of datatrove's filters as a step: `{name: datatrove, filter: gopher_quality_filter.GopherQualityFilter}`.
+"""datatrove's filters as steps: `{name: datatrove, filter: gopher_quality_filter.GopherQualityFilter}`.
 
 So a recipe can say exactly what another project did, next to our own steps.
 """

@@ -6,8 +6,8 @@ training.
 
 An archive of pages holds what its own crawler was allowed to fetch, which says nothing of the crawlers of models. The
 rules are read as RFC 9309 has them, by protego, once for a build: hosts and rules are kept in one file beside the
-documents (SQLite), so that memory holds those of the last few hosts. A site without rules allows everything. Any
-document that has its address in `meta.url` can be asked about, from whatever reader.
+documents (SQLite), so that memory holds those of the last few hosts. A site without rules allows everything.
+Every document with its address in `meta.url` can be checked, whichever reader it came from.
 """
 
 from __future__ import annotations
