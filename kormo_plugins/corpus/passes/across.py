@@ -1,9 +1,9 @@
 """Deduplication across sources: the signatures of finished sources, in front of those of the one that is built.
 
 What both have is theirs, unless copies are ranked. Training and held-out documents both count, so nothing that is held
-out there is trained on here. A finished source need be signed only once by a step: `write_index` keeps its signatures, and whatever is built
-against it later, in this run or another, reads them instead of its texts. So the index of a collection is extended by
-signing what came to it.
+out there is trained on here. A finished source need be signed only once by a step: `write_index` keeps its signatures,
+and whatever is built against it later, in this run or another, reads them instead of its texts. So the index of a
+collection is extended by signing what came to it.
 """
 
 from __future__ import annotations
