@@ -182,6 +182,14 @@ class HasInputs(Protocol):
 
 
 @runtime_checkable
+class HasWarnings(Protocol):
+    """Parameters of a step with which it may do less than its name says."""
+
+    def warnings(self) -> Sequence[str]:
+        """What they leave undone, a clause each; told by `kormo recipe validate` and before a build."""
+
+
+@runtime_checkable
 class Pins(Protocol):
     """A reader or generator that looks something up once, which all parts must read alike."""
 
@@ -250,8 +258,8 @@ class Prepares(Protocol):
 @hookspec
 def kormo_corpus_steps() -> Iterable[Component]:
     """Cleaning steps. Loads to a class that is called with its parameters and gives a `DocumentStep` (which may be a
-    `BatchStep` too) or a `SourceStep`; the class may be `HasInputs` and `Prepares`. Its `VERSION` is raised when the
-    result changes. Rejects are kept with their reason."""
+    `BatchStep` too) or a `SourceStep`; the class may be `HasInputs` and `Prepares`, its parameters `HasWarnings`. Its
+    `VERSION` is raised when the result changes. Rejects are kept with their reason."""
 
 
 class Packing(Protocol):

@@ -1,11 +1,15 @@
-"""The steps of a source, and whether they can do what `deduplicate_against` asks: told before anything is read."""
+"""The steps of a source, what they leave undone, and whether they can do what `deduplicate_against` asks: told before
+anything is read."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from kormo_plugins.corpus.params import CorpusRecipe, Source
 from kormo_plugins.corpus.passes.job import NamedStep
 from kormo_plugins.corpus.step import is_preferring, is_ranking, is_source_step
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, Notice
+from kormo_plugins.hookspecs import HasWarnings
 from kormo_plugins.plugins.registry import Registry
 
 
@@ -21,6 +25,18 @@ def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Reg
         make = components.load("corpus_step", chosen.name, place)
         steps.append(NamedStep(chosen.name, make, components.params("corpus_step", chosen.name, chosen.values, place)))
     return steps
+
+
+def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice]:
+    """What the steps of a dataset recipe leave undone as they are set, once for each place."""
+    places = {f"steps[{index}]": chosen for index, chosen in enumerate(recipe.steps)}
+    for name, source in recipe.sources.items():
+        places |= {f"sources.{name}.steps[{index}]": chosen for index, chosen in enumerate(source.steps or ())}
+    for place, chosen in places.items():
+        params = components.params("corpus_step", chosen.name, chosen.values, place)
+        if isinstance(params, HasWarnings):
+            for why in params.warnings():
+                yield Notice(where=place, found=chosen.name, why=why, do="see docs/cleaning.md, or leave the step out")
 
 
 def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> None:

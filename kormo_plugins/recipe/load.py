@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kormo_plugins.corpus.comparisons import step_warnings
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import Registry, UnknownComponent, registry
 from kormo_plugins.recipe.checks.axolotl_keys.fate_table import TABLE
@@ -308,7 +309,8 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
 
 def warnings_of(recipe: Recipe) -> list[Notice]:
     """Warnings: what is allowed in a valid recipe but probably unintended."""
-    return [*_renamed(recipe.resolved), *ineffective(recipe.resolved, TABLE), *course(recipe.resolved)]
+    steps = step_warnings(recipe.data.corpus, recipe.registry) if recipe.data else ()
+    return [*_renamed(recipe.resolved), *ineffective(recipe.resolved, TABLE), *course(recipe.resolved), *steps]
 
 
 def _renamed(resolved: Resolved) -> Iterator[Notice]:

@@ -22,6 +22,7 @@ from kormo_plugins.corpus.steps.web.template_lines import TemplateLines, Templat
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import KormoError
 from kormo_plugins.plugins.registry import Registry
+from kormo_plugins.recipe.checks.validate import validate
 from kormo_plugins.recipe.files.resolve import resolve_data
 from kormo_plugins.store.corpus_files import read_corpus
 
@@ -268,3 +269,13 @@ def test_the_page_shows_which_domains_lost_most_and_why(tmp_path: Path, build: B
     expected = {"songs.kr": (2, 0), "news.kr": (1, 1)}
     assert {domain: (loss.dropped, loss.kept) for domain, loss in found.items()} == expected
     assert found["songs.kr"].reasons == {("repetition", "duplicate lines"): 2}
+
+
+def test_a_step_that_waits_for_its_model_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    recipe = tmp_path / "data.yml"
+    recipe.write_text(
+        "name: waits\nsources: {web: {license: unknown, reader: {name: jsonl, path: web.jsonl}}}\n"
+        "steps: [{name: perplexity, models: {ko: '${KORMO_NO_SUCH:-}', en: en.arpa}}]\n"
+    )
+    (warning,) = validate(recipe).warnings
+    assert warning.where == "steps[0]" and "no model of ko:" in warning.why

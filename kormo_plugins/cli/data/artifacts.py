@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from kormo_plugins.console.progress import Progress
+from kormo_plugins.corpus.comparisons import step_warnings
 from kormo_plugins.errors import Faults, KormoError
 from kormo_plugins.pipeline.artifacts.corpora import build_corpora
 from kormo_plugins.pipeline.build import add_model, build_data
@@ -29,6 +30,7 @@ from kormo_plugins.store.artifact import MANIFEST, read_manifest
 if TYPE_CHECKING:
     from kormo_plugins.mixture.dataset import MixtureDataset
     from kormo_plugins.pipeline.built import ArtifactProvider, Built
+    from kormo_plugins.plugins.registry import Registry
     from kormo_plugins.recipe.load import Recipe
     from kormo_plugins.recipe.schema.dataset import DataRecipe
     from kormo_plugins.store.artifact import Artifact, Make, Spec
@@ -67,11 +69,19 @@ def provide(path: Path, workspace: Path, get: ArtifactProvider, workers: int | N
         workers: processes at work, where that is to be another number than the recipe's.
     """
     if (alone := dataset_recipe(path)) is not None:
+        _warn(alone, registry())
         build_corpora(CorpusPlan(path, workspace, registry(), _with_workers(alone, workers).corpus), get)
     else:
         _refuse_ignored(path)
         recipe = recipe_with_data(path)
+        if recipe.data:
+            _warn(recipe.data, recipe.registry)
         build_data(replace(recipe, data=_with_workers(recipe.data, workers)) if recipe.data else recipe, get)
+
+
+def _warn(data: DataRecipe, components: Registry) -> None:
+    for notice in step_warnings(data.corpus, components):
+        click.echo(notice.render(), err=True)
 
 
 def _refuse_ignored(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kormo_plugins.corpus.comparisons import step_warnings
 from kormo_plugins.errors import Faults, KormoError, Notice
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
@@ -73,8 +74,7 @@ def validate(path: Path | str, overrides: Mapping[str, object] | None = None, fu
     kind = kind_of(own)
     if kind != "recipe":
         alone = resolve_data(path, overrides)
-        _check_alone(kind, alone)
-        return Report(path, kind, alone.files, _count(alone.values), False)
+        return Report(path, kind, alone.files, _count(alone.values), False, _check_alone(kind, alone))
     faults, recipe = Faults(), None
     with faults.catch():
         named_in_file(own, path)
@@ -103,18 +103,19 @@ def kind_of(own: Mapping[str, object]) -> str:
     return "tokenizer recipe" if own.get("name") in registry().names("tokenizer") else "recipe"
 
 
-def _check_alone(kind: str, alone: Resolved) -> None:
-    """Checks a dataset or tokenizer recipe as if a recipe had named it."""
+def _check_alone(kind: str, alone: Resolved) -> tuple[Notice, ...]:
+    """Checks a dataset or tokenizer recipe as if a recipe had named it; returns its warnings."""
 
     def where(key: str) -> str:
         """File and line of a key, for messages; of the file itself for an empty key."""
         return alone.where(key) if key else str(alone.path)
 
     if kind == "dataset recipe":
-        parse_data(alone.values, registry(), where)
-        return
+        data = parse_data(alone.values, registry(), where)
+        return tuple(step_warnings(data.corpus, registry()))
     values = dict(alone.values)
     registry().params("tokenizer", values.pop("name"), values, f"{alone.path}: tokenizer recipe")
+    return ()
 
 
 def named_in_file(own: Mapping[str, object], path: Path) -> None:

@@ -54,6 +54,11 @@ class PerplexityParams(Strict):
         """`${KORMO_KENLM_KO:-}` is empty where the variable is not set."""
         return {name: path or None for name, path in value.items()} if isinstance(value, dict) else value
 
+    def warnings(self) -> list[str]:
+        """Languages that no model is named for."""
+        without = [language for language, path in self.models.items() if path is None]
+        return [f"it has no model of {', '.join(without)}: these documents pass as they are"] if without else []
+
     @model_validator(mode="after")
     def _known(self) -> PerplexityParams:
         for name in ("pieces", "at_most", "at_least"):
