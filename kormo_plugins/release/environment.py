@@ -71,4 +71,5 @@ def _component(name: str, told: metadata.PackageMetadata) -> dict[str, object]:
 
 def _one(told: metadata.PackageMetadata, key: str) -> str | None:
     """A field that may be missing; asked for with `[…]` it would be a warning."""
-    return (told.get_all(key) or [None])[0]
+    found: list[str] = told.get_all(key) or []
+    return found[0] if found else None
