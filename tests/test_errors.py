@@ -7,6 +7,7 @@ import datetime
 import errno
 import json
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -22,9 +23,11 @@ from kormo_plugins.errors import (
     in_words,
     printable,
     redact,
+    size,
     system_error,
     type_in_words,
     value_in_words,
+    writing,
 )
 
 SECRETS = [
@@ -184,3 +187,33 @@ def test_no_message_names_a_class_of_python() -> None:
 def _names_a_class(part: ast.expr) -> bool:
     text = ast.unparse(part)
     return bool(NAMES_A_CLASS.search(text)) or bool(re.search(r"\{(error|exc)(!r)?\}", text)) or "repr(error)" in text
+
+
+def test_a_full_disk_is_named_by_the_file_that_was_written_and_where_it_is_mounted(tmp_path: Path) -> None:
+    read, written = str(tmp_path / "read"), str(tmp_path / "written")
+    copied = OSError(errno.ENOSPC, "No space left on device", read, None, written)  # as shutil tells it
+    tree = shutil.Error([(read, written, "[Errno 28] No space left on device")])
+    torch_said = RuntimeError("PytorchStreamWriter failed writing file data/0")
+    for error in (copied, tree):
+        named = disk_error_in(error)
+        assert named is not None and named.where == written and "disk mounted at /" in named.found
+    named = disk_error_in(torch_said, ["universal", f"--out={tmp_path}/made"])
+    assert named is not None and "no space left" in named.found
+    assert "quota" in str(disk_error(OSError(errno.EDQUOT, "Disk quota exceeded"), tmp_path))
+    assert disk_error_in(ValueError("[Errno 2] no such file")) is None
+
+
+def test_what_was_refused_inside_is_told_with_the_place_and_other_errors_pass(tmp_path: Path) -> None:
+    with pytest.raises(KormoError) as told, writing(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert told.value.where == str(tmp_path / "file") and isinstance(told.value.__cause__, OSError)
+    with pytest.raises(FileNotFoundError) as passed, writing(tmp_path / "file"):
+        raise FileNotFoundError(errno.ENOENT, "gone")
+    assert passed.value.__cause__ is None, "an error that is its own cause is a chain without an end"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 bytes"), (999, "999 bytes"), (4096, "4.1 kB"), (2.5e6, "2.5 MB"), (7e10, "70.0 GB")]
+)
+def test_sizes_for_people(count: float, said: str) -> None:
+    assert size(count) == said

@@ -150,6 +150,15 @@ def _recipe(plan: Plan, released: Released, runs: Sequence[Released], models: Pa
     return write(changed(source, changes), changes, plan.run(released) / "requested.yml")
 
 
+def _raise_full_disk(log: Path, begin: int, out: Path) -> None:
+    """As `raise_full_disk`, with what to do here: a second try in the same folder would find what the first built."""
+    try:
+        raise_full_disk(log, begin)
+    except KormoError as error:
+        again = f"free some space or choose another disk, and remove {out}: what is built again reuses nothing"
+        raise KormoError(where=error.where, found=error.found, why=error.why, do=again) from None
+
+
 def _train(plan: Plan, recipe: Path, last: int | None) -> None:
     """Runs a training to its end, or until it has done step `last`."""
     out = recipe.parent
@@ -165,7 +174,7 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
         elif stopped and time.monotonic() - last_wait > WAIT:
             process.kill()
     if process.returncode not in ((0, PREEMPTED, -signal.SIGTERM) if stopped else (0,)):
-        raise_full_disk(out / "reproduce.log", begin)
+        _raise_full_disk(out / "reproduce.log", begin, plan.out)
         raise KormoError(
             where=str(recipe),
             found=f"a training that ended with status {process.returncode}",

@@ -16,6 +16,8 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.recipe.files.resolve import dotted
 from kormo_plugins.recipe.files.yaml_file import read_yaml
 from kormo_plugins.recipe.projections import RunPlan
+from kormo_plugins.store.sums import sha256_of
+from kormo_plugins.training.telemetry.run_record import read_record
 
 KEPT_DEEPSPEED = "deepspeed.json"
 """The name by which a resolved recipe refers to the copy of its DeepSpeed configuration."""
@@ -144,6 +146,7 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
         )
     refused = [key for key in changed if (rule := rule_of(key)) is not None and rule.fate == "refused"]
     if refused:
+        _refuse_changed_copy(resolved)
         rules = {rule.says for key in refused if (rule := rule_of(key)) is not None}
         raise KormoError(
             where=plan.where(refused[0]),
@@ -157,6 +160,18 @@ def check_changed_keys(plan: RunPlan, resolved: Path, step: int) -> list[str]:
         for key, rule in rules_of
         if rule is not None and rule.fate == "applied"
     ]
+
+
+def _refuse_changed_copy(resolved: Path) -> None:
+    """What differs from a copy that was changed or cut short says nothing about the run."""
+    sha256 = read_record(resolved.parent).get("recipe_sha256")
+    if sha256 is not None and sha256_of(resolved.read_bytes()) != sha256:
+        raise KormoError(
+            where=str(resolved),
+            found="it is not the recipe that run.json has the hash of",
+            why="it was changed after the run had begun, and the recipe is compared with it before a run goes on",
+            do="bring it back from a copy of the run; or remove it, and the run goes on with nothing compared",
+        )
 
 
 def rule_of(key: str) -> Rule | None:

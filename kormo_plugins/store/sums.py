@@ -109,6 +109,6 @@ def check_sums(folder: Path) -> Iterator[Finding]:
         if name not in there or ".." in Path(name).parts:
             yield Finding(name, "missing")
         elif path.is_symlink() or sha256(path) != expected:
-            yield Finding(name, "changed since the release was made")
+            yield Finding(name, f"changed since the release was made: {SUMS} lists another")
     for name in sorted(there - set(listed)):
         yield Finding(name, "not in the list: added since the release was made")

@@ -14,6 +14,8 @@ from kormo_plugins.pipeline.build import build_all
 from kormo_plugins.recipe.load import Recipe, load_recipe
 from kormo_plugins.runs import folder as run
 from kormo_plugins.runs.resume_keys import RULES, check_changed_keys, rule_of
+from kormo_plugins.store.sums import sha256_of
+from kormo_plugins.training.telemetry.run_record import write_record
 
 from ..integration.conftest import RECIPE, merged
 
@@ -73,6 +75,20 @@ def test_nothing_is_said_of_a_recipe_that_is_the_same(recipe: Recipe, tmp_path: 
     path.write_text(yaml.safe_dump(recipe.resolved.values, allow_unicode=True))
     assert check_changed_keys(recipe.run_plan(), path, 4) == []
     assert check_changed_keys(recipe.run_plan(), tmp_path / "none.yml", 4) == []
+
+
+def test_a_copy_that_was_cut_is_named_and_not_compared(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yml"
+    path.write_text(yaml.safe_dump(recipe.resolved.values, allow_unicode=True))
+    write_record(tmp_path, {"recipe_sha256": sha256_of(path.read_bytes())})
+    assert check_changed_keys(recipe.run_plan(), path, 4) == []
+    half = {key: recipe.resolved.values[key] for key in ("plugins", "kormo")}
+    path.write_text(yaml.safe_dump(half))  # cut between two keys
+    with pytest.raises(KormoError, match="hash of") as error:
+        check_changed_keys(recipe.run_plan(), path, 4)
+    assert error.value.where == str(path)
+    path.unlink()
+    assert check_changed_keys(recipe.run_plan(), path, 4) == []
 
 
 def test_fewer_steps_than_there_are(recipe: Recipe, tmp_path: Path) -> None:

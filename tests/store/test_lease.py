@@ -16,6 +16,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store import lease_files
 from kormo_plugins.store.lease import Lease, acquire_or_refuse
 from kormo_plugins.store.lease_files import Holder
+from tests.small_disk import small_disk
 
 ELSEWHERE = Holder("x", host="elsewhere", machine="another kernel", pid=1, started="1")
 
@@ -194,3 +195,20 @@ def test_many_processes_on_an_abandoned_lease(tmp_path: Path) -> None:
             process.kill()
     assert len(list(tmp_path.glob("held-*"))) == rounds
     assert not list(tmp_path.glob("two-*"))
+
+
+def test_a_full_disk_leaves_no_lease_that_others_wait_for(tmp_path: Path) -> None:
+    try:
+        with small_disk(tmp_path) as disk:
+            (tmp_path / "other").write_bytes(bytes(4096))
+            held = Lease(tmp_path / "held")
+            assert held.acquire()
+            disk.leave(0)
+            with pytest.raises(KormoError, match="no space left"):
+                Lease(tmp_path / "l").acquire()
+            assert not list(tmp_path.glob("l.*"))
+            held.release()  # in the space that it has
+            disk.grow()
+            assert Lease(tmp_path / "l").acquire() and Lease(tmp_path / "held").acquire()
+    except PermissionError as error:
+        pytest.skip(str(error))

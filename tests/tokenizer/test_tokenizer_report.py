@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from kormo_plugins.tokenizer.layout import tokenizer_hash
 from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.texts import guess_language
 from kormo_plugins.tokenizer.training.train import train
+from kormo_plugins.training.checkpoints.complete import mark_complete
+from tests.damages import flip
 
 
 @pytest.fixture
@@ -69,6 +72,18 @@ def test_pieces_are_the_bytes_of_each_id(folder: Path) -> None:
     peer = open_peer(str(folder))
     data = "한국어 text 1971\n\n끝 <think>".encode()
     assert b"".join(peer.pieces[i] or b"?" for i in peer.encode([data.decode()])[0]) == data
+
+
+def test_a_tokenizer_of_ours_is_compared_with_what_was_written(folder: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        beside_a_model = tmp_path / Path(name).stem
+        shutil.copytree(folder, beside_a_model)
+        mark_complete(beside_a_model, 1)
+        open_peer(str(beside_a_model))
+        flip(beside_a_model / name)
+        with pytest.raises(KormoError) as error:
+            open_peer(str(beside_a_model))
+        assert name in error.value.where
 
 
 def test_a_better_tokenizer_measures_better(folder: Path, text: Path, texts: Any, tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.errors import KormoError, in_words
+from kormo_plugins.store.artifact import MANIFEST, check_files, read_manifest
+from kormo_plugins.store.complete import marked_files
 from kormo_plugins.tokenizer.layout import byte_symbols
 
 TEKKEN = "tekken"
+FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -45,7 +48,18 @@ def open_peer(name: str) -> Peer:
     """
     if name == TEKKEN:
         return _tekken()
-    return _fast(name, find_folder(name))
+    folder = find_folder(name)
+    _check_written(folder)
+    return _fast(name, folder)
+
+
+def _check_written(folder: Path) -> None:
+    """Compares a tokenizer of ours, an artifact's or beside a model, with what was written."""
+    if (folder / MANIFEST).is_file():
+        check_files(folder, read_manifest(folder))
+    for name, record in (marked_files(folder) or {}).items():
+        if name in FILES:
+            record.check(folder / name)
 
 
 def find_folder(name: str) -> Path:
@@ -68,9 +82,8 @@ def find_folder(name: str) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    wanted = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"]
     try:
-        folder = Path(snapshot_download(name, allow_patterns=wanted))
+        folder = Path(snapshot_download(name, allow_patterns=list(FILES)))
     except Exception as error:  # the hub's errors have no common base: network, access, name, offline mode
         raise KormoError(
             where=f"tokenizer {name!r}",
