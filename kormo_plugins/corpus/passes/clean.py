@@ -250,7 +250,7 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
         tally.documents_in += 1
         tally.bytes_in += size
         before = document.text
-        result = step(document) if _is_text(document) else rewritten(document, step)
+        result = step(document) if not document.meta or _is_text(document) else rewritten(document, step)
         if isinstance(result, Reject):
             tally.rejects[result.reason] += 1
             document.text = before

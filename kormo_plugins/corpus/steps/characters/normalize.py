@@ -94,13 +94,29 @@ def normalize(text: str, params: NormalizeParams) -> str:
         if may_hold(text, bits.ODD) and _ODD.search(text):  # one look for all
             text = _composed(_visible(text), params.form)  # what was removed may have parted two that compose
     if has_trailing(text):
-        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
+        text = _without_trailing(text)
     kept = "\n" * (params.blank_lines + 1)
     if kept + "\n" in text:
         text = re.sub(kept + "\n+", kept, text)
     if params.collapse_spaces:
         text = _RUN_OF_SPACES.sub(" ", text)
     return text.strip("\n").rstrip()
+
+
+def _without_trailing(text: str) -> str:
+    """`text` without blanks before its line ends; those behind the last one may stay."""
+    if not compiled(text):
+        return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
+    codes, pieces, at = scan_of(text).codes, [], 0
+    ends = np.flatnonzero(codes[1:] == 10) + 1
+    before = codes[ends - 1]
+    for end in ends[(before == 32) | (before == 9)].tolist():  # few lines have some
+        begin = end - 1
+        while begin > at and text[begin - 1] in " \t":
+            begin -= 1
+        pieces.append(text[at:begin])
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def visible(text: str) -> str:
