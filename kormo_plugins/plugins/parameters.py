@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from kormo_plugins.errors import Faults, KormoError, Notice, closest
+from kormo_plugins.errors import Faults, KormoError, Notice, closest, moved
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -66,6 +66,8 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
         made = model.model_validate(values)
     except ValidationError as error:
         faults.add(*(_fault(model, detail, where) for detail in _nearest(error.errors())))
+    except KormoError as error:  # of a component that these parameters name with parameters of its own
+        faults.add(moved(error, lambda place: f"{where}: {place}"))
     else:
         for key in _truths_as_numbers(values, made):
             faults.add(
@@ -155,6 +157,20 @@ _INSTEAD = {
 """What to do about errors other than those of type, by pydantic's name for them."""
 
 
+_WHY = {
+    "path_type": "it should be the name of a file or folder",
+    "model_type": "it should be a mapping",
+    "model_attributes_type": "it should be a mapping",
+    "is_instance_of": "it is a value of another kind",
+}
+"""Instead of pydantic's words that name classes of Python."""
+
+
+def reason(detail: Mapping[str, Any]) -> str:
+    """Why a value is refused, of one of pydantic's errors: its own words, where they name no class."""
+    return _WHY.get(detail.get("type", "")) or str(detail["msg"]).removeprefix("Value error, ")
+
+
 def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
     """One of pydantic's errors as a message."""
     way = _place(detail["loc"])
@@ -175,7 +191,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
     return KormoError(
         where=full,
         found=found if len(found) <= 200 else found[:197] + "...",
-        why=detail["msg"].removeprefix("Value error, "),
+        why=reason(detail),
         do=_INSTEAD.get(detail["type"], "give a value of that kind"),
     )
 
