@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kormo_plugins.wording.exceptions import exception_in_words, shortened, type_in_words, value_in_words
 from kormo_plugins.wording.harmless import BLANK, printable, redact
+from kormo_plugins.wording.refusals import refusal_numbers
 
 __all__ = [
     "BLANK",
@@ -274,9 +275,6 @@ def size(count: float) -> str:
 _SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
 """What numpy says of a full disk, without a number of the system's."""
 
-_REFUSED = ("no space left", "file write failed", "iostream error", "unexpected pos", "failed writing file")
-"""What torch.save, safetensors and numpy say when the system refuses a write; they drop its reason."""
-
 _TOLD = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), or use fewer workers",
     errno.ENFILE: "close other programs: all file handles of the machine are in use",
@@ -331,8 +329,8 @@ def disk_error_in(error: BaseException, words: Iterable[str] = (), where: Path |
     """What the system said of a disk, inside an error that a library may have wrapped; None if it is about something
     else.
 
-    Rust's libraries (safetensors, tokenizers) tell the number of the error in their text, `shutil.copytree` lists what
-    it met, torch says that a write failed.
+    What libraries make of a refused write is known by their own sentences (`wording.refusals`); a name or a text that
+    says the same is none.
 
     Args:
         words: of the command line; some may be places that are written to.
@@ -344,17 +342,12 @@ def disk_error_in(error: BaseException, words: Iterable[str] = (), where: Path |
         looked_at.add(id(seen))
         place = where or _target(seen) or _fullest(words)
         known = [seen] if isinstance(seen, OSError) else []
-        known += [OSError(int(number), os.strerror(int(number))) for number in _NUMBERS.findall(str(seen))]
-        if any(text in str(seen).lower() for text in _REFUSED):
-            known.append(OSError(errno.ENOSPC, str(seen)))
+        known += [OSError(number, os.strerror(number)) for number in refusal_numbers(seen)]
         for one in known:
             if isinstance(named := disk_error(one, place), KormoError):
                 return named
         seen = seen.__cause__ or (seen.__context__ if where is not None else None)
     return None
-
-
-_NUMBERS = re.compile(r"(?:\(os error |\[Errno )(\d{1,3})[)\]]")
 
 
 def _target(error: BaseException) -> Path | None:

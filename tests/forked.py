@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.experiments.launch.fork_server import IMPORTS
-from kormo_plugins.experiments.launch.processes import ends_with_us
 
 MORE_IMPORTS = ("axolotl.cli.main", "axolotl.cli.preprocess", "axolotl.cli.merge_lora", "axolotl.core.trainers.base")
 READ_AT_IMPORT = {"TRITON_INTERPRET", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "KORMO_PLUGINS"}

@@ -128,6 +128,48 @@ class ReadTimeout(Exception):
     """As the exceptions of an HTTP client, which often come without a message."""
 
 
+NAMED = "/data/no space left on device (os error 28).txt"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", NAMED),
+        shutil.Error([("a", "b", f"[Errno 2] No such file or directory: '{NAMED}'")]),
+        shutil.Error(f"Destination path '{NAMED}' already exists"),
+        ValueError(f"cannot read {NAMED!r}"),
+        KeyError("[Errno 28] No space left on device"),
+        _raised(lambda: json.loads('{"no space left on device": file write failed}')),
+        TypeError("f() got an unexpected positional argument"),
+        RuntimeError("f() got unexpected positional arguments"),
+        RuntimeError(f"ValueError: cannot read {NAMED}"),  # the last line of another process
+        RuntimeError(f"FileNotFoundError: [Errno 2] No such file or directory: '{NAMED}'"),
+        RuntimeError(f'"""\nTraceback (most recent call last):\n  raise Full("[Errno 28]")\nValueError: {NAMED}\n"""'),
+    ],
+)
+def test_a_name_or_a_text_that_speaks_of_disks_is_no_full_disk(error: Exception, tmp_path: Path) -> None:
+    assert disk_error_in(error, where=tmp_path) is None
+    if isinstance(error, OSError):
+        assert "disk mounted" not in system_error(error, "kormo data build").found
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 22"),
+        RuntimeError("basic_ios::clear: iostream error"),
+        Exception("No space left on device (os error 28)"),  # tokenizers
+        Exception('Error while serializing: IoError(Os { code: 28, message: "No space left on device" })'),
+        RuntimeError("OSError: [Errno 28] No space left on device"),
+        RuntimeError(f'"""\nTraceback (most recent call last):\n  f()\nOSError: [Errno 28] full: {NAMED!r}\n"""'),
+        shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),
+    ],
+)
+def test_what_libraries_say_of_a_full_disk_is_known(error: Exception, tmp_path: Path) -> None:
+    named = disk_error_in(error, where=tmp_path)
+    assert named is not None and "disk mounted at /" in named.found
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
@@ -155,6 +197,8 @@ class ReadTimeout(Exception):
         (ConnectionError(), "connection"),
         (KeyError(), "key"),
         (ValueError("x" * 500), "x" * 239 + "…"),
+        (UnicodeDecodeError("utf-8", b"", 0, 0, "unexpected end"), "'utf-8' codec can't decode bytes"),
+        (UnicodeEncodeError("idna", "", 0, 0, "label empty"), "'idna' codec can't encode characters"),
     ],
 )
 def test_an_exception_is_told_in_words(error: BaseException, told: str) -> None:

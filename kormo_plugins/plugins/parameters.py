@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from kormo_plugins.errors import Faults, KormoError, Notice, closest
+from kormo_plugins.errors import Faults, KormoError, Notice, closest, moved
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -66,6 +66,8 @@ def checked(model: Any, values: dict[str, object], where: str) -> Any:
         made = model.model_validate(values)
     except ValidationError as error:
         faults.add(*(_fault(model, detail, where) for detail in _nearest(error.errors())))
+    except KormoError as error:  # of a component that these parameters name with parameters of its own
+        faults.add(moved(error, lambda place: f"{where}: {place}"))
     else:
         for key in _truths_as_numbers(values, made):
             faults.add(
@@ -153,6 +155,10 @@ _KINDS = {
     "int_from_float": "a whole number belongs here",
     "float_type": "a number belongs here",
     "float_parsing": "a number belongs here",
+    "path_type": "it should be the name of a file or folder",
+    "model_type": "a mapping of keys to values belongs here",
+    "model_attributes_type": "a mapping of keys to values belongs here",
+    "is_instance_of": "it is a value of another kind",
 }
 """Errors of type, by pydantic's name for them, in words that need no Python."""
 
@@ -168,6 +174,11 @@ _INSTEAD = {
     "value_error": "give another value",
 }
 """What to do about errors other than those of type, by pydantic's name for them."""
+
+
+def reason(detail: Mapping[str, Any]) -> str:
+    """Why a value is refused, of one of pydantic's errors: its own words, where they name no class."""
+    return _KINDS.get(detail.get("type", "")) or str(detail["msg"]).removeprefix("Value error, ")
 
 
 def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
@@ -188,14 +199,12 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
         return KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}")
     kind, given = detail["type"], detail["input"]
     found = repr(given)
-    why, do = _KINDS.get(kind, detail["msg"].removeprefix("Value error, ")), "give a value of that kind"
+    why, do = reason(detail), "give a value of that kind"
     if kind in ("tuple_type", "list_type") and isinstance(given, str | int):
         do = f"write [{given}]"
     elif kind == "model_type" and detail["ctx"]["class_name"] == "Choice":
         why = "a component is chosen by name, with its parameters beside it"
         do = f"write {{name: {given}}}" if isinstance(given, str) else "write {name: …}"
-    elif kind == "model_type":
-        why = "a mapping of keys to values belongs here"
     return KormoError(
         where=full,
         found=found if len(found) <= 200 else found[:197] + "...",

@@ -1,4 +1,4 @@
-"""What a release says about the code and the packages that made it: hashes of our modules, a lock file, an SBOM."""
+"""What a release says about the code and the packages that made it: hashes of our files, a lock file, an SBOM."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import kormo_plugins
 from kormo_plugins import __version__
 from kormo_plugins.store.sums import sha256
 
-CODE = ("*.py", "*.jinja", "*.yml", "*.json")
+NO_CODE = {".md", ".pyc", ".nbi", ".nbc"}
+"""Pages for people, and what Python and numba compile."""
+SHIPPED = "shipped"
+"""A wheel's copy of the recipes; a checkout has them elsewhere, and a release holds the recipe that was trained."""
 
 
 def code_hashes() -> dict[str, str]:
-    """SHA-256 of each module of this package, by its path inside it."""
+    """SHA-256 of each file of this package that can change a result, by its path inside it: modules, and word lists,
+    weights, tasks and templates."""
     root = Path(kormo_plugins.__file__).parent
-    files = sorted(path for pattern in CODE for path in root.rglob(pattern))
-    return {path.relative_to(root).as_posix(): sha256(path) for path in files}
+    names = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    code = [name for name in names if name.suffix not in NO_CODE and name.parts[0] != SHIPPED and name.name[0] != "."]
+    return {name.as_posix(): sha256(root / name) for name in code}
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kormo_plugins.console.child_log import length, raise_full_disk
+from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.errors import KormoError
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics
@@ -95,11 +96,11 @@ def repeat_steps(plan: Plan, first: int, last: int, name: str | None = None) -> 
     runs = read_index(plan.release)
     having = [r for r in runs if first in r.checkpoints and (name is None or r.name == name)]
     if not having or last <= first:
-        kept = {r.name: list(r.checkpoints) for r in runs}
+        kept = "; ".join(f"{', '.join(map(str, r.checkpoints))} ({r.name})" for r in runs if r.checkpoints)
         raise KormoError(
             where="kormo reproduce --steps",
             found=f"{first}-{last}",
-            why=f"a window begins at a checkpoint that the release holds: {kept}",
+            why=f"a window begins at a checkpoint that the release holds: {kept or 'it holds none'}",
             do="name such a step and a later one; `kormo release --checkpoint STEP` keeps checkpoints",
         )
     released = _only(plan.release, having, first, last)
@@ -164,7 +165,9 @@ def _train(plan: Plan, recipe: Path, last: int | None) -> None:
     out = recipe.parent
     begin = length(out / "reproduce.log")
     with (out / "reproduce.log").open("ab") as log:
-        process = subprocess.Popen(plan.command(recipe), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            plan.command(recipe), stdout=log, stderr=subprocess.STDOUT, preexec_fn=ends_with_us()
+        )
     stopped = False
     while process.poll() is None:
         time.sleep(POLL)

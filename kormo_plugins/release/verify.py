@@ -94,7 +94,7 @@ def differences_here(folder: Path) -> Iterator[Finding]:
     ours = code_hashes()
     changed = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
     if changed:
-        yield Finding("kormo_plugins", f"{len(changed)} modules are other than the release's, {changed[0]} first")
+        yield Finding("kormo_plugins", f"{len(changed)} files are other than the release's, {changed[0]} first")
     locked = dict(line.split("==", 1) for line in (folder / "lock.txt").read_text(encoding="utf-8").splitlines())
     here = dict(line.split("==", 1) for line in lock())
     for name, version in locked.items():

@@ -17,10 +17,10 @@ def exception_in_words(error: BaseException) -> str:
     match error:
         case json.JSONDecodeError():
             told = f"no JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
-        case UnicodeDecodeError():
+        case UnicodeDecodeError() if error.start < len(error.object):
             byte = error.object[error.start]
             told = f"the byte 0x{byte:02x} at position {error.start:,} is not {error.encoding.upper()} text"
-        case UnicodeEncodeError():
+        case UnicodeEncodeError() if error.start < len(error.object):
             told = f"the character U+{ord(error.object[error.start]):04X} at position {error.start:,} is not text"
         case OSError() if error.strerror:
             told = error.strerror

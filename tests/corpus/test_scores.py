@@ -279,3 +279,54 @@ def test_a_step_that_waits_for_its_model_is_told_before_anything_is_read(tmp_pat
     )
     (warning,) = validate(recipe).warnings
     assert warning.where == "steps[0]" and "no model of ko:" in warning.why
+
+
+DATA = (
+    "name: waits\nsources: {web: {license: unknown, reader: {name: jsonl, path: web.jsonl}}}\n"
+    "steps:\n- name: per_domain\n"
+)
+
+
+def test_a_step_within_a_step_tells_what_it_waits_for(tmp_path: Path) -> None:
+    recipe = tmp_path / "data.yml"
+    inner = "  step: {name: perplexity, models: {ko: null}}\n"
+    recipe.write_text(f"{DATA}{inner}  domains: {{a.kr: off, b.kr: {{models: {{ko: null, en: null}}}}, c.kr: {{}}}}\n")
+    told = [warning.why.partition(":")[0] for warning in validate(recipe).warnings]
+    assert told == ["step (perplexity)", "domains.b.kr (perplexity)"]
+
+
+@pytest.mark.parametrize(
+    ("step", "domain", "told"),
+    [
+        ("{name: no_such}", "off", "steps[0]: step per_domain: step"),
+        ("{name: korean, min_word: 1}", "off", "steps[0]: step per_domain: step.min_word"),
+        ("{name: korean}", "{min_word: 1}", "steps[0]: step per_domain: domains.a.kr.min_word"),
+        ("{name: exact_dedup}", "off", "steps[0]: step per_domain: step"),
+    ],
+)
+def test_a_step_within_a_step_is_checked_before_anything_is_read(
+    tmp_path: Path, step: str, domain: str, told: str
+) -> None:
+    recipe = tmp_path / "data.yml"
+    recipe.write_text(f"{DATA}  step: {step}\n  domains: {{a.kr: {domain}}}\n")
+    with pytest.raises(KormoError) as error:
+        validate(recipe)
+    assert told in error.value.where
+
+
+@pytest.mark.parametrize(("path", "step"), [("true", "{name: korean}"), ("a.jsonl", "korean")])
+def test_a_value_of_another_kind_is_refused_without_the_name_of_a_class(tmp_path: Path, path: str, step: str) -> None:
+    recipe = tmp_path / "data.yml"
+    recipe.write_text(f"{DATA.replace('web.jsonl', path)}  step: {step}\n  domains: {{a.kr: off}}\n")
+    with pytest.raises(KormoError) as error:
+        validate(recipe)
+    assert "it should be " in error.value.why or "a component is chosen by name" in error.value.why
+
+
+@pytest.mark.parametrize("seeds", ["{name: no_such}", "{name: jsonl, path: a.jsonl, no_such: 1}"])
+def test_the_reader_of_seeds_is_checked_before_anything_is_read(tmp_path: Path, seeds: str) -> None:
+    recipe = tmp_path / "data.yml"
+    made = f"{{name: openai_endpoint, url: 'http://h/v1', model: m, style: answer, seeds: {seeds}}}"
+    recipe.write_text(f"name: d\nsources: {{made: {{license: unknown, generator: {made}}}}}\n")
+    with pytest.raises(KormoError, match="openai_endpoint: seeds"):
+        validate(recipe)

@@ -52,6 +52,7 @@ BOMB = "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}
         ("time: 12:00:00\n", 'put it in quotes: "12:00:00"'), ("t: 1:30\n", "base 60"), ("t: 1:30.5\n", "base 60"),
         ("n: 01\n", "write 1"), ("n: 010\n", "write 10"), ("n: 08\n", "write 8"), ("n: -007\n", "leading zero"),
         ("b: !!bool abc\n", "calls it bool"), ("i: !!int x\n", "calls it int"), ("f: !!float x\n", "calls it float"),
+        ('p: "a\\0b"\n', "the character U+0000"), ('"\\0": 1\n', "the character U+0000"),
         ("b: !!binary abc\n", "the tag !!binary"), ("s: !!set {a}\n", "the tag !!set"),
         ("x: !mine 3\n", "the tag !mine"),
         ("x: =\n", "in quotes"), ("? [a]\n: 1\n", "the key"), ("~: 1\n", "reads it as nothing"),

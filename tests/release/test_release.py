@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import kormo_plugins
 from kormo_plugins.errors import KormoError
 from kormo_plugins.release import rebuild
 from kormo_plugins.release.collect import Released, read_index, recipes_gone, release
+from kormo_plugins.release.environment import code_hashes
 from kormo_plugins.release.rebuild import Plan, compare, repeat_steps
 from kormo_plugins.release.signature import sign
 from kormo_plugins.release.verify import Author, check, differences_here
@@ -47,6 +53,19 @@ def test_everything_is_in_it_and_agrees(made: Path) -> None:
     bill = json.loads((made / "sbom.cdx.json").read_text())
     assert bill["bomFormat"] == "CycloneDX" and any(c["name"] == "numpy" for c in bill["components"])
     assert not list(differences_here(made))
+
+
+def test_whatever_the_package_computes_with_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word lists, weights and tasks as well as modules; the recipes that only a wheel holds make no difference."""
+    hashes, folder = code_hashes(), Path(kormo_plugins.__file__).parent
+    tracked = subprocess.run(["git", "ls-files"], cwd=folder, capture_output=True, text=True).stdout.split()
+    data = {name for name in tracked if not name.endswith((".py", ".md"))}
+    assert {*data, "embedded/words/people.txt", "corpus/steps/languages/weights.npz"} <= hashes.keys()
+    for name in ("module.py", "words.txt", "shipped/recipes/a.yml", "__pycache__/module.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(kormo_plugins, "__file__", str(tmp_path / "__init__.py"))
+    assert list(code_hashes()) == ["module.py", "words.txt"]
 
 
 def test_one_byte_changed_anywhere_is_found(made: Path) -> None:
@@ -178,6 +197,47 @@ def test_a_window_compares_the_steps_that_it_trained(
         with pytest.raises(KormoError, match=rf"logged at step {last}.*end at a step that was: 6"):
             repeat_steps(plan, 3, last)
     assert [str(found) for found in repeat_steps(plan, 3, 6)] == told
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from kormo_plugins.release.rebuild import Plan, _train
+_train(Plan(Path(), Path(), lambda recipe: [sys.executable, "-c", sys.argv[2], sys.argv[1]], 0.0, print),
+       Path(sys.argv[1]), None)
+"""
+AT_WORK = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+time.sleep(100)
+"""
+
+
+def test_no_training_is_left_at_work_when_its_command_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(pid_file), AT_WORK]) as command:
+        while not pid_file.is_file() or not pid_file.read_text():
+            time.sleep(0.05)
+        command.kill()
+    training = Path("/proc") / pid_file.read_text()
+    end = time.monotonic() + 20
+    while training.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    left = training.exists()
+    if left:
+        os.kill(int(training.name), signal.SIGKILL)
+    assert not left
+
+
+def test_every_process_that_is_started_ends_with_its_command() -> None:
+    calls = [
+        (path.name, node)
+        for path in (Path(rebuild.__file__).parents[1]).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Popen")
+    ]
+    assert len(calls) >= 3
+    assert not [name for name, call in calls if "ends_with_us" not in ast.unparse(call)]
 
 
 def test_the_run_of_a_window_is_the_one_that_went_so_far(tmp_path: Path) -> None:

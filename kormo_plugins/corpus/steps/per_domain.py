@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kormo_plugins.corpus.params import Strict
 from kormo_plugins.corpus.reports.domains import domain_of
 from kormo_plugins.corpus.step import DocumentStep, is_source_step
 from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.errors import Faults, KormoError
-from kormo_plugins.hookspecs import HasInputs
+from kormo_plugins.hookspecs import HasInputs, HasWarnings
 from kormo_plugins.plugins.choice import Choice
 from kormo_plugins.plugins.parameters import current_names
 from kormo_plugins.plugins.registry import registry
@@ -63,6 +63,28 @@ class PerDomainParams(Strict):
             domain: given if given == "off" else _current(name, given, f"domains.{domain}")
             for domain, given in domains.items()
         }
+
+    @model_validator(mode="after")
+    def _makeable(self) -> PerDomainParams:
+        """A step that is not known, or parameters that it does not take, are refused before anything is read."""
+        _class(self.step.name)
+        for place, values in self._by_place().items():
+            _params(self.step.name, values, place)
+        return self
+
+    def _by_place(self) -> dict[str, dict[str, object]]:
+        """Key of these parameters -> the step's parameters there."""
+        domains = {f"domains.{name}": given for name, given in self.domains.items() if given != "off"}
+        return {"step": self.step.values} | {key: {**self.step.values, **given} for key, given in domains.items()}
+
+    def warnings(self) -> list[str]:
+        """What the step leaves undone, elsewhere and for each domain."""
+        told: dict[str, str] = {}
+        for key, values in self._by_place().items():
+            params = _params(self.step.name, values, key)
+            for why in params.warnings() if isinstance(params, HasWarnings) else ():
+                told.setdefault(why, key)
+        return [f"{key} ({self.step.name}): {why}" for why, key in told.items()]
 
 
 class PerDomain:
@@ -121,8 +143,8 @@ def _class(name: str) -> Any:
     return make
 
 
-def _params(name: str, values: dict[str, object]) -> object:
-    return registry().params("corpus_step", name, values, "step per_domain")
+def _params(name: str, values: dict[str, object], key: str = "step") -> object:
+    return registry().params("corpus_step", name, values, f"step per_domain: {key}")
 
 
 def _made(name: str, values: dict[str, object]) -> DocumentStep:

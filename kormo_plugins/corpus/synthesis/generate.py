@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kormo_plugins.corpus.params import Choice, Strict
 from kormo_plugins.corpus.step import Read, Rejected
@@ -33,6 +33,8 @@ from kormo_plugins.plugins.registry import registry
 from kormo_plugins.store.fingerprint import identity
 
 VERSION = 1
+
+WHERE = "generator openai_endpoint"
 
 
 class EndpointParams(Strict):
@@ -65,6 +67,12 @@ class EndpointParams(Strict):
     cache: Path = Field(default=Path("artifacts/answers"), description="folder of the answers, by hash of the request")
     key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable with the API key, if any")
 
+    @model_validator(mode="after")
+    def _readable(self) -> EndpointParams:
+        """A reader of seeds that is not known, or parameters that it does not take, are refused before any request."""
+        registry().params("reader", self.seeds.name, self.seeds.values, f"{WHERE}: seeds")
+        return self
+
 
 class Endpoint:
     """Called with `(params, shard, shards)`; a shard is a shard of the seeds."""
@@ -72,7 +80,7 @@ class Endpoint:
     VERSION = 1
 
     def _seeds(self, params: EndpointParams) -> tuple[Reader, Params]:
-        where = "generator openai_endpoint: seeds"
+        where = f"{WHERE}: seeds"
         values = registry().params("reader", params.seeds.name, params.seeds.values, where)
         return registry().load("reader", params.seeds.name, where), values
 
@@ -120,7 +128,7 @@ class Endpoint:
                 yield seed if isinstance(seed, Rejected) else _document(params, seed, answer)
         except Unreachable as error:
             raise KormoError(
-                where="generator openai_endpoint: url",
+                where=f"{WHERE}: url",
                 found=in_words(error),
                 why="no answer can be had from there",
                 do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",

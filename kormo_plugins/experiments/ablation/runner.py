@@ -20,13 +20,13 @@ from functools import partial
 from pathlib import Path
 
 from kormo_plugins.console.child_log import length, raise_full_disk, told_in
+from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.errors import KormoError, closest
 from kormo_plugins.experiments.ablation.markdown import markdown
 from kormo_plugins.experiments.ablation.spec import AblationSpec, Cell, Measure
 from kormo_plugins.experiments.ablation.statistics import compare
 from kormo_plugins.experiments.chain.status import set_aside
 from kormo_plugins.experiments.launch.fork_server import ForkServer, wait_for
-from kormo_plugins.experiments.launch.processes import ends_with_us
 from kormo_plugins.measures.experiments import CELL, AblationRecord, CellRecord, Row
 from kormo_plugins.measures.metrics_file import FILE as METRICS
 from kormo_plugins.measures.metrics_file import read_metrics

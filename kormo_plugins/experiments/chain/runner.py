@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kormo_plugins.console.child_log import length, raise_full_disk
+from kormo_plugins.console.children import ends_with_us
 from kormo_plugins.errors import EXIT_BAD_INPUT, KormoError
 from kormo_plugins.experiments.chain import status as chain_state
 from kormo_plugins.experiments.chain.record import Entry, Record
 from kormo_plugins.experiments.chain.spec import Chain, Stage
-from kormo_plugins.experiments.launch.processes import ends_with_us, ranks, tell
+from kormo_plugins.experiments.launch.processes import ranks, tell
 from kormo_plugins.recipe.files.override import write
 from kormo_plugins.runs import identity as stage_identity
 from kormo_plugins.store.lease import Lease, acquire_or_refuse

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from kormo_plugins.experiments.launch.processes import ends_with_us
+from kormo_plugins.console.children import ends_with_us
 
 IMPORTS = (
     "axolotl.cli.train",

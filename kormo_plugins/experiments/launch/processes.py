@@ -6,24 +6,11 @@ nothing. A rank that receives the signal itself writes a checkpoint and informs 
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 RANK_MARKS = (b"LOCAL_RANK=", b"ACCELERATE_MIXED_PRECISION=")
 """Variables that a launcher sets for the processes that train."""
-
-
-PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process gets when its parent dies."""
-
-
-def ends_with_us() -> Callable[[], object]:
-    """To be called in a new child: when this process is killed, the child is asked to stop (Linux)."""
-    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def ranks(pid: int) -> list[int]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from kormo_plugins.corpus.comparisons import step_warnings
 from kormo_plugins.errors import Faults, KormoError, Notice
+from kormo_plugins.plugins.parameters import reason
 from kormo_plugins.plugins.registry import registry
 from kormo_plugins.recipe.checks.axolotl_keys.keys import shown
 from kormo_plugins.recipe.checks.devices.machine import not_ready
@@ -166,7 +167,7 @@ def _of_axolotl(resolved: Resolved, detail: Any) -> KormoError:
     return KormoError(
         where=resolved.where(key) if key else str(resolved.path),
         found=shown(detail["input"]) if key else "a combination of keys that Axolotl refuses",
-        why=detail["msg"].removeprefix("Value error, "),
+        why=reason(detail),
         do="change what the message names",
     )
 

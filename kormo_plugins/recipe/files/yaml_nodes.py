@@ -113,8 +113,19 @@ def _faults_at(node: yaml.Node) -> Iterator[NodeFault]:
         yield from _scalar(node, line)
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What a quoted value can name by an escape (`"\\0"`) and no file holds: NUL, and half of a surrogate pair."""
+
+
 def _scalar(node: yaml.ScalarNode, line: int) -> Iterator[NodeFault]:
     value, kind = str(node.value), node.tag.removeprefix(_CORE)
+    if no_text := _NO_TEXT.search(value):
+        yield NodeFault(
+            line,
+            f"the character U+{ord(no_text.group()):04X}",
+            "no name of a file and no text can hold it",
+            "remove it, or write the character that is meant",
+        )
     if node.style is None or node.style == "":
         if kind in ("int", "float") and _SEXAGESIMAL.fullmatch(value):
             yield NodeFault(
