@@ -63,12 +63,12 @@ def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> Non
             where=f"sources.{name}.deduplicate_against",
             found=f"{others[0]} beside {ranked[0].name} with `prefer`",
             why=f"{others[0]} leaves a copy to the other source, whichever copy is preferred",
-            do=f"take {others[0]} out of this source's steps: {ranked[0].name} finds exact copies too",
+            do=f"remove {others[0]} from this source's steps: {ranked[0].name} finds exact copies too",
         )
     if ranked and steps[-1] is not ranked[0]:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
-            found=f"{ranked[0].name} with `prefer`, and {steps[-1].name} behind it",
-            why="a copy that it keeps here is taken from the other source; a later step could drop it here too",
+            found=f"{ranked[0].name} with `prefer`, followed by {steps[-1].name}",
+            why="a copy that it keeps here is removed from the other source; a later step could drop it here too",
             do=f"make {ranked[0].name} the last step of this source",
         )

@@ -138,8 +138,8 @@ class CorpusRecipe(Strict):
                 raise KormoError(
                     where=f"sources.{name}.deduplicate_against",
                     found=" → ".join([*way[way.index(name) :], name]),
-                    why="these sources wait for one another; one has to keep what both have",
-                    do="take one of them out",
+                    why="these sources depend on each other; one of them has to keep the common documents",
+                    do="remove one of the references",
                 )
             for other in self.sources[name].deduplicate_against:
                 if other not in self.documents_of:

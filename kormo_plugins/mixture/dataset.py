@@ -381,6 +381,6 @@ def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
         raise KormoError(
             where=f"{plan.shards.folder / 'shards.json'}: tokenizer",
             found=f"{found[:12]}",
-            why=f"the other sources and the run use {expected[:12]}, in which the same ids are other text",
+            why=f"the other sources and the run use {expected[:12]}, in which the same ids mean different text",
             do=f"tokenize {name} again with the run's tokenizer",
         )

@@ -135,8 +135,8 @@ def open_pairs(
         raise KormoError(
             where="kormo.data.mixture.stages",
             found="stages",
-            why="they begin at a number of tokens, and preference pairs are counted",
-            do="remove them, or divide the run into two recipes",
+            why="they begin at a token count, but preference pairs are counted",
+            do="remove them, or split the run into two recipes",
         )
     sizes = {name: SourceSize(rows=len(pairs), tokens=len(pairs)) for name, pairs in sources.items()}
     mixing = found.load("mixing", name)(sizes, settings, row_length=1, global_batch=global_batch, steps=steps)

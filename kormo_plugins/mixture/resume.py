@@ -83,7 +83,7 @@ def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> l
         raise KormoError(
             where=f"resume at step {step:,}",
             found="; ".join(text for _, text in past),
-            why=f"step {past[0][0]:,}, already trained, would have been other: rows would come twice and others never",
+            why=f"step {past[0][0]:,}, already trained, would change: some rows would repeat and others be skipped",
             do=f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
         )
     return [f"amended from step {first:,}: {text}" for first, text in found]

@@ -283,6 +283,6 @@ def _refuse_surrogates(text: str, name: str) -> None:
         raise KormoError(
             where=f"document {name}",
             found=f"the lone surrogate {text[error.start]!a}",
-            why="it is not Unicode text and has no UTF-8 form",
+            why="it cannot be encoded in UTF-8",
             do="clean the document, or reject it in the corpus",
         ) from None

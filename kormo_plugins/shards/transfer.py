@@ -120,8 +120,8 @@ def small_file(filesystem: Any, source: str) -> bytes:
         raise KormoError(
             where=source,
             found=f"more than {MANIFEST_BYTES:,} bytes",
-            why="no manifest is so long",
-            do="take the folder from elsewhere",
+            why="no manifest is that long",
+            do="copy the folder from another location",
         )
     return data
 

@@ -27,7 +27,7 @@ def utf8(text: str, where: str) -> bytes:
         raise KormoError(
             where=where,
             found=f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start:,}",
-            why="half of a character is not text, and has no UTF-8",
+            why="half of a surrogate pair cannot be encoded in UTF-8",
             do="repair the source (it was cut or decoded wrongly), or reject the document",
         ) from None
 
@@ -53,7 +53,7 @@ def check_encodable(text: str, missing_bytes: bytes, where: str = "text") -> Non
         raise KormoError(
             where=where,
             found=f"the character {character!r} (U+{ord(character):04X})",
-            why=f"the tokenizer has no token for its byte 0x{lost:02X}, and would drop it in silence",
+            why=f"the tokenizer has no token for its byte 0x{lost:02X}, and would silently drop it",
             do="remove the character, or use a tokenizer with all 256 bytes in its alphabet",
         )
 

@@ -107,7 +107,7 @@ def apply_swap(
         raise KormoError(
             where="tokenizer swap",
             found=f"no weight called {' or '.join(names)}",
-            why="the rows of the vocabulary are in those",
+            why="the embedding rows are in these weights",
             do="name the embedding of this architecture",
         )
     if rows < plan.new_size:
@@ -128,7 +128,7 @@ def _swap(name: str, weight: Tensor, plan: SwapPlan, rows: int) -> Tensor:
             where=f"tokenizer swap: {name}",
             found=f"{len(weight):,} rows",
             why=f"the old tokenizer has {plan.old_size:,} ids, so it is not the one this model was trained with",
-            do="name the tokenizer that lies beside the checkpoint",
+            do="name the tokenizer beside the checkpoint",
         )
     exact = torch.promote_types(weight.dtype, torch.float32)
     mean = weight[: plan.old_size].to(exact).mean(0)

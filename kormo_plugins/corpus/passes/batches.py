@@ -63,8 +63,8 @@ def _batch(
         raise KormoError(
             where=f"step {tally.name}",
             found=f"{len(results)} results for {len(texts)} documents",
-            why="which result is whose cannot be told",
-            do="give one for each document, in their order (`BatchStep.batch`)",
+            why="the results cannot be matched to the documents",
+            do="return one result per document, in their order (`BatchStep.batch`)",
         )
     answers = iter(zip(before, results, strict=True))
     found: list[Item] = []

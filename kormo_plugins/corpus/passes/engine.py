@@ -136,8 +136,8 @@ def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
                 raise KormoError(
                     where=f"sources.{job.name}",
                     found=f"parts {missing[:5]} of stage {stage} were not finished",
-                    why="their tasks ended without a word (killed, or out of memory or time)",
-                    do=f"see the logs in {logs}; run it again and it goes on",
+                    why="their tasks ended without an error message (killed, or out of memory or time)",
+                    do=f"see the logs in {logs}; run the command again to resume",
                 )
             time.sleep(POLL)  # sbatch returns immediately
     finally:

@@ -110,7 +110,7 @@ def _nothing_to_read(path: Path, found: list[Found], kinds: tuple[str, ...], whe
             where=where,
             found=f"the file {path}",
             why=found[0].fault if kind_of(path.name) in kinds else f"its suffix is not one of {endings}",
-            do="name another reader or file, or mend what is said here",
+            do="name another reader or file, or correct what is reported here",
         )
     links = (
         "; links that leave the folder need follow_links: true"

@@ -186,8 +186,8 @@ def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
     return KormoError(
         where=f"reader hub: {params.dataset}",
         found=f"{place}: {first}",
-        why="`datasets` cannot read that row, and no row behind it",
-        do="download the dataset and use the reader of its format, which rejects such a row and goes on",
+        why="`datasets` cannot read that row or any row after it",
+        do="download the dataset and use the reader for its format, which rejects such a row and continues",
     )
 
 
@@ -196,7 +196,7 @@ def _unreachable(params: HubParams, error: Exception) -> KormoError:
     return KormoError(
         where="reader hub: dataset",
         found=f"{params.dataset} at {params.revision or 'its newest commit'}",
-        why=f"the hub did not give it: {first}",
+        why=f"the hub request failed: {first}",
         do="check the id and the network, log in if it is gated, or download it and use the reader `folder`",
     )
 

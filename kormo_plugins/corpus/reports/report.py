@@ -273,8 +273,8 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         "seed overlap#",
     )
     warn = (
-        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses where "
-        "several do not (KORMo, arXiv 2510.09426).</p>"
+        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses, "
+        "on several it does not (KORMo, arXiv 2510.09426).</p>"
         if any(one["dominates"] for one in numbers.values())
         else ""
     )

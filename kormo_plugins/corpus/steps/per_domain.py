@@ -115,7 +115,7 @@ def _class(name: str) -> Any:
         raise KormoError(
             where="step per_domain: step",
             found=name,
-            why="it decides on a whole source, not on a document of a domain",
+            why="it decides on a whole source, not on single documents",
             do="name a step that looks at one document at a time",
         )
     return make

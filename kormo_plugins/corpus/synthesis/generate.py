@@ -123,7 +123,7 @@ class Endpoint:
             raise KormoError(
                 where="generator openai_endpoint: url",
                 found=in_words(error),
-                why="no answer can be had from there",
+                why="the endpoint does not answer",
                 do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",
             ) from None
 

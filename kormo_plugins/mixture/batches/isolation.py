@@ -87,7 +87,7 @@ def _check_ring(attention: str, devices: int, packing: str) -> None:
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with the packing {packing}",
-            why="ring attention knows rows, not documents: those of one row would see each other",
+            why="ring attention does not isolate documents: those of one row would attend to each other",
             do="set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
         )
     if "flash_attention_2" not in attention:
@@ -105,7 +105,7 @@ def _check_parts(collator: str, params: object, devices: int, row_length: int) -
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
-            why="its borders are those of whole rows, and each device is given a part of one",
+            why="document boundaries refer to whole rows, but each device gets a part of one",
             do="use the collator `document_mask` without cu_seqlens",
         )
     if row_length % devices:

@@ -63,7 +63,7 @@ def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, convers
         raise KormoError(
             where="kormo.data.packing",
             found=f"{policy} for the conversations of {source}",
-            why="it cuts a document wherever a row ends, so that answers would be trained without their questions",
+            why="it cuts documents at row ends, so answers would be trained without their questions",
             do="use {name: best_fit}",
         )
     return policy, params.model_copy(update={"longer": "drop" if recipe.too_long == "reject" else "cut"})

@@ -178,6 +178,6 @@ def check_epochs(
         raise KormoError(
             where="kormo.mixture.max_epochs",
             found="sources that run out: " + "; ".join(short),
-            why="their shares cannot be held to the end within max_epochs",
+            why="their shares cannot be kept to the end within max_epochs",
             do="lower their weights, raise max_epochs, or train for fewer steps",
         )

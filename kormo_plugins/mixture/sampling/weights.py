@@ -67,7 +67,7 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
                 raise KormoError(
                     where=f"{path}.{name}",
                     found="a source that the tree already has",
-                    why="its share would be two different ones",
+                    why="it would have two different shares",
                     do="name each source once",
                 )
             else:

@@ -85,7 +85,7 @@ def open_chat(folder: Path) -> ChatTokenizer:
             raise KormoError(
                 where=f"{folder}: tokenizer.json",
                 found=f"the added token {token!r}, whose id depends on its name",
-                why="text that spells it could not be kept apart from the token",
+                why="text that spells it could not be distinguished from the token",
                 do=FIX,
             )
     return ChatTokenizer(renamed, template, {name: token for token, name in stand_ins.items()}, layout.missing_bytes)

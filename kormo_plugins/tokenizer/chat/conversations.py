@@ -73,7 +73,7 @@ class ChatEncoder:
             raise KormoError(
                 where=f"document {document.id}",
                 found="the noncharacter U+10FFFE",
-                why="tokens of turns are named by it while a conversation is encoded",
+                why="it is reserved for the names of turn tokens while a conversation is encoded",
                 do="remove the character",
             )
         return messages
@@ -140,7 +140,7 @@ def _by_tools(documents: Sequence[Document]) -> list[list[int]]:
 def _mixed(document: Document) -> KormoError:
     return KormoError(
         where=f"document {document.id}",
-        found="a text among conversations",
+        found="a plain text among conversations",
         why="a source is of texts or of conversations: of a text every token is trained, of a conversation the answers",
         do="make two sources of it",
     )

@@ -87,7 +87,7 @@ def find_folder(name: str) -> Path:
         raise KormoError(
             where=f"tokenizer {name!r}",
             found=in_words(error),
-            why="it is no folder here, and cannot be had from the hub",
+            why="it is not a local folder, and could not be loaded from the hub",
             do="check the name and the network, or give a folder",
         ) from None
     if not (folder / "tokenizer.json").is_file():

@@ -72,7 +72,7 @@ def _language(item: str | Document, params: TokenizerParams) -> str:
         raise KormoError(
             where="tokenizer: shares",
             found="text without a language",
-            why="the share of a language cannot be held when nobody says what language a text is in",
+            why="the share of a language cannot be kept if texts have no language",
             do="give documents with a language, or set `shares: {}` to take all text as it comes",
         )
     return item.language
@@ -155,7 +155,7 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
         raise KormoError(
             where=f"tokenizer: shares.{absent[0]}",
             found=f"no text in {', '.join(absent)}; {_found(census)}",
-            why="a tokenizer without it would not be the one asked for",
+            why="the recipe requires text in that language",
             do="add a source in that language, or remove it from `shares`",
         )
     wanted = params.megabytes * 1e6

@@ -120,7 +120,7 @@ def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> Non
         raise KormoError(
             where=f"{where}.columns",
             found=f"{'columns' if len(listed) > 1 else 'the column'} {', '.join(listed)}, which nothing maps",
-            why="what stands in a row of a conversation can belong to what is asked, answered or trained",
+            why="any column of a conversation can affect the prompt, the answer or the loss",
             do=f"{likely(listed, columns)}, or `ignore: [{', '.join(map(_quoted, listed))}]` or `ignore: {OTHERS}`",
         )
 

@@ -256,7 +256,7 @@ def _unreachable(address: str, error: Exception, where: str) -> KormoError:
         where=where,
         found=address,
         why=f"it could not be read, tried {TRIES} times: {first}",
-        do="run the same command again: it goes on where it was; or take the address out of the list",
+        do="run the same command again to resume, or remove the address from the list",
     )
 
 

@@ -95,7 +95,7 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
                 raise KormoError(
                     where=f"{path}:{number}",
                     found="no JSON object",
-                    why="an item that cannot be read is not looked for",
+                    why="an item that cannot be read would not be searched for",
                     do="correct the line",
                 ) from None
             for text in texts:

@@ -126,8 +126,8 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
             raise KormoError(
                 where=WHERE,
                 found=name,
-                why=f"its rules cannot be read, and nobody could say what they forbid: {in_words(error)}",
-                do="fetch it again, or take it away",
+                why=f"its rules cannot be parsed, so what they forbid is unknown: {in_words(error)}",
+                do="fetch it again, or remove it",
             ) from None
 
 
@@ -140,7 +140,7 @@ def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
         raise KormoError(
             where=WHERE,
             found=address,
-            why="it does not say of which site it is",
+            why="its path does not name its site",
             do=f"put it into a folder that is named after its host (robots/example.com/{ROBOTS})",
         )
 

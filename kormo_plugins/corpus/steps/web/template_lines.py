@@ -110,7 +110,7 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
         raise KormoError(
             where="step template_lines: examples",
             found=f"no document in {params.examples.path}",
-            why="what is common can only be seen in documents",
+            why="repeated lines can only be found in documents",
             do="name a file with documents, and its text column",
         )
     least = max(params.documents, params.share * total)
