@@ -196,13 +196,17 @@ class KormoPlugin(BasePlugin):
 
     @guarded
     def get_training_args(self, cfg: DictDefault) -> dict[str, object]:
-        """Training arguments that Axolotl sets differently, one that would replace a NaN by the last good loss, and
+        """Training arguments that Axolotl sets differently, one that would replace a NaN by the last good loss,
+        bfloat16 on a machine without an accelerator, which transformers computes if it is told that it is one, and
         those of trackio: Axolotl puts its keys for it into the environment, where nothing reads them."""
         if self.recipe is None:
             return {}
+        import torch
+
         keys = {"project": cfg.trackio_project_name, "trackio_space_id": cfg.trackio_space_id}
         trackio = {key: value for key, value in keys.items() if value}
-        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **trackio}
+        on_cpu = {"use_cpu": True} if cfg.bf16 and not torch.accelerator.is_available() else {}
+        return {"average_tokens_across_devices": True, "logging_nan_inf_filter": False, **on_cpu, **trackio}
 
     @guarded
     def get_collator_cls_and_kwargs(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kormo_plugins.errors import KormoError
+from kormo_plugins.errors import KormoError, printable
 from kormo_plugins.runs.talk.talk import Speaker, Turn, Wish, open_speaker
 from kormo_plugins.runs.talk.talk_page import serve
 
@@ -78,7 +78,7 @@ def _answered(speaker: Speaker, turns: list[Turn], wish: Wish) -> list[Turn]:
     try:
         for piece in speaker.say(turns, wish):
             pieces.append(piece)
-            click.echo(piece, nl=False)
+            click.echo(printable(piece), nl=False)  # a model may write what moves the cursor
     except KormoError as error:
         click.echo(error.render(), err=True)
         return turns[:-1]

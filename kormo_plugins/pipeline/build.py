@@ -39,11 +39,14 @@ def build_planned(plan: BuildPlan, log: Callable[[str], None] = say) -> Built:
         KormoError: an error in the recipe's data, tokenizer or model; no incomplete artifact is left.
     """
     get = partial(build, log=log)
-    built = _data(plan, get)
+    built = Built()
+    try:
+        _data(plan, get, built)
+    finally:  # a file in another encoding is often why the tokenizer finds too little text
+        log_unread({**built.external_eval, **built.corpora}, log)
     built.model = build_model(plan.model, built.made_tokenizer, get)
     if plan.model.architecture is not None:
         plan.model.components.load("architecture", plan.model.architecture.name).register()
-    log_unread({**built.external_eval, **built.corpora}, log)
     return built
 
 
@@ -54,7 +57,7 @@ def build_data(recipe: Recipe, get: ArtifactProvider) -> Built:
         recipe: the checked recipe.
         get: `build`, or `lookup_only` to build nothing.
     """
-    return _data(recipe.build_plan(), get)
+    return _data(recipe.build_plan(), get, Built())
 
 
 def add_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
@@ -62,8 +65,8 @@ def add_model(recipe: Recipe, built: Built, get: ArtifactProvider) -> None:
     built.model = build_model(recipe.model_plan(), built.made_tokenizer, get)
 
 
-def _data(plan: BuildPlan, get: ArtifactProvider) -> Built:
-    built = Built()
+def _data(plan: BuildPlan, get: ArtifactProvider, built: Built) -> Built:
+    """Adds to `built` as it goes, so that what was made before an error is known."""
     if plan.corpora is not None:
         built.corpora = build_corpora(plan.corpora, get)
     if plan.external is not None:

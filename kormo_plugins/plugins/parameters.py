@@ -141,6 +141,21 @@ def _place(way: Place) -> Place:
     return tuple(part for part in way if isinstance(part, int) or (part not in _FORMS and "[" not in part))
 
 
+_KINDS = {
+    "tuple_type": "a list belongs here",
+    "list_type": "a list belongs here",
+    "dict_type": "a mapping belongs here",
+    "string_type": "text belongs here",
+    "bool_type": "true or false belongs here",
+    "bool_parsing": "true or false belongs here",
+    "int_type": "a whole number belongs here",
+    "int_parsing": "a whole number belongs here",
+    "int_from_float": "a whole number belongs here",
+    "float_type": "a number belongs here",
+    "float_parsing": "a number belongs here",
+}
+"""Errors of type, by pydantic's name for them, in words that need no Python."""
+
 _INSTEAD = {
     "greater_than": "give a larger number",
     "greater_than_equal": "give a larger number",
@@ -158,7 +173,7 @@ _INSTEAD = {
 def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoError:
     """One of pydantic's errors as a message."""
     way = _place(detail["loc"])
-    key = ".".join(str(part) for part in way)
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in way).removeprefix(".")
     full = f"{where}.{key}" if key else where
     if detail["type"] == "extra_forbidden":
         *before, name = (str(part) for part in way)
@@ -171,12 +186,21 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, where: str) -> KormoErr
         )
     if detail["type"] == "missing":
         return KormoError(where=full, found="nothing", why="a value is required", do=f"set {key}")
-    found = repr(detail["input"])
+    kind, given = detail["type"], detail["input"]
+    found = repr(given)
+    why, do = _KINDS.get(kind, detail["msg"].removeprefix("Value error, ")), "give a value of that kind"
+    if kind in ("tuple_type", "list_type") and isinstance(given, str | int):
+        do = f"write [{given}]"
+    elif kind == "model_type" and detail["ctx"]["class_name"] == "Choice":
+        why = "a component is chosen by name, with its parameters beside it"
+        do = f"write {{name: {given}}}" if isinstance(given, str) else "write {name: …}"
+    elif kind == "model_type":
+        why = "a mapping of keys to values belongs here"
     return KormoError(
         where=full,
         found=found if len(found) <= 200 else found[:197] + "...",
-        why=detail["msg"].removeprefix("Value error, "),
-        do=_INSTEAD.get(detail["type"], "give a value of that kind"),
+        why=why,
+        do=_INSTEAD.get(kind, do),
     )
 
 

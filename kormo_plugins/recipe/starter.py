@@ -68,7 +68,8 @@ def _dataset(start: Start) -> str:
         )
     keep = ", ".join([*start.languages, "mul"])
     return head + (
-        "# Every JSONL, Parquet and text file below a folder. `kormo data build dataset.yml` builds it by itself.\n\n"
+        "# Every JSON, CSV, Parquet, Arrow and text file below a folder; of rows the column `text` is read.\n"
+        "# `kormo data peek FOLDER` shows other columns and encodings, `kormo data build dataset.yml` builds it.\n\n"
         f"extends: kormo:datasets_recipes/local.yml\nname: {start.name}\n\n"
         "sources:\n  local:\n    license: unknown           # say what you know: it is kept on every document\n"
         f"    reader: {{name: folder, path: {_quoted(start.text)}, columns: {{text: text}}}}\n\n"

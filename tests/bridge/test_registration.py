@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from axolotl.cli.config import prepare_plugins
 from axolotl.integrations import base
@@ -182,3 +183,14 @@ def test_a_training_that_failed_is_not_finished(monkeypatch: pytest.MonkeyPatch)
     assert not finished
     plugin.post_train_unload(DictDefault({}))
     assert finished == [plugin.recipe]
+
+
+@pytest.mark.parametrize(("bf16", "device", "told"), [(True, False, True), (True, True, None), (False, False, None)])
+def test_bfloat16_is_computed_without_an_accelerator(
+    bf16: bool, device: bool, told: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers refuses it there unless it is told to stay on the CPU."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: device)
+    plugin = KormoPlugin()
+    plugin.recipe = SimpleNamespace()  # type: ignore[assignment]
+    assert plugin.get_training_args(DictDefault({"bf16": bf16})).get("use_cpu") is told

@@ -88,7 +88,7 @@ def test_a_part_goes_on_where_its_last_chunk_ended(
 SCRIPT = """
 import sys
 from pathlib import Path
-from kormo_plugins.corpus import clean
+from kormo_plugins.corpus.passes import clean
 from kormo_plugins.corpus.build import build_source
 from kormo_plugins.corpus.params import CorpusRecipe
 from kormo_plugins.plugins.registry import registry

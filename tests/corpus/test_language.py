@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from kormo_plugins.corpus.steps.languages import kernel, models
 from kormo_plugins.corpus.steps.languages.identify import NAMES, identify_all
@@ -101,6 +102,16 @@ def test_a_language_kept_is_its_variants_too() -> None:
     document = step(Document("", "昨天買的相機已經壞了，所以我把它送到維修店。"))
     assert isinstance(document, Document) and document.language == "zh-Hant"
     assert step(Document("", KOREAN)) == Reject("language ko")
+
+
+@pytest.mark.parametrize("code", ["korean", "mixed", "kr", "kor", "KO", "zh_Hant"])
+def test_a_language_that_no_document_would_have_is_refused(code: str) -> None:
+    with pytest.raises(ValidationError, match="no code of a language"):
+        LanguageParams(keep=("ko", code))
+
+
+def test_every_language_that_is_told_may_be_kept() -> None:
+    LanguageParams(keep=tuple(name for name in NAMES if name not in ("latin", "hangul", "kana", "han", "cyrillic")))
 
 
 def test_labels_of_other_models() -> None:

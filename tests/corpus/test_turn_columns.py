@@ -203,6 +203,11 @@ def test_columns_of_a_schema() -> None:
         ({"m": [ASK, ANSWER | {"thinking": "c"}]}, "m", "{messages: {column: m, reasoning: thinking}}"),
         ({"m": [ASK, ANSWER | {"loss": True}]}, "m", "train: loss}"),
         ({"m": [ASK, ANSWER | {"masked": True}]}, "m", "{messages: {column: m}, ignore: ['messages[].masked']}"),
+        (
+            {"m": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "model": "x"},
+            "m",
+            "{messages: {role: from, content: value, roles: {human: user, gpt: assistant}, column: m}, keep: [model]}",
+        ),
         ({"m": [ASK, ANSWER], "lang": "ko", "score": 3}, "m", "{messages: {column: m}, language: lang, keep: [score]}"),
         ({"m": [ASK, ANSWER], "chosen": "네.", "rejected": "아니."}, "m", "{pair: {}}"),
         ({"m": [ASK, ANSWER], "ein wort": 1}, "m", "ignore: ['ein wort']"),

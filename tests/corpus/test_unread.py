@@ -93,6 +93,14 @@ def test_the_build_ends_with_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
     assert "nothing, or next to nothing, was read: 4" in page and "old.txt" in page
 
 
+def test_the_warning_comes_before_the_error_that_it_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KORMO_DATA", str(folder(tmp_path / "in")))
+    shown = CliRunner().invoke(cli, ["data", "build", "kormo:pretrain_local.yml"])
+    assert shown.exit_code == 2, shown.output
+    assert "warning: local: nothing, or next to nothing, was read of" in shown.stderr
+
+
 def test_many_files_are_some_lines() -> None:
     files = {f"{number:03d}.txt": {"documents": 0, "rejects": {f"reason {number % 15}": 1}} for number in range(150)}
     found = unread.unread(files)

@@ -75,7 +75,7 @@ def test_the_export_opens_without_us(lab: Lab, trained: Any) -> None:
     assert done.stdout.split() == ["LlamaForCausalLM", "<|EOS|>", "0.8"], done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
 def test_killed_at_random_steps_and_resumed_is_bit_equal(lab: Lab, trained: Any, kills: int) -> None:
     """SIGKILL again and again, also in the middle of a save; the same command at last ends with the same weights."""
     change = {"max_steps": 10 * kills, "save_steps": 1, "kormo": {"export": False, "samples": {"prompts": []}}}

@@ -181,7 +181,7 @@ BLOCK = [
     Bad("no rows", CHILD + "kormo: {global_batch: 0}\n", "recipe.yml: kormo.global_batch",
         "greater than or equal to 1"),
     Bad("text for rows", CHILD + "kormo: {global_batch: many}\n", "recipe.yml: kormo.global_batch",
-        "integer"),
+        "whole number"),
     Bad("true for rows", CHILD + "kormo: {global_batch: true}\n", "recipe.yml: kormo.global_batch", "truth value"),
     Bad("yes for a size", CHILD + "kormo: {architecture: {size: yes}}\n", "recipe.yml: kormo.architecture.size",
         "truth value"),

@@ -34,6 +34,12 @@ def test_another_name_is_refused(name: str) -> None:
         located(name)
 
 
+def test_a_near_name_is_proposed_as_it_must_be_written() -> None:
+    with pytest.raises(KormoError) as caught:
+        located("kormo:pretran.yml")
+    assert caught.value.do == "Did you mean 'kormo:pretrain.yml'?"
+
+
 def test_a_recipe_anywhere_extends_a_shipped_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.yml"
     path.write_text(

@@ -7,7 +7,7 @@ future, without a trainer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,13 +94,21 @@ def build(recipe: Path, workspace: Path, workers: int | None, as_json: bool) -> 
         return artifact
 
     refuse_unready(recipe, workspace)
-    provide(recipe, workspace, get, workers)
+    try:
+        provide(recipe, workspace, get, workers)
+    except KormoError:  # a file in another encoding is often why the tokenizer finds too little text
+        _tell_unread(had)
+        raise
     rows = [_summary(artifact, state) for artifact, state in had]
     if as_json:
         print_json(rows)
     else:
         header = ("kind", "name", "documents", "tokens", "seconds", "state", "path")
         print_table([name.upper() for name in header], [[_cell(row[name]) for name in header] for row in rows])
+    _tell_unread(had)
+
+
+def _tell_unread(had: Sequence[tuple[Artifact, str]]) -> None:
     log_unread({name: artifact for artifact, _ in had if (name := _source(artifact))}, say)
 
 

@@ -47,7 +47,7 @@ class Range:
         if self.high == math.inf:
             words = low
         else:
-            words = f"{low} and {'below' if self.without_high else 'at most'} {self.high:,.15g}"
+            words = f"{low} and {'below' if self.without_high else 'at most'} {self.high:,.16g}"
         return words + "".join(f", or {number:g}" for number in self.also)
 
 

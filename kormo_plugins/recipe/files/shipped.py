@@ -50,11 +50,12 @@ def located(path: Path | str, where: str = "the command line") -> Path:
     for candidate in candidates:
         if inside and candidate.is_file():
             return candidate
+    near = closest(name, shipped_names()).replace("'", f"'{SCHEME}", 1)
     raise KormoError(
         where=where,
         found=repr(str(path)),
         why="no such file comes with this version of kormo-plugins",
-        do=closest(name, shipped_names()) or "`kormo init --list` prints the names",
+        do=near or "`kormo init --list` prints the names",
     )
 
 

@@ -156,7 +156,8 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
             where=f"tokenizer: shares.{absent[0]}",
             found=f"no text in {', '.join(absent)}; {_found(census)}",
             why="the recipe requires text in that language",
-            do="add a source in that language, or remove it from `shares`",
+            do="add a source in that language, or take all text as it comes: `shares: {}`, which in a recipe is "
+            "`kormo: {tokenizer: {train: {shares: {}}}}`",
         )
     wanted = params.megabytes * 1e6
     budget = min(wanted, *(sizes[language] / share for language, share in shares.items()))

@@ -43,6 +43,9 @@ OF_TURN = "messages[]."
 """Prefix for the keys of a turn, here and in `ignore`."""
 OF_COLUMNS = {"language": ("language", "lang"), "license": ("license", "licence")}
 """The same for the keys of `columns`."""
+SHAREGPT = {"role": "from", "content": "value", "roles": {"human": "user", "gpt": "assistant"}}
+"""Turn format of ShareGPT sets."""
+OF_SHAREGPT = {f"{OF_TURN}from", f"{OF_TURN}value"}
 
 
 @runtime_checkable
@@ -117,11 +120,12 @@ def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> Non
             names |= set(item.reason.removeprefix(REASON).split(", "))
     if names:
         listed = sorted(names)
+        ignoring = f", or `ignore: [{', '.join(map(_quoted, listed))}]` or `ignore: {OTHERS}`"
         raise KormoError(
             where=f"{where}.columns",
             found=f"{'columns' if len(listed) > 1 else 'the column'} {', '.join(listed)}, which nothing maps",
             why="any column of a conversation can affect the prompt, the answer or the loss",
-            do=f"{likely(listed, columns)}, or `ignore: [{', '.join(map(_quoted, listed))}]` or `ignore: {OTHERS}`",
+            do=likely(listed, columns) + ("" if _of_sharegpt(listed, columns) else ignoring),
         )
 
 
@@ -129,9 +133,25 @@ def likely(names: Sequence[str], columns: Columns) -> str:
     """A suggestion for the user: the current `columns` plus the keys that would map these names."""
     if {"chosen", "rejected"} <= set(names):
         return "read a preference set with `columns: {pair: {}}`"
+    if _of_sharegpt(names, columns):
+        names, columns = _as_sharegpt(names, columns)
     values = likely_values(names, columns)
     written = yaml.safe_dump(values, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
     return f"write `columns: {written.strip()}`"
+
+
+def _of_sharegpt(names: Sequence[str], columns: Columns) -> bool:
+    """Whether turns have ShareGPT's keys although `columns` expects the default ones, so no role or text is found."""
+    how = columns.pair if columns.pair is not None else columns.messages
+    return how is not None and set(names) >= OF_SHAREGPT and (how.role, how.content) == ("role", "content")
+
+
+def _as_sharegpt(names: Sequence[str], columns: Columns) -> tuple[Sequence[str], Columns]:
+    """The names that remain unmapped, and the columns, if turns are read in ShareGPT's format."""
+    values = columns.model_dump(mode="json", exclude_defaults=True)
+    kind = "pair" if columns.pair is not None else "messages"
+    values[kind] = values.get(kind, {}) | SHAREGPT
+    return [name for name in names if name not in OF_SHAREGPT], type(columns).model_validate(values)
 
 
 def likely_values(names: Sequence[str], columns: Columns) -> dict[str, Any]:

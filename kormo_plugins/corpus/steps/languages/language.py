@@ -11,6 +11,7 @@ words of more languages, where scripts do not decide.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,9 @@ from kormo_plugins.store.fingerprint import file_checksum
 
 SAMPLE = 40_000
 """Characters used, from the beginning of the document."""
+CODE = re.compile("(?!(kr|jp|cn|kor|eng|jpn|zho)$)[a-z]{2,3}(-.+)?|other")
+"""Language codes of the built-in rules and eldc, never country codes, nor three letters where two exist; fastText models
+have their own labels."""
 
 
 class LanguageParams(Strict):
@@ -55,6 +59,12 @@ class LanguageParams(Strict):
     def _one(self) -> LanguageParams:
         if self.model is not None and self.engine != "built_in":
             raise ValueError("give model or engine, not both")
+        wrong = [code for code in self.keep or () if self.model is None and not CODE.fullmatch(code)]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no code of a language, so no document would be kept for it; codes are ko, en, ja, "
+                "zh, … and mul (Korean among others)"
+            )
         return self
 
 
