@@ -27,8 +27,8 @@ from kormo_plugins.store.fingerprint import file_checksum
 SAMPLE = 40_000
 """Characters used, from the beginning of the document."""
 CODE = re.compile("(?!(kr|jp|cn|kor|eng|jpn|zho)$)[a-z]{2,3}(-.+)?|other")
-"""Language codes of the built-in rules and eldc, never country codes, nor three letters where two exist; fastText models
-have their own labels."""
+"""Language codes of the built-in rules and eldc, never country codes, nor three letters where two exist; fastText
+models have their own labels."""
 
 
 class LanguageParams(Strict):
