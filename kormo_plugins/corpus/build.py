@@ -1,11 +1,11 @@
-"""Builds one source of a dataset recipe: documents in, clean documents with provenance out, rejects kept.
+"""Builds one source of a dataset recipe: reads, cleans, and writes documents and rejects.
 
     out/part-00000.jsonl.zst            documents for training
-    out/held_out/part-00000.jsonl.zst   documents kept away from it
-    out/rejects/part-00000.jsonl.zst    everything else, each with `meta.rejected: {step, reason}`
+    out/held_out/part-00000.jsonl.zst   documents held out from training
+    out/rejects/part-00000.jsonl.zst    dropped documents, each with `meta.rejected: {step, reason}`
 
-Nothing is in none of the three, and nothing in two. The bytes depend on the recipe and the input, not on the number
-of workers nor on how often the build was killed: a finished part is not worked on again.
+Every input document is in exactly one of the three. The bytes depend on the recipe and the input only, not on the
+number of workers or on restarts: finished parts are not repeated.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from kormo_plugins.store.atomic import move
 from kormo_plugins.store.corpus_files import read_corpus
 
 GENERATOR_PARTS = 4
-"""Parts of a generated source whose recipe names no number."""
+"""Default number of parts of a generated source."""
 VERSION = 1
-"""Raised when the same recipe and input would give other bytes."""
+"""Increment when the same recipe and input would produce different bytes."""
 LAYOUT = "layout-2"
-"""Empty file by which work in progress says how its files are named; raised when `passes/part_files.py` changes."""
+"""Empty file that identifies the file layout of work in progress; rename when `passes/part_files.py` changes."""
 
 ProgressFactory = Callable[[str], AbstractContextManager[Callable[[int], None]]]
-"""Begins to show one stage, by its name; what it gives is called with the number of documents done since its last
-call."""
+"""Opens a progress bar for a named pass; the returned function is called with the number of documents processed since
+the last call."""
 LOOK = 1.0
-"""Seconds between two looks at what workers have done."""
+"""Seconds between two polls of the workers' progress."""
 
 
 def _unseen(label: str) -> AbstractContextManager[Callable[[int], None]]:
@@ -68,21 +68,21 @@ def build_source(
     against: Sequence[Path] = (),
     signed: Signed = sign_all,
 ) -> dict[str, object]:
-    """Builds a source into the folder `out`, which may hold what an earlier, killed build of the same left there.
+    """Builds a source into the folder `out`, resuming an earlier, killed build if there is one.
 
     Args:
-        name: of the source.
-        components: where readers, generators and steps are found.
-        workers: parts worked on at the same time; `executor.workers` of the recipe goes before.
-        watch: shows how far each stage is.
+        name: name of the source.
+        components: registry of readers, generators and steps.
+        workers: parts processed in parallel; `executor.workers` of the recipe takes precedence.
+        watch: opens the progress bars.
         against: folders of the finished sources that `deduplicate_against` names.
-        signed: gives their signatures; by default from their texts.
+        signed: returns the signatures of those sources; computed from their texts by default.
     Returns:
-        statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are one), `languages`,
-        `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`, a list of what each step let
-        through and why it dropped the rest; `unread` where (almost) nothing was read of a file.
+        Statistics: `documents`, `bytes`, `characters`, `conversations` (documents that are conversations), `languages`,
+            `lengths`, `held_out`, `read`, `rejected`, `renamed`, `parts`, and `steps`: for each step, the number of
+            documents kept and of rejects by reason; `unread` if almost nothing was read from some files.
     Raises:
-        KormoError: an input that is not there, a component that is not known, or no usable document at all.
+        KormoError: an input is missing, a component is unknown, or no usable document is left.
     """
     job = replace(_prepared(plan(name, source, recipe, components, out)), against=tuple(against))
     refuse_unmapped(job.read, job.params, job.parts, f"sources.{name}.reader")
@@ -96,13 +96,13 @@ def build_source(
     stats = _statistics(job)
     if not stats["documents"]:
         raise _nothing_left(job, stats)
-    move(out / "work", out / "work.done")  # in one step: half a folder of marks must never be believed
+    move(out / "work", out / "work.done")  # atomic rename: an incomplete folder of progress files must never be trusted
     shutil.rmtree(out / "work.done")
     return stats
 
 
 def _begin(work: Path) -> None:
-    """The folder of work in progress; one whose files another version of the package named otherwise is removed."""
+    """Creates the work folder; one with a different file layout is removed."""
     if work.exists() and not (work / LAYOUT).exists():
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _begin(work: Path) -> None:
 
 
 def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, out: Path) -> SourceBuild:
-    """The source as a job: its components loaded and checked, its steps divided into segments."""
+    """Loads and validates the components of a source and divides its steps into groups."""
     kind, choice = _origin(source)
     where = f"sources.{name}.{kind}"
     params = components.params(kind, choice.name, choice.values, where)
@@ -133,13 +133,13 @@ def plan(name: str, source: Source, recipe: CorpusRecipe, components: Registry, 
 
 
 def _prepared(job: SourceBuild) -> SourceBuild:
-    """What must be done once, before the parts go apart, is done: a model trained (into `out/models/`), a commit of the
-    hub looked up."""
+    """Does the one-time preparation before parts are distributed: trains models (into `out/models/`) and resolves hub
+    commits."""
 
     numbers = count()
 
     def ready(step: NamedStep) -> NamedStep:
-        """The step with its model made, in a numbered folder of its own."""
+        """The step after preparing its model in a numbered folder."""
         if not isinstance(step.make, Prepares):
             return step
         folder = job.out / "models" / f"{next(numbers)}-{step.name}"
@@ -171,12 +171,12 @@ def _parts(source: Source, read: Reader, params: Params) -> int:
 def source_inputs(
     name: str, source: Source, recipe: CorpusRecipe, components: Registry | None = None
 ) -> dict[str, object]:
-    """All that the documents of a source depend on, as a JSON value, for the hash of the artifact.
+    """Everything that the documents of a source depend on, as a JSON value, for the hash of the artifact.
 
-    Local files count by name, size and checksum, hub datasets by commit, components by parameters and version.
+    Local files are identified by name, size and checksum, hub datasets by commit, components by parameters and version.
 
     Raises:
-        KormoError: an input that is not there, or a component that is not known.
+        KormoError: an input is missing, or a component is unknown.
     """
     job = plan(name, source, recipe, components or registry(), Path())
     kind, choice = _origin(source)
@@ -202,7 +202,7 @@ def source_inputs(
 
 
 def step_inputs(step: NamedStep) -> dict[str, object]:
-    """All that the results of a step depend on, beside the documents, as a JSON value."""
+    """Everything besides the documents that a step's results depend on, as a JSON value."""
     return {
         "name": step.name,
         "version": _version(step.make),
@@ -212,13 +212,13 @@ def step_inputs(step: NamedStep) -> dict[str, object]:
 
 
 def _version(component: object) -> object:
-    """`VERSION` of a component, or of the module that it is a function of."""
+    """`VERSION` of a component, or of the module of a function."""
     module = sys.modules.get(getattr(component, "__module__", ""))
     return getattr(component, "VERSION", getattr(module, "VERSION", 1))
 
 
 def funnel(name: str, stats: Mapping[str, Any]) -> str:
-    """What `build_source` returned, in one line: how many documents were read, which steps dropped how many and why."""
+    """One line from the statistics of `build_source`: documents read, and those dropped by each step, with reasons."""
     told = [f"{stats['read']['documents']:,} documents read"]
     for step in stats["steps"]:
         told += [f"{note} ({count:,})" for note, count in step.get("notes", {}).items()]
@@ -230,7 +230,7 @@ def funnel(name: str, stats: Mapping[str, Any]) -> str:
 
 
 def _label(job: SourceBuild, stage: int) -> str:
-    """A stage by its steps: `1 of 3: read, normalize, exact_dedup`."""
+    """Display name of a pass: `1 of 3: read, normalize, exact_dedup`."""
     total = len(job.segments) + 1
     if stage == total - 1:
         return f"{total} of {total}: write"
@@ -242,7 +242,7 @@ def _label(job: SourceBuild, stage: int) -> str:
 def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progress: Callable[[int], None]) -> None:
     todo = [part for part in range(job.parts) if not job.done(stage, part)]
     local = recipe.executor.name == "local"
-    # A cluster is not as large as the machine that sends the work there: it gets all parts unless the recipe says less.
+    # A cluster has its own capacity: it gets all parts at once unless the recipe sets a limit.
     workers = min(recipe.executor.workers or (workers if local else len(todo)), len(todo) or 1)
     if local and workers == 1:
         for part in todo:
@@ -261,7 +261,7 @@ def _run(job: SourceBuild, stage: int, recipe: CorpusRecipe, workers: int, progr
 
 
 def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: Event) -> None:
-    """Tells from the marks that workers leave, on whatever machine, how far they are."""
+    """Reports progress from the progress files that workers write, on any machine."""
     seen: set[str] = set()
     while True:
         ended = over.wait(LOOK)
@@ -275,7 +275,7 @@ def _look(job: SourceBuild, stage: int, progress: Callable[[int], None], over: E
 
 def _statistics(job: SourceBuild) -> dict[str, object]:
     def outcome(stage: int, part: int) -> dict[str, Any]:
-        """The record that a part of a pass left behind."""
+        """The record that a part of a pass wrote."""
         return read_mark(job.folder(stage) / f"{part:05d}.json")
 
     last = len(job.segments)
@@ -303,12 +303,12 @@ def _statistics(job: SourceBuild) -> dict[str, object]:
 
 
 def _added(parts: list[list[dict[str, object]]]) -> list[dict[str, object]]:
-    """The tallies of all parts, step by step."""
+    """Sums the tallies of all parts, step by step."""
     return [_summed(list(same)) | {"name": same[0]["name"]} for same in zip(*parts, strict=True)]
 
 
 def _summed(values: list[Mapping[str, Any]]) -> dict[str, object]:
-    """Nested counts added up; keys in order, numbers as text (`lengths`) in the order of numbers."""
+    """Sums nested counts; keys in order, numeric keys (`lengths`) in numeric order."""
     keys = sorted({key for value in values for key in value}, key=lambda key: key.zfill(3) if key.isdigit() else key)
     found: dict[str, object] = {}
     for key in keys:

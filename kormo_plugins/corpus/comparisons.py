@@ -1,5 +1,5 @@
-"""The steps of a source, what they leave undone, and whether they can do what `deduplicate_against` asks: told before
-anything is read."""
+"""Validates the steps of a source before anything is read: parameters, warnings, and compatibility with
+`deduplicate_against`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kormo_plugins.plugins.registry import Registry
 
 
 def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Registry) -> list[NamedStep]:
-    """The steps that clean a source, loaded and their parameters checked.
+    """Loads the cleaning steps of a source and checks their parameters.
 
     Raises:
-        KormoError: a step that is not known, or parameters that it does not take.
+        KormoError: an unknown step or invalid parameters.
     """
     steps = []
     for index, chosen in enumerate(recipe.steps_of(source)):
@@ -28,7 +28,7 @@ def named_steps(name: str, source: Source, recipe: CorpusRecipe, components: Reg
 
 
 def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice]:
-    """What the steps of a dataset recipe leave undone as they are set, once for each place."""
+    """Warnings about steps that do nothing as they are configured, each once per place."""
     places = {f"steps[{index}]": chosen for index, chosen in enumerate(recipe.steps)}
     for name, source in recipe.sources.items():
         places |= {f"sources.{name}.steps[{index}]": chosen for index, chosen in enumerate(source.steps or ())}
@@ -40,10 +40,11 @@ def step_warnings(recipe: CorpusRecipe, components: Registry) -> Iterator[Notice
 
 
 def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> None:
-    """Refuses a source that is deduplicated against others by no step, or by steps that undo each other's choice.
+    """Refuses `deduplicate_against` without a suitable deduplication step, or with conflicting ones.
 
     Raises:
-        KormoError: nothing would be compared; or what `prefer` of one step keeps would be decided by another one.
+        KormoError: no step compares documents; or a document kept by one step's `prefer` could be dropped by another
+            step.
     """
     if not source.deduplicate_against:
         return
@@ -62,12 +63,12 @@ def refuse_comparisons(name: str, source: Source, steps: list[NamedStep]) -> Non
             where=f"sources.{name}.deduplicate_against",
             found=f"{others[0]} beside {ranked[0].name} with `prefer`",
             why=f"{others[0]} leaves a copy to the other source, whichever copy is preferred",
-            do=f"take {others[0]} out of this source's steps: {ranked[0].name} finds exact copies too",
+            do=f"remove {others[0]} from this source's steps: {ranked[0].name} finds exact copies too",
         )
     if ranked and steps[-1] is not ranked[0]:
         raise KormoError(
             where=f"sources.{name}.deduplicate_against",
-            found=f"{ranked[0].name} with `prefer`, and {steps[-1].name} behind it",
-            why="a copy that it keeps here is taken from the other source; a later step could drop it here too",
+            found=f"{ranked[0].name} with `prefer`, followed by {steps[-1].name}",
+            why="a copy that it keeps here is removed from the other source; a later step could drop it here too",
             do=f"make {ranked[0].name} the last step of this source",
         )

@@ -1,4 +1,4 @@
-"""What a dataset recipe says about documents: where they come from, whose they are, and how they are cleaned."""
+"""Schema of a dataset recipe: document sources, their provenance, and the cleaning steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kormo_plugins.plugins.choice import Strict as Strict
 
 
 class Tokens(Strict):
-    """Files of token ids that another stack made. They are read in place, and must stay where they are."""
+    """Token files made by another tool. They are read in place and must not be moved."""
 
     format: Literal["datatrove", "megatron", "olmo_core"] = Field(
         description="datatrove (.ds; nanotron's too), megatron (.bin with .idx) or olmo_core (.npy without a header)"
@@ -33,7 +33,7 @@ class Tokens(Strict):
 
 
 class Source(Strict):
-    """One source of documents. What is said here is kept on every document of it."""
+    """One source of documents. These settings are kept on every document of it."""
 
     language: str = Field(
         default="und",
@@ -81,7 +81,7 @@ class Source(Strict):
 
 
 class HeldOut(Strict):
-    """Documents kept away from training, for the loss on text that the model has not seen."""
+    """Documents held out from training, to measure the loss on unseen text."""
 
     documents: float = Field(
         default=64, ge=0, description="per source: a number of documents, or, below 1, a share of them; 0: none"
@@ -90,7 +90,7 @@ class HeldOut(Strict):
 
 
 class Executor(Strict):
-    """Where the parts are worked on; the parts and their bytes are the same everywhere."""
+    """Where parts are processed; the parts and their bytes are the same everywhere."""
 
     name: str = Field(default="local", pattern="^(local|ray|slurm)$", description="local, ray or slurm")
     workers: int | None = Field(
@@ -118,18 +118,19 @@ class CorpusRecipe(Strict):
     )
 
     def in_order(self) -> list[str]:
-        """The sources, each after those that it is deduplicated against; otherwise in the recipe's order.
+        """Topological order of the sources: each after those it is deduplicated against, otherwise in the recipe's
+        order.
 
         Raises:
-            KormoError: a source that is not there, or sources that wait for one another.
+            KormoError: a referenced source does not exist, or the references form a cycle.
         """
         done: list[str] = []
 
         def visit(name: str, way: tuple[str, ...]) -> None:
-            """Appends a source behind those that it is deduplicated against.
+            """Appends a source after those it is deduplicated against.
 
             Raises:
-                KormoError: the sources wait for one another in a circle, which is named.
+                KormoError: the references form a cycle, which is named.
             """
             if name in done:
                 return
@@ -137,8 +138,8 @@ class CorpusRecipe(Strict):
                 raise KormoError(
                     where=f"sources.{name}.deduplicate_against",
                     found=" → ".join([*way[way.index(name) :], name]),
-                    why="these sources wait for one another; one has to keep what both have",
-                    do="take one of them out",
+                    why="these sources depend on each other; one of them has to keep the common documents",
+                    do="remove one of the references",
                 )
             for other in self.sources[name].deduplicate_against:
                 if other not in self.documents_of:
@@ -157,12 +158,12 @@ class CorpusRecipe(Strict):
 
     @property
     def documents_of(self) -> dict[str, Source]:
-        """The sources of documents: all but those whose tokens exist already."""
+        """The sources of documents: all except those given as tokens."""
         return {name: source for name, source in self.sources.items() if source.tokens is None}
 
     @property
     def tokens_of(self) -> dict[str, Tokens]:
-        """The sources whose tokens exist already."""
+        """The sources given as tokens."""
         return {name: source.tokens for name, source in self.sources.items() if source.tokens is not None}
 
     def steps_of(self, source: Source) -> tuple[Choice, ...]:

@@ -1,4 +1,4 @@
-"""A look at somebody's files: what they hold, and a source block for a dataset recipe that reads them."""
+"""Inspects files: reports their contents, and proposes a source block of a dataset recipe that reads them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ READERS: dict[str, Files] = {
     "parquet": files.parquet,
     "arrow": files.arrow,
 }
-"""Kind of file -> the reader of that kind alone."""
+"""Kind of file -> the reader for that kind only."""
 
 
 BINARY = ("parquet", "arrow")
 LOOKED_AT = 12
-"""Files of a kind that are looked at: the largest one for its format, all of them for encoding and columns."""
+"""Maximum number of files per kind that are inspected: the largest for its format, all for encodings and columns."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the rows that were looked at: its types, in how many rows it is filled, and its first value."""
+    """A column of the inspected rows: its types, in how many rows it is filled, and its first value."""
 
     name: str
     kind: str
@@ -47,17 +47,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Look:
-    """What was found of the files of a kind, or of several that one source reads.
+    """Findings about the files of one kind, or of several kinds that one source can read.
 
     Args:
-        kinds: of files that the source reads.
-        file: the one whose format was looked at.
-        files: how many were looked at for their encodings and columns.
-        notes: what was found out about it (encoding, dialect, where the rows are).
-        rows: how many rows were looked at.
-        columns: of them; none of a text.
-        reader: keys of the source's `reader`.
-        documents, rejects: what the reader makes of these rows; counts of rejects by reason.
+        kinds: kinds of files that the source reads.
+        file: the one whose format was inspected.
+        files: number of files inspected for encodings and columns.
+        notes: findings on encoding, dialect and the location of rows.
+        rows: number of inspected rows.
+        columns: their columns; none for text files.
+        reader: keys of the proposed `reader`.
+        documents, rejects: result of reading these rows with it; rejects counted by reason.
     """
 
     kinds: tuple[str, ...]
@@ -73,12 +73,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Looks:
-    """What was found at a path.
+    """Findings about a path.
 
     Args:
         kinds: number of files of each kind.
-        faults: name -> why it cannot be read.
-        sources: one where a source reads all of it, otherwise one for each kind of file, the commonest first.
+        faults: file name -> why it cannot be read.
+        sources: one if a single source can read everything, otherwise one per kind of file, the most frequent first.
     """
 
     kinds: dict[str, int]
@@ -87,11 +87,11 @@ class Looks:
 
 
 def look(path: Path, rows: int = 200) -> Looks:
-    """Looks at the first `rows` rows of a file; of a folder, at the largest file of each kind, and at others of that
-    kind for what they have otherwise.
+    """Inspects the first `rows` rows of a file; in a folder, of the largest file of each kind, and of other files of
+    that kind to find differences.
 
     Raises:
-        KormoError: nothing is there, or nothing that can be read.
+        KormoError: the path does not exist, or holds nothing that can be read.
     """
     found = files.folder.find(FilesParams(path=path))
     kinds = Counter(file.kind for file in found if file.kind)
@@ -107,7 +107,7 @@ def look(path: Path, rows: int = 200) -> Looks:
 
 
 def _sample(same: list[Found]) -> list[Found]:
-    """Of the files of a kind the largest, and some from all over the folder: years lie side by side."""
+    """The largest of some files, and others from all over the folder, since similar files are often adjacent."""
     first = max(same, key=_size)
     others = sorted((file for file in same if file != first), key=lambda file: file.name)
     return [first, *others[:: max(1, -(-len(others) // (LOOKED_AT - 1)))]]
@@ -118,7 +118,7 @@ def _size(file: Found) -> int:
 
 
 def _look(kind: str, sample: list[Found], path: Path, rows: int) -> Look:
-    """What the files of a kind hold; nothing is tried yet."""
+    """Inspects files of one kind; does not try the reader yet."""
     reader: dict[str, object] = {"name": kind, "path": str(path)}
     notes: list[str] = []
     first, *others = sample
@@ -129,8 +129,8 @@ def _look(kind: str, sample: list[Found], path: Path, rows: int) -> Look:
 
 
 def _common(looks: list[Look], path: Path) -> dict[str, object] | None:
-    """The keys of a reader that reads all of several kinds as each should be read; None where no reader does."""
-    rows = [one for one in looks if one.kinds != ("text",)]  # a text has no columns
+    """The keys of a reader that reads all of several kinds correctly; None if no reader does."""
+    rows = [one for one in looks if one.kinds != ("text",)]  # text files have no columns
     keys = [{key: value for key, value in one.reader.items() if key not in ("name", "encoding")} for one in rows]
     if not all(one == keys[0] and "columns" in one for one in keys):
         return None
@@ -155,7 +155,8 @@ def _joined(looks: list[Look], reader: dict[str, object]) -> Look:
 
 
 def _alone(one: Look, kinds: Mapping[str, int], of_kind: Mapping[str, list[Found]], path: Path) -> Look:
-    """The source of one kind among others: of its one file, so that the others are no rejects of it."""
+    """A source for one of several kinds: restricted to a single file if possible, so that other files are not
+    rejected."""
     (kind,) = one.kinds
     file = of_kind[kind][0]
     if len(kinds) > 1 and kinds[kind] == 1 and file.member is None:
@@ -166,7 +167,7 @@ def _alone(one: Look, kinds: Mapping[str, int], of_kind: Mapping[str, list[Found
 
 
 def _described(file: Found, reader: dict[str, object], notes: list[str], rows: int) -> list[Raw]:
-    """The first rows of a file; adds to `reader` and `notes` what they say of how it is to be read."""
+    """The first rows of a file; adds what they show about the format to `reader` and `notes`."""
     if (encoding := _encoding(file, notes)) != encodings.UTF8:
         reader["encoding"] = encoding
     raw = list(islice(_rows(file, reader), rows))
@@ -189,7 +190,7 @@ def _described(file: Found, reader: dict[str, object], notes: list[str], rows: i
 def _compared(
     first: Found, others: list[Found], reader: dict[str, object], notes: list[str], raw: list[Raw], rows: int
 ) -> list[Raw]:
-    """The first rows of the other files; adds to `reader` and `notes` what they have otherwise than the first one."""
+    """The first rows of the other files; adds their differences from the first file to `reader` and `notes`."""
     used = str(reader.get("encoding", encodings.UTF8))
     names: dict[str, list[str]] = {used: [first.name]}
     more: list[Raw] = []
@@ -272,7 +273,7 @@ def _columns(rows: list[Mapping[str, object]]) -> Iterator[Column]:
 
 
 def _tried(one: Look, sample: list[Found], rows: int) -> Look:
-    """The look with what the proposed source makes of the first rows of some files."""
+    """The findings with the result of reading the first rows of some files through the proposed source."""
     params = _params(one.reader)
     read, each = READERS.get(str(one.reader["name"]), files.folder), max(1, rows // len(sample))
     items = [item for file in sample for item in islice(read(params.model_copy(update={"path": file.path})), each)]

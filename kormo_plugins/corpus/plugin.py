@@ -12,7 +12,7 @@ _STEPS = "kormo_plugins.corpus.steps"
 
 @hookimpl
 def kormo_readers() -> Iterator[Component]:
-    """The readers of this room."""
+    """The readers."""
     for name, summary in (
         ("jsonl", "JSON Lines, a document a line; plain, .gz, .zst, .xz, .bz2 or in a .zip"),
         ("json", "JSON files: arrays of objects, objects over many lines, or JSON Lines; compressed or not"),
@@ -41,7 +41,7 @@ def kormo_readers() -> Iterator[Component]:
 
 @hookimpl
 def kormo_corpus_steps() -> Iterator[Component]:
-    """The corpus steps of this room."""
+    """The corpus steps."""
     for name, target, summary, source in _ALL_STEPS:
         yield Component(
             name, load=f"{_STEPS}.{target}", summary=summary, params=f"{_STEPS}.{target}Params", source=source
@@ -129,7 +129,7 @@ _ALL_STEPS = (
 
 @hookimpl
 def kormo_generators() -> Iterator[Component]:
-    """Generators of synthetic documents."""
+    """The generators of synthetic documents."""
     yield Component(
         "openai_endpoint",
         load="kormo_plugins.corpus.synthesis.generate:endpoint",

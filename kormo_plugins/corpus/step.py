@@ -1,11 +1,11 @@
-"""What a cleaning step is, and what becomes of a document that it drops.
+"""Interfaces of cleaning steps, and the records of dropped documents.
 
-A step is a small class: called with its parameters, then with one document at a time; it returns the document,
-changed or not, or `Reject(reason)`. It sees nothing but that document, so a thousand machines agree.
+A document step is a small class: constructed with its parameters, then called with one document at a time. It returns
+the document, changed or not, or `Reject(reason)`. It depends on that document only, so it can run on any machine.
 
-A step that must see the whole source (deduplication) says so with two methods instead of a call: `sign` turns a
-document into a few numbers, in parallel; `decide` looks at the numbers of the whole source, in source order, and
-says which documents go. The texts themselves are never in one place.
+A source step (deduplication), which needs the whole source, has two methods instead: `sign` reduces a document to a
+small array, in parallel; `decide` takes the arrays of the whole source, in source order, and returns which documents
+are dropped. The texts are never gathered in one place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kormo_plugins.hookspecs import DocumentStep, SourceStep
 
 @dataclass(slots=True)
 class Rejected:
-    """A document (or a line that never became one) kept aside, with who dropped it and why."""
+    """A document (or an input that never became one) that was dropped, with the step and the reason."""
 
     document: Document
     reason: str
@@ -31,10 +31,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class FileCount:
-    """What became of the rows of a file, or of a range of it.
+    """Counts for the rows of a file, or of a range of it.
 
     Args:
-        name: the file's name below the folder that was asked for.
+        name: the file's name relative to the input folder.
         documents: rows that became documents.
         rejects: reason -> rows that did not.
     """
@@ -45,21 +45,21 @@ class FileCount:
 
 
 Read = Iterator[Document | Rejected]
-"""What a reader or a generator yields."""
+"""Items of a reader or a generator."""
 
 
 Step = DocumentStep | SourceStep
-"""What a component of the kind `corpus_step` makes when it is called with its parameters."""
+"""What a component of kind `corpus_step` returns when it is called with its parameters."""
 
 
 def is_source_step(make: object) -> TypeGuard[type[SourceStep]]:
-    """Whether a step's class is one that must see the whole source."""
+    """Whether a step's class is a source step."""
     return isinstance(make, SourceStep)
 
 
 class Ranking:
-    """Base of source steps that rank or sample the documents of their own source: they compare none with another, so
-    that what other sources have (`deduplicate_against`) is nothing to them."""
+    """Base class of source steps that rank or sample the documents of their own source. They compare no documents, so
+    other sources (`deduplicate_against`) do not affect them."""
 
 
 def is_ranking(make: object) -> bool:
@@ -68,21 +68,21 @@ def is_ranking(make: object) -> bool:
 
 
 class Clustering:
-    """Base of source steps that find copies, and can say of what each is one."""
+    """Base class of source steps that find duplicates and can return their clusters."""
 
     stays: np.ndarray
-    """After `decide`: for each document the index of the one of its cluster that stays; int64, shape [documents]."""
+    """After `decide`: for each document the index of the kept document of its cluster; int64, shape [documents]."""
 
     @staticmethod
     def prefers(params: object) -> bool:
-        """Whether the parameters rank copies, so that the copy that stays may be of any source."""
+        """Whether the parameters rank copies, so that the kept copy may be in any source."""
         return False
 
     def first(self, signature: np.ndarray) -> np.ndarray:
-        """The signature of a document of another source, that no document of this one goes before."""
+        """The signature of a document of another source, changed so that no document of this source ranks before it."""
         return signature
 
 
 def is_preferring(make: object, params: object) -> bool:
-    """Whether a step ranks the copies that it finds (`Clustering.prefers`)."""
+    """Whether a step ranks the duplicates it finds (`Clustering.prefers`)."""
     return isinstance(make, type) and issubclass(make, Clustering) and make.prefers(params)

@@ -1,9 +1,9 @@
-"""Documents of a finished source of which another source has a copy that is preferred.
+"""Removes documents of a finished source that have a preferred copy in another source.
 
-`minhash_dedup` with `prefer` ranks the copies that a source shares with those it is deduplicated against, whoever was
-built first. A finished source is not rewritten: the build that found the better copy names the others in
-`superseded-0-1.jsonl` beside its documents (pass, and place of the step), and `leave_out` makes the source without
-them, which everything later reads. What is held out there is never superseded: its copies here would be trained on.
+`minhash_dedup` with `prefer` ranks copies across sources, independent of their build order. A finished source is not
+rewritten: the build that finds a better copy lists the superseded documents in `superseded-0-1.jsonl` beside its own
+(pass, and index of the step), and `leave_out` derives the source without them, which all later stages read. Held-out
+documents are never superseded, because their copies here would be trained on.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from kormo_plugins.store.corpus_files import part_files, read_part
 from kormo_plugins.store.files import manifest_records
 
 VERSION = 1
-"""Raised when the same sources would leave out others."""
+"""Increment when the same sources would leave out other documents."""
 STEP = "superseded"
-"""In the place of a step's name, of what is left out."""
+"""Used in place of a step's name in the rejects."""
 COUNTED = ("documents", "bytes", "characters", "conversations", "languages", "lengths")
 
 
 def write_superseded(job: SourceBuild, stage: int, number: int, rows: Iterable[tuple[str, str, str]]) -> None:
-    """Writes what one step at the end of a stage found; no file where it found nothing.
+    """Writes the documents superseded by one step at the end of a pass; no file if there are none.
 
     Args:
-        rows: source, id of the document there, and the reason.
+        rows: source, id of the document in it, and the reason.
     """
     lines = [orjson.dumps({"source": name, "id": id_, "reason": why}) + b"\n" for name, id_, why in rows]
     if lines:
@@ -45,10 +45,10 @@ def write_superseded(job: SourceBuild, stage: int, number: int, rows: Iterable[t
 
 
 def read_superseded(folder: Path, name: str) -> dict[str, str]:
-    """Id -> reason of the documents of source `name` that the corpus in `folder` supersedes.
+    """Id -> reason for the documents of source `name` that the corpus in `folder` supersedes.
 
     Raises:
-        KormoError: a file that is not as it was written.
+        KormoError: a file has changed since it was written.
     """
     records, found = manifest_records(folder, read_manifest(folder)), {}
     for path in sorted(folder.glob("superseded-*.jsonl")):
@@ -61,15 +61,15 @@ def read_superseded(folder: Path, name: str) -> dict[str, str]:
 
 
 def leave_out(corpus: Path, stats: Mapping[str, Any], gone: Mapping[str, tuple[str, str]], out: Path) -> dict[str, Any]:
-    """Writes the finished `corpus` without some of its documents, which become rejects, into the folder `out`.
+    """Writes the finished `corpus` into the folder `out`, turning some of its documents into rejects.
 
     Args:
-        stats: of the corpus.
-        gone: id -> the source that has a better copy, and the reason.
+        stats: statistics of the corpus.
+        gone: id -> the source with the preferred copy, and the reason.
     Returns:
-        statistics as `build_source` gives them.
+        Statistics in the form of `build_source`.
     Raises:
-        KormoError: a file of the corpus that is not as it was written, or nothing would be left.
+        KormoError: a file of the corpus has changed since it was written, or no document would remain.
     """
     (out / "rejects").mkdir(exist_ok=True)
     summary, reasons = Summary(), Counter[str]()
@@ -77,7 +77,7 @@ def leave_out(corpus: Path, stats: Mapping[str, Any], gone: Mapping[str, tuple[s
         dropped: list[Document] = []
 
         def staying(documents: Iterator[Document], dropped: list[Document] = dropped) -> Iterator[Document]:
-            """What no other source has a better copy of; the rest is marked as rejects."""
+            """Yields the documents without a preferred copy; records the others as rejects."""
             for document in documents:
                 if document.id in gone:
                     source, reason = gone[document.id]
@@ -119,7 +119,7 @@ def _rejects(corpus: Path, name: str) -> Iterator[Document]:
 
 
 def _copy_rest(corpus: Path, out: Path) -> None:
-    """Held-out documents, clusters and models, as they are."""
+    """Copies held-out documents, clusters and models unchanged."""
     written = {path.relative_to(corpus).as_posix() for path in part_files(corpus)}
     for name, record in manifest_records(corpus, read_manifest(corpus)).items():
         if name in written or name.startswith("rejects/"):
@@ -134,6 +134,6 @@ def _nothing_left(corpus: Path, gone: Mapping[str, tuple[str, str]]) -> KormoErr
     return KormoError(
         where=str(corpus),
         found=f"every document of it has a preferred copy in {', '.join(others)}",
-        why="a source without documents cannot be mixed",
-        do="leave the source out, or take `prefer` out of the step",
+        why="a mixture cannot draw from a source without documents",
+        do="leave the source out, or remove `prefer` from the step",
     )

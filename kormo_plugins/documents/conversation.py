@@ -1,15 +1,15 @@
-"""Conversations: the form in which turns go from room to room.
+"""Conversations: the common representation of chat turns.
 
-A conversation is a `Document` like any other, with its turns in `meta["messages"]` and, as its `text`, what a person
-would read of them, so that filters, deduplication and reports need to know nothing about turns:
+A conversation is a `Document` with its turns in `meta["messages"]`. Its `text` is the plain-text rendering of the
+turns, so filters, deduplication and reports work on it without knowing about turns:
 
     meta["messages"]   [{"role": "user", "content": "…"},
                         {"role": "assistant", "content": "…", "reasoning_content": "…"}]
-    meta["tools"]      signatures of the functions that may be called, where there are any
-    text               the contents with a blank line between them, reasoning between <think> marks
+    meta["tools"]      function signatures that may be called, if any
+    text               message contents separated by blank lines, reasoning between <think> marks
 
-`checked` turns somebody's list of turns into messages, or says in a few words why it is none; `rewritten` applies a
-step that changes text to every message, so that nothing is clean in `text` and dirty in what is trained on.
+`checked` converts a list of turns into messages, or returns the reason why it is invalid. `rewritten` applies a
+text-changing step to every message, so that the training data gets the same cleaning as `text`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Step = Callable[[Document], Document | Reject]
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages in their one form.
+    """Normalized messages.
 
     Args:
-        messages: in new dicts.
-        notes: what was left out on the way, in a few words each.
+        messages: new dicts.
+        notes: short descriptions of what was left out during conversion.
     """
 
     messages: list[Message]
@@ -43,14 +43,14 @@ class Conversation:
 
 
 def conversation(turns: object, *, last: Role = "assistant") -> Conversation | Reject:
-    """The conversation that a list of turns is.
+    """Converts a list of turns into a conversation.
 
     Args:
-        turns: mappings with `role`, `content` and perhaps `reasoning_content`, `tool_calls`, `weight` or `train`
-            (`turn.py` has all forms).
-        last: role of the last turn (`user` for a prompt that is still to be answered).
+        turns: mappings with `role`, `content` and optionally `reasoning_content`, `tool_calls`, `weight` or `train`
+            (`turn.py` lists all accepted forms).
+        last: role of the last turn (`user` for a prompt that has no answer yet).
     Returns:
-        the conversation, or the reason why it is none. An empty system turn is left out, with a note.
+        The conversation, or the reason why the turns are invalid. An empty system turn is dropped, with a note.
     """
     if not isinstance(turns, list | tuple) or not turns:
         return Reject("no list of turns")
@@ -69,19 +69,19 @@ def conversation(turns: object, *, last: Role = "assistant") -> Conversation | R
 
 
 def checked(turns: object, *, last: Role = "assistant") -> list[Message] | Reject:
-    """The messages of a list of turns, or the reason why it is no conversation; as `conversation`."""
+    """The messages of a list of turns, or the reason why they are invalid; see `conversation`."""
     found = conversation(turns, last=last)
     return found if isinstance(found, Reject) else found.messages
 
 
 def is_trained(message: Message) -> bool:
-    """Whether the loss is taken of this message."""
+    """Whether this message contributes to the loss."""
     return message["role"] == "assistant" and message.get("weight", 1) != 0
 
 
 def _order(roles: Sequence[Role], last: Role) -> str:
-    """What is wrong with the order of the turns: an optional system turn and perhaps an assistant's greeting, then a
-    user's, then each answered by an assistant, whose tools may answer before it goes on."""
+    """Returns what is wrong with the order of roles, or "". Valid: an optional system turn, an optional assistant
+    greeting, then user turns each answered by an assistant, with tool turns allowed inside an answer."""
     turns = roles[1:] if roles and roles[0] == "system" else roles
     if "system" in turns:
         return "a system turn that is not the first"
@@ -98,34 +98,34 @@ def _order(roles: Sequence[Role], last: Role) -> str:
 
 
 def plain_text(messages: Sequence[Message]) -> str:
-    """What a person reads of a conversation; the `text` of its document."""
+    """The plain-text rendering of a conversation; the `text` of its document."""
     return "\n\n".join(map(message_text, messages))
 
 
 def messages_of(document: Document) -> list[Message] | None:
-    """The messages of a document; None if it is a text."""
+    """The messages of a document; None if it is plain text."""
     messages: list[Message] | None = document.meta.get(MESSAGES)
     return messages
 
 
 def tools_of(document: Document) -> list[dict[str, JsonValue]] | None:
-    """The signatures of the tools of a conversation; None if it has none."""
+    """The tool signatures of a conversation; None if it has none."""
     return document.meta.get(TOOLS) or None
 
 
 def with_messages(document: Document, messages: list[Message]) -> Document:
-    """The document as this conversation: `meta["messages"]` and the `text` that belongs to it."""
+    """Returns the document with `meta["messages"]` set to these messages and `text` rendered from them."""
     return replace(document, text=plain_text(messages), meta={**document.meta, MESSAGES: messages})
 
 
 def rewritten(document: Document, step: Step) -> Document | Reject:
-    """A corpus step applied to a conversation.
+    """Applies a corpus step to a conversation.
 
-    The step first sees the whole, so that a filter judges what a person reads. Did it change the text, it is applied
-    to every message by itself (`rewritten_message`), and the text is made of these again.
+    The step first runs on the whole document, so that filters judge the rendered text. If it changed the text, it is
+    applied to each message separately (`rewritten_message`) and the text is rendered again.
 
     Returns:
-        the document; or the step's reject, of the whole or of a message; or a reject if a message was left empty.
+        The document; or the step's reject, for the whole or for one message; or a reject if a message became empty.
     """
     messages = messages_of(document)
     before = document.text
@@ -143,10 +143,10 @@ def rewritten(document: Document, step: Step) -> Document | Reject:
 
 
 def rewritten_message(document: Document, message: Message, step: Step) -> Message | Reject:
-    """A step applied to the content, the reasoning and every text among the arguments of calls of one message.
+    """Applies a step to the content, the reasoning and every string in the call arguments of one message.
 
     Args:
-        document: whose message it is; the step sees its provenance.
+        document: the conversation that the message belongs to; the step sees its provenance.
     """
     changed = Message(**message)
     for key in TEXTS:
@@ -168,7 +168,7 @@ def rewritten_message(document: Document, message: Message, step: Step) -> Messa
 
 
 def _rewritten_json(document: Document, value: JsonValue, step: Step) -> JsonValue | Reject:
-    """Every text of a JSON value rewritten; a step that drops one drops the whole."""
+    """Applies a step to every string of a JSON value; one reject rejects the value."""
     if isinstance(value, str):
         part = step(replace(document, text=value, meta={})) if value.strip() else None
         return part if isinstance(part, Reject) else value if part is None else part.text

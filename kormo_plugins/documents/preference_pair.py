@@ -1,16 +1,15 @@
-"""Preference pairs: one prompt, two answers to it, and which of them is better.
+"""Preference pairs: one prompt, a chosen and a rejected answer.
 
-A pair is a `Document` like any other: its turns are in `meta`, and its `text` is what a person would read of all of
-them, so that filters, deduplication and reports need to know nothing about pairs:
+A pair is a `Document` with its turns in `meta`. Its `text` is the plain-text rendering of all turns, so filters,
+deduplication and reports work on it without knowing about pairs:
 
     meta["prompt"]      [{"role": "user", "content": "…"}]       everything before the answer
     meta["chosen"]      {"role": "assistant", "content": "…", "reasoning_content": "…"}
     meta["rejected"]    {"role": "assistant", "content": "…"}
-    meta["unfinished"]  true if the rejected answer was cut off before it ended (absent: false)
+    meta["unfinished"]  true if the rejected answer was cut off (absent: false)
 
-`checked_pair` turns the columns of somebody's dataset into a pair, or says in a few words why they are none;
-`rewritten` applies a step that changes text to every turn, so that nothing is clean in `text` and dirty in what is
-trained on.
+`checked_pair` converts the columns of a dataset row into a pair, or returns the reason why they are invalid.
+`rewritten` applies a text-changing step to every turn, so that the training data gets the same cleaning as `text`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from kormo_plugins.documents.shapes import PLAIN, TurnForm, json_turns, transcri
 PROMPT, CHOSEN, REJECTED, UNFINISHED = "prompt", "chosen", "rejected", "unfinished"
 """Keys of `Document.meta`."""
 SYSTEM = "system"
-"""Column of a dataset; in a pair the system turn is the first of the prompt."""
+"""Column of a dataset; in a pair the system turn becomes the first turn of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,10 @@ class Pair:
     """A prompt and two answers.
 
     Args:
-        prompt: at least a user's turn; ends before the assistant speaks.
+        prompt: turns that end before the assistant speaks; at least one user turn.
         chosen: the better answer, with or without `reasoning_content`.
         rejected: the worse one.
-        unfinished: the rejected answer stops without an end, as text does that ran into a length limit.
+        unfinished: the rejected answer was truncated, for example by a length limit.
     """
 
     prompt: list[Message]
@@ -48,20 +47,20 @@ class Pair:
 
     @property
     def thinking(self) -> bool:
-        """Whether the model is asked to think first: one of the answers did."""
+        """Whether the model is asked to reason first, that is, whether one of the answers has reasoning."""
         return "reasoning_content" in self.chosen or "reasoning_content" in self.rejected
 
 
 def checked_pair(columns: Mapping[str, object], form: TurnForm = PLAIN) -> Pair | Reject:
-    """The pair that a row of a preference dataset holds.
+    """Converts a row of a preference dataset into a pair.
 
     Args:
-        columns: `chosen` and `rejected`, each a text, a message, a list of messages (also as JSON text), or the
-            transcript of a whole conversation (HH-RLHF); with `prompt` (text, list or transcript) where the two do not
-            begin with it themselves, and `system`, the text of a system turn in front.
-        form: how a turn is written where it is a mapping.
+        columns: `chosen` and `rejected`, each a string, a message, a list of messages (also as JSON text), or the
+            transcript of a whole conversation (HH-RLHF); `prompt` (string, list or transcript) if the two do not start
+            with it themselves; and `system`, the text of a system turn to put first.
+        form: format of a turn given as a mapping.
     Returns:
-        the pair, its messages in new dicts, or the reason why this is none.
+        The pair, its messages in new dicts, or the reason why the row is invalid.
     """
     sides: dict[str, list[Message]] = {}
     for name in (CHOSEN, REJECTED):
@@ -81,7 +80,7 @@ def checked_pair(columns: Mapping[str, object], form: TurnForm = PLAIN) -> Pair 
 
 
 def _whole(columns: Mapping[str, object], name: str, form: TurnForm) -> list[object] | Reject:
-    """System turn, prompt and one side as one list of turns, none of them checked yet."""
+    """System turn, prompt and one answer as one list of turns, not validated yet."""
     side, prompt, system = columns.get(name), columns.get(PROMPT), columns.get(SYSTEM)
     if side is None:
         return Reject("missing")
@@ -109,11 +108,11 @@ def _begins(answer: Sequence[object], before: Sequence[object]) -> bool:
 
 
 def _turns(value: object, role: Role, form: TurnForm, *, whole: bool) -> list[object]:
-    """The turns that a column holds.
+    """The turns in a column.
 
     Args:
-        role: whose a plain text is.
-        whole: a text may be the transcript of a conversation, rather than one turn.
+        role: role of a plain string.
+        whole: a string may be the transcript of a conversation instead of one turn.
     """
     if isinstance(value, str):
         said = transcript(value) if whole else None
@@ -125,12 +124,12 @@ def _turns(value: object, role: Role, form: TurnForm, *, whole: bool) -> list[ob
 
 
 def _is_open(turn: object) -> bool:
-    """Whether a transcript ends with the label of a turn that is still to be written."""
+    """Whether a transcript ends with the label of a turn that has no text yet."""
     return isinstance(turn, Mapping) and turn.get("role") == "assistant" and not str(turn.get("content")).strip()
 
 
 def pair_of(document: Document) -> Pair | None:
-    """The pair of a document; None if it is something else."""
+    """The pair of a document; None if it is not a pair."""
     meta = document.meta
     prompt = meta.get(PROMPT)
     turns = [*prompt, meta.get(CHOSEN), meta.get(REJECTED)] if isinstance(prompt, list) else [None]
@@ -140,12 +139,12 @@ def pair_of(document: Document) -> Pair | None:
 
 
 def text_of(pair: Pair) -> str:
-    """What a person reads of a pair; the `text` of its document."""
+    """The plain-text rendering of a pair; the `text` of its document."""
     return plain_text([*pair.prompt, pair.chosen, pair.rejected])
 
 
 def with_pair(document: Document, pair: Pair) -> Document:
-    """The document as this pair: its keys in `meta`, and the `text` that belongs to it."""
+    """Returns the document with this pair in `meta` and `text` rendered from it."""
     meta = {**document.meta, PROMPT: pair.prompt, CHOSEN: pair.chosen, REJECTED: pair.rejected}
     if pair.unfinished:
         meta[UNFINISHED] = True
@@ -153,14 +152,14 @@ def with_pair(document: Document, pair: Pair) -> Document:
 
 
 def rewritten(document: Document, step: Callable[[Document], Document | Reject]) -> Document | Reject:
-    """A corpus step applied to a document, whatever it holds: a text, a conversation or a pair.
+    """Applies a corpus step to a document of any kind: plain text, conversation or pair.
 
-    Of a pair, the step first sees the whole, so that a filter judges what a person reads. Did it change the text and
-    not the turns, it is applied to the content and the reasoning of every turn by itself, and the pair is checked
-    again: two sides that differed in white space alone may have become the same.
+    For a pair, the step first runs on the whole document, so that filters judge the rendered text. If it changed the
+    text but not the turns, it is applied to the content and the reasoning of each turn separately, and the pair is
+    validated again: answers that differed only in white space may now be equal.
 
     Returns:
-        the document; or the step's reject, of the whole or of a turn; or the reason why it is no pair any more.
+        The document; or the step's reject, for the whole or for one turn; or the reason why the pair became invalid.
     """
     pair, before = pair_of(document), document.text
     if pair is None:
@@ -180,6 +179,6 @@ def rewritten(document: Document, step: Callable[[Document], Document | Reject])
 
 
 def _agrees(document: Document) -> bool:
-    """Whether the text of a pair's document is that of its turns: the step saw to them itself."""
+    """Whether `text` matches the pair's turns, that is, whether the step updated both itself."""
     pair = pair_of(document)
     return pair is not None and text_of(pair) == document.text

@@ -1,6 +1,6 @@
-"""The shapes in which a value holds a list of turns, brought to that list.
+"""The layouts in which a value can hold a list of turns, and their conversion to that list.
 
-[{"role": …, "content": …}, …]                    as it is; each turn may be JSON text
+[{"role": …, "content": …}, …]                    used as it is; each turn may be JSON text
 "[{\"role\": …}, …]"                              JSON text of any of these
 {"role": ["user", …], "content": ["…", …]}        a struct of lists, as `datasets` writes a sequence of structs
 [["question", "answer"], …]                       exchanges (the `history` of Alpaca sets)
@@ -25,8 +25,8 @@ class TurnForm:
     """How a dataset writes a turn.
 
     Args:
-        keys: names of a turn's role and content.
-        renamed: a turn under the names that `turn.py` knows.
+        keys: names of a turn's role and content fields.
+        renamed: a turn converted to the names that `turn.py` knows.
     """
 
     keys: tuple[str, str] = ("role", "content")
@@ -37,13 +37,13 @@ PLAIN = TurnForm()
 
 
 def turn_list(value: object, keys: Sequence[str] = ("role", "content")) -> list[object] | Reject:
-    """The turns that a value holds, none of them checked yet.
+    """The turns in a value, not validated yet.
 
     Args:
-        keys: names of a turn's role and content in this dataset; turns made here, of exchanges and transcripts, have
-            `role` and `content`.
+        keys: names of a turn's role and content fields in this dataset; turns built here from exchanges and
+            transcripts use `role` and `content`.
     Returns:
-        the turns, or the reason why the value holds no list of turns.
+        The turns, or the reason why the value holds no list of turns.
     """
     if isinstance(value, str):
         value = json_turns(value, keys) or transcript(value)
@@ -57,7 +57,7 @@ def turn_list(value: object, keys: Sequence[str] = ("role", "content")) -> list[
 
 
 def json_turns(text: str, keys: Sequence[str] = ("role", "content")) -> object:
-    """The turns that a JSON text spells; None if it spells anything else."""
+    """The turns encoded as JSON text; None if the text is anything else."""
     if text.lstrip()[:1] not in ("[", "{"):
         return None
     value = _from_json(text)
@@ -68,7 +68,7 @@ def json_turns(text: str, keys: Sequence[str] = ("role", "content")) -> object:
 
 
 def transcript(text: str) -> list[object] | None:
-    """The turns of a text whose paragraphs begin with `Human:` and `Assistant:`; None if it does not begin so."""
+    """The turns of a text whose paragraphs begin with `Human:` and `Assistant:`; None for any other text."""
     parts = SPEAKER.split(text.strip("\n"))
     if len(parts) < 3 or parts[0]:
         return None

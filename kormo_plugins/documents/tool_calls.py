@@ -1,4 +1,4 @@
-"""Calls of tools in the forms in which datasets write them, brought into one.
+"""Normalizes the tool call formats that datasets use.
 
 [{"type": "function", "function": {"name": "add", "arguments": "{\"a\": 2}"}}]     OpenAI's; arguments as JSON text
 [{"name": "add", "arguments": {"a": 2}}]                                           without the wrapping
@@ -17,15 +17,15 @@ from kormo_plugins.documents.message import Function, JsonValue, ToolCall
 
 CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 MAX_DEPTH = 100
-"""Lists and mappings within one another that arguments and signatures may have: they are written and read again."""
+"""Maximum nesting depth of arguments and signatures, which are serialized and parsed again."""
 RESPONSE = re.compile(r"\s*<tool_response>\n?(.*?)\n?</tool_response>\s*", re.DOTALL)
 
 
 def parsed(text: str) -> object:
-    """The value that a text spells, in JSON or as Python prints it.
+    """Parses a value written as JSON or as a Python literal.
 
     Raises:
-        ValueError: it is neither, or holds a number that JSON has no name for.
+        ValueError: it is neither, or holds a number that JSON cannot represent.
     """
     try:
         value: object = json.loads(text, parse_constant=_refused)
@@ -82,7 +82,7 @@ def _call(item: object) -> ToolCall | Reject:
 
 
 def _deeper(value: object, levels: int) -> bool:
-    """Whether a value has more than so many lists and mappings within one another."""
+    """Whether a value is nested more than `levels` deep."""
     inside: list[object] = [value]
     while inside and levels >= 0:
         levels -= 1
@@ -92,10 +92,10 @@ def _deeper(value: object, levels: int) -> bool:
 
 
 def calls_in_text(content: str) -> tuple[str, list[ToolCall]] | Reject:
-    """Content without the calls that it ends with, and these.
+    """Splits off the calls at the end of a turn's content.
 
     Returns:
-        both; or the reason why what stands between the marks is no call, or stands in no order that the template has.
+        The remaining content and the calls; or a reject if a call is malformed or is followed by text.
     """
     first = CALL.search(content)
     if first is None:
@@ -117,17 +117,17 @@ def calls_in_text(content: str) -> tuple[str, list[ToolCall]] | Reject:
 
 
 def responses(content: str) -> list[str]:
-    """The results in the content of a tool's turn: what stands between each pair of marks, or all of it."""
+    """The results in a tool turn's content: the text between each pair of marks, or the whole content."""
     matches = list(RESPONSE.finditer(content))
     whole = bool(matches) and "".join(match[0] for match in matches) == content
     return [match[1] for match in matches] if whole else [content]
 
 
 def signatures(value: object) -> list[dict[str, JsonValue]] | Reject:
-    """The functions that may be called, as the objects that describe them; an empty list where there is none.
+    """The signatures of the functions that may be called; an empty list if there are none.
 
     Args:
-        value: a list of objects or one, JSON text of either, or nothing.
+        value: a list of objects, one object, the JSON text of either, or an empty value.
     """
     if isinstance(value, str):
         try:

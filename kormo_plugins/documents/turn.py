@@ -1,12 +1,12 @@
-"""From a turn as a dataset writes it to messages in their one form, or to the reason why it is none.
+"""Converts a turn from a dataset into normalized messages, or into the reason why it is invalid.
 
-What is brought into one form here, whatever a reader's recipe says about names of columns and roles:
+Formats that are normalized here, after a reader's recipe has mapped the names of columns and roles:
 
-- content as a text, or as a list of text parts (`[{"type": "text", "text": …}]`, joined by newlines as vLLM does);
+- content as a string, or as a list of text parts (`[{"type": "text", "text": …}]`, joined by newlines as vLLM does);
 - reasoning in its own field, or in front of the answer: `<think>…</think>answer`, `…</think>answer`;
 - tool calls in their own field, as the older `function_call`, or at the end of the content;
-- results of tools, one or several in a turn, with or without `<tool_response>` around them;
-- whether an answer is trained: `weight` 0 or 1 (OpenAI's fine-tuning format) or `train` (Axolotl's).
+- tool results, one or several per turn, with or without `<tool_response>` around them;
+- whether an answer contributes to the loss: `weight` 0 or 1 (OpenAI's fine-tuning format) or `train` (Axolotl's).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EMPTY_SYSTEM = "an empty system turn was left out"
 
 
 def messages_of_turn(turn: object) -> list[Message] | Reject:
-    """The messages of one turn: one, several results of tools, or none for an empty system turn."""
+    """The messages of one turn: one message, several for several tool results, or none for an empty system turn."""
     if not isinstance(turn, Mapping):
         return Reject("a turn that is no mapping")
     role, content = turn.get("role"), content_text(turn.get("content"))
@@ -46,7 +46,7 @@ def messages_of_turn(turn: object) -> list[Message] | Reject:
 
 
 def content_text(content: object) -> str | Reject | None:
-    """The text of a turn's content; None where it has none."""
+    """The text of a turn's content; None if there is none."""
     if content is None or isinstance(content, str):
         return content
     if not isinstance(content, list | tuple) or not content:
@@ -103,7 +103,7 @@ def _answer(turn: Mapping[str, object], content: str | None) -> Message | Reject
 
 
 def _thought(content: str) -> tuple[str, str]:
-    """Reasoning and answer: what stands before `</think>`, with or without the mark that opens it."""
+    """Splits reasoning from the answer at `</think>`, with or without the opening mark."""
     before, mark, after = content.partition(END_THINK)
     if not mark or END_THINK in after:
         return "", content
@@ -111,8 +111,8 @@ def _thought(content: str) -> tuple[str, str]:
 
 
 def _trimmed(text: str) -> str:
-    """Without blank lines in front and newlines behind: at the border of what is trained, white space would melt into
-    the template's newline."""
+    """Strips leading blank lines and trailing newlines: white space at the edge of the loss mask could be tokenized
+    together with the template's newline."""
     rest = text.lstrip()
     lead = text[: len(text) - len(rest)].replace("\r", "\n")
     return lead.rpartition("\n")[2] + rest.rstrip("\n") if rest else ""
@@ -125,7 +125,7 @@ def _control(text: str, tokens: tuple[str, ...]) -> Reject | None:
 
 
 def _weight(turn: Mapping[str, object], role: Role) -> Message | Reject:
-    """`weight: 0` for an answer that is not to be trained, nothing for every other turn."""
+    """`weight: 0` for an answer excluded from the loss, nothing for every other turn."""
     wanted: set[int] = set()
     for key in ("weight", "train"):
         value = turn.get(key)

@@ -1,8 +1,8 @@
-"""Books: long documents about one world, so that a long context has something to remember.
+"""Books: long documents about one world, to train and test long contexts.
 
-A chapter is a document of one genre, all of them about the same hero, town and trade; what happens differs. The last
-lines ask for the hero's trade and name the town, which the chapters before have said: a reader who sees only the last
-thousand tokens has to guess. Blocks, shards and sameness are those of `generate.py`.
+A chapter is a document of one genre; all chapters share hero, town and trade, and differ in events. The last lines ask
+for the hero's trade and name the town, both of which earlier chapters state: they cannot be predicted from the last
+thousand tokens alone. Blocks, shards and determinism are as in `generate.py`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from kormo_plugins.store.keyed_random import KeyedRandom
 
 NAME = "embedded_books"
 CHAPTERS = ("story", "encyclopedia", "dialogue", "news", "letter", "questions", "howto")
-"""Genres of the chapters, in turn; all of them name the hero or the town."""
+"""Genres of the chapters, in rotation; all of them name the hero or the town."""
 CHAPTER = (500, 1600)
-"""Characters of a chapter, least and most: longer ones would leave for another world."""
+"""Minimum and maximum characters of a chapter: longer ones would move on to another world."""
 NUMBERS_PER_BLOCK = 1024
-"""Book numbers set aside for a block, more than it can use."""
+"""Book numbers reserved per block, more than it can use."""
 
 
 def write_book(params: BooksParams, number: int) -> str:
@@ -60,7 +60,7 @@ def write_book(params: BooksParams, number: int) -> str:
 
 
 def generate(params: BooksParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
-    """Every `shards`-th block of the library, from block `shard` on. The union over shards is the library, once."""
+    """Every `shards`-th block of the library, starting at block `shard`; the shards partition the library."""
     total = params.megabytes * 1e6
     for block in range(shard, math.ceil(total / BLOCK_BYTES), shards):
         budget = min(BLOCK_BYTES, total - block * BLOCK_BYTES)
@@ -70,7 +70,7 @@ def generate(params: BooksParams, shard: int = 0, shards: int = 1) -> Iterator[D
                 break
             text = write_book(params, number)
             if len(text.encode()) > left + budget * TOLERANCE and left < budget:
-                break  # a block ends with the first book that does not fit; an empty one takes it
+                break  # a block ends before the first book that does not fit, unless it is empty
             left -= len(text.encode())
             yield Document(
                 id=f"{NAME}-{params.style}-{params.seed}-{params.language}-{number}",

@@ -104,7 +104,7 @@ def article(phrase: str) -> str:
 
 @lru_cache(maxsize=16384)
 def plural(phrase: str) -> str:
-    """The plural of a noun phrase; the head is its last word, or what stands before `of`."""
+    """The plural of a noun phrase; the head is its last word, or the word before `of`."""
     head, of, rest = phrase.partition(" of ")
     before, space, word = head.rpartition(" ")
     if word in _PLURALS:

@@ -1,8 +1,8 @@
 """Lays documents out in blocks and writes them: `generate(params, shard, shards)`.
 
-A block is a quarter of a megabyte, filled with documents of its own numbers until its bytes are spent; a
-shard makes every `shards`-th block. So the corpus is a function of the parameters alone, its shards can be
-made in any order, and a larger corpus begins with the blocks of a smaller one (all but its last).
+A block is a quarter of a megabyte, filled with documents of its own number range until its bytes are used up; a shard
+writes every `shards`-th block. The corpus is therefore a function of the parameters only, its shards can be written in
+any order, and a larger corpus begins with the blocks of a smaller one (except its last).
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ NAME = "embedded"
 LICENSE = "Apache-2.0"
 BLOCK_BYTES = 250_000
 NUMBERS_PER_BLOCK = 4096
-"""Document numbers set aside for a block, more than it can use."""
+"""Document numbers reserved per block, more than it can use."""
 TOLERANCE = 0.004
-"""A block is full when less than this share of its bytes is left."""
+"""A block is full if less than this share of its bytes is left."""
 _TURNS = ("ko", "en", "mul", "ko", "en")
-"""Order of the languages in a corpus of all."""
+"""Order of the languages if all are generated."""
 _BYTES = {"ko": 2.5, "en": 1.05, "mul": 4.0}
-"""Rough UTF-8 bytes for each character of a document's target length (`mul`: its Korean half counts)."""
+"""Approximate UTF-8 bytes per character of a document's target length (`mul`: counted by its Korean half)."""
 
 
 def target_length(dice: KeyedRandom) -> int:
-    """Characters to aim at: log-uniform over 60 to 3,000, and in 1.5% of documents over 3,000 to 20,000."""
+    """Target length in characters: log-uniform over 60 to 3,000, and in 1.5% of documents over 3,000 to 20,000."""
     low, high = (3000, 20_000) if dice.chance(0.015) else (60, 3000)
     return int(low * math.exp(dice.uniform() * math.log(high / low)))
 
 
 @lru_cache(maxsize=len(GENRES))
 def genre_writer(name: str):  # type: ignore[no-untyped-def]
-    """The function that writes a document of that genre."""
+    """The function that writes documents of that genre."""
     return import_module(f"{__package__}.genres.{name}").write
 
 
 def write_document(language: str, genre: str, number: int, seed: int, style_number: int, room: float) -> str | None:
-    """The text of one document, a pure function of its name; None if it would be longer than `room` bytes.
+    """The text of one document, a pure function of its identity; None if it would be longer than `room` bytes.
 
     Args:
         language: `ko`, `en` or `mul`.
         number: the document's number in its corpus.
-        room: bytes left; does not change the text, only saves writing one that cannot fit.
+        room: bytes left; does not affect the text, only avoids writing one that cannot fit.
     """
     dice = KeyedRandom(NAME, seed, style_number, language, genre, number)
     target = target_length(dice)
@@ -90,8 +90,7 @@ def _block(params: EmbeddedParams, block: int, budget: float) -> Iterator[Docume
 
 
 def generate(params: EmbeddedParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
-    """Every `shards`-th block of the corpus, from block `shard` on. The union over shards is the corpus,
-    once."""
+    """Every `shards`-th block of the corpus, starting at block `shard`; the shards partition the corpus."""
     total = params.megabytes * 1e6
     for block in range(shard, math.ceil(total / BLOCK_BYTES), shards):
         yield from _block(params, block, min(BLOCK_BYTES, total - block * BLOCK_BYTES))

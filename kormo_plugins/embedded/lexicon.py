@@ -1,9 +1,8 @@
-"""Loads `words/*.txt` and `phrases/*.txt`, and keeps the share of them that belongs to a style.
+"""Loads `words/*.txt` and `phrases/*.txt`, and selects the share that belongs to a style.
 
-Words: `[section]`, then entries separated by `;`, each `Korean = English` (a third and fourth field, where
-there are, say what the thing is for). Phrases: `[section]`, then two lines for each pair, Korean over
-English. A section's
-name carries its kind: `v.` verbs, `a.` adjectives, anything else nouns and phrases. `#` begins a comment.
+Words: `[section]`, then entries separated by `;`, each `Korean = English` (optional third and fourth fields: what the
+thing is used for). Phrases: `[section]`, then two lines per pair, Korean above English. The prefix of a section's name
+gives its kind: `v.` verbs, `a.` adjectives, otherwise nouns and phrases. `#` begins a comment.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from kormo_plugins.embedded.template import Template, Word
 
 FOLDER = Path(__file__).parent
 Entry = Word | Template
-"""What a pool holds: a word, or a phrase with slots of its own."""
+"""An item of a pool: a word, or a phrase with slots of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a thing is for, as a verb phrase in both languages."""
+    """The use of a thing, as a verb phrase in both languages."""
 
     noun: Word
     use: Word
@@ -66,9 +65,8 @@ def all_phrases() -> dict[str, list[Template]]:
 
 
 def belongs(index: int, count: int, style: int) -> bool:
-    """Whether the `index`-th of `count` entries is used by a style: three in five, another three for each
-    of five
-    styles; short lists are common to all."""
+    """Whether a style uses the `index`-th of `count` entries: three in five, a different selection for each of five
+    styles; short lists are shared by all."""
     return count < 5 or (index + 2 * style) % 5 < 3
 
 
@@ -95,12 +93,12 @@ class Lexicon:
 
 @lru_cache(maxsize=8)
 def lexicon(style: int) -> Lexicon:
-    """The lexicon of a style, made once."""
+    """The lexicon of a style, cached."""
     return Lexicon(style)
 
 
 @lru_cache(maxsize=1)
 def calendar() -> tuple[tuple[Word, ...], ...]:
-    """The months, the seasons (from spring) and the weekdays (from Monday), whole: no style may lose one."""
+    """The months, the seasons (from spring) and the weekdays (from Monday), complete for every style."""
     words = all_words()
     return tuple(tuple(Word(entry[0], entry[1]) for entry in words[name]) for name in ("month", "season", "weekday"))

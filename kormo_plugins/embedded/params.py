@@ -1,4 +1,4 @@
-"""The parameters of the embedded generator, apart from it: checking a recipe needs no lexicon."""
+"""The parameters of the embedded generator, in their own module so that checking a recipe loads no lexicon."""
 
 from __future__ import annotations
 

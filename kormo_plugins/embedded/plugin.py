@@ -9,7 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_generators() -> Iterator[Component]:
-    """Texts written by rules, offline, for the quick start and for tests."""
+    """Rule-based offline generators, for the quick start and for tests."""
     yield Component(
         "embedded",
         load="kormo_plugins.embedded.generate:generate",

@@ -1,8 +1,7 @@
-"""What makes one generator write unlike another: speech level, layout, marks, lists, and a share of the
-lexicon.
+"""Styles that make generators differ: speech level, layout, marks, lists, and a share of the lexicon.
 
-A style's number picks one of three profiles (number mod 3) and, independently, one of five shares of every
-word and phrase list (number mod 5): styles 0 to 14 all differ.
+A style's number selects one of three profiles (number mod 3) and, independently, one of five shares of every word and
+phrase list (number mod 5): styles 0 to 14 all differ.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How documents look.
+    """The layout of documents.
 
     Args:
         registers: speech levels of narrative prose, drawn per document.
-        title: pattern around a title; empty: documents have none.
-        step: pattern of a numbered step (`n`, `text`).
-        bullet: before each item of a list.
-        question, answer: marks before questions and answers, Korean then English.
-        paragraph: sentences per paragraph, least and most.
-        bilingual: how the two languages of a bilingual document are laid out.
+        title: pattern for a title; empty: documents have none.
+        step: pattern for a numbered step (`n`, `text`).
+        bullet: prefix of a list item.
+        question, answer: prefixes of questions and answers, Korean then English.
+        paragraph: minimum and maximum sentences per paragraph.
+        bilingual: layout of the two languages in a bilingual document.
     """
 
     registers: tuple[str, ...]
@@ -69,5 +68,5 @@ PROFILES = (
 
 
 def style(number: int) -> Style:
-    """The profile of a style's number."""
+    """The profile for a style's number."""
     return PROFILES[number % len(PROFILES)]

@@ -1,15 +1,15 @@
-"""Pairs of sentences with slots, and the words that fill them.
+"""Sentence pairs with slots, and the words that fill them.
 
     {p:은} 아침마다 {O:을} {v:past}.         {p} {v:past} {O:a} every morning.
 
-A slot is `{key}` or `{key:form}`. In Korean the form is a particle or an ending (`morphology`), in English
-`a` (an article), `pl`, or a verb form (`english`). Four marks before the key:
+A slot is `{key}` or `{key:form}`. In Korean the form is a particle or an ending (`morphology`), in English `a` (an
+article), `pl`, or a verb form (`english`). Prefixes of the key:
 
-- `@name`: drawn from the pool of that name, once for both languages (`@name2` draws again);
-- `!가다`, `~크다`, `=봄`: a Korean verb, adjective or noun that is always the same, bent by the speech level.
+- `@name`: drawn from the pool `name`, once for both languages (`@name2` draws again);
+- `!가다`, `~크다`, `=봄`: a fixed Korean verb, adjective or noun, inflected by the speech level.
 
-Templates are compiled once per (language, speech level) to literals and bound functions, since a corpus fills
-them some ten thousand times a second.
+Templates are compiled once per (language, speech level) to literals and bound functions, because a corpus fills them
+some ten thousand times per second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _POOL = re.compile(r"\{(@[a-z_.]+\d*)")
 
 
 class Word(NamedTuple):
-    """A word or phrase in both languages (a tuple, since some hundred thousand are made each second).
+    """A word or phrase in both languages (a tuple, because some hundred thousand are created per second).
 
     Args:
         ko: Korean; a verb or adjective in its dictionary form, as the last word of the phrase.
@@ -41,14 +41,14 @@ class Word(NamedTuple):
 
 
 def both(value: object) -> Word:
-    """A value that is written alike in both languages: numbers, codes, Latin names."""
+    """A value that is the same in both languages: numbers, codes, Latin names."""
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return Word(text, text)
 
 
 Slots = Mapping[str, Word]
 Piece = tuple[str, str, Callable[[Word], str]]
-"""A literal, then the slot that follows it and the function that writes that slot."""
+"""A literal, the slot after it, and the function that writes that slot."""
 
 
 def _korean(form: str, register: str) -> Callable[[Word], str]:
@@ -65,7 +65,7 @@ def _korean(form: str, register: str) -> Callable[[Word], str]:
     bend = morphology.conjugate
 
     def bent(word: Word) -> str:
-        """The Korean of a word with its last part in the wanted form."""
+        """The Korean word with its last part inflected."""
         head, space, last = word.ko.rpartition(" ")
         return head + space + bend(last, form, adjective=word.adjective, register=register)
 
@@ -97,7 +97,7 @@ class Template:
     Args:
         ko, en: the texts.
     Raises:
-        ValueError: (on first use) a form that the language does not have.
+        ValueError: (on first use) a form that does not exist in the language.
     """
 
     __slots__ = ("_compiled", "en", "ko", "pools")
@@ -105,7 +105,7 @@ class Template:
     def __init__(self, ko: str, en: str) -> None:
         self.ko, self.en = ko, en
         self.pools = tuple(sorted(set(_POOL.findall(ko)) | set(_POOL.findall(en))))
-        """Keys to be drawn before filling, with their `@`."""
+        """Keys to draw before filling, with their `@`."""
         self._compiled: dict[tuple[str, str], tuple[tuple[Piece, ...], str]] = {}
 
     def _compile(self, language: str, register: str) -> tuple[tuple[Piece, ...], str]:
@@ -125,7 +125,7 @@ class Template:
         return compiled
 
     def fill(self, slots: Slots, language: str, register: str) -> str:
-        """The text in `language` (`ko` or `en`), with `slots` (all keys, drawn ones too) written in."""
+        """The text in `language` (`ko` or `en`), with `slots` (all keys, including drawn ones) filled in."""
         pieces, tail = self._compiled.get((language, register)) or self._compile(language, register)
         parts = []
         for literal, key, write in pieces:

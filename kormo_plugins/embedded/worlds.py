@@ -1,7 +1,7 @@
-"""Draws the small consistent world that a document is about: people, a town, a date, things with attributes.
+"""Draws the small consistent world of a document: people, a town, a date, things with attributes.
 
-The hero's name and the town together are the document's number, written in mixed radix after a keyed affine
-permutation; a genre must name both, so two documents of one corpus cannot be the same text.
+The hero's name and the town together encode the document's number, in mixed radix after a keyed affine permutation. A
+genre must name both, so two documents of a corpus cannot be equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MATERIALS = {"tool": "material", "vessel": "material", "cloth": "fabric"}
 
 @lru_cache(maxsize=64)
 def _permutation(size: int, *name: object) -> tuple[int, int]:
-    """A multiplier prime to `size` and an offset: x -> (multiplier * x + offset) mod size is a bijection."""
+    """A multiplier coprime to `size` and an offset: x -> (multiplier * x + offset) mod size is a bijection."""
     multiplier = key("multiplier", *name) % size | 1
     while gcd(multiplier, size) != 1:
         multiplier += 2
@@ -37,9 +37,8 @@ def _digits(number: int, radices: list[int]) -> list[int]:
 
 
 def identity(lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
-    """The hero (`p` full name, `g` given name, `sex`) and `town` of document `number`: another for each
-    number
-    below the product of the lists (millions)."""
+    """The hero (`p` full name, `g` given name, `sex`) and `town` of document `number`: unique for each number below the
+    product of the list lengths (millions)."""
     words = lexicon.words
     if language == "en":
         lists = [
@@ -83,15 +82,14 @@ def _person(dice: KeyedRandom, lexicon: Lexicon, language: str) -> dict[str, Wor
 
 
 def pronouns(sex: str, mark: str = "") -> dict[str, Word]:
-    """English pronouns as slots `he his him` (with `mark` after the key)."""
+    """English pronouns as slots `he his him` (with `mark` appended to the key)."""
     texts = ("she", "her", "her") if sex == "f" else ("he", "his", "him")
     return {name + mark: Word("", text) for name, text in zip(("he", "his", "him"), texts, strict=True)}
 
 
 def thing(dice: KeyedRandom, lexicon: Lexicon, kind: str = "", noun: Word | None = None) -> dict[str, Word]:
-    """A thing: `o` its name, `O` with its attributes (`낡은 구리 주전자`, `old copper kettle`), `oa` the
-    attribute,
-    `v` `v2` what may be done to it."""
+    """A thing: `o` its name, `O` with its attributes (`낡은 구리 주전자`, `old copper kettle`), `oa` the attribute, `v`
+    `v2` actions on it."""
     kind = kind or dice.pick(THING_KINDS)
     noun = noun or dice.pick(lexicon.words[kind])
     quality = dice.pick(lexicon.words["a." + kind])
@@ -137,9 +135,9 @@ def date(when: datetime.date) -> dict[str, Word]:
 
 
 def world(dice: KeyedRandom, lexicon: Lexicon, language: str, number: int, name: tuple[object, ...]) -> dict[str, Word]:
-    """All slots that every genre can count on.
+    """The slots available to every genre.
 
-    The hero `p g he his him job aj`, a second person `q h qhe qhis qhim job2`, `kin` (what the second is to
+    The hero `p g he his him job aj`, a second person `q h qhe qhis qhim job2`, `kin` (the second person's relation to
     the first), `town`, `venue`, `venue2`, `weekday`, the date, and a thing.
     """
     words = lexicon.words
@@ -159,6 +157,5 @@ def world(dice: KeyedRandom, lexicon: Lexicon, language: str, number: int, name:
 
 
 def further(dice: KeyedRandom, lexicon: Lexicon, language: str) -> dict[str, Word]:
-    """Another world for the next part of a long document; only the first part carries the document's
-    number."""
+    """Another world for the next part of a long document; only the first part encodes the document's number."""
     return world(dice, lexicon, language, dice.below(1 << 40), ("further",))

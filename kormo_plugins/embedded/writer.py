@@ -1,5 +1,4 @@
-"""Writes one document: draws phrases from the lexicon, fills them from the world, keeps one or both
-languages."""
+"""Writes one document: draws phrases from the lexicon, fills them from the world, keeps one or both languages."""
 
 from __future__ import annotations
 
@@ -18,14 +17,13 @@ DIGITS = "0123456789"
 
 @lru_cache(maxsize=512)
 def _strides(count: int) -> tuple[int, ...]:
-    """The steps with which a walk over `count` items, in a circle, meets them all."""
+    """The strides with which a circular walk over `count` items visits all of them."""
     return tuple(step for step in range(1, count + 1) if gcd(step, count) == 1)
 
 
 @dataclass(slots=True)
 class Block:
-    """A paragraph or a list: its sentences in both languages (one list stays empty in a monolingual
-    document)."""
+    """A paragraph or a list: its sentences in both languages (one list is empty in a monolingual document)."""
 
     separator: str = " "
     ko: list[str] = field(default_factory=list)
@@ -33,12 +31,12 @@ class Block:
 
 
 class Writer:
-    """What a genre writes with.
+    """The interface through which a genre writes a document.
 
     Args:
         language: `ko`, `en`, or `mul` for both.
-        target: characters at which the document is long enough (in its first language).
-        slots: the world; a genre may add to it, and what it adds stays for the rest of the document.
+        target: length in characters (of the first language) at which the document is complete.
+        slots: the world; entries added by a genre remain for the rest of the document.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class Writer:
     # ------------------------------------------------------------------------------------------------ drawing
 
     def draw(self, key: str) -> Word:
-        """Something from the pool that `key` (`@name` or `@name2`) names, filled if it is a phrase itself."""
+        """An item from the pool that `key` (`@name` or `@name2`) names; phrases are filled."""
         name = key[1:].rstrip(DIGITS)
         item = self._next(name)
         if isinstance(item, Word):
@@ -66,9 +64,8 @@ class Writer:
         return Word(self._fill(item, "ko") if self.ko else "", self._fill(item, "en") if self.en else "")
 
     def _next(self, name: str) -> Word | Template:
-        """The pool's items come in a drawn order (a walk with a stride prime to their number), all of them
-        before
-        any comes again."""
+        """The next item of the pool in pseudo-random order (a walk with a stride coprime to its size); items repeat
+        only after all have been used."""
         pool = self.lexicon.pools[name]
         walk = self._walks.get(name)
         if walk is None or walk[1] == 0:
@@ -88,7 +85,7 @@ class Writer:
         return template.fill(self.slots, language, self.register)
 
     def pair(self, bank: str, **slots: Word) -> Word:
-        """A filled phrase of a bank, not yet written down."""
+        """A filled phrase of a bank, not written yet."""
         self.slots.update(slots)
         template = self._next(bank)
         assert isinstance(template, Template), bank
@@ -101,18 +98,17 @@ class Writer:
 
     @property
     def full(self) -> bool:
-        """Whether the document is long enough."""
+        """Whether the target length is reached."""
         return self.size >= self.target
 
     def open(self, separator: str = " ", sentences: int = 1 << 30) -> None:
-        """Begins a block: `" "` joins sentences to a paragraph, `"\\n"` makes lines."""
+        """Opens a block: `" "` joins sentences to a paragraph, `"\\n"` makes lines."""
         self._block = Block(separator)
         self._room = sentences
         self.blocks.append(self._block)
 
     def write(self, text: Word) -> None:
-        """Puts a pair into the open block; a prose block that has its number of sentences gives way to
-        another."""
+        """Adds a pair to the open block; a prose block that is full is closed and a new one opened."""
         if self._block is None or self._room <= 0:
             self.open(" ", self.dice.between(*self.style.paragraph))
         block = self._block
@@ -129,28 +125,28 @@ class Writer:
         self.write(self.pair(bank, **slots))
 
     def line(self, text: Word) -> None:
-        """A block of one line; prose begins anew after it."""
+        """Writes a block of one line; prose continues in a new block."""
         self.open("\n")
         self.write(text)
         self._block = None
 
     def paragraph(self) -> None:
-        """Ends the open block."""
+        """Closes the open block."""
         self._block = None
 
     def title(self, text: Word) -> None:
-        """A title line, where the style has titles."""
+        """Writes a title line, if the style has titles."""
         if self.style.title:
             shape = self.style.title.format
             self.line(Word(shape(text.ko), shape(text.en)))
 
     def elsewhere(self) -> None:
-        """Moves to another world, for the next part of a long document; every bank begins anew."""
+        """Moves to another world, for the next part of a long document; all banks are reset."""
         self.slots.update(worlds.further(self.dice, self.lexicon, self.language))
         self._walks.clear()
 
     def thing(self, kind: str = "") -> None:
-        """Puts another thing into the world's slots `o O oa v v2`."""
+        """Draws another thing into the slots `o O oa v v2`."""
         self.slots.update(worlds.thing(self.dice, self.lexicon, kind))
 
     # ---------------------------------------------------------------------------------------------- rendering

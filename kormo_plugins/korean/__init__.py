@@ -1,1 +1,1 @@
-"""Korean as text: sounds, counts, speech levels, and what is wrong or foreign in a sentence."""
+"""Korean text: sounds, counts, speech levels, errors and foreign words."""

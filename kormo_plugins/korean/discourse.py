@@ -1,15 +1,14 @@
-"""How sentences hang together: connectives, entities that go on, and what is said again.
+"""Coherence measures: connectives, entity continuity, and repetition.
 
-    connectives   sentences that begin with one, per 100; and how many different ones, of all that were used
-    continuity    share of sentences that speak of an entity of the sentence before (adjacent transitions of the
+    connectives   sentences that begin with one, per 100; and the number of distinct ones over all uses
+    continuity    share of sentences that mention an entity of the preceding sentence (adjacent transitions of the
                   entity grid: Barzilay and Lapata, Computational Linguistics 34(1), 2008)
-    return        share of a later turn's entities that an earlier turn has named
-    repetition    share of runs of four words that occurred before in the same text (rep-n: Welleck et al.,
-                  arXiv 1908.04319)
-    over turns    share of runs of four words of a later turn that an earlier turn has
+    return        share of a later turn's entities that an earlier turn mentions
+    repetition    share of 4-grams that occurred before in the same text (rep-n: Welleck et al., arXiv 1908.04319)
+    over turns    share of a later turn's 4-grams that occur in an earlier turn
 
-Entities are noun stems that occur twice or more (`stems.py`). All are shares of the text itself; none says what is
-right, only how a text differs from those of people, beside which it is to be read.
+Entities are noun stems that occur at least twice (`stems.py`). The measures have no target value: compare them with
+those of human text.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from kormo_plugins.korean.stems import noun_stems, stem_of, words_of
 from kormo_plugins.korean.text import prose, sentences
 
 CONNECTIVES = frozenset(Path(__file__).with_name("connectives.txt").read_text(encoding="utf-8").split())
-"""First words that tie a sentence to the one before (접속 부사 and their like: 표준국어대사전)."""
+"""Sentence-initial connectives (접속 부사 and similar: 표준국어대사전)."""
 RUN = 4
-"""Words of a run that is looked for again."""
+"""Words per n-gram."""
 
 
 def connectives(text: str) -> tuple[int, Counter[str]]:
-    """Sentences of a text, and how often each connective begins one (the first sentence has nothing before it)."""
+    """Number of sentences, and how often each connective begins one (the first sentence is not counted)."""
     found = sentences(prose(text))
     firsts = [words_of(one)[0] for one in found[1:] if words_of(one)]
     return len(found), Counter(word for word in firsts if word in CONNECTIVES)
 
 
 def continuity(text: str) -> tuple[int, int]:
-    """Sentences that speak of an entity of the one before, and sentences that have one before them."""
+    """Number of sentences that mention an entity of the preceding one, and number of sentences with a predecessor."""
     found = [words_of(one) for one in sentences(prose(text))]
     nouns = _entities([word for one in found for word in one])
     entities = [{stem for word in one if (stem := stem_of(word, nouns)) is not None} for one in found]
@@ -51,7 +50,7 @@ def _entities(words: Sequence[str]) -> set[str]:
 
 
 def return_of_entities(turns: Sequence[str]) -> tuple[int, int]:
-    """Entities of later turns that an earlier turn has named, and entities of later turns."""
+    """Number of entities in later turns that an earlier turn mentions, and number of entities in later turns."""
     words = [words_of(prose(turn)) for turn in turns]
     nouns = noun_stems(word for one in words for word in one)
     named: set[str] = set()
@@ -65,14 +64,14 @@ def return_of_entities(turns: Sequence[str]) -> tuple[int, int]:
 
 
 def repetition(text: str) -> tuple[int, int]:
-    """Runs of four words that occurred before, and all runs."""
+    """Number of 4-grams that occurred before, and number of all 4-grams."""
     words = words_of(prose(text))
     runs = [tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1)]
     return len(runs) - len(set(runs)), len(runs)
 
 
 def repetition_over_turns(turns: Sequence[str]) -> tuple[int, int]:
-    """Runs of four words of later turns that an earlier turn has, and runs of later turns."""
+    """Number of 4-grams in later turns that occur in an earlier turn, and number of 4-grams in later turns."""
     said: set[tuple[str, ...]] = set()
     again = total = 0
     for number, turn in enumerate(turns):

@@ -1,10 +1,10 @@
-"""Particles and endings in a form that the sound before them forbids: what a native writer does not get wrong.
+"""Detects particles and endings in a form that the preceding sound forbids, which native writers rarely get wrong.
 
-Particles (은/는, 이/가, 을/를, 과/와, 으로/로) follow the final sound of the noun. Three of the wrong forms are
-wrong behind any word (…를, …와 after a consonant, …으로 after a vowel or ㄹ) and, apart from a short list of words, so
-are …을 and …은 after a vowel. The others look like parts of words (국가, 사이, 효과, 먹는), and are counted only behind
-a stem that the text itself shows to be a noun (`stems.py`). So the count is a lower bound, made for comparing texts and
-not for correcting them: text that people wrote has 0.04 to 0.2 per 1,000 words, most of them real slips.
+Particles (은/는, 이/가, 을/를, 과/와, 으로/로) depend on the final sound of the noun. Three of the wrong forms are
+errors after any word (…를, …와 after a consonant, …으로 after a vowel or ㄹ) and, except in a short list of words, so
+are …을 and …은 after a vowel. The others look like parts of words (국가, 사이, 효과, 먹는), and are counted only after
+a stem that the text itself shows to be a noun (`stems.py`). The count is therefore a lower bound, suited to comparing
+texts but not to correcting them: human text has 0.04 to 0.2 per 1,000 words, most of them real errors.
 
 Endings: vowel harmony of 아/어 (막었다, 먹았다), 습니다 after a vowel and 읍니다 after ㅆ or ㅄ, ㄹ께, 되 for 돼
 (되요, 되서, 됬다).
@@ -27,21 +27,21 @@ _REAL_WORDS = re.compile(
     r"(?:가을|마을|노을|고을|[지이나부저그쏘]을|[지이나부저그]은|가은|다은|하은|시은|예은|고은|조은|도와|고와)$|"
     r"^(?:와|를|은|을|으로)$"
 )
-"""Words that end as if they had a wrong particle: nouns, names, and verbs whose ㅅ is dropped (지을, 나은)."""
+"""Words that look as if they had a wrong particle: nouns, names, and verbs whose ㅅ is dropped (지을, 나은)."""
 
 
 _VERBS = frozenset("받있없않넣찾읽먹맞놓쌓잡막남얻앉묶뽑씻웃걷듣묻믿닫쏟굽눕입집접높낮깊같많")
-"""Last syllables of stems behind which …는 is an ending."""
+"""Last syllables of stems after which …는 is an ending."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """What was counted.
+    """Detected errors.
 
     Args:
-        words: eojeol of the text.
+        words: number of eojeol in the text.
         particles: words whose particle has the wrong form.
-        endings: words whose ending has a form that its stem forbids.
+        endings: words whose ending has a form not allowed after its stem.
     """
 
     words: int
@@ -68,7 +68,7 @@ def _wrong_particle(word: str, nouns: set[str]) -> bool:
         if particle == "로" and stem.endswith("으"):
             continue
         if not is_syllable(stem[-1]) or right_form(stem, particle):
-            return False  # how letters and numbers are read is not sure enough
+            return False  # the pronunciation of letters and numbers is too uncertain
         if particle in _SURE:
             return _REAL_WORDS.search(word) is None
         return stem in nouns and word not in nouns and not (particle == "는" and stem[-1] in _VERBS)
@@ -97,9 +97,9 @@ def _wrong_ending(word: str) -> bool:
     for found in _HARMONY.finditer(word):
         _, vowel, tail = split(found[1])
         if not tail:
-            continue  # contracted forms, and stems that lost their ㅅ
+            continue  # contracted forms, and stems that dropped their ㅅ
         bright = found[2][0] in "아았"
-        if tail == "ㅆ":  # past tense goes on with 어, whatever came before: 갔어요
+        if tail == "ㅆ":  # after the past tense always 어: 갔어요
             vowel = "ㅓ"
         if bright != (vowel in _BRIGHT) and not (vowel in "ㅑㅛ" or found[1] in "랗갛"):
             return True

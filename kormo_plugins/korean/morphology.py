@@ -1,11 +1,11 @@
-"""Korean morphology: particles after a sound, and the conjugation of verbs and adjectives.
+"""Korean morphology: particles, and the conjugation of verbs and adjectives.
 
-A particle looks at one thing, the final sound of the word before it (`sounds.py`). An ending belongs to one of three
-families, by what it asks of the stem:
+A particle depends only on the final sound of the preceding word (`sounds.py`). An ending belongs to one of three
+families, by what it requires of the stem:
 
-1. plain (고, 지만, 는): put after the stem; a final ㄹ drops before ㄴ, ㅅ and ㅂ;
-2. 으-family (면, ㄴ, ㄹ, 시): 으 comes between after a consonant, and the irregular stems change;
-3. 아-family (아서, 았다): vowel harmony chooses 아 or 어, then vowels contract.
+1. plain (고, 지만, 는): appended to the stem; a final ㄹ drops before ㄴ, ㅅ and ㅂ;
+2. 으-family (면, ㄴ, ㄹ, 시): 으 is inserted after a consonant, and irregular stems change;
+3. 아-family (아서, 았다): vowel harmony selects 아 or 어, then vowels contract.
 
 Source: National Institute of Korean Language, standard grammar (한글 맞춤법 §15-18, 32-40).
 """
@@ -67,8 +67,7 @@ COPULAS = ("이다", "이었다", "일까")
 
 
 def particle(word: str, name: str, register: str = "plain") -> str:
-    """The form of a particle or copula that follows `word`: `("책", "은")` -> `은`, `("나무", "은")` ->
-    `는`."""
+    """The form of a particle or copula after `word`: `("책", "은")` -> `은`, `("나무", "은")` -> `는`."""
     forms = PARTICLES.get(name) or _COPULA[name, register]
     tail = final_sound(word)
     if not tail or (tail == "ㄹ" and name.startswith("으로")):
@@ -89,9 +88,9 @@ _BRIGHT = "ㅏㅗㅑㅛ"
 
 @lru_cache(maxsize=8192)
 def stem_class(stem: str) -> str:
-    """How a stem conjugates: `여 르 러 으 ㅂ ㄷ ㅅ ㅎ ㄹ vowel consonant`.
+    """The conjugation class of a stem: `여 르 러 으 ㅂ ㄷ ㅅ ㅎ ㄹ vowel consonant`.
 
-    Homographs have one reading here: 걷다 to walk, 묻다 to ask, 굽다 to roast, 이르다 to reach.
+    Each homograph has a single reading: 걷다 to walk, 묻다 to ask, 굽다 to roast, 이르다 to reach.
     """
     last = stem[-1]
     _, vowel, tail = split(last)
@@ -142,7 +141,7 @@ def infinitive(stem: str) -> str:
     if last == "푸":
         return stem[:-1] + "퍼"
     if vowel == "ㅣ" and len(stem) == 1 and last in "피비띠미":
-        return stem + "어"  # 꽃이 피었다: the short stems are written out
+        return stem + "어"  # 꽃이 피었다: short stems do not contract
     contracted = {"ㅗ": "ㅘ", "ㅜ": "ㅝ", "ㅣ": "ㅕ", "ㅚ": "ㅙ"}
     if vowel in contracted:
         return stem[:-1] + join(lead, contracted[vowel])
@@ -150,12 +149,12 @@ def infinitive(stem: str) -> str:
 
 
 def _append(text: str, ending: str) -> str:
-    """`text` and an ending that may begin with a tail: 가 + ㄴ다 -> 간다."""
+    """Appends an ending that may begin with a tail consonant: 가 + ㄴ다 -> 간다."""
     return with_tail(text, ending[0]) + ending[1:] if ending[0] in TAILS else text + ending
 
 
 def _eu(stem: str, ending: str) -> str:
-    """An ending of the 으-family."""
+    """Appends an ending of the 으-family."""
     kind = stem_class(stem)
     if kind == "ㄹ":
         drops = ending[0] in "ㄴㄹㅂ" or (is_syllable(ending[0]) and split(ending[0])[0] in (2, 9))  # ㄴ, ㅅ
@@ -172,20 +171,20 @@ def _eu(stem: str, ending: str) -> str:
 
 
 def _plain(stem: str, ending: str) -> str:
-    """An ending of the plain family."""
+    """Appends an ending of the plain family."""
     drops = stem_class(stem) == "ㄹ" and is_syllable(ending[0]) and split(ending[0])[0] in (2, 9)
     return (with_tail(stem, "") if drops else stem) + ending
 
 
 def _formal(stem: str, ending: str) -> str:
-    """An ending of the 습니다 kind, given without its first sound: `니다`, `니까`."""
+    """Appends an ending of the 습니다 type, given without its first sound: `니다`, `니까`."""
     if split(stem[-1])[2] in ("", "ㄹ"):
         return with_tail(stem, "ㅂ") + ending
     return stem + "습" + ending
 
 
 def honorific(stem: str) -> str:
-    """The stem that honours its subject: 가 -> 가시, 읽 -> 읽으시, 먹 -> 드시, 있 -> 계시, 자 -> 주무시."""
+    """The honorific stem: 가 -> 가시, 읽 -> 읽으시, 먹 -> 드시, 있 -> 계시, 자 -> 주무시."""
     for plain, special in (("먹", "드시"), ("마시", "드시"), ("있", "계시"), ("자", "주무시")):
         if stem == plain or stem.endswith(" " + plain):
             return stem[: -len(plain)] + special
@@ -226,7 +225,7 @@ _EU_ENDINGS = {
 }
 _A_ENDINGS = {"아", "아서", "아야", "아도", "아라"}
 ADNOMINAL = "는"
-"""The form before a noun, now: 가는, 큰, 있는. (Past and adjectives: `ㄴ`; future: `ㄹ`.)"""
+"""The present form before a noun: 가는, 큰, 있는. (Past and adjectives: `ㄴ`; future: `ㄹ`.)"""
 
 
 def _exists(stem: str) -> bool:
@@ -249,7 +248,7 @@ def _past(stem: str, register: str) -> str:
 
 
 def _final(stem: str, form: str, adjective: bool, register: str) -> str | None:
-    """A sentence-final form in a speech level; None where `form` is no such form."""
+    """A sentence-final form in a speech level; None if `form` is not sentence-final."""
     index = REGISTERS.index(register)
     if form == "pres":
         return _present(stem, adjective, register)
@@ -274,17 +273,16 @@ def _final(stem: str, form: str, adjective: bool, register: str) -> str | None:
 
 @lru_cache(maxsize=65536)
 def conjugate(word: str, form: str, *, adjective: bool = False, register: str = "plain") -> str:
-    """A verb or adjective in a form.
+    """Conjugates a verb or adjective.
 
     Args:
         word: the dictionary form of one word, ending in 다.
-        form: an ending (`고`, `면`, `아서`, `ㄴ`, …), `는` (before a noun), `았` with an ending (`았던`,
-        `았지만`),
-            or a sentence-final form: `pres past fut will let imp ask askpast`; with `h` before it, honorific.
-        adjective: whether the word describes (크다, 큰) rather than does (가다, 간다, 가는).
-        register: one of `REGISTERS`, for the sentence-final forms.
+        form: an ending (`고`, `면`, `아서`, `ㄴ`, …), `는` (before a noun), `았` with an ending (`았던`, `았지만`),
+            or a sentence-final form: `pres past fut will let imp ask askpast`; prefix `h` makes it honorific.
+        adjective: whether the word is an adjective (크다, 큰) or a verb (가다, 간다, 가는).
+        register: one of `REGISTERS`, for sentence-final forms.
     Raises:
-        ValueError: `word` does not end in 다, or there is no such form.
+        ValueError: `word` does not end in 다, or the form does not exist.
     """
     if not word.endswith("다") or len(word) < 2:
         raise ValueError(f"{word!r} is no dictionary form: it does not end in 다")

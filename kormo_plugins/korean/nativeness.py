@@ -1,9 +1,9 @@
-"""Coherence and nativeness of Korean text without a judge: every measure of this room, over a set of conversations.
+"""Coherence and nativeness of Korean text without a judge: all measures of this room, over a set of conversations.
 
     measure([["first answer", "second answer"], …])  ->  {"particle_errors": 0.4, "translationese": 11.2, …}
 
-A text by itself is a conversation of one turn. None of the numbers is a grade: they are read beside those of text that
-people wrote, and a model whose numbers are far from theirs, on either side, is unlike them.
+A single text is a conversation with one turn. The measures are not grades: compare them with those of human text; a
+large difference in either direction means that a model's text is unlike it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from kormo_plugins.korean.errors import errors
 
 @dataclass(frozen=True)
 class Measure:
-    """What a number says.
+    """Description of a measure.
 
     Args:
-        better: `lower`, or `as in human text` where both too little and too much are unlike people.
+        better: `lower`, or `as in human text` if both too little and too much differ from human text.
     """
 
     title: str
@@ -40,20 +40,20 @@ MEASURES = {
     "repetition_over_turns": Measure("runs of four words of later turns said in an earlier one", "lower"),
     "translationese": Measure("marks of translation, per 1,000 words", AS_HUMAN),
 }
-"""Name -> what it says."""
+"""Name -> measure."""
 
 
 def measure(conversations: Iterable[Sequence[str]]) -> dict[str, float]:
-    """All measures that a set of conversations has something for.
+    """All measures that are defined for a set of conversations.
 
     Args:
-        conversations: of each, the texts of one speaker, turn by turn.
+        conversations: for each, the texts of one speaker, turn by turn.
     """
     sums: Counter[str] = Counter()
     used: Counter[str] = Counter()
 
     def share(name: str, part_and_whole: tuple[int, int]) -> None:
-        """Adds a count and what it is counted out of."""
+        """Adds a count and its total."""
         sums[name] += part_and_whole[0]
         sums[f"{name}/"] += part_and_whole[1]
 

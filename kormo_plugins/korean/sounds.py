@@ -1,7 +1,7 @@
-"""Hangul and how words sound: jamo arithmetic, and the final sound of a word as it is read aloud in Korean.
+"""Hangul arithmetic on jamo, and the final sound of a word as pronounced in Korean.
 
-A Hangul syllable is a number: U+AC00 + (lead * 21 + vowel) * 28 + tail. Everything here is that arithmetic, with tables
-for digits, units and letters, which are read in Korean too.
+A Hangul syllable is a number: U+AC00 + (lead * 21 + vowel) * 28 + tail. All functions use that arithmetic, with tables
+for digits, units and letters, which are also pronounced in Korean.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TAILS = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊ�
 
 
 def split(syllable: str) -> tuple[int, str, str]:
-    """`한` -> (18, "ㅏ", "ㄴ"): number of the lead, vowel, tail (empty: none)."""
+    """`한` -> (18, "ㅏ", "ㄴ"): index of the lead, vowel, tail ("" if none)."""
     number = ord(syllable) - _BASE
     return number // 588, _VOWELS[number // 28 % 21], TAILS[number % 28].strip()
 
@@ -31,7 +31,7 @@ def is_syllable(character: str) -> bool:
 
 
 def with_tail(text: str, tail: str) -> str:
-    """`text` with the tail of its last syllable replaced (empty: removed)."""
+    """`text` with the tail of its last syllable replaced ("" removes it)."""
     lead, vowel, _ = split(text[-1])
     return text[:-1] + join(lead, vowel, tail)
 
@@ -50,7 +50,7 @@ _NUMBER = re.compile(r"(\d[\d,]*)(\.\d+)?$")
 
 
 def number_tail(digits: str, fraction: str = "") -> str:
-    """Final sound of a number read in Sino-Korean: 10 is 십 (ㅂ), 300 is 삼백 (ㄱ), 2.5 ends in 오 (none)."""
+    """Final sound of a number in Sino-Korean: 10 is 십 (ㅂ), 300 is 삼백 (ㄱ), 2.5 ends in 오 (none)."""
     if fraction:
         return _DIGIT_TAILS[fraction[-1]]
     digits = digits.replace(",", "")
@@ -63,12 +63,10 @@ def number_tail(digits: str, fraction: str = "") -> str:
 
 
 def latin_tail(word: str) -> str:
-    """Final sound of Latin letters as they are read in Korean; a heuristic, exact for what this package
-    writes.
+    """Final sound of Latin letters as pronounced in Korean; a heuristic, exact for the words used in this package.
 
-    Capitals alone are spelt out (GPU: 유). A word ending in l, m, n or ng closes its last syllable (Python:
-    썬); so does a short vowel with c, k, p or t (top: 톱, book: 북). All else takes a helping vowel (test:
-    테스트).
+    All-capital words are spelt out (GPU: 유). A final l, m, n or ng closes the last syllable (Python: 썬), and so does
+    c, k, p or t after a short vowel (top: 톱, book: 북). All others take an epenthetic vowel (test: 테스트).
     """
     if word in _UNIT_TAILS:
         return _UNIT_TAILS[word]
@@ -88,7 +86,7 @@ def latin_tail(word: str) -> str:
 
 @lru_cache(maxsize=65536)
 def final_sound(word: str) -> str:
-    """The tail with which a word ends when it is read aloud in Korean; empty after a vowel."""
+    """The tail consonant of a word as pronounced in Korean; "" after a vowel."""
     word = word.rstrip(_CLOSING)
     if not word:
         return ""
@@ -96,7 +94,7 @@ def final_sound(word: str) -> str:
     if is_syllable(last):
         return split(last)[2]
     if fraction := _FRACTION.search(word):
-        return number_tail(fraction[1])  # 2/3 is read 삼분의 이
+        return number_tail(fraction[1])  # 2/3 is pronounced 삼분의 이
     if number := _NUMBER.search(word):
         return number_tail(number[1], number[2] or "")
     if latin := re.search(r"[A-Za-z]+$", word):

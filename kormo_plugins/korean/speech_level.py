@@ -1,14 +1,14 @@
-"""Speech levels: how politely each sentence of a Korean text ends, and whether the text keeps to it.
+"""Speech levels: the politeness of each sentence ending in a Korean text, and whether the text is consistent.
 
-The level is read from the last word of a sentence (National Institute of Korean Language, 상대 높임법):
+The level is determined from the last word of a sentence (National Institute of Korean Language, 상대 높임법):
 
     hapsyo   하십시오체, formal and polite      …니다  …니까  …시오
     haeyo    해요체, polite                    …요  …죠
     haera    해라체, plain, also of books       …다  …는가  …느냐  …아라
     hae      해체, intimate                    …어  …야  …지  …네
 
-Sentences that end in a noun, a number or a foreign word have none. The first two are polite, and are mixed in natural
-speech; what a reader notices is a change between polite and not polite, which is what `kept` asks.
+Sentences that end in a noun, a number or a foreign word have no level. The first two levels are polite and are mixed in
+natural speech; `kept` checks for changes between polite and non-polite.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _LEVELS = (
     ),
 )
 _NOUNS = frozenset(Path(__file__).with_name("nouns_like_endings.txt").read_text(encoding="utf-8").split())
-"""Frequent nouns that end as a verb does: as the last word of an item they say nothing of politeness."""
+"""Frequent nouns that end like a verb; at the end of an item they do not indicate politeness."""
 
 
 @dataclass(frozen=True)
 class SpeechLevels:
-    """Sentences of each level.
+    """Sentence counts by level.
 
     Args:
-        counts: level -> sentences that have it.
-        kept: all of them are polite, or none; None: fewer than two sentences have a level.
-        dominant: the commonest level; None: no sentence has one.
+        counts: level -> number of sentences.
+        kept: whether all of them are polite, or none; None: fewer than two sentences have a level.
+        dominant: the most frequent level; None: no sentence has one.
     """
 
     counts: dict[str, int]
@@ -58,12 +58,12 @@ class SpeechLevels:
 
     @property
     def polite(self) -> bool | None:
-        """Whether the commonest level is a polite one; None: no sentence has a level."""
+        """Whether the most frequent level is polite; None: no sentence has a level."""
         return None if self.dominant is None else self.dominant in POLITE
 
 
 def level_of(sentence: str) -> str | None:
-    """The speech level of one sentence, by its last word; None where it has none."""
+    """The speech level of one sentence, by its last word; None if it has none."""
     bare = _QUOTED.sub(" 말 ", sentence)
     bare = re.sub(r"\([^()]*\)", "", bare).rstrip(" .!?。！？…~^ㅎㅋㅠㅜ\"'”’」』)]*_")
     words = bare.split()
@@ -73,7 +73,7 @@ def level_of(sentence: str) -> str | None:
 
 
 def speech_levels(text: str) -> SpeechLevels:
-    """Levels of all sentences of a text; what is quoted in it, and code, is not of its voice."""
+    """Levels of all sentences of a text, ignoring quotations and code."""
     found = [level for one in sentences(prose(text)) if (level := level_of(one)) is not None]
     counts = Counter(found)
     kept = None if len(found) < 2 else len({level in POLITE for level in found}) == 1

@@ -1,8 +1,8 @@
-"""Noun stems by the particles that follow them, without a dictionary.
+"""Detects noun stems by the particles that follow them, without a dictionary.
 
-A stem is taken for a noun where a particle stands behind it that verbs and adjectives do not take (에서, 에게, 의,
-까지, 부터, 처럼, 보다, 에는, 를 …). This finds the nouns that a text uses more than once, which is what agreement and
-consistency are about; it does not find all.
+A stem counts as a noun if it is followed by a particle that verbs and adjectives do not take (에서, 에게, 의, 까지,
+부터, 처럼, 보다, 에는, 를 …). This finds the nouns that a text uses more than once, as needed for agreement and
+consistency; it does not find all nouns.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _EDGE = re.compile(r"^[^\w가-힣]+|[^\w가-힣]+$")
 
 
 def words_of(text: str) -> list[str]:
-    """Eojeol without the punctuation at their edges."""
+    """Eojeol without leading and trailing punctuation."""
     return [bare for word in text.split() if (bare := _EDGE.sub("", word))]
 
 
 @lru_cache(maxsize=65536)
 def right_form(stem: str, particle: str) -> bool:
-    """Whether a particle has the form that the sound before it asks for: `으로` is `로` after a vowel and after ㄹ."""
+    """Whether a particle has the form that the preceding sound requires: `으로` is `로` after a vowel and after ㄹ."""
     closed, opened = CHANGING[particle]
     tail = final_sound(stem)
     wanted = opened if not tail or (tail == "ㄹ" and closed == "으로") else closed
@@ -43,7 +43,7 @@ def right_form(stem: str, particle: str) -> bool:
 
 
 def noun_stems(words: Iterable[str]) -> set[str]:
-    """Stems that a text shows to be nouns; of two syllables at least, or of one with two different particles."""
+    """Stems that a text shows to be nouns: of at least two syllables, or of one with two different particles."""
     seen: dict[str, set[str]] = {}
     for word in words:
         for particle in SURE:
@@ -51,13 +51,13 @@ def noun_stems(words: Iterable[str]) -> set[str]:
                 seen.setdefault(word[: -len(particle)], set()).add(particle)
                 break
         else:
-            if word.endswith("를") and len(word) > 1 and right_form(word[:-1], "를"):  # 을 ends verbs too: 받을
+            if word.endswith("를") and len(word) > 1 and right_form(word[:-1], "를"):  # verbs also end in 을: 받을
                 seen.setdefault(word[:-1], set()).add("를")
     return {stem for stem, found in seen.items() if len(stem) > 1 or len(found) > 1}
 
 
 def stem_of(word: str, nouns: set[str]) -> str | None:
-    """The noun that a word is made of: one of `nouns`, alone or with a particle."""
+    """The noun in a word: one of `nouns`, alone or with a particle."""
     if word in nouns:
         return word
     for particle in (*SURE, "으로", *CHANGING, "도", "만"):

@@ -1,9 +1,9 @@
-"""Counting Korean text: syllables, eojeol and sentences; how much of it is Korean, and what in it is not.
+"""Counts Korean text: syllables, eojeol and sentences; the share of Korean, and foreign words.
 
-A syllable is a precomposed Hangul character (가-힣); text is put into that form first (NFC), so that jamo written
-apart count as the syllables that they make. An *eojeol* is what stands between spaces and holds a letter or a digit: a
-dash or a bullet between spaces is none. A sentence ends at its mark (. ! ? …) before a space, a closing quote or the
-end of the line; a decimal, a numbered item's `1.` and a file name's dot end nothing, and a line break always does.
+A syllable is a precomposed Hangul character (가-힣); text is normalized first (NFC), so that separate jamo count as the
+syllables they form. An *eojeol* is a space-separated unit with at least one letter or digit, so a dash or bullet is
+none. A sentence ends at its mark (. ! ? …) before a space, a closing quote or the end of the line, and always at a line
+break; the dot of a decimal, of a numbered item (`1.`) or of a file name ends nothing.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ def composed(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """The text without code, addresses and links, which are of no language."""
+    """The text without code, addresses and links, which belong to no language."""
     return _INLINE.sub(" ", _FENCED.sub(" ", composed(text)))
 
 
 def syllables(text: str) -> int:
-    """Number of Hangul syllables; jamo that stand alone (ㅋㅋ) are none."""
+    """Number of Hangul syllables; single jamo (ㅋㅋ) are not counted."""
     return sum("가" <= character <= "힣" for character in composed(text))
 
 
 def letters(text: str) -> int:
-    """Number of characters apart from white space, as Korean forms count them (공백 제외 글자 수)."""
+    """Number of characters without white space, as Korean forms count them (공백 제외 글자 수)."""
     return sum(not character.isspace() for character in composed(text))
 
 
 def eojeols(text: str) -> list[str]:
-    """The eojeol of a text, in order, with the punctuation that is written to them."""
+    """The eojeol of a text, in order, with adjacent punctuation."""
     return [word for word in composed(text).split() if any(character.isalnum() for character in word)]
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, in order, without markers of lists and headings.
+    """The sentences of a text, in order, without list and heading markers.
 
-    A line without a final mark (a heading, an item of a list) is a sentence if it holds a letter or a digit.
+    A line without a final mark (a heading, a list item) is a sentence if it has a letter or a digit.
     """
     found: list[str] = []
     for line in composed(text).splitlines():
@@ -65,7 +65,7 @@ def sentences(text: str) -> list[str]:
 
 
 def paragraphs(text: str) -> list[str]:
-    """The paragraphs of a text: what stands between empty lines."""
+    """The paragraphs of a text, separated by empty lines."""
     return [part.strip() for part in re.split(r"\n\s*\n", composed(text)) if part.strip()]
 
 
@@ -78,13 +78,13 @@ def hangul_share(text: str) -> float | None:
 
 
 def foreign_words(text: str, allowed: Collection[str] = ()) -> list[str]:
-    """Words in Latin letters, Chinese characters or kana in the prose: where a Korean text switches its language.
+    """Words in Latin letters, Chinese characters or kana in the prose: code switches in a Korean text.
 
-    Not counted are words of one letter, abbreviations in capitals (`GPU`), what stands in brackets as a gloss (번역투
-    (translationese)), and what the question used itself.
+    Not counted are single-letter words, abbreviations in capitals (`GPU`), glosses in brackets (번역투
+    (translationese)), and words in `allowed`, usually those of the question.
 
     Args:
-        allowed: words that are no switch, compared without regard to case.
+        allowed: words that are not code switches, compared case-insensitively.
     """
     known = {word.casefold() for word in allowed}
     plain = re.sub(r"\([^()\n]*\)", " ", prose(text))
@@ -93,5 +93,5 @@ def foreign_words(text: str, allowed: Collection[str] = ()) -> list[str]:
 
 
 def latin_words(text: str) -> list[str]:
-    """Every word in Latin letters of two or more, and every run of Chinese characters or kana: for `allowed`."""
+    """Every Latin word of at least two letters, and every run of Chinese characters or kana; for use as `allowed`."""
     return [*_WORD.findall(composed(text)), *_HANJA_KANA.findall(text)]

@@ -1,9 +1,9 @@
-"""Marks of translation in Korean text (번역투): turns that English or Japanese grammar leaves behind.
+"""Markers of translation in Korean text (번역투): constructions carried over from English or Japanese grammar.
 
-Each is natural somewhere; together they are denser in translated text than in plain text that was written in Korean,
-which is what the rate per 1,000 eojeol measures. It is a coarse measure: translated manuals have 17 to 18, sentences
-of KLUE (news, Wikipedia, reviews) 10, but those of the KAIST treebank, with its essays, scholarship and translated
-fiction, 19. So a model is compared with human text of the same kind.
+Each occurs in natural text; together they are denser in translations than in text written in Korean, which the rate per
+1,000 eojeol measures. The measure is coarse: translated manuals have 17 to 18, sentences of KLUE (news, Wikipedia,
+reviews) 10, but those of the KAIST treebank, with its essays, scholarship and translated fiction, 19. Compare a model
+with human text of the same kind.
 
 Sources: Kim Jeong-u (김정우), "현대 국어 번역문의 실태" (translation universals in Korean: explicitation, passives,
 pronouns); Lee Sang-Ae (이상애), "영한번역에서 복수표지에 관한 연구" (the plural -들, unmarked where Korean writes
@@ -40,12 +40,12 @@ MARKS: dict[str, re.Pattern[str]] = {
         "make": r"[게도록] 만(?:든다|듭니다|들|드는|들어)",
     }.items()
 }
-"""Mark -> its pattern."""
+"""Marker -> its pattern."""
 PER = 1000
 
 
 def marks(text: str) -> tuple[Counter[str], int]:
-    """How often each mark stands in the prose of a text, and the text's eojeol."""
+    """Counts of each marker in the prose of a text, and the number of eojeol."""
     plain = prose(text)
     found = Counter({name: len(pattern.findall(plain)) for name, pattern in MARKS.items()})
     return found, len(eojeols(plain))

@@ -1,14 +1,14 @@
-"""How various a set of texts is, in numbers that hold for any language written with spaces.
+"""Diversity of a set of texts, for any language written with spaces.
 
-Two rooms ask: the corpus, of what it is about to train on, and the training, of what the model writes while it
-learns. The same words must mean the same there, so the measures stand below both.
+Used by the corpus reports on training data and by the training monitor on generated samples, so that both report the
+same measures.
 
-    compression     bytes of the texts over their bytes under zstd: repeated phrases are what it saves (Shaib et al.
-                    2024, arXiv 2403.00553, find it the best single number); larger is poorer
-    distinct-n      different runs of n words over all runs of n words (Li et al. 2016, arXiv 1510.03055)
-    self-BLEU       how well each text is predicted by the others (Zhu et al. 2018, arXiv 1802.01886); larger is poorer
+    compression     bytes of the texts over their bytes under zstd: repeated phrases compress well (Shaib et al. 2024,
+                    arXiv 2403.00553, find it the best single measure); larger is less diverse
+    distinct-n      distinct word n-grams over all word n-grams (Li et al. 2016, arXiv 1510.03055)
+    self-BLEU       BLEU of each text against all others (Zhu et al. 2018, arXiv 1802.01886); larger is less diverse
 
-All numbers depend on the amount of text: compare only those taken on samples of one size.
+All measures depend on the amount of text: compare only samples of the same size.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters and digits; in Korean an eojeol."""
+    """Words, as runs of letters and digits; in Korean an eojeol."""
     return _WORD.findall(text)
 
 
 def runs(items: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
-    """How often each run of n neighbours occurs."""
+    """Counts of all n-grams."""
     return Counter(tuple(items[i : i + n]) for i in range(len(items) - n + 1))
 
 
 def compression_ratio(texts: Sequence[str]) -> float:
-    """Bytes over bytes compressed (zstd, level 3); 1.0 for no text."""
+    """Bytes over compressed bytes (zstd, level 3); 1.0 for no text."""
     data = "\n".join(texts).encode()
     return len(data) / len(zstandard.ZstdCompressor(level=3).compress(data)) if data else 1.0
 
 
 def distinct(texts: Sequence[str], n: int) -> float:
-    """Different runs of n words over all runs of n words; 1.0 where there is none."""
+    """Distinct word n-grams over all word n-grams; 1.0 if there are none."""
     total = 0
     different: set[tuple[str, ...]] = set()
     for text in texts:
@@ -66,7 +66,7 @@ def self_bleu(texts: Sequence[str], longest: int = 4) -> float:
                 for run in mine[n].keys() & counted[j][n].keys():
                     most[run] = max(most[run], counted[j][n][run])
             matched = sum(min(count, most[run]) for run, count in mine[n].items())
-            # Without a match the smallest that could be (Chen & Cherry 2014, method 1), so that no text counts as zero.
+            # Smoothing where nothing matches (Chen & Cherry 2014, method 1), so that no text scores zero.
             logs += math.log(max(matched, 0.1) / max(1, sum(mine[n].values())))
         closest = min(others, key=lambda j: (abs(lengths[j] - lengths[i]), lengths[j]))
         brevity = min(0.0, 1 - lengths[closest] / lengths[i])

@@ -1,15 +1,15 @@
-"""What `ablation.json`, `ladder.json` and `predictions.jsonl` hold: written by experiments, shown by reports."""
+"""Schemas of `ablation.json`, `ladder.json` and `predictions.jsonl`: written by experiments, shown by reports."""
 
 from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
 CELL = "cell.json"
-"""File in the folder of an ablation's or ladder's run: which it is, and its seconds; no part of the model."""
+"""File in the run folder of an ablation or ladder: which cell it is, and its seconds; not part of the model."""
 
 
 class Comparison(TypedDict):
-    """A variant less the baseline, paired by seed; None where fewer than two seeds are there for both."""
+    """Difference of a variant from the baseline, paired by seed; None if fewer than two seeds are common to both."""
 
     pairs: int
     difference: float
@@ -20,7 +20,7 @@ class Comparison(TypedDict):
 
 
 class Summary(TypedDict):
-    """Mean and standard deviation over `n` seeds; None: no seed, or one."""
+    """Mean and standard deviation over `n` seeds; None for no seed, or for one."""
 
     mean: float | None
     sd: float | None
@@ -28,13 +28,13 @@ class Summary(TypedDict):
 
 
 class Row(Summary):
-    """A variant in one measure, and against the baseline."""
+    """One variant in one measure, and its comparison with the baseline."""
 
     against: NotRequired[Comparison]
 
 
 class MeasureRecord(TypedDict):
-    """What is compared: the mean of the `last` values of a metric, and which is `better`."""
+    """A compared measure: the mean of the `last` values of a metric, and which direction is `better`."""
 
     metric: str
     better: str
@@ -42,7 +42,7 @@ class MeasureRecord(TypedDict):
 
 
 class CellRecord(TypedDict):
-    """One variant with one seed, and what became of it."""
+    """One variant with one seed, and its outcome."""
 
     variant: str
     seed: int
@@ -55,7 +55,7 @@ class CellRecord(TypedDict):
 
 
 class AblationRecord(TypedDict):
-    """`ablation.json`. `table`: measure -> variant -> row; `variants`: name -> the keys that it changes."""
+    """`ablation.json`. `table`: measure -> variant -> row; `variants`: name -> the keys that it overrides."""
 
     ablation: str
     question: str
@@ -72,8 +72,8 @@ class LawRecord(TypedDict):
 
     Args:
         values: name -> value and its 95% interval.
-        theta: the logarithms that were fitted; None: minus infinity.
-        free: which of them were fitted.
+        theta: fitted logarithms; None: minus infinity.
+        free: names of the fitted parameters.
         centre: mean logarithms of parameters and tokens.
     """
 
@@ -84,7 +84,7 @@ class LawRecord(TypedDict):
 
 
 class PredictedLoss(TypedDict):
-    """The loss after so many tokens, with its 95% interval."""
+    """Predicted loss after a number of tokens, with its 95% interval."""
 
     tokens: int
     loss: float
@@ -93,11 +93,11 @@ class PredictedLoss(TypedDict):
 
 
 class Prediction(TypedDict):
-    """What is predicted of a run, and from what.
+    """A prediction for a run, and its inputs.
 
     Args:
-        target: hash of the cell.
-        inputs: hash of the points that it was made from; `runs` and `points` say how many.
+        target: hash of the predicted cell.
+        inputs: hash of the points it was fitted to; `runs` and `points` are their counts.
     """
 
     target: str
@@ -115,9 +115,9 @@ class Prediction(TypedDict):
 
 
 class PredictionLine(Prediction):
-    """A line of `predictions.jsonl`: when it was written, and the hashes that tie it to the line before.
+    """A line of `predictions.jsonl`: its timestamp, and the hashes that chain it to the previous line.
 
-    `before`: it was written before the run logged anything (added when the ladder is recorded).
+    `before`: the line was written before the run logged anything (added when the ladder is recorded).
     """
 
     time: str
@@ -127,7 +127,7 @@ class PredictionLine(Prediction):
 
 
 class RungRecord(TypedDict):
-    """One run of a ladder. `points`: tokens and loss of each evaluation; `target`: it is predicted, not fitted."""
+    """One run of a ladder. `points`: tokens and loss of each evaluation; `target`: predicted instead of fitted."""
 
     size: str
     name: str

@@ -1,23 +1,23 @@
-"""Model FLOPs: how much arithmetic a token costs, and how much of it a device could do per second.
+"""Model FLOPs: FLOPs per token, and the peak FLOP/s of devices.
 
-One token of training costs, forward and backward, with N the weights that it is multiplied with, L layers, h query
-heads of size k, and C the context over which attention is taken,
+Training on one token costs, forward and backward, with N the parameters used in matrix products, L layers, h query
+heads of size k, and an attention context of C tokens,
 
     6·N + 12·L·h·k·C        (PaLM, arXiv 2204.02311, appendix B; OLMo-core counts the same)
 
-A weight is one multiplication and one addition forward and twice that backward; looking a row of the embedding up is
-neither, a norm too little to count. Attention has two products of C·k per head, with the same factor of 6. By the
-convention of both sources nothing is taken off for causality, and nothing is added for what is computed again
-(FlashAttention's backward, gradient checkpointing): that is what makes MFU comparable.
+A weight costs one multiplication and one addition forward and twice that backward. The embedding lookup costs none of
+these, and norms are negligible. Attention has two products of C·k per head, with the same factor of 6. As in both
+sources, nothing is subtracted for causality and nothing is added for recomputation (FlashAttention's backward,
+gradient checkpointing): this keeps MFU comparable.
 
-C is the row's length when documents may see each other. When they may not, it is the length of the document that a
-token is in, averaged over tokens: to count whole rows then would claim work that was never done. Since a token at
-position p of a document of n tokens has 2p + 1 summing to n² over it, that average is 2·mean(position) + 1.
+C is the row length if documents attend to each other. Otherwise it is the length of a token's document, averaged over
+tokens; counting whole rows would count work that is not done. Over a document of n tokens, 2p + 1 (p: position) sums to
+n², so that average is 2·mean(position) + 1.
 
-A mixture of experts multiplies a token with the experts that it goes to and with the router; a head of multi-token
-prediction is one more layer and one more product with the output layer.
+In a mixture of experts a token is multiplied with its experts and with the router. A multi-token prediction head is one
+more layer and one more product with the output layer.
 
-Pure arithmetic, without torch: `kormo recipe plan` and the running trainer share it.
+Pure arithmetic without torch, shared by `kormo recipe plan` and the trainer.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What of a decoder with grouped-query attention and a SwiGLU MLP decides its FLOPs.
+    """The sizes that determine the FLOPs of a decoder with grouped-query attention and a SwiGLU MLP.
 
     Args:
         vocab_rows: rows of the output matrix, padding included.
-        experts, experts_per_token: MLPs of a layer, and those that a token goes to.
-        future_tokens: layers that predict later tokens, each through the output layer.
-        qk_norm: `none`, `head` or `projection`: the norms of queries and keys.
+        experts, experts_per_token: MLPs per layer, and those active for a token.
+        future_tokens: layers that predict later tokens, each followed by the output layer.
+        qk_norm: norms of queries and keys: `none`, `head` or `projection`.
     """
 
     hidden_size: int
@@ -52,7 +52,7 @@ class Shape:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], vocab_rows: int | None = None) -> Shape:
-        """From the values of a `config.json` or of `kormo.architecture`, which has no `vocab_size`.
+        """From a `config.json`, or from `kormo.architecture`, which has no `vocab_size`.
 
         Raises:
             KeyError: a size is missing.
@@ -74,23 +74,23 @@ class Shape:
 
     @property
     def layers(self) -> int:
-        """Decoder layers that a training step computes."""
+        """Decoder layers computed in a training step."""
         return self.num_hidden_layers + self.future_tokens
 
     @property
     def matmul_parameters(self) -> int:
-        """Weights that tokens are multiplied with: all but the input embedding and the norms."""
+        """Parameters used in matrix products: all except the input embedding and the norms."""
         return self._layers(self.experts) + self.vocab_rows * self.hidden_size
 
     @property
     def active_parameters(self) -> int:
-        """Of these, those that one token is multiplied with; the output layer counts once for each token predicted."""
+        """Those used by one token; the output layer counts once for each token predicted."""
         outputs = 1 + self.future_tokens
         return self._layers(self.experts_per_token) + outputs * self.vocab_rows * self.hidden_size
 
     @property
     def norm_parameters(self) -> int:
-        """Weights of all norms: two of each layer, those of queries and keys, and the final one."""
+        """Parameters of all norms: two per layer, those of queries and keys, and the final one."""
         heads = self.num_attention_heads + self.num_key_value_heads
         of_keys = {"none": 0, "head": 2 * self.head_dim, "projection": heads * self.head_dim}[self.qk_norm]
         return self.layers * (2 * self.hidden_size + of_keys) + self.hidden_size
@@ -104,7 +104,7 @@ class Shape:
 
 
 def attention_flops_per_token(shape: Shape, context: float) -> float:
-    """FLOPs of QKᵀ and of the product with V, forward and backward, over a context of so many tokens."""
+    """FLOPs of QKᵀ and of the product with V, forward and backward, over a context of `context` tokens."""
     return 12 * shape.layers * shape.num_attention_heads * shape.head_dim * context
 
 
@@ -112,16 +112,16 @@ def model_flops_per_token(shape: Shape, sequence_len: int, documents_mean: float
     """Training FLOPs per token, forward and backward.
 
     Args:
-        sequence_len: tokens of a row.
-        documents_mean: length of the document that a token is in, averaged over tokens (not over documents), where
-            documents do not see each other; None: a row is one context.
+        sequence_len: tokens per row.
+        documents_mean: length of a token's document, averaged over tokens (not over documents), if documents do not
+            attend to each other; None: a row is one context.
     """
     context = sequence_len if documents_mean is None else documents_mean
     return 6 * shape.active_parameters + attention_flops_per_token(shape, context)
 
 
 def documents_mean(mean_position: float) -> float:
-    """The `documents_mean` of rows whose positions restart at each document and average to `mean_position`."""
+    """`documents_mean` of rows whose positions restart at each document and average to `mean_position`."""
     return 2 * mean_position + 1
 
 
@@ -132,10 +132,10 @@ PEAK_FLOPS: dict[str, dict[str, float]] = {
     "h100": _HOPPER,
     "h100_pcie": {"bfloat16": 756e12, "tf32": 378e12, "float32": 51e12},
     "h100_nvl": {"bfloat16": 835.5e12, "tf32": 417.5e12, "float32": 60e12},
-    # NVIDIA H200 datasheet: the arithmetic of an H100.
+    # NVIDIA H200 datasheet: same arithmetic as the H100.
     "h200": _HOPPER,
     "h200_nvl": {"bfloat16": 835.5e12, "tf32": 417.5e12, "float32": 60e12},
-    # NVIDIA A100 datasheet, the same for SXM4 and PCIe.
+    # NVIDIA A100 datasheet, identical for SXM4 and PCIe.
     "a100": {"bfloat16": 312e12, "tf32": 156e12, "float32": 19.5e12},
     # NVIDIA HGX B200 datasheet, an eighth of the board, without sparsity.
     "b200": {"bfloat16": 2250e12, "tf32": 1125e12, "float32": 75e12},
@@ -143,10 +143,10 @@ PEAK_FLOPS: dict[str, dict[str, float]] = {
     "l40s": {"bfloat16": 362.05e12, "tf32": 183e12, "float32": 91.6e12},
     # NVIDIA Ada GPU architecture whitepaper, appendix A: tensor cores accumulating in float32, without sparsity.
     "rtx4090": {"bfloat16": 165.2e12, "tf32": 82.6e12, "float32": 82.6e12},
-    # Nominal, for estimates and never for MFU: one core with two 256-bit FMA units at 3 GHz.
+    # Nominal, for estimates only, never for MFU: one core with two 256-bit FMA units at 3 GHz.
     "cpu": {"bfloat16": 96e9, "float32": 96e9},
 }
-"""Dense peak in FLOP/s of one device by the dtype of its matrix products; `tf32` is float32 in tensor cores."""
+"""Dense peak in FLOP/s of one device by the dtype of its matrix products; `tf32` is float32 on tensor cores."""
 
 _NAMES = (
     ("h100 pcie", "h100_pcie"),
@@ -160,13 +160,13 @@ _NAMES = (
     ("rtx 4090 laptop", None),
     ("rtx 4090", "rtx4090"),
 )
-"""Beginnings of device names as drivers spell them, the more exact first."""
+"""Prefixes of device names as drivers report them; more specific ones first."""
 
 
 def device_key(name: str) -> str | None:
-    """The key in `PEAK_FLOPS` of a device name (`NVIDIA H100 80GB HBM3` -> `h100`); None if it is not known.
+    """The key in `PEAK_FLOPS` of a device name (`NVIDIA H100 80GB HBM3` -> `h100`); None if unknown.
 
-    A name that only contains a known one (`GB200`, `A100X`) is another device.
+    A name that only contains a known one (`GB200`, `A100X`) is a different device.
     """
     words = name.lower().replace("-", " ").replace("nvidia", " ").replace("geforce", " ").split()
     plain = " ".join(words) + " "
@@ -174,6 +174,6 @@ def device_key(name: str) -> str | None:
 
 
 def peak_flops(device: str, dtype: str) -> float | None:
-    """Dense peak in FLOP/s of a device (key or driver's name) for `bfloat16` or `float32`; None if not known."""
+    """Dense peak in FLOP/s of a device (key or driver name) for `bfloat16` or `float32`; None if unknown."""
     key = device if device in PEAK_FLOPS else device_key(device)
     return None if key is None else PEAK_FLOPS[key].get(dtype)

@@ -1,10 +1,10 @@
-"""`metrics.jsonl`, read: one line per log of a run, as the trainer appends it.
+"""Reads `metrics.jsonl`: one line per log call of a run, appended by the trainer.
 
-A resumed run goes on in the same file, behind a line `{"event": "resume", "step": N}`: what was logged of later steps
-before it is replaced by what follows; one that was killed before its first checkpoint begins again behind `{"event":
-"start"}`, which replaces everything. The last line may be half written while a run is looked at.
+A resumed run appends to the same file after a line `{"event": "resume", "step": N}`; lines of later steps logged before
+it are superseded. A run killed before its first checkpoint restarts after `{"event": "start"}`, which supersedes
+everything. The last line may be incomplete while the run is active.
 
-Metrics that have been renamed are read under the names that they have today: an old run stands beside a new one.
+Renamed metrics are read under their current names, so that old and new runs can be compared.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any, NamedTuple, TypeGuard
 
 FILE = "metrics.jsonl"
 EXTERNAL_EVAL = "external_eval"
-"""First part of the metrics of texts from elsewhere (`kormo.monitor.external_eval`)."""
+"""Prefix of the metrics of external evaluation texts (`kormo.monitor.external_eval`)."""
 
 NUMBERS = ("loss", "grad_norm", "learning_rate", "time", "tokens")
 """Keys without a `/` whose values are numbers."""
 
 RENAMED = {"unseen": EXTERNAL_EVAL}
-"""First part of a metric's name in earlier versions -> what it is today."""
+"""Prefix of a metric's name in earlier versions -> its current prefix."""
 
 
 def current_name(name: str) -> str:
-    """The name that a metric has today: `unseen/loss` is `external_eval/loss`."""
+    """The current name of a metric: `unseen/loss` is `external_eval/loss`."""
     first, slash, rest = name.partition("/")
     return f"{RENAMED.get(first, first)}/{rest}" if slash else name
 
 
 class Metrics(NamedTuple):
-    """What a run logged.
+    """The metrics that a run logged.
 
     Args:
-        lines: in the order of the file, those that a resume replaced left out.
-        resumes: the steps from which the run was resumed; 0 where it began again.
-        broken: numbers of the lines that are no JSON, or hold what no run logs, from 1 on.
+        lines: in file order, without those superseded by a resume.
+        resumes: steps from which the run was resumed; 0 for a restart.
+        broken: line numbers, from 1, that are not JSON or hold values that no run logs.
     """
 
     lines: list[dict[str, Any]]
@@ -45,7 +45,7 @@ class Metrics(NamedTuple):
 
 
 def read_metrics_file(path: Path) -> Metrics:
-    """The file, or nothing where there is none yet."""
+    """Reads the file; empty if it does not exist yet."""
     found = Metrics([], [], [])
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for number, text in enumerate(lines, 1):
@@ -68,7 +68,7 @@ def read_metrics_file(path: Path) -> Metrics:
 
 
 def _sound(line: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a line is one of ours: its step is a whole number, and its measures and times are numbers."""
+    """Whether a line is valid: its step is an integer, and its measures and times are numbers."""
     if not isinstance(line, dict) or (line.get("event") == "resume" and type(line.get("step")) is not int):
         return False
     if type(line.get("step", 0)) is not int:
@@ -83,5 +83,5 @@ def _step(line: dict[str, object]) -> int:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines alone."""
+    """Reads only the lines."""
     return read_metrics_file(path).lines

@@ -1,4 +1,4 @@
-"""What `run.json` holds: the kind of each key's value, for whoever writes, reads or shows it."""
+"""Schema of `run.json`: the type of each key's value, for its writers and readers."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ SHAPE: dict[str, type | tuple[type, ...]] = {
     "format": int,
     "checksum": str,
 }
-"""Key of a record -> kind of its value."""
+"""Key of a record -> type of its value."""

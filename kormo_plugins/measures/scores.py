@@ -1,4 +1,4 @@
-"""What `evaluation.json` holds: the rows that evaluation writes, and that tables, pages and model cards show.
+"""Schema of `evaluation.json`: the rows written by evaluation and shown in tables, pages and model cards.
 
 Shares are from 0 to 1; published scores are percent, as their authors report them.
 """
@@ -9,21 +9,21 @@ from typing import NotRequired, TypedDict
 
 
 class Score(TypedDict):
-    """A value and its standard error; None where there is none."""
+    """A value and its standard error; None if there is none."""
 
     value: float
     stderr: float | None
 
 
 class TaskRow(TypedDict):
-    """One task that was run.
+    """Result of one task.
 
     Args:
-        hash: of its requests and of how they are scored.
+        hash: of its requests and its scoring.
         metrics: `metric,filter` -> score.
-        n: items; `shots` examples before each, at most `limit` items.
-        cut: prompts that lost their beginning.
-        version, harness: of the task's file and of the harness.
+        n: number of items; `shots` examples before each, at most `limit` items.
+        cut: prompts that were truncated at the beginning.
+        version, harness: versions of the task file and of the harness.
     """
 
     task: str
@@ -43,10 +43,10 @@ class SuiteRow(TypedDict):
     """A line of a suite: one metric over all its tasks.
 
     Args:
-        chance: the score of a guess.
+        chance: score of random guessing.
         published: model -> score.
-        why, unverified: what the suite says of the line.
-        stops: share of the answers that end by themselves.
+        why, unverified: the suite's notes on the line.
+        stops: share of the answers that ended with a stop token.
     """
 
     suite: str
@@ -68,7 +68,7 @@ class SuiteRow(TypedDict):
 
 
 class NeedleCell(TypedDict):
-    """Needles at one depth (percent) of haystacks of one length (tokens): shares found by choice, and written."""
+    """Needles at one depth (percent) of haystacks of one length (tokens): shares found by choice and by generation."""
 
     language: str
     length: int
@@ -78,7 +78,7 @@ class NeedleCell(TypedDict):
 
 
 class NeedleRecord(TypedDict):
-    """The latest needle in a haystack; `tries` needles in each cell."""
+    """The latest needle-in-a-haystack result; `tries` needles per cell."""
 
     cells: list[NeedleCell]
     lengths: tuple[int, ...]
@@ -90,7 +90,7 @@ class NeedleRecord(TypedDict):
 
 
 class Interval(TypedDict):
-    """A mean with its 95% interval over `n` questions; None: there is none."""
+    """A mean with its 95% interval over `n` questions; None if there is none."""
 
     mean: float | None
     low: float | None
@@ -99,12 +99,12 @@ class Interval(TypedDict):
 
 
 class SingleResult(Interval):
-    """Scores from 1 to 10 of single answers.
+    """Scores from 1 to 10 for single answers.
 
     Args:
         alpha: agreement between repetitions (Krippendorff).
         length_correlation: rank correlation of score and length.
-        verdicts: all that were given; `not_counted` of them are in no mean, by reason.
+        verdicts: number given; `not_counted` of them enter no mean, by reason.
     """
 
     by_category: dict[str, Interval]
@@ -117,13 +117,13 @@ class SingleResult(Interval):
 
 
 class PairResult(Interval):
-    """Wins against another model, a tie being half a win.
+    """Win rate against another model; a tie counts as half a win.
 
     Args:
         against: the other model's answers.
         length_controlled: the win rate at equal length.
         same_in_both_orders: share of the pairs with one verdict in both orders.
-        position: wins of the first place less those of the second, as a share.
+        position: position bias: wins of the first answer minus wins of the second, as a share.
     """
 
     against: str
@@ -139,21 +139,21 @@ class PairResult(Interval):
 
 
 class MeasureName(TypedDict):
-    """What a number says, and which is better."""
+    """Description of a measure, and which direction is better."""
 
     title: str
     better: str
 
 
 class Nativeness(TypedDict):
-    """Measures of Korean text without a judge: name -> what it says, and text -> measure -> value."""
+    """Judge-free measures of Korean text: name -> description, and text -> measure -> value."""
 
     measures: dict[str, MeasureName]
     texts: dict[str, dict[str, float]]
 
 
 class JudgeSettings(TypedDict):
-    """Who judged, and how."""
+    """The judge model and its settings."""
 
     name: str
     layout: str
@@ -163,17 +163,17 @@ class JudgeSettings(TypedDict):
 
 
 JudgeCheck = dict[str, float | int | None]
-"""What a judge did with planted answers; see `evaluation.judged.probes.report`."""
+"""A judge's verdicts on planted answers; see `evaluation.judged.probes.report`."""
 
 
 class JudgedResult(TypedDict):
-    """A judged suite.
+    """Result of a judged suite.
 
     Args:
-        unanswered, cut: turns without an answer, and answers cut at their longest.
+        unanswered, cut: turns without an answer, and answers truncated at the length limit.
         controls: language -> control -> mean.
-        judge_doubts: what the judge's own test says against it.
-        judge, judge_check, single, pairs, published: only where a judge was asked.
+        judge_doubts: problems that the judge's own test found.
+        judge, judge_check, single, pairs, published: only if a judge was used.
     """
 
     suite: str
@@ -196,7 +196,7 @@ class JudgedResult(TypedDict):
 
 
 class ModelRecord(TypedDict):
-    """Whose scores they are: folder, hash of the weights, family, and the longest sequence that it is declared for."""
+    """The evaluated model: folder, hash of the weights, family, and its maximum declared sequence length."""
 
     path: str
     hash: str

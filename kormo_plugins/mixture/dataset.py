@@ -1,11 +1,11 @@
-"""The samples of a run, as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
+"""The samples of a run as a map-style dataset: sample i is a pure function of the recipe, the seed and i.
 
 Sample i belongs to step i // global_batch. There are exactly steps x global_batch samples, so reading them in order, on
 any number of ranks and with any number of workers, gives the same global batches; resuming at step k means starting at
 index k x global_batch, and costs nothing.
 
-`__getitems__` is what a DataLoader calls with the indices of a batch. It returns `SampleRows`, which our
-collators take as a whole; for any other collator it is a sequence of plain rows.
+A DataLoader calls `__getitems__` with the indices of a batch. It returns `SampleRows`, which our collators use as a
+whole; for other collators it is a sequence of plain rows.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ class SampleRows(Sequence[dict[str, object]]):
 
     Args:
         input_ids: int64 [n, row_length].
-        position_ids: int64 [n, row_length], counted from the start of each segment; the padding is one more
-            segment.
+        position_ids: int64 [n, row_length], counted from the start of each segment; the padding is one more segment.
         filled: int64 [n], tokens of each row; padding follows.
-        source: int64 [n], place of the row's source in `MixtureDataset.names`.
-        trained: uint8 [n, row_length], 1 for each token that is predicted; None if no source has a training mask.
+        source: int64 [n], index of the row's source in `MixtureDataset.names`.
+        trained: uint8 [n, row_length], 1 for each predicted token; None if no source has a loss mask.
     """
 
     input_ids: NDArray[np.int64]
@@ -76,7 +75,7 @@ class SampleRows(Sequence[dict[str, object]]):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What sample `index` is made of: (document, start, end) of each segment, in tokens of the document."""
+    """The composition of sample `index`: (document, start, end) of each segment, in tokens of the document."""
 
     index: int
     source: str
@@ -86,15 +85,15 @@ class Sample:
 
 
 class MixtureDataset:
-    """Rows of several sources in the order of a schedule. Made by `open_mixture`.
+    """Rows of several sources in the order of a schedule. Created by `open_mixture`.
 
     Args:
         rows: row plan of each source.
         mixing: the schedule.
-        seed: decides the order of rows and slots.
-        pad_id: fills what a row leaves free.
-        steps: length of the run.
-        global_batch: rows of a step.
+        seed: determines the order of rows and slots.
+        pad_id: fills the unused rest of a row.
+        steps: number of steps of the run.
+        global_batch: rows per step.
     """
 
     column_names: Sequence[str]
@@ -121,7 +120,7 @@ class MixtureDataset:
         self._map()
 
     def _map(self) -> None:
-        """The tables of addresses that the compiled loops read."""
+        """Builds the address tables that the compiled loops read."""
         plans, shards, firsts = [], [], [0]
         for name in self.names:
             plan = self.rows[name]
@@ -196,8 +195,8 @@ class MixtureDataset:
         return replace(out, trained=trained)
 
     def _read_ahead(self, chosen: NDArray[np.int64]) -> None:
-        """Prefetches all rows at once, for data that do not fit into the page cache: the copy would otherwise wait for
-        one page after the other. The locations of the segments are needed first, so there are three waits per batch."""
+        """Prefetches all rows at once, for data larger than the page cache: the copy would otherwise wait page by page.
+        The locations of the segments are needed first, so there are three waits per batch."""
         rows = [(self.rows[self.names[source]], row) for source, row, _ in chosen.tolist()]
         for segments in (False, True):
             for plan, row in rows:
@@ -207,7 +206,7 @@ class MixtureDataset:
                 plan.shards.will_need(start, start + length)
 
     def locate(self, indices: Sequence[int]) -> NDArray[np.int64]:
-        """Source (place in `names`), row and epoch of each sample; int64 [n, 3].
+        """Source (index in `names`), row and epoch of each sample; int64 [n, 3].
 
         Raises:
             IndexError: an index outside 0..len-1.
@@ -243,14 +242,14 @@ class MixtureDataset:
         return self._step[1:]
 
     def sample(self, index: int) -> Sample:
-        """What sample `index` is made of, without reading a token."""
+        """The composition of sample `index`, without reading tokens."""
         source, row, epoch = (int(value) for value in self.locate([index])[0])
         name = self.names[source]
         return Sample(index, name, row, epoch, self.rows[name].pieces(row))
 
     def describe(self, step: int) -> dict[str, object]:
-        """Where the data stands before `step`: `step`, `tokens` (places, padding included) and for each
-        source the `rows` drawn so far, its `epochs` and its `share` of all rows."""
+        """The state of the data before `step`: `step`, `tokens` (positions, padding included) and for each source the
+        `rows` drawn so far, its `epochs` and its `share` of all rows."""
         counts = self.mixing.counts(step)
         drawn = {
             name: {
@@ -263,8 +262,8 @@ class MixtureDataset:
         return {"step": step, "tokens": step * self.global_batch * self.row_length, "sources": drawn}
 
     def data_position(self, step: int) -> dict[str, object]:
-        """What a checkpoint keeps: `step`, `samples` used, this data's `fingerprint`, and the `parts` it is
-        of, which `resume.check_resume` compares."""
+        """The data entry of a checkpoint: `step`, `samples` used, the `fingerprint` of this data, and its `parts`,
+        which `resume.check_resume` compares."""
         return {
             "step": step,
             "samples": step * self.global_batch,
@@ -273,8 +272,8 @@ class MixtureDataset:
         }
 
     def parts(self) -> dict[str, object]:
-        """Everything that decides the order of the data, by name: what `fingerprint` hashes, and what a
-        resume is compared by. The length of the run is not among them."""
+        """Everything that determines the order of the data, by name: hashed by `fingerprint` and compared on resume.
+        The number of steps is not included."""
         return {
             "seed": self.seed,
             "global_batch": self.global_batch,
@@ -286,7 +285,7 @@ class MixtureDataset:
         }
 
     def fingerprint(self) -> str:
-        """SHA-256 of `parts`: equal only if two datasets give the same samples at every step of both."""
+        """SHA-256 of `parts`: equal only if two datasets give the same samples at every step common to both."""
         return identity(self.parts())
 
 
@@ -308,23 +307,22 @@ def open_mixture(
     Args:
         rows: source -> folder of its row plan.
         shards: source -> folder of its shards.
-        recipe: packing and mixture, as the recipe has them.
+        recipe: packing and mixture from the recipe.
         seed: the run's seed; `shuffle_seed` in the recipe overrides it.
         row_length: tokens of a row.
-        steps: length of the run.
-        global_batch: rows of a step, over all ranks and accumulation.
-        pad_id: fills what a row leaves free.
-        tokenizer: hash (`shards.encoder.tokenizer_hash`) that every source must have been tokenized with, if
-            known.
-        plugins: where the mixing is looked up; the installed plugins by default.
+        steps: number of steps of the run.
+        global_batch: rows per step, over all ranks and accumulation.
+        pad_id: fills the unused rest of a row.
+        tokenizer: hash (`shards.encoder.tokenizer_hash`) with which every source must have been tokenized, if known.
+        plugins: registry in which the mixing is looked up; the installed plugins by default.
     Raises:
         KormoError: a folder is unfinished, damaged or swapped, sources have different tokenizers, a plan has another
-            row length or policy, or the sources do not suffice for the whole run.
+            row length or policy, or the sources are too small for the whole run.
     """
     found = plugins or registry()
     plans = _open_plans(rows, shards, recipe, row_length, tokenizer, found)
     for plan in plans.values():
-        _ = plan.shards.index  # megabytes at most, read now so that no sample waits for them
+        _ = plan.shards.index  # megabytes at most, loaded now so that no sample waits for it
     mixture = dict(recipe.mixture)
     name = mixture.pop("name")
     settings = found.params("mixing", name, mixture, "kormo.mixture")
@@ -383,6 +381,6 @@ def _same_tokenizer(plan: Rows, name: str, expected: str) -> None:
         raise KormoError(
             where=f"{plan.shards.folder / 'shards.json'}: tokenizer",
             found=f"{found[:12]}",
-            why=f"the other sources and the run use {expected[:12]}, in which the same ids are other text",
+            why=f"the other sources and the run use {expected[:12]}, in which the same ids mean different text",
             do=f"tokenize {name} again with the run's tokenizer",
         )

@@ -1,4 +1,4 @@
-"""The compiled inner loops of packing and of the schedule."""
+"""Compiled inner loops of packing and of the schedule."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from llvmlite.ir import IRBuilder
 
 SLACK = 1e-6
-"""Rows by which a share of rows may miss a whole number through rounding and still count as one."""
+"""Rounding tolerance in rows: a share of rows this close to an integer counts as one."""
 
 
 def _count_trailing_zeros(typing_context: object, word: object) -> object:
-    """The machine's instruction for it, which numba has no name for."""
+    """The machine instruction, which numba does not expose."""
     del typing_context, word
 
     def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
-        """The LLVM code for it: `cttz`, which is one instruction; undefined for zero."""
+        """The LLVM code: `cttz`, a single instruction; undefined for zero."""
         del context, signature
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
@@ -32,12 +32,12 @@ def _count_trailing_zeros(typing_context: object, word: object) -> object:
 
 
 _lowest_bit: Any = intrinsic(_count_trailing_zeros)
-"""Place of the lowest set bit of a uint64 that is not zero."""
+"""Index of the lowest set bit of a nonzero uint64."""
 
 
 @njit()
 def _next_set(bits: NDArray[np.uint64], summary: NDArray[np.uint64], start: int) -> int:
-    """The smallest member >= start of a bit set, or -1; `summary` has a bit for each word that is not 0."""
+    """The smallest member >= start of a bit set, or -1; `summary` has a bit for each nonzero word."""
     word = start >> 6
     if word >= len(bits):
         return -1
@@ -57,7 +57,7 @@ def _next_set(bits: NDArray[np.uint64], summary: NDArray[np.uint64], start: int)
 
 @njit()
 def _by_length(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]:
-    """Indices of `lengths` (1..row_length), longest first, equal ones in their order: a counting sort."""
+    """Indices of `lengths` (1..row_length), longest first; stable. A counting sort."""
     starts = np.zeros(row_length + 2, np.int64)
     for length in lengths:
         starts[row_length - length + 1] += 1
@@ -75,7 +75,7 @@ def _by_length(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]
 def _assign(
     lengths: NDArray[np.int64], order: NDArray[np.int64], row_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Row of each piece in `order`, and free places of each row: one list of rows per free capacity."""
+    """Row of each piece in `order`, and free capacity of each row; keeps one list of rows per free capacity."""
     head = np.full(row_length + 1, -1, np.int64)
     bits = np.zeros((row_length >> 6) + 1, np.uint64)
     summary = np.zeros((len(bits) >> 6) + 1, np.uint64)
@@ -97,7 +97,7 @@ def _assign(
                 bits[word] &= ~(np.uint64(1) << np.uint64(capacity & 63))
                 if not bits[word]:
                     summary[word >> 6] &= ~(np.uint64(1) << np.uint64(word & 63))
-        left = capacity  # pieces of the same length go on filling this row: no fuller one takes them
+        left = capacity  # pieces of the same length continue to fill this row: no fuller one fits them
         while left >= length and place < len(order) and lengths[order[place]] == length:
             row_of[place] = row
             left -= length
@@ -115,16 +115,16 @@ def _assign(
 def best_fit_rows(
     lengths: NDArray[np.int64], row_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Packs pieces of 1..row_length tokens, longest first, each into the fullest row that takes it.
+    """Packs pieces of 1..row_length tokens, longest first, each into the fullest row where it fits.
 
     Returns:
-        rows: int64 [rows + 1], where the pieces of each row begin in `order`.
+        rows: int64 [rows + 1], start of each row's pieces in `order`.
         order: int64 [pieces], the pieces row by row.
-        free: int64 [rows], places left in each row, ascending.
+        free: int64 [rows], free capacity of each row, ascending.
     """
     order = _by_length(lengths, row_length)
     row_of, free, rows = _assign(lengths, order, row_length)
-    starts = np.zeros(row_length + 2, np.int64)  # rows sorted by free places, fullest first
+    starts = np.zeros(row_length + 2, np.int64)  # rows sorted by free capacity, fullest first
     for left in free:
         starts[left + 1] += 1
     for place in range(1, row_length + 2):
@@ -151,14 +151,14 @@ def best_fit_rows(
 
 @njit()
 def advance(counts: NDArray[np.int64], rates: NDArray[np.float64], batch: int, step: int, steps: int) -> bool:
-    """Moves `counts`, in place, from before `step` to before `step + steps`, earliest deadline first.
+    """Advances `counts`, in place, from before `step` to before `step + steps`, earliest deadline first.
 
     Args:
         counts: int64 [sources]; zeros for step 0.
         rates: float64 [sources], summing to 1.
-        batch: rows of a step.
+        batch: rows per step.
     Returns:
-        Whether every step found its rows; always so for rates that sum to 1.
+        Whether every step could be filled; always true for rates that sum to 1.
     """
     candidates = np.empty(len(rates), np.int64)
     deadlines = np.empty(len(rates), np.float64)

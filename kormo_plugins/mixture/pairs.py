@@ -22,13 +22,14 @@ from kormo_plugins.shards.pairs import Pairs
 from kormo_plugins.store.fingerprint import identity
 
 FIELDS = ("prompt_ids", "chosen_ids", "rejected_ids")
-"""As TRL's DPOTrainer names them."""
+"""Column names of TRL's DPOTrainer."""
 
 
 class PairDataset:
-    """Pairs of several sources in the order of a schedule. Made by `open_pairs`.
+    """Pairs of several sources in the order of a schedule. Created by `open_pairs`.
 
-    `reference` may be set to the reference model's log-probabilities, float32 [all pairs, 2]; then samples carry them.
+    `reference` may be set to the reference model's log-probabilities, float32 [all pairs, 2], which samples then
+    include.
     """
 
     column_names: Sequence[str] = list(FIELDS)
@@ -56,7 +57,7 @@ class PairDataset:
         return self.pair(self.number(index))
 
     def number(self, index: int) -> int:
-        """Which of all pairs sample `index` is, counted over the sources in order of name."""
+        """Index of sample `index` among all pairs, counted over the sources in order of name."""
         source, place, _ = self.locate(index)
         return int(self._first[source]) + place
 
@@ -70,7 +71,7 @@ class PairDataset:
         return sample
 
     def locate(self, index: int) -> tuple[int, int, int]:
-        """Source (place in `names`), pair within it and epoch of a sample."""
+        """Source (index in `names`), pair within it, and epoch of a sample."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         step, slot = divmod(index, self.global_batch)
@@ -88,7 +89,7 @@ class PairDataset:
         return source, place, epoch
 
     def parts(self) -> dict[str, object]:
-        """Everything that decides the order of the data, in the form that `resume.check_resume` compares."""
+        """Everything that determines the order of the data, in the form that `resume.check_resume` compares."""
         first = self.sources[self.names[0]]
         return {
             "seed": self.seed,
@@ -118,12 +119,12 @@ def open_pairs(
 
     Args:
         folders: source -> folder of its pairs.
-        recipe: the mixture; packing has no meaning for pairs.
-        seed: the run's seed; `shuffle_seed` in the recipe wins.
-        steps: length of the run.
-        global_batch: pairs of a step, over all ranks and accumulation.
+        recipe: the mixture; its packing is ignored.
+        seed: the run's seed; `shuffle_seed` in the recipe overrides it.
+        steps: number of steps of the run.
+        global_batch: pairs per step, over all ranks and accumulation.
     Raises:
-        KormoError: a folder that is unfinished or damaged, or a mixture that cannot be held for the whole run.
+        KormoError: a folder is unfinished or damaged, or the mixture cannot be maintained for the whole run.
     """
     found = plugins or registry()
     sources = {name: Pairs(folder) for name, folder in folders.items()}
@@ -134,8 +135,8 @@ def open_pairs(
         raise KormoError(
             where="kormo.data.mixture.stages",
             found="stages",
-            why="they begin at a number of tokens, and preference pairs are counted",
-            do="remove them, or divide the run into two recipes",
+            why="they begin at a token count, but preference pairs are counted",
+            do="remove them, or split the run into two recipes",
         )
     sizes = {name: SourceSize(rows=len(pairs), tokens=len(pairs)) for name, pairs in sources.items()}
     mixing = found.load("mixing", name)(sizes, settings, row_length=1, global_batch=global_batch, steps=steps)

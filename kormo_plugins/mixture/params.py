@@ -1,5 +1,4 @@
-"""What a recipe says about packing, mixing and collating: every parameter of this room, and nothing heavy to
-import."""
+"""Parameters of packing, mixing and collating in a recipe, without heavy imports."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ class ConcatParams(BaseModel):
 
 
 class StageParams(BaseModel):
-    """From a token count on, other weights."""
+    """Different weights from a token count on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     from_tokens: int = Field(
@@ -97,13 +96,13 @@ class DocumentMaskParams(CollatorParams):
 
 
 class CausalParams(CollatorParams):
-    """Parameters of `causal`: a row is one text, so the first token of a document is like any other."""
+    """Parameters of `causal`: a row is one text, so the first token of a document has no special role."""
 
     predict_first: bool = Field(True, description="predict the first token of a document from the one before it")
 
 
 class MixtureRecipe(BaseModel):
-    """How documents become rows, and rows samples: each a component's `name` and its parameters."""
+    """How documents are packed into rows and rows mixed into samples: each a component's `name` with its parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     packing: dict[str, Any] = Field(

@@ -1,6 +1,6 @@
-"""The contents of a mixture and of any of its batches, as plain values for JSON.
+"""The contents of a mixture and of any of its batches, as JSON values.
 
-Everything is computed from the plan alone, so it works for past and future steps, without a trainer.
+Everything is computed from the plan, so it works for past and future steps, without a trainer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SUMMED = ("documents", "tokens", "weight", "share")
 
 
 def stats(dataset: MixtureDataset) -> dict[str, Any]:
-    """The mixture in numbers.
+    """Statistics of the mixture.
 
     Returns:
-        `steps`, `tokens` (places of the run), `stages`, and `sources`: for each source the ledger of its row
-        plan (`documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `fill`), `weight` and `share`
-        (of the run's tokens: wanted and got), `rows_drawn`, `epochs`, and its counts of documents by
-        language, licence, generator and kind. Of conversations also `trained`, the tokens that are predicted, and
-        `documents_dropped`, those longer than a row.
+        `steps`, `tokens` (positions of the run), `stages`, and `sources`: for each source the counts of its row plan
+        (`documents`, `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `fill`), `weight` and `share` (of the run's
+        tokens: requested and actual), `rows_drawn`, `epochs`, and document counts by language, licence, generator and
+        kind. For conversations also `trained`, the number of predicted tokens, and `documents_dropped`, those longer
+        than a row.
     """
     weights = _weights(dataset)
     drawn = dataset.mixing.counts(dataset.steps)
@@ -66,7 +66,7 @@ def _of_conversations(plan: Rows) -> dict[str, int]:
 
 
 def _weights(dataset: MixtureDataset) -> dict[str, float]:
-    """Share of the run's tokens that the recipe asks for, averaged over its stages."""
+    """Share of the run's tokens that the recipe requests, averaged over its stages."""
     stages = dataset.mixing.stages()
     borders = [min(stage["from_step"], dataset.steps) for stage in stages] + [dataset.steps]
     lengths = [end - start for start, end in pairwise(borders)]
@@ -91,15 +91,15 @@ def batch(
     Micro-batches are distributed round-robin, as by accelerate: micro-batch m of a step goes to rank m % world_size.
 
     Args:
-        step: from 0 on.
-        rank: whose part; with `world_size` 1, the whole step.
-        micro_batch: rows of a micro-batch; by default the global batch over the ranks, without accumulation.
-        decode: turns ids into text; adds `text` to each document.
+        step: step number, from 0.
+        rank: rank whose samples are returned; with `world_size` 1, the whole step.
+        micro_batch: rows per micro-batch; by default the global batch divided by the ranks, without accumulation.
+        decode: converts ids to text; adds `text` to each document.
     Returns:
         `step`, `rank`, `world_size`, `samples`: `index`, `source`, `row`, `epoch`, `documents`: `id`,
         `start`, `end` (in tokens of the document).
     Raises:
-        KormoError: the run has no such step or rank, or the global batch is not divisible.
+        KormoError: the step or rank does not exist, or the global batch is not divisible.
     """
     if not 0 <= step < dataset.steps:
         raise KormoError(
@@ -154,20 +154,19 @@ def _sample(
 
 
 def tree(table: Mapping[str, Any], weights: Mapping[str, object] | None) -> list[dict[str, object]]:
-    """The mixture as the tree in the recipe, for a chart.
+    """The mixture as the recipe's tree, for a chart.
 
     Args:
-        table: what `stats` returned.
-        weights: the recipe's tree of weights, as checked by its model; None for a flat mixture.
+        table: result of `stats`.
+        weights: the recipe's weight tree, as validated by its model; None for a flat mixture.
     Returns:
-        One node per source or group: `name`, `documents`, `tokens`, `weight`, `share`, and either `epochs`
-        and `fill` (a source) or `children` (a group), whose sums the group shows. Sources that the tree
-        leaves out come last.
+        One node per source or group: `name`, `documents`, `tokens`, `weight`, `share`, and either `epochs` and `fill`
+            (a source) or `children` (a group, with the sums of its members). Sources missing from the tree come last.
     """
     sources, seen = table["sources"], set()
 
     def node(name: str, value: object) -> dict[str, Any]:
-        """A source with its numbers, or a group with their sums and its children."""
+        """A source with its numbers, or a group with its children and their sums."""
         if not isinstance(value, Group):
             seen.add(name)
             return {"name": name, **{field: sources[name][field] for field in (*SUMMED, "epochs", "fill")}}

@@ -1,9 +1,9 @@
-"""What must be equal for a run to resume, and what may change.
+"""What must not change for a run to resume, and what may.
 
 A checkpoint contains the `parts` of its data (`MixtureDataset.parts`) and the step. Before that step, seed, batch, rows
-and shares determined which samples were seen, and a change to any of them would repeat some rows and skip others. After
-it, anything may change: other weights from a later step on, a source added or removed, a longer run. There are no
-cursors, since the rows drawn before a step are a sum over the stages before it.
+and shares determined which samples were seen; changing any of them would repeat some rows and skip others. After it,
+anything may change: other weights from a later step on, a source added or removed, a longer run. No cursors are stored,
+since the rows drawn before a step are a sum over the preceding stages.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Parts = Mapping[str, Any]
 
 
 def shares_at(parts: Parts, step: int) -> dict[str, float]:
-    """Shares above zero that hold in `step`."""
+    """Nonzero shares at `step`."""
     stage = [stage for stage in parts["stages"] if stage["from_step"] <= step][-1]
     return {name: share for name, share in stage["shares"].items() if share}
 
 
 def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
-    """All differences as (first step that is affected, text), earliest first.
+    """All differences as (first affected step, text), earliest first.
 
     Args:
-        old, new: `MixtureDataset.parts()` of the run so far and of the recipe now.
+        old, new: `MixtureDataset.parts()` of the run so far and of the current recipe.
     """
     found = [
         (0, f"{name}: {old[name]!r} became {new[name]!r} ({what})")
@@ -51,7 +51,7 @@ def differences(old: Parts, new: Parts) -> list[tuple[int, str]]:
         if before != after:
             found.append((step, f"shares from step {step:,}: {_shares(before)} became {_shares(after)}"))
         elif len({step in {stage["from_step"] for stage in parts["stages"]} for parts in (old, new)}) > 1:
-            # counting starts afresh at a stage, so rows may round otherwise after it
+            # counting restarts at a stage, so rows may be rounded differently after it
             found.append((step, f"a stage begins at step {step:,} in only one of the two"))
     for name in sorted(old["sources"].keys() & new["sources"].keys()):
         if old["sources"][name] != new["sources"][name] and name in first_use:
@@ -67,15 +67,15 @@ def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> l
     """The changes between a checkpoint's data and the recipe's, if the run may resume.
 
     Args:
-        old: the parts kept with the checkpoint.
-        new: the parts of the recipe now.
+        old: the parts stored with the checkpoint.
+        new: the parts of the current recipe.
         step: steps trained so far.
-        allow: resume although past steps differ.
+        allow: resume even if past steps differ.
     Returns:
         One line per change, for the log; empty if nothing differs.
     Raises:
-        KormoError: the recipe would change steps that were already trained; names each such difference and
-            the first step concerned.
+        KormoError: the recipe would change steps that were already trained; names each such difference and the first
+            affected step.
     """
     found = differences(old, new)
     past = [(first, text) for first, text in found if first < step]
@@ -83,7 +83,7 @@ def check_resume(old: Parts, new: Parts, step: int, *, allow: bool = False) -> l
         raise KormoError(
             where=f"resume at step {step:,}",
             found="; ".join(text for _, text in past),
-            why=f"step {past[0][0]:,}, already trained, would have been other: rows would come twice and others never",
+            why=f"step {past[0][0]:,}, already trained, would change: some rows would repeat and others be skipped",
             do=f"put the recipe back and add a stage from step {step:,} on, or allow it explicitly",
         )
     return [f"amended from step {first:,}: {text}" for first, text in found]

@@ -1,14 +1,14 @@
-"""Encodes text exactly like the tokenizer, and several times as fast where equality can be proved.
+"""Encodes text exactly like the tokenizer, several times faster where equality can be proved.
 
 `Encoder` uses gigatoken or tiktoken (`engines`) if `ranks.convert` shows that the merges agree, and `tokenizers`
-otherwise. What the merges do not determine is handled as follows:
+otherwise. Properties that the merges do not determine are handled as follows:
 
-- Added tokens. Runs of newlines and other tokens of white space apply. Control tokens (`<|EOS|>`, `<think>`,
-  ...) do not: text that spells one is text, unless the source is allowed that token by name
-  (`control_tokens`), as reasoning data is allowed `<think>`.
-- Character classes and normalization. The libraries carry different editions of the Unicode tables. Each code
-  point is tried in both, in a few contexts, when it is first met; a document with one that they treat differently
-  is left to `tokenizers`.
+- Added tokens. Runs of newlines and other white space tokens are matched in text. Control tokens (`<|EOS|>`, `<think>`,
+  ...) are not: text that spells one stays text, unless the source allows that token by name (`control_tokens`), as
+  reasoning data allows `<think>`.
+- Character classes and normalization. The libraries have different versions of the Unicode tables. Each code point is
+  compared in a few contexts when it first occurs; documents with a code point that is treated differently are encoded
+  by `tokenizers`.
 - Bytes that the vocabulary lacks. A tokenizer without an unknown token silently drops them; here that is an error.
 """
 
@@ -41,14 +41,14 @@ CONTEXTS = (
     "a\u0301{}\u0323",
     "{}",
 )
-"""Where a code point is tried: first, last and alone on a line, between letters, digits, signs and spaces, and among
-combining marks."""
+"""Contexts in which a code point is compared: at the start, at the end and alone on a line, between letters, digits,
+signs and spaces, and among combining marks."""
 PROBE = "\n".join(CONTEXTS)
-"""All of them in one text: a line end is a border for every split, and a text costs more than its letters."""
+"""All contexts in one text: every split breaks at line ends, and the cost per text exceeds that of its characters."""
 
 
 class Disagreement(Exception):
-    """The fast engine and `tokenizers` gave different ids for the document named."""
+    """The fast engine and `tokenizers` gave different ids for the named document."""
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
@@ -77,16 +77,16 @@ class Encoder:
 
     Args:
         folder: holds `tokenizer.json`.
-        control_tokens: added tokens, other than white space, that text may contain as such.
-        engine: one of `engines.ENGINES`, or `auto` for the fastest usable one; if it cannot be used, the next is.
+        control_tokens: added tokens, other than white space, that are matched in text.
+        engine: one of `engines.ENGINES`, or `auto` for the fastest usable one; if it cannot be used, the next one is.
     Attributes:
         hash: see `tokenizer_hash`.
-        kind: the engine that is used.
-        version: of its package.
-        reason: why not the one that was asked for, or (with `auto`) why none but `tokenizers`.
+        kind: name of the selected engine.
+        version: version of its package.
+        reason: why the requested engine is not used, or (with `auto`) why only `tokenizers` is.
         largest_id: over base vocabulary and added tokens.
     Raises:
-        KormoError: no usable tokenizer, or a control token that it does not have.
+        KormoError: no usable tokenizer, or a control token that does not exist in it.
     """
 
     def __init__(self, folder: Path, control_tokens: Sequence[str] = (), *, engine: str = "auto") -> None:
@@ -113,13 +113,13 @@ class Encoder:
                 self._engine, self.reason = fast_engine(engine, ranks, spec)
         self.kind = self._engine.name if self._engine else "tokenizers"
         self.version = engine_version(self.kind)
-        self._verdicts = np.zeros(0x110000, np.uint8)  # 0 not met, 1 agreed, 2 disputed
+        self._verdicts = np.zeros(0x110000, np.uint8)  # 0 unknown, 1 agreed, 2 disputed
         self._settled, self._unsettled = 0, _others(np.zeros(0, np.int64))
         if self._engine and self._engine.stand_ins:
             self._verdicts[self._engine.stand_ins.start : self._engine.stand_ins.stop] = 2
 
     def _mark_controls(self, spec: dict[str, Any], control_tokens: Sequence[str]) -> None:
-        """Makes `special` mean "not in text": all but white space and what the source may use."""
+        """Sets `special` to mean "not matched in text": all except white space and the source's control tokens."""
         known = {token["content"] for token in spec["added_tokens"]}
         if unknown := sorted(set(control_tokens) - known):
             raise KormoError(
@@ -132,7 +132,7 @@ class Encoder:
             token["special"] = bool(token["content"].strip()) and token["content"] not in control_tokens
 
     def _check_ids(self, spec: dict[str, Any]) -> None:
-        """`tokenizers` numbers added tokens by itself and only warns if the file says otherwise."""
+        """`tokenizers` assigns ids of added tokens itself and only warns if the file differs."""
         for token in spec["added_tokens"]:
             if (used := self._tokenizer.token_to_id(token["content"])) != token["id"]:
                 raise KormoError(
@@ -143,15 +143,15 @@ class Encoder:
                 )
 
     def encode(self, texts: Sequence[str], names: Sequence[str]) -> Encoded:
-        """Ids of a batch of documents, without any token in front or behind.
+        """Encodes a batch of documents, without tokens added at the start or end.
 
         Args:
             texts: the documents.
-            names: what to call them in an error.
+            names: document names for error messages.
         Returns:
-            ids end to end (shape [sum(lengths)]) and lengths in tokens (shape [documents]).
+            Concatenated ids (shape [sum(lengths)]) and lengths in tokens (shape [documents]).
         Raises:
-            KormoError: a lone surrogate, or a character that the vocabulary cannot spell; names the document.
+            KormoError: a lone surrogate, or a character that the vocabulary cannot encode; names the document.
         """
         if self._engine is not None and texts and not any(map(self._unsettled.search, texts)):
             return self._by_engine(texts, names)
@@ -199,12 +199,12 @@ class Encoder:
         )
 
     def _disputed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Which documents hold a code point that the two libraries treat differently; bool [documents]."""
+        """Which documents contain a code point that the two libraries treat differently; bool [documents]."""
         points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
         verdicts = self._verdicts[points]
         self._try(np.unique(points[verdicts == 0]))
         settled = np.flatnonzero(self._verdicts == 1)
-        if len(settled) > self._settled * 1.1:  # a pattern takes some time to make
+        if len(settled) > self._settled * 1.1:  # compiling the pattern takes time
             self._settled, self._unsettled = len(settled), _others(settled)
         if not (verdicts != 1).any() or not (verdicts := self._verdicts[points] == 2).any():
             return np.zeros(len(texts), bool)
@@ -213,14 +213,14 @@ class Encoder:
         return np.isin(np.arange(len(texts)), found)
 
     def _try(self, points: NDArray[np.uint32]) -> None:
-        """Settles the verdict on code points that were not met before, all in one call if none is refused."""
+        """Compares code points that did not occur before, all in one call unless one is refused."""
         if not len(points):
             return
         texts = [PROBE.replace("{}", chr(point)) for point in points]
         try:
             ids, lengths = self._by_engine(texts, texts)
             others, other_lengths = self._by_tokenizers(texts, texts)
-        except KormoError:  # one that the vocabulary cannot spell: the document that holds it is to be named
+        except KormoError:  # not encodable with the vocabulary: the document that contains it will be named
             for half in np.array_split(points, 2) if len(points) > 1 else ():
                 self._try(half)
             self._verdicts[points] = 2 if len(points) == 1 else self._verdicts[points]
@@ -233,7 +233,7 @@ class Encoder:
         self._verdicts[points] = np.where(same, 1, 2)
 
     def compare(self, texts: Sequence[str], names: Sequence[str]) -> int:
-        """Encodes documents a second time with `tokenizers`; returns the number of tokens compared.
+        """Encodes documents again with `tokenizers`; returns the number of tokens compared.
 
         Raises:
             Disagreement: names the first document that they encode differently.
@@ -248,7 +248,7 @@ class Encoder:
 
     @staticmethod
     def _lengths_in_bytes(spec: dict[str, Any]) -> NDArray[np.int64] | None:
-        """Bytes that each id spells, int64 [ids]; None if tokens do not spell exactly the bytes of the
+        """Number of bytes of each id, int64 [ids]; None if tokens do not correspond exactly to the bytes of the
         text."""
         symbols = byte_symbols()
         stage = json.dumps(spec.get("pre_tokenizer"))
@@ -268,7 +268,7 @@ class Encoder:
 
 
 def _others(points: NDArray[np.int64]) -> re.Pattern[str]:
-    """Finds a character that is none of these code points (sorted)."""
+    """A pattern for characters other than these (sorted) code points."""
     if not len(points):
         return re.compile(r"[\s\S]")
     gaps = np.flatnonzero(np.diff(points) > 1)
@@ -283,6 +283,6 @@ def _refuse_surrogates(text: str, name: str) -> None:
         raise KormoError(
             where=f"document {name}",
             found=f"the lone surrogate {text[error.start]!a}",
-            why="it is not Unicode text and has no UTF-8 form",
+            why="it cannot be encoded in UTF-8",
             do="clean the document, or reject it in the corpus",
         ) from None

@@ -1,12 +1,12 @@
-"""The libraries that may encode text, each behind the same call; `encoder.Encoder` proves them and chooses.
+"""The encoding libraries behind a common interface; `encoder.Encoder` verifies and selects them.
 
-    gigatoken    Rust, MIT, wheels for CPython 3.10 and later on Linux, macOS and Windows (one for all, abi3); young
-                 (0.x) and one author's: hence an extra, and never without the proof
+    gigatoken    Rust, MIT, wheels for CPython 3.10 and later on Linux, macOS and Windows (abi3); young (0.x) with a
+                 single author, hence an optional extra, and always verified
     tiktoken     Rust, MIT, by OpenAI, wheels for 3.9 and later; a dependency
-    tokenizers   Rust, Apache-2.0, by Hugging Face: the reference; what `AutoTokenizer` runs
+    tokenizers   Rust, Apache-2.0, by Hugging Face: the reference, used by `AutoTokenizer`
 
-An engine is given the vocabulary and the added tokens that apply to text. Control tokens that text may not spell are
-not given to it at all, so what spells one is text.
+An engine receives the vocabulary and the added tokens that are matched in text. Other control tokens are not passed to
+it, so text that spells one stays text.
 """
 
 from __future__ import annotations
@@ -27,29 +27,30 @@ from kormo_plugins.shards.ranks import NO_ID, Ranks
 ENGINES = ("gigatoken", "tiktoken", "tokenizers")
 """Fastest first; each falls back to the next."""
 PRIVATE = 0x10F000
-"""First of the code points that stand for added tokens inside a batch of tiktoken's: private use, plane 16."""
+"""First of the code points that represent added tokens inside a tiktoken batch: private use, plane 16."""
 
 Encoded = tuple[NDArray[np.uint32], NDArray[np.int64]]
-"""Ids end to end (shape [sum(lengths)]; `NO_ID` for a byte that the vocabulary lacks), lengths (shape [documents])."""
+"""Concatenated ids (shape [sum(lengths)]; `NO_ID` for a byte that the vocabulary lacks), lengths (shape
+[documents])."""
 
 
 class Engine(Protocol):
-    """Encodes text of which nothing is known but that it has a UTF-8 form."""
+    """Encodes any text that can be represented in UTF-8."""
 
     @property
     def name(self) -> str:
-        """The package, which is also what a recipe calls it."""
+        """The package name, also used in recipes."""
 
     @property
     def stand_ins(self) -> range:
-        """Code points that mean something else to it; a text with one is not for this engine."""
+        """Reserved code points; texts that contain one cannot be encoded with this engine."""
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """The ids of several documents, nothing in front or behind."""
+        """The ids of several documents, without tokens added at the start or end."""
 
 
 def composed(text: str) -> str:
-    """The text in NFC, itself where it is already."""
+    """The text in NFC; the same object if it already is."""
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
@@ -59,7 +60,8 @@ def engine_version(name: str) -> str:
 
 
 class Gigatoken:
-    """`gigatoken`: remembers what pieces of text became; Korean that it never met is 1.7 times as fast as tiktoken."""
+    """`gigatoken`: caches the ids of text pieces; on Korean text not seen before it is 1.7 times as fast as
+    tiktoken."""
 
     name = "gigatoken"
     stand_ins = range(0)
@@ -74,7 +76,7 @@ class Gigatoken:
 
     @staticmethod
     def unfit(ranks: Ranks) -> str:
-        """Why it cannot be used here; empty if it can."""
+        """Why it cannot be used; "" if it can."""
         if find_spec("gigatoken") is None:
             return "it is not installed (pip install 'kormo-plugins[fast]')"
         return "the vocabulary lacks bytes, which it would not tell" if (ranks.ids[:256] == NO_ID).any() else ""
@@ -82,17 +84,17 @@ class Gigatoken:
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Engine`."""
         batch = list(map(composed, texts)) if self._normalizes else list(texts)
-        layout = self._backend.encode_batch(batch, parallel=False).layout  # a list of lists; the processes are parallel
+        layout = self._backend.encode_batch(batch, parallel=False).layout  # a list of lists; processes run in parallel
         offsets = np.asarray(layout.offsets.data, dtype=np.int64)
         ids = np.asarray(layout.content.data, dtype=np.uint32)[offsets[0] : offsets[-1]]
         return ids, np.diff(offsets)
 
 
 class Tiktoken:
-    """`tiktoken`, a whole batch in one call.
+    """`tiktoken`, with one call per batch.
 
-    A start character in front of each document, which is no character of the text, is made a special token of
-    tiktoken's, and allowed added tokens are replaced by more of the kind.
+    Each document is preceded by a start character, which occurs in no text and is a special token of tiktoken's;
+    allowed added tokens are replaced by further characters of this kind.
     """
 
     name = "tiktoken"
@@ -128,18 +130,18 @@ class Tiktoken:
 
 
 def fast_engine(wanted: str, ranks: Ranks, spec: Mapping[str, object]) -> tuple[Engine, str]:
-    """The fastest engine that can be used, from `wanted` on (`auto`: from the first on).
+    """The fastest usable engine, starting at `wanted` (`auto`: the first one).
 
     Args:
-        ranks: of a vocabulary that both agree on, by `ranks.convert`.
-        spec: the contents of tokenizer.json, with `special` for added tokens that do not apply to text.
+        ranks: ranks of the vocabulary, from `ranks.convert`.
+        spec: contents of tokenizer.json, with `special` set for added tokens that are not matched in text.
     Returns:
-        the engine, and why the one before it was not taken (empty if it is the one wanted).
+        The engine, and why the one before it was not used ("" if it is the requested one).
     """
     reason = "" if wanted in ("auto", "gigatoken") else "it was not wanted"
     if not reason and not (reason := Gigatoken.unfit(ranks)):
         try:
             return Gigatoken(spec), ""
-        except Exception as error:  # a tokenizer.json that it refuses, in whatever way
+        except Exception as error:  # the engine may refuse a tokenizer.json with any exception
             reason = f"it does not open this tokenizer ({error})"
     return Tiktoken(ranks, spec), reason if wanted == "gigatoken" else ""

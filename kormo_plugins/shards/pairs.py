@@ -1,12 +1,12 @@
 """The format of tokenized preference pairs: one folder per source.
 
     ids.bin        token ids, uint16 or uint32: prompt, chosen, rejected of each pair, end to end
-    borders.bin    int64 [3 * pairs + 1], where each of them begins; the last is the number of ids
-    pairs.jsonl    the same as text, one line per pair: id, prompt, chosen, rejected, as the tokenizer was given them
-    rejects.jsonl  the pairs that are not used, each with its reason
+    borders.bin    int64 [3 * pairs + 1], start of each of them; the last is the number of ids
+    pairs.jsonl    the same as text, one line per pair: id, prompt, chosen, rejected, as passed to the tokenizer
+    rejects.jsonl  unused pairs, each with its reason
     pairs.json     tokenizer, counts and checksums; written last
 
-A prompt ends with the generation prompt, so an answer's first id is the first one that the model would write.
+A prompt ends with the generation prompt, so an answer starts with the first id that the model would generate.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ IDS, BORDERS, TEXTS, REJECTS = "ids.bin", "borders.bin", "pairs.jsonl", "rejects
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """A pair as the model gets it.
+    """A tokenized pair.
 
     Args:
-        id: of its document.
+        id: id of its document.
         texts: prompt, chosen, rejected, as rendered.
         ids: the same three as token ids.
     """
@@ -47,7 +47,7 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A pair that is kept aside: its document's id and the reason."""
+    """A pair that is not used: its document's id and the reason."""
 
     id: str
     reason: str
@@ -56,14 +56,14 @@ class Unused:
 def write_pairs(
     pairs: Iterable[TokenPair | Unused], out: Path, *, source: str, tokenizer: str, largest_id: int
 ) -> dict[str, Any]:
-    """Writes a source's pairs into the folder `out`; files of an earlier, killed attempt are written anew.
+    """Writes a source's pairs into the folder `out`, overwriting files of an earlier, killed attempt.
 
     Args:
         tokenizer: hash of the tokenizer that made the ids.
-        largest_id: of that tokenizer; decides the number type.
+        largest_id: of that tokenizer; determines the dtype.
     Returns:
-        statistics: `pairs`, `unused` (reason -> number), `example` (id of the first unused), `tokens` and `longest`
-        (tokens of a prompt with the longer of its answers).
+        Statistics: `pairs`, `unused` (reason -> number), `example` (id of the first unused pair), `tokens` and
+            `longest` (tokens of a prompt with the longer of its answers).
     """
     out.mkdir(parents=True, exist_ok=True)
     dtype = id_dtype(largest_id)
@@ -107,7 +107,7 @@ class Pairs(Sequence[tuple[list[int], list[int], list[int]]]):
     """The pairs of one source, memory-mapped: prompt, chosen and rejected ids of each.
 
     Raises:
-        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another size.
+        KormoError: the folder is unfinished or of another format, or a file is missing or has a different size.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -121,7 +121,7 @@ class Pairs(Sequence[tuple[list[int], list[int], list[int]]]):
     def _open(self) -> None:
         dtype = np.dtype(self.manifest["dtype"])
         self._borders: NDArray[np.int64] = np.memmap(self.folder / BORDERS, "<i8", "r")
-        empty = not self.records[IDS].bytes  # nothing can be mapped
+        empty = not self.records[IDS].bytes  # empty files cannot be mapped
         self._ids: NDArray[np.integer] = np.zeros(0, dtype) if empty else np.memmap(self.folder / IDS, dtype, "r")
 
     def __getstate__(self) -> dict[str, object]:
@@ -142,7 +142,7 @@ class Pairs(Sequence[tuple[list[int], list[int], list[int]]]):
 
     @property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the ids; not of their place."""
+        """SHA-256 of everything that determines the ids; independent of the location."""
         parts = [[name, self.records[name].xxh3_128] for name in (IDS, BORDERS)]
         return identity(
             {

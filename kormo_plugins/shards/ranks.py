@@ -1,20 +1,19 @@
-"""Turns a Hugging Face byte-level BPE into tiktoken ranks, or says why the two would not always agree.
+"""Converts a Hugging Face byte-level BPE to tiktoken ranks, or explains why the two could differ.
 
-A Hugging Face BPE merges the pair that comes first in its list of merges. tiktoken merges any two neighbours
-whose concatenation is a token, the one of lowest rank first. With rank = place in the list of merges the two
-agree on every text if
+A Hugging Face BPE applies the pair that comes first in its merge list. tiktoken merges any adjacent tokens whose
+concatenation is a token, the lowest rank first. With rank = index in the merge list the two agree on every text if
 
-1. no two merges make the same token (a token has one rank),
-2. both halves of a merge are single bytes or were made by earlier merges (ranks grow), and
+1. no two merges produce the same token (a token has one rank),
+2. both halves of a merge are single bytes or produced by earlier merges (ranks increase), and
 3. each token, encoded by itself, is that one token.
 
-Why: let tiktoken join l and r into t, and assume that so far both did the same. No merge has crossed the ends
-of the stretch that t covers, so the merges inside it are those that t by itself goes through, up to the rank
-of t. By 3 that run ends in t, and by 1 its last merge is the pair in the list; so (l, r) is that pair and
-Hugging Face joins it too. The other way round is plain, since every listed pair concatenates to a token.
-tiktoken also looks a whole piece up before merging; by 3 that finds the same token.
+Proof: let tiktoken merge l and r into t, and assume that both agreed so far. No merge has crossed the ends of the range
+that t covers, so the merges inside it are those of encoding t by itself, up to the rank of t. By 3 these end in t, and
+by 1 the last of them is the pair in the list; so (l, r) is that pair and Hugging Face merges it too. The converse is
+immediate, since every listed pair concatenates to a token. tiktoken also looks up a whole piece before merging; by 3
+that finds the same token.
 
-Only the byte level and a single `Split` in front of it are accepted; everything else is left to `tokenizers`.
+Only the byte level preceded by a single `Split` is supported; everything else is left to `tokenizers`.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_ID = np.uint32(0xFFFFFFFF)
-"""Stands for a byte that the vocabulary lacks."""
+"""Placeholder for a byte that the vocabulary lacks."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """What tiktoken needs.
+    """The input for tiktoken.
 
     Args:
-        pattern: the regular expression that splits text into pieces.
+        pattern: regular expression that splits text into pieces.
         ranks: bytes of each token -> rank.
         ids: rank -> id in the tokenizer, or `NO_ID`; uint32 [ranks].
     """
@@ -45,7 +44,7 @@ class Ranks:
 
 
 def byte_symbols() -> dict[str, int]:
-    """The byte-level alphabet of GPT-2: printable stand-in -> byte value."""
+    """The byte-level alphabet of GPT-2: printable character -> byte value."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     symbols = {chr(byte): byte for byte in printable}
@@ -53,9 +52,9 @@ def byte_symbols() -> dict[str, int]:
 
 
 def convert(spec: dict[str, Any]) -> Ranks | str:
-    """Ranks for the contents of a `tokenizer.json`, or the reason why there are none.
+    """Ranks for the contents of a `tokenizer.json`, or the reason why it cannot be converted.
 
-    Added tokens marked `special` there are taken for plain text.
+    Added tokens marked `special` in it are treated as plain text.
     """
     pattern = _pattern(spec)
     if pattern is None:
@@ -96,7 +95,7 @@ def _pattern(spec: dict[str, Any]) -> str | None:
 
 
 def _unlike(spec: dict[str, Any]) -> str | None:
-    """A feature that tiktoken has no like of."""
+    """A feature that tiktoken does not support, if there is one."""
     model = spec["model"]
     if model.get("type") != "BPE":
         return f"its model is {model.get('type')}, not BPE"
@@ -108,7 +107,7 @@ def _unlike(spec: dict[str, Any]) -> str | None:
         return f"its normalizer is {normalizer.get('type')}"
     for token in spec.get("added_tokens", ()):
         if token["special"]:
-            continue  # plain text here
+            continue  # treated as plain text
         content = token["content"]
         if not content.isascii() or (normalizer and token.get("normalized") and content.strip()):
             return f"the added token {content!r} may be matched before or after normalization"
@@ -118,7 +117,7 @@ def _unlike(spec: dict[str, Any]) -> str | None:
 
 
 def _unreached(vocabulary: dict[str, int], merges: list[tuple[str, ...]]) -> str | None:
-    """A token that does not come out whole when it is encoded by itself, if there is one."""
+    """A token that is not reproduced when encoded by itself, if there is one."""
     from tokenizers.models import BPE
 
     model = BPE(vocab=vocabulary, merges=[(a, b) for a, b in merges], cache_capacity=0)

@@ -1,7 +1,7 @@
-"""Reads a folder of shards, memory-mapped: opening a source of trillions of tokens reads only its manifest.
+"""Reads a folder of shards through memory maps: opening a source of trillions of tokens reads only its manifest.
 
-Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... end to end.
-That one number is what a row plan stores; which shard and which document it falls in is a binary search away.
+Positions are counted over the whole source: token p is the p-th token of shard 0, shard 1, ... concatenated. A row plan
+stores only this number; shard and document are found by binary search.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from kormo_plugins.store.fingerprint import identity
 
 _Number = TypeVar("_Number", bound=np.integer)
 LABELS = (IDS, OFFSETS, TRAINED)
-"""Files that decide what is trained on; the others are names."""
+"""Files that determine the training data; the others are names."""
 
 
 def memory_map(path: Path, dtype: np.dtype[_Number], count: int | None = None) -> NDArray[_Number]:
     """A read-only memory map; an empty array for an empty file, which cannot be mapped.
 
     Raises:
-        KormoError: the file is missing, or does not hold `count` elements.
+        KormoError: the file is missing, or does not have `count` elements.
     """
     size = path.stat().st_size if path.is_file() else -1
     if size < 0 or (count is not None and size != count * dtype.itemsize):
@@ -56,14 +56,14 @@ def memory_map(path: Path, dtype: np.dtype[_Number], count: int | None = None) -
         return np.zeros(0, dtype)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-    # rows are drawn at random: reading ahead, which is megabytes on many machines, would be waste
+    # access is random: reading ahead, megabytes on many machines, would be wasted
     mapped.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(mapped, dtype)
 
 
 def read_ahead(part: NDArray[np.integer]) -> None:
-    """Tells the system to read a part of a memory map, in one go and without waiting for it: whoever needs several
-    parts and asks for all of them first waits once, and not for one page after the other."""
+    """Asks the system to read a part of a memory map, in one request and without waiting. With several parts,
+    requesting all of them first means waiting once instead of page by page."""
     whole = part.base if isinstance(part.base, np.ndarray) else part
     mapped = whole.base.obj if isinstance(whole.base, memoryview) else None
     if not isinstance(mapped, mmap.mmap) or not part.size:
@@ -79,8 +79,8 @@ class Shards:
     Args:
         folder: holds `shards.json`.
     Raises:
-        KormoError: the folder is unfinished, of another format, or a file of it is missing or has another
-            size. Contents are not read here; `verify` does that.
+        KormoError: the folder is unfinished or of another format, or a file is missing or has a different size.
+            Contents are not read here; `verify` does that.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -105,13 +105,14 @@ class Shards:
         return int(self.first_document[-1])
 
     def files(self) -> dict[str, FileRecord]:
-        """File name -> size and checksum, for every data file of the source."""
+        """File name -> size and checksum for every data file of the source."""
         where = self.folder / SHARDS_MANIFEST
         return {n: r for shard in self.manifest["shards"] for n, r in file_records(shard["files"], where).items()}
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the tokens: checksums, order, tokenizer; not of its place."""
+        """SHA-256 of everything that determines the tokens: checksums, order, tokenizer; independent of the
+        location."""
         return identity(
             {
                 "format": FORMAT,
@@ -133,10 +134,10 @@ class Shards:
 
     @cached_property
     def index(self) -> list[NDArray[np.int64]]:
-        """Each `INDEX_EVERY`th of the offsets of each shard, read into memory: 16 MB for a billion documents.
+        """Every `INDEX_EVERY`th offset of each shard, read into memory: 16 MB for a billion documents.
 
         Raises:
-            KormoError: an index that belongs to other offsets.
+            KormoError: an index does not match its offsets.
         """
         found = []
         for shard, count in self._sizes(self.first_document):
@@ -151,17 +152,17 @@ class Shards:
 
     @property
     def masked(self) -> bool:
-        """Whether the source says which of its tokens are predicted."""
+        """Whether the source has loss masks."""
         return "trained" in self.manifest
 
     @cached_property
     def trained(self) -> list[NDArray[np.uint8]]:
-        """Of a `masked` source: for each token of each shard, 1 if it is predicted."""
+        """For a `masked` source: 1 for each predicted token, per shard."""
         return [self._map(shard, TRAINED, UINT8, int(n)) for shard, n in self._sizes(self.first_token)]
 
     def windows(self, documents: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Position of the first token, and tokens, of up to `documents` documents at a time, read from front
-        to back; each int64 [documents]."""
+        """Start position and token count of up to `documents` documents at a time, in sequential order; each int64
+        [documents]."""
         for number, (shard, count) in enumerate(self._sizes(self.first_document)):
             path, base = self.folder / f"{shard}{OFFSETS}", int(self.first_token[number])
             for begin in range(0, int(count), documents):
@@ -169,7 +170,7 @@ class Shards:
                 yield base + part[:-1], np.diff(part)
 
     def will_need(self, start: int, end: int) -> None:
-        """Tells the system to read the tokens at [start, end) of one shard, in one go and without waiting."""
+        """Asks the system to read the tokens at [start, end) of one shard, in one request and without waiting."""
         read_ahead(self.tokens_at(start, end))
 
     def _sizes(self, starts: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
@@ -179,16 +180,16 @@ class Shards:
         return memory_map(self.folder / f"{shard}{suffix}", dtype, count)
 
     def span(self, document: int) -> tuple[int, int]:
-        """Positions of a document's first token and of the one after its last."""
+        """Positions of a document's first token and of the token after its last."""
         shard = self._shard_of(self.first_document, document, "document")
         local = document - int(self.first_document[shard])
         base = int(self.first_token[shard])
         return base + int(self.offsets[shard][local]), base + int(self.offsets[shard][local + 1])
 
     def locate(self, positions: Iterable[int]) -> list[tuple[int, int]]:
-        """The document of each token, and the position of the document's first one.
+        """The document of each token, and the position of the document's first token.
 
-        Of each, one page of a file is read, and all pages are asked for before the first is waited for.
+        Each lookup reads one page of a file; all pages are requested before the first is waited for.
         """
         asked = []
         for position in positions:
@@ -206,7 +207,7 @@ class Shards:
         return found
 
     def tokens_at(self, start: int, end: int) -> NDArray[np.integer]:
-        """Ids at the positions [start, end) of one shard."""
+        """Ids at positions [start, end), within one shard."""
         shard = self._shard_of(self.first_token, start, "token")
         base = int(self.first_token[shard])
         return self.ids[shard][start - base : end - base]
@@ -217,7 +218,7 @@ class Shards:
         return self.tokens_at(start, end) if end > start else np.zeros(0, self.dtype)
 
     def name(self, document: int) -> str:
-        """The name (id) that the document has in its corpus."""
+        """The name (id) of the document in its corpus."""
         shard = self._shard_of(self.first_document, document, "document")
         local = document - int(self.first_document[shard])
         ends = self._map(self.names[shard], NAME_OFFSETS, INT64, None)

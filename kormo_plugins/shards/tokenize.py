@@ -1,13 +1,12 @@
-"""Documents to shards: one source, in parallel, resumable shard by shard.
+"""Tokenizes documents to shards: one source, in parallel, resumable shard by shard.
 
-The input is cut into jobs, one shard each: a part file of a corpus is a job, and so is each stretch of
-`chunk_characters` of a plain iterable of documents. A job is known by a hash of its input and of every
-setting that decides its output; a shard that is already there with that hash is kept.
+The input is divided into jobs, one per shard: a part file of a corpus, or `chunk_characters` characters of an iterable
+of documents. A job is identified by a hash of its input and of all settings that determine its output; an existing
+shard with that hash is kept.
 
-Every document becomes BOS, its text, EOS, as KORMo was trained; a conversation becomes what `conversations` makes of
-it, and a mask that says which of its tokens are predicted. Each shard of texts encodes a sample of its own
-documents a second time with `tokenizers`, and says so in the manifest (`proof`): should the fast engine ever differ,
-the whole source is encoded again with the next.
+Every document becomes BOS, text, EOS, as in KORMo's training; a conversation is encoded by `conversations`, with a loss
+mask. For each shard of texts a sample of its documents is encoded again with `tokenizers` and recorded in the manifest
+(`proof`): if the fast engine ever differs, the whole source is encoded again with the next one.
 """
 
 from __future__ import annotations
@@ -38,28 +37,29 @@ from kormo_plugins.store.fingerprint import file_checksum, identity
 
 log = logging.getLogger(__name__)
 BATCH_CHARACTERS = 1 << 20
-"""Characters encoded per call: enough to amortize the call, few enough to stay in the cache."""
+"""Characters per call: enough to amortize the call, few enough to stay in the cache."""
 CHUNK_CHARACTERS = 1 << 26
-"""Characters of one shard when the input is an iterable: about 20 million tokens."""
+"""Characters per shard for an iterable: about 20 million tokens."""
 CHECK_EVERY = 256
-"""One document in so many, and the first of each shard, is encoded a second time to compare."""
+"""One in this many documents, and the first of each shard, is encoded a second time for comparison."""
 CHECK_CHARACTERS = 1 << 14
-"""Characters of such a document that are compared; the reference is six times as slow."""
+"""Characters of such a document that are compared; the reference is six times slower."""
 
 Progress = Callable[[dict[str, Any]], None]
 
 
 class EncodeConversations(Protocol):
-    """Encodes conversations; passed in from a higher floor, since this one knows no chat template. Can be pickled."""
+    """Encodes conversations; passed in by a higher floor, since this one has no chat template. Picklable."""
 
     @property
     def identity(self) -> str:
-        """Changes when the same conversation would become other ids or another mask."""
+        """Changes if the same conversation would be encoded to different ids or a different mask."""
 
     def __call__(
         self, documents: Sequence[Document]
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8]]:
-        """Ids end to end (shape [sum(lengths)]), lengths (shape [documents]) and mask (1: predicted; as the ids)."""
+        """Concatenated ids (shape [sum(lengths)]), lengths (shape [documents]) and loss mask (1: predicted; as the
+        ids)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +94,25 @@ def tokenize_source(
     recorded: Mapping[Path, FileRecord] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Writes the shards of one source into `out` and returns what `shards.json` holds.
+    """Writes the shards of one source into `out` and returns the content of `shards.json`.
 
     Args:
-        documents: part files (`.jsonl.zst`, one shard each), or any documents.
+        documents: part files (`.jsonl.zst`, one shard each), or an iterable of documents.
         tokenizer: folder with a `tokenizer.json`.
-        out: the folder; finished shards in it are kept if they were made from the same input.
+        out: the output folder; finished shards in it are kept if they were made from the same input.
         source: name of the source.
-        bos_id: put in front of each document, if given.
-        eos_id: put behind each document, if given.
-        control_tokens: added tokens that the text may contain as such (`<think>` for reasoning data).
-        workers: processes; 1 works in this one.
-        engine: `auto` or one of `engines.ENGINES`; where that one cannot be used, or differs, the next is.
-        chunk_characters: length of a shard when `documents` is not a list of files.
-        conversations: makes ids and mask, for a source of conversations; bos_id, eos_id and control_tokens are then
-            the template's business.
-        recorded: size and checksum of each part file, which is verified while it is read.
-        progress: called with the record of each shard when it is finished.
+        bos_id: token put before each document, if given.
+        eos_id: token put after each document, if given.
+        control_tokens: added tokens that are matched in text (`<think>` for reasoning data).
+        workers: processes; 1 runs in this one.
+        engine: `auto` or one of `engines.ENGINES`; the next one is used if it is unusable or differs from `tokenizers`.
+        chunk_characters: characters per shard if `documents` is not a list of files.
+        conversations: encoder for a source of conversations; its template then determines bos_id, eos_id and
+            control_tokens.
+        recorded: size and checksum of each part file, verified while it is read.
+        progress: called with the record of each finished shard.
     Raises:
-        KormoError: a part file was changed, the tokenizer or a document cannot be used, or there are no documents.
+        KormoError: a part file has changed, the tokenizer or a document cannot be used, or there are no documents.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def tokenize_source(
 
 
 def _refuse_foreign_ids(source: str, largest: int, **ids: int | None) -> None:
-    """Refuses a `bos_id` or `eos_id` that the tokenizer does not have."""
+    """Refuses a `bos_id` or `eos_id` outside the tokenizer's vocabulary."""
     for role, number in ids.items():
         if number is not None and not 0 <= number <= largest:
             raise KormoError(
@@ -153,10 +153,10 @@ def _refuse_foreign_ids(source: str, largest: int, **ids: int | None) -> None:
 def _agreed(
     jobs: Callable[[Job], Iterator[Job]], job: Job, run: Callable[[Iterator[Job]], list[dict[str, object]]], again: bool
 ) -> list[dict[str, Any]]:
-    """The records of all shards, by the first engine from `job.engine` on that `tokenizers` never contradicted.
+    """The records of all shards, made by the first engine from `job.engine` on that never differs from `tokenizers`.
 
     Args:
-        again: the documents can be read more than once.
+        again: whether the documents can be read more than once.
     """
     while True:
         try:
@@ -181,7 +181,7 @@ def _agreed(
 
 
 def _proof(records: list[dict[str, Any]]) -> dict[str, object]:
-    """What was encoded a second time to compare, of all shards; nothing for conversations and the reference itself."""
+    """The amount of text encoded twice, over all shards; empty for conversations and for the reference itself."""
     proofs = [record["proof"] for record in records if "proof" in record]
     if not proofs:
         return {}
@@ -206,7 +206,7 @@ def _jobs(documents: Any, job: Job, chunk_characters: int, recorded: Mapping[Pat
 
 
 def _run(jobs: Iterator[Job], number: int, source: str, progress: Progress | None) -> list[dict[str, object]]:
-    """Runs the jobs, at most two per worker in flight; records in the order of the jobs."""
+    """Runs the jobs, with at most two per worker in flight; returns records in the order of the jobs."""
     if number <= 1:
         records = []
         for job in jobs:
@@ -238,14 +238,14 @@ def _collect(
 
 
 def _calm_worker() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # parallelism comes from processes
 
 
 _encoders: dict[tuple[object, ...], Encoder] = {}
 
 
 def _encoder(job: Job) -> Encoder:
-    """The encoder of this process for the job's settings; a new one if tokenizer.json has changed since."""
+    """This process's encoder for the job's settings; reloaded if tokenizer.json has changed."""
     path = job.tokenizer / "tokenizer.json" if job.tokenizer.is_dir() else job.tokenizer
     key = (str(path), path.stat().st_mtime_ns, job.control_tokens)
     if (job.engine, *key) not in _encoders:
@@ -256,7 +256,7 @@ def _encoder(job: Job) -> Encoder:
 
 
 def make_shard(job: Job) -> dict[str, object]:
-    """Makes one shard, unless it is already there from the same input; returns its record."""
+    """Makes one shard, unless it exists with the same input; returns its record."""
     encoder = _encoder(job)
     from_files = isinstance(job.documents, Path)
     made_from = identity(
@@ -296,7 +296,7 @@ def make_shard(job: Job) -> dict[str, object]:
 
 
 def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, object]:
-    """That so many documents were encoded by both and became the same ids: whatever differs ends the build before."""
+    """Records how many documents both engines encoded to the same ids; a difference would have stopped the build."""
     return {
         "engine": f"{encoder.kind} {encoder.version}",
         "reference": f"tokenizers {engine_version('tokenizers')}",
@@ -306,7 +306,7 @@ def _proof_of(encoder: Encoder, compared: Counter[str]) -> dict[str, object]:
 
 
 def _input(job: Job) -> str | list[object]:
-    """What decides the shard: the checksum of the part file that was written, or of the one that is there."""
+    """The identity of a shard's input: the recorded checksum of the part file, or that of the existing file."""
     if job.record is not None:
         return job.record.xxh3_128
     return file_checksum(job.documents) if isinstance(job.documents, Path) else _content(job)
@@ -319,7 +319,7 @@ def _documents(job: Job) -> Iterator[Document]:
 
 
 def _content(job: Job) -> list[object]:
-    """What decides the shard, of documents that are at hand and in no file."""
+    """The identity of an input in memory: the contents of its documents."""
     assert not isinstance(job.documents, Path)
     return [
         [d.id, d.text, d.language, d.license, d.synthetic, d.generator, *([d.meta] if job.conversations else [])]
@@ -330,7 +330,7 @@ def _content(job: Job) -> list[object]:
 def _encode(
     job: Job, encoder: Encoder, batch: list[Document]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8] | None]:
-    """Ids, lengths and, of conversations, the training mask."""
+    """Ids, lengths and, for conversations, the loss mask."""
     if job.conversations is not None:
         return job.conversations(batch)
     return *_wrap(*encoder.encode([d.text for d in batch], [d.id for d in batch]), job.bos_id, job.eos_id), None
@@ -379,7 +379,7 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
 def _wrap(
     ids: NDArray[np.uint32], lengths: NDArray[np.int64], bos: int | None, eos: int | None
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Puts `bos` in front of and `eos` behind each document."""
+    """Puts `bos` before and `eos` after each document."""
     if bos is None and eos is None:
         return ids, lengths
     before, after = bos is not None, eos is not None

@@ -1,7 +1,7 @@
 """Copies a folder of shards or rows from an object store (or any fsspec file system) to a local disk, and verifies it.
 
-The manifest is read first and written last. Every data file is hashed while it is copied, and a complete one is not
-copied again; so an interrupted copy can be continued, and what arrives is what was built.
+The manifest is read first and written last. Data files are hashed while they are copied, and complete ones are not
+copied again; an interrupted copy can be resumed, and the result equals what was built.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from kormo_plugins.store.files import FORMATS, FileRecord, manifest_files
 
 CHUNK = 1 << 22
 MANIFEST_BYTES = 1 << 30
-"""Maximum bytes of a manifest or list: it is held in memory, and a malicious server may never end one."""
+"""Maximum bytes of a manifest or list: it is held in memory, and a malicious server could send an endless one."""
 ARRIVING = ".arriving"
-"""Folder for what has come and counts only when the rest is there."""
+"""Folder for files that become valid only when all are present."""
 
 
 def fetch(
@@ -34,17 +34,17 @@ def fetch(
     """Copies the folder at `url` into `out` and verifies it.
 
     Args:
-        url: of a finished folder (`s3://bucket/shards/ko_web`, `memory://…`, or a path).
-        out: local folder; made if needed.
-        threads: files copied at a time.
-        options: for the filesystem, as fsspec takes them.
-        progress: called with (bytes there, bytes in all) after each file.
-        check: called with name and place of each file that is there, before the folder counts as whole; may raise.
+        url: address of a finished folder (`s3://bucket/shards/ko_web`, `memory://…`, or a path).
+        out: local folder, created if needed.
+        threads: files copied in parallel.
+        options: filesystem options for fsspec.
+        progress: called with (bytes present, bytes in total) after each file.
+        check: called with name and path of each present file before the folder counts as complete; may raise.
     Returns:
-        `files`, `bytes`, and `copied`: the bytes that were not there yet.
+        `files`, `bytes`, and `copied`: the bytes that were not present before.
     Raises:
-        KormoError: no finished folder at `url`, a file that is missing there, or one whose contents are not
-            those that the manifest lists.
+        KormoError: there is no finished folder at `url`, a file is missing there, or a file does not match the
+            manifest.
     """
     out = Path(out)
     filesystem, root, name, manifest = _open(url, options or {})
@@ -57,11 +57,11 @@ def fetch(
     (arriving / name).unlink()
     arriving.rmdir()
     if (out / name).is_file() and (out / name).read_bytes() != manifest:
-        (out / name).unlink()  # of other contents, which are about to be replaced
+        (out / name).unlink()  # different contents, about to be replaced
     total, there, copied = sum(record.bytes for record in records.values()), 0, 0
 
     def one(file: str, record: FileRecord) -> int:
-        """Fetches and checks a file; the bytes that were here already."""
+        """Fetches and checks a file; returns the bytes that were already present."""
         here = fetch_file(filesystem, f"{root}/{file}", out / file, record)
         check(file, out / file)
         return here
@@ -84,7 +84,7 @@ def fetch(
 
 
 def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes]:
-    """The filesystem, the folder on it, and the name and contents of the folder's manifest."""
+    """The filesystem, the folder on it, and name and contents of the folder's manifest."""
     import fsspec
 
     try:
@@ -109,10 +109,10 @@ def _open(url: str, options: dict[str, object]) -> tuple[object, str, str, bytes
 
 
 def small_file(filesystem: Any, source: str) -> bytes:
-    """The bytes of a manifest.
+    """Reads a manifest.
 
     Raises:
-        KormoError: it is longer than any that we write.
+        KormoError: it is longer than any manifest that we write.
     """
     with filesystem.open(source, "rb") as stream:
         data: bytes = stream.read(MANIFEST_BYTES + 1)
@@ -120,17 +120,17 @@ def small_file(filesystem: Any, source: str) -> bytes:
         raise KormoError(
             where=source,
             found=f"more than {MANIFEST_BYTES:,} bytes",
-            why="no manifest is so long",
-            do="take the folder from elsewhere",
+            why="no manifest is that long",
+            do="copy the folder from another location",
         )
     return data
 
 
 def fetch_file(filesystem: Any, source: str, path: Path, record: FileRecord) -> int:
-    """Copies one file, unless it is there whole; returns the bytes copied.
+    """Copies one file unless it is already complete; returns the bytes copied.
 
     Raises:
-        KormoError: it cannot be read, or is not what `record` says; no more than its bytes are taken.
+        KormoError: it cannot be read, or does not match `record`; reads at most the recorded size.
     """
     try:
         record.check(path)

@@ -1,4 +1,4 @@
-"""Checks every byte of a folder against the checksums that were taken when it was written."""
+"""Verifies every byte of a folder against the checksums recorded when it was written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kormo_plugins.store.files import manifest_files
 
 
 def verify_lengths(folder: Path) -> None:
-    """Compares all files of a folder of shards but the token ids: what a row plan is computed from.
+    """Checks all files of a shard folder except the token ids: the inputs of a row plan.
 
     Raises:
-        KormoError: names the first file that is missing, cut short or changed.
+        KormoError: names the first file that is missing, truncated or changed.
     """
     for name, record in manifest_files(folder).items():
         record.check(folder / name, contents=not name.endswith(IDS))
@@ -23,11 +23,11 @@ def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) 
     """Reads every file of a folder of shards or rows and compares size and XXH3-128.
 
     Args:
-        progress: called with (bytes checked, bytes in all) after each file.
+        progress: called with (bytes checked, bytes in total) after each file.
     Returns:
-        `files` and `bytes` that were checked and found whole.
+        `files` and `bytes` that were checked.
     Raises:
-        KormoError: names the first file that is missing, cut short or changed.
+        KormoError: names the first file that is missing, truncated or changed.
     """
     folder = Path(folder)
     records = manifest_files(folder)

@@ -1,8 +1,8 @@
-"""Writes one shard: files that appear together or not at all.
+"""Writes one shard atomically: all of its files appear, or none.
 
-Checksums are computed over the bytes as they are passed to the operating system, so `verify` detects a disk that stores
-something else, and no file is read back to be hashed. Every file is flushed before it is renamed, and the shard's own
-`.json` comes last: if it exists, the others are complete.
+Checksums are computed over the bytes passed to the operating system, so `verify` detects a disk that stores something
+else, and no file is read back for hashing. Every file is flushed before it is renamed, and the shard's own `.json` is
+written last: if it exists, the others are complete.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from kormo_plugins.store.files import FileRecord
 from kormo_plugins.store.json_file import write_json
 
 COUNTED = ("languages", "licenses", "generators", "synthetic")
-"""What each shard counts documents by."""
+"""Attributes by which each shard counts its documents."""
 
 
 class HashedFile:
-    """A file written once from front to back, hashed on the way and renamed into place by `close`."""
+    """A file written sequentially, hashed on the way and renamed into place by `close`."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.bytes = path, 0
@@ -60,14 +60,14 @@ class HashedFile:
             self.bytes += view.nbytes
 
     def peek(self) -> FileRecord:
-        """Size and checksum of what was written so far."""
+        """Size and checksum of the data written so far."""
         return FileRecord(self.bytes, self._digest.hexdigest())
 
     def close(self) -> FileRecord:
         """Flushes to disk, renames into place and returns size and checksum.
 
         Raises:
-            KormoError: the disk is full; nothing is left.
+            KormoError: the disk is full; the temporary file is removed.
         """
         try:
             with writing(self.path):
@@ -79,21 +79,20 @@ class HashedFile:
         return self.peek()
 
     def discard(self) -> None:
-        """Drops what was written."""
-        with suppress(OSError):  # a full disk refuses what is still held in memory once more
+        """Discards the written data."""
+        with suppress(OSError):  # a full disk fails again for the data still buffered
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
 
 class ShardWriter:
-    """Writes the shard `name` of `folder` batch by batch; as a context manager it discards everything on an
-    error.
+    """Writes the shard `name` of `folder` batch by batch; as a context manager it discards everything on an error.
 
     Args:
-        folder: the source's folder, which exists.
+        folder: the source's folder, which must exist.
         name: `shard-00000` and so on.
-        dtype: type of the ids on disk, from `format.id_dtype`.
-        masked: whether `add` is told which tokens are predicted.
+        dtype: dtype of the ids on disk, from `format.id_dtype`.
+        masked: whether `add` receives a loss mask.
     """
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype[np.integer], *, masked: bool = False) -> None:
@@ -116,10 +115,10 @@ class ShardWriter:
         """Appends documents.
 
         Args:
-            ids: their tokens end to end, shape [sum(lengths)].
+            ids: their concatenated tokens, shape [sum(lengths)].
             lengths: tokens of each, shape [documents].
             names: name of each.
-            trained: 1 for each token that is predicted, shape of `ids`; only if `masked`.
+            trained: 1 for each predicted token, shape of `ids`; only if `masked`.
         """
         assert (trained is not None) == self.masked
         if trained is not None:
@@ -138,7 +137,7 @@ class ShardWriter:
         self._name_bytes += int(ends[-1]) if len(ends) else 0
 
     def finish(self, made_from: dict[str, object]) -> dict[str, object]:
-        """Renames the files into place, writes `NAME.json` last and returns what it holds."""
+        """Renames the files into place, writes `NAME.json` last and returns its content."""
         files = {file.path.name: asdict(file.close()) for file in self._files.values()}
         record = {
             "format": FORMAT,
@@ -165,17 +164,17 @@ class ShardWriter:
 def finish_source(
     out: Path, source: str, records: Sequence[dict[str, Any]], about: dict[str, object]
 ) -> dict[str, object]:
-    """Writes `shards.json`, the last file of a source, and returns what it holds.
+    """Writes `shards.json`, the last file of a source, and returns its content.
 
     Args:
         out: the source's folder.
         source: its name.
-        records: what `ShardWriter.finish` returned for each shard, in order.
-        about: what else belongs to the source as a whole; at least `tokenizer`, the hash.
+        records: results of `ShardWriter.finish` for each shard, in order.
+        about: further entries for the whole source; at least `tokenizer`, the hash.
     Raises:
-        KormoError: not one document.
+        KormoError: there is no document.
 
-    `trained`, in what is returned, is the number of predicted tokens; it is there if the source has masks.
+    In the result, `trained` is the number of predicted tokens, if the source has masks.
     """
     if not sum(record["documents"] for record in records):
         raise KormoError(

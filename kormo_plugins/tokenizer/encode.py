@@ -1,8 +1,7 @@
-"""Encoding that refuses what it cannot keep.
+"""Encoding that refuses text it cannot represent.
 
-A byte-level BPE whose alphabet lacks a byte (the published tokenizer knows 241 of 256) drops that byte in
-silence, and a lone surrogate has no UTF-8 at all. Both are errors here: a text is either kept whole or
-refused.
+A byte-level BPE whose alphabet lacks a byte (the published tokenizer has 241 of 256) silently drops that byte, and a
+lone surrogate has no UTF-8 encoding. Both are errors here: a text is encoded completely or refused.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def utf8(text: str, where: str) -> bytes:
     """The UTF-8 of a text.
 
     Raises:
-        KormoError: it holds a lone surrogate, which has none.
+        KormoError: it has a lone surrogate, which cannot be encoded.
     """
     try:
         return text.encode()
@@ -28,19 +27,19 @@ def utf8(text: str, where: str) -> bytes:
         raise KormoError(
             where=where,
             found=f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start:,}",
-            why="half of a character is not text, and has no UTF-8",
+            why="half of a surrogate pair cannot be encoded in UTF-8",
             do="repair the source (it was cut or decoded wrongly), or reject the document",
         ) from None
 
 
 def check_encodable(text: str, missing_bytes: bytes, where: str = "text") -> None:
-    """Refuses a text that a tokenizer would lose a part of.
+    """Refuses a text that a tokenizer could not encode completely.
 
     Args:
         missing_bytes: `read_layout(folder).missing_bytes`; empty for a tokenizer with all 256.
-        where: names the document in the message.
+        where: names the document in the error message.
     Raises:
-        KormoError: a character has a byte that no token can express, or is a lone surrogate.
+        KormoError: a character has a byte without a token, or is a lone surrogate.
     """
     utf8(text, where)
     if not missing_bytes:
@@ -54,7 +53,7 @@ def check_encodable(text: str, missing_bytes: bytes, where: str = "text") -> Non
         raise KormoError(
             where=where,
             found=f"the character {character!r} (U+{ord(character):04X})",
-            why=f"the tokenizer has no token for its byte 0x{lost:02X}, and would drop it in silence",
+            why=f"the tokenizer has no token for its byte 0x{lost:02X}, and would silently drop it",
             do="remove the character, or use a tokenizer with all 256 bytes in its alphabet",
         )
 
@@ -62,11 +61,11 @@ def check_encodable(text: str, missing_bytes: bytes, where: str = "text") -> Non
 def encode_strict(tokenizer: Tokenizer, text: str, missing_bytes: bytes, where: str = "text") -> list[int]:
     """The ids of a document's text, without `<|BOS|>`.
 
-    A document's own text never makes a control token: `<|EOS|>` written in it is seven characters. Newline
-    runs and the tags of thought and tools do become their tokens.
+    Text never becomes a control token: `<|EOS|>` in a document is seven characters. Newline runs and the tags of
+    thought and tools are encoded as their tokens.
 
     Raises:
-        KormoError: as `check_encodable`.
+        KormoError: see `check_encodable`.
     """
     check_encodable(text, missing_bytes, where)
     before: Any = tokenizer.encode_special_tokens

@@ -1,12 +1,11 @@
-"""Which id means what: KORMo's added tokens, in their published order and places.
+"""Token ids by role: KORMo's added tokens, in their published order and positions.
 
-The base vocabulary has ids 0 … V-1; the 41 added tokens follow at V+0 … V+40, so a nano tokenizer (V = 4,000)
-and the published one (V = 125,000) differ in V alone. Rooms above ask for a role (`layout.eos`), never an id.
+The base vocabulary has ids 0 … V-1; the 41 added tokens follow at V+0 … V+40, so a nano tokenizer (V = 4,000) and the
+published one (V = 125,000) differ only in V. Other rooms use a role (`layout.eos`), never an id.
 
-Document end and turn end are two tokens and two roles. A base model stops at `<|EOS|>`, a chat model at
-`<|EOT|>`; a folder of either kind has the same ids and differs only in what `eos_token` names (`write_role`).
-The published tokenizer names `<|EOT|>` while the published base model was to stop at `<|EOS|>`, and it never
-stops.
+Document end and turn end are two tokens and two roles. A base model stops at `<|EOS|>`, a chat model at `<|EOT|>`;
+their folders have the same ids and differ only in `eos_token` (`write_role`). The published tokenizer sets `<|EOT|>`
+although the published base model should stop at `<|EOS|>`; it therefore never stops.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ SPECIAL_TOKENS: tuple[tuple[str, str], ...] = (
     ("eos", "<|EOS|>"),
     ("pad", "<|PAD|>"),
     ("think", "<think>"),
-    ("end_think", "</think>"),  # this and the next four: order inferred, by elimination
+    ("end_think", "</think>"),  # order of this and the next four inferred, by elimination
     ("tool_call", "<tool_call>"),
     ("end_tool_call", "</tool_call>"),
     ("tool_response", "<tool_response>"),
@@ -46,26 +45,26 @@ SPECIAL_TOKENS: tuple[tuple[str, str], ...] = (
 """V+30 … V+40: role and token."""
 
 CONTROL = frozenset({"bos", "eos", "pad", "bot", "eot"})
-"""Roles whose tokens are `special`: hidden by `skip_special_tokens`, and never made from a document's own
-text when `encode_special_tokens` is set. The tags of thought and tools are content: parsers of a model's
-answer need them."""
+"""Roles whose tokens are `special`: hidden by `skip_special_tokens`, and never produced from document text when
+`encode_special_tokens` is set. The tags of thought and tools are content, because parsers of model answers need
+them."""
 
 REQUIRED = ("bos", "eos", "pad", "bot", "eot")
 ADDED_TOKENS = len(NEWLINE_RUNS) + len(SPECIAL_TOKENS)
 MANIFEST = "kormo_tokenizer.json"
 PUBLISHED_ROW_MULTIPLE = 256
-"""The published 10b model has 125,184 rows for 125,041 ids: the next multiple of 256 (of 128: 125,056)."""
+"""The published 10b model has 125,184 rows for 125,041 ids: the next multiple of 256 (of 128 it would be 125,056)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLayout:
-    """The ids of one tokenizer, by role; None where a foreign tokenizer has no such token.
+    """The ids of one tokenizer, by role; None if an external tokenizer has no such token.
 
     Args:
         vocab_size: tokens of the base vocabulary.
-        size: all ids, added tokens included; a model needs at least so many rows.
+        size: number of ids including added tokens; the minimum number of embedding rows.
         newlines: ids of the runs of 2, 3, … newlines.
-        missing_bytes: the byte values that no token can express, sorted (none in a tokenizer trained here).
+        missing_bytes: byte values without a token, sorted (none for tokenizers trained here).
     """
 
     vocab_size: int
@@ -111,11 +110,10 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
 
     Args:
         folder: holds `tokenizer.json`.
-        mapping: role -> token, for a tokenizer that writes them differently (`{"eos": "<|endoftext|>"}`).
+        mapping: role -> token, for a tokenizer with other token names (`{"eos": "<|endoftext|>"}`).
     Raises:
-        KormoError: a required role (`bos`, `eos`, `pad`, `bot`, `eot`) has no token; `eos` and `eot`, or
-            `pad` and one of them, are one token (the end would be masked, or the two ends mixed up); an
-            unknown role.
+        KormoError: a required role (`bos`, `eos`, `pad`, `bot`, `eot`) has no token; `eos` and `eot`, or `pad` and one
+            of them, share a token (the end would be masked, or the two ends confused); an unknown role.
     """
     content = read_tokenizer_json(folder)
     names = dict(SPECIAL_TOKENS)
@@ -160,9 +158,9 @@ def read_layout(folder: Path, mapping: Mapping[str, str] | None = None) -> Token
 
 
 def byte_symbols() -> list[str]:
-    """The printable character that stands for each byte value in a byte-level vocabulary (GPT-2's table).
+    """The printable character for each byte value in a byte-level vocabulary (GPT-2's table).
 
-    Visible Latin-1 characters stand for themselves; the 68 others are shifted, in order, to U+0100 and up.
+    Visible Latin-1 characters represent themselves; the 68 others are shifted, in order, to U+0100 and up.
     """
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     shifted = iter(range(0x100, 0x200))
@@ -175,12 +173,12 @@ def tokenizer_hash(folder: Path) -> str:
 
 
 def write_role(folder: Path, out: Path, role: Role = "base") -> None:
-    """Copies the tokenizer in `folder` to `out` with `eos_token` set for the role; the ids stay the same.
+    """Copies the tokenizer in `folder` to `out` with `eos_token` set for the role; ids do not change.
 
     Args:
         role: `base`: documents end with `<|EOS|>`; `chat`: turns end with `<|EOT|>`.
     Raises:
-        KormoError: the folder has not KORMo's tokens, or the role is unknown.
+        KormoError: the folder lacks KORMo's tokens, or the role is unknown.
     """
     if role not in ("base", "chat"):
         raise KormoError(

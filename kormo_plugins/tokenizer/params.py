@@ -1,4 +1,4 @@
-"""The parameters of `kormo_bpe`: what a dataset recipe may say about a tokenizer."""
+"""The parameters of `kormo_bpe` in a dataset recipe."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from kormo_plugins.errors import KormoError, moved
 
 ALPHABET = 256
-"""Byte symbols in the alphabet: all of them, so that every text can be encoded."""
+"""Byte symbols in the alphabet: all, so that every text can be encoded."""
 
 
 IN_GENERAL = "tokenizer: "
-"""How a place begins in errors of the training, which knows no file."""
+"""Prefix of a location in training errors, where the file is not known."""
 
 
 def named(error: KormoError, where: str, files: Mapping[str, str] | None = None) -> KormoError:
-    """The error with the file and the key under which these parameters stand.
+    """The error with the file and key that set these parameters.
 
     Args:
-        where: file, and the key of all of them if it is not the whole file.
-        files: parameter -> the file that sets it, where it is another one.
+        where: file, and the key of the parameters unless they are the whole file.
+        files: parameter -> the file that sets it, if it is a different one.
     """
     file, colon, key = where.partition(": ")
 
     def place(general: str) -> str:
-        """File and key of a parameter that was named in general."""
+        """File and key of a parameter given in general form."""
         if not general.startswith(IN_GENERAL):
             return general
         parameter = general.removeprefix(IN_GENERAL)
@@ -38,7 +38,7 @@ def named(error: KormoError, where: str, files: Mapping[str, str] | None = None)
 
 
 class TokenizerParams(BaseModel):
-    """How the vocabulary is learned. The defaults are those of the 10b model where they are known."""
+    """How the vocabulary is trained. Defaults are those of the 10b model where known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -9,7 +9,7 @@ from kormo_plugins.hookspecs import Component, hookimpl
 
 @hookimpl
 def kormo_tokenizers() -> Iterable[Component]:
-    """The tokenizers of this room."""
+    """The tokenizers."""
     yield Component(
         "kormo_bpe",
         load="kormo_plugins.tokenizer.training.train:train",

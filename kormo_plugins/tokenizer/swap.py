@@ -1,12 +1,11 @@
-"""Another tokenizer for a model that is trained already: which old rows each new row of the embedding comes
-from.
+"""Changes the tokenizer of a trained model: maps each new embedding row to old rows.
 
-A token that both have keeps its row. A new token gets the mean of the rows of the pieces that the old
-tokenizer cuts its bytes into: the model has learned those, and their mean is nearer to the truth than noise.
-What has no pieces (holes between ids, rows that only pad the matrix) gets the mean of all old rows.
+A token in both vocabularies keeps its row. A new token gets the mean of the rows of its pieces under the old tokenizer,
+which are trained and therefore better than random values. Ids without pieces (unused ids, padding rows) get the mean of
+all old rows.
 
-`plan_swap` knows only tokenizers, `apply_swap` only matrices. Both apply alike to the embedding and to the
-output layer, and in both directions: a vocabulary may grow or shrink."""
+`plan_swap` uses only tokenizers, `apply_swap` only matrices. Both treat the embedding and the output layer alike, and a
+vocabulary may grow or shrink."""
 
 from __future__ import annotations
 
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 BLOCK = 4096
-"""New rows that are averaged at once."""
+"""New rows averaged per batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class SwapPlan:
-    """The old ids behind each new id, as one list and where each id's part of it starts.
+    """The old ids for each new id, as one concatenated list with offsets.
 
     Args:
         old_size: ids of the old tokenizer; its padding rows are not used.
         new_size: ids of the new one.
         offsets: int64 [new_size + 1].
-        ids: int64 [offsets[-1]]; one old id: its row is copied; several: their mean; none: the mean of all.
+        ids: int64 [offsets[-1]]; one old id: its row is copied; several: their mean; none: the mean of all rows.
     """
 
     old_size: int
@@ -44,7 +43,7 @@ class SwapPlan:
     ids: np.ndarray
 
     def counts(self) -> dict[str, int]:
-        """How many new ids are copied, averaged, filled with the overall mean."""
+        """Number of new ids that are copied, averaged, or filled with the overall mean."""
         pieces = np.diff(self.offsets)
         return {
             "copied": int((pieces == 1).sum()),
@@ -70,7 +69,7 @@ def plan_swap(old: Path, new: Path) -> SwapPlan:
     for token, place in new_added.items():
         if token in old_added:
             sources[place] = [old_added[token]]
-        else:  # as text: a newline run, or a tag that the old one cuts into pieces
+        else:  # as text: a newline run, or a tag that the old tokenizer splits
             sources[place] = _pieces(old_model, "".join(symbols[byte] for byte in token.encode()))
     for token, place in new_base.items():
         sources[place] = [old_base[token]] if token in old_base else _pieces(old_model, token)
@@ -87,19 +86,17 @@ def _vocabulary(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _pieces(model: Any, symbols: str) -> list[int]:
-    """The merges applied to the bytes themselves: a token need not be whole characters, so it cannot be
-    encoded."""
+    """Applies the merges to bytes: a token may be part of a character, so it cannot be encoded as text."""
     return [token.id for token in model.tokenize(symbols)]
 
 
 def apply_swap(
     weights: dict[str, Tensor], plan: SwapPlan, rows: int, names: tuple[str, ...] = EMBEDDINGS
 ) -> dict[str, Tensor]:
-    """The weights with their embeddings re-made for the new tokenizer; all others are passed on untouched.
+    """Returns the weights with embeddings for the new tokenizer; other weights are passed through.
 
     Args:
-        weights: name -> tensor; the named ones have shape [old rows, hidden], at least one of them must be
-        there.
+        weights: name -> tensor; the named ones have shape [old rows, hidden], and at least one of them must exist.
         rows: rows of the new matrices, `read_layout(new).rows()`.
     Returns:
         A new dictionary; the named tensors have shape [rows, hidden] and their old dtype and device.
@@ -110,7 +107,7 @@ def apply_swap(
         raise KormoError(
             where="tokenizer swap",
             found=f"no weight called {' or '.join(names)}",
-            why="the rows of the vocabulary are in those",
+            why="the embedding rows are in these weights",
             do="name the embedding of this architecture",
         )
     if rows < plan.new_size:
@@ -131,7 +128,7 @@ def _swap(name: str, weight: Tensor, plan: SwapPlan, rows: int) -> Tensor:
             where=f"tokenizer swap: {name}",
             found=f"{len(weight):,} rows",
             why=f"the old tokenizer has {plan.old_size:,} ids, so it is not the one this model was trained with",
-            do="name the tokenizer that lies beside the checkpoint",
+            do="name the tokenizer beside the checkpoint",
         )
     exact = torch.promote_types(weight.dtype, torch.float32)
     mean = weight[: plan.old_size].to(exact).mean(0)

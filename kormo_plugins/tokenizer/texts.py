@@ -1,4 +1,4 @@
-"""Text straight from files, for training or measuring a tokenizer without building a corpus first."""
+"""Reads text directly from files, to train or measure a tokenizer without building a corpus."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SCRIPTS = (
 
 
 def guess_language(text: str) -> str:
-    """The language of a document that does not say: `ko`, `ja`, `zh` if a tenth of its letters are of that
-    script, else `en`. Kana come before Han, which Japanese has as well."""
+    """Guesses the language of a document: `ko`, `ja` or `zh` if a tenth of its letters are in that script, else `en`.
+    Kana are checked before Han, which Japanese also uses."""
     letters = [character for character in text[:20_000] if character.isalpha()]
     for language, low, high in SCRIPTS:
         if letters and sum(low <= character <= high for character in letters) >= len(letters) / 10:
@@ -30,13 +30,13 @@ def guess_language(text: str) -> str:
 
 
 def read_texts(files: Sequence[Path]) -> Iterator[Document]:
-    """The documents of files, without a corpus having been built of them: to learn from or to measure on.
+    """Yields the documents of files.
 
     Args:
-        files: text, `.jsonl` (keys `text`; `language` or `lang`, and `source`, if there), `.jsonl.zst`, or folders
-            of these. A language that is not given is guessed.
+        files: text, `.jsonl` (keys `text`; optional `language` or `lang`, and `source`), `.jsonl.zst`, or folders of
+            these. A missing language is guessed.
     Raises:
-        KormoError: a file that cannot be read.
+        KormoError: a file cannot be read.
     """
     for path in files:
         if path.is_dir():

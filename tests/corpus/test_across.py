@@ -141,7 +141,7 @@ def test_another_first_source_builds_the_second_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "against, told",
     [
-        ({"a": ("b",), "b": ("a",)}, "wait for one another"),
+        ({"a": ("b",), "b": ("a",)}, "depend on each other"),
         ({"a": ("a",), "b": ()}, "a → a"),
         ({"a": (), "b": ("aa",)}, "Did you mean 'a'?"),
     ],
@@ -215,7 +215,7 @@ def test_a_source_that_would_lose_everything_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("before", "behind", "told"),
-    [([{"name": "exact_dedup"}], [], "take exact_dedup out"), ([], [{"name": "length"}], "the last step"),
+    [([{"name": "exact_dedup"}], [], "remove exact_dedup"), ([], [{"name": "length"}], "the last step"),
      ([], [{"name": "keep_top", "by": "date", "share": 0.5}], "the last step")],
 )  # fmt: skip
 def test_no_other_step_undoes_what_is_preferred(

@@ -277,5 +277,5 @@ def test_the_hub_needs_a_commit_or_a_network(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", offline)
     hub_module._newest.cache_clear()
-    with pytest.raises(KormoError, match="the hub did not give it: offline"):
+    with pytest.raises(KormoError, match="the hub request failed: offline"):
         hub.inputs(HubParams(dataset="KORMo-Team/x"))

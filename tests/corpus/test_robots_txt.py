@@ -78,10 +78,10 @@ def test_rules_that_cannot_be_read_are_one_message(tmp_path: Path, build: Build)
     source = {"reader": {"name": "jsonl", "path": str(tmp_path / "pages.jsonl")}}
     folder = rules(tmp_path / "robots")
     (folder / "robots.warc.gz").write_bytes((folder / "robots.warc.gz").read_bytes()[:-9])
-    with pytest.raises(KormoError, match="nobody could say what they forbid"):
+    with pytest.raises(KormoError, match="what they forbid is unknown"):
         build(source, steps=({"name": "robots_txt", "path": str(folder)},))
     (tmp_path / "robots.txt").write_bytes(GPT)
-    with pytest.raises(KormoError, match="does not say of which site"):
+    with pytest.raises(KormoError, match="does not name its site"):
         build(source, steps=({"name": "robots_txt", "path": str(tmp_path / "robots.txt")},), out="second")
     with pytest.raises(ValueError, match="exactly one of path and urls"):
         RobotsTxtParams()

@@ -164,7 +164,7 @@ def test_a_connection_that_breaks_is_taken_up_again(tmp_path: Path, monkeypatch:
     assert [item.meta["url"] for item in found if isinstance(item, Document)] == [f"http://x.kr/{n}" for n in range(20)]
     limits[:] = [10, 10, 10]
     opened.clear()
-    with pytest.raises(KormoError, match="goes on where it was"):
+    with pytest.raises(KormoError, match="run the same command again to resume"):
         list(warc(params))
     assert len(opened) == warc_module.TRIES
 

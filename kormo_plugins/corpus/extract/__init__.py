@@ -1,1 +1,1 @@
-"""From HTML to text: tags in running text, whole pages, character sets, and extractors of the main text."""
+"""HTML to text: inline tags, whole pages, character sets, and main-text extractors."""

@@ -1,10 +1,9 @@
-"""From the bytes of a page to its text: the character set as browsers find it, checked against the bytes.
+"""Decodes a page: determines the character set as browsers do, then verifies it against the bytes.
 
-Order of the HTML standard (WHATWG, 13.2.3.2): byte order mark, HTTP header, `<meta>` in the first 1,024 bytes, else
-what the bytes look like. Labels mean what they mean in browsers (Encoding standard): `euc-kr` and `ks_c_5601-1987` are
-cp949, `iso-8859-1` is windows-1252. Unlike a browser, a page whose bytes are not of the set that it names is not taken
-at its word: what is valid UTF-8, or cp949, is read so. Servers that say `iso-8859-1` by default are the rule in old
-Korean pages.
+Order of the HTML standard (WHATWG, 13.2.3.2): byte order mark, HTTP header, `<meta>` in the first 1,024 bytes, then
+detection from the bytes. Labels have the meaning of the Encoding standard: `euc-kr` and `ks_c_5601-1987` are cp949,
+`iso-8859-1` is windows-1252. Unlike browsers, a declared set that does not fit the bytes is overridden by UTF-8 or
+cp949 if the bytes are valid in it: old Korean pages are often served as `iso-8859-1` by default.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _HEADER = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _META = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 PRESCAN = 1024
-"""Bytes in which browsers look for `<meta charset>`."""
+"""Bytes in which browsers search for `<meta charset>`."""
 _SINGLE_BYTE = frozenset(("cp1252", "latin_1", "iso8859-1", "iso8859-15", "ascii"))
 MOST_WRONG = 0.01
-"""Share of characters that may be lost before another set is tried."""
+"""Share of undecodable characters above which another set is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The text of a page.
+    """The decoded text of a page.
 
     Args:
-        charset: Python's name of the set that it was read in.
-        said_by: `bom`, `header`, `meta`, or `bytes` where nothing was said or what was said did not fit.
+        charset: Python codec name.
+        said_by: `bom`, `header`, `meta`, or `bytes` if nothing was declared or the declared set did not fit.
         lost: characters that could not be decoded (U+FFFD).
     """
 
@@ -40,17 +39,17 @@ class Decoded:
 
 
 def decode(body: bytes, content_type: str = "") -> Decoded:
-    """The bytes of a page as text.
+    """Decodes the bytes of a page.
 
     Args:
-        content_type: of the HTTP response.
+        content_type: `Content-Type` of the HTTP response.
     """
     for mark, name in _BOMS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :], name, "bom")
     named = _named(body, content_type)
     for name, said_by in named:
-        if name in _SINGLE_BYTE and not body.isascii():  # every byte is of such a set: it proves nothing
+        if name in _SINGLE_BYTE and not body.isascii():  # decodes any bytes, so success proves nothing
             continue
         found = _decoded(body, name, said_by)
         if found.lost <= MOST_WRONG * len(found.text):
@@ -59,20 +58,20 @@ def decode(body: bytes, content_type: str = "") -> Decoded:
 
 
 def _named(body: bytes, content_type: str) -> list[tuple[str, str]]:
-    """What header and meta say, in browsers' names."""
+    """The sets declared by header and meta tag, under browsers' names."""
     found = []
     header, meta = _HEADER.search(content_type), _META.search(body[:PRESCAN])
     if header:
         found.append((header[1], "header"))
     if meta:
         said = meta[1].decode("ascii")
-        # A meta tag that could be read cannot be of UTF-16 (WHATWG, 13.2.3.2, step 6).
+        # A meta tag that can be read as ASCII cannot be in UTF-16 (WHATWG, 13.2.3.2, step 6).
         found.append(("utf-8" if said.lower().startswith("utf-16") else said, "meta"))
     return [(known, said_by) for name, said_by in found if (known := browser_name(name))]
 
 
 def browser_name(label: str) -> str:
-    """Python's codec for a label as browsers read it; empty for one that is not known."""
+    """Python's codec for a label as browsers interpret it; "" if unknown."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     try:
@@ -89,12 +88,12 @@ def browser_name(label: str) -> str:
 
 
 def _by_bytes(body: bytes, named: list[tuple[str, str]]) -> Decoded:
-    """The set that the bytes look like; UTF-8 and cp949 prove themselves."""
+    """Detects the set from the bytes; UTF-8 and cp949 can be verified by decoding."""
     for name in ("utf-8", "cp949"):
         found = _decoded(body, name, "bytes")
         if found.lost <= MOST_WRONG * len(found.text):
             return found
-    if named:  # a set of single bytes, or the least bad of those that were named
+    if named:  # a single-byte set, or the declared set with the fewest errors
         return min((_decoded(body, name, said_by) for name, said_by in named), key=lambda decoded: decoded.lost)
     from resiliparse.parse.encoding import detect_encoding
 

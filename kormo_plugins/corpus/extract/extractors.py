@@ -1,4 +1,4 @@
-"""The main text of a page, by libraries that do nothing else."""
+"""Main-text extraction from pages by external libraries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLANK = re.compile(r"\n\s*\n\s*\n+")
 
 
 def by_resiliparse(html: str, comments: bool) -> str:
-    """Resiliparse (Bevendorff et al. 2018; DCLM, arXiv 2406.11794): rules over the parsed tree; fast, more recall."""
+    """Resiliparse (Bevendorff et al. 2018; DCLM, arXiv 2406.11794): rules on the parsed tree; fast, higher recall."""
     from resiliparse.extract.html2text import extract_plain_text
 
     text: str = extract_plain_text(
@@ -31,18 +31,18 @@ def by_resiliparse(html: str, comments: bool) -> str:
 
 
 def by_trafilatura(html: str, comments: bool) -> str:
-    """Trafilatura (Barbaresi 2021): rules, and two other extractors where they fail; slower, menus hardly ever stay."""
+    """Trafilatura (Barbaresi 2021): rules with two fallback extractors; slower, rarely leaves menus in the text."""
     from trafilatura import extract
 
     return extract(html, include_comments=comments, include_tables=True, include_images=False) or ""
 
 
 EXTRACTORS: dict[str, Callable[[str, bool], str]] = {"resiliparse": by_resiliparse, "trafilatura": by_trafilatura}
-"""Name -> function of a page's HTML, and of whether comments of readers are text."""
+"""Name -> function of the page's HTML and of whether reader comments are kept."""
 
 
 def installed(library: str, where: str) -> str:
-    """Name and version of a library of the extra `crawl`.
+    """Name and version of a library from the extra `crawl`.
 
     Raises:
         KormoError: it is not installed.

@@ -1,4 +1,4 @@
-"""Title and date of a page, from its head."""
+"""Title and date of a page, from its head element."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _DATES = (
     "pubdate",
 )
 HEAD = 200_000
-"""Characters that are looked at."""
+"""Characters of the page that are searched."""
 
 
 def title_of(html: str) -> str:
-    """The page's title: `og:title`, which leaves the site's name out, before `<title>`; empty where there is none."""
+    """The page's title: `og:title`, which omits the site's name, else `<title>`; "" if there is none."""
     said = _metas(html).get("og:title", "")
     if not said and (match := _TITLE.search(html[:HEAD])):
         said = entities.unescape(match[1])
@@ -35,7 +35,7 @@ def title_of(html: str) -> str:
 
 
 def date_of(html: str) -> str:
-    """The day on which the page says that it was published, as `2023-05-01`; empty where it says none."""
+    """The publication date that the page declares, as `2023-05-01`; "" if there is none."""
     metas = _metas(html)
     said = [metas[key] for key in _DATES if key in metas]
     said += [match[1] for pattern in (_JSON_DATE, _TIME) if (match := pattern.search(html[:HEAD]))]

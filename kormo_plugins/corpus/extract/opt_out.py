@@ -1,8 +1,8 @@
-"""Whether a page says that it must not be used for training: `noai` in robots rules, and the TDM reservation protocol.
+"""Detects opt-outs from training: `noai` in robots rules, and the TDM reservation protocol.
 
-The rules are `X-Robots-Tag` headers and `<meta name="robots">` (also for one named crawler); `noai` and `noimageai` are
-DeviantArt's, widely taken up; `tdm-reservation` is the W3C community group's TDMRep (header, or meta of that name).
-What robots.txt allowed was the crawler's business: archives hold what it was allowed to fetch.
+Robots rules are read from `X-Robots-Tag` headers and `<meta name="robots">` (also for a named crawler). `noai` and
+`noimageai` were introduced by DeviantArt and are widely used; `tdm-reservation` is the W3C community group's TDMRep
+(header, or meta tag of that name). robots.txt is not checked here: archives hold only what their crawler could fetch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _META = re.compile(r"<meta\s[^>]{0,400}>", re.IGNORECASE)
 _NAME = re.compile(r"\bname\s*=\s*[\"']?([\w:-]+)", re.IGNORECASE)
 _CONTENT = re.compile(r"\bcontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 HEAD = 100_000
-"""Characters of a page in which its head is looked for."""
+"""Characters of a page that are searched for its head element."""
 
 
 def opted_out(headers: Mapping[str, str], html: str, tokens: tuple[str, ...] = TOKENS) -> str:
-    """The first of `tokens` that a page's headers or meta tags hold; empty where there is none.
+    """The first of `tokens` found in a page's headers or meta tags; "" if there is none.
 
     Args:
-        headers: of the HTTP response, names in lower case, values of the same name joined by commas.
-        tokens: rules that are honoured: names of robots rules (`noai`, `noindex`, …), and `tdm-reservation`.
+        headers: of the HTTP response; lower-case names, repeated values joined by commas.
+        tokens: opt-out rules to honour: names of robots rules (`noai`, `noindex`, …), and `tdm-reservation`.
     """
     rules = set(_rules(headers.get("x-robots-tag", "")))
     reserved = headers.get("tdm-reservation", "").strip() == "1"

@@ -1,4 +1,4 @@
-"""A whole HTML page as text, by lxml's parser: everything that a browser would show, in its lines."""
+"""Renders a whole HTML page as text with lxml's parser: everything that a browser would show, line by line."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _BLANK = re.compile(r"\n{3,}")
 
 
 def is_page(text: str) -> bool:
-    """Whether `text` is an HTML document, not running text with tags in it."""
+    """Whether `text` is an HTML document, as opposed to running text with inline tags."""
     return _PAGE.match(text[:2000]) is not None
 
 
 def page_text(html: str) -> str:
-    """What a browser shows of a page: title and body, block elements on lines of their own, cells apart."""
+    """The visible text of a page: title and body, block elements on their own lines, table cells separated."""
     from lxml import etree
     from lxml.html import HTMLParser, document_fromstring
 
     parser = HTMLParser(remove_comments=True, remove_pis=True, huge_tree=True, no_network=True)
     try:
         root = document_fromstring(_DECLARATION.sub("", html.replace("\0", "")), parser=parser)
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError):  # nothing in it
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError):  # empty document
         return ""
     pieces: list[str] = []
     _walk(root, pieces)
@@ -40,7 +40,7 @@ def page_text(html: str) -> str:
 
 
 def _walk(root: HtmlElement, pieces: list[str]) -> None:
-    """Without recursion: broken pages nest a hundred thousand deep."""
+    """Appends the text of a tree to `pieces`. Iterative: broken pages can nest 100,000 levels deep."""
     from lxml.etree import iterwalk
 
     inside = unseen = 0
@@ -55,5 +55,5 @@ def _walk(root: HtmlElement, pieces: list[str]) -> None:
             pieces.append(" ")
         text = element.text if begins else element.tail
         if text and not unseen:
-            # A line of preformatted text is marked, so that its spaces stay.
+            # Lines of preformatted text are marked so that their spaces are kept.
             pieces.append(text.replace("\n", "\n\0") if inside else " ".join(re.split(r"\s+", text)))

@@ -1,7 +1,7 @@
-"""Tags in running text: which `<` begins one, and what is left in its place.
+"""Removes inline tags from running text: decides which `<` begins a tag, and what replaces it.
 
-The elements, attributes and the grammar of a tag are those of the HTML standard (WHATWG, sections 3.2.6, 4 and
-13.1.2). The rules for names that are also words or variables are ours.
+Elements, attributes and tag grammar follow the HTML standard (WHATWG, sections 3.2.6, 4 and 13.1.2). The rules for
+names that are also words or variables are ours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _BLOCK_NAMES = (
     "ol optgroup option p pre section select summary table tbody tfoot thead title tr ul"
 )
 BLOCKS = frozenset(_BLOCK_NAMES.split())
-"""Elements that stand on lines of their own."""
+"""Block elements: they break lines."""
 CELLS = frozenset(("td", "th"))
 _INLINE = (
     "a abbr acronym area audio b base bdi bdo big button canvas cite code col colgroup data datalist del dfn em embed "
@@ -30,8 +30,8 @@ _WORD_NAMES = (
     "time title track var video big em"
 )
 _WORDS = frozenset(_WORD_NAMES.split())
-"""Elements whose names are words, or letters of formulas: `<file>`-like placeholders, unless they have an attribute
-or an end."""
+"""Elements whose names are also words or formula variables: treated as `<file>`-like placeholders unless they have an
+attribute or an end tag."""
 _BOOLEAN = (
     "allowfullscreen async autofocus autoplay checked compact controls default defer disabled formnovalidate hidden "
     "inert ismap itemscope loop multiple muted nomodule noshade novalidate nowrap open readonly required reversed "
@@ -58,18 +58,18 @@ _REST = re.compile(rf"((?:(?:{_SPACE}|/(?!>))++{_ATTRIBUTE})*+){_SPACE}*+(/?)>",
 _START = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20}+(?:[:-][\w:.-]{1,40}+)?)")
 _OPERAND = re.compile(r"[A-Za-z0-9_)\]]")
 LONGEST = 4000
-"""Characters in which a tag has to end."""
+"""Maximum length of a tag in characters."""
 
 
 def strip_tags(text: str) -> str:
-    """`text` without its tags; a line or a space stays where the element makes one.
+    """Removes tags from `text`; leaves a line break or a space where the element implies one.
 
-    A `<` that begins no tag of HTML stays, with all that follows it.
+    A `<` that does not begin an HTML tag is kept, with everything after it.
     """
     starts = list(_START.finditer(text))
     ended = {start[2].lower() for start in starts if start[1]}
     if "select" in ended:
-        ended.add("option")  # need not be closed
+        ended.add("option")  # end tag is optional
     out = _Lines()
     at = 0
     for start in starts:
@@ -86,26 +86,26 @@ def strip_tags(text: str) -> str:
 
 
 def _is_tag(start: re.Match[str], rest: re.Match[str], ended: set[str]) -> bool:
-    """Whether what is shaped like a tag is one."""
+    """Whether a tag-shaped match is a tag."""
     name = start[2].lower()
     if rest[1]:  # attributes
         return name in ELEMENTS or ":" in name or "-" in name
     if start[1] or name in ended:  # `</b>`, or a `<b>` with one
         return name in ELEMENTS or ":" in name or "-" in name
-    if name == "p":  # seldom closed in old pages; behind an operand it is a variable
+    if name == "p":  # often left open in old pages; after an operand it is a variable
         return not (start.start() and _OPERAND.match(start.string, start.start() - 1))
     return name in ELEMENTS and (name not in _WORDS or bool(rest[2]))
 
 
 class _Lines:
-    """Pieces of text, parted as the elements between them part them."""
+    """Joins text pieces with the separators implied by the elements between them."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self.gap = ""
 
     def part(self, name: str) -> None:
-        """An element begins or ends here."""
+        """Registers the start or end of an element."""
         if name == "br":
             self._close_gap("")
             self.pieces.append("\n")
@@ -115,8 +115,8 @@ class _Lines:
             self.gap = self.gap or " "
 
     def add(self, text: str) -> None:
-        """Text behind what came before."""
-        if self.gap and not text.strip():  # the layout of the markup; an empty line in it parts paragraphs
+        """Appends text."""
+        if self.gap and not text.strip():  # whitespace from the markup's layout; a blank line separates paragraphs
             self.gap = "\n\n" if text.count("\n") > 1 else self.gap
             return
         if not text:

@@ -1,9 +1,9 @@
-"""Deduplication across sources: the signatures of finished sources, in front of those of the one that is built.
+"""Deduplication across sources: compares a source with the signatures of finished sources.
 
-What both have is theirs, unless copies are ranked. Training and held-out documents both count, so nothing that is held
-out there is trained on here. A finished source need be signed only once by a step: `write_index` keeps its signatures,
-and whatever is built against it later, in this run or another, reads them instead of its texts. So the index of a
-collection is extended by signing what came to it.
+A document that both have stays in the finished source, unless copies are ranked. Training and held-out documents both
+count, so a document held out there is never trained on here. `write_index` stores a step's signatures of a finished
+source, so that each source is signed only once; later builds read them instead of its texts. Extending a collection
+therefore only requires signing the new sources.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from kormo_plugins.store.corpus_files import read_corpus
 
 INDEX = "signatures.npy"
 BLOCK = 1 << 14
-"""Documents whose signatures are held in memory while an index is written."""
+"""Documents whose signatures are buffered while an index is written."""
 IN_MEMORY = 64 << 20
-"""Bytes of signatures that are held in memory: some 120,000 documents."""
+"""Bytes of signatures that are buffered: about 120,000 documents."""
 
 Signed = Callable[[NamedStep, Path], np.ndarray]
-"""The signatures of a finished source (its folder) by a step, in source order; shape [documents, …]."""
+"""Returns a step's signatures of a finished source (its folder), in source order; shape [documents, …]."""
 
 
 def sign_all(step: NamedStep, corpus: Path) -> np.ndarray:
-    """The signatures of every document of a finished source, from its texts."""
+    """Computes the signatures of every document of a finished source from its texts."""
     blocks = list(_blocks(step, corpus))
     return np.concatenate(blocks) if blocks else np.empty((0, 0))
 
 
 def write_index(step: NamedStep, corpus: Path, out: Path) -> dict[str, int]:
-    """Writes the signatures of a finished source into the folder `out`, in little memory.
+    """Writes the signatures of a finished source into the folder `out`, with bounded memory.
 
     Returns:
         `documents`, and `bytes` of the file.
@@ -59,7 +59,7 @@ def write_index(step: NamedStep, corpus: Path, out: Path) -> dict[str, int]:
 
 
 def read_index(folder: Path) -> np.ndarray:
-    """What `write_index` wrote, mapped."""
+    """Memory-maps the output of `write_index`."""
     return np.asarray(np.load(folder / INDEX, mmap_mode="r"))
 
 
@@ -72,7 +72,7 @@ def _blocks(step: NamedStep, corpus: Path) -> Iterator[np.ndarray]:
 
 
 def training_documents(corpus: Path) -> int:
-    """Documents of a finished source that are not held out: they are signed first."""
+    """Number of training documents of a finished source; they are signed before the held-out ones."""
     return sum(1 for _ in read_corpus(corpus))
 
 
@@ -86,17 +86,17 @@ def against(
     stays: int,
     ranked: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, list[str], list[tuple[int, int, str]]]:
-    """The decision once more, on what stays, behind the documents of other sources.
+    """Repeats the decision for the remaining documents, placed after the documents of other sources.
 
     Args:
         table: signatures of this source, shape [documents, …].
-        fate: an index into `reasons` for each, or `stays`.
+        fate: for each document an index into `reasons`, or `stays`.
         others: signatures of the other sources.
-        work: a file for a table that is too large for memory.
-        ranked: training documents of each other source, if a preferred copy here supersedes one of them; what is held
-            out there, behind them, stays there. None: what both have is theirs.
+        work: file for a table that does not fit in memory.
+        ranked: number of training documents of each other source, if a preferred copy here may supersede one of them;
+            its held-out documents, which follow them, always stay. None: the other source keeps its copy.
     Returns:
-        fate and reasons; and of each document that is superseded the place of its source, its own place there, and why.
+        fate and reasons; and for each superseded document the index of its source, its index there, and the reason.
     """
     left = np.flatnonzero(fate == stays)
     number = sum(map(len, others))
@@ -127,7 +127,8 @@ def _joined(
     work: Path,
     ranked: Sequence[int] | None,
 ) -> np.ndarray:
-    """The signatures of the others, then those of this source that are left; in the file `work` if they are many."""
+    """Concatenates the signatures of the others and of this source's remaining documents; in the file `work` if
+    large."""
     shape = (sum(map(len, others)) + len(left), *table.shape[1:])
     if int(np.prod(shape)) * table.dtype.itemsize <= IN_MEMORY:
         joined = np.empty(shape, table.dtype)

@@ -1,7 +1,7 @@
-"""Document steps that look at many documents at once: a model on a GPU, an engine whose every call costs.
+"""Document steps that process many documents per call, such as a model on a GPU.
 
-Between two such steps a document goes through the others alone, as everywhere. Where a batch ends depends on the
-documents alone, so results do not depend on who builds, nor on how often the build was killed.
+Between two such steps documents are processed one by one, as usual. Batch boundaries depend on the documents only, so
+results do not depend on the executor or on restarts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.hookspecs import BatchStep
 
 BATCH = 256
-"""Documents that a step is given at most."""
+"""Maximum number of documents per batch."""
 Item = Document | Rejected
 Through = Callable[[Document, list[object], list[Tally]], Item]
 
@@ -29,14 +29,14 @@ def in_batches(
     through: Through,
     is_text: Callable[..., bool],
 ) -> Iterator[Item]:
-    """The items behind all steps, in their order.
+    """Yields the items after all steps, in their order.
 
     Args:
         tallies: of each step.
-        through: takes one document through some steps, and counts.
-        is_text: whether a document is a text alone; a conversation or a pair goes by itself.
+        through: runs one document through some steps and counts the results.
+        is_text: whether a document is plain text; conversations and pairs are processed individually.
     Raises:
-        KormoError: a step gave more or fewer results than it was given documents.
+        KormoError: a step returned a different number of results than documents.
     """
     runs = [
         (batched, [*run])
@@ -63,8 +63,8 @@ def _batch(
         raise KormoError(
             where=f"step {tally.name}",
             found=f"{len(results)} results for {len(texts)} documents",
-            why="which result is whose cannot be told",
-            do="give one for each document, in their order (`BatchStep.batch`)",
+            why="the results cannot be matched to the documents",
+            do="return one result per document, in their order (`BatchStep.batch`)",
         )
     answers = iter(zip(before, results, strict=True))
     found: list[Item] = []
@@ -81,11 +81,11 @@ def _batch(
 
 
 def _given(result: Document | Reject) -> Callable[[Document], Document | Reject]:
-    """The answer that is there already, as a step."""
+    """Wraps a computed result as a step."""
     text = result.text if isinstance(result, Document) else ""
 
     def step(document: Document) -> Document | Reject:
-        """Gives the result that `batch` has computed, whichever copy of the document comes."""
+        """Returns the result that `batch` computed, for any copy of the document."""
         if isinstance(result, Document):
             result.text = text
         return result

@@ -1,13 +1,13 @@
-"""Cleaning a part: reader or survivors of the stage before → document steps → documents, rejects, ids, signatures.
+"""Cleans one part: reader or survivors of the previous pass → document steps → documents, rejects, ids, signatures.
 
-It goes in chunks of about `CHUNK` characters, and each ends with a mark. So a part of many gigabytes (the hub gives no
-more parts than a dataset has files) that was killed goes on where its last chunk ended: what was read until there is
-read over, which costs a hundredth of cleaning it. Where a chunk ends depends on the documents alone, and so do all
-bytes. What is held in memory is one chunk's.
+A part is processed in chunks of about `CHUNK` characters, each completed by a progress file. A killed part of many
+gigabytes (a hub dataset cannot have more parts than files) resumes after its last finished chunk: the input up to there
+is read again, which costs a hundredth of cleaning it. Chunk boundaries, and therefore all bytes, depend on the
+documents only. One chunk is held in memory.
 
-    00007-0000.documents.zst, .rejects.zst, .ids.npy, .facts.npy, .json      a chunk, its mark written last
-    00007-0000.signatures-0.npy, .rejects-0.zst, …                           of each of the steps that decide
-    00007.ids.npy, 00007.signatures-0.npy, 00007.json                        the part, when all chunks are there
+    00007-0000.documents.zst, .rejects.zst, .ids.npy, .facts.npy, .json      a chunk; its progress file is written last
+    00007-0000.signatures-0.npy, .rejects-0.zst, …                           for each source step
+    00007.ids.npy, 00007.signatures-0.npy, 00007.json                        the part, when all chunks are finished
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ from kormo_plugins.store.array_file import save_array
 from kormo_plugins.store.atomic import replace
 
 CHUNK = 16_000_000
-"""Characters read between two marks; some seconds of cleaning."""
+"""Characters per chunk; a few seconds of cleaning."""
 _OVER = object()
 TURNS = frozenset((MESSAGES, PROMPT))
-"""What is in the `meta` of a document that is more than a text."""
+"""Keys of `meta` that mark a document as more than plain text."""
 
 
 @dataclass
 class Seen:
-    """What a source told since the last mark.
+    """Counts and rejects collected since the last progress file.
 
     Args:
-        heads: the tally of reading, or of each decision before.
-        rejects: what was dropped by the last of them, or by a step, in order.
-        earlier: what the decisions before the last dropped.
+        heads: the tally of reading, or of each earlier decision.
+        rejects: documents dropped by the last of them, or by a step, in order.
+        earlier: documents dropped by the decisions before the last.
     """
 
     heads: list[Tally]
@@ -68,17 +68,17 @@ class Seen:
         self.fresh()
 
     def fresh(self) -> None:
-        """Begins anew, for the next chunk."""
+        """Resets the state for the next chunk."""
         self.heads, self.rejects = [Tally(head.name) for head in self.heads], []
         self.earlier = [[] for _ in self.heads[1:]]
 
     def passed(self, line: bytes, size: int, verdict: int, fate: Fate) -> bool:
-        """Whether the decisions let a document through, which is counted.
+        """Whether the decisions keep a document; updates the counts.
 
         Args:
-            line: the document as its file has it.
+            line: the document as stored in its file.
             size: bytes of its text.
-            verdict: index of the reason why it goes, or -1.
+            verdict: index of the reason for dropping it, or -1.
         """
         last = len(self.heads) if verdict < 0 else fate.steps[verdict]
         for head in self.heads[: last + 1]:
@@ -97,7 +97,7 @@ class Seen:
 
 
 def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
-    """Cleans one part in one stage, from its last whole chunk on."""
+    """Cleans one part in one pass, starting after its last finished chunk."""
     folder = job.folder(stage)
     marks: list[dict[str, Any]] = []
     while (mark := chunk_file(folder, part, len(marks), "json")).exists():
@@ -122,7 +122,7 @@ def clean(job: SourceBuild, stage: int, part: int, progress: Callable[[int], Non
 
 
 def told(source: Iterable[object], progress: Callable[[int], None] | None) -> Iterator[Any]:
-    """The items of `source`, each counted aloud, many at a time."""
+    """Yields the items of `source` and reports progress in batches."""
     number = 0
     for number, item in enumerate(source, 1):
         if progress and number % 64 == 0:
@@ -135,7 +135,7 @@ def told(source: Iterable[object], progress: Callable[[int], None] | None) -> It
 def _clean_chunk(
     job: SourceBuild, stage: int, part: int, number: int, items: Iterator[Document | Rejected], seen: Seen
 ) -> dict[str, object]:
-    """Takes as many of `items` as a chunk has through the steps; returns the chunk's mark, which is written."""
+    """Runs the next chunk of `items` through the steps; returns the chunk's progress record, which is written."""
     segment, folder = job.segments[stage], job.folder(stage)
     tallies = [Tally(step.name) for step in segment.steps]
     steps = [step.make(step.params) for step in segment.steps]
@@ -146,7 +146,7 @@ def _clean_chunk(
     mark: dict[str, Any] = {"items": 0, "last": False}
 
     def taken() -> Iterator[Document | Rejected]:
-        """The next items of the part, up to `CHUNK` characters of text; notes in the mark how many there were."""
+        """The next items of the part, up to `CHUNK` characters of text; counts them in the progress record."""
         left = CHUNK
         while left > 0:
             item = next(items, _OVER)
@@ -159,8 +159,7 @@ def _clean_chunk(
             yield item
 
     def cleaned() -> Iterator[bytes]:
-        """The lines of the documents that are kept, as UTF-8; their signatures and the rejects are collected on the
-        way."""
+        """The kept documents as UTF-8 lines; collects signatures and rejects on the way."""
         if any(isinstance(step, BatchStep) for step in steps):
             through = in_batches(taken(), steps, tallies, _through, _is_text)
         else:
@@ -193,7 +192,7 @@ def _clean_chunk(
 
 
 def _read(job: SourceBuild, part: int, seen: Seen) -> Iterator[Document | Rejected]:
-    """The documents of a part as the source gives them, with the provenance that the recipe states."""
+    """Reads the documents of a part, with the provenance that the recipe declares."""
     source = job.source
     items: Iterable[Document | Rejected]
     if isinstance(job.read, CountsFiles):
@@ -239,12 +238,12 @@ def _printable(document: Document) -> Document:
 
 
 def _is_text(document: Document) -> bool:
-    """Whether a document is a text alone, neither a conversation nor a pair."""
+    """Whether a document is plain text, not a conversation or a pair."""
     return not document.meta.keys() & TURNS
 
 
 def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Document | Rejected:
-    """One document through all document steps."""
+    """Runs one document through all document steps."""
     size = len(scan_of(document.text).utf8)
     for step, tally in zip(steps, tallies, strict=True):
         tally.documents_in += 1
@@ -265,13 +264,13 @@ def _through(document: Document, steps: list[Any], tallies: list[Tally]) -> Docu
 
 
 def survivors(job: SourceBuild, stage: int, part: int, seen: Seen) -> Iterator[Document]:
-    """The documents of a finished stage that its decision lets through; the others become rejects."""
+    """The documents of a finished pass that its decision keeps; the others become rejects."""
     for line, _ in surviving_lines(job, stage, part, seen):
         yield from_line(line)
 
 
 def surviving_lines(job: SourceBuild, stage: int, part: int, seen: Seen) -> Iterator[tuple[bytes, Facts]]:
-    """The same as lines, with what is counted of each."""
+    """As `survivors`, as lines, each with its counts."""
     fate = Fate.of(job, stage, part)
     lines, facts = kept_lines(job, stage, part, "documents"), facts_of(job, stage, part)
     for line, fact, verdict in zip(lines, facts, fate.verdicts, strict=True):
@@ -280,14 +279,14 @@ def surviving_lines(job: SourceBuild, stage: int, part: int, seen: Seen) -> Iter
 
 
 def marked(rejected: Rejected) -> Document:
-    """A reject as it is kept: the document, with step and reason among its `meta`."""
+    """The stored form of a reject: the document, with step and reason in its `meta`."""
     document = _printable(rejected.document)
     document.meta = {**document.meta, "rejected": {"step": rejected.step, "reason": rejected.reason}}
     return document
 
 
 def id_hash(name: str) -> int:
-    """64 bits of a document's id."""
+    """64-bit hash of a document's id."""
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
 
 
@@ -300,5 +299,5 @@ def _signer(step: NamedStep) -> SourceStep:
 def _table(signatures: list[object], signer: SourceStep) -> np.ndarray:
     if signatures:
         return np.asarray(signatures)
-    empty = np.asarray(signer.sign(Document(id="", text="")))  # for dtype and shape
+    empty = np.asarray(signer.sign(Document(id="", text="")))  # only for dtype and shape
     return np.empty((0, *empty.shape), dtype=empty.dtype)

@@ -1,7 +1,7 @@
-"""What only a look at the whole source can say: which documents go, which ids are taken, which are held out.
+"""Decisions that need the whole source: which documents are dropped, renamed or held out.
 
-It reads numbers (signatures, hashes of ids) and writes the fate of each document beside its part. Those of other
-sources that this one is deduplicated against are put in front (`across.py`).
+Reads numbers (signatures, hashes of ids) and writes each document's decision beside its part. Documents of sources
+that this one is deduplicated against come first (`across.py`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ STAYS = -1
 
 
 def decide(job: SourceBuild, stage: int, held_out: HeldOut, signed: Signed = sign_all) -> None:
-    """Decides on the documents that `stage` let through, unless that is done.
+    """Decides on the documents kept by `stage`, unless that is already done.
 
     Args:
-        signed: gives the signatures of the finished sources that this one is deduplicated against.
+        signed: returns the signatures of the finished sources that this one is deduplicated against.
     """
     folder = job.folder(stage)
     if (folder / "decision.json").exists():
@@ -71,7 +71,7 @@ def decide(job: SourceBuild, stage: int, held_out: HeldOut, signed: Signed = sig
 
 
 def _rows(table: np.ndarray, wanted: np.ndarray, path: Path) -> np.ndarray:
-    """Those rows of a table; of a large one, which is in the file `path`, in another file."""
+    """Selected rows of a table; those of a large table, in the file `path`, are written to another file."""
     if len(wanted) == len(table):
         return table
     if table.nbytes <= IN_MEMORY:
@@ -80,8 +80,8 @@ def _rows(table: np.ndarray, wanted: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
-    """The signatures of all parts by one of the steps that end a stage, in source order; from `IN_MEMORY` bytes on in a
-    file, of which memory holds what is looked at."""
+    """The signatures of all parts by one source step of a pass, in source order; from `IN_MEMORY` bytes on in a
+    memory-mapped file."""
     folder = job.folder(stage)
     paths = [folder / f"{part:05d}.signatures-{number}.npy" for part in range(job.parts)]
     if sum(path.stat().st_size for path in paths) <= IN_MEMORY:
@@ -92,7 +92,7 @@ def _signatures(job: SourceBuild, stage: int, number: int) -> np.ndarray:
 
 
 def _named(job: SourceBuild, lost: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, str, str]]:
-    """Source, id and reason of documents of other sources, of which the place of the source and their own is known."""
+    """Source, id and reason of documents of other sources, given the index of the source and of the document."""
     for place, (name, corpus) in enumerate(zip(job.source.deduplicate_against, job.against, strict=True)):
         reasons = {index: why for where, index, why in lost if where == place}
         if reasons:
@@ -102,11 +102,11 @@ def _named(job: SourceBuild, lost: Sequence[tuple[int, int, str]]) -> Iterator[t
 
 
 def _settle(ids: np.ndarray, held_out: HeldOut) -> tuple[dict[int, int], np.ndarray]:
-    """Over the documents that stay: which come with an id that was there before, and which are held out.
+    """Finds repeated ids and selects the held-out documents among those that stay.
 
     Returns:
-        index -> how many with its id came before; and the sorted indices of the held-out documents: those with the
-        smallest keyed hash of their id, a choice that does not move when other documents come or go.
+        index -> how many earlier documents have its id; and the sorted indices of the held-out documents. Held out are
+        those with the smallest keyed hash of their id, so the choice is stable when documents are added or removed.
     """
     order = np.argsort(ids, kind="stable")
     same = np.flatnonzero(ids[order][1:] == ids[order][:-1]) + 1

@@ -1,7 +1,7 @@
-"""datatrove as the engine: a stage is a pipeline of one step, and its parts are datatrove's tasks.
+"""Runs passes with datatrove: a pass is a pipeline of one step, and its parts are datatrove's tasks.
 
-So the same dataset recipe runs on this machine, on Ray or on Slurm by the key `executor`, with datatrove's logs and
-restarts; and a KORMo step can be put into any datatrove pipeline with `as_datatrove`.
+The key `executor` selects this machine, Ray or Slurm for the same dataset recipe, with datatrove's logs and restarts.
+`as_datatrove` wraps a document step of ours for any datatrove pipeline.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from kormo_plugins.documents.preference_pair import rewritten
 from kormo_plugins.errors import KormoError, in_words
 
 POLL = 5.0
-"""Seconds between two looks at jobs that run elsewhere."""
+"""Seconds between two polls of jobs that run elsewhere."""
 
 
 class PartStep(PipelineStep):
-    """One stage of a source; datatrove's rank is the number of the part."""
+    """One pass of a source; datatrove's rank is the number of the part."""
 
     type = "KORMo"
 
@@ -41,7 +41,7 @@ class PartStep(PipelineStep):
         self.job, self.stage = job, stage
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        """Works on part `rank`. What stops it is written down too, for whoever waits on another machine."""
+        """Processes part `rank`. An error is also written to a file, for a process that waits on another machine."""
         failed = self.job.folder(self.stage) / f"{rank:05d}.failed"
         failed.unlink(missing_ok=True)
         try:
@@ -54,19 +54,19 @@ class PartStep(PipelineStep):
 
 
 class LocalParts:
-    """Runs datatrove's local executor, its ranks in workers whose death is noticed.
+    """datatrove's local executor, with worker processes whose death is detected.
 
-    datatrove's own pool waits for ever for a worker that the system killed.
+    datatrove's own pool waits forever for a worker that the system killed.
     """
 
     def __init__(self, executor: LocalPipelineExecutor, where: str) -> None:
         self.executor, self.where = executor, where
 
     def run(self) -> None:
-        """Every rank that is not done; raises what the first one that failed raised."""
+        """Runs every rank that is not done; raises the first failure."""
         executor = self.executor
         executor.save_executor_as_json()
-        packed = dill.dumps(executor)  # as datatrove sends it to its workers: steps of plugins may be closures
+        packed = dill.dumps(executor)  # like datatrove: steps of plugins may be closures
         first = executor.local_rank_offset
         ranks = executor.get_incomplete_ranks(range(first, first + executor.local_tasks))
         with worker_pool.workers(executor.workers, self.where, start=executor.start_method) as pool:
@@ -75,11 +75,11 @@ class LocalParts:
 
 
 def _rank(packed: bytes, rank: int) -> None:
-    dill.loads(packed)._run_for_rank(rank, local_rank=1)  # that of 0 would print its log
+    dill.loads(packed)._run_for_rank(rank, local_rank=1)  # local_rank 0 would print its log
 
 
 class StepBlock(PipelineStep):
-    """A KORMo document step as a step of any datatrove pipeline; what it drops is counted by reason."""
+    """A document step of ours as a step of any datatrove pipeline; rejects are counted by reason."""
 
     type = "KORMo"
 
@@ -88,7 +88,7 @@ class StepBlock(PipelineStep):
         self.name, self.step = name, step
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        """Yields the documents that the step lets through."""
+        """Yields the documents that the step keeps."""
         for item in data or ():
             self.stat_update("total")
             meta = item.metadata
@@ -102,30 +102,30 @@ class StepBlock(PipelineStep):
 
 
 def as_datatrove(name: str, step: object) -> PipelineStep:
-    """A KORMo document step (an instance) for use in a datatrove pipeline."""
+    """Wraps a document step (an instance) for use in a datatrove pipeline."""
     return StepBlock(name, step)
 
 
 def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
-    """Runs one stage of all parts and waits until every part is done.
+    """Runs one pass over all parts and waits until every part is done.
 
     Args:
-        workers: parts at the same time; -1: as many as the cluster gives.
+        workers: parts in parallel; -1: as many as the cluster allows.
     Raises:
-        KormoError: bad input found by a part, a part that failed, or an executor that cannot be used here.
+        KormoError: a part found bad input, a part failed, or the executor cannot be used here.
     """
     from loguru import logger
 
     logs = job.folder(stage) / "logs"
     for old in job.folder(stage).glob("*.failed"):
         old.unlink()
-    logger.disable("datatrove")  # its own log files stay; our progress is what is shown
+    logger.disable("datatrove")  # its log files are still written; the console shows our progress instead
     try:
         made = _executor(job, stage, executor, workers, str(logs))
         try:
             made.run()
         except Exception:
-            if executor.name != "local":  # which wraps what the part itself said
+            if executor.name != "local":  # the executor wraps the part's own error
                 _failed(job, stage)
             raise
         while not all(job.done(stage, part) for part in range(job.parts)):
@@ -136,10 +136,10 @@ def run(job: SourceBuild, stage: int, executor: Executor, workers: int) -> None:
                 raise KormoError(
                     where=f"sources.{job.name}",
                     found=f"parts {missing[:5]} of stage {stage} were not finished",
-                    why="their tasks ended without a word (killed, or out of memory or time)",
-                    do=f"see the logs in {logs}; run it again and it goes on",
+                    why="their tasks ended without an error message (killed, or out of memory or time)",
+                    do=f"see the logs in {logs}; run the command again to resume",
                 )
-            time.sleep(POLL)  # sbatch returns at once
+            time.sleep(POLL)  # sbatch returns immediately
     finally:
         logger.enable("datatrove")
 
@@ -151,13 +151,13 @@ def _told(error: Exception, where: str) -> dict[str, str]:
 
 
 def _failed(job: SourceBuild, stage: int) -> None:
-    """Raises what the first part that failed said."""
+    """Raises the error of the first failed part."""
     for path in sorted(job.folder(stage).glob("*.failed")):
         raise KormoError(**read_mark(path))
 
 
 def _in_queue(job_id: object) -> bool:
-    """Whether Slurm still has that job; where it cannot be asked, yes."""
+    """Whether Slurm still has the job; True if it cannot be asked."""
     try:
         asked = subprocess.run(["squeue", "-h", "-j", str(job_id)], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -166,7 +166,7 @@ def _in_queue(job_id: object) -> bool:
 
 
 def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, logs: str) -> Any:
-    # skip_completed is off: our own marks say what is done, and they come with the files.
+    # skip_completed is off: our own progress files, stored beside the output, say what is done.
     common: dict[str, object] = {
         "pipeline": [PartStep(job, stage)],
         "tasks": job.parts,
@@ -177,7 +177,7 @@ def _executor(job: SourceBuild, stage: int, executor: Executor, workers: int, lo
     }
     try:
         if executor.name == "local":
-            # fork: workers start in milliseconds, and without importing the caller's main module again.
+            # fork: workers start in milliseconds and do not import the caller's main module again.
             return LocalParts(LocalPipelineExecutor(**{"start_method": "fork", **common}), f"sources.{job.name}")
         if executor.name == "ray":
             from datatrove.executor.ray import RayPipelineExecutor

@@ -1,4 +1,4 @@
-"""A source as work to be done: its parts, its stages, and where the files of each lie."""
+"""A source as a job: its parts, its passes, and the file layout of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kormo_plugins.hookspecs import Params, Reader
 
 @dataclass(frozen=True)
 class NamedStep:
-    """A step before it is made: it travels to the process that runs it."""
+    """A step that is not instantiated yet, so that it can be sent to the process that runs it."""
 
     name: str
     make: Callable[[Params], Step]
@@ -25,8 +25,8 @@ class NamedStep:
 
 @dataclass(frozen=True)
 class StepGroup:
-    """Document steps, and the source steps that end them (none: the end of the pipeline). Of several, each decides on
-    what the ones before it let through; all sign the documents in one pass."""
+    """Document steps, followed by the source steps that end the group (none at the end of the pipeline). All source
+    steps sign the documents in one pass; each decides on what the ones before it kept."""
 
     steps: tuple[NamedStep, ...]
     ends: tuple[NamedStep, ...]
@@ -34,14 +34,14 @@ class StepGroup:
 
 @dataclass(frozen=True)
 class SourceBuild:
-    """All that a part's work depends on. Can be pickled and sent to another machine.
+    """Everything that the work on a part depends on. Picklable, so it can be sent to another machine.
 
     Args:
-        name: of the source.
-        read: `(params, shard, shards) -> Read`, a reader or a generator.
-        parts: number of parts; fixed before the work begins.
+        name: name of the source.
+        read: a reader or a generator, called as `(params, shard, shards) -> Read`.
+        parts: number of parts; fixed before the work starts.
         out: the artifact's folder; work in progress is in `out/work`.
-        against: folders of finished sources; what they have is a duplicate here.
+        against: folders of finished sources that this one is deduplicated against.
     """
 
     name: str
@@ -54,17 +54,17 @@ class SourceBuild:
     against: tuple[Path, ...] = ()
 
     def folder(self, stage: int) -> Path:
-        """Where a stage keeps its files. Stage len(segments) is the last, that writes the result."""
+        """The folder of a pass. Pass len(segments) is the last one, which writes the result."""
         return self.out / "work" / f"{stage}"
 
     def done(self, stage: int, part: int) -> bool:
-        """Whether that part of that stage need not be worked on again."""
+        """Whether that part of that pass is finished."""
         return (self.folder(stage) / f"{part:05d}.json").exists()
 
 
 @dataclass
 class Tally:
-    """What one step did."""
+    """Counts of one step."""
 
     name: str
     documents_in: int = 0
@@ -77,7 +77,7 @@ class Tally:
     files: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def add(self, counted: Mapping[str, Any]) -> None:
-        """Adds what `as_dict` of another tally of the same step said."""
+        """Adds the counts from `as_dict` of another tally of the same step."""
         self.rejects.update(counted["rejects"])
         self.notes.update(counted.get("notes", {}))
         for name, file in counted.get("files", {}).items():
@@ -86,7 +86,7 @@ class Tally:
             setattr(self, key, getattr(self, key) + counted[key])
 
     def as_dict(self) -> dict[str, object]:
-        """The counts as JSON, reasons in order; `notes` and `files` only where there are some."""
+        """The counts as JSON, reasons sorted; `notes` and `files` only if not empty."""
         counts = {**self.__dict__, "rejects": dict(sorted(self.rejects.items()))}
         seldom = {"notes": dict(sorted(self.notes.items())), "files": self.files}
         return {key: value for key, value in counts.items() if key not in seldom} | {
@@ -95,5 +95,5 @@ class Tally:
 
 
 def deciders(job: SourceBuild, stage: int) -> list[str]:
-    """Names of the steps that decide on what `stage` let through."""
+    """Names of the steps that decide on the documents of a pass."""
     return [end.name for end in job.segments[stage].ends] or ["settle"]

@@ -1,7 +1,7 @@
-"""The files of a part in work: its chunks of documents as lines, what is counted of each, and what was decided on it.
+"""The files of a part in progress: chunks of document lines, the counts of each document, and the decisions on it.
 
-A line is written once, by the stage that cleans, and copied as it is by the last one: only what is renamed or dropped
-is read as a document again.
+A line is serialized once, by the pass that cleans, and copied unchanged by the last pass: only renamed or dropped
+documents are parsed again.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from kormo_plugins.documents.document import Document, from_line, read_lines
 
 
 def kept(job: SourceBuild, stage: int, part: int, kind: str) -> Iterator[Document]:
-    """The `documents` or the `rejects` of a finished part of a stage."""
+    """The `documents` or the `rejects` of a finished part of a pass."""
     return map(from_line, kept_lines(job, stage, part, kind))
 
 
 def kept_lines(job: SourceBuild, stage: int, part: int, kind: str) -> Iterator[bytes]:
-    """The same as the lines of their files."""
+    """As `kept`, as lines."""
     folder = job.folder(stage)
     for number in range(read_mark(folder / f"{part:05d}.json")["chunks"]):
         yield from read_lines(chunk_file(folder, part, number, f"{kind}.zst"))
 
 
 def all_rejects(job: SourceBuild, stage: int, part: int) -> Iterator[bytes]:
-    """The lines of what a part lost in a stage: by earlier decisions first, as if each had been a stage of its own."""
+    """The lines that a part lost in a pass: those of earlier decisions first, as if each had been a pass of its own."""
     before = deciders(job, stage - 1)[1:] if stage else ()
     for number in range(len(before)):
         yield from kept_lines(job, stage, part, f"rejects-{number}")
@@ -41,8 +41,8 @@ def all_rejects(job: SourceBuild, stage: int, part: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is counted of a document without reading it again: bytes and characters of its text, its language, and
-    whether it is a conversation."""
+    """Counts of a document, kept so that it need not be parsed again: bytes and characters of its text, its language,
+    and whether it is a conversation."""
 
     bytes: int
     characters: int
@@ -51,13 +51,13 @@ class Facts:
 
     @classmethod
     def of(cls, document: Document) -> Facts:
-        """Those of a document."""
+        """The counts of a document."""
         size = len(scan_of(document.text).utf8)
         return cls(size, len(document.text), document.language, MESSAGES in document.meta)
 
 
 def facts_of(job: SourceBuild, stage: int, part: int) -> Iterator[Facts]:
-    """Those of every document of a finished part of a stage."""
+    """The counts of every document of a finished part of a pass."""
     folder = job.folder(stage)
     for number in range(read_mark(folder / f"{part:05d}.json")["chunks"]):
         languages = read_mark(chunk_file(folder, part, number, "json"))["languages"]
@@ -66,17 +66,17 @@ def facts_of(job: SourceBuild, stage: int, part: int) -> Iterator[Facts]:
 
 
 def chunk_file(folder: Path, part: int, number: int, kind: str) -> Path:
-    """Where a chunk keeps its documents, signatures, …"""
+    """Path of a chunk's file of that kind (documents, signatures, …)."""
     return folder / f"{part:05d}-{number:04d}.{kind}"
 
 
 @dataclass(frozen=True)
 class Fate:
-    """The decision on the documents of a part.
+    """The decisions on the documents of a part.
 
     Args:
-        verdicts: for each -1, or an index into the reasons.
-        steps: for each reason, which of the steps that decide says it.
+        verdicts: for each document -1, or an index into the reasons.
+        steps: for each reason, the index of the source step that gave it.
     """
 
     verdicts: list[int]
@@ -85,7 +85,7 @@ class Fate:
 
     @classmethod
     def of(cls, job: SourceBuild, stage: int, part: int) -> Fate:
-        """That of a part of a stage."""
+        """Reads the decisions on a part of a pass."""
         decision = read_mark(job.folder(stage) / "decision.json")
         verdicts = np.load(job.folder(stage) / f"{part:05d}.fate.npy").tolist()
         return cls(verdicts, decision["reasons"], decision["steps"])

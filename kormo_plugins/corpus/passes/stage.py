@@ -1,15 +1,14 @@
-"""The work on one part: read, clean, sign, write. A pure function of the part's input, whoever runs it.
+"""The work on one part: read, clean, sign, write. A pure function of the part's input.
 
-Cleaning goes in stages, because a step that must see the whole source (deduplication) parts what comes before it
-from what comes after:
+Cleaning runs in passes, because a source step such as deduplication separates the steps before it from those after it:
 
-    stage 0     reader or generator → document steps → documents + signatures
-    decision    all signatures, in source order → the fate of each document
-    stage 1     documents that stay → document steps → documents + signatures
+    pass 0      reader or generator → document steps → documents + signatures
+    decision    all signatures, in source order → which documents stay
+    pass 1      documents that stay → document steps → documents + signatures
     …
-    last stage  documents that stay → part-00000.jsonl.zst, held_out/, rejects/
+    last pass   documents that stay → part-00000.jsonl.zst, held_out/, rejects/
 
-Every file is written under a temporary name; a part's `.json`, written last, says that the part is done.
+Files are written under a temporary name. A part's `.json`, written last, records that the part is finished.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from kormo_plugins.store.atomic import replace
 
 
 def work(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None] | None = None) -> None:
-    """Does one part of one stage, unless it is done."""
+    """Runs one part of one pass, unless it is finished."""
     folder = job.folder(stage)
     if job.done(stage, part):
         return
@@ -43,7 +42,7 @@ def work(job: SourceBuild, stage: int, part: int, progress: Callable[[int], None
 
 
 def _finish(job: SourceBuild, part: int, progress: Callable[[int], None] | None) -> None:
-    """The last stage: what stays is written, renamed where an id was taken, and some of it held out."""
+    """The last pass: writes the documents that stay, renaming repeated ids and separating held-out documents."""
     folder, last = job.folder(len(job.segments)), len(job.segments) - 1
     seen = Seen([Tally(name) for name in deciders(job, last)])
     held: list[bytes] = []
@@ -54,8 +53,8 @@ def _finish(job: SourceBuild, part: int, progress: Callable[[int], None] | None)
     taken = _all_ids(job, last) if renamed else np.empty(0, np.uint64)
 
     def staying() -> Iterator[bytes]:
-        """The lines that stay in the corpus, as UTF-8: documents whose name another part has too are renamed, and those
-        that are held out are set apart."""
+        """The lines that stay in the corpus, as UTF-8; documents with a repeated id are renamed, held-out documents are
+        collected separately."""
         for index, (line, facts) in enumerate(told(surviving_lines(job, last, part, seen), progress)):
             if index in renamed:
                 document = from_line(line)
@@ -84,17 +83,17 @@ def _finish(job: SourceBuild, part: int, progress: Callable[[int], None] | None)
 
 
 def _all_ids(job: SourceBuild, stage: int) -> np.ndarray:
-    """Hashes of every id of the source, sorted."""
+    """Sorted hashes of all ids of the source."""
     folder = job.folder(stage)
     return np.sort(np.concatenate([np.load(folder / f"{part:05d}.ids.npy") for part in range(job.parts)]))
 
 
 def free_name(name: str, repeat: int, taken: np.ndarray) -> str:
-    """The name of the `repeat`-th document whose id was there before: `name~2`, `name~3`, …, without those that other
-    documents have of their own.
+    """A new id for the `repeat`-th repetition of the id `name`: `name~2`, `name~3`, …, skipping ids that other
+    documents have.
 
     Args:
-        taken: uint64, sorted hashes of all ids of the source.
+        taken: sorted hashes of all ids of the source, uint64.
     """
     for number in count(2):
         candidate = f"{name}~{number}"
@@ -108,7 +107,7 @@ def free_name(name: str, repeat: int, taken: np.ndarray) -> str:
 
 @dataclass
 class Summary:
-    """Counts of what a source ended up with."""
+    """Final counts of a source."""
 
     documents: int = 0
     bytes: int = 0
@@ -118,8 +117,8 @@ class Summary:
     lengths: Counter[int] = field(default_factory=Counter)
 
     def add(self, facts: Facts) -> None:
-        """Counts a document: characters are code points and bytes UTF-8, both of its text; `lengths` has a bin for each
-        power of two of characters."""
+        """Counts a document: characters are code points, bytes are UTF-8, both of its text; `lengths` has a bin for
+        each power of two of characters."""
         self.documents += 1
         self.bytes += facts.bytes
         self.characters += facts.characters
@@ -130,7 +129,7 @@ class Summary:
         self.lengths[facts.characters.bit_length()] += 1
 
     def as_dict(self) -> dict[str, object]:
-        """`lengths`: number of documents of fewer than 2^k characters (and at least 2^(k-1)), by k."""
+        """The counts; `lengths[k]` is the number of documents with at least 2^(k-1) and fewer than 2^k characters."""
         languages = {code: dict(counts) for code, counts in sorted(self.languages.items())}
         lengths = {str(k): n for k, n in sorted(self.lengths.items())}
         return {**self.__dict__, "languages": languages, "lengths": lengths}

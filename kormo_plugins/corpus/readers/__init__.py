@@ -1,5 +1,5 @@
-"""Where documents come from: files, folders and hub datasets.
+"""Readers: files, folders and hub datasets.
 
-A reader yields documents, and `Rejected` for what could not become one (a broken line, a missing column, an archive
-cut short): the pipeline counts and keeps both. Nothing is skipped in silence.
+A reader yields documents, and a `Rejected` for every input that could not become one (a broken line, a missing column,
+a truncated archive). The pipeline counts and keeps both, so nothing is skipped silently.
 """

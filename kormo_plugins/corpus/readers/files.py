@@ -1,4 +1,4 @@
-"""The readers of local files: `jsonl`, `json`, `csv`, `text`, `parquet`, `arrow`, and `folder` for any mixture."""
+"""Readers of local files: `jsonl`, `json`, `csv`, `text`, `parquet`, `arrow`, and `folder` for any mixture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kormo_plugins.store.fingerprint import file_checksum
 
 
 class FilesParams(Strict):
-    """A file, or a folder that is searched with all its subfolders."""
+    """A file, or a folder that is searched recursively."""
 
     path: Path = Field(description="file or folder, relative to the current directory")
     columns: Columns = Field(default=Columns(), description="which column is what (text files have none)")
@@ -49,7 +49,7 @@ class FilesParams(Strict):
 
     @property
     def options(self) -> Options:
-        """What the formats need to know."""
+        """These parameters in the form that the format modules take."""
         return Options(
             columns=self.columns,
             encoding=self.encoding,
@@ -62,10 +62,10 @@ class FilesParams(Strict):
 
 
 class Files:
-    """A reader of files of some kinds; called with `(params, shard, shards)`.
+    """A reader of certain kinds of files; called with `(params, shard, shards)`.
 
     Args:
-        kinds: of `jsonl`, `json`, `csv`, `text`, `parquet`, `arrow`.
+        kinds: subset of `jsonl`, `json`, `csv`, `text`, `parquet`, `arrow`.
         name: the reader's name, for messages.
     """
 
@@ -75,23 +75,23 @@ class Files:
         self.kinds, self.name = kinds, name or kinds[0]
 
     def find(self, params: FilesParams) -> list[Found]:
-        """All files of the input, by name.
+        """All files of the input, sorted by name.
 
         Raises:
-            KormoError: nothing is there, or nothing that can be read.
+            KormoError: the path does not exist, or holds nothing that can be read.
         """
         return find_files(params.path, self.kinds, params.follow_links, f"reader {self.name}: path")
 
     def units(self, params: FilesParams) -> list[Unit]:
-        """The input divided into what is read in one go."""
+        """The input divided into units of work."""
         return units(self.find(params), encoding=params.encoding, text_per_line=params.text_per == "line")
 
     def parts(self, params: FilesParams) -> int:
-        """In how many parts this input should be read: one for about 16 MB."""
+        """The number of parts for this input: one per 16 MB or so."""
         return parts_for(self.units(params))
 
     def inputs(self, params: FilesParams) -> dict[str, object]:
-        """What the documents depend on: names, sizes and checksums of the files, and how they are read."""
+        """Everything that the documents depend on: names, sizes and checksums of the files, and the read settings."""
         files = self.find(params)
         checksums = {path: file_checksum(path) for path in {file.path for file in files if file.kind}}
         return {
@@ -103,11 +103,12 @@ class Files:
         }
 
     def __call__(self, params: FilesParams, shard: int = 0, shards: int = 1) -> Read:
-        """The documents of part `shard` of `shards`, and a `Rejected` for whatever could not become one."""
+        """The documents of part `shard` of `shards`, and a `Rejected` for every input that could not become one."""
         return self.read_files(params, shard, shards, _untold)
 
     def read_files(self, params: FilesParams, shard: int, shards: int, tell: Tell) -> Read:
-        """The same; `tell` hears of every file that is divided, and of those of which (almost) nothing was read."""
+        """As `__call__`; also calls `tell` for every file that is read in ranges and every file that yields (almost) no
+        rows."""
         options = params.options
         for unit in share(self.units(params), shard, shards):
             name = unit.file.name
@@ -120,7 +121,7 @@ class Files:
 
 
 def _untold(count: FileCount) -> None:
-    """Nobody asked."""
+    """Ignores the counts."""
 
 
 jsonl = Files("jsonl")

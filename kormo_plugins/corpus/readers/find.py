@@ -1,8 +1,8 @@
-"""Which files a reader is given: a file, or a folder with all that is below it, and what keeps a file from being read.
+"""Finds the files of a reader's input: a file, or a folder searched recursively, with the reason if one cannot be read.
 
-Every name that is found is answered for. What cannot be read (a pipe, a link that leads nowhere, a folder without the
-right to enter it, a file that Git LFS has not downloaded, a kind that was not asked for) is found with the reason,
-which becomes a reject; none of it is ever opened for reading, so nothing waits for ever.
+Every name that is found is accounted for. Entries that cannot be read (a pipe, a broken link, a folder without
+permission, a Git LFS pointer, an unsupported kind) are returned with the reason, which becomes a reject. They are never
+opened, so reading cannot block.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ KINDS = {
     ".tsv": "csv",
     ".tab": "csv",
 }
-"""Suffix, in lower case and before that of a compression -> kind of file."""
+"""Lower-case suffix, before any compression suffix -> kind of file."""
 WHOLE_FILES = ("parquet", "arrow")
-"""Kinds that are read at any place of the file, so neither compressed nor from within an archive."""
+"""Kinds that need random access, so they are read neither compressed nor from an archive."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 LFS = "a Git LFS pointer: the file itself was not downloaded (git lfs pull)"
 LINK = "link that leaves the folder (follow_links is false)"
 FOLDER_LINK = "link to a folder (follow_links is false)"
 NOT_OF_DATASET = "not among the files of the saved dataset beside it (state.json)"
 SAVED_DATASET = ("state.json", "dataset_info.json")
-"""Both in a folder: `datasets.save_to_disk` wrote it. They and `dataset_dict.json` describe its files."""
+"""If both are in a folder, `datasets.save_to_disk` wrote it. They and `dataset_dict.json` only describe its files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One file, or member of a zip archive.
+    """One file or zip member.
 
     Args:
-        path: where it lies.
-        name: its name below the folder that was asked for (`sub/a.zip/b.jsonl` for a member), printable.
-        kind: one of `KINDS`, or "" where it cannot be read.
-        fault: why not; the reason of its reject.
-        member: its name inside of the archive `path`.
-        size: bytes of a member as it is stored.
+        path: path of the file or of the archive.
+        name: name relative to the input folder (`sub/a.zip/b.jsonl` for a member), printable.
+        kind: one of `KINDS`, or "" if it cannot be read.
+        fault: why it cannot be read; becomes the reason of its reject.
+        member: name inside the archive `path`.
+        size: stored bytes of a member.
     """
 
     path: Path
@@ -65,12 +65,12 @@ class Found:
 
 
 def printable(name: str) -> str:
-    """A file name as text: bytes of it that are not UTF-8 are written as `\\xb0`."""
+    """A printable file name: bytes that are not UTF-8 are written as `\\xb0`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def kind_of(name: str) -> str:
-    """The kind of a file by its suffix, that of a compression apart; "" for none that is known."""
+    """The kind of a file by its suffix, ignoring a compression suffix; "" if unknown."""
     bare = PurePosixPath(name)
     if bare.suffix.lower() in SUFFIXES:
         bare = bare.with_suffix("")
@@ -79,13 +79,13 @@ def kind_of(name: str) -> str:
 
 
 def find_files(path: Path, kinds: tuple[str, ...], follow_links: bool, where: str) -> list[Found]:
-    """The files to read, by name, those that cannot be read among them.
+    """The input files sorted by name, including those that cannot be read.
 
-    Hidden files and folders (`.git`, `.cache`) do not belong to a folder's content, and neither do the descriptions
-    that `datasets.save_to_disk` puts beside its files.
+    Hidden files and folders (`.git`, `.cache`) are ignored, and so are the description files that
+    `datasets.save_to_disk` writes beside its data.
 
     Raises:
-        KormoError: nothing is there, or nothing that can be read.
+        KormoError: the path does not exist, or holds nothing that can be read.
     """
     if not os.path.lexists(path):
         near = closest(path.name, _names(path.parent))
@@ -110,7 +110,7 @@ def _nothing_to_read(path: Path, found: list[Found], kinds: tuple[str, ...], whe
             where=where,
             found=f"the file {path}",
             why=found[0].fault if kind_of(path.name) in kinds else f"its suffix is not one of {endings}",
-            do="name another reader or file, or mend what is said here",
+            do="name another reader or file, or correct what is reported here",
         )
     links = (
         "; links that leave the folder need follow_links: true"
@@ -133,7 +133,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _walk(root: Path, kinds: tuple[str, ...], follow_links: bool) -> Iterator[Found]:
-    """All files below a folder; a folder that is met within itself is not entered again."""
+    """All files below a folder; link cycles are not followed."""
     inside = os.path.realpath(root)
     waiting: list[tuple[Path, str, tuple[tuple[int, int], ...]]] = [(root, "", ())]
     while waiting:
@@ -182,14 +182,14 @@ def _saved_dataset(folder: Path, names: set[str]) -> set[str] | None:
 
 
 def _describes(name: str, folder: Path, data_files: set[str] | None) -> bool:
-    """Whether a file only describes a saved dataset, or several in the folders beside it."""
+    """Whether a file only describes a saved dataset, or several in adjacent folders."""
     if data_files is not None:
         return name in SAVED_DATASET
     return name == "dataset_dict.json" and any((child / "state.json").is_file() for child in folder.iterdir())
 
 
 def _file(path: Path, name: str, kinds: tuple[str, ...]) -> Iterator[Found]:
-    """A file, or the members of a zip archive, with what keeps it from being read."""
+    """A file, or the members of a zip archive, with the fault of each that cannot be read."""
     printed = printable(name)
     if fault := _fault(path):
         yield Found(path, printed, "", fault)
@@ -202,12 +202,12 @@ def _file(path: Path, name: str, kinds: tuple[str, ...]) -> Iterator[Found]:
 
 
 def unknown(name: str) -> str:
-    """The reason of a reject of a file whose kind is not asked for."""
+    """The reject reason for a file of an unsupported kind."""
     return f"unknown kind of file ({printable(PurePosixPath(name).suffix) or 'no suffix'})"
 
 
 def _fault(path: Path) -> str:
-    """Why a file cannot be read, if so. Only regular files are opened: a pipe would wait for its writer."""
+    """Why a file cannot be read, or "". Only regular files are opened: opening a pipe would block."""
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
@@ -258,7 +258,7 @@ def _members(path: Path, name: str, kinds: tuple[str, ...]) -> Iterator[Found]:
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """The name of a member; archives made on Korean Windows hold CP949 and say nothing of it."""
+    """The name of a member; archives made on Korean Windows use CP949 without declaring it."""
     if info.flag_bits & 0x800 or info.filename.isascii():
         return info.filename
     for encoding in ("utf-8", "cp949"):

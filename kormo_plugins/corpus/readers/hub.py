@@ -1,8 +1,8 @@
-"""The reader `hub`: a dataset of the hub by id, at a fixed commit, one file after the other.
+"""The reader `hub`: reads a hub dataset by id, at a fixed commit, one file at a time.
 
-The files of a split are those that `datasets` finds; each is copied into a temporary folder, read as any local file is
-(so a bad value costs its row, which becomes a named reject, and a JSON array of any size is read in little memory), and
-removed. A dataset with a file that no reader of ours knows is streamed by `datasets`, where a bad value ends the build.
+The files of a split are those that `datasets` finds. Each is copied into a temporary folder, read like a local file
+(so that a bad value rejects only its row, and JSON arrays of any size need little memory), and removed. A dataset with
+a file that none of our readers supports is streamed by `datasets`; there a bad value aborts the build.
 """
 
 from __future__ import annotations
@@ -45,40 +45,40 @@ class HubParams(Strict):
 
 
 class Hub:
-    """Reads a dataset; no code of the dataset's repository is ever run.
+    """Reads a hub dataset; never runs code from its repository.
 
-    A part is a run of the dataset's files. Where there are fewer files than parts, the last parts are empty.
+    A part is a contiguous run of the dataset's files. If there are fewer files than parts, the last parts are empty.
     """
 
     VERSION = 3
 
     def inputs(self, params: HubParams) -> dict[str, object]:
-        """What the documents depend on: the dataset, its commit and the columns."""
+        """Everything that the documents depend on: the dataset, its commit and the columns."""
         return params.model_dump(mode="json") | {"revision": self.commit(params)}
 
     def commit(self, params: HubParams) -> str:
-        """The commit that is read.
+        """The commit to read.
 
         Raises:
-            KormoError: it is not named, and the hub cannot be asked.
+            KormoError: none is given, and the hub cannot be reached.
         """
         if params.revision and COMMIT.fullmatch(params.revision):
             return params.revision
         try:
             return _newest(params.dataset, params.revision)
-        except Exception as error:  # no network, no such dataset, gated: all end here, with the reason
+        except Exception as error:  # no network, no such dataset, gated: reported with the reason
             raise _unreachable(params, error) from error
 
     def pinned(self, params: HubParams) -> HubParams:
-        """`params` with the commit written out: what one process looked up all others are told, wherever they run."""
+        """`params` with the resolved commit, so that all processes read the same one."""
         return params.model_copy(update={"revision": self.commit(params)})
 
     def __call__(self, params: HubParams, shard: int = 0, shards: int = 1) -> Read:
-        """The documents of part `shard` of `shards`, and a `Rejected` for every row that is none."""
+        """The documents of part `shard` of `shards`, and a `Rejected` for every invalid row."""
         return self.read_files(params, shard, shards, lambda count: None)
 
     def read_files(self, params: HubParams, shard: int, shards: int, tell: Tell) -> Read:
-        """The same; `tell` hears of the files of which (almost) nothing was read."""
+        """As `__call__`; also calls `tell` for files from which (almost) nothing was read."""
         try:
             names = data_files(params, self.commit(params))
         except KormoError:
@@ -94,7 +94,7 @@ class Hub:
                 yield from counted(_file(name, params), _name(name, params), tell, whole=True)
 
     def _streamed(self, params: HubParams, shard: int, shards: int) -> Read:
-        """The rows as `datasets` gives them."""
+        """The rows as `datasets` streams them."""
         from datasets import load_dataset
 
         try:
@@ -116,18 +116,18 @@ class Hub:
                 row = next(rows)
             except StopIteration:
                 return
-            except Exception as error:  # of any library that reads the format; the rows behind it cannot be reached
+            except Exception as error:  # raised by any format library; later rows are unreachable
                 raise _broken_row(params, f"{params.dataset}:{shard}-{parts}:{number}", error) from error
             place = f"{params.dataset}:{shard}-{parts}:{number}"
             yield from_row(row, params.columns, place, partial(repr, row))
 
 
 def data_files(params: HubParams, commit: str) -> list[str]:
-    """The addresses of a split's files at a commit, as fsspec takes them, in order; none where `datasets` knows none.
+    """The addresses of a split's files at a commit, in fsspec's form, in order; empty if `datasets` finds none.
 
     Raises:
-        KormoError: there is no such split.
-        Exception: of `datasets`, where there is no such dataset or configuration, or no network.
+        KormoError: no such split.
+        Exception: raised by `datasets` for a missing dataset or configuration, or without a network.
     """
     from datasets import load_dataset_builder
 
@@ -144,13 +144,13 @@ def data_files(params: HubParams, commit: str) -> list[str]:
 
 
 def _name(address: str, params: HubParams) -> str:
-    """What a file is called in ids and messages: the dataset, and the file's path in it."""
+    """Display name of a file in ids and messages: the dataset, and the file's path in it."""
     below = re.sub(r"^.*@[^/]*/", "", address) if "://" in address else PurePosixPath(address).name
     return f"{params.dataset}/{below}"
 
 
 def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
-    """The documents of one file, which is on this disk only so long."""
+    """The documents of one file, which is stored on disk only while it is read."""
     import fsspec
 
     name = _name(address, params)
@@ -174,8 +174,8 @@ def _file(address: str, params: HubParams) -> Iterator[Document | Rejected]:
 
 @lru_cache(maxsize=256)
 def _newest(dataset: str, revision: str | None) -> str:
-    """Looked up once: the hash of an artifact and the documents in it must be of the same commit, even if somebody
-    writes to the dataset in between."""
+    """Resolves the newest commit once: the hash of an artifact and its documents must refer to the same commit, even if
+    the dataset changes in between."""
     from huggingface_hub import HfApi
 
     return str(HfApi().dataset_info(dataset, revision=revision, timeout=30).sha)
@@ -186,8 +186,8 @@ def _broken_row(params: HubParams, place: str, error: Exception) -> KormoError:
     return KormoError(
         where=f"reader hub: {params.dataset}",
         found=f"{place}: {first}",
-        why="`datasets` cannot read that row, and no row behind it",
-        do="download the dataset and use the reader of its format, which rejects such a row and goes on",
+        why="`datasets` cannot read that row or any row after it",
+        do="download the dataset and use the reader for its format, which rejects such a row and continues",
     )
 
 
@@ -196,7 +196,7 @@ def _unreachable(params: HubParams, error: Exception) -> KormoError:
     return KormoError(
         where="reader hub: dataset",
         found=f"{params.dataset} at {params.revision or 'its newest commit'}",
-        why=f"the hub did not give it: {first}",
+        why=f"the hub request failed: {first}",
         do="check the id and the network, log in if it is gated, or download it and use the reader `folder`",
     )
 

@@ -1,4 +1,4 @@
-"""What every reader of rows shares: a row becomes a document or a reject that says which row it was."""
+"""Helpers for all row readers: a row becomes a document, or a reject that identifies the row."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kormo_plugins.documents.document import Document, Reject
 
 
 def rejected(place: str, reason: str, text: str = "", name: str = "") -> Rejected:
-    """An input that never became a document.
+    """A reject for an input that never became a document.
 
     Args:
-        place: file and line, or number of the row.
-        name: the row's own id, where it has one; the place is then kept in `meta`.
+        place: file and line, or row number.
+        name: the row's own id, if it has one; `place` is then kept in `meta`.
     """
     return Rejected(Document(id=name or place, text=text, meta={"place": place} if name else {}), reason)
 
@@ -23,11 +23,11 @@ def rejected(place: str, reason: str, text: str = "", name: str = "") -> Rejecte
 def from_row(
     row: object, columns: Columns, place: str, raw: Callable[[], str], *, strange: bool = False
 ) -> Document | Rejected:
-    """The row as a document, or as a reject under the row's own id.
+    """Converts a row to a document, or to a reject under the row's own id.
 
     Args:
-        raw: gives the row as text, for the reject.
-        strange: the row may hold keys that were written twice, or lone surrogates.
+        raw: returns the row as text, for the reject.
+        strange: the row may contain repeated keys or lone surrogates.
     """
     try:
         document = to_document(row, columns, place, strange=strange)
@@ -41,7 +41,7 @@ def from_row(
 
 
 def _unwritable(document: Document) -> str:
-    """Why a document cannot be written as UTF-8, if so."""
+    """Why a document cannot be encoded as UTF-8, or ""."""
     try:
         json.dumps(
             [document.id, document.text, document.language, document.license, document.meta], ensure_ascii=False

@@ -1,7 +1,7 @@
-"""How files are divided among parts: what is read in one go is a unit, and a part is a run of units.
+"""Divides files into units, the pieces that are read in one go, and units into parts.
 
-Units come from the files alone (names, sizes, row groups), never from the number of workers, and parts are runs of
-neighbouring units. So the order of a source is the order of its parts, whoever reads them and when.
+Units depend only on the files (names, sizes, row groups), never on the number of workers, and a part is a run of
+consecutive units. The order of a source is therefore the order of its parts, however they are scheduled.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from kormo_plugins.corpus.readers.file_formats.streams import ZIP, compression
 from kormo_plugins.corpus.readers.find import Found
 
 UNIT_BYTES = 16 << 20
-"""A plain file of lines is read in ranges of this many bytes; also the size that a part aims at."""
+"""Byte ranges of a plain line-based file; also the target size of a part."""
 MAX_PARTS = 1024
 COMPRESSED = 4
-"""How much larger than the archive its text is taken to be, for dividing the work."""
+"""Assumed compression ratio, for dividing the work."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What is read in one go.
+    """A piece of a file that is read in one go.
 
     Args:
-        file: the file, or what keeps it from being read.
-        start, end: bytes of a plain file of lines, row groups of a Parquet file; None: to its end.
-        weight: bytes of text, roughly.
+        file: the file, possibly with the fault that prevents reading it.
+        start, end: byte range of a plain line-based file, or row groups of a Parquet file; None: to its end.
+        weight: approximate bytes of text.
     """
 
     file: Found
@@ -39,11 +39,11 @@ class Unit:
 
 
 def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list[Unit]:
-    """The files as units, in order.
+    """Divides files into units, in order.
 
     Args:
-        encoding: of the files; some cannot be entered at any line.
-        text_per_line: whether each line of a text file is a document, so that it can be divided as JSONL is.
+        encoding: of the files; in some encodings reading cannot start at an arbitrary line.
+        text_per_line: whether each line of a text file is a document, so that it can be divided like JSONL.
     """
     found: list[Unit] = []
     for file in files:
@@ -61,14 +61,14 @@ def units(files: Iterable[Found], *, encoding: str, text_per_line: bool) -> list
 
 
 def _size(file: Found) -> int:
-    """Bytes of a file as it is stored; 0 for one that cannot be read."""
+    """Stored bytes of a file; 0 if it cannot be read."""
     if not file.kind:
         return 0
     return file.size if file.member is not None else file.path.stat().st_size
 
 
 def _has_ranges(file: Found, encoding: str, text_per_line: bool) -> bool:
-    """Whether a file may be entered at any line."""
+    """Whether reading can start at any line of a file."""
     if file.member is not None or compression(file.path.name) or file.path.suffix.lower() == ZIP:
         return False
     if file.kind == "text":
@@ -77,10 +77,10 @@ def _has_ranges(file: Found, encoding: str, text_per_line: bool) -> bool:
 
 
 def _head(path: Path, encoding: str) -> bytes | None:
-    """The first bytes of a file as UTF-8; None where a line end may be no line end."""
+    """The first bytes of a file as UTF-8; None if the byte 0x0A might not be a line end."""
     with path.open("rb") as file:
         head = file.read(HEAD)
-    if encoding == AUTO:  # only UTF-16 and UTF-32 have NUL in text, and their marks
+    if encoding == AUTO:  # only UTF-16 and UTF-32 text contains NUL, as do their marks
         return None if b"\0" in head or head[:2] in (b"\xff\xfe", b"\xfe\xff") else head
     return b"".join(to_utf8([head], encoding)) if encoding in LINE_SAFE else None
 
@@ -90,7 +90,7 @@ def _row_groups(file: Found) -> list[Unit]:
 
     try:
         meta = pq.read_metadata(file.path)
-    except (OSError, ValueError):  # damaged: the reader rejects the file by name
+    except (OSError, ValueError):  # damaged: the reader will reject the file
         return [Unit(file, weight=_size(file))]
     return [
         Unit(file, group, group + 1, meta.row_group(group).total_byte_size) for group in range(meta.num_row_groups)
@@ -98,13 +98,13 @@ def _row_groups(file: Found) -> list[Unit]:
 
 
 def parts_for(found: list[Unit]) -> int:
-    """How many parts these units should be worked on in."""
+    """The number of parts for these units."""
     size = sum(unit.weight for unit in found)
     return max(1, min(len(found), -(-size // UNIT_BYTES), MAX_PARTS))
 
 
 def share(found: list[Unit], shard: int, shards: int) -> list[Unit]:
-    """The units of part `shard`: a run of neighbours of about the same weight as the others'."""
+    """The units of part `shard`: consecutive units with about the same total weight as the other parts."""
     total = sum(unit.weight + 1 for unit in found)
     chosen, before = [], 0
     for unit in found:

@@ -1,7 +1,7 @@
-"""The largest clusters of copies, with samples, so that a person can judge whether they are copies.
+"""The largest duplicate clusters, with samples, so that a person can check whether they are duplicates.
 
-Written beside the documents as `clusters.json` and shown on the report's page: of each cluster its size, the document
-that stayed, and some of those that went.
+Written beside the documents as `clusters.json` and shown in the report: for each cluster its size, the kept document,
+and some of the dropped ones.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from kormo_plugins.documents.document import Document
 
 NAME = "clusters.json"
 LARGEST = 20
-"""Clusters that are shown."""
+"""Number of clusters shown."""
 SAMPLES = 3
-"""Documents of each."""
+"""Documents shown per cluster."""
 EXCERPT = 400
-"""Characters of each."""
+"""Characters shown per document."""
 MOST_PARTS = 64
-"""Parts that are read again for the texts; of a source of more parts some samples are named without their text."""
+"""Parts that are read again for the texts; in a source with more parts some samples are listed without their text."""
 
 
 def write_clusters(job: SourceBuild, stage: int, step: str, stays: np.ndarray, bounds: Sequence[int]) -> None:
-    """Adds what `step` found at the end of `stage` to the source's clusters.
+    """Adds the clusters that `step` found at the end of `stage` to the source's clusters.
 
     Args:
-        stays: for each document the index of the one of its cluster that stays; int64, shape [documents].
-        bounds: index of the first document of each part, and the number of all.
+        stays: for each document the index of the kept document of its cluster; int64, shape [documents].
+        bounds: index of the first document of each part, followed by the number of documents.
     """
     sizes = np.bincount(stays, minlength=len(stays))
     largest = np.argsort(-sizes, kind="stable")[:LARGEST]
@@ -53,13 +53,13 @@ def write_clusters(job: SourceBuild, stage: int, step: str, stays: np.ndarray, b
 
 
 def _members(stays: np.ndarray, kept_one: int) -> list[int]:
-    """The document that stays, and the first of the others."""
+    """The kept document and the first of the others."""
     others = np.flatnonzero(stays == kept_one)
     return [kept_one, *others[others != kept_one][: SAMPLES - 1].tolist()]
 
 
 def _texts(job: SourceBuild, stage: int, wanted: list[int], bounds: Sequence[int]) -> dict[int, dict[str, object]]:
-    """Id and beginning of each document that is wanted, by its index."""
+    """Id and first characters of each requested document, by its index."""
     found: dict[int, dict[str, object]] = {}
     parts = sorted({int(np.searchsorted(bounds, index, side="right")) - 1 for index in wanted})[:MOST_PARTS]
     for part in parts:
@@ -77,6 +77,6 @@ def _sample(document: Document) -> dict[str, object]:
 
 
 def read_clusters(folder: Path) -> dict[str, Any]:
-    """Step -> `clusters`, `dropped`, `largest`; empty where no step looked for copies."""
+    """Step -> `clusters`, `dropped`, `largest`; empty if no step looked for duplicates."""
     path = folder / NAME
     return dict(read_mark(path)["steps"]) if path.exists() else {}

@@ -1,13 +1,13 @@
-"""How various a set of texts is, as numbers: does a synthetic source say the same thing in the same words?
+"""Diversity measures of a corpus per generator: does a synthetic source repeat the same content and wording?
 
-KORMo's finding is that training on one generator's text alone collapses, and on several does not. So diversity is
-measured per generator, and a source in which one generator dominates is pointed out.
+KORMo found that training on the text of a single generator collapses, and on that of several does not. Diversity is
+therefore measured per generator, and a source dominated by one generator is flagged.
 
     compression, distinct-n, self-BLEU     see `kormo_plugins/measures/diversity.py`
-    seed overlap                           share of a text's runs of 8 words that stand in its seed document
+    seed overlap                           share of a text's 8-word n-grams that occur in its seed document
                                            (`meta.seed`)
 
-All numbers depend on the amount of text, so each is taken on a sample of the same size, chosen by the hash of the id.
+All measures depend on the amount of text, so each uses a sample of the same size, selected by the hash of the id.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from kormo_plugins.documents.document import Document
 from kormo_plugins.measures.diversity import compression_ratio, distinct, runs, self_bleu, words
 
 SAMPLE_BYTES = 1_000_000
-"""Text per generator that compression and distinct-n are measured on."""
+"""Sample size per generator for compression and distinct-n."""
 SAMPLE_TEXTS = 60
-"""Texts that self-BLEU compares with each other."""
+"""Number of texts compared for self-BLEU."""
 DOMINANT = 0.6
-"""Share of the synthetic text from which one generator dominates (ours)."""
+"""Share of the synthetic text above which one generator dominates (ours)."""
 
 
 def sampled(documents: Iterable[Document], size: int = SAMPLE_BYTES) -> list[Document]:
-    """Documents of about `size` bytes in all, chosen by the hash of their id; the same in whatever order they come."""
+    """A sample of about `size` bytes, selected by the hash of the id, independent of the order of the documents."""
 
     keep: list[tuple[int, str, Document]] = []
     total = 0
@@ -45,13 +45,13 @@ def sampled(documents: Iterable[Document], size: int = SAMPLE_BYTES) -> list[Doc
 
 
 def seed_overlap(text: str, seed: str, n: int = 8) -> float:
-    """Share of the runs of n words of `text` that stand in `seed`."""
+    """Share of the word n-grams of `text` that occur in `seed`."""
     mine, source = runs(words(text), n), runs(words(seed), n)
     return sum(count for run, count in mine.items() if run in source) / max(1, sum(mine.values()))
 
 
 def by_generator(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
-    """The numbers of each generator of a corpus (`human` for what no machine wrote), its share of the synthetic
+    """The measures of each generator of a corpus (`human` for text not marked synthetic), its share of the synthetic
     bytes, and whether it dominates."""
     groups: dict[str, list[Document]] = {}
     sizes: Counter[str] = Counter()
@@ -62,7 +62,7 @@ def by_generator(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
         counts[name] += 1
         group = groups.setdefault(name, [])
         group.append(document)
-        if len(group) > 20_000:  # bounded memory: the sample of a sample by the same hash is the same sample
+        if len(group) > 20_000:  # bounded memory: sampling a sample by the same hash gives the same sample
             groups[name] = sampled(group)
     synthetic = sum(size for name, size in sizes.items() if name != "human")
     found = {}

@@ -1,4 +1,4 @@
-"""What each domain of a source lost, and why: for documents that have their address in `meta.url`."""
+"""Documents dropped per domain, by reason, for documents with their address in `meta.url`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from urllib.parse import urlsplit
 from kormo_plugins.documents.document import Document
 
 COPIES = ("exact duplicate", "near duplicate")
-"""How reasons begin by which a copy was dropped: its text is there."""
+"""Prefixes of the reasons for dropping duplicates; their text is kept elsewhere."""
 
 
 def domain_of(address: str) -> str:
-    """`www.News.kr/1` and `https://news.kr/2` as `news.kr`; empty for no address."""
+    """`www.News.kr/1` and `https://news.kr/2` as `news.kr`; "" if there is no address."""
     host = urlsplit(address).hostname if "://" in address else address.partition("/")[0]
     return (host or "").lower().removeprefix("www.")
 
 
 @dataclass
 class DomainLoss:
-    """Documents of a domain that a source dropped, by step and reason, and those that it kept."""
+    """Documents of a domain: the number kept, and the dropped ones by step and reason."""
 
     kept: int = 0
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def dropped(self) -> int:
-        """Documents that were dropped."""
+        """Number of dropped documents."""
         return sum(self.reasons.values())
 
 
 def losses(kept: Iterable[Document], rejects: Iterable[Document], largest: int = 30) -> Mapping[str, DomainLoss]:
-    """The domains that lost most documents, the largest loss first; copies are no loss."""
+    """The domains with the most dropped documents, largest first; duplicates are not counted."""
     found: dict[str, DomainLoss] = {}
     for document in kept:
         if domain := domain_of(str(document.meta.get("url", ""))):

@@ -1,6 +1,5 @@
-"""What became of a corpus, as a page to look at: the funnel of each source, rejects with examples, lengths, languages,
-diversity; and a dataset card in the hub's format. One HTML file without scripts, which opens anywhere and needs no
-network.
+"""The corpus report: the funnel of each source, rejects with examples, lengths, languages and diversity, as one HTML
+file without scripts or external resources; and a dataset card in the hub's format.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from kormo_plugins.reporting.markup import text as _
 from kormo_plugins.store.corpus_files import read_corpus
 
 EXAMPLES = 3
-"""Rejects shown for each reason."""
+"""Rejects shown per reason."""
 EXCERPT = 240
-"""Characters of each that are shown."""
+"""Characters shown per reject."""
 
 
 def write_report(
@@ -38,12 +37,12 @@ def write_report(
     """Writes `report.html` into the folder `out`.
 
     Args:
-        folders: source -> folder of its documents (as `build_source` left it).
-        stats: source -> what `build_source` returned.
-        tokens: source -> tokens, where they have been counted.
-        weights: the tree of weights of the mixture.
+        folders: source -> folder of its documents (written by `build_source`).
+        stats: source -> statistics returned by `build_source`.
+        tokens: source -> token count, for sources that have been tokenized.
+        weights: the weight tree of the mixture.
     Returns:
-        the file's path.
+        The file's path.
     """
     title = f"Corpus {recipe.name}"
     body = [_overview(recipe, stats, tokens or {})]
@@ -65,7 +64,7 @@ _KINDS = {"#": "n", "*": "name", "+": "why"}
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table. A sign at the end of a column's head says what it holds: # numbers, * names, + sentences."""
+    """An HTML table. The last character of a column title gives its type: # numbers, * names, + sentences."""
     names = list(head)
     kinds = [f" class={_KINDS[name[-1]]}" if name and name[-1] in _KINDS else "" for name in names]
     cells = [f"<th{kind}>{_(name.rstrip('#*+'))}</th>" for name, kind in zip(names, kinds, strict=True)]
@@ -76,7 +75,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _lengths_rows(lengths: Mapping[str, int]) -> list[list[str]]:
-    """Documents by length, short ones first; a manifest sorts its keys as text."""
+    """Document counts by length, shortest first; a manifest sorts its keys as strings."""
     most = max(lengths.values(), default=1)
     powers = sorted((int(power), count) for power, count in lengths.items())
     return [[f"under {2**power:,}", f"{count:,}", _bar(count / most)] for power, count in powers]
@@ -112,8 +111,8 @@ def _overview(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]], toke
 
 
 def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
-    """What each step left. Only what stays to the end is tokenized, so that the tokens of the steps before are told by
-    its tokens per byte."""
+    """Documents remaining after each step. Only the final documents are tokenized, so the tokens at earlier steps are
+    estimated from their tokens per byte."""
     most = max(1, stats["steps"][0]["bytes_in"])
     per_byte = tokens / max(1, stats["bytes"]) if tokens is not None else 0.0
     rows = []
@@ -137,7 +136,7 @@ def _funnel(stats: Mapping[str, Any], tokens: int | None) -> str:
 
 
 def _unread(stats: Mapping[str, Any]) -> str:
-    """Files of which (almost) nothing was read; nothing where there are none."""
+    """Files from which (almost) nothing was read; "" if there are none."""
     found = stats.get("unread")
     if not found:
         return ""
@@ -154,7 +153,7 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
-    """What was dropped because it, or nearly it, was there before."""
+    """Documents dropped as exact or near duplicates."""
     rows = []
     for name, one in stats.items():
         read = max(1, one["read"]["documents"])
@@ -167,7 +166,7 @@ def _duplicates(stats: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _clusters(folder: Path) -> str:
-    """The largest clusters of copies: what stayed, and some of what went."""
+    """The largest duplicate clusters: the kept document and some of the dropped ones."""
     shown = []
     for step, told in read_clusters(folder).items():
         for cluster in told["largest"]:
@@ -180,7 +179,7 @@ def _clusters(folder: Path) -> str:
 
 
 def _domains(folder: Path) -> str:
-    """The domains that lost most, and why: where a threshold may be wrong (step `per_domain`)."""
+    """The domains with the most dropped documents, where a threshold may be wrong (see step `per_domain`)."""
     rows = [
         [
             _(domain),
@@ -210,7 +209,7 @@ def _shapes(stats: Mapping[str, Any]) -> str:
 
 
 def _rejects(folder: Path, stats: Mapping[str, Any]) -> str:
-    """Every reason, the most frequent first; a click shows documents that were dropped for it."""
+    """Every reject reason, most frequent first, with expandable examples."""
     shown: dict[tuple[str, str], list[str]] = {}
     for document in read_corpus(folder / "rejects"):
         mark = document.meta["rejected"]
@@ -274,8 +273,8 @@ def _diversity(folders: Mapping[str, Path]) -> str:
         "seed overlap#",
     )
     warn = (
-        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses where "
-        "several do not (KORMo, arXiv 2510.09426).</p>"
+        "<p class=alert>One generator wrote most of the synthetic text: training on one alone collapses, "
+        "on several it does not (KORMo, arXiv 2510.09426).</p>"
         if any(one["dominates"] for one in numbers.values())
         else ""
     )
@@ -288,9 +287,9 @@ def _diversity(folders: Mapping[str, Path]) -> str:
 
 
 def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -> str:
-    """The README.md of the dataset on the hub: its YAML head, and what is in it.
+    """The dataset's README.md for the hub: YAML front matter and a table of the sources.
 
-    On the hub each source is a configuration, in a folder of its name (the folder that `kormo data build` left).
+    On the hub each source is a configuration in a folder of its name (written by `kormo data build`).
     """
     documents = sum(one["documents"] for one in stats.values())
     languages = sorted({code for one in stats.values() for code in one["languages"] if len(code) == 2})
@@ -332,7 +331,7 @@ def dataset_card(recipe: CorpusRecipe, stats: Mapping[str, Mapping[str, Any]]) -
 
 
 def _license(recipe: CorpusRecipe) -> dict[str, object]:
-    """The hub's keys on licences: identifiers where all sources have one, else the name of where they stand."""
+    """The hub's licence keys: SPDX identifiers if all sources have one, else a link to where licences are listed."""
     licenses = sorted({source.license.lower() for source in recipe.sources.values()})
     if all(" " not in one for one in licenses):
         return {"license": licenses[0] if len(licenses) == 1 else licenses}
@@ -340,7 +339,7 @@ def _license(recipe: CorpusRecipe) -> dict[str, object]:
 
 
 def _size(documents: int) -> str:
-    """The hub's words for a size."""
+    """The hub's size category."""
     bounds = (
         (10**3, "n<1K"),
         (10**4, "1K<n<10K"),

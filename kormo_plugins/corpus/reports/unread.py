@@ -1,5 +1,5 @@
-"""Files of which nothing, or next to nothing, was read: named after a build, since among a million documents the one
-reject of a whole file in another encoding would be seen by nobody.
+"""Files from which almost nothing was read. They are listed after a build, because a single reject for a whole file is
+easily missed among a million documents.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from kormo_plugins.corpus.step import FileCount, Read, Rejected
 from kormo_plugins.documents.document import Document
 
 LEAST = 0.1
-"""Share of a file's rows that must become documents, or the file is named (ours)."""
+"""A file is listed if less than this share of its rows became documents (ours)."""
 NO_ROW = "no row in it"
 LISTED = 100
-"""Files that are kept in the statistics of a source, in the order of their names."""
+"""Maximum number of files kept in the statistics of a source, sorted by name."""
 NAMED, LINES = 3, 10
-"""Files that a line names, and lines of a warning."""
+"""Files named per line, and lines per warning."""
 
 Tell = Callable[[FileCount], None]
 
 
 def counted(items: Iterable[Document | Rejected], name: str, tell: Tell, *, whole: bool, least: float = LEAST) -> Read:
-    """The items of a file as they are; behind the last one, `tell` hears what became of them.
+    """Passes the items of a file through unchanged; after the last one, calls `tell` with the file's counts.
 
     Args:
-        whole: they are all of the file; then only what is worth naming is told. Of ranges everything is, for the sum
-            decides.
-        least: share of documents from which a whole file is not told.
+        whole: the items are the entire file; `tell` is then called only if the file should be listed. For ranges of a
+            file it is always called, because the sum decides.
+        least: share of documents from which an entire file is not listed.
     """
     documents = 0
     reasons: Counter[str] = Counter()
@@ -47,7 +47,7 @@ def _low(documents: int, rejects: int, least: float = LEAST) -> bool:
 
 
 def add(files: dict[str, dict[str, Any]], count: FileCount) -> None:
-    """Adds what was told to the files of a part: name -> `documents`, and `rejects` by reason."""
+    """Adds the counts to the files of a part: name -> `documents`, and `rejects` by reason."""
     file = files.setdefault(count.name, {"documents": 0, "rejects": {}})
     file["documents"] += count.documents
     for reason, number in count.rejects.items():
@@ -55,11 +55,11 @@ def add(files: dict[str, dict[str, Any]], count: FileCount) -> None:
 
 
 def unread(files: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
-    """Of the files of a source, those of which (almost) nothing was read.
+    """Selects the files of a source from which (almost) nothing was read.
 
     Returns:
-        `files`, their number, and `listed`: the first `LISTED` of them with `documents`, `rejects` and `reason`, the
-        commonest one; empty where there is none.
+        `files`: their number; `listed`: the first `LISTED` of them with `documents`, `rejects` and the most common
+            `reason`. Empty if there are none.
     """
     found: list[dict[str, object]] = []
     for name, file in sorted(files.items()):
@@ -73,10 +73,10 @@ def unread(files: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
 
 
 def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
-    """What to tell a person of a source's files of which (almost) nothing was read: a line for each reason.
+    """Warning lines about the files of a source from which (almost) nothing was read, one per reason.
 
     Args:
-        stats: what `build_source` returned.
+        stats: statistics returned by `build_source`.
     """
     found = stats.get("unread")
     if not found:
@@ -98,7 +98,7 @@ def warnings(source: str, stats: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _advice(reason: str) -> str:
-    """What to do about it, where the reason itself does not say."""
+    """Advice for the user, if the reason itself gives none."""
     if reason.startswith("not ") and reason.endswith("(encoding)"):
         return "; write `encoding: auto`, or its name, in the reader"
     if reason == NO_ROW or "(" in reason:  # the key, or the tool, is named there

@@ -1,1 +1,1 @@
-"""Compiled scans over the code points of a text, each shared by the steps that ask about the same text."""
+"""Compiled scans over the code points of a text, shared by the steps that process the same text."""

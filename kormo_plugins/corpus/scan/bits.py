@@ -1,4 +1,4 @@
-"""The bits by which `characters.table` says what kind of character a code point is."""
+"""Bits of `characters.table`, which classify a code point."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ WORD = 2
 DIGIT = 4
 """`\\d`."""
 HANGUL = 8
-"""A syllable block."""
+"""A Hangul syllable."""
 ODD = 16
-"""What `normalize` rewrites or may rewrite."""
+"""Rewritten, or possibly rewritten, by `normalize`."""
 UNSURE = 32
-"""What may not be in composed form (NFC); without one such a text surely is."""
+"""Possibly not in composed form (NFC); a text without such characters certainly is."""
 SUSPECT = 64
-"""What `mojibake` suspects."""
+"""Suspicious to `mojibake`."""
 RARE = 128
 """A syllable outside KS X 1001."""
 SEPARATOR = 256
-"""Stands between the digits of a number (`personal/numbers.py`)."""
+"""Allowed between the digits of a number (`personal/numbers.py`)."""
 WIDE = 512
-"""Another writing of a digit or a separator."""
+"""A variant of a digit or a separator."""
 PARTICLE = 1024
 """Last syllable of an eojeol with a particle or an ending."""
 PERSONAL = 2048
-"""A digit, or a sign with which something begins that may be personal data (`numbers_kernel.personal`)."""
+"""A digit, or a character with which possible personal data begins (`numbers_kernel.personal`)."""

@@ -1,7 +1,7 @@
-"""What kind of character each code point is, as bits of one table, and a text as an array of code points.
+"""The class of each code point as bits in one table, and a text as an array of code points.
 
-The table is made from Python's own answers (`\\s`, `\\w` and `\\d` of `re`, Unicode's composition), so that a compiled
-scan and a pattern never differ on a character.
+The table is built from Python's own results (`\\s`, `\\w` and `\\d` of `re`, Unicode composition), so that compiled
+scans and patterns always agree.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from kormo_plugins.corpus.scan.bits import (
 
 CODES = 0x110000
 _PLANES = ((0, 0x10000), (0xE0000, 0xE0200))
-"""Where the characters lie that steps ask for by classes of their own."""
-# Blocks in which hardly a character is combining or composes with the one before it; those that do are taken out.
+"""Code point ranges that contain the steps' own character classes."""
+# Blocks with few combining or composing characters; those are excluded.
 _STABLE = (
     (0x0000, 0x0300),
     (0x2002, 0x20D0),
@@ -41,7 +41,7 @@ def table(classes: dict[int, str]) -> np.ndarray:
     """The bits of every code point; uint16, shape [0x110000].
 
     Args:
-        classes: bit -> body of a class of `re`, for those that are a step's own.
+        classes: bit -> body of a `re` character class, for classes defined by a step.
     """
     bits = np.zeros(CODES, dtype=np.uint16)
     every = np.arange(CODES, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")

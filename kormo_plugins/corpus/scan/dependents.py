@@ -1,7 +1,7 @@
-"""The rules of `steps/heuristics/korean.py` about dependent words, from patterns to tables that a compiled scan reads.
+"""Compiles the dependent-word rules of `steps/heuristics/korean.py` from patterns into tables for a compiled scan.
 
-The patterns are of a few forms only: literals, classes, groups of alternatives that may be missing, and what has to
-follow. What is of another form is refused.
+The patterns use only literals, character classes, groups of optional alternatives, and a lookahead. Any other form is
+refused.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def rule_tables(
     """The tables that `korean_kernel.korean` takes.
 
     Args:
-        rules: pattern at the beginning of a word, pattern at the end of the word before it.
+        rules: pattern at the start of a word, and pattern at the end of the preceding word.
     Raises:
-        ValueError: a pattern of another form.
+        ValueError: a pattern has an unsupported form.
     """
     words = [(number, tail, word) for number, (begin, _) in enumerate(rules) for tail, word in _literals(begin)]
     firsts = np.zeros((11172, 2), dtype=np.uint8)
@@ -40,7 +40,7 @@ def rule_tables(
 
 
 def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
-    """Rows of code points filled up with zeros; uint32, shape [rows, width]."""
+    """Rows of code points, zero-padded; uint32, shape [rows, width]."""
     table = np.zeros((len(rows), width), dtype=np.uint32)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values
@@ -58,7 +58,7 @@ def _literals(pattern: str) -> Iterator[tuple[int, str]]:
 
 def _endings(pattern: str) -> Iterator[tuple[int, str]]:
     excluded = [part for part in alternatives(pattern) if part.startswith(f"{_HANGUL}(?<![")]
-    for part in excluded:  # every last syllable but these: what else is allowed is among them
+    for part in excluded:  # every last syllable except these, which covers the other alternatives
         for char in part.removeprefix(f"{_HANGUL}(?<![").removesuffix("])"):
             yield NOT_THESE, char
     for part in alternatives(pattern) if not excluded else ():
@@ -68,7 +68,7 @@ def _endings(pattern: str) -> Iterator[tuple[int, str]]:
 
 
 def alternatives(pattern: str) -> list[str]:
-    """The parts between the bars of a pattern that stand in no bracket."""
+    """The top-level alternatives of a pattern."""
     parts, depth = [""], 0
     for char in pattern:
         depth += (char in "([") - (char in ")]")
@@ -80,10 +80,10 @@ def alternatives(pattern: str) -> list[str]:
 
 
 def expanded(pattern: str) -> list[str]:
-    """Every string that a pattern of literals, classes and groups matches.
+    """Every string matched by a pattern of literals, classes and groups.
 
     Raises:
-        ValueError: a pattern of another form.
+        ValueError: a pattern has an unsupported form.
     """
     found = [""]
     while pattern:

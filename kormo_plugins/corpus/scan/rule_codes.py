@@ -1,8 +1,8 @@
-"""Numbers that stand for the forms of a rule of dependent words, in tables and in compiled code."""
+"""Integer codes for the forms of a dependent-word rule, shared by tables and compiled code."""
 
 from __future__ import annotations
 
 ANYTHING, NO_HANGUL, END = 0, 1, 2
-"""What has to come behind a literal of a rule."""
+"""What must follow a literal of a rule."""
 PLAIN, BEHIND_HANGUL, NOT_THESE = 0, 1, 2
-"""What an ending is: itself; itself behind Hangul; any last syllable but this one (and its neighbours in the rule)."""
+"""Kinds of endings: the literal; the literal after Hangul; any last syllable except this one (and its neighbours)."""

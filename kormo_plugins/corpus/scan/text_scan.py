@@ -1,7 +1,7 @@
-"""What compiled scans say of the text that is cleaned now, each computed once and shared by all steps that ask.
+"""Compiled scans of the current text, each computed once and shared by all steps.
 
-A text goes through ten steps that mostly do not change it. So the answers about the text that was asked about last are
-kept, by the identity of the string: `scan_of(text)` of the next step finds its code points, lines and prose ready.
+A text passes through about ten steps, most of which do not change it. The scans of the most recent text are therefore
+cached by the identity of the string: `scan_of(text)` in the next step reuses its code points, lines and prose.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from kormo_plugins.corpus.scan.characters import table
 from kormo_plugins.corpus.steps.heuristics.genres import without_stamps
 
 REFERENCE = "KORMO_REFERENCE_STEPS"
-"""Environment: 1, the steps use their per-document patterns instead of compiled scans; 0, compiled scans from the first
-text on. Results are the same."""
+"""Environment variable. 1: steps use their patterns instead of compiled scans; 0: compiled scans from the first text
+on. Results are the same."""
 PATIENCE = 8_000_000
-"""Characters that a process cleans with patterns where no scan was ever compiled (ours). A million costs about half a
-second more than with scans, and compiling these ten: a little text is done before, and much is not held up."""
+"""Characters that a process cleans with patterns if no compiled scan is cached (ours). A million costs about half a
+second more than with scans, and compiling these ten seconds: small inputs finish earlier, large ones are hardly
+delayed."""
 
 
 class _State:
-    compiled: bool | None = {"": None, "0": True}.get(os.environ.get(REFERENCE, ""), False)  # None: what costs less
-    waiting: int | None = None  # characters still to be cleaned with patterns
-    asked = ""  # the text of the last question
+    compiled: bool | None = {"": None, "0": True}.get(os.environ.get(REFERENCE, ""), False)  # None: chosen by cost
+    waiting: int | None = None  # characters left before compiling
+    asked = ""  # the most recent text
     scan: TextScan
 
 
 def compiled(text: str) -> bool:
-    """Whether steps use the compiled scans on `text`, or patterns: as was set, or what costs less."""
+    """Whether steps use compiled scans for `text`, or patterns: as configured, or whichever is cheaper."""
     if _State.compiled is not None:
         return _State.compiled
     if _State.waiting is None:
@@ -51,7 +52,7 @@ def compiled(text: str) -> bool:
 
 @contextmanager
 def steps_with(scans: bool) -> Iterator[None]:
-    """Within it, steps of this process use compiled scans, or the patterns that these are compared with."""
+    """Context manager that makes steps of this process use compiled scans, or the reference patterns."""
     before, _State.compiled = _State.compiled, scans
     try:
         yield
@@ -79,7 +80,7 @@ def character_bits() -> np.ndarray:
 
 
 def in_ks_x_1001(syllable: str) -> bool:
-    """Whether a Hangul syllable is one of the 2,350 of KS X 1001. Of the others, Python's codec writes the letters."""
+    """Whether a Hangul syllable is one of the 2,350 of KS X 1001. Python's codec writes the others as letters."""
     return len(syllable.encode("euc_kr")) == 2
 
 
@@ -88,8 +89,8 @@ _Answer = TypeVar("_Answer")
 
 
 class once(Generic[_Scan, _Answer]):
-    """A property that is computed when it is first asked for. `functools.cached_property` takes a lock for it before
-    Python 3.12, which is a third of what it costs to ask ten scans about a short text."""
+    """A cached property. Before Python 3.12 `functools.cached_property` takes a lock, which is a third of the cost of
+    asking ten scans about a short text."""
 
     def __init__(self, compute: Callable[[_Scan], _Answer]) -> None:
         self.compute, self.name = compute, compute.__name__
@@ -97,7 +98,7 @@ class once(Generic[_Scan, _Answer]):
 
     def __get__(self, scan: _Scan, owner: type[_Scan]) -> _Answer:
         answer = self.compute(scan)
-        scan.__dict__[self.name] = answer  # found there from now on
+        scan.__dict__[self.name] = answer  # later accesses find it here
         return answer
 
 
@@ -107,10 +108,10 @@ def codes_of(text: str) -> np.ndarray:
 
 
 class TextScan:
-    """Answers about one text.
+    """Scan results of one text.
 
     Args:
-        text: any Unicode, lone surrogates too.
+        text: any Unicode, including lone surrogates.
     """
 
     def __init__(self, text: str) -> None:
@@ -118,7 +119,7 @@ class TextScan:
 
     @once
     def codes(self) -> np.ndarray:
-        """Its code points; uint32, shape [characters], read-only."""
+        """The code points; uint32, shape [characters], read-only."""
         return codes_of(self.text)
 
     @once
@@ -126,20 +127,20 @@ class TextScan:
         """The text in UTF-8.
 
         Raises:
-            UnicodeEncodeError: a lone surrogate, which has none.
+            UnicodeEncodeError: the text has a lone surrogate.
         """
         return self.text.encode()
 
     @once
     def one_spaced(self) -> np.ndarray:
-        """Its words with one space between them, in UTF-8; uint8, shape [bytes]."""
+        """The words separated by single spaces, in UTF-8; uint8, shape [bytes]."""
         from kormo_plugins.corpus.scan.kernels.words_kernel import one_spaced
 
         return np.asarray(one_spaced(np.frombuffer(self.utf8, dtype=np.uint8)))
 
     @once
     def survey(self) -> list[int]:
-        """What its characters are (`survey_kernel`)."""
+        """Character statistics (`survey_kernel`)."""
         from kormo_plugins.corpus.scan.kernels.survey_kernel import survey
 
         found: list[int] = survey(self.codes, character_bits()).tolist()
@@ -147,7 +148,7 @@ class TextScan:
 
     @once
     def personal(self) -> tuple[list[list[int]], int, list[int]]:
-        """Where personal data may stand in it (`numbers_kernel`): runs of digits, flags, signs of addresses."""
+        """Where personal data may be (`numbers_kernel`): digit runs, flags, address characters."""
         from kormo_plugins.corpus.scan.kernels.numbers_kernel import PASSPORT_WORD, personal
 
         runs, flags, signs = personal(self.codes, character_bits(), PASSPORT_WORD)
@@ -155,7 +156,7 @@ class TextScan:
 
     @once
     def prose(self) -> ProseScan:
-        """Its prose, which may be the text itself."""
+        """The prose of the text, which may be the whole text."""
         from kormo_plugins.corpus.scan.kernels.prose_kernel import prose
 
         found = prose(self.codes, character_bits())
@@ -163,11 +164,11 @@ class TextScan:
 
 
 class ProseScan:
-    """Answers about the prose of a text.
+    """Scan results of the prose of a text.
 
     Args:
         codes: its code points.
-        text: the same as a string, where that is there.
+        text: the same as a string, if available.
     """
 
     def __init__(self, codes: np.ndarray, text: str | None = None) -> None:
@@ -175,8 +176,8 @@ class ProseScan:
 
     @once
     def bare(self) -> np.ndarray:
-        """Its code points without the marks of a chat or of subtitles before its lines: names of speakers by the
-        compiled scan; where others may stand, patterns take all out (`steps/heuristics/genres.py`)."""
+        """The code points without chat or subtitle markers at the start of lines: speaker names are removed by the
+        compiled scan; if other markers may be present, patterns remove all of them (`steps/heuristics/genres.py`)."""
         from kormo_plugins.corpus.scan.kernels.lines_kernel import STAMPED, without_speakers
 
         found, state = without_speakers(self.codes, character_bits())
@@ -184,22 +185,22 @@ class ProseScan:
 
     @once
     def lines(self) -> np.ndarray:
-        """Start and end of those lines of `bare` that are not empty; int64, shape [lines, 2]."""
+        """Start and end of the non-empty lines of `bare`; int64, shape [lines, 2]."""
         from kormo_plugins.corpus.scan.kernels.lines_kernel import lines
 
         return np.asarray(lines(self.bare, character_bits()))
 
     @once
     def text(self) -> str:
-        """The prose itself."""
+        """The prose."""
         if self._text is not None:
             return self._text
         return self.codes.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def is_composed(text: str, form: str) -> bool:
-    """Whether every character of `text` surely stays as it is: none that `normalize` rewrites, and none that may not be
-    in the form NFC. Of another form, but `none`, nothing is said."""
+    """Whether every character of `text` certainly stays unchanged: none that `normalize` rewrites, and none that may
+    not be in NFC. For forms other than NFC and `none` the answer is False."""
     if form not in ("NFC", "none") or not compiled(text):
         return False
     from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
@@ -209,7 +210,7 @@ def is_composed(text: str, form: str) -> bool:
 
 
 def may_hold(text: str, kind: int) -> bool:
-    """Whether a character of that kind (a bit of `bits`) is in `text`; without compiled scans nobody knows."""
+    """Whether `text` has a character of that class (a bit of `bits`); True without compiled scans."""
     if not compiled(text):
         return True
     from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
@@ -218,9 +219,9 @@ def may_hold(text: str, kind: int) -> bool:
 
 
 def has_trailing(text: str) -> bool:
-    """Whether a blank stands before a line end."""
+    """Whether a blank precedes a line end."""
     latest = _State.scan
-    if latest.text is text and "survey" in latest.__dict__:  # one that nobody has asked for costs more than a look
+    if latest.text is text and "survey" in latest.__dict__:  # computing it costs more than a search
         from kormo_plugins.corpus.scan.kernels.survey_kernel import TRAILING
 
         return latest.survey[TRAILING] > 0
@@ -228,7 +229,7 @@ def has_trailing(text: str) -> bool:
 
 
 def plain_text(text: str) -> str:
-    """`text` with other writings of digits and separators as those of ASCII, character for character."""
+    """`text` with variants of digits and separators replaced by ASCII, one to one."""
     from kormo_plugins.corpus.scan.kernels.numbers_kernel import rewritten
     from kormo_plugins.corpus.scan.kernels.survey_kernel import ANY
 
@@ -244,7 +245,7 @@ _State.scan = TextScan("")
 
 
 def scan_of(text: str) -> TextScan:
-    """The answers about `text`; those that were given are kept until another text is asked about."""
+    """The scan results of `text`, cached until another text is scanned."""
     latest = _State.scan
     if latest.text is not text:
         latest = _State.scan = TextScan(text)
@@ -252,7 +253,7 @@ def scan_of(text: str) -> TextScan:
 
 
 def utf8_of(text: str) -> bytes:
-    """`text` in UTF-8, lone surrogates as three bytes each; what is kept of another text stays."""
+    """`text` in UTF-8, lone surrogates as three bytes each; does not replace the cached text."""
     if _State.scan.text is text:
         with suppress(UnicodeEncodeError):
             return _State.scan.utf8

@@ -1,1 +1,1 @@
-"""Cleaning steps: each a parameter model, a source for its defaults, and a class of a screenful."""
+"""Cleaning steps: each has a parameter model, sources for its defaults, and a short class."""

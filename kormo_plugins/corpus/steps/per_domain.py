@@ -1,4 +1,4 @@
-"""A step with other parameters, or none at all, for the documents of some domains.
+"""Applies a step with different parameters, or not at all, to the documents of some domains.
 
     - name: per_domain
       step: {name: korean}
@@ -6,8 +6,8 @@
         lyrics.example: off
         "*.exam.example": {min_sentences: 0.05}
 
-Songs, exams and chats fail the thresholds of prose. Which domains lose how much, and why, is on the report's page
-(`kormo data report`); here they are let through, one by one, and the change is part of the corpus's identity.
+Songs, exams and chats fail thresholds made for prose. The report page (`kormo data report`) shows which domains lose
+how many documents, and why; this step exempts them one by one, and is part of the corpus's identity.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kormo_plugins.plugins.registry import registry
 
 
 class PerDomainParams(Strict):
-    """The step, and what differs where."""
+    """The step, and its parameters by domain."""
 
     step: Choice = Field(description="a step that looks at one document at a time, with its parameters elsewhere")
     domains: dict[str, dict[str, object] | Literal["off"]] = Field(
@@ -41,7 +41,7 @@ class PerDomainParams(Strict):
     @field_validator("domains", mode="before")
     @classmethod
     def _off(cls, value: object) -> object:
-        """YAML 1.1 reads `off` as false."""
+        """Accepts `false`, because YAML 1.1 reads `off` as false."""
         if isinstance(value, dict):
             return {name: "off" if given is False else given for name, given in value.items()}
         return value
@@ -56,7 +56,7 @@ class PerDomainParams(Strict):
     def _current_domains(
         cls, domains: dict[str, dict[str, object] | Literal["off"]], info: ValidationInfo
     ) -> dict[str, dict[str, object] | Literal["off"]]:
-        if "step" not in info.data:  # it has a fault of its own
+        if "step" not in info.data:  # validated separately
             return domains
         name = info.data["step"].name
         return {
@@ -88,7 +88,7 @@ class PerDomainParams(Strict):
 
 
 class PerDomain:
-    """Asks the step as it is set for the document's domain."""
+    """Runs the step with the parameters of the document's domain."""
 
     VERSION = 1
 
@@ -120,10 +120,10 @@ class PerDomain:
 
 
 def _current(name: str, values: Mapping[str, object], key: str) -> dict[str, object]:
-    """Parameters of the step under the names that they have today: what is given for a domain takes the place of what
-    is given elsewhere, whichever names the two were written with."""
+    """The step's parameters under their current names, so that a domain's value overrides the default even if the two
+    use different names."""
     components = registry()
-    if name not in components.names("corpus_step"):  # refused, with the names that there are, when it is loaded
+    if name not in components.names("corpus_step"):  # loading it will raise an error that lists the valid names
         return dict(values)
     faults = Faults()
     current = current_names(components.model("corpus_step", name), values, f"step per_domain: {key}", faults)
@@ -137,7 +137,7 @@ def _class(name: str) -> Any:
         raise KormoError(
             where="step per_domain: step",
             found=name,
-            why="it decides on a whole source, not on a document of a domain",
+            why="it decides on a whole source, not on single documents",
             do="name a step that looks at one document at a time",
         )
     return make

@@ -1,12 +1,12 @@
-"""Reasoning between `<think>` and `</think>`, the form in which KORMo's mid-training reads traces.
+"""Puts reasoning between `<think>` and `</think>`, the format of reasoning traces in KORMo's mid-training.
 
-The published account wraps each sample of that stage whole and leaves `<think>` itself out of the loss, so that fine-
-tuning can later teach it as the trigger of thought. Where a data set keeps reasoning and answer apart, the reasoning
-alone is wrapped and the answer follows after a blank line, as in the chat template. Text that has its marks already
-stays as it is, if they match; `reasoning</think>answer`, as models write whose prompt ends with `<think>`, is given the
-mark that opens it.
+In the published account every sample of that stage is wrapped whole and `<think>` itself is excluded from the loss, so
+that fine-tuning can later teach it as the trigger of reasoning. If a dataset separates reasoning and answer, only the
+reasoning is wrapped and the answer follows after a blank line, as in the chat template. Text that already has matching
+marks is unchanged; `reasoning</think>answer`, written by models whose prompt ends with `<think>`, gets the opening
+mark.
 
-The marks are tokens only for a source that says `control_tokens: [<think>, </think>]`; elsewhere they are characters.
+The marks are tokens only for a source with `control_tokens: [<think>, </think>]`; elsewhere they are plain characters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MARK = re.compile(r"</?think>")
 
 
 class WrapThinkParams(Strict):
-    """Where the reasoning is."""
+    """Where the reasoning is stored."""
 
     reasoning: str | None = Field(
         default=None, description="kept column with the reasoning, whose answer is the text; null: the text is a trace"
@@ -32,7 +32,7 @@ class WrapThinkParams(Strict):
 
 
 class WrapThink:
-    """Puts the marks of thought around reasoning."""
+    """Wraps reasoning in <think> marks."""
 
     VERSION = 2
 

@@ -1,1 +1,1 @@
-"""Synthetic documents from seed documents, written by a model behind an OpenAI-compatible endpoint."""
+"""Synthetic documents, generated from seed documents by a model behind an OpenAI-compatible endpoint."""

@@ -1,4 +1,4 @@
-"""The generator `openai_endpoint`: seed documents in, Korean documents by a model out.
+"""The generator `openai_endpoint`: a model writes Korean documents from seed documents.
 
     generator:
       name: openai_endpoint
@@ -7,8 +7,8 @@
       style: rewrite
       seeds: {name: jsonl, path: data/seeds.jsonl}
 
-Each document keeps its seed's id, and the seed itself, so that what was made of it can be measured. A seed without an
-answer after all tries becomes a reject with the reason; the others are not asked for again.
+Each document keeps its seed's id and the seed itself, so that the two can be compared. A seed without an answer after
+all retries becomes a reject with the reason; the others are not requested again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WHERE = "generator openai_endpoint"
 
 
 class EndpointParams(Strict):
-    """Whom to ask, and what."""
+    """The endpoint, the model and the request settings."""
 
     RENAMED: ClassVar = {"longest_seed": "max_seed_characters"}
 
@@ -85,7 +85,8 @@ class Endpoint:
         return registry().load("reader", params.seeds.name, where), values
 
     def inputs(self, params: EndpointParams) -> dict[str, object]:
-        """What the documents depend on: the request and the seeds, not the address or the pace."""
+        """Everything that the documents depend on: the request and the seeds, but not the address or the request
+        rate."""
         read, values = self._seeds(params)
         pace = {"url", "concurrency", "per_minute", "timeout", "retries", "backoff", "cache", "key_variable", "seeds"}
         seeds = read.inputs(values) if isinstance(read, HasInputs) else values.model_dump(mode="json")
@@ -95,12 +96,12 @@ class Endpoint:
         }
 
     def parts(self, params: EndpointParams) -> int:
-        """As many as the seeds are read in."""
+        """The number of parts of the seeds."""
         read, values = self._seeds(params)
         return read.parts(values) if isinstance(read, Divisible) else 1
 
     def pinned(self, params: EndpointParams) -> EndpointParams:
-        """`params` with the commit of the seeds written out, where they are of the hub."""
+        """`params` with the commit of the seeds resolved, if they are on the hub."""
         read, values = self._seeds(params)
         if not isinstance(read, Pins):
             return params
@@ -111,7 +112,7 @@ class Endpoint:
         """The documents of part `shard`, in the order of their seeds.
 
         Raises:
-            KormoError: the endpoint cannot be reached, or refuses the key.
+            KormoError: the endpoint is unreachable or refuses the key.
         """
         read, values = self._seeds(params)
         client = Client(
@@ -130,13 +131,13 @@ class Endpoint:
             raise KormoError(
                 where=f"{WHERE}: url",
                 found=in_words(error),
-                why="no answer can be had from there",
+                why="the endpoint does not answer",
                 do="start the server (`transformers serve`, vLLM, …), or correct url and key; answers are kept",
             ) from None
 
 
 def _answers(client: Client, params: EndpointParams, seeds: Read) -> Iterator[tuple[Any, str | Reject]]:
-    """Every seed with its answer, in order, with no more than `concurrency` questions open."""
+    """Yields every seed with its answer, in order, with at most `concurrency` requests in flight."""
     waiting: deque[tuple[object, Future[str | Reject] | None]] = deque()
     pool = ThreadPoolExecutor(params.concurrency)
     try:

@@ -1,7 +1,7 @@
-"""What the writing model is asked: one prompt for each kind of KORMo's five synthetic sets.
+"""Prompts of the generating model: one kind for each of KORMo's five synthetic sets.
 
-The published prompts are not known; these are ours. Each is a system message and a user message with the seed. Several
-forms of each, chosen by the seed's hash, keep the texts from beginning and ending alike.
+The published prompts are not known; these are ours. Each has a system message and a user message with the seed.
+Variants selected by the seed's hash keep the texts from starting and ending alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SYSTEM: dict[Style, str] = {
         "Then give the final answer in natural Korean only, with the key steps explained."
     ),
 }
-"""Style -> system message. KORMo's reasoning set has English chains and Korean answers."""
+"""Style -> system message. KORMo's reasoning set has English reasoning and Korean answers."""
 
 FORMS: dict[Style, tuple[str, ...]] = {
     "rewrite": (
@@ -51,11 +51,11 @@ FORMS: dict[Style, tuple[str, ...]] = {
     ),
     "reasoning": ("{seed}", "Solve the following problem.\n\n{seed}"),
 }
-"""Style -> user messages, of which each seed gets one."""
+"""Style -> user messages; one is selected per seed."""
 
 
 def messages(style: Style, seed: str, choice: int) -> list[dict[str, str]]:
-    """The conversation that is sent for a seed; `choice` picks the form."""
+    """The conversation that is sent for a seed; `choice` selects the variant."""
     forms = FORMS[style]
     user = forms[choice % len(forms)].replace("{seed}", seed)
     return [{"role": "system", "content": SYSTEM[style]}, {"role": "user", "content": user}]

@@ -1,15 +1,15 @@
-"""Conversations with an assistant, in Korean and English: instruction data for a machine with no network.
+"""Conversations with an assistant, in Korean and English: instruction data for offline use.
 
     generate(params, shard, shards) → documents with meta["messages"] (see `kormo_plugins/documents/conversation.py`),
                                       meta["tasks"] and meta["difficulty"]
 
-A conversation is one to three exchanges (`chat_tasks`) about one world, sometimes after a system turn. With `reasoning`
-every answer that there is something to think about comes after its thought. Difficulty is the hardest exchange's, and
-one more for each exchange that came before: 0 (a greeting) to 5.
+A conversation has one to three exchanges (`chat_tasks`) about one world, sometimes after a system turn. With
+`reasoning`, answers that need thought are preceded by it. The difficulty is that of the hardest exchange plus one for
+each preceding exchange: 0 (a greeting) to 5.
 
-Questions are divided for good by a hash of their text: one in sixteen is held out, whatever the seed, and is generated
-only with `held_out: true`. So a model can be asked in its own kind of question what it has never been asked. Everything
-is synthetic and labelled so; names, places and facts are made up.
+Questions are split by a hash of their text: one in sixteen is held out, for any seed, and is generated only with
+`held_out: true`. A trained model can thus be tested on unseen questions of the same kinds. Everything is synthetic and
+labelled so; names, places and facts are made up.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from kormo_plugins.store.keyed_random import KeyedRandom, key
 NAME = "embedded_chat"
 VERSION = 1
 HELD_OUT = 16
-"""One question in so many is kept from training."""
+"""One in this many questions is held out from training."""
 SYSTEM_TURNS = 0.15
-"""Share of conversations that begin with a system turn."""
+"""Share of conversations with a system turn."""
 TRIES = 400
-"""Exchanges drawn before giving up on one of the wanted side; each is held out with a chance of 1 in `HELD_OUT`."""
+"""Maximum draws to find an exchange on the wanted side; each is held out with probability 1 / `HELD_OUT`."""
 
 
 def is_held_out(question: str) -> bool:
-    """Whether a question is kept from training."""
+    """Whether a question is held out from training."""
     return key("held out", question) % HELD_OUT == 0
 
 
 def generate(params: EmbeddedChatParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
-    """Conversations of part `shard`: a run of neighbours, so that the union over shards is the same for any number."""
+    """Conversations of part `shard`: a contiguous run, so that the union over shards is the same for any number."""
     total = params.conversations
     for number in range(total * shard // shards, total * (shard + 1) // shards):
         yield write(params, number)
 
 
 def write(params: EmbeddedChatParams, number: int) -> Document:
-    """Conversation `number`, a pure function of its name."""
+    """Conversation `number`, a pure function of the parameters and the number."""
     language = ("ko", "en")[number % 2] if params.language == "all" else params.language
     name = (NAME, params.seed, params.style, language, "held" if params.held_out else "train")
     dice, lex = KeyedRandom(*name, number), lexicon(params.style)
@@ -83,7 +83,7 @@ def write(params: EmbeddedChatParams, number: int) -> Document:
 
 
 def _exchange(w: Writer, tasks: list[str] | tuple[str, ...], wanted: str, held_out: bool) -> tuple[str, Exchange]:
-    """An exchange whose question is on the wanted side; of the wanted task, if that has any such question."""
+    """An exchange whose question is on the wanted side; of the wanted task, if that has such a question."""
     for attempt in range(TRIES):
         task = wanted if wanted and attempt < TRIES // 2 else w.dice.pick(tasks)
         exchange = WRITE[task](w)

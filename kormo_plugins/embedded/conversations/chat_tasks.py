@@ -1,18 +1,18 @@
-"""What the user of an embedded conversation asks, and what is right to answer.
+"""The questions of embedded conversations, with their correct answers.
 
-A task is a function that writes one exchange through a `Writer`: question, thought, answer. All are answered in a few
-words, so that a model of a million parameters can learn to answer and then to stop:
+A task is a function that writes one exchange through a `Writer`: question, thought, answer. All answers are a few words
+long, so that a model of a million parameters can learn to answer and then to stop:
 
-    greeting     hello, thanks, goodbye: the one answer that fits
-    repeat       a word so many times
-    yesno        which of two numbers is greater; what kind of thing something is
-    word         a fact is told and asked for, in one word or in a sentence
-    arithmetic   two numbers of one digit: plus, minus, times, or told as a story
-    count        how many words a list has
-    list         a list, one line for each
-    copy         a sentence, word for word
+    greeting     hello, thanks, goodbye: the matching reply
+    repeat       a word, a given number of times
+    yesno        which of two numbers is larger; whether something is of a kind
+    word         a stated fact, asked for in one word or in a sentence
+    arithmetic   two one-digit numbers: plus, minus, times, or as a word problem
+    count        the number of words in a list
+    list         a list, one item per line
+    copy         a sentence, verbatim
 
-Numbers are computed and facts come from the sentence that tells them: nothing is right by luck.
+Numbers are computed and facts are taken from the sentence that states them, so answers are always correct.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kormo_plugins.embedded.template import Word, both
 from kormo_plugins.embedded.writer import Writer
 
 LEVELS = ("hae", "haeyo", "hapsyo")
-"""Speech levels of users; an assistant always speaks politely."""
+"""Speech levels of users; the assistant always speaks politely."""
 ASSISTANT = "hapsyo"
 YES, NO = Word("예", "Yes"), Word("아니요", "No")
 TIMES = {2: Word("두", "two"), 3: Word("세", "three"), 4: Word("네", "four")}
@@ -34,11 +34,11 @@ KINDS = {
     "machine": Word("기계", "machine"),
     "instrument": Word("악기", "musical instrument"),
 }
-"""Kinds that nothing is two of."""
+"""Mutually exclusive kinds."""
 
 
 class Exchange(NamedTuple):
-    """One question, answered; each in both languages, of which the writer's is filled."""
+    """One question with its answer, in both languages; only the writer's language is filled."""
 
     question: Word
     thought: Word | None
@@ -47,7 +47,7 @@ class Exchange(NamedTuple):
 
 
 def _ask(w: Writer, *banks: str) -> Word:
-    """What the user says: phrases one after the other, at the level that was drawn for the conversation."""
+    """The user's text: phrases in sequence, at the speech level drawn for the conversation."""
     parts = [w.pair(f"chat.{bank}") for bank in banks]
     return Word(" ".join(part.ko for part in parts), " ".join(part.en for part in parts))
 
@@ -68,7 +68,7 @@ def _answer(w: Writer, bank: str) -> Word:
 
 
 def greeting(w: Writer) -> Exchange:
-    """A greeting and its answer; there is nothing to think about."""
+    """A greeting and its reply; has no thought."""
     kind = w.dice.pick(("hello", "hello", "thanks", "bye"))
     return Exchange(_ask(w, f"{kind}.ask"), None, _answer(w, f"{kind}.answer"), 0)
 
@@ -99,7 +99,7 @@ def yesno(w: Writer) -> Exchange:
 
 
 def word(w: Writer) -> Exchange:
-    """A fact about somebody, then a question about it."""
+    """A fact about a person, then a question about it."""
     told, asked, slot = w.dice.pick(
         (("job", "job", "job"), ("place", "place", "venue"), ("place", "day", "weekday"), ("thing", "thing", "item"))
     )
@@ -114,7 +114,7 @@ def word(w: Writer) -> Exchange:
 
 
 def arithmetic(w: Writer) -> Exchange:
-    """Two numbers of one digit."""
+    """Two one-digit numbers."""
     kind = w.dice.pick(("plus", "minus", "times", "story"))
     a, b = w.dice.between(2, 9), w.dice.between(2, 9)
     if kind == "minus" and b > a:
@@ -155,7 +155,7 @@ def listing(w: Writer) -> Exchange:
 
 
 def copy(w: Writer) -> Exchange:
-    """A sentence as it is; there is nothing to think about."""
+    """A sentence verbatim; has no thought."""
     w.slots["item"] = w.dice.pick(w.lexicon.words["fruit"])
     w.slots["fact"] = _ask(w, w.dice.pick(("job.fact", "place.fact", "thing.fact")))
     return Exchange(_ask(w, "copy.ask"), None, w.slots["fact"], 3)

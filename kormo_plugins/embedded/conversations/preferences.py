@@ -1,18 +1,18 @@
-"""Writes preference pairs: `generate(params, shard, shards)`, the generator `embedded_preferences`.
+"""Generates preference pairs: `generate(params, shard, shards)`, the generator `embedded_preferences`.
 
-A pair is a task, its right and short answer, and an answer with one fault. Tasks: what a thing is for, a sum of small
+A pair is a task, its short correct answer, and an answer with one fault. Tasks: what a thing is for, a sum of small
 numbers, which number is larger, a word repeated a number of times. Faults:
 
     wrong      another thing's use, another number, the other word
-    language   the right answer in the language that was not asked in
-    rambling   the right answer somewhere among sentences that nobody asked for
-    endless    the right answer again and again, cut off before it ends
+    language   the correct answer in the other language
+    rambling   the correct answer among unrelated sentences
+    endless    the correct answer repeated, cut off before it ends
 
-Half of the pairs think before they answer: the chosen answer has a short thought, the rejected one its fault with a
-thought. Questions that the conversations (`chat.py`) keep from training are kept from it here too.
+Half of the pairs have reasoning: the chosen answer a short correct thought, the rejected one a thought that leads to
+its fault. Questions held out in the conversations (`chat.py`) are held out here too.
 
-Pair i is a pure function of the parameters and i. All of it is made by rules and labelled synthetic; it shows that
-preference learning works, and teaches nothing else.
+Pair i is a pure function of the parameters and i. All pairs are rule-based and labelled synthetic; they demonstrate
+that preference learning works, and have no other use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LICENSE = "Apache-2.0"
 VERSION = 1
 FAULTS = ("wrong", "language", "rambling", "endless")
 ENDLESS = 6
-"""Times that an endless answer repeats itself before it is cut off."""
+"""Repetitions in an endless answer before it is cut off."""
 _REGISTER = "haeyo"
 
 
@@ -52,7 +52,7 @@ class PreferenceParams(BaseModel):
 
 
 class Task(NamedTuple):
-    """A task in both languages: what is asked, the thought, the right answer, and a thought and answer that fail."""
+    """A task in both languages: question, thought, correct answer, and a wrong thought and answer."""
 
     question: Word
     thought: Word
@@ -127,7 +127,7 @@ _RAMBLING = (
 
 
 def write_pair(number: int, language: str, params: PreferenceParams) -> tuple[Pair, dict[str, str]]:
-    """Pair `number` in `language` (`ko` or `en`), and what it is: `task` and `fault`."""
+    """Pair `number` in `language` (`ko` or `en`), and its `task` and `fault`."""
     dice = KeyedRandom(NAME, params.seed, language, number)
     write, fault = dice.pick(_TASKS), dice.pick(FAULTS)
     tasks = (write(dice, lexicon(0)) for _ in count())
@@ -163,7 +163,7 @@ def _in(language: str, word: Word) -> str:
 
 
 def generate(params: PreferenceParams, shard: int = 0, shards: int = 1) -> Iterator[Document]:
-    """Part `shard` of `shards`, a stretch of the numbers. The union over shards is the set, once."""
+    """Part `shard` of `shards`, a contiguous range of the numbers; the shards partition the set."""
     for number in range(params.pairs * shard // shards, params.pairs * (shard + 1) // shards):
         language = ("ko", "en")[number % 2] if params.language == "all" else params.language
         pair, about = write_pair(number, language, params)

@@ -1,4 +1,4 @@
-"""Arithmetic told in words, with every step worked out; the numbers are computed, never written by hand."""
+"""Arithmetic word problems with every step worked out; numbers are computed, never hard-coded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _item(w: Writer) -> None:
 
 
 def sum_and_rest(w: Writer) -> None:
-    """Some are added, some taken away."""
+    """Addition followed by subtraction."""
     scale = w.dice.pick((20, 100, 1000))
     a, b = w.dice.between(scale // 4, scale), w.dice.between(2, scale // 2)
     c = w.dice.between(2, a + b - 2)
@@ -28,7 +28,7 @@ def sum_and_rest(w: Writer) -> None:
 
 
 def price(w: Writer) -> None:
-    """Several of one price, and the change."""
+    """Several items at one price, and the change."""
     n, each = w.dice.between(2, 25), 50 * w.dice.between(3, 90)
     total = n * each
     note = next(m for m in (1000, 5000, 10_000, 50_000, 100_000, 200_000) if m > total)
@@ -38,7 +38,7 @@ def price(w: Writer) -> None:
 
 
 def share(w: Writer) -> None:
-    """Division with a remainder, and its check."""
+    """Division with remainder, and its check."""
     people, each = w.dice.between(2, 24), w.dice.between(3, 60)
     rest = w.dice.between(1, people - 1)
     total = people * each + rest
@@ -56,7 +56,7 @@ def speed(w: Writer) -> None:
 
 
 def percent(w: Writer) -> None:
-    """A part of a hundred, with whole results."""
+    """A percentage with an integer result."""
     part = 5 * w.dice.between(1, 19)
     whole = 100 * w.dice.between(2, 95)
     _numbers(
@@ -71,10 +71,10 @@ def percent(w: Writer) -> None:
 
 
 def average(w: Writer) -> None:
-    """The mean of numbers whose mean is whole."""
+    """The mean of numbers with an integer mean."""
     count = w.dice.between(3, 6)
     mean = w.dice.between(20, 95)
-    spread = mean // count  # so that the last, which makes the sum come out, is positive
+    spread = mean // count  # so that the last value, which completes the sum, is positive
     values = [w.dice.between(mean - spread, mean + spread) for _ in range(count - 1)]
     values.append(count * mean - sum(values))
     plus, commas = " + ".join(map(str, values)), ", ".join(map(str, values))
@@ -83,7 +83,7 @@ def average(w: Writer) -> None:
 
 
 def area(w: Writer) -> None:
-    """A rectangle's area and the length around it."""
+    """Area and perimeter of a rectangle."""
     a, b = w.dice.between(3, 80), w.dice.between(3, 60)
     _numbers(w, a=a, b=b, area=a * b, half=a + b, around=2 * (a + b))
     w.say("arithmetic.area")
@@ -105,7 +105,7 @@ def product(w: Writer) -> None:
 
 
 def clock(w: Writer) -> None:
-    """Minutes added to a time of day, within the same half of it."""
+    """Minutes added to a time of day, within the same half of the day."""
     hour, minute, lasting = w.dice.between(1, 8), w.dice.between(1, 59), w.dice.between(15, 150)
     total = minute + lasting
     _numbers(
@@ -126,7 +126,7 @@ def fraction(w: Writer) -> None:
     b, d = w.dice.some((2, 3, 4, 5, 6, 7, 8, 9, 10, 12), 2)
     a, c = w.dice.between(1, b - 1), w.dice.between(1, d - 1)
     r = Fraction(a, b) + Fraction(c, d)
-    # both denominators are divisors of b * d, so that common denominator always serves
+    # both denominators divide b * d, so it is always a common denominator
     _numbers(
         w,
         a=a,

@@ -1,4 +1,4 @@
-"""Code with comments: Python that runs, explained, with the result that it really prints."""
+"""Commented Python code that runs, explained, with its actual output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _source(w: Writer, program: Program) -> Word:
 
 
 def _example(w: Writer, program: Program) -> None:
-    """Prose, the code in a fence, what it prints."""
+    """Prose, the code in a fence, and its output."""
     source = _source(w, program)
     w.paragraph()
     w.say("code.intro", f=Word(f"`{program.name}`", f"`{program.name}`"))
@@ -31,15 +31,15 @@ def _example(w: Writer, program: Program) -> None:
 
 
 def _module(w: Writer, program: Program) -> None:
-    """One function of a bare module, with an assertion for its example."""
+    """One function of a plain module, with an assertion for its example."""
     source = _source(w, program)
     check = f"\n\n\nassert {program.call} == {program.value!r}"
     w.line(Word(source.ko + check, source.en + check))
 
 
 def write(w: Writer) -> None:
-    """Who wrote it and for what, then programs until the length is reached, no kind twice before all have
-    come."""
+    """Author and purpose, then programs until the target length is reached; kinds repeat only after all have been
+    used."""
     bare = not w.style.title
     opening = w.pair("code.open")
     w.line(Word(f"# {opening.ko}", f"# {opening.en}") if bare else opening)

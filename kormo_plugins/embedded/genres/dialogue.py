@@ -1,4 +1,4 @@
-"""Dialogues: two people, each at a speech level that fits what they are to each other."""
+"""Dialogues between two people, each at a speech level that fits their relationship."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LEVELS = (
     ("hae", "haeyo"),
     ("haeyo", "hapsyo"),
 )
-"""Levels of the two speakers: friends, acquaintances, colleagues, elder and younger, customer and clerk."""
+"""Speech levels of the two speakers: friends, acquaintances, colleagues, elder and younger, customer and clerk."""
 TOPICS = ("thing", "plan", "event", "food", "way", "job", "yesterday")
-"""What is asked about; each has its questions and its answers."""
+"""Topics; each has its questions and answers."""
 
 
 def write(w: Writer) -> None:
-    """A line that sets the place, greetings, exchanges until the length is reached, goodbyes."""
+    """A line that sets the scene, greetings, exchanges until the target length is reached, goodbyes."""
     dice, words = w.dice, w.lexicon.words
     w.slots.update(
         event=dice.pick(words["event"]),
@@ -37,7 +37,7 @@ def write(w: Writer) -> None:
     w.open("\n")
 
     def speak(bank: str) -> None:
-        """Writes a turn out of a bank of phrases, and gives the word to the other speaker."""
+        """Writes a turn from a phrase bank, and switches the speaker."""
         nonlocal turn
         w.register = levels[turn]
         w.slots["his"] = me

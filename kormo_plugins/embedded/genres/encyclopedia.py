@@ -1,4 +1,4 @@
-"""Encyclopedic entries: a place, its land, history, craft and life; each fact of a place is drawn once."""
+"""Encyclopedia entries: a place, its land, history, craft and life; each fact of a place is drawn once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kormo_plugins.embedded.template import both
 from kormo_plugins.embedded.writer import Writer
 
 _DEGREES = {"spring": 9, "summer": 23, "autumn": 11, "winter": 0}
-"""The coolest that a season's mean may be, in degrees Celsius."""
+"""Lower bound of a season's mean temperature, in degrees Celsius."""
 
 
 def _facts(w: Writer) -> None:
@@ -54,7 +54,7 @@ def _entry(w: Writer) -> None:
 
 
 def write(w: Writer) -> None:
-    """Entries until the length is reached: each an opening, sections of two to four facts, an end."""
+    """Entries until the target length is reached: each an opening, sections of two to four facts, and an end."""
     _entry(w)
     while not w.full:
         w.elsewhere()

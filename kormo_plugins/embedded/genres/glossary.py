@@ -1,4 +1,4 @@
-"""Glossaries: words with what they mean and how they are used; bilingual ones set word beside word."""
+"""Glossaries: words with definition and usage; bilingual ones list word pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _entry(w: Writer, kind: str) -> None:
 
 
 def write(w: Writer) -> None:
-    """Whose words they are, then entries until the length is reached."""
+    """An introduction, then entries until the target length is reached."""
     kinds = sorted(w.lexicon.uses)
     w.line(w.pair("glossary.title"))
     _entry(w, w.dice.pick(kinds))

@@ -1,4 +1,4 @@
-"""How-to texts: something to cook, to care for or to grow, in numbered steps with amounts."""
+"""How-to texts: cooking, maintenance or gardening, in numbered steps with amounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kormo_plugins.embedded.template import Word, both
 from kormo_plugins.embedded.writer import Writer
 
 KINDS = (("dish", "cook"), ("care", "work"), ("plant", "grow"))
-"""Bank of the opening, bank of the steps."""
+"""Phrase bank of the opening, phrase bank of the steps."""
 
 
 def _amounts(w: Writer) -> None:
@@ -26,7 +26,7 @@ def _amounts(w: Writer) -> None:
 
 
 MOST_STEPS = 7
-"""Steps of one text: fewer than a bank holds, so that none comes twice."""
+"""Steps per text: fewer than a bank holds, so that none is repeated."""
 
 
 def _text(w: Writer) -> None:
@@ -56,7 +56,7 @@ def _text(w: Writer) -> None:
 
 
 def write(w: Writer) -> None:
-    """Texts by other people until the length is reached: who does it, what is needed, steps, a tip or two."""
+    """Texts by different people until the target length is reached: who, ingredients or tools, steps, a tip or two."""
     if w.register == "hae":
         w.register = "haeyo"
     _text(w)

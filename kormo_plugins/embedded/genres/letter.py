@@ -1,4 +1,4 @@
-"""Letters and diaries: the first person, one register from greeting to close."""
+"""Letters and diaries: first person, one speech level from greeting to close."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kormo_plugins.embedded.writer import Writer
 
 
 def write(w: Writer) -> None:
-    """A greeting or a date, the day's events until the length is reached, a close."""
+    """A greeting or a date, the day's events until the target length is reached, a close."""
     dice, words = w.dice, w.lexicon.words
     diary = dice.chance(0.5)
     w.register = dice.pick(("plain", "hae") if diary else ("hae", "haeyo", "hapsyo"))

@@ -1,4 +1,4 @@
-"""News items: what happened, details, voices, what comes next; a long document is a bulletin of several."""
+"""News items: event, details, quotes, outlook; a long document is a bulletin of several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kormo_plugins.embedded.writer import Writer
 
 KINDS = ("event", "building", "gift", "harvest", "accident", "found")
 MOST_TURNS = 4
-"""Rounds of details and voices in one item, so that none comes twice with other numbers."""
+"""Rounds of details and quotes per item, so that none is repeated with other numbers."""
 
 
 def _facts(w: Writer) -> None:
@@ -50,9 +50,9 @@ def _item(w: Writer) -> None:
 
 
 def write(w: Writer) -> None:
-    """Items until the length is reached; the later ones come from other places."""
+    """Items until the target length is reached; the later ones are from other places."""
     if w.register in ("hae", "haeyo"):
-        w.register = "hapsyo"  # no paper writes in the intimate or the conversational level
+        w.register = "hapsyo"  # newspapers use neither the intimate nor the conversational level
     _item(w)
     while not w.full:
         w.elsewhere()

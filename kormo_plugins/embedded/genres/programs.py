@@ -1,7 +1,7 @@
 """Small Python programs with known results, for the genre `code`.
 
-Each maker returns a function's source, a call and the value of that call, computed here and not by running
-the source; the tests run the source and compare.
+Each maker returns a function's source, a call and the value of that call, computed independently of the source; the
+tests run the source and compare.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Program:
     """A program.
 
     Args:
-        topic: bank of its explanation, `code.<topic>`.
+        topic: phrase bank of its explanation, `code.<topic>`.
         name: the function's name.
-        source: its source; `«doc»` stands for the docstring and `«why»` for one comment.
+        source: its source; `«doc»` is replaced by the docstring and `«why»` by a comment.
         call: an expression that calls it.
-        value: what the call returns.
+        value: the value of the call.
     """
 
     topic: str
@@ -44,7 +44,7 @@ def _name(dice: KeyedRandom, *choices: str) -> str:
 
 
 def _source(text: str) -> str:
-    """A program as it is written below, without the indentation of this file."""
+    """Removes this file's indentation from a program."""
     return dedent(text).strip()
 
 
@@ -172,7 +172,7 @@ def count(dice: KeyedRandom, words: list[str]) -> Program:
 
 
 def longest(dice: KeyedRandom, words: list[str]) -> Program:
-    """The longest of some words, the first one of equals."""
+    """The longest word, the first one of equal length."""
     name = _name(dice, "longest", "longest_word", "find_longest")
     source = _source(f"""
         def {name}(words):

@@ -1,4 +1,4 @@
-"""Questions and answers: a short account, then what it says, asked and answered from the same facts."""
+"""Questions and answers: a short report, then questions answered from its facts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FACTS = ("when", "thing", "why", "friend")
 
 
 def _account(w: Writer) -> None:
-    """One account and its questions."""
+    """One report and its questions."""
     dice, words = w.dice, w.lexicon.words
     values = {"age": dice.between(18, 90), "money": 100 * dice.between(5, 900), "n": dice.between(2, 9)}
     w.slots.update({name: both(value) for name, value in values.items()})
@@ -31,7 +31,7 @@ def _account(w: Writer) -> None:
 
 
 def write(w: Writer) -> None:
-    """Accounts of other people, until the length is reached."""
+    """Reports on different people, until the target length is reached."""
     _account(w)
     while not w.full:
         w.elsewhere()

@@ -1,4 +1,4 @@
-"""Stories: one hero with one aim, scene after scene, each around a thing and a place."""
+"""Stories: one hero with one aim, in scenes that each involve a thing and a place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCENES = (
 
 
 def write(w: Writer) -> None:
-    """A beginning, scenes until the length is reached, and an end that answers the beginning."""
+    """A beginning, scenes until the target length is reached, and an end that refers to the beginning."""
     w.slots["aim"] = w.dice.pick(w.lexicon.words["v.aim"])
     w.slots["kin"] = w.dice.pick(w.lexicon.words["kin"])
     first = dict(w.slots)
@@ -29,5 +29,5 @@ def write(w: Writer) -> None:
             w.say(f"story.{beat}")
         w.thing()
         w.slots["venue"] = w.dice.pick(w.lexicon.words["venue"])
-    w.slots.update(first)  # the thing and the place of the beginning return
+    w.slots.update(first)  # restores the thing and the place of the beginning
     w.say("story.end")

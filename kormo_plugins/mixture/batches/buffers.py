@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 1 << 20
-"""Below so many bytes, the ordinary allocator is fast."""
+"""Arrays below this many bytes use the ordinary allocator, which is fast for them."""
 KEPT = 12
-"""Free blocks kept of one size: three arrays of four batches."""
+"""Free blocks kept per size: three arrays of four batches."""
 SIZES = 4
-"""Sizes kept; one run has one or two."""
+"""Number of sizes kept; a run uses one or two."""
 
 _free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
 _held: dict[int, tuple[weakref.ref[NDArray[np.int64]], mmap.mmap]] = {}
@@ -32,7 +32,7 @@ def empty(shape: tuple[int, ...]) -> NDArray[np.int64]:
     if size < SMALLEST:
         return np.empty(shape, np.int64)
     blocks = _free[size]
-    # not memory of numpy's: a slice holds the last array before something else, and that has to be this one
+    # Not memory owned by numpy: a slice refers to the last array before a foreign owner, which has to be this one.
     block = blocks.pop() if blocks else mmap.mmap(-1, size)
     array: NDArray[np.int64] = np.ndarray(shape, np.int64, buffer=block)
     gone = weakref.ref(array, _give_back)

@@ -1,14 +1,13 @@
-"""Rows to a batch: `input_ids`, `labels` (models shift them), `position_ids`; each int64 [n, row_length].
+"""Collates rows to a batch: `input_ids`, `labels` (models shift them), `position_ids`; each int64 [n, row_length].
 
-`document_mask` keeps documents apart by positions that restart, and gives NO attention_mask: transformers
-derives the mask from the restarts only then (an all-ones mask switches that off in silence). With
-`cu_seqlens` the borders are given outright to backends that work on one long sequence (FlashAttention,
-varlen): transformers finds the restarts there by itself only for a batch of one row. `flex` gives the same
-isolation as a block mask; `causal` gives none.
+`document_mask` isolates documents by restarting positions, and returns NO attention_mask: only then does transformers
+derive the mask from the restarts (an all-ones mask silently disables that). With `cu_seqlens` the boundaries are passed
+explicitly to backends that work on one long sequence (FlashAttention, varlen), because transformers finds restarts
+there only for a batch of one row. `flex` gives the same isolation as a block mask; `causal` gives none.
 
-The first token of a segment has nothing before it that it may see. It is left out of the loss unless
-`predict_first`, which predicts it from the last token of the segment before, as KORMo's published code does.
-Of conversations, the labels are what their training mask says.
+The first token of a segment has no context. It is excluded from the loss unless `predict_first` is set, which predicts
+it from the last token of the previous segment, as KORMo's published code does. For conversations the labels follow the
+loss mask.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from kormo_plugins.mixture.params import CausalParams, CollatorParams, DocumentM
 
 
 class DocumentMask:
-    """Documents apart, by positions that restart."""
+    """Isolates documents by restarting positions."""
 
     restarts = True
 
@@ -34,7 +33,7 @@ class DocumentMask:
         self._ignore = np.array(params.ignore_tokens, np.int64)
 
     def __call__(self, rows: SampleRows | Sequence[Mapping[str, object]]) -> dict[str, object]:
-        """A batch of tensors from the rows that a `MixtureDataset` gave, whole or one by one."""
+        """A batch of tensors from the rows returned by a `MixtureDataset`, as a whole or one by one."""
         import torch
 
         batch = rows if isinstance(rows, SampleRows) else join(rows)
@@ -54,7 +53,7 @@ class DocumentMask:
         return batch.position_ids
 
     def extra(self, batch: SampleRows) -> dict[str, object]:
-        """Borders of the segments of the batch laid end to end, int32 [segments + 1], if wanted."""
+        """Boundaries of the segments of the concatenated batch, int32 [segments + 1], if requested."""
         if not getattr(self.params, "cu_seqlens", False):
             return {}
         import torch
@@ -71,7 +70,7 @@ class DocumentMask:
 
 
 class Causal(DocumentMask):
-    """No isolation: positions run through the row, and a document sees those before it."""
+    """No isolation: positions run through the row, and a document attends to those before it."""
 
     def positions(self, batch: SampleRows) -> NDArray[np.int64]:
         """0..row_length-1 in every row."""
@@ -79,17 +78,17 @@ class Causal(DocumentMask):
 
 
 class Flex(DocumentMask):
-    """Documents apart, by a FlexAttention block mask (causal and same segment) given as `attention_mask`."""
+    """Isolates documents by a FlexAttention block mask (causal and same segment), passed as `attention_mask`."""
 
     def extra(self, batch: SampleRows) -> dict[str, object]:
-        """The mask, for any number of heads; made on the CPU and moved by the trainer."""
+        """The mask, for any number of heads; created on the CPU and moved by the trainer."""
         import torch
         from torch.nn.attention.flex_attention import create_block_mask
 
         segment = torch.from_numpy(np.cumsum(batch.position_ids == 0, axis=1))
 
         def same(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-            """Whether a query sees a key: it comes later, and both are of the same document."""
+            """Whether a query attends to a key: the key is not later and belongs to the same document."""
             return (query >= seen) & (segment[row, query] == segment[row, seen])
 
         count, length = batch.input_ids.shape
@@ -97,8 +96,8 @@ class Flex(DocumentMask):
 
 
 def join(rows: Sequence[Mapping[str, Any]]) -> SampleRows:
-    """Rows given one by one, as when a Trainer has taken columns away. Without `filled` a label of -100
-    throughout the last segment marks it as padding."""
+    """Joins single rows, for example after a Trainer has removed columns. Without `filled`, labels of -100 throughout
+    the last segment mark it as padding."""
     ids = np.stack([np.asarray(row["input_ids"], np.int64) for row in rows])
     positions = np.stack([np.asarray(row["position_ids"], np.int64) for row in rows])
     filled = [int(row["filled"]) if "filled" in row else _filled(row) for row in rows]

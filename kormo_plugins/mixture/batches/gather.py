@@ -1,8 +1,8 @@
-"""The compiled inner loops of the dataset and the collators: whole batches, straight from the memory maps.
+"""Compiled inner loops of the dataset and the collators: fill whole batches directly from the memory maps.
 
-One call fills the rows of a batch: source and row -> segments -> ids and positions. The maps are handed over
-as addresses, so that any number of sources and shards costs one argument. Each segment is checked against the
-bounds of its shard and its row before it is copied.
+One call fills the rows of a batch: source and row -> segments -> ids and positions. The maps are passed as addresses,
+so that any number of sources and shards needs one argument. Each segment is checked against the bounds of its shard and
+its row before it is copied.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from llvmlite.ir import IRBuilder
 
 IGNORE = -100
-"""The label that a loss leaves out, in PyTorch and transformers."""
+"""The label ignored by the loss, in PyTorch and transformers."""
 
 
 def _as_pointer(typing_context: object, address: object) -> object:
-    """A whole number as a pointer."""
+    """Converts an integer to a pointer."""
     del typing_context
 
     def generate(context: object, builder: IRBuilder, signature: object, arguments: Any) -> object:
-        """The LLVM code for it: an integer taken as an address."""
+        """The LLVM code of the conversion."""
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
@@ -41,7 +41,7 @@ _pointer: Any = intrinsic(_as_pointer)
 
 @njit()
 def _plan(plans: NDArray[np.int64], source: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
-    """The three maps of a source's row plan: where each row begins, and start and length of each segment."""
+    """The three maps of a source's row plan: start of each row, and start and length of each segment."""
     begins = carray(_pointer(plans[source, 0]), plans[source, 3] + 1, np.int64)
     starts = carray(_pointer(plans[source, 1]), plans[source, 4], np.int64)
     lengths = carray(_pointer(plans[source, 2]), plans[source, 4], np.uint32)
@@ -50,7 +50,7 @@ def _plan(plans: NDArray[np.int64], source: int) -> tuple[NDArray[np.int64], NDA
 
 @njit()
 def _shard_at(shard_from: NDArray[np.int64], shards: NDArray[np.int64], source: int, start: int) -> int:
-    """The last shard of a source that begins at or before the token `start`; the first one if none does."""
+    """The last shard of a source that begins at or before the token `start`; the first one if there is none."""
     low, high = shard_from[source], shard_from[source + 1] - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -73,21 +73,21 @@ def fill_rows(
     positions: NDArray[np.int64],
     filled: NDArray[np.int64],
 ) -> int:
-    """Copies rows out of the maps.
+    """Copies rows from the maps.
 
     Args:
         chosen: int64 [n, 3], source, row and epoch of each.
-        plans: int64 [sources, 5]: addresses of the row plan's begins, starts and lengths; rows; segments.
+        plans: int64 [sources, 5]: addresses of the row plan's row starts, segment starts and lengths; rows; segments.
         shard_from: int64 [sources + 1], where the shards of each source begin in `shards`.
-        shards: int64 [shards, 4]: position of the first token and of the one after the last, address of the
-            ids, and that of the training mask (0: there is none).
-        kind: an empty array of the ids' type.
-        pad_id: fills what a row leaves free.
-        ids, positions: int64 [n, row_length], get the tokens, and their place in their segment. The padding
+        shards: int64 [shards, 4]: position of the first token and of the one after the last, address of the ids, and
+            address of the loss mask (0: none).
+        kind: an empty array with the ids' dtype.
+        pad_id: fills the unused rest of a row.
+        ids, positions: int64 [n, row_length], receive the tokens and their positions in their segments. The padding
             counts as one more segment.
-        filled: int64 [n], gets the tokens of each row.
+        filled: int64 [n], receives the number of tokens of each row.
     Returns:
-        -1, or the first place in `chosen` whose plan points outside its shard or row.
+        -1, or the first index in `chosen` whose plan points outside its shard or row.
     """
     length = ids.shape[1]
     for place in range(len(chosen)):
@@ -123,11 +123,11 @@ def fill_trained(
     shards: NDArray[np.int64],
     trained: NDArray[np.uint8],
 ) -> None:
-    """Copies training masks out of the maps, for rows that `fill_rows` has checked; arguments as there.
+    """Copies loss masks from the maps, for rows that `fill_rows` has checked; arguments as for `fill_rows`.
 
     Args:
-        trained: uint8 [n, row_length], gets 1 for each token that is predicted. A source without a mask has only such;
-            padding has 0.
+        trained: uint8 [n, row_length], receives 1 for each predicted token. Without a mask every token of a source is
+            predicted; padding is 0.
     """
     for place in range(len(chosen)):
         source, row = chosen[place, 0], chosen[place, 1]
@@ -156,13 +156,13 @@ def fill_labels(
     ignore: NDArray[np.int64],
     labels: NDArray[np.int64],
 ) -> None:
-    """Labels of a batch, in place of the token they stand for (models shift them).
+    """Labels of a batch, aligned with the ids (models shift them).
 
     Args:
         ids, positions, labels: int64 [n, row_length].
-        filled: int64 [n], tokens of each row; what follows is padding and is left out.
+        filled: int64 [n], tokens of each row; the rest is padding and ignored.
         predict_first: whether the first token of a segment is predicted from the one before it.
-        ignore: int64 [k], ids that are left out.
+        ignore: int64 [k], ids excluded from the loss.
     """
     for row in range(ids.shape[0]):
         for place in range(filled[row]):
@@ -170,7 +170,7 @@ def fill_labels(
         labels[row, filled[row] :] = IGNORE
         if not predict_first:
             last = filled[row] - 1
-            while last >= 0:  # from segment to segment, by the position of the last token of each
+            while last >= 0:  # iterates over segments, using the position of each one's last token
                 first = last - max(positions[row, last], 0)
                 labels[row, first] = IGNORE
                 last = first - 1

@@ -1,4 +1,4 @@
-"""Checks that an attention backend keeps the documents of a row apart, for each collator, and refuses others.
+"""Checks that an attention backend isolates the documents of a row, for each collator, and refuses others.
 
 transformers finds document boundaries in `position_ids` for eager, sdpa and flex attention. Its FlashAttention path
 does so only for a batch of one row, and silently ignores them for more, unless cu_seqlens are given. Across several
@@ -13,14 +13,14 @@ LONGEST_DENSE = 1024
 """Row length up to which a dense mask on a GPU is allowed: a megabyte per row."""
 
 BY_POSITIONS = frozenset({"eager", "sdpa", "sdpa_varlen", "flex_attention"})
-"""Backends that isolate by positions that restart, at any batch size."""
+"""Backends that isolate by restarting positions, at any batch size."""
 
 
 BY_ULYSSES = frozenset({"sdpa", "flash_attention_2"})
-"""Backends that isolate by positions where several devices share rows and deal out the heads (ringmaster's Ulysses)."""
+"""Backends that isolate by positions when devices share rows and distribute heads (ringmaster's Ulysses)."""
 
 ONE_DOCUMENT = frozenset({"pad"})
-"""Packings that put no two documents into one row."""
+"""Packings with at most one document per row."""
 
 
 def check_isolation(
@@ -34,17 +34,17 @@ def check_isolation(
     packing: str = "best_fit",
     row_length: int = 0,
 ) -> None:
-    """Refuses a recipe whose documents would see each other although its collator says that they do not.
+    """Refuses a recipe whose documents would attend to each other although its collator promises isolation.
 
     Args:
-        collator: name of the collator; only ours are judged.
+        collator: name of the collator; only built-in ones are checked.
         params: its parameters.
         attention: `attn_implementation`.
-        micro_batch: rows that go through the model together.
+        micro_batch: rows per forward pass.
         context_parallel: devices that share one row.
-        ulysses: each of them holds whole rows and a part of the heads.
+        ulysses: whether each of them holds whole rows and a part of the heads.
         packing: name of the packing.
-        row_length: tokens of a row; 0: not known.
+        row_length: tokens of a row; 0: unknown.
     Raises:
         KormoError: names the key to change.
     """
@@ -78,16 +78,16 @@ def check_isolation(
 
 
 def _check_ring(attention: str, devices: int, packing: str) -> None:
-    """Ring attention: right where one document fills each row, whatever the collator; refused elsewhere.
+    """Ring attention: correct if each row has one document, whatever the collator; refused otherwise.
 
-    It hands keys and values around under one causal mask for the whole row. A row of one document needs no other: the
-    padding behind it is seen by nothing that is predicted.
+    It passes keys and values between devices under one causal mask for the whole row. That is sufficient for a row with
+    a single document, because no predicted token attends to the padding after it.
     """
     if packing not in ONE_DOCUMENT:
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with the packing {packing}",
-            why="ring attention knows rows, not documents: those of one row would see each other",
+            why="ring attention does not isolate documents: those of one row would attend to each other",
             do="set it to 1, or give each document a row of its own with kormo.data.packing: {name: pad}",
         )
     if "flash_attention_2" not in attention:
@@ -100,12 +100,12 @@ def _check_ring(attention: str, devices: int, packing: str) -> None:
 
 
 def _check_parts(collator: str, params: object, devices: int, row_length: int) -> None:
-    """What holds for every way of sharing rows: each device is given an even part of them."""
+    """Checks common to all ways of sharing rows: each device gets an equal part of every row."""
     if collator == "flex" or getattr(params, "cu_seqlens", False):
         raise KormoError(
             where="context_parallel_size",
             found=f"{devices} with {'the collator flex' if collator == 'flex' else 'cu_seqlens: true'}",
-            why="its borders are those of whole rows, and each device is given a part of one",
+            why="document boundaries refer to whole rows, but each device gets a part of one",
             do="use the collator `document_mask` without cu_seqlens",
         )
     if row_length % devices:
@@ -120,20 +120,20 @@ def _check_parts(collator: str, params: object, devices: int, row_length: int) -
 def check_dense_masks(
     collator: str, attention: str, *, varlen: bool, compute: str, row_length: int, micro_batch: int
 ) -> str | None:
-    """Refuses a recipe that would keep documents apart on a GPU by dense masks over long rows.
+    """Refuses a recipe that would isolate documents on a GPU with dense masks over long rows.
 
-    transformers turns positions into a mask [rows, 1, row_length, row_length]: its memory and the attention's
-    arithmetic grow with the square of the row, and no flash kernel takes it. Called where there is a GPU.
+    transformers expands positions into a mask [rows, 1, row_length, row_length]: its memory and the attention's FLOPs
+    grow quadratically with the row, and no flash kernel accepts it. Called only if there is a GPU.
 
     Args:
-        collator: name of the collator; only ours are judged.
+        collator: name of the collator; only built-in ones are checked.
         attention: `attn_implementation`.
         varlen: `sdpa_varlen`, torch's variable-length attention, which runs in half precision.
         compute: dtype of matrix products.
         row_length: tokens of a row.
-        micro_batch: rows that go through the model together.
+        micro_batch: rows per forward pass.
     Returns:
-        a line to log for short rows, where a dense mask is no harm; None if there is none.
+        A log line for short rows, where a dense mask is acceptable; None if there is nothing to report.
     Raises:
         KormoError: names the keys to change.
     """

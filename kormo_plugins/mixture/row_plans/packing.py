@@ -1,13 +1,13 @@
-"""How documents become rows: which stretch of which document lies in which row.
+"""Packing policies: assign ranges of documents to rows.
 
-A policy is a pure function of the token counts of documents. It never sees tokens, so no policy can lose one
-without its numbers showing it: `rows.build_rows` counts every token in, placed and dropped.
+A policy is a pure function of the documents' token counts. It never sees tokens, and `rows.build_rows` counts every
+token in, placed and dropped, so no policy can lose tokens unnoticed.
 
-`best_fit` is best-fit-decreasing bin packing: the longest piece first, each into the fullest row that still
-takes it (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv 2404.10830). A document is
-cut only if it is longer than a row, into whole rows and one rest. Rows wait in one list per free capacity and
-a bit set says which lists are not empty, so each piece costs a few operations, whatever the number of rows.
-Equal lengths keep their order and rows are opened in turn: the result depends on nothing but the lengths.
+`best_fit` is best-fit-decreasing bin packing: the longest piece first, each into the fullest row where it fits (Ding et
+al. 2024, "Fewer Truncations Improve Language Modeling", arXiv 2404.10830). A document is cut only if it is longer than
+a row, into whole rows and one remainder. Rows are kept in one list per free capacity, with a bit set of nonempty lists,
+so each piece costs a few operations, whatever the number of rows. Equal lengths keep their order and rows are opened in
+sequence: the result depends only on the lengths.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from kormo_plugins.mixture import kernels
 from kormo_plugins.mixture.params import BestFitParams, ConcatParams, PadParams
 
 CARRIED_SHARE = 4
-"""At most one piece in so many of a window is carried over to the next."""
+"""At most one piece in this many of a window is carried over to the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Rows, each a run of pieces.
+    """Rows, each a sequence of pieces.
 
     Args:
-        rows: int64 [rows + 1], where the pieces of each row begin in the three arrays below.
+        rows: int64 [rows + 1], start of each row's pieces in the three arrays below.
         document: int64 [pieces], index into the lengths that were packed.
         start: int64 [pieces], first token of the piece within that document.
         end: int64 [pieces], one past its last token.
-        closed: leading rows that are final. The pieces of the others are packed again with the documents that
-            follow, if any follow.
-        dropped: tokens of the documents given that lie in no piece, because a parameter says so.
-        drop_tail: leave out the rows that are still open when no documents follow.
+        closed: number of leading rows that are final. The pieces of the others are packed again with the documents that
+            follow, if any.
+        dropped: tokens of the given documents that are in no piece, because a parameter says so.
+        drop_tail: drop the rows that are still open at the end of the source.
     """
 
     rows: NDArray[np.int64]
@@ -51,10 +51,9 @@ class Packing:
 def cut(
     lengths: NDArray[np.int64], row_length: int, longer: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
-    """Documents cut into pieces of at most a row: document, start, end (int64 [pieces]), tokens dropped.
+    """Cuts documents into pieces of at most a row: document, start, end (int64 [pieces]), tokens dropped.
 
-    A document of n tokens gives ceil(n / row_length) pieces, all but the last one a whole row; one of none
-    gives none.
+    A document of n tokens gives ceil(n / row_length) pieces, all but the last of row length; an empty one gives none.
     """
     dropped = 0
     if longer == "drop":
@@ -68,7 +67,7 @@ def cut(
 
 
 def best_fit(lengths: NDArray[np.int64], row_length: int, params: BestFitParams) -> Packing:
-    """Best-fit decreasing; rows come fullest first, and those that are not full stay open.
+    """Best-fit decreasing; rows are sorted fullest first, and those that are not full stay open.
 
     Args:
         lengths: tokens of each document, int64 [documents].
@@ -83,7 +82,7 @@ def best_fit(lengths: NDArray[np.int64], row_length: int, params: BestFitParams)
 
 
 def concat(lengths: NDArray[np.int64], row_length: int, params: ConcatParams) -> Packing:
-    """The stream of all documents, cut every `row_length` tokens; only the last row can stay open."""
+    """The concatenation of all documents, cut every `row_length` tokens; only the last row can stay open."""
     lengths = np.asarray(lengths, np.int64)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
@@ -96,12 +95,12 @@ def concat(lengths: NDArray[np.int64], row_length: int, params: ConcatParams) ->
 
 
 def pad(lengths: NDArray[np.int64], row_length: int, params: PadParams) -> Packing:
-    """One piece per row, in the order of the documents; what remains of a row is padding."""
+    """One piece per row, in document order; the rest of a row is padding."""
     document, start, end, dropped = cut(np.asarray(lengths, np.int64), row_length, params.longer)
     return Packing(np.arange(len(document) + 1, dtype=np.int64), document, start, end, len(document), dropped)
 
 
 def fill(packing: Packing, row_length: int) -> float:
-    """Share of the rows' places that hold a token."""
+    """Share of the rows' positions that hold a token."""
     count = len(packing.rows) - 1
     return float((packing.end - packing.start).sum() / (count * row_length)) if count else 1.0

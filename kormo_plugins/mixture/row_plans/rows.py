@@ -1,15 +1,14 @@
-"""The row plan of one source: for each row, which stretches of the source's tokens it is made of.
+"""The row plan of one source: for each row, the ranges of the source's tokens that it consists of.
 
-    rows.bin             int64 [rows + 1], where the segments of each row begin
+    rows.bin             int64 [rows + 1], start of each row's segments
     segments.start.bin   int64 [segments], position of the first token, counted over the whole source
     segments.length.bin  uint32 [segments], tokens
-    rows.json            policy, shards it belongs to, statistics and checksums; written last
+    rows.json            policy, identity of the shards, statistics and checksums; written last
 
-That is 12 bytes per segment. The document of a segment is found in the shards' offsets when somebody asks.
+That is 12 bytes per segment. The document of a segment is looked up in the shards' offsets when needed.
 
-A source is packed in windows of `window` documents, so memory does not grow with it. What a policy leaves
-open at the end of a window (rows that are not full) is packed again with the next one; only the last window
-ends for good.
+A source is packed in windows of `window` documents, so memory does not grow with its size. Rows that are not full at
+the end of a window are packed again with the next one; only the last window is final.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ Progress = Callable[[int, int], None]
 def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, conversations: bool) -> tuple[str, Params]:
     """The policy and parameters with which a source is packed.
 
-    Of conversations, `too_long` decides what becomes of those longer than a row, since the later pieces of a cut one
-    have an answer and no question.
+    For conversations `too_long` determines how those longer than a row are handled, because later pieces of a cut one
+    have an answer without its question.
 
     Raises:
-        KormoError: conversations, and a policy that cuts documents wherever a row ends.
+        KormoError: conversations with a policy that cuts documents at arbitrary row ends.
     """
     packing = dict(recipe.packing)
     policy = str(packing.pop("name"))
@@ -64,7 +63,7 @@ def packing_of(recipe: MixtureRecipe, plugins: Registry, source: str, *, convers
         raise KormoError(
             where="kormo.data.packing",
             found=f"{policy} for the conversations of {source}",
-            why="it cuts a document wherever a row ends, so that answers would be trained without their questions",
+            why="it cuts documents at row ends, so answers would be trained without their questions",
             do="use {name: best_fit}",
         )
     return policy, params.model_copy(update={"longer": "drop" if recipe.too_long == "reject" else "cut"})
@@ -84,17 +83,17 @@ def build_rows(
     """Packs one source into rows and writes the plan into `out`.
 
     Args:
-        shards: the source's folder of shards.
+        shards: folder of the source's shards.
         row_length: tokens of a row (`sequence_len`).
         policy: name of a packing component.
         params: its parameters: the model's instance, or a plain dict.
-        out: folder for the plan; it is made if needed.
+        out: output folder for the plan, created if needed.
         window: documents packed at a time.
-        plugins: where `policy` is looked up; the installed plugins by default.
-        progress: called with (documents packed, documents in all).
+        plugins: registry in which `policy` is looked up; the installed plugins by default.
+        progress: called with (documents packed, documents in total).
     Returns:
-        The statistics of `rows.json`: `documents`, `documents_dropped` (longer than a row, where the policy leaves
-        those out), `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `segments` and `fill`.
+        The statistics in `rows.json`: `documents`, `documents_dropped` (longer than a row, if the policy drops those),
+        `tokens`, `tokens_placed`, `tokens_dropped`, `rows`, `segments` and `fill`.
     Raises:
         KormoError: unfinished shards, or a policy whose pieces do not account for every token.
     """
@@ -129,7 +128,7 @@ def build_rows(
 
 
 def _check_ledger(ledger: Mapping[str, int], policy: str) -> None:
-    """Every token of the source is placed in a row or counted as dropped."""
+    """Checks that every token of the source is placed in a row or counted as dropped."""
     if ledger["tokens_placed"] + ledger["tokens_dropped"] != ledger["tokens"]:
         raise KormoError(
             where=f"packing {policy}",
@@ -140,7 +139,7 @@ def _check_ledger(ledger: Mapping[str, int], policy: str) -> None:
 
 
 class _Plan:
-    """The three files while they grow; as a context manager it discards them on an error."""
+    """The three files while they are written; as a context manager it discards them on an error."""
 
     def __init__(self, out: Path, row_length: int) -> None:
         self.out, self.row_length, self.rows, self.segments = out, row_length, 0, 0
@@ -164,8 +163,8 @@ class _Plan:
         last: bool,
         policy: str,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Appends the closed rows (all, if `last`), keeps the ledger, and returns the open pieces to be
-        packed again."""
+        """Appends the closed rows (all, if `last`), updates the counts, and returns the open pieces to be packed
+        again."""
         sizes = packing.end - packing.start
         self._check(packing, sizes, lengths, policy)
         rows = packing.closed if not last or packing.drop_tail else len(packing.rows) - 1
@@ -183,7 +182,7 @@ class _Plan:
         return where[cut:][order], sizes[cut:][order]
 
     def finish(self, ledger: dict[str, int], made_of: dict[str, object]) -> dict[str, object]:
-        """Renames the files into place, writes `rows.json` last, and returns the statistics in it."""
+        """Renames the files into place, writes `rows.json` last, and returns its statistics."""
         places = self.rows * self.row_length
         stats: dict[str, object] = {
             **ledger,
@@ -197,7 +196,7 @@ class _Plan:
         return stats
 
     def _check(self, packing: Packing, sizes: NDArray[np.int64], lengths: NDArray[np.int64], policy: str) -> None:
-        """Every piece lies inside its document, no two overlap, and no row is longer than a row."""
+        """Checks that every piece lies inside its document, no two overlap, and no row is too long."""
         counts = np.diff(packing.rows)
         whole = not len(sizes) or (packing.rows[0] == 0 and packing.rows[-1] == len(sizes) and counts.min() > 0)
         known = not len(sizes) or (packing.document.min() >= 0 and packing.document.max() < len(lengths))
@@ -216,11 +215,11 @@ class _Plan:
 
 
 def _apart(packing: Packing, lengths: NDArray[np.int64]) -> bool:
-    """Whether no two pieces of one document overlap; only documents of several pieces need a look."""
+    """Whether no two pieces of one document overlap; only documents with several pieces need a check."""
     several = np.bincount(packing.document, minlength=len(lengths)) > 1
     chosen = np.flatnonzero(several[packing.document])
     before = np.cumsum(lengths) - lengths
-    # documents laid end to end, so that there is one number to sort by
+    # positions in the concatenated documents, so that there is one sort key
     start = (before[packing.document] + packing.start)[chosen]
     order = np.argsort(start)
     end = start + (packing.end - packing.start)[chosen]
@@ -234,7 +233,7 @@ class Rows:
         folder: holds `rows.json`.
         shards: the source that it was made for.
     Raises:
-        KormoError: it is unfinished, a file of it has another size, or it was made for other shards.
+        KormoError: it is unfinished, a file has a different size, or it was made for other shards.
     """
 
     def __init__(self, folder: Path, shards: Shards) -> None:
@@ -262,7 +261,7 @@ class Rows:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of everything that decides the rows, shards included."""
+        """SHA-256 of everything that determines the rows, shards included."""
         files = [[name, r.bytes, r.xxh3_128] for name, r in sorted(self.files().items())]
         return identity([ROWS_FORMAT, self.manifest["shards"], self.row_length, files])
 
@@ -272,18 +271,18 @@ class Rows:
         return list(zip(starts.tolist(), lengths.tolist(), strict=True))
 
     def will_need(self, row: int, *, segments: bool) -> None:
-        """Tells the system to read where a row's segments are, or (`segments`, for which that is needed) which."""
+        """Asks the system to read where a row's segments are listed, or (with `segments`, which needs that) the list
+        itself."""
         for part in self._parts(row) if segments else (self.begin[row : row + 2],):
             read_ahead(part)
 
     def _parts(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Starts and lengths of a row's segments, as parts of the maps."""
+        """Starts and lengths of a row's segments, as views of the maps."""
         first, last = self.begin[row : row + 2].tolist()
         return self.start[first:last], self.length[first:last]
 
     def pieces(self, row: int) -> list[tuple[int, int, int]]:
-        """(document, start, end) of each segment of a row; start and end count from the document's first
-        token."""
+        """(document, start, end) of each segment of a row; start and end count from the document's first token."""
         self.will_need(row, segments=True)
         segments = self.segments(row)
         found = []

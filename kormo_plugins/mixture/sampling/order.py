@@ -1,14 +1,12 @@
-"""Which row lies in which slot: keyed permutations that need no memory.
+"""Which row is in which slot: keyed permutations that need no memory.
 
-`permute` is a bijection of 0..n-1 for each key. A balanced Feistel network permutes the numbers of 2h bits,
-where 4^h >= n is as small as it can be; a number that falls outside 0..n-1 is sent through again until it
-falls inside ("cycle walking", Black & Rogaway 2002), fewer than four times on average. Each round mixes one
-half with the finalizer of SplitMix64 (Steele et al. 2014). The network is a bijection whatever the rounds do;
-the rounds only make it look random.
+`permute` is a bijection of 0..n-1 for each key. A balanced Feistel network permutes the numbers of 2h bits, for the
+smallest h with 4^h >= n; a result outside 0..n-1 is permuted again until it is inside ("cycle walking", Black & Rogaway
+2002), fewer than four times on average. Each round mixes one half with the finalizer of SplitMix64 (Steele et al.
+2014). The network is a bijection for any rounds; the rounds only make it look random.
 
-`locate` uses it twice: for the slots of a step, so that no rank is fed one source, and for the rows of a
-source, with another key in each epoch. All of it is in one file because numba's cache on disk follows changes
-of one file only.
+`locate` uses it twice: for the slots of a step, so that no rank is given a single source, and for the rows of a source,
+with another key in each epoch. Everything is in one file because numba's disk cache tracks changes of one file only.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ def subkey(key: np.uint64, number: int) -> np.uint64:
 
 @njit()
 def permute(index: int, count: int, key: np.uint64) -> np.int64:
-    """Where `index` of 0..count-1 goes. Bijective for each key.
+    """Image of `index` under a permutation of 0..count-1; bijective for each key.
 
     Args:
         index: 0 <= index < count.
@@ -78,16 +76,16 @@ def locate(
     step_key: np.uint64,
     out: NDArray[np.int64],
 ) -> None:
-    """Which row of which source lies in each slot of a step.
+    """Which row of which source is in each slot of a step.
 
     Args:
-        slots: int64 [n], places in the global batch.
-        counts: int64 [sources], rows that came before the step.
-        following: int64 [sources], rows that come before the next one.
+        slots: int64 [n], positions in the global batch.
+        counts: int64 [sources], rows before the step.
+        following: int64 [sources], rows before the next step.
         rows: int64 [sources], rows of each plan.
-        keys: uint64 [sources], for the order of each source's rows.
-        step_key: for the order of the slots.
-        out: int64 [n, 3], gets source, row and epoch.
+        keys: uint64 [sources], keys for the order of each source's rows.
+        step_key: key for the order of the slots.
+        out: int64 [n, 3], receives source, row and epoch.
     """
     batch = 0
     for source in range(len(counts)):

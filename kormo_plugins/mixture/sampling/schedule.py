@@ -1,19 +1,17 @@
-"""How many rows of each source come before a given step: c_s(k) for source s and step k.
+"""The number of rows of each source before a given step: c_s(k) for source s and step k.
 
-With rates r_s that sum to 1 and B rows a step, n = kB rows come before step k and source s should have given
-r_s n of them. Three things are wanted of the whole numbers c_s(k): they sum to n, each is within one row of
-r_s n, and none ever falls. Rounding each target by itself, or the running sums of the targets, breaks the
-third one.
+With rates r_s that sum to 1 and B rows per step, n = kB rows come before step k, and source s should have contributed
+r_s n of them. The integers c_s(k) must satisfy three conditions: they sum to n, each is within one row of r_s n, and
+none ever decreases. Rounding each target separately, or the cumulative sums of the targets, violates the third.
 
-So each row is treated as a job. Row j of source s may run once r_s n > j, and must have run when r_s n >= j +
-1; a step runs B jobs. A schedule that meets these times is within one row of every share. One exists
-(Tijdeman 1980, "The chairman assignment problem"; Baruah et al. 1996, "Proportionate progress"), and taking
-the job whose time runs out first finds it, since all jobs are of one length. A step costs O(sources log
-sources), no data is read, and the counts are kept every `EVERY` steps: going to step 1,000,000 of a run with
-20 sources takes well under a second, once.
+Each row is therefore treated as a job. Row j of source s may run once r_s n > j, and must have run when r_s n >= j + 1;
+a step runs B jobs. A schedule that meets these deadlines is within one row of every share. One exists (Tijdeman 1980,
+"The chairman assignment problem"; Baruah et al. 1996, "Proportionate progress"), and earliest deadline first finds it,
+because all jobs have the same length. A step costs O(sources log sources), no data is read, and the counts are cached
+every `EVERY` steps: going to step 1,000,000 of a run with 20 sources takes well under a second, once.
 
-Stages begin at a step. Within each, the counts run from zero by that stage's rates and are added to those
-that the stages before it had reached, so a change of weights neither repeats nor skips a row.
+Stages begin at a step. Within each, the counts start from zero with that stage's rates and are added to the final
+counts of the preceding stages, so a change of weights neither repeats nor skips a row.
 """
 
 from __future__ import annotations
@@ -31,23 +29,23 @@ from kormo_plugins.mixture.params import WeightedParams
 from kormo_plugins.mixture.sampling.weights import shares
 
 EVERY = 64
-"""Steps between kept counts."""
+"""Steps between cached counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSize:
-    """What a schedule needs to know of a source: rows of its plan, and tokens placed in them."""
+    """The size of a source: rows of its plan, and tokens placed in them."""
 
     rows: int
     tokens: int
 
 
 class Mixing(Protocol):
-    """A schedule: what a mixing component gives."""
+    """A schedule, created by a mixing component."""
 
     def counts(self, step: int) -> NDArray[np.int64]:
-        """Rows of each source, in order of name, that come before `step`; int64 [sources]. They sum to step
-        times the global batch and never fall."""
+        """Rows of each source, in order of name, before `step`; int64 [sources]. They sum to step times the global
+        batch and never decrease."""
 
     def stages(self) -> list[dict[str, Any]]:
         """`from_step` and `shares` (source -> share of tokens) of each stage."""
@@ -60,8 +58,8 @@ class Weighted:
         names: the sources, sorted.
         starts: first step of each stage, the first one 0.
         rates: rows of each source per row of the run, one float64 [sources] per stage.
-        token_shares: the shares that the rates stand for, one mapping per stage.
-        batch: rows of a step.
+        token_shares: the token shares that the rates correspond to, one mapping per stage.
+        batch: rows per step.
     """
 
     def __init__(
@@ -119,15 +117,14 @@ def weighted(
 ) -> Weighted:
     """The schedule of a recipe.
 
-    Shares are of tokens. A source whose rows hold fewer tokens than another's (padding) gives more rows for
-    the same share: its rate is share / (tokens per row), scaled so that the rates sum to 1.
+    Shares are of tokens. A source whose rows hold fewer tokens than another's (padding) contributes more rows for the
+    same share: its rate is share / (tokens per row), scaled so that the rates sum to 1.
 
     Args:
         sources: size of each source that has been built.
-        steps: length of the run; every source must last for it within `max_epochs`.
+        steps: number of steps; every source must last for all of them within `max_epochs`.
     Raises:
-        KormoError: weights that name no source, or a source that would run out, with the step at which it
-            does.
+        KormoError: weights without a matching source, or a source that would run out, with the step at which it does.
     """
     names = sorted(sources)
     tokens = {name: sources[name].tokens for name in names}
@@ -154,10 +151,10 @@ def weighted(
 def check_epochs(
     mixing: Mixing, rows: Mapping[str, int], max_epochs: float | Mapping[str, float] | None, steps: int
 ) -> None:
-    """Refuses a run in which a source would be gone through more often than `max_epochs` allows.
+    """Refuses a run in which a source would be repeated more often than `max_epochs` allows.
 
     Raises:
-        KormoError: names every such source and the first step that would go beyond its limit.
+        KormoError: names every such source and the first step beyond its limit.
     """
     names = sorted(rows)
     if isinstance(max_epochs, Mapping) and (unknown := sorted(set(max_epochs) - set(names))):
@@ -181,6 +178,6 @@ def check_epochs(
         raise KormoError(
             where="kormo.mixture.max_epochs",
             found="sources that run out: " + "; ".join(short),
-            why="their shares cannot be held to the end within max_epochs",
+            why="their shares cannot be kept to the end within max_epochs",
             do="lower their weights, raise max_epochs, or train for fewer steps",
         )

@@ -1,15 +1,15 @@
-"""The tree of weights -> the share of each source.
+"""Resolves the tree of weights to the share of each source.
 
-A flat mapping gives relative weights. A group has a `share` relative to its neighbours and divides it among
-its members, to any depth:
+A flat mapping gives relative weights. A group has a `share` relative to its siblings and divides it among its members,
+to any depth:
 
     weights:
       korean:  {share: 60, of: {ko_web: 1, ko_synth: 3}}     # ko_web 15 %, ko_synth 45 %
       english: {share: 40, of: {en_web: 1}}
 
-Shares are of tokens. A temperature T flattens (T > 1) or sharpens the shares: p becomes p^(1/T), scaled to
-sum to 1. Without weights, each source weighs as many tokens as it has, so that T alone gives the usual
-temperature sampling of multilingual models (Devlin et al. 2018; Conneau et al. 2020, arXiv 1911.02116).
+Shares are of tokens. A temperature T flattens (T > 1) or sharpens the shares: p becomes p^(1/T), normalized to sum to
+1. Without weights, each source is weighted by its number of tokens, so that T alone gives the usual temperature
+sampling of multilingual models (Devlin et al. 2018; Conneau et al. 2020, arXiv 1911.02116).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kormo_plugins.errors import KormoError, closest
 
 
 class Group(BaseModel):
-    """Sources, or groups of them, that share what the group gets."""
+    """Sources or groups that divide the group's share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     share: float = Field(ge=0, description="weight of the whole group, relative to its neighbours")
@@ -37,10 +37,10 @@ Group.model_rebuild()
 
 
 def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
-    """Share of each source, summing to 1, before any temperature.
+    """Share of each source, summing to 1, before the temperature is applied.
 
     Raises:
-        KormoError: a source named twice, or weights that do not sum to more than zero.
+        KormoError: a source is named twice, or weights do not have a positive sum.
     """
     found: dict[str, float] = {}
 
@@ -48,7 +48,7 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
         """Adds the sources below a level, each with its share of the whole.
 
         Raises:
-            KormoError: weights of a level that sum to nothing, or to no finite number.
+            KormoError: the weights of a level sum to zero or to a non-finite number.
         """
         sizes = {name: node.share if isinstance(node, Group) else float(node) for name, node in level.items()}
         total = sum(sizes.values())
@@ -67,7 +67,7 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
                 raise KormoError(
                     where=f"{path}.{name}",
                     found="a source that the tree already has",
-                    why="its share would be two different ones",
+                    why="it would have two different shares",
                     do="name each source once",
                 )
             else:
@@ -80,15 +80,15 @@ def leaves(weights: Mapping[str, object], where: str) -> dict[str, float]:
 def shares(
     weights: Mapping[str, object] | None, tokens: Mapping[str, int], temperature: float, where: str
 ) -> dict[str, float]:
-    """Share of tokens of every source in `tokens`, summing to 1; a source that the weights leave out gets 0.
+    """Token share of every source in `tokens`, summing to 1; sources missing from the weights get 0.
 
     Args:
         weights: the tree, or None for the sources' own sizes.
         tokens: tokens of each source that has been built.
-        temperature: see the module's text.
-        where: the recipe's key, for messages.
+        temperature: see the module docstring.
+        where: the recipe key, for error messages.
     Raises:
-        KormoError: a source that was not built, or one of no tokens that has a share.
+        KormoError: a source that was not built, or a source without tokens that has a share.
     """
     plain = leaves(weights, where) if weights is not None else leaves(dict(tokens), where)
     for name, share in plain.items():

@@ -1,7 +1,7 @@
-"""Token files of others as a source of ours: ids linked, offsets and names written, the tokenizer checked.
+"""Uses external token files as a source: links the ids, writes offsets and names, and checks the tokenizer.
 
-Every id is read once, for the checksum and the largest id. The tokenizer is checked by that id and by a sample of
-documents: decoded and encoded again, nearly all have to give the same ids. With another tokenizer hardly one does.
+Every id is read once, for the checksum and the largest id. The tokenizer is checked against that id and on a sample of
+documents: decoding and encoding must reproduce the ids of nearly all. With a wrong tokenizer almost none do.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from kormo_plugins.store.fingerprint import file_checksum
 from kormo_plugins.store.json_file import write_json
 
 LINKED = {"<u2": "<u2", "<u4": "<u4", "<i4": "<u4", "<i2": "<u2"}
-"""Types whose bytes are those of ours, since no id is negative -> ours. Others are copied."""
+"""Dtype -> dtype of ours with the same bytes, since ids are not negative. Other dtypes are copied."""
 BLOCK = 1 << 22
-"""Ids, or names, handled in one go."""
+"""Ids, or names, per chunk."""
 SAMPLE = 64
 SAMPLE_TOKENS = 256
 AGREE = 0.5
-"""Share of sampled documents that must come back as they were; characters cut at the border of a token do not."""
+"""Required share of reproduced documents; characters split at a token boundary are not reproduced."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of the files besides their tokens; kept in the manifest."""
+    """Metadata of the files, kept in the manifest."""
 
     source: str
     format: str
@@ -59,13 +59,13 @@ class Origin:
 def adopt(
     files: Sequence[TokenFile], tokenizer: Path, out: Path, origin: Origin, progress: Progress
 ) -> dict[str, object]:
-    """Makes the folder of shards `out` of token files; returns what its `shards.json` holds.
+    """Makes the shard folder `out` from token files; returns the content of its `shards.json`.
 
     Args:
         tokenizer: folder of the tokenizer that made the ids.
-        progress: called with the number of tokens of each file when it is done.
+        progress: called with the number of tokens of each finished file.
     Raises:
-        KormoError: files of different kinds, a tokenizer that cannot have made them, or no document.
+        KormoError: mixed kinds of files, a tokenizer that cannot have made them, or no document.
     """
     out.mkdir(parents=True, exist_ok=True)
     dtype = _one_dtype(files)
@@ -101,7 +101,7 @@ def _one_dtype(files: Sequence[TokenFile]) -> np.dtype[np.integer]:
 
 
 def _ours(dtype: np.dtype[np.integer]) -> str:
-    """The type under which ids of this one are kept."""
+    """The dtype used to store ids of this one."""
     return LINKED.get(dtype.str, "<u2" if dtype.itemsize == 1 else "<u4")
 
 
@@ -127,10 +127,10 @@ def _shard(file: TokenFile, name: str, out: Path, dtype: np.dtype[np.integer], e
 
 
 def _ids(file: TokenFile, target: Path, dtype: np.dtype[np.integer], encoder: Encoder) -> FileRecord:
-    """Links the ids, or copies them where their type is not one of ours.
+    """Links the ids, or copies them if their dtype is not supported.
 
     Raises:
-        KormoError: an id that the tokenizer does not have.
+        KormoError: an id is outside the tokenizer's vocabulary.
     """
     ids = memory_map(file.path, file.dtype)
     copied = HashedFile(target) if file.dtype.str not in LINKED else None
@@ -169,10 +169,10 @@ def _borders(file: TokenFile, out: Path, name: str) -> dict[str, FileRecord]:
 
 
 def check_sample(files: Sequence[TokenFile], tokenizer: Path, encoder: Encoder) -> None:
-    """Decodes and encodes documents spread over the files.
+    """Decodes and re-encodes documents from all of the files.
 
     Raises:
-        KormoError: too few come back as they were: another tokenizer made them.
+        KormoError: too few are reproduced, so another tokenizer made them.
     """
     from tokenizers import Tokenizer
 
@@ -195,7 +195,7 @@ def check_sample(files: Sequence[TokenFile], tokenizer: Path, encoder: Encoder) 
 
 
 def _plain(ids: NDArray[np.integer], added: NDArray[np.int64]) -> NDArray[np.integer]:
-    """The longest run of ids that are no added tokens."""
+    """The longest run of ids without added tokens."""
     cuts = np.flatnonzero(np.isin(ids, added))
     runs = np.split(ids, cuts)
     longest: NDArray[np.integer] = max((run[1:] if number else run for number, run in enumerate(runs)), key=len)
@@ -203,7 +203,7 @@ def _plain(ids: NDArray[np.integer], added: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _comes_back(ids: NDArray[np.integer], vocabulary: Any) -> bool:
-    """Whether ids, decoded and encoded, are the same; the last few may be cut within a word."""
+    """Whether decoding and encoding reproduces the ids, except for the last few, which may end inside a word."""
     again = vocabulary.encode(vocabulary.decode(ids.tolist(), skip_special_tokens=False), add_special_tokens=False).ids
     whole = max(1, len(ids) - 4)
     return bool(again[:whole] == ids[:whole].tolist())

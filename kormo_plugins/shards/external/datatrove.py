@@ -1,9 +1,9 @@
-"""datatrove's token files, which nanotron reads too.
+"""datatrove's token files, also read by nanotron.
 
 NAME.ds            ids, uint16 or uint32
-NAME.ds.index      where each document ends, in tokens; uint64
-NAME.ds.loss       one byte for each token, 1 where it is trained; may be missing
-NAME.ds.metadata   `tokenizer|bytes of an id`, number of tokens; may be missing
+NAME.ds.index      end of each document, in tokens; uint64
+NAME.ds.loss       one byte per token, 1 if it is trained; optional
+NAME.ds.metadata   `tokenizer|bytes of an id`, number of tokens; optional
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ DTYPES: dict[int, np.dtype[np.integer]] = {2: np.dtype("<u2"), 4: np.dtype("<u4"
 
 
 def read(path: Path, options: ReadOptions) -> TokenFile:
-    """The token file `NAME.ds`; the size of an id follows from its index, if no metadata says it."""
+    """Reads the token file `NAME.ds`; the id size is computed from the index if the metadata do not give it."""
     index = _beside(path, ".index")
     if not index.is_file():
         raise damaged(path, f"no {index.name} beside it", "it says where documents end")
     ends = np.fromfile(index, "<u8")
     tokens = int(ends[-1]) if len(ends) else 0
     size = path.stat().st_size
-    width = size / tokens if tokens else 2.0 if not size else 0.0  # an empty file is of any type
+    width = size / tokens if tokens else 2.0 if not size else 0.0  # an empty file fits any dtype
     if width not in DTYPES:
         raise damaged(path, f"{size:,} bytes for {tokens:,} tokens", "an id has 2 or 4 bytes")
     dtype = DTYPES[int(width)]
@@ -47,7 +47,7 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
 
 
 def write(shards: Shards, shard: int, path: Path) -> None:
-    """Writes one shard as `path` and the files beside it."""
+    """Writes one shard as `path` and its companion files."""
     name, offsets = shards.names[shard], shards.offsets[shard]
     copy(shards.folder / f"{name}{IDS}", path)
     write_through(_beside(path, ".index"), [offsets[1:].astype("<u8").tobytes()])

@@ -1,4 +1,4 @@
-"""The formats by name, and the conversion of a folder of shards."""
+"""Registry of the formats, and conversion of a folder of shards."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kormo_plugins.shards.external.token_file import Format, Progress, ReadOptio
 from kormo_plugins.shards.reader import Shards
 
 FORMATS: dict[str, Format] = {"datatrove": datatrove, "megatron": megatron, "olmo_core": olmo_core}
-"""Name in recipes and commands -> format; nanotron reads datatrove's."""
+"""Name in recipes and commands -> format; nanotron uses datatrove's."""
 
 
 def format_named(name: str, where: str) -> Format:
-    """The format of that name.
+    """The format with that name.
 
     Raises:
         KormoError: there is none.
@@ -30,16 +30,16 @@ def format_named(name: str, where: str) -> Format:
 
 
 def token_files(path: Path, name: str, options: ReadOptions, where: str) -> list[TokenFile]:
-    """All token files of one format in a folder, by name; or the one at `path`."""
+    """All token files of one format in a folder, sorted by name; or the one at `path`."""
     chosen = format_named(name, where)
     return [chosen.read(file, options) for file in find(path, chosen.SUFFIX)]
 
 
 def export(folder: Path, name: str, out: Path, progress: Progress) -> list[Path]:
-    """Writes a folder of shards in another format, a file for each shard; returns the files with the ids.
+    """Writes a folder of shards in another format, one file per shard; returns the files with the ids.
 
     Args:
-        progress: called with the number of tokens of each shard when it is done.
+        progress: called with the number of tokens of each finished shard.
     """
     chosen, shards = format_named(name, "--to"), Shards(folder)
     out.mkdir(parents=True, exist_ok=True)

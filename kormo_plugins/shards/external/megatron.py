@@ -1,9 +1,9 @@
 """Megatron's indexed datasets (`megatron/core/datasets/indexed_dataset.py`, index version 1).
 
-NAME.bin   ids of all sequences end to end
-NAME.idx   b"MMIDIDX\\0\\0", version 1 <u8, code of the type <u1, sequences S <u8, length D of the last table <u8,
-           tokens of each sequence <i4 [S], first byte of each <i8 [S],
-           first sequence of each document <i8 [D], of which the last is S
+NAME.bin   concatenated ids of all sequences
+NAME.idx   b"MMIDIDX\\0\\0", version 1 <u8, dtype code <u1, sequences S <u8, length D of the last table <u8,
+           tokens of each sequence <i4 [S], byte offset of each <i8 [S],
+           first sequence of each document <i8 [D], the last entry being S
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SUFFIX = ".bin"
 MAGIC = b"MMIDIDX\x00\x00"
 HEADER = struct.Struct("<9sQBQQ")
 DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
-"""Codes of integer types; 6 and 7 are floating point."""
+"""Codes of integer dtypes; 6 and 7 are floating point."""
 
 
 def read(path: Path, options: ReadOptions) -> TokenFile:
-    """The pair `NAME.bin`, `NAME.idx`; a document of several sequences is one document."""
+    """Reads the pair `NAME.bin`, `NAME.idx`; a document of several sequences becomes one document."""
     index = path.with_suffix(".idx")
     content = index.read_bytes() if index.is_file() else b""
     if len(content) < HEADER.size or not content.startswith(MAGIC):
@@ -57,8 +57,8 @@ def read(path: Path, options: ReadOptions) -> TokenFile:
 
 
 def write(shards: Shards, shard: int, path: Path) -> None:
-    """Writes one shard as `path` and its index, each document one sequence: uint16 ids as such, uint32 ids as int32,
-    which Megatron has."""
+    """Writes one shard as `path` and its index, with one sequence per document: uint16 ids unchanged, uint32 ids as
+    int32, the type that Megatron supports."""
     refuse_masks(shards, "Megatron")
     lengths = np.diff(shards.offsets[shard])
     if len(lengths) and int(lengths.max()) >= 1 << 31:

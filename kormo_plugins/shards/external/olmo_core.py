@@ -1,4 +1,4 @@
-"""OLMo-core's token files: raw ids in a file called `.npy` that has no header, documents ended by the end token."""
+"""OLMo-core's token files: raw ids in a `.npy` file without a header, documents terminated by the end token."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SUFFIX = ".npy"
 NUMPY_HEADER = b"\x93NUMPY"
 DTYPES = {"uint8": "<u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8"}
 SCANNED = 1 << 24
-"""Ids looked at in one go."""
+"""Ids per chunk."""
 
 
 def read(path: Path, options: ReadOptions) -> TokenFile:
-    """The file of ids; a last document without an end token is one all the same."""
+    """Reads the ids; a last document without an end token counts as a document."""
     if options.dtype not in DTYPES or options.end_id is None:
         end = "not given" if options.end_id is None else options.end_id
         raise KormoError(
@@ -50,7 +50,7 @@ def write(shards: Shards, shard: int, path: Path) -> None:
     """Writes one shard as `path`.
 
     Raises:
-        KormoError: a document does not end with the end token, or has it within: its border would be lost.
+        KormoError: a document does not end with the end token, or contains it elsewhere: its boundary would be lost.
     """
     refuse_masks(shards, "OLMo-core")
     end = shards.manifest.get("eos_id")

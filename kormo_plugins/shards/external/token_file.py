@@ -1,4 +1,4 @@
-"""What the formats have in common: a file of ids, and where its documents begin."""
+"""The common representation of all formats: a file of ids and the document offsets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from kormo_plugins.store.atomic import replace
 
 @dataclass(frozen=True)
 class TokenFile:
-    """Token ids end to end, and the documents in them.
+    """Concatenated token ids, and the documents in them.
 
     Args:
-        path: the ids, raw and little-endian, from its first byte to its last.
-        dtype: of them.
-        offsets: where each document begins, and the number of tokens; int64 [documents + 1].
-        trained: file with one byte for each token, 1 where it is predicted; None: all are.
+        path: the ids, raw and little-endian, without header or trailer.
+        dtype: dtype of the ids.
+        offsets: start of each document, and the number of tokens; int64 [documents + 1].
+        trained: file with one byte per token, 1 if it is predicted; None: all are.
     """
 
     path: Path
@@ -46,11 +46,11 @@ class TokenFile:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a format may not say of itself.
+    """Information that a format may lack.
 
     Args:
-        dtype: of the ids, where no file says it.
-        end_id: id of the token that ends a document, where nothing else does.
+        dtype: dtype of the ids, if no file gives it.
+        end_id: id of the token that ends a document, if boundaries are not stored otherwise.
     """
 
     dtype: str | None = None
@@ -58,28 +58,28 @@ class ReadOptions:
 
 
 class Format(Protocol):
-    """One format."""
+    """A token file format."""
 
     SUFFIX: str
-    """Of the file with the ids."""
+    """Suffix of the file with the ids."""
 
     def read(self, path: Path, options: ReadOptions) -> TokenFile:
-        """The token file at `path`.
+        """Reads the token file at `path`.
 
         Raises:
-            KormoError: the file or what belongs to it is missing, damaged, or of another format.
+            KormoError: the file or a companion file is missing, damaged, or in another format.
         """
 
     def write(self, shards: Shards, shard: int, path: Path) -> None:
         """Writes shard number `shard` with its ids at `path`.
 
         Raises:
-            KormoError: the format cannot hold it.
+            KormoError: the format cannot represent it.
         """
 
 
 def find(path: Path, suffix: str) -> list[Path]:
-    """The file, or all below a folder that end with `suffix`, by name.
+    """The file, or all files below a folder that end with `suffix`, sorted by name.
 
     Raises:
         KormoError: there is none.
@@ -96,15 +96,15 @@ def find(path: Path, suffix: str) -> list[Path]:
 
 
 def damaged(path: Path, found: str, why: str) -> KormoError:
-    """What is said of a file that is not what its format wants."""
+    """The error for a file that does not conform to its format."""
     return KormoError(where=str(path), found=found, why=why, do="name its format, or make the file again")
 
 
 def from_ends(ends: NDArray[np.integer], path: Path, tokens: int) -> NDArray[np.int64]:
-    """Offsets from where documents end.
+    """Offsets from document ends.
 
     Raises:
-        KormoError: they are not in order, or do not end where the file does.
+        KormoError: the ends are not sorted, or the last one is not the end of the file.
     """
     offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.asarray(ends).astype(np.int64)])
     if (np.diff(offsets) < 0).any() or offsets[-1] != tokens:
@@ -113,10 +113,10 @@ def from_ends(ends: NDArray[np.integer], path: Path, tokens: int) -> NDArray[np.
 
 
 def count(path: Path, dtype: np.dtype[np.integer]) -> int:
-    """Ids in a file.
+    """Number of ids in a file.
 
     Raises:
-        KormoError: its size is no multiple of theirs.
+        KormoError: its size is not a multiple of the id size.
     """
     size = path.stat().st_size
     if size % dtype.itemsize:
@@ -125,15 +125,15 @@ def count(path: Path, dtype: np.dtype[np.integer]) -> int:
 
 
 def copy(source: Path, target: Path) -> None:
-    """A file as another, written under a temporary name first."""
+    """Copies a file through a temporary name."""
     replace(target, partial(shutil.copyfile, source))
 
 
 def write_through(target: Path, parts: Iterable[bytes]) -> None:
-    """A file of these parts, written under a temporary name first."""
+    """Writes a file from parts through a temporary name."""
 
     def write(path: Path) -> None:
-        """The parts end to end."""
+        """Writes the parts in order."""
         with path.open("wb") as file:
             file.writelines(parts)
 
@@ -141,7 +141,7 @@ def write_through(target: Path, parts: Iterable[bytes]) -> None:
 
 
 def refuse_masks(shards: Shards, name: str) -> None:
-    """Raises KormoError for a source of conversations: the format has no training masks."""
+    """Raises KormoError for a source of conversations: the format has no loss masks."""
     if shards.masked:
         raise KormoError(
             where=str(shards.folder),

@@ -1,6 +1,6 @@
-"""A rendered conversation for people: its text in pieces, each trained or not.
+"""Shows a rendered conversation: its text in pieces, each trained or not.
 
-Needs no tokenizer: the packaged chat template is rendered with marks at the borders of what it trains.
+Needs no tokenizer: the packaged chat template is rendered with marks around the trained parts.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 BEGIN, END = "\U0010fffc", "\U0010fffd"
 TAG = re.compile(r"\{%(-?) (end)?generation (-?)%\}")
 TRAINED, SHOWN = "bold green", "dim"
-"""Styles of `coloured`."""
+"""Styles used by `coloured`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of a rendered conversation; `trained`: the loss is taken of its tokens."""
+    """A piece of a rendered conversation; `trained`: its tokens contribute to the loss."""
 
     text: str
     trained: bool
 
 
 def chat_pieces(messages: Sequence[Message], tools: Sequence[JsonValue] | None = None) -> list[Piece]:
-    """A conversation as the chat template writes it, in pieces; answers of weight 0 are not trained.
+    """Renders a conversation with the chat template, in pieces; answers of weight 0 are not trained.
 
     Args:
-        messages: checked ones, as `documents.conversation` gives them.
+        messages: validated messages, as returned by `documents.conversation`.
     Raises:
         jinja2.TemplateError: the template refuses the conversation.
     """
@@ -51,7 +51,7 @@ def chat_pieces(messages: Sequence[Message], tools: Sequence[JsonValue] | None =
 
 
 def coloured(pieces: Sequence[Piece]) -> Text:
-    """The pieces as a text for `rich`: what is trained in green, the rest dimmed."""
+    """The pieces as `rich` text: trained parts in green, the rest dimmed."""
     from rich.text import Text
 
     return Text.assemble(*((piece.text, TRAINED if piece.trained else SHOWN) for piece in pieces))
@@ -59,13 +59,13 @@ def coloured(pieces: Sequence[Piece]) -> Text:
 
 @lru_cache(maxsize=1)
 def _marking() -> Any:
-    """A tokenizer without a vocabulary, whose chat template puts BEGIN and END around what is trained."""
+    """A tokenizer without a vocabulary whose chat template puts BEGIN and END around the trained parts."""
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
     def mark(match: re.Match[str]) -> str:
-        """A tag of the template with a mark written at the place where the assistant begins or ends."""
+        """Replaces a template tag by an expression that writes a mark where the assistant's part begins or ends."""
         return "{{" + match[1] + f" '{END if match[2] else BEGIN}' " + match[3] + "}}"
 
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE()), chat_template=TAG.sub(mark, chat_template()))

@@ -1,9 +1,9 @@
 """A tokenizer for conversations in which no text of a message can become a control token.
 
-`apply_chat_template` writes a conversation as one string and encodes that, so a message that spells `<think>` or
-`<|EOT|>` would come back as the token. Here tokenizer and template are opened with other names for their added tokens,
-each of which begins with a noncharacter (`RESERVED`) that messages may not hold: what the template writes becomes the
-same ids as ever, and what a person wrote stays characters.
+`apply_chat_template` renders a conversation as one string and encodes it, so a message that contains `<think>` or
+`<|EOT|>` would be encoded as the token. Here tokenizer and template are loaded with placeholder names for their added
+tokens, each beginning with a noncharacter (`RESERVED`) that messages may not contain: the template's tokens get their
+normal ids, and message text stays plain text.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.jso
 
 @dataclass(frozen=True)
 class ChatTokenizer:
-    """A tokenizer whose control tokens have other names.
+    """A tokenizer whose control tokens have placeholder names.
 
     Args:
-        tokenizer: its ids are those of the folder's; its chat template writes stand-ins.
-        template: the folder's chat template, as it is.
-        names: stand-in -> token.
-        missing_bytes: bytes that no token can spell.
+        tokenizer: has the ids of the folder's tokenizer; its chat template writes placeholders.
+        template: the folder's chat template, unchanged.
+        names: placeholder -> token.
+        missing_bytes: byte values without a token.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -44,11 +44,11 @@ class ChatTokenizer:
     missing_bytes: bytes
 
     def stand_in(self, token: str) -> str:
-        """The name that a control token has here."""
+        """The placeholder of a control token."""
         return next(name for name, own in self.names.items() if own == token)
 
     def readable(self, text: str) -> str:
-        """A rendered text with the tokens under their own names."""
+        """A rendered text with the original token names."""
         for stand_in, token in self.names.items():
             text = text.replace(stand_in, token)
         return text
@@ -56,10 +56,10 @@ class ChatTokenizer:
 
 @lru_cache(maxsize=2)
 def open_chat(folder: Path) -> ChatTokenizer:
-    """The tokenizer in a folder, for conversations.
+    """Loads the tokenizer in a folder for conversations.
 
     Raises:
-        KormoError: it has no tokens for turns, no chat template, or ids that depend on the names of its added tokens.
+        KormoError: it has no turn tokens, no chat template, or ids that depend on the names of its added tokens.
     """
     from transformers import AutoTokenizer
 
@@ -85,7 +85,7 @@ def open_chat(folder: Path) -> ChatTokenizer:
             raise KormoError(
                 where=f"{folder}: tokenizer.json",
                 found=f"the added token {token!r}, whose id depends on its name",
-                why="text that spells it could not be kept apart from the token",
+                why="text that spells it could not be distinguished from the token",
                 do=FIX,
             )
     return ChatTokenizer(renamed, template, {name: token for token, name in stand_ins.items()}, layout.missing_bytes)
@@ -96,7 +96,7 @@ def _write_renamed(folder: Path, out: Path, stand_ins: Mapping[str, str], templa
     vocabulary = spec["model"]["vocab"]
     spec["model"]["vocab"] = {stand_ins.get(token, token): number for token, number in vocabulary.items()}
     spec["added_tokens"] = _renamed(spec["added_tokens"], stand_ins)
-    spec["post_processor"] = None  # conversations have no token in front or behind
+    spec["post_processor"] = None  # conversations get no token at the start or end
     (out / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
     for name in CONFIGS:
         if (folder / name).is_file():
@@ -109,7 +109,7 @@ def _write_renamed(folder: Path, out: Path, stand_ins: Mapping[str, str], templa
 
 
 def _renamed(value: JsonValue, names: Mapping[str, str]) -> JsonValue:
-    """A JSON value with every text that is one of `names` replaced, as key and as value."""
+    """Replaces every string of a JSON value that is in `names`, including keys."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, dict):

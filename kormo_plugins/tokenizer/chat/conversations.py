@@ -1,9 +1,9 @@
-"""Conversations to ids and training mask, a batch at a time: what the shards of a chat source are made with.
+"""Encodes conversations to ids and loss mask in batches, for the shards of a chat source.
 
-Ids and mask are those of `apply_chat_template(…, return_assistant_tokens_mask=True)`, so that what is trained is what
-the template, which is saved with the model, will ask of it; with two differences. Text of a message that spells a
-control token stays text (`chat_tokenizer`), and an answer of `weight` 0 is shown and not trained. A last turn with
-reasoning is rendered with thinking on; one without has the empty block that a prompt with thinking off ends with.
+Ids and mask equal those of `apply_chat_template(…, return_assistant_tokens_mask=True)`, so that training matches the
+template saved with the model, with two differences: message text that spells a control token stays text
+(`chat_tokenizer`), and an answer of `weight` 0 is excluded from the loss. A last turn with reasoning is rendered with
+thinking on; one without has the empty block that ends a prompt with thinking off.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from kormo_plugins.tokenizer.layout import tokenizer_hash
 
 @dataclass(frozen=True)
 class ChatEncoder:
-    """Encodes conversations with the tokenizer and chat template in a folder; can be sent to another process.
+    """Encodes conversations with the tokenizer and chat template of a folder; picklable.
 
     Args:
-        folder: of a tokenizer with KORMo's tokens and a chat template.
+        folder: folder of a tokenizer with KORMo's tokens and a chat template.
     """
 
     folder: Path
 
     @property
     def identity(self) -> str:
-        """Changes with the tokenizer and with the template."""
+        """Changes when the tokenizer or the template changes."""
         return identity([tokenizer_hash(self.folder), open_chat(self.folder).template])
 
     def __call__(
         self, documents: Sequence[Document]
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8]]:
-        """Conversations end to end, without a token in front or behind.
+        """Encodes conversations end to end, without tokens added at the start or end.
 
         Returns:
-            ids and training mask (1: predicted), both of shape [sum(lengths)], and tokens of each, shape [documents].
+            ids and loss mask (1: predicted), both of shape [sum(lengths)], and token counts, shape [documents].
         Raises:
-            KormoError: a document without messages, one that the template refuses or of which it marks nothing as the
-                assistant's, or a character that the vocabulary cannot spell.
+            KormoError: a document has no messages, the template refuses it or marks nothing as the assistant's, or a
+                character cannot be encoded with the vocabulary.
         """
         chat = open_chat(self.folder)
         messages = [self._checked(document, chat) for document in documents]
@@ -73,7 +73,7 @@ class ChatEncoder:
             raise KormoError(
                 where=f"document {document.id}",
                 found="the noncharacter U+10FFFE",
-                why="tokens of turns are named by it while a conversation is encoded",
+                why="it is reserved for the names of turn tokens while a conversation is encoded",
                 do="remove the character",
             )
         return messages
@@ -101,7 +101,7 @@ class ChatEncoder:
         """Clears the mask of answers of weight 0.
 
         Raises:
-            KormoError: nothing is trained, or the template marks the answers in another way than one run each.
+            KormoError: nothing is trained, or the template does not mark each answer as exactly one run.
         """
         weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
         runs = np.flatnonzero(np.diff(mask, prepend=0, append=0)).reshape(-1, 2)
@@ -126,7 +126,7 @@ class ChatEncoder:
 
 
 def _by_tools(documents: Sequence[Document]) -> list[list[int]]:
-    """Places of documents that are rendered together: neighbours without tools; each with tools by itself."""
+    """Groups of document indices that are rendered together: adjacent ones without tools; each with tools alone."""
     batches: list[list[int]] = []
     for place, document in enumerate(documents):
         alone = tools_of(document) is not None
@@ -140,7 +140,7 @@ def _by_tools(documents: Sequence[Document]) -> list[list[int]]:
 def _mixed(document: Document) -> KormoError:
     return KormoError(
         where=f"document {document.id}",
-        found="a text among conversations",
+        found="a plain text among conversations",
         why="a source is of texts or of conversations: of a text every token is trained, of a conversation the answers",
         do="make two sources of it",
     )

@@ -1,14 +1,14 @@
-"""Conversations as text: KORMo's chat template, its training mask, and the way back.
+"""KORMo's chat template: renders conversations with their loss mask, and parses them back.
 
-The layout of a turn and what is trained of it:
+The layout of a turn and its trained part:
 
     <|BOT|>user⏎ question <|EOT|>⏎                              nothing
-    <|BOT|>assistant⏎ | answer <|EOT|> | ⏎                      an earlier turn: what stands between the bars
+    <|BOT|>assistant⏎ | answer <|EOT|> | ⏎                      an earlier turn: the part between the bars
     <|BOT|>assistant⏎<think>⏎ | reasoning ⏎</think>⏎⏎ answer <|EOT|>⏎ |    the last turn
     <|BOT|>assistant⏎<think>⏎⏎</think>⏎ | answer <|EOT|>⏎ |    the last turn without reasoning
 
-What is not trained of the last turn is exactly the generation prompt, with thinking switched on or off, so a
-model is asked in use for what it was trained on.
+The untrained part of the last turn is exactly the generation prompt, with thinking on or off, so inference uses the
+same prompts as training.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ THINK, END_THINK = "<think>\n", "\n</think>\n"
 
 
 def chat_template() -> str:
-    """The Jinja source that is written beside every tokenizer."""
+    """The Jinja source that is saved beside every tokenizer."""
     return files(__package__).joinpath("chat_template.jinja").read_text(encoding="utf-8")
 
 
 def encode_chat(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, Any]], **options: Any
 ) -> tuple[list[int], list[int]]:
-    """Ids and training mask (1: this token is predicted) of one conversation, both of its length in tokens.
+    """Ids and loss mask (1: this token is predicted) of one conversation, both as long as its tokens.
 
     Args:
         options: `tools`, `enable_thinking`, … as for `apply_chat_template`.
@@ -49,13 +49,13 @@ def encode_chat(
 
 
 def parse_chat(text: str) -> list[dict[str, object]]:
-    """The messages of a rendered conversation: the inverse of the template.
+    """Parses a rendered conversation; the inverse of the template.
 
-    What the template leaves out cannot come back: the reasoning of earlier turns. A system message that lists
-    tools comes back as the text that it was rendered to.
+    Text that the template omits cannot be recovered: the reasoning of earlier turns. A system message that lists tools
+    is returned as its rendered text.
 
     Raises:
-        KormoError: the text is not a sequence of whole turns.
+        KormoError: the text is not a sequence of complete turns.
     """
     messages, place = [], 0
     while place < len(text):
@@ -80,7 +80,7 @@ def _message(role: str, body: str) -> dict[str, object]:
     message: dict[str, object] = {"role": role}
     if body.startswith(THINK):
         reasoning, _, body = body.removeprefix(THINK).partition(END_THINK)
-        body = body.removeprefix("\n")  # behind reasoning there are two
+        body = body.removeprefix("\n")  # reasoning is followed by two
         if reasoning:
             message["reasoning_content"] = reasoning
     calls = [{"type": "function", "function": json.loads(call)} for call in CALLS.findall(body)]

@@ -1,4 +1,4 @@
-"""The report of tokenizers for people: a table for the terminal, and a page of plots that opens offline."""
+"""The tokenizer report: a table for the terminal, and an HTML page with plots that works offline."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def write_page(result: dict[str, Any], path: Path) -> None:
-    """One HTML file with everything in it: bars of each measure by language and by source, and the long
-    lists."""
+    """Writes a self-contained HTML file: bars of each measure by language and by source, and the longest tokens."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 

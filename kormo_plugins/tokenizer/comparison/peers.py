@@ -1,7 +1,7 @@
-"""All tokenizers behind one interface: text to ids, and the bytes of each id.
+"""A common interface for tokenizers: text to ids, and the bytes of each id.
 
-A name is a folder or a `tokenizer.json`, `tekken` (Mistral's multilingual tokenizer of 131,072 ids, which
-ships inside the mistral_common package and so needs no network), or an id on the Hugging Face hub."""
+A name is a folder or a `tokenizer.json`, `tekken` (Mistral's multilingual tokenizer with 131,072 ids, part of the
+mistral_common package and available offline), or an id on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Peer:
     """A tokenizer to be measured.
 
     Args:
-        name: as it was asked for.
-        encode: texts to ids, without tokens put in front or behind; one list per text.
-        pieces: the bytes of each id; None for control tokens and holes.
+        name: the requested name.
+        encode: texts to ids, without special tokens; one list per text.
+        pieces: the bytes of each id; None for control tokens and unused ids.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Peer:
 
 
 def open_peer(name: str) -> Peer:
-    """The tokenizer of that name.
+    """Loads a tokenizer by name.
 
     Raises:
         KormoError: there is none, or it cannot be read.
@@ -54,7 +54,7 @@ def open_peer(name: str) -> Peer:
 
 
 def _check_written(folder: Path) -> None:
-    """Compares a tokenizer of ours, an artifact's or beside a model, with what was written."""
+    """Verifies a tokenizer written by this package, in an artifact or beside a model, against its record."""
     if (folder / MANIFEST).is_file():
         check_files(folder, read_manifest(folder))
     for name, record in (marked_files(folder) or {}).items():
@@ -63,11 +63,10 @@ def _check_written(folder: Path) -> None:
 
 
 def find_folder(name: str) -> Path:
-    """The folder of a tokenizer that is named by path or hub id; what is on the hub is fetched (or cached).
+    """The folder of a tokenizer given by path or hub id; downloads from the hub if it is not cached.
 
     Raises:
-        KormoError: neither a folder with a `tokenizer.json` nor an id that the hub, or its offline cache,
-        knows.
+        KormoError: neither a folder with a `tokenizer.json` nor an id known to the hub or its offline cache.
     """
     path = Path(name)
     folder = path.parent if path.name == "tokenizer.json" else path
@@ -84,11 +83,11 @@ def find_folder(name: str) -> Path:
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except Exception as error:  # the hub's errors have no common base: network, access, name, offline mode
+    except Exception as error:  # hub errors have no common base class: network, access, name, offline mode
         raise KormoError(
             where=f"tokenizer {name!r}",
             found=in_words(error),
-            why="it is no folder here, and cannot be had from the hub",
+            why="it is not a local folder, and could not be loaded from the hub",
             do="check the name and the network, or give a folder",
         ) from None
     if not (folder / "tokenizer.json").is_file():
@@ -107,7 +106,7 @@ def _fast(name: str, folder: Path) -> Peer:
     path = folder / "tokenizer.json"
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises a bare Exception
+    except Exception as error:  # the library raises plain Exception
         raise KormoError(
             where=str(path), found=in_words(error), why="it cannot be read as a tokenizer", do="check the file"
         ) from None
@@ -137,7 +136,7 @@ def _fast(name: str, folder: Path) -> Peer:
 
 
 def _tekken() -> Peer:
-    """Read straight from the package's data file; its ids start with 1,000 places for control tokens."""
+    """Read directly from the package's data file; the first 1,000 ids are reserved for control tokens."""
     import tiktoken
 
     spec = importlib.util.find_spec("mistral_common")
@@ -159,7 +158,7 @@ def _tekken() -> Peer:
     pieces: list[bytes | None] = [None] * control + sorted(ranks, key=ranks.__getitem__)
 
     def encode(texts: list[str]) -> list[list[int]]:
-        """Ids of each text; text that looks like a control token is ordinary text."""
+        """Ids of each text; control tokens in it are treated as plain text."""
         return [[control + rank for rank in encoding.encode_ordinary(text)] for text in texts]
 
     return Peer(TEKKEN, encode, pieces)

@@ -1,14 +1,14 @@
-"""How good is a tokenizer? The same documents through several, counted by language and by source.
+"""Compares tokenizers: encodes the same documents with each and measures them by language and by source.
 
 bytes per token        compression, comparable between languages of one script
-characters per token   compression as a reader sees it
+characters per token   compression as readers perceive it
 tokens per eojeol      an eojeol is a space-separated unit of Korean, a word with its particles
-single bytes           share of tokens that are one byte of a longer character: unknown to the vocabulary
-entropy                bits per token of the unigram distribution, and their share of log2(ids): 1 is a
-                       vocabulary of which every id is used equally often
+single bytes           share of tokens that are one byte of a longer character: missing from the vocabulary
+entropy                bits per token of the unigram distribution, and their ratio to log2(ids): 1 means that
+                       every id is used equally often
 unused                 ids that never occurred: each costs a row of the embedding and of the output layer
 
-Compare on text that no tokenizer was trained on.
+Use text that none of the tokenizers was trained on.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ LONGEST = 20
 
 
 def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str] = ()) -> dict[str, Any]:
-    """Measures each tokenizer on all the documents.
+    """Measures each tokenizer on all documents.
 
     Args:
         tokenizers: names as for `open_peer`.
-        files: as for `read_texts`; a document without text, or with a lone surrogate in it, is counted and left out.
-        terms: words to count: ids whose text contains one, and how often those were used.
+        files: as for `read_texts`; documents without text or with a lone surrogate are counted and skipped.
+        terms: words to count: the ids whose text contains one, and their number of uses.
     Returns:
         `{"documents": …, "bytes": …, "rejected": …, "tokenizers": {name: {"size", "languages", "sources",
         "all", "unused", "unused_share", "longest", "terms"}}}`; a group has `bytes_per_token`,
         `characters_per_token`, `tokens_per_eojeol`, `single_byte_share`, `entropy_bits`, `entropy_share`,
         `tokens`, `bytes`.
     Raises:
-        KormoError: a tokenizer or file that cannot be read, or no text.
+        KormoError: a tokenizer or file cannot be read, or there is no text.
     """
     peers = [open_peer(name) for name in dict.fromkeys(tokenizers)]
     groups = [_Counts(peer) for peer in peers]
@@ -75,7 +75,7 @@ def report(tokenizers: Sequence[str], files: Sequence[Path], terms: Sequence[str
 
 @dataclass(slots=True)
 class _Group:
-    """Sums over the documents of one language or source; `ids` counts the uses of each id."""
+    """Sums over the documents of one language or source; `ids` has the uses of each id."""
 
     ids: np.ndarray
     tokens: int = 0
@@ -96,7 +96,7 @@ class _Group:
         """Ratios of the counts.
 
         Args:
-            single: of each id, whether it is a single byte that is no character by itself; bool [vocabulary].
+            single: for each id, whether it is a single byte that is not a character by itself; bool [vocabulary].
         """
         share = self.ids[self.ids > 0] / max(1, self.tokens)
         entropy = float(-(share * np.log2(share)).sum())
@@ -114,7 +114,7 @@ class _Group:
 
 
 class _Counts:
-    """What one tokenizer made of the documents."""
+    """Counts of one tokenizer on the documents."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -135,7 +135,7 @@ class _Counts:
         """The whole report of one tokenizer.
 
         Args:
-            terms: words whose pieces are shown.
+            terms: words whose tokens are listed.
         """
         total, languages, sources = self.groups
         pieces, used = self.peer.pieces, total[""].ids
@@ -159,12 +159,12 @@ class _Counts:
 def _has_letters(piece: bytes) -> bool:
     try:
         return any(map(str.isalpha, piece.decode()))
-    except UnicodeDecodeError:  # a token may end within a character
+    except UnicodeDecodeError:  # a token may end inside a character
         return False
 
 
 def _count_terms(pieces: list[bytes | None], used: np.ndarray, terms: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Per term (letter case aside): the ids whose text contains it, and how often they were used."""
+    """Per term (ignoring case): the ids whose text contains it, and their number of uses."""
     found = {term: {"tokens": 0, "uses": 0} for term in terms}
     if not terms:
         return found

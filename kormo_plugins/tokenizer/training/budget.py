@@ -1,16 +1,16 @@
-"""Does the sample fit? Two limits of the tokenizers library's BPE trainer, checked before it starts.
+"""Checks that the sample fits: two limits of the tokenizers library's BPE trainer, checked before it starts.
 
-They hold where that library learns. Where gigabpe does, memory is for the different pieces alone, which are counted
-first (`merges`), and counts are of 64 bits.
+They apply only if that library trains. With gigabpe, memory is needed only for the distinct pieces, which are counted
+first (`merges`), and counters have 64 bits.
 
-Memory. The trainer holds every distinct piece of text and, for every pair of tokens, the set of pieces it
-occurs in. Measured with tokenizers 0.23 on Korean and English documents: 12 to 15 bytes for each byte of text
-above 2 MB. It is killed without a word where that does not fit.
+Memory. The trainer holds every distinct piece of text and, for every token pair, the set of pieces that contain it.
+Measured with tokenizers 0.23 on Korean and English documents: 12 to 15 bytes per byte of text above 2 MB. If that does
+not fit, the process is killed without a message.
 
-Counts. It counts pairs in 32-bit integers, which wrap around in silence: the most frequent pair becomes the
-rarest, and the vocabulary is quietly bad. The count of a pair of longer tokens is at most that of the pair of
-bytes at their seam, so the most frequent pair of bytes bounds every count of the whole training, and one
-histogram of the text (`sample.py`) tells beforehand whether any can overflow.
+Counters. Pairs are counted in 32-bit integers, which silently wrap around: the most frequent pair becomes the rarest,
+and the vocabulary degrades. A pair of longer tokens occurs at most as often as the byte pair at their boundary, so the
+most frequent byte pair bounds every count of the training, and a byte pair histogram of the text (`sample.py`) tells in
+advance whether any counter can overflow.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from kormo_plugins.tokenizer.params import TokenizerParams
 from kormo_plugins.tokenizer.training.sample import Census, Quota
 
 MEMORY_FACTOR = 16.0
-"""Bytes of memory for each byte of text."""
+"""Bytes of memory per byte of text."""
 MEMORY_BASE = 150e6
-"""Bytes of memory that do not grow with the text: the interpreter, the library, the vocabulary."""
+"""Bytes of memory independent of the text: the interpreter, the library, the vocabulary."""
 LEARNING_BASE, LEARNING_PIECE, LEARNING_BYTE = 150e6, 200.0, 20.0
-"""Bytes of memory that gigabpe takes: in any case, for each different piece, and for each byte of these."""
+"""Memory of gigabpe in bytes: constant, per distinct piece, and per byte of distinct pieces."""
 LARGEST_COUNT = 2**31 - 1
 MARGIN = 0.9
-"""Part of the largest count that is used: the histogram is of the whole corpus, not of the sample."""
+"""Safety factor on the largest count: the histogram covers the whole corpus, not the sample."""
 
 
 def memory_for(params: TokenizerParams) -> float:
@@ -39,10 +39,10 @@ def memory_for(params: TokenizerParams) -> float:
 
 
 def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerParams, counted_here: bool = False) -> None:
-    """Refuses a sample that the tokenizers library cannot hold or count; with `counted_here` it need not.
+    """Refuses a sample that the tokenizers library cannot hold or count; skipped if `counted_here`.
 
     Raises:
-        KormoError: it does not fit; the message names the largest `megabytes` that does.
+        KormoError: it does not fit; the message gives the largest `megabytes` that does.
     """
     if counted_here:
         return
@@ -72,6 +72,6 @@ def check_budget(census: Census, quotas: dict[str, Quota], params: TokenizerPara
 
 
 def largest_pair_count(census: Census, quotas: dict[str, Quota]) -> float:
-    """An upper bound on what the trainer will count: the occurrences of the most frequent pair of bytes."""
+    """Upper bound on any count of the trainer: the occurrences of the most frequent byte pair."""
     counts = [quota.size / census.size(name) * census.pairs[name] for name, quota in quotas.items()]
     return float(np.sum(counts, axis=0).max())

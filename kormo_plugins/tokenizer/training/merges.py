@@ -1,14 +1,13 @@
-"""Merges by gigabpe: those of the tokenizers library's trainer, several times as fast, where that is proved.
+"""Merges by gigabpe: equal to those of the tokenizers library, several times as fast, if verification succeeds.
 
-gigabpe (Apache-2.0; wheels for CPython 3.9 to 3.14; version 0.1, one author, hence an extra) has no split like ours.
-So the text is cut and counted here (`piece_counts`), and each piece is handed over as a word of byte symbols, as often
-as it occurs. Two files are enough for that, whatever the text: `ones` has each piece as often as its count leaves over
-when divided by `BASE`, and `many`, which is named `BASE` times, as often as it goes. Memory is for the different pieces
-alone, here and in gigabpe.
+gigabpe (Apache-2.0; wheels for CPython 3.9 to 3.14; version 0.1, a single author, hence an optional extra) does not
+support our split. The text is therefore split and counted here (`piece_counts`), and each piece is passed as a word of
+byte symbols, repeated by its count. Two files suffice: `many`, listed `BASE` times, has each piece count // `BASE`
+times, and `ones` has it count % `BASE` times. Memory is needed only for the distinct pieces, here and in gigabpe.
 
-Not taken on trust: the split is tried on every code point of the text (`pieces`), and the first `PROOF_CHARACTERS`
-of the text are learned from by both trainers, whose merges must be equal. Ties are broken by ids in both; symbols that
-the text lacks have none in gigabpe, which leaves the order of the others as it is.
+Verification: the split is compared on every code point of the text (`pieces`), and both trainers train on the first
+`PROOF_CHARACTERS` characters and must produce equal merges. Both break ties by ids; symbols that do not occur in the
+text have no id in gigabpe, which does not change the order of the others.
 """
 
 from __future__ import annotations
@@ -31,27 +30,27 @@ if TYPE_CHECKING:
     from kormo_plugins.tokenizer.training.piece_counts import Counted, PieceCounts
 
 PROOF_CHARACTERS = 100_000
-"""Text that both trainers learn from; a fifth of a second of the slower one."""
+"""Characters that both trainers train on; a fifth of a second for the slower one."""
 PROOF_VOCABULARY = 4_000
-"""Most entries of the vocabulary that is compared."""
+"""Maximum vocabulary size for the comparison."""
 TABLE_MEMORY = 1e9
-"""Bytes of pieces that are counted in memory at once, at most."""
+"""Maximum bytes of pieces counted in memory at once."""
 BASE = 256
-"""How often a file of pieces is named, for those that occur more often than that."""
+"""How often the file `many` is listed."""
 BUFFER = 1 << 24
-"""Bytes that are written at once."""
+"""Write buffer in bytes."""
 
 Merges = list[tuple[str, str]]
-"""Pairs in byte symbols, in order."""
+"""Pairs of byte symbols, in order."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Merges and what vouches for them.
+    """Merges and their verification.
 
     Args:
         merges: of the whole text.
-        proof: trainer, reference, and how much was learned by both with equal merges; for the manifest.
+        proof: trainer, reference, and the amount of text on which both gave equal merges; for the manifest.
     """
 
     merges: Merges
@@ -59,7 +58,7 @@ class Learned:
 
 
 def merges_are_counted_here() -> bool:
-    """Whether gigabpe is there; if not, the tokenizers library counts, with limits of its own."""
+    """Whether gigabpe is installed; otherwise the tokenizers library counts, with its own limits."""
     return find_spec("gigabpe") is not None
 
 
@@ -70,15 +69,15 @@ def learn_merges(
     reference: Callable[[Iterable[str], int], Merges],
     scratch: Path,
 ) -> Learned | str:
-    """The merges that the tokenizers library would learn, or the reason why they are not known from here.
+    """The merges that the tokenizers library would produce, or the reason why gigabpe cannot be used.
 
     Args:
-        texts: gives the texts anew at each call.
-        disputed: of characters, those that the library normalizes or splits in another way than Python.
-        reference: the library's own merges of some texts, for a vocabulary of that size.
-        scratch: an empty folder, for pieces.
+        texts: returns a new iterator over the texts at each call.
+        disputed: returns those characters that the library normalizes or splits differently.
+        reference: the library's own merges of some texts, for a vocabulary of the given size.
+        scratch: an empty folder for temporary files.
     Raises:
-        KormoError: there are more different pieces than there is memory for.
+        KormoError: the distinct pieces do not fit in memory.
     """
     if not merges_are_counted_here():
         return "gigabpe is not installed"
@@ -122,7 +121,7 @@ def _merges(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scrat
     """gigabpe's merges of counted pieces.
 
     Raises:
-        KormoError: there are more different pieces than it has memory for.
+        KormoError: the distinct pieces do not fit in its memory.
     """
     import gigabpe
 
@@ -156,7 +155,7 @@ def _merges(counts: PieceCounts, params: TokenizerParams, vocab_size: int, scrat
 
 
 def _write(part: Counted, times: np.ndarray, file: IO[bytes]) -> None:
-    """Writes each piece so many times, a line each, in blocks of about `BUFFER`."""
+    """Writes each piece the given number of times, one per line, in blocks of about `BUFFER`."""
     from kormo_plugins.tokenizer.training.piece_kernel import repeated
 
     symbols = np.zeros((ALPHABET, 3), np.uint8)

@@ -1,8 +1,8 @@
-"""How often each piece of a training text occurs, in memory that does not grow with the text.
+"""Counts the pieces of a training text in bounded memory.
 
-Pieces are counted in a table of bounded size. When it is full, its entries go to disk, sorted by hash; at the end the
-runs are united range by range of the hash, so that only one range of all runs is in memory. Nothing is estimated and
-nothing is left out: a piece that occurs once in a hundred runs is counted a hundred times.
+Pieces are counted in a hash table of bounded size. When it is full, its entries are written to disk as a run sorted by
+hash; at the end the runs are merged one hash range at a time, so that only one range of all runs is in memory. The
+counts are exact: nothing is estimated or dropped.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from kormo_plugins.tokenizer.training import piece_kernel as kernel
 
 CODES = 0x110000
 ENTRY = 24
-"""Bytes that an entry takes beside its text: hash, place and count; and four times two for its slot."""
+"""Bytes of an entry besides its text: hash, offset and count; and two slots of four bytes."""
 FIRST = 1 << 16
-"""Entries that there is room for at first; a power of two."""
+"""Initial capacity in entries; a power of two."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Some pieces and how often each occurs.
+    """Some pieces and their counts.
 
     Args:
-        begins: byte of `arena` at which each begins, and where the last ends; int64 [pieces + 1].
+        begins: offset in `arena` of each piece, and the end of the last; int64 [pieces + 1].
         counts: int64 [pieces].
-        arena: their UTF-8; uint8.
+        arena: UTF-8 bytes of the pieces; uint8.
     """
 
     begins: NDArray[np.int64]
@@ -50,13 +50,13 @@ class Counted:
 
 
 class PieceCounts:
-    """Counts the pieces of texts: NFC, without runs of newlines, cut by `train.SPLIT`."""
+    """Counts the pieces of texts: NFC, without newline runs, split by `train.SPLIT`."""
 
     def __init__(self, scratch: Path, memory: float = 1e9) -> None:
         """
         Args:
             scratch: an existing folder for the runs.
-            memory: bytes that the table may take.
+            memory: maximum bytes of the table.
         """
         self.scratch, self.memory = scratch, memory
         self.runs: list[Path] = []
@@ -70,7 +70,7 @@ class PieceCounts:
         self._begins, self._arena = np.zeros(FIRST + 1, np.int64), np.zeros(16 * FIRST, np.uint8)
 
     def characters(self) -> list[str]:
-        """Every character met, before normalization, sorted."""
+        """Every character that occurred, before normalization, sorted."""
         return [chr(code) for code in np.flatnonzero(self.seen)]
 
     def add(self, texts: Iterable[str]) -> None:
@@ -94,7 +94,7 @@ class PieceCounts:
             self._grow(int(ends[first] - starts[first]) * 4)
 
     def _grow(self, needed: int) -> None:
-        """Makes room for one more piece, in memory or by sending all to disk."""
+        """Makes room for one more piece, by growing the table or by writing it to disk."""
         entries, size = (int(number) for number in self._used)
         if entries == len(self._hashes):
             if (4 * entries) * (ENTRY + 16) + len(self._arena) > self.memory and entries > FIRST:
@@ -123,14 +123,14 @@ class PieceCounts:
         self._empty()
 
     def counted(self) -> Iterator[Counted]:
-        """All pieces, each in one of the parts that are given one after the other."""
+        """All pieces, in several parts; each piece is in exactly one."""
         if not self.runs:
             yield self._sorted()[1]
             return
         if self._used[0]:
             self._spill()
         runs = [_Run(run) for run in self.runs]
-        # A part is of all runs: as many ranges as runs hold no more in memory than one run did.
+        # Uses as many hash ranges as there are runs, so that one range of all runs needs no more memory than one run.
         ranges = 1 << (2 * len(runs) - 1).bit_length()
         bounds = [number * (1 << 64) // ranges for number in range(1, ranges)]
         for run in runs:
@@ -150,12 +150,12 @@ class _Run:
         self.bounds: list[int] = []
 
     def divide(self, bounds: list[int]) -> None:
-        """Divides it by the hashes at which ranges begin."""
+        """Splits the run at the hashes where ranges begin."""
         found = np.searchsorted(self.hashes, np.array(bounds, np.uint64)).tolist()
         self.bounds = [0, *found, len(self.hashes)]
 
     def part(self, number: int) -> tuple[NDArray[np.uint64], Counted]:
-        """One range of it, in memory."""
+        """Loads one range of the run."""
         first, last = self.bounds[number], self.bounds[number + 1]
         begins = np.array(self.begins[first : last + 1])
         arena = np.array(self.arena[begins[0] : begins[-1]]) if last > first else np.zeros(0, np.uint8)
@@ -164,7 +164,7 @@ class _Run:
 
 
 def _unite(parts: list[tuple[NDArray[np.uint64], Counted]]) -> Counted:
-    """The parts of all runs as one, each piece once."""
+    """Merges parts of several runs, so that each piece occurs once."""
     hashes = np.concatenate([hashes for hashes, _ in parts])
     arena = np.concatenate([part.arena for _, part in parts])
     before = np.cumsum([0, *(len(part.arena) for _, part in parts)])
@@ -183,14 +183,14 @@ def _unite(parts: list[tuple[NDArray[np.uint64], Counted]]) -> Counted:
 
 
 def _longer(array: Any, size: int) -> Any:
-    """The array with room for `size`."""
+    """The array extended to `size`."""
     made = np.zeros(size, array.dtype)
     made[: len(array)] = array
     return made
 
 
 def cut(text: str, seen: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
-    """Code points of a text in NFC, and where its pieces begin and end; marks the code points in `seen`."""
+    """Code points of a text in NFC, and start and end of its pieces; marks the code points in `seen`."""
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     starts, ends = np.empty(len(codes), np.int64), np.empty(len(codes), np.int64)
     pieces = kernel.cut(codes, classes(), seen, starts, ends)
@@ -198,7 +198,7 @@ def cut(text: str, seen: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray
 
 
 def pieces(text: str) -> list[str]:
-    """The pieces of one text, in order: NFC, without runs of newlines."""
+    """The pieces of one text, in order: NFC, without newline runs."""
     text = unicodedata.normalize("NFC", text)
     _, starts, ends = cut(text, np.zeros(CODES, np.uint8))
     return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
@@ -206,7 +206,7 @@ def pieces(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def classes() -> NDArray[np.uint8]:
-    """Class of each code point, by the module `regex` with which the split is written (`pieces.cut`)."""
+    """Class of each code point, by the module `regex`, whose syntax the split uses (see `piece_kernel.cut`)."""
     every = "".join(map(chr, (*range(0xD800), *range(0xE000, CODES))))
     table = np.zeros(CODES, np.uint8)
     for kind, pattern in ((kernel.LETTER, r"\p{L}+"), (kernel.NUMBER, r"\p{N}+"), (kernel.SPACE, r"\s+")):

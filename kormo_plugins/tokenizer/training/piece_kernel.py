@@ -1,7 +1,7 @@
-"""The compiled part of counting pieces: cuts text as Qwen2's split does, and counts each piece in a hash table.
+"""The compiled part of piece counting: splits text like Qwen2's split and counts each piece in a hash table.
 
-The split is `train.SPLIT`, written out as a scanner; which code points are letters, numbers and white space is a
-table that is read off the regular expressions themselves (`piece_counts.classes`). A property test compares the two.
+The split is `train.SPLIT`, written as a scanner. The table of letters, numbers and white space is computed from the
+regular expressions themselves (`piece_counts.classes`). A property test compares the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kormo_plugins.store.compiled import njit
 
 OTHER, LETTER, NUMBER, SPACE, LINE = 0, 1, 2, 3, 4
-"""Classes of code points; LINE is carriage return and newline, which are white space too."""
+"""Classes of code points; LINE is carriage return and newline, which are also white space."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,14 +24,14 @@ def cut(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> int:
-    """Cuts one text, without its runs of newlines, into pieces.
+    """Splits one text, excluding its newline runs, into pieces.
 
     Args:
         codes: its code points.
-        classes: class of each code point there is.
-        seen: gets 1 for each code point met; uint8, shape of `classes`.
-        starts: gets where each piece begins (as many places as code points).
-        ends: gets where each ends.
+        classes: class of each code point.
+        seen: set to 1 for each code point that occurs; uint8, shape of `classes`.
+        starts: receives the start of each piece (as many elements as code points).
+        ends: receives the end of each piece.
 
     Returns:
         The number of pieces.
@@ -44,7 +44,7 @@ def cut(
             while begin < size and codes[begin] == 10:
                 begin += 1
             continue
-        end = begin + 1  # of the part up to a run of newlines
+        end = begin + 1  # end of the part before a newline run
         while end < size and not (codes[end] == 10 and end + 1 < size and codes[end + 1] == 10):
             end += 1
         while begin < end:
@@ -57,7 +57,7 @@ def cut(
 
 @njit()
 def _next(codes: NDArray[np.uint32], classes: NDArray[np.uint8], i: int, end: int) -> int:
-    """Where the piece that begins at `i` ends."""
+    """End of the piece that begins at `i`."""
     kind = classes[codes[i]]
     if codes[i] == 0x27:
         length = _contraction(codes, i + 1, end)
@@ -89,7 +89,7 @@ def _next(codes: NDArray[np.uint32], classes: NDArray[np.uint8], i: int, end: in
 
 @njit()
 def _contraction(codes: NDArray[np.uint32], i: int, end: int) -> int:
-    """Letters of 's, 't, 're, 've, 'm, 'll or 'd at `i`, in any case (the long s is an s); 0 for none."""
+    """Length of 's, 't, 're, 've, 'm, 'll or 'd at `i`, ignoring case (the long s counts as s); 0 if there is none."""
     if i >= end:
         return 0
     first = codes[i] | np.uint32(0x20) if codes[i] < 0x80 else codes[i]
@@ -105,7 +105,7 @@ def _contraction(codes: NDArray[np.uint32], i: int, end: int) -> int:
 
 @njit()
 def offsets(codes: NDArray[np.uint32], out: NDArray[np.int64]) -> None:
-    """Bytes of UTF-8 before each code point, and of all; int64, shape [code points + 1]."""
+    """UTF-8 byte offset of each code point, and the total; int64, shape [code points + 1]."""
     total = 0
     for place in range(len(codes)):
         out[place] = total
@@ -128,22 +128,22 @@ def count(
     counts: NDArray[np.int64],
     arena: NDArray[np.uint8],
 ) -> int:
-    """Counts pieces, from `first` on, until there is no room for a new one.
+    """Counts pieces, from `first` on, until a new one does not fit.
 
     Args:
         data: the text in UTF-8.
-        places: byte at which each code point begins (`offsets`).
-        starts: code point at which each piece begins.
-        ends: and ends.
-        used: entries and bytes of the arena that are in use; is changed.
-        table: hash table of entries, -1 where there is none; its length is a power of two.
+        places: byte offset of each code point (`offsets`).
+        starts: code point index where each piece begins.
+        ends: code point index where each piece ends.
+        used: entries and arena bytes in use; updated.
+        table: hash table of entry indices, -1 if empty; its length is a power of two.
         hashes: of each entry.
-        begins: byte of the arena at which each entry begins, and where the last ends; one longer than `hashes`.
-        counts: how often each came.
-        arena: the entries' bytes.
+        begins: arena offset of each entry, and the end of the last; one longer than `hashes`.
+        counts: of each entry.
+        arena: the bytes of the entries.
 
     Returns:
-        The piece that there was no room for, or the number of pieces.
+        The index of the first piece that did not fit, or the number of pieces.
     """
     mask = np.uint64(len(table) - 1)
     for piece in range(first, len(starts)):
@@ -172,7 +172,7 @@ def count(
 
 @njit()
 def hashed(data: NDArray[np.uint8], begin: int, end: int) -> np.uint64:
-    """A hash of bytes: multiplied and folded eight at a time, as in wyhash's family."""
+    """Hash of a byte range: multiplied and folded eight bytes at a time, as in wyhash."""
     value = np.uint64(end - begin) * _MULTIPLIER
     place = begin
     while place < end:
@@ -198,7 +198,7 @@ def _same(one: NDArray[np.uint8], a: int, b: int, other: NDArray[np.uint8], c: i
 
 @njit()
 def insert(hashes: NDArray[np.uint64], entries: int, table: NDArray[np.int32]) -> None:
-    """Fills an empty hash table with the first `entries`, which are all different."""
+    """Fills an empty hash table with the first `entries`, which are distinct."""
     mask = np.uint64(len(table) - 1)
     for entry in range(entries):
         slot = hashes[entry] & mask
@@ -213,7 +213,7 @@ def united(
 ) -> int:
     """Adds the count of each entry to that of the first one with the same bytes, and sets its own to 0.
 
-    The entries are sorted by hash. Returns how many different ones there are.
+    The entries are sorted by hash. Returns the number of distinct entries.
     """
     different = 0
     for entry in range(len(hashes)):
@@ -235,7 +235,7 @@ def united(
 def moved(
     order: NDArray[np.int64], begins: NDArray[np.int64], arena: NDArray[np.uint8], out: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
-    """Copies entries in another order to `out`; where each then begins, and the last ends."""
+    """Copies entries in a different order to `out`; returns the start of each, and the end of the last."""
     found = np.empty(len(order) + 1, dtype=np.int64)
     found[0] = 0
     for place in range(len(order)):
@@ -254,7 +254,7 @@ def repeated(
     symbols: NDArray[np.uint8],
     out: NDArray[np.uint8],
 ) -> int:
-    """Writes each entry so many times, a line each, in byte symbols; returns the bytes written.
+    """Writes each entry the given number of times, one per line, in byte symbols; returns the bytes written.
 
     Args:
         symbols: UTF-8 of the symbol of each byte, and its length; uint8, shape [256, 3].

@@ -1,8 +1,7 @@
-"""Does the tokenizers library cut a text into the pieces that are counted here (`piece_counts`)?
+"""Checks whether the tokenizers library splits a text into the pieces counted by `piece_counts`.
 
-That library's normalizer and split carry Unicode tables of their own. So every code point of the text is put into a
-few contexts, and `disputed` says which of them are treated differently: with one of those in the text, the counts are
-not to be used.
+The library's normalizer and split have their own Unicode tables. Every code point of the text is therefore tried in a
+few contexts, and `disputed` returns those that are treated differently; if there are any, the counts must not be used.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 _CONTEXTS = ("{}", "a{}a", "1{}1", "!{}!", " {} ", "가{}가", "'{}", "{}\u0323\u0301", "a\u0301{}\u0323", "{}")
 PROBE = "\n".join(_CONTEXTS)
-"""A code point first, last and alone on a line, and between letters, digits, signs, spaces and combining marks."""
+"""A code point at the start, at the end, alone, and between letters, digits, signs, spaces and combining marks."""
 
 
 def disputed(characters: Iterable[str], tokenizer: Tokenizer) -> list[str]:
-    """The characters that `tokenizer` (NFC, splits, the byte level) treats in another way than `piece_counts`."""
+    """The characters that `tokenizer` (NFC, splits, byte level) treats differently from `piece_counts`."""
     from kormo_plugins.tokenizer.training.piece_counts import pieces
 
     normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
@@ -37,7 +36,7 @@ def disputed(characters: Iterable[str], tokenizer: Tokenizer) -> list[str]:
 
 
 def in_symbols(piece: str) -> str:
-    """The UTF-8 of a piece, a printable character for each byte."""
+    """The UTF-8 bytes of a piece as printable characters."""
     return piece.encode().decode("latin-1").translate(_table())
 
 

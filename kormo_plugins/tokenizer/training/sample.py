@@ -1,11 +1,11 @@
-"""The sample that a tokenizer is learned from: each language's share of a budget of bytes.
+"""Samples the training text of a tokenizer: each language's share of a byte budget.
 
 1. A census reads the text once: bytes by language and bin of a keyed hash of the text, counts of byte pairs.
-2. The quota of a language is its share of the budget. If a language has less, the whole budget shrinks until
-   the shares hold: the shares are what was asked for, the budget is an upper limit.
-3. A document is in the sample if its hash falls below the bin where the quota is reached. The choice depends
-   on the text and the seed, not on where the document stands; only inside the last bin does order decide, and
-   there the text is cut at the quota.
+2. The quota of a language is its share of the budget. If a language has less text, the whole budget shrinks until the
+   shares hold: the shares are exact, the budget is an upper limit.
+3. A document is sampled if its hash falls below the bin where the quota is reached. The choice depends on the text and
+   the seed, not on the order of documents; only inside the last bin does order matter, and there the text is truncated
+   at the quota.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from kormo_plugins.tokenizer.training.spool import Spool
 LOG = logging.getLogger(__name__)
 BINS = 1 << 14
 BLOCK = 1 << 20
-"""Bytes that are counted at once (a histogram per document would cost more than the document)."""
+"""Bytes counted per histogram (one per document would cost more than reading the document)."""
 ANY = "any"
-"""The one language there is when no shares are asked for."""
+"""The single group used when no shares are given."""
 
 Texts = Callable[[], Iterable[str | Document]]
 
 
 @dataclass(slots=True)
 class Census:
-    """What there is to sample from.
+    """Statistics of the available text.
 
     Args:
         bins: language -> bytes by hash bin, int64 [BINS].
         pairs: language -> pairs of neighbouring bytes, int64 [65536], index 256·first + second.
         documents: documents by language.
         rejects: documents that cannot be used, by reason.
-        left_out: bytes of languages that have no share.
+        left_out: bytes of languages without a share.
     """
 
     bins: dict[str, np.ndarray] = field(default_factory=dict)
@@ -72,14 +72,14 @@ def _language(item: str | Document, params: TokenizerParams) -> str:
         raise KormoError(
             where="tokenizer: shares",
             found="text without a language",
-            why="the share of a language cannot be held when nobody says what language a text is in",
+            why="the share of a language cannot be kept if texts have no language",
             do="give documents with a language, or set `shares: {}` to take all text as it comes",
         )
     return item.language
 
 
 def _bytes(item: str | Document) -> bytes | None:
-    """UTF-8, or None for a lone surrogate, which has none."""
+    """UTF-8 bytes, or None for a text with a lone surrogate."""
     try:
         return (item if isinstance(item, str) else item.text).encode()
     except UnicodeEncodeError:
@@ -87,7 +87,7 @@ def _bytes(item: str | Document) -> bytes | None:
 
 
 def caps(params: TokenizerParams) -> dict[str, float]:
-    """The most bytes of each language that a sample can have."""
+    """Maximum bytes of each language in a sample."""
     return {language: share * params.megabytes * 1e6 for language, share in (params.shares or {ANY: 1.0}).items()}
 
 
@@ -95,10 +95,10 @@ def take_census(texts: Texts, params: TokenizerParams, spool: Spool | None = Non
     """Reads all of the text once.
 
     Args:
-        texts: gives the documents.
-        spool: is offered each text that may be in the sample, so that `draw` can read it from there.
+        texts: yields the documents.
+        spool: receives each text that may be sampled, so that `draw` can read it from there.
     Raises:
-        KormoError: shares are asked for but a text has no language.
+        KormoError: shares are set but a text has no language.
     """
     census = Census()
     waiting: dict[str, list[bytes]] = {}
@@ -136,10 +136,10 @@ def _count_pairs(block: list[bytes]) -> np.ndarray:
 
 
 def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
-    """How many bytes each language gives.
+    """The number of bytes to take from each language.
 
     Raises:
-        KormoError: there is no text at all, or none in a language that has a share.
+        KormoError: there is no text at all, or none in a language with a share.
     """
     shares = params.shares or {ANY: 1.0}
     sizes = {language: census.size(language) for language in shares}
@@ -155,7 +155,7 @@ def plan_quotas(census: Census, params: TokenizerParams) -> dict[str, Quota]:
         raise KormoError(
             where=f"tokenizer: shares.{absent[0]}",
             found=f"no text in {', '.join(absent)}; {_found(census)}",
-            why="a tokenizer without it would not be the one asked for",
+            why="the recipe requires text in that language",
             do="add a source in that language, or take all text as it comes: `shares: {}`, which in a recipe is "
             "`kormo: {tokenizer: {train: {shares: {}}}}`",
         )
@@ -185,7 +185,7 @@ def _found(census: Census) -> str:
 
 
 def draw(texts: Texts, quotas: dict[str, Quota], params: TokenizerParams) -> Iterator[str]:
-    """The sampled texts, in the order they come."""
+    """The sampled texts, in input order."""
     spare = {language: quota.spare for language, quota in quotas.items()}
     for item in texts():
         language = _language(item, params)
@@ -199,11 +199,11 @@ def draw(texts: Texts, quotas: dict[str, Quota], params: TokenizerParams) -> Ite
             data = data[: spare[language]]
             spare[language] -= len(data)
         if data:
-            yield data.decode(errors="ignore")  # the cut may fall inside the last character
+            yield data.decode(errors="ignore")  # truncation may split the last character
 
 
 def statistics(census: Census, quotas: dict[str, Quota]) -> dict[str, object]:
-    """What was there, what was taken, what was not, for the manifest."""
+    """Bytes found, sampled and left out, for the manifest."""
     return {
         "available_bytes": {language: census.size(language) for language in sorted(census.bins)},
         "sampled_bytes": {language: quota.size for language, quota in sorted(quotas.items())},

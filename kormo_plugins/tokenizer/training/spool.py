@@ -1,8 +1,8 @@
-"""The texts that a sample may still need, kept in a file while the corpus is read, so that it is read once.
+"""Buffers the texts that may be sampled in a file, so that the corpus is read once.
 
-Which text is in the sample is decided by a keyed hash of it and by how much of each language there is (`sample`), which
-is known at the end. But a language never gives more than its share of the budget. So of those that come, only the ones
-with the smallest hashes are kept, as many as fill that share; the file grows with the logarithm of the corpus.
+Whether a text is sampled depends on its keyed hash and on the size of each language (`sample`), which is known only at
+the end. But a language never contributes more than its share of the budget, so only the texts with the smallest hashes
+that fill that share are kept; the file grows with the logarithm of the corpus.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from zstandard import ZstdCompressor, ZstdDecompressor
 from kormo_plugins.documents.document import Document
 
 _HEAD = struct.Struct("<HI")
-"""Number of the language, bytes of the text."""
+"""Index of the language, bytes of the text."""
 
 
 class Spool:
-    """A file of texts that is written once, and then read as often as need be."""
+    """A file of texts that is written once and can be read repeatedly."""
 
     def __init__(self, path: Path, caps: dict[str, float], bins: int) -> None:
         """
         Args:
-            path: the file, which is made.
-            caps: language -> the most bytes of it that a sample can have.
-            bins: how many places a hash may have.
+            path: the file, which is created.
+            caps: language -> maximum bytes in a sample.
+            bins: number of hash bins.
         """
         self.path, self.caps = path, caps
         self.bytes = 0
@@ -51,7 +51,7 @@ class Spool:
         self._raw.close()
 
     def offer(self, language: str, place: int, data: bytes) -> None:
-        """Keeps a text of a language whose hash lies at `place`, unless it is known that no sample needs it."""
+        """Stores a text whose hash is in bin `place`, unless it is already certain that it will not be sampled."""
         if place > self._last[language]:
             return
         self._file.write(_HEAD.pack(self._number[language], len(data)) + data)
@@ -64,7 +64,7 @@ class Spool:
             self._last[language] -= 1
 
     def texts(self) -> Iterator[Document]:
-        """What was kept, in the order it came."""
+        """The stored texts, in input order."""
         with self.path.open("rb") as raw, ZstdDecompressor().stream_reader(raw) as file:
             while head := file.read(_HEAD.size):
                 number, size = _HEAD.unpack(head)

@@ -1,14 +1,13 @@
-"""Learns a KORMo tokenizer: NFC, Qwen2's split with single digits, bytes, merges of the tokenizers library's trainer.
+"""Trains a KORMo tokenizer: NFC, Qwen2's split with single digits, byte level, merges as by the tokenizers library.
 
-Newline runs are added tokens, cut out of the text before anything else is. So they are taken out of the
-training text as well: merges that contain two newlines could never be used, and a vocabulary has no room for
-those.
+Newline runs are added tokens, split off before anything else. They are therefore removed from the training text as
+well: merges with two newlines could never be used and would waste vocabulary.
 
-NFC is the library's, whose Unicode tables are of 2016: it does not sort the 98 combining marks that came later. Such
-a text is kept whole, but two ways of writing it may get different ids.
+NFC is that of the library, whose Unicode tables are from 2016: it does not reorder the 98 combining marks added since.
+A text with these is preserved, but two canonically equivalent forms may get different ids.
 
-The result depends on the sampled text alone: counts are summed, and ties between pairs are broken by their
-ids, so any number of threads writes the same bytes.
+The result depends on the sampled text only: counts are summed, and ties between pairs are broken by their ids, so the
+number of threads does not change the bytes.
 """
 
 from __future__ import annotations
@@ -57,28 +56,28 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one other character (a space) in front
-    r"|\p{N}"  # every digit by itself
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line's end
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # letters, with at most one preceding other character (a space)
+    r"|\p{N}"  # single digits
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the following line end
     r"|\s*[\r\n]+"
-    r"|\s+(?!\S)"  # spaces, but for the last one, which belongs to the word
+    r"|\s+(?!\S)"  # spaces, except the last one, which belongs to the next word
     r"|\s+"
 )
 """Qwen2's pre-tokenizer (arXiv 2407.10671), which KORMo uses unchanged."""
 
 
 def train(texts: Texts, params: TokenizerParams, out: Path) -> dict[str, object]:
-    """Learns a vocabulary and writes a folder that `AutoTokenizer.from_pretrained` opens, for a base model.
+    """Trains a vocabulary and writes a folder that `AutoTokenizer.from_pretrained` opens, for a base model.
 
     Args:
-        texts: gives the documents (it is called once); with `params.shares` they must be `Document`s, since a plain
-            string has no language.
-        out: the folder to write into; made if need be.
+        texts: returns the documents (called once); with `params.shares` they must be `Document`s, since a plain string
+            has no language.
+        out: the output folder, created if needed.
     Returns:
-        What is also written to `kormo_tokenizer.json`: sizes, ids by role, the hash, and what was sampled.
+        The content of `kormo_tokenizer.json`: sizes, ids by role, the hash, and the sampled amounts.
     Raises:
-        KormoError: no text, a language missing, too little text for the vocabulary, or more than fits in
-            memory or in the trainer's counts.
+        KormoError: no text, a language missing, too little text for the vocabulary, or more text than fits in memory or
+            in the trainer's counters.
     """
     scratch = out if out.is_dir() else out.parent
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -125,7 +124,8 @@ def _size(census: Census, params: TokenizerParams) -> str:
 def _learn(
     texts: Callable[[], Iterator[str]], params: TokenizerParams, scratch: Path
 ) -> tuple[Tokenizer, dict[str, str | int]]:
-    """The base vocabulary: 256 bytes and the merges, without added tokens; and who learned it, with the proof."""
+    """The base vocabulary (256 bytes and the merges, without added tokens), and who trained it, with the
+    verification."""
     from tokenizers import models
 
     blank = _blank()
@@ -151,7 +151,7 @@ def _learn(
 
 
 def _blank() -> Tokenizer:
-    """The tokenizer before it has learned anything, which leaves out runs of newlines."""
+    """The untrained tokenizer, which splits off newline runs."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.BPE())
@@ -162,7 +162,7 @@ def _blank() -> Tokenizer:
 
 
 def _by_tokenizers(texts: Iterable[str], params: TokenizerParams, vocab_size: int) -> Tokenizer:
-    """What the tokenizers library learns."""
+    """Trains with the tokenizers library."""
     from tokenizers import trainers
 
     tokenizer = _blank()
@@ -200,11 +200,11 @@ def _pre_tokenizers() -> list[object]:
 
 
 def _complete(tokenizer: Tokenizer) -> None:
-    """Adds the 41 tokens behind the base vocabulary, the decoder, and the `<|BOS|>` in front of a text."""
+    """Adds the 41 tokens after the base vocabulary, the decoder, and the leading `<|BOS|>`."""
     from tokenizers import AddedToken, decoders, processors
 
     tokenizer.add_tokens([AddedToken(run, normalized=False, special=False) for run in NEWLINE_RUNS])
-    for role, token in SPECIAL_TOKENS:  # one by one: the order is the published one
+    for role, token in SPECIAL_TOKENS:  # one by one, in the published order
         added = AddedToken(token, normalized=False, special=role in CONTROL)
         (tokenizer.add_special_tokens if role in CONTROL else tokenizer.add_tokens)([added])
     bos = dict(SPECIAL_TOKENS)["bos"]

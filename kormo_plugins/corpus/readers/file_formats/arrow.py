@@ -1,8 +1,8 @@
-"""Rows of Parquet and Arrow files: only the columns that are asked for, and one bad value costs one row.
+"""Rows of Parquet and Arrow files: reads only the requested columns, and one bad value rejects only its row.
 
-A batch is converted as a whole; where that fails (text that is not UTF-8, a date that Python has not), its rows are
-converted one by one, and those that cannot be become rejects with their ids. Where the file itself cannot be decoded,
-each row that its metadata promised is told as lost.
+A batch is converted as a whole. If that fails (text that is not UTF-8, a date outside Python's range), its rows are
+converted one by one, and failing rows become rejects with their ids. If the file itself cannot be decoded, each row
+that its metadata announced is reported as lost.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 Refused = Callable[[list[str]], str]
 BATCH_ROWS = 1024
-"""Rows held at a time."""
+"""Rows per batch."""
 ARROW_MAGIC = b"ARROW1"
-"""What an Arrow file begins with; a stream, as `datasets` writes it, does not."""
+"""Magic bytes of an Arrow file; an Arrow stream, as `datasets` writes it, lacks them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row (None if it could not be converted), its number from 1, why, and what it can say of itself."""
+    """A row (None if it could not be converted), its number from 1, the fault, and its id if known."""
 
     number: int
     values: dict[str, object] | None
@@ -36,13 +36,13 @@ class Row:
 def parquet_rows(
     path: Path, wanted: set[str] | None, name: str, refused: Refused, start: int = 0, end: int | None = None
 ) -> Iterator[Row]:
-    """The rows of some row groups of a Parquet file.
+    """The rows of a range of row groups of a Parquet file.
 
     Args:
-        wanted: columns that are read, those that paths begin at; None: all.
+        wanted: columns to read, namely those at the root of each path; None: all.
         name: column of the row's id.
-        refused: says of the names of all columns why no row can be used, or "".
-        start, end: the row groups; None: to the last.
+        refused: returns, given the names of all columns, why no row can be used, or "".
+        start, end: range of row groups; end None: to the last.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -60,14 +60,14 @@ def parquet_rows(
                 for row in rows_of(batch, number, name, fault):
                     number = row.number
                     yield row
-            for bare in range(number + 1, total + 1):  # of none of the columns: `to_document` says so
+            for bare in range(number + 1, total + 1):  # no requested column exists: `to_document` reports it
                 yield Row(bare, {}, fault)
     except (OSError, ValueError, pa.ArrowException) as error:
         yield from _lost(number, total, error)
 
 
 def arrow_rows(path: Path, wanted: set[str] | None, name: str, refused: Refused) -> Iterator[Row]:
-    """The rows of an Arrow file or stream, memory-mapped; arguments as of `parquet_rows`."""
+    """The rows of a memory-mapped Arrow file or stream; arguments as for `parquet_rows`."""
     import pyarrow as pa
 
     number = 0
@@ -100,12 +100,12 @@ def _batches(path: Path) -> Iterator[tuple[list[str], Iterator[pa.RecordBatch]]]
 
 
 def _present(names: list[str], wanted: set[str] | None) -> list[str]:
-    """The columns of a file that are read, each once, in the file's order."""
+    """The columns of a file that are read, without repetitions, in the file's order."""
     return [name for name in names if wanted is None or name in wanted]
 
 
 def rows_of(batch: pa.RecordBatch, before: int, name: str, fault: str) -> Iterator[Row]:
-    """The rows of a batch, numbered from `before + 1`; with `fault`, none of them can be used."""
+    """The rows of a batch, numbered from `before + 1`; with `fault`, none of them is usable."""
     try:
         values = batch.to_pylist()
     except (ValueError, OverflowError, UnicodeDecodeError, batch_errors()):
@@ -119,7 +119,7 @@ def rows_of(batch: pa.RecordBatch, before: int, name: str, fault: str) -> Iterat
 
 
 def batch_errors() -> type[Exception]:
-    """What pyarrow raises for values of its own."""
+    """The exceptions that pyarrow raises for invalid values."""
     import pyarrow as pa
 
     found: type[Exception] = pa.ArrowException
@@ -127,7 +127,7 @@ def batch_errors() -> type[Exception]:
 
 
 def _row(batch: pa.RecordBatch, number: int, name: str) -> Row:
-    """One row, value by value."""
+    """Converts one row, value by value."""
     values: dict[str, object] = {}
     fault = ""
     for column in batch.schema.names:
@@ -142,7 +142,7 @@ def _row(batch: pa.RecordBatch, number: int, name: str) -> Row:
 
 
 def _lost(number: int, total: int, error: Exception) -> Iterator[Row]:
-    """A reject for each row that was promised and is not there; at least one."""
+    """A reject for each announced row that is missing; at least one."""
     reason = f"unreadable file ({type(error).__name__})"
     for lost in range(number + 1, max(total, number + 1) + 1):
         yield Row(lost, None, reason)

@@ -1,9 +1,9 @@
-"""Text that is not UTF-8: any stream becomes UTF-8 before anything else looks at it.
+"""Text encodings: converts any stream to UTF-8 before it is parsed.
 
-Bytes that the encoding does not know become the lone surrogate U+DCFF, which no UTF-8 text can hold: the row that they
-are in is rejected by whoever decodes it, and its neighbours are not. `auto` decides for each file by its byte order
-mark, by UTF-8 and by chardet, and gives no answer where chardet's confidence is below `CONFIDENT`: of 520 pieces of 60
-to 5,000 characters in CP949, Shift JIS, EUC-JP, GB 18030 and Big5 it then named one wrongly.
+Undecodable bytes become the lone surrogate U+DCFF, which valid UTF-8 text cannot contain: the decoder rejects the row
+that contains it and keeps its neighbours. `auto` determines the encoding of each file from its byte order mark, by
+testing UTF-8, and with chardet; it gives no answer if chardet's confidence is below `CONFIDENT`. At that threshold, one
+of 520 pieces of 60 to 5,000 characters in CP949, Shift JIS, EUC-JP, GB 18030 and Big5 was misidentified.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ LINE_SAFE = frozenset(
         "cp1252",
     )
 )
-"""Encodings in which the byte 0x0A is a line end and nothing else, so that a file may be entered at any line."""
+"""Encodings in which the byte 0x0A is always a line end, so that reading can start at any line."""
 MARKS = (
     (codecs.BOM_UTF8, UTF8),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with that one's
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 WIDER = {"euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "iso8859-1": "cp1252"}
-"""What chardet names -> the encoding of the same texts that knows more characters."""
+"""Encoding reported by chardet -> the superset of it that is used instead."""
 CONFIDENT = 0.8
 SAMPLE = 1 << 14
-"""Bytes of lines with characters beyond ASCII that chardet sees; it takes 10 ms for them."""
+"""Bytes of non-ASCII lines given to chardet, which takes 10 ms for them."""
 SEARCHED = 64 << 20
-"""Bytes from the beginning of a file among which the first character beyond ASCII is looked for."""
+"""Bytes at the start of a file that are searched for the first non-ASCII character."""
 _LONE = "kormo_lone"
 
 
@@ -62,17 +62,17 @@ codecs.register_error(_LONE, _lone)
 
 
 def canonical(name: str) -> str:
-    """The usual name of a text encoding.
+    """The canonical name of a text encoding.
 
     Raises:
-        ValueError: Python knows none of that name.
+        ValueError: Python does not know it.
     """
     if name.lower() == AUTO:
         if importlib.util.find_spec("chardet") is None:
             raise ValueError("auto needs chardet, which is not installed: pip install 'kormo-plugins[encodings]'")
         return AUTO
     try:
-        "".encode(name)  # refuses what is a codec and no text encoding, such as `zip`
+        "".encode(name)  # refuses codecs that are not text encodings, such as `zip`
         found = codecs.lookup(name).name
     except (LookupError, TypeError, ValueError):
         raise ValueError(
@@ -82,7 +82,7 @@ def canonical(name: str) -> str:
 
 
 def to_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """A stream in `encoding` (not `auto`) as UTF-8, without a byte order mark."""
+    """Converts a stream in `encoding` (not `auto`) to UTF-8, without a byte order mark."""
     if encoding == UTF8:
         yield from _without_mark(pieces)
         return
@@ -95,7 +95,7 @@ def to_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def line_to_utf8(line: bytes, encoding: str) -> bytes:
-    """One line of a file whose encoding is among `LINE_SAFE`."""
+    """Converts one line of a file whose encoding is in `LINE_SAFE`."""
     return line if encoding == UTF8 else line.decode(encoding, _LONE).encode("utf-8", "surrogatepass")
 
 
@@ -113,14 +113,14 @@ def _without_mark(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What `auto` found: an encoding, or None and the reason."""
+    """Result of `auto`: an encoding, or None and the reason."""
 
     encoding: str | None
     reason: str = ""
 
 
 def detect(pieces: Iterable[bytes]) -> Guess:
-    """The encoding of a stream; reads as far as its first characters beyond ASCII."""
+    """Detects the encoding of a stream; reads up to its first non-ASCII characters."""
     sample, ended = _sample(pieces)
     for mark, encoding in MARKS:
         if sample.startswith(mark):
@@ -140,7 +140,7 @@ def detect(pieces: Iterable[bytes]) -> Guess:
 
 
 def likelier(lines: list[bytes]) -> str:
-    """The encoding that some lines seem to be in; UTF-8 where the first one is, empty where nobody can tell."""
+    """The likely encoding of some lines; UTF-8 if the first line is valid UTF-8, "" if detection fails."""
     if not lines or _is_utf8(lines[0], True):
         return UTF8
     if importlib.util.find_spec("chardet") is None:
@@ -149,8 +149,8 @@ def likelier(lines: list[bytes]) -> str:
 
 
 def _sample(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
-    """Up to 1 MB around the first bytes beyond ASCII (or the beginning, if it has a mark or NUL), and whether the
-    stream ended there."""
+    """Up to 1 MB around the first non-ASCII bytes (or the beginning, if it has a mark or NUL), and whether the stream
+    ended there."""
     searched = 0
     sample = b""
     for piece in _readable(pieces):
@@ -164,7 +164,7 @@ def _sample(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
 
 
 def _readable(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces up to where a damaged file ends, which is told when it is read."""
+    """The pieces up to where a damaged file ends; the damage is reported when the file is read."""
     with suppress(Damaged):
         yield from pieces
 

@@ -1,8 +1,8 @@
-"""Units to rows, one function for each kind of file, and rows to documents.
+"""Converts units to rows, with one function per file kind, and rows to documents.
 
-Text of any encoding and compression becomes a stream of UTF-8 first (`_stream`), so that JSON, CSV and text files know
-of neither. Every row of a unit is given once, whole or with what is wrong with it; so is a unit that cannot be read to
-its end.
+Text of any encoding and compression is first converted to a UTF-8 stream (`_stream`), so that the JSON, CSV and text
+parsers handle neither. Every row of a unit is yielded once, intact or with its fault; a unit that cannot be read to its
+end yields one more row with that fault.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Options:
     """How the files of a source are read; the fields are those of `FilesParams`.
 
     Args:
-        columns: None: all of them, for a look at a file that is not described yet.
+        columns: None: all of them, to inspect a file without a recipe.
     """
 
     columns: Columns | None
@@ -48,15 +48,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A row as its file holds it.
+    """A row as stored in its file.
 
     Args:
-        place: file and line, or number.
-        value: the row; of a text file, the text.
-        fault: why it is none; the reason of its reject.
-        text: gives it as text, for the reject.
-        name: its own id, where the row is not whole but that is known.
-        strange: the row may hold keys that were written twice, or lone surrogates.
+        place: file and line, or row number.
+        value: the row; the text for a text file.
+        fault: why the row is invalid; becomes the reason of its reject.
+        text: returns the row as text, for the reject.
+        name: its own id, if the row is invalid but the id is known.
+        strange: the row may contain repeated keys or lone surrogates.
     """
 
     place: str
@@ -68,7 +68,7 @@ class Raw:
 
 
 def rows_of(unit: Unit, options: Options) -> Iterator[Raw]:
-    """The rows of a unit; where it cannot be read to its end, one with a fault more."""
+    """The rows of a unit; if it cannot be read to its end, followed by a row with that fault."""
     try:
         yield from _ROWS[unit.file.kind](unit, options)
     except Damaged as error:
@@ -78,7 +78,7 @@ def rows_of(unit: Unit, options: Options) -> Iterator[Raw]:
 
 
 def documents_of(unit: Unit, options: Options) -> Read:
-    """The documents of a unit, and a reject for each row that is none."""
+    """The documents of a unit, and a reject for each invalid row."""
     columns = options.columns or Columns()
     as_document = _text_document if unit.file.kind == "text" else partial(_row_document, columns=columns)
     if options.encoding != encodings.AUTO or unit.file.kind in ("parquet", "arrow"):
@@ -137,12 +137,12 @@ def _lines(unit: Unit, options: Options) -> Iterator[bytes]:
 
 
 def _prefix(unit: Unit) -> str:
-    # Lines are counted from the start of the range: to know the number in the whole file would mean to read it all.
+    # Line numbers count from the start of the range; the number in the whole file would require reading all of it.
     return f"{unit.file.name}:" if not unit.start else f"{unit.file.name}@{unit.start}:"
 
 
 def _readable(line: bytes) -> str:
-    """A line as it is kept with its reject."""
+    """A line as stored in its reject."""
     return line.decode("utf-8", "backslashreplace")
 
 
@@ -170,7 +170,7 @@ def _json(unit: Unit, options: Options) -> Iterator[Raw]:
 
 
 def _head(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """The first pieces of a stream, enough to tell the layout by."""
+    """The first pieces of a stream, enough to determine the layout."""
     size = 0
     while size < json_values.HEAD and (piece := next(stream, None)) is not None:
         size += len(piece)
@@ -178,7 +178,7 @@ def _head(stream: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _value(piece: bytes, place: str, options: Options) -> Iterator[Raw]:
-    """The rows of one JSON value: itself, or the list of rows within it."""
+    """The rows of one JSON value: the value itself, or the list of rows inside it."""
     raw = partial(_readable, piece)
     if isinstance(piece, Overlong):
         yield _too_long("row", place, piece, options)
@@ -254,7 +254,7 @@ def _csv(unit: Unit, options: Options) -> Iterator[Raw]:
 
 
 def _described(head: list[bytes], dialect: Dialect, options: Options) -> str:
-    """The dialect for the log; a header that is no UTF-8 in the characters that it seems to be of."""
+    """The dialect for the log; a header that is not UTF-8 is shown in its likely encoding."""
     if options.encoding != encodings.UTF8 or not dialect.header:
         return str(dialect)
     encoding = encodings.likelier(head)
@@ -280,7 +280,7 @@ def _arrow(unit: Unit, options: Options) -> Iterator[Raw]:
 
 
 def _table(read: Callable[..., Iterator[Row]], unit: Unit, columns: Columns | None) -> Iterator[Raw]:
-    """The rows of a file with a schema: what it has that the recipe does not name is known before any row."""
+    """The rows of a file with a schema: unmapped columns are found from the schema, before any row is read."""
     if columns is None:
         rows = read(wanted=None, name="", refused=lambda names: "")
     else:

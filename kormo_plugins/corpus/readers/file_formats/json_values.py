@@ -1,9 +1,9 @@
-"""JSON as people write it: one value a line, an array of objects, objects over many lines, NaN and Infinity.
+"""JSON files in any common layout: one value per line, an array of objects, multi-line objects, NaN and Infinity.
 
-`loads` gives what Python's `json` gives, at the speed of orjson wherever orjson gives the same: it is asked first, and
-Python's parser when orjson refuses (NaN, lone surrogates, infinite numbers), when a number may have lost digits
-(integers beyond 64 bits), and when a key may be there twice. `values` finds where the values of a stream end without
-parsing them, so that a broken one costs only itself and an array of any size is read in little memory.
+`loads` returns what Python's `json` returns, at orjson's speed wherever the results are equal. orjson is tried first;
+Python's parser is used if orjson refuses (NaN, lone surrogates, infinite numbers), if a number may have lost digits
+(integers beyond 64 bits), or if a key may be repeated. `values` finds where the values of a stream end without parsing
+them, so that a broken value affects only itself and arrays of any size are read in bounded memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kormo_plugins.corpus.readers.file_formats.streams import Damaged
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Layout = Literal["lines", "values"]
 HEAD = 1 << 16
-"""Bytes from which the layout of a file is told."""
+"""Bytes from which the layout of a file is determined."""
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?', re.DOTALL)
-"""A string of a JSON value, and the colon behind it if it is a key."""
+"""A JSON string, and the colon after it if it is a key."""
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*(["\n])?|[\[\]{},]', re.DOTALL)
-"""A string (of which the end is missing where the group is empty), a bracket or a comma. A line end ends a string: JSON
-has none in strings, and one missing quotation mark must not turn the rest of the file inside out."""
+"""A string (unterminated if the group is empty), a bracket or a comma. A line end terminates a string: JSON strings
+contain none, and one missing quotation mark must not affect the rest of the file."""
 _KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _SPACE = b" \t\r\n"
 NOT_UTF8 = "not UTF-8"
@@ -35,30 +35,30 @@ _CLOSES = {b"[": b"]", b"{": b"}"}
 
 
 class Repeated(dict[str, Json]):
-    """An object in which keys were written twice with different values; the last one is kept, as Python does."""
+    """An object with repeated keys of different values; the last value is kept, as in Python's `json`."""
 
     keys_twice: tuple[str, ...] = ()
 
 
 class NotJson(Exception):
-    """Its text is the reason of a reject."""
+    """The message is the reason of a reject."""
 
 
 class Strange(Exception):
-    """Internal: orjson's answer may differ from Python's."""
+    """Internal: orjson's result may differ from Python's."""
 
 
 def loads(line: bytes) -> tuple[Json, bool]:
-    """The value of a line, and whether it has to be looked at closely: only then may it hold `Repeated` objects, NaN,
-    infinite numbers or lone surrogates.
+    """Parses a line, and returns whether the value needs closer checks: only then can it contain `Repeated` objects,
+    NaN, infinite numbers or lone surrogates.
 
     Raises:
-        NotJson: it is none.
+        NotJson: the line is not JSON.
     """
     try:
         value = orjson.loads(line)
         count = _count(value)
-        # A key ends in a quotation mark and a colon: with no more of these than keys, none is there twice.
+        # A key ends with a quotation mark and a colon: if there are no more of these than keys, no key is repeated.
         if count == len(_KEY_END.findall(line)) or count == sum(map(bool, _STRING.findall(line))):
             return value, False
     except (orjson.JSONDecodeError, Strange, RecursionError):
@@ -106,7 +106,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def repeated_in(value: Json) -> str | None:
-    """A key that was written twice somewhere in a value, if there is one."""
+    """A key that is repeated anywhere in a value, or None."""
     if isinstance(value, Repeated) and value.keys_twice:
         return value.keys_twice[0]
     parts: Iterable[Json] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -114,9 +114,9 @@ def repeated_in(value: Json) -> str | None:
 
 
 def layout(head: bytes) -> Layout:
-    """How the values of a file are divided, by its first `HEAD` bytes in UTF-8: one a line, or by their brackets.
+    """How the values of a file are separated, from its first `HEAD` bytes in UTF-8: one per line, or by brackets.
 
-    What is given beyond these bytes is left out, so that the answer does not depend on how the file was read.
+    Input beyond these bytes is ignored, so that the answer does not depend on how the file was read.
     """
     head = head[:HEAD]
     begun = head.lstrip(_SPACE)
@@ -128,14 +128,14 @@ def layout(head: bytes) -> Layout:
         loads(line)
     except NotJson:
         depth = _depth(line, ended=bool(end) or len(head) < HEAD)
-        return "values" if depth > 0 or (depth == 0 and alone) else "lines"  # one bad value of an array costs itself
+        return "values" if depth > 0 or (depth == 0 and alone) else "lines"  # limits damage to one value
     return "values" if alone else "lines"
 
 
 def _depth(line: bytes, ended: bool) -> int:
-    """How many brackets are open at the end of a line: more than 0 at the beginning of a longer value, less for a value
-    cut short, which ends within a string."""
-    if not ended:  # a line longer than what was seen: an array of everything, or one long object
+    """Number of brackets open at the end of a line: positive at the start of a multi-line value, negative for a value
+    that was truncated inside a string."""
+    if not ended:  # longer than the head: one array of everything, or one long object
         return 1 if line[:1] == b"[" else -1
     depth = 0
     for match in _TOKEN.finditer(line):
@@ -146,33 +146,33 @@ def _depth(line: bytes, ended: bool) -> int:
 
 
 class _Scan:
-    """Where in a stream the value that is being read begins, and which of its brackets are open."""
+    """Where in a stream the current value begins, and which of its brackets are open."""
 
     def __init__(self) -> None:
         self.buffer = b""
         self.at = 0
-        """How far the buffer was looked at."""
+        """How far the buffer has been scanned."""
         self.start = -1
-        """Of the value, in the buffer; -1 between values."""
+        """Start of the value in the buffer; -1 between values."""
         self.open: list[bytes] = []
-        """The ends that the value's brackets wait for."""
+        """The closing brackets that the value still needs."""
         self.in_array = False
-        """Whether a top-level array is open, whose elements are the values."""
+        """Whether a top-level array, whose elements are the values, is open."""
         self._waiting: list[bytes] = []
 
     def feed(self, piece: bytes, *, last: bool = False) -> Iterator[bytes]:
-        """The values that end in the stream up to this piece."""
+        """The values that are completed by this piece."""
         self._waiting.append(piece)
         kept = self.start if self.start >= 0 else self.at
         if sum(map(len, self._waiting)) * 2 < len(self.buffer) - kept and not last:
-            return  # a long value: look at it again when it is half as long again
+            return  # a long value: scan again when the buffer has grown by half
         self.buffer = b"".join([self.buffer[kept:], *self._waiting])
         self._waiting, self.at, self.start = [], self.at - kept, min(self.start, 0)
         yield from self._scan()
 
     def _scan(self) -> Iterator[bytes]:
         for match in _TOKEN.finditer(self.buffer, self.at):
-            if match[0][:1] == b'"' and match[1] is None:  # its end is not there yet
+            if match[0][:1] == b'"' and match[1] is None:  # unterminated so far
                 if self.start < 0:
                     self._begin(match.start())
                 return
@@ -184,7 +184,7 @@ class _Scan:
             self._begin(len(self.buffer))
 
     def _begin(self, end: int) -> None:
-        """Whatever stands between the last value and `end`, and is no space, begins a value (or is none)."""
+        """Treats any non-space text between the last value and `end` as the beginning of a value, valid or not."""
         gap = self.buffer[self.at : end]
         self.start = self.at + len(gap) - len(gap.lstrip(_SPACE)) if gap.strip(_SPACE) else -1
         self.at = end if self.start < 0 else self.at
@@ -198,7 +198,7 @@ class _Scan:
             if not self.open:
                 yield self.buffer[self.start : end]
                 self.start = -1
-        elif token in (b"]", b"}"):  # another bracket's end: this value never ended
+        elif token in (b"]", b"}"):  # closes a different bracket: this value was never closed
             yield from divided(self.buffer[self.start : begin])
             self.start, self.open = -1, []
             yield from self._between(token, begin, end)
@@ -223,18 +223,18 @@ class _Scan:
             yield token
 
     def rest(self) -> bytes:
-        """What is left of the stream when it has ended."""
+        """The remainder of the stream after its end."""
         return self.buffer[self.start if self.start >= 0 else self.at :].strip(_SPACE)
 
 
 def values(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The values of a stream in UTF-8, each as its bytes; the elements of a top-level array count as values.
+    """Splits a UTF-8 stream into values, as bytes; elements of a top-level array count as values.
 
-    A value that does not end (a bracket is missing, or the file was cut) ends where the next line of its own
-    indentation begins an object. What stands where no value can stand is given as a value, and will not parse.
+    An unterminated value (missing bracket, truncated file) ends where the next line at its own indentation begins an
+    object. Text in a position where no value is allowed is yielded as a value and fails to parse.
 
     Raises:
-        Damaged: as `pieces` does; or the stream ended within an array, or a value is longer than `limit` bytes.
+        Damaged: raised by `pieces`; or the stream ended within an array, or a value is longer than `limit` bytes.
     """
     scan = _Scan()
     for piece in pieces:
@@ -249,7 +249,7 @@ def values(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def divided(rest: bytes) -> Iterator[bytes]:
-    """A value without an end, cut where objects begin at the smallest indentation."""
+    """Splits an unterminated value where objects begin at the smallest indentation."""
     begins = list(re.finditer(rb"\n([ \t]*)(?=\{)", rest))
     least = min((len(match[1]) for match in begins), default=0)
     cuts = [0, *(match.end() for match in begins if len(match[1]) == least), len(rest)]

@@ -1,8 +1,8 @@
-"""The bytes of plain and compressed files and of members of zip archives, in pieces of bounded size.
+"""Reads plain files, compressed files and zip members in pieces of bounded size.
 
-An archive that is damaged, ends before its end mark or grows beyond all measure ends with `Damaged`: what came before
-is used, and what is missing is told. No call of a decompressor gives more than `CHUNK` bytes (zstd, whose library knows
-no such bound, is fed `ZSTD_BLOCK` at a time), so a decompression bomb is met by the ratio and not by the memory.
+A damaged, truncated or excessively large archive raises `Damaged` after the readable part, so the loss is reported. No
+decompressor call returns more than `CHUNK` bytes (zstd has no such limit and is fed `ZSTD_BLOCK` bytes at a time), so a
+decompression bomb exceeds the ratio limit before it exceeds the memory.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ import zstandard
 
 CHUNK = 1 << 20
 ZSTD_BLOCK = 1 << 13
-"""A block of zstd can grow 32,000-fold: 8 KB of them to 256 MB."""
+"""A zstd block can expand 32,000-fold: 8 KB become up to 256 MB."""
 LZMA_MEMORY = 1 << 30
-"""Bytes that an xz file may ask for its dictionary; `xz -9` needs 65 MB."""
+"""Maximum dictionary size of an xz file in bytes; `xz -9` needs 65 MB."""
 RATIO_FLOOR = 64 << 20
-"""Decompressed bytes up to which no ratio is looked at."""
+"""Decompressed bytes below which the ratio is not checked."""
 SUFFIXES = (".gz", ".zst", ".xz", ".bz2")
 ZIP = ".zip"
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Damaged(Exception):
-    """A file that cannot be read to its end; its text is the reason of a reject."""
+    """A file cannot be read to its end; the message is the reason of a reject."""
 
 
 class Overlong(bytes):
-    """The first bytes of a row that is longer than is read."""
+    """The first bytes of a row that exceeds the size limit."""
 
 
 def compression(name: str) -> str:
-    """The suffix of the compression that a file's name ends with, in lower case, or nothing."""
+    """The compression suffix of a file name in lower case, or ""."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix if suffix in SUFFIXES else ""
 
 
 def chunks(path: Path, member: str | None = None, *, max_ratio: float = 200.0) -> Iterator[bytes]:
-    """The decompressed bytes of a file.
+    """Yields the decompressed bytes of a file.
 
     Args:
-        member: the file inside of the zip archive `path` that is read.
-        max_ratio: how many times larger than the file its content may become, from `RATIO_FLOOR` bytes on.
+        member: name of the file inside the zip archive `path`.
+        max_ratio: maximum ratio of decompressed to stored size, checked from `RATIO_FLOOR` bytes on.
     Raises:
-        Damaged: after all that could be read.
+        Damaged: after everything readable was yielded.
         OSError: the file cannot be opened or read.
     """
     with _opened(path, member) as (file, size):
@@ -65,7 +65,7 @@ def chunks(path: Path, member: str | None = None, *, max_ratio: float = 200.0) -
 
 @contextmanager
 def _opened(path: Path, member: str | None) -> Iterator[tuple[BinaryIO, int]]:
-    """The file, or the member, and its size in bytes as it is stored."""
+    """Opens the file or zip member; also returns its stored size in bytes."""
     if member is None:
         with path.open("rb") as file:
             yield file, path.stat().st_size
@@ -79,7 +79,7 @@ def _opened(path: Path, member: str | None) -> Iterator[tuple[BinaryIO, int]]:
                 yield cast(BinaryIO, file), info.compress_size
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise Damaged(f"damaged archive ({error})") from None
-    except RuntimeError as error:  # what zipfile raises where a password is needed
+    except RuntimeError as error:  # raised by zipfile if a password is needed
         if "password" not in str(error):
             raise
         raise Damaged("encrypted archive") from None
@@ -98,26 +98,26 @@ def _decompressed(file: BinaryIO, suffix: str) -> Iterator[bytes]:
 
 
 class _Decompressor(Protocol):
-    """What bz2 and lzma give."""
+    """Common interface of bz2 and lzma decompressors."""
 
     @property
     def eof(self) -> bool:
-        """Whether the end mark of the member was reached."""
+        """Whether the end mark of the member has been reached."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether the next piece needs more compressed data."""
+        """Whether more compressed data is needed to continue."""
 
     @property
     def unused_data(self) -> bytes:
-        """Bytes that were given and lie behind the end mark."""
+        """Input bytes after the end mark."""
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """At most `max_length` bytes of what `data` says (-1: all); the rest is kept for the next call."""
+        """Decompresses at most `max_length` bytes (-1: no limit); the rest is kept for the next call."""
 
 
 class _Gzip:
-    """zlib with the face of bz2 and lzma."""
+    """zlib with the interface of bz2 and lzma."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(wbits=31)
@@ -134,14 +134,14 @@ class _Gzip:
         return self._stream.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """As in bz2; zlib keeps what it has not read yet in `unconsumed_tail`, which is given to it again."""
+        """As in bz2; zlib keeps unread input in `unconsumed_tail`, which is passed to it again."""
         piece = self._stream.decompress(self._stream.unconsumed_tail + data, max(max_length, 0))
         self.needs_input = not self._stream.unconsumed_tail and len(piece) != max_length
         return piece
 
 
 class _Zstd:
-    """zstandard with the face of bz2 and lzma; it has no `max_length`."""
+    """zstandard with the interface of bz2 and lzma; it has no `max_length`."""
 
     needs_input = True
 
@@ -159,19 +159,19 @@ class _Zstd:
         return bytes(self._stream.unused_data)
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """As in bz2, but for `max_length`: all that `data` says."""
+        """As in bz2, but ignores `max_length`."""
         return bytes(self._stream.decompress(data))
 
 
 def _members(
     file: BinaryIO, new: Callable[[], _Decompressor], fault: type[Exception], block: int = CHUNK
 ) -> Iterator[bytes]:
-    """All four formats are chains of members, each with an end mark of its own."""
+    """Decompresses a chain of members; in all four formats each member has its own end mark."""
     stream, fresh, begun = new(), True, False
     while data := file.read(block):
         begun = True
         if fresh and not data.strip(b"\0"):
-            continue  # padding behind the last member, as tapes and xz have it
+            continue  # padding after the last member, as in tapes and xz
         while data or not stream.needs_input:
             try:
                 piece = stream.decompress(data, CHUNK)
@@ -182,15 +182,15 @@ def _members(
             data, fresh = b"", False
             if stream.eof:
                 data, stream, fresh = stream.unused_data.lstrip(b"\0"), new(), True
-    if not fresh or not begun:  # even of nothing an archive has some bytes
+    if not fresh or not begun:  # even an empty archive has some bytes
         raise Damaged("the archive ends too early")
 
 
 def lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The lines of a stream, without their line ends; one of more than `limit` bytes as `Overlong`.
+    """Splits a stream into lines without line ends; a line of more than `limit` bytes is yielded as `Overlong`.
 
     Raises:
-        Damaged: as `pieces` does, after all whole lines; a last piece without a line end is then not yielded.
+        Damaged: raised by `pieces`, after all whole lines; a last piece without a line end is not yielded.
     """
     rest: list[bytes] = []
     size = 0
@@ -213,11 +213,11 @@ def _bounded(line: list[bytes], size: int, limit: int) -> bytes:
 
 
 def lines_in_range(path: Path, start: int, end: int | None, limit: int) -> Iterator[bytes]:
-    """The lines of a plain file that begin in a range of its bytes, as `lines` gives them."""
+    """The lines of a plain file that begin in a byte range, as `lines` yields them."""
     with path.open("rb") as file:
         if start:
             file.seek(start - 1)
-            _skip_line(file)  # the line that began before `start` belongs to the range before
+            _skip_line(file)  # the line that began before `start` belongs to the previous range
         while end is None or file.tell() < end:
             line = file.readline(limit + 1)
             if not line:

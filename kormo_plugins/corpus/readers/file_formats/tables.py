@@ -1,9 +1,8 @@
-"""CSV and TSV: a dialect that is said or sniffed, rows of the header's width, and a wrong quotation mark that costs
-one row.
+"""CSV and TSV: a declared or sniffed dialect, rows of the header's width; a wrong quotation mark affects one row.
 
-Sniffed is what the file itself decides: the delimiter under which the first rows are of one width, whether quotation
-marks enclose fields (in many TSV files they are characters like any other, and one of them would swallow all lines up
-to the next), and whether the first row names the columns that the recipe asks for. Python's `csv` reads the rows.
+Sniffing determines the delimiter (under which the first rows have equal width), whether quotation marks enclose fields
+(in many TSV files they are ordinary characters, and one of them would swallow all lines up to the next), and whether
+the first row names the columns that the recipe uses. Python's `csv` parses the rows.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from kormo_plugins.corpus.readers.file_formats.streams import Overlong
 DELIMITERS = (",", "\t", ";", "|")
 SNIFFED_LINES = 200
 MAX_RECORD = 1 << 24
-"""Characters after which an open quotation mark is taken for a wrong one."""
+"""Characters after which an open quotation mark is considered wrong."""
 QUOTES_FAIL = 0.25
 AUTO = "auto"
 NOT_TEXT = "not UTF-8"
 
 
 class Table(Strict):
-    """How CSV and TSV files are written; what is `auto` is found out for each file, and logged."""
+    """Dialect of CSV and TSV files; `auto` is detected for each file and logged."""
 
     delimiter: str = Field(default=AUTO, description="character between fields (`,`, `\\t`, `;`, `|`), or auto")
     quote: str = Field(
@@ -53,11 +52,11 @@ class Table(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What `Table` became for one file.
+    """The dialect of one file.
 
     Args:
         quote: "" for none.
-        columns: names, from the header or by number.
+        columns: names from the header, or numbers.
         header: whether the first row is the header.
     """
 
@@ -76,7 +75,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row of a table: its line (from 1), its fields or why it has none, and its text."""
+    """A row of a table: its line number (from 1), its fields or the fault, and its text."""
 
     line: int
     fields: tuple[str, ...]
@@ -85,31 +84,31 @@ class Record:
 
 
 def sniff(head: list[str], table: Table, wanted: Iterable[str], name: str) -> Dialect:
-    """The dialect of a file by its first lines.
+    """Detects the dialect of a file from its first lines.
 
     Args:
-        wanted: the columns that the recipe asks for; none: a first row of numbers alone is no header.
-        name: of the file; where its lines leave a choice, `.tsv` and `.tab` have tabs.
+        wanted: columns that the recipe uses; if empty, a first row of only numbers is not a header.
+        name: file name; `.tsv` and `.tab` decide for tabs if the lines are ambiguous.
     """
     quotes = ('"', "") if table.quote == AUTO else (table.quote,)
     likely = "\t" if any(part in ("tsv", "tab") for part in name.lower().split(".")[1:]) else ","
     order = sorted(DELIMITERS, key=lambda delimiter: delimiter != likely)
     delimiters = order if table.delimiter == AUTO else [table.delimiter]
     choices = [(delimiter, quote) for delimiter in delimiters for quote in quotes]
-    delimiter, quote = max(choices, key=lambda choice: _fit(head, *choice))  # the first of equals
+    delimiter, quote = max(choices, key=lambda choice: _fit(head, *choice))  # the first of equal scores
     first = next((record.fields for record in records(head, delimiter, quote) if not record.fault), ())
     numbers = tuple(str(number) for number in range(len(first)))
     named = set(wanted) or {name for name in first if not _is_number(name)}
-    by_number = named <= set(numbers) and first != numbers  # pandas writes 0, 1, 2, … above nameless columns
+    by_number = named <= set(numbers) and first != numbers  # pandas writes 0, 1, 2, … above unnamed columns
     header = bool(table.header) if table.header != AUTO else not by_number
     return Dialect(delimiter, quote, first if header else numbers, header)
 
 
 def _fit(head: list[str], delimiter: str, quote: str) -> float:
-    """How well a dialect explains lines: the share of rows of the commonest width, if that is more than one column.
+    """How well a dialect fits lines: the share of rows with the most common width, if that is more than one column.
 
-    Quotation marks that enclose nothing are usual in TSV files and a fault in the others, where they must explain the
-    lines better by `QUOTES_FAIL`.
+    Stray quotation marks are common in TSV files. In other files they count as a fault, so the unquoted dialect must
+    fit better by `QUOTES_FAIL`.
     """
     widths = Counter(0 if record.fault else len(record.fields) for record in records(head, delimiter, quote))
     width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
@@ -121,7 +120,7 @@ def _is_number(text: str) -> bool:
 
 
 def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
-    """The rows of a table below its header, blank lines left out; `fault` says what is wrong with one."""
+    """The rows of a table below its header, without blank lines; `fault` describes an invalid row."""
     found = records(map(_decoded, lines), dialect.delimiter, dialect.quote)
     for record in islice(found, int(dialect.header), None):
         if not record.fault and len(record.fields) != len(dialect.columns):
@@ -131,17 +130,17 @@ def table_rows(lines: Iterable[bytes], dialect: Dialect) -> Iterator[Record]:
 
 
 def table_header(line: str, dialect: Dialect) -> tuple[str, ...]:
-    """The names in the first line of a table."""
+    """The column names in the first line of a table."""
     return next((record.fields for record in records([line], dialect.delimiter, dialect.quote)), ())
 
 
 def _decoded(line: bytes) -> str:
-    """The line as text; what cannot be one is left as a lone surrogate, which `records` finds."""
+    """Decodes a line; undecodable bytes become a lone surrogate, which `records` detects."""
     return "\udcff" if isinstance(line, Overlong) else line.decode("utf-8", "surrogateescape")
 
 
 def records(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[Record]:
-    """The rows of lines of text. A row that ends badly gives back all its lines but the first."""
+    """Parses lines into rows. A row that ends badly returns all its lines except the first to the input."""
     source = _Lines(lines)
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     reader = csv.reader(
@@ -175,7 +174,7 @@ def _is_broken(text: str) -> bool:
 
 
 class _Lines:
-    """Lines, with those of the current row remembered, so that they can be given back."""
+    """An iterator over lines that remembers those of the current row, so that they can be pushed back."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
@@ -196,7 +195,7 @@ class _Lines:
         return line.removesuffix("\r") + "\n"
 
     def begin(self) -> None:
-        """A new row begins."""
+        """Starts a new row."""
         self.line += len(self._row)
         self._row, self._size = [], 0
 
@@ -205,7 +204,7 @@ class _Lines:
         return "\n".join(self._row)
 
     def give_back(self) -> str:
-        """Keeps the first line of the row, which is returned, and gives the others out again."""
+        """Returns the first line of the row and pushes the others back."""
         first, *others = self._row or [""]
         self._again.extendleft(reversed(others))
         self._row = [first]

@@ -1,11 +1,11 @@
-"""From a row of somebody's dataset to a document: which column is the text, and which is the id.
+"""Maps a dataset row to a document: which column is the text, and which is the id.
 
-The published KORMo sets have three shapes: a `text` column, a `question` and an `answer`, and a `conversation` (a
-list of turns with role, content and sometimes reasoning_content). All three are said in the recipe, none is guessed.
-Turns become a text for pretraining (`text: {conversation: …}`) or stay turns for fine-tuning (`messages: …`).
+The published KORMo sets have three layouts: a `text` column, a `question` and an `answer`, and a `conversation` (a list
+of turns with role, content and sometimes reasoning_content). The recipe declares the layout; it is never guessed. Turns
+become one text for pretraining (`text: {conversation: …}`) or stay turns for fine-tuning (`messages: …`).
 
-A column is named by its name or by a path into it (`meta.url`, `instances[0].output`); a column whose name is the whole
-path goes first. Only mappings and lists are followed, never the attributes of an object.
+A column is given by name or by a path into it (`meta.url`, `instances[0].output`); a column whose name equals the whole
+path takes precedence. Paths follow only mappings and lists, never object attributes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from kormo_plugins.documents.document import Document, Reject
 from kormo_plugins.documents.tool_calls import signatures
 
 MAX_DEPTH = 100
-"""Lists and mappings within one another in a column that is kept."""
+"""Maximum nesting depth of a column that is kept."""
 THINK = ("<think>\n", "\n</think>\n")
 
 
 class Text(Strict):
-    """A text made of more than one column: exactly one of the two."""
+    """A text made from one or several columns: exactly one of the two."""
 
     template: str | None = Field(
         default=None, description="text with column names in braces: '{question}\\n\\n{answer}' (braces are doubled)"
@@ -54,7 +54,7 @@ class Text(Strict):
 
     @property
     def names(self) -> list[str]:
-        """The columns (or paths into them) that the template uses. No format and no conversion is followed."""
+        """The columns (or paths) that the template uses. Format specs and conversions are not allowed."""
         found = []
         for _, name, spec, conversion in string.Formatter().parse(self.template or ""):
             if name is None:
@@ -66,7 +66,7 @@ class Text(Strict):
 
 
 class Columns(Strict):
-    """Which column is what."""
+    """The role of each column."""
 
     text: str | Text = Field(default="text", description="the text's column, or a mapping that makes it of several")
     messages: Turns | None = Field(
@@ -99,35 +99,35 @@ class Columns(Strict):
 
     @model_serializer(mode="wrap")
     def _serialized(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Without the keys that came later where they are not set: the identity of what was built before stays."""
+        """Omits newer keys while they are unset, so that the identity of existing artifacts does not change."""
         values: dict[str, object] = handler(self)
         return {key: value for key, value in values.items() if value is not None or key not in ("pair", "ignore")}
 
     @property
     def mapped(self) -> frozenset[str]:
-        """The columns that something is made of."""
+        """The columns that are used."""
         talk = self.messages or self.pair
         optional = talk.optional if talk is not None else []
         return frozenset(map(top, [*needed(self), *optional, self.id]))
 
     @property
     def ignored(self) -> frozenset[str] | None:
-        """The columns that are left out on purpose; None: all that are not mapped."""
+        """The columns that are ignored explicitly; None: all that are not mapped."""
         if self.ignore == OTHERS or (self.ignore is None and self.messages is None and self.pair is None):
             return None
         return frozenset(self.ignore or ())
 
 
 def to_document(row: object, columns: Columns, place: str, *, strange: bool = False) -> Document | Reject:
-    """The row as a document.
+    """Converts a row to a document.
 
     Args:
-        place: file and line; the id where the row has none.
-        strange: the row may hold keys that were written twice (`Repeated`).
+        place: file and line; used as the id if the row has none.
+        strange: the row may contain repeated keys (`Repeated`).
     Returns:
-        the document, or the reason why the row is none.
+        The document, or the reason why the row is invalid.
     Raises:
-        RecursionError: a value that is nested too deeply.
+        RecursionError: a value is nested too deeply.
     """
     if not isinstance(row, Mapping):
         return Reject("not an object")
@@ -156,7 +156,7 @@ def to_document(row: object, columns: Columns, place: str, *, strange: bool = Fa
 
 
 def _fault(row: Mapping[str, object], values: Mapping[str, object], columns: Columns, strange: bool) -> str:
-    """Why a row is no document whatever its columns hold, if so: one is missing, there twice, or not mapped."""
+    """A fault that does not depend on the values, or "": a column is missing, repeated, or not mapped."""
     if strange and (fault := _twice(row, values, columns)):
         return fault
     for name, value in values.items():
@@ -166,13 +166,13 @@ def _fault(row: Mapping[str, object], values: Mapping[str, object], columns: Col
 
 
 def own_id(row: Mapping[str, object], columns: Columns) -> str:
-    """The row's own id; nothing where it has none."""
+    """The row's own id; "" if it has none."""
     name = _present(lookup(row, columns.id))
     return "" if name is None else str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _turns(document: Document, row: Mapping[str, object], columns: Columns) -> Document | Reject:
-    """The document as the conversation or the pair of a row."""
+    """Adds the conversation or the pair of a row to the document."""
     if columns.pair is not None:
         names = [*columns.pair.columns, *columns.pair.optional]
         return as_pair(document, {**row, **{name: lookup(row, name) for name in names}}, columns.pair)
@@ -191,7 +191,7 @@ def _turns(document: Document, row: Mapping[str, object], columns: Columns) -> D
 
 
 def needed(columns: Columns) -> list[str]:
-    """The columns that a row must have, or paths into them; the id's, which may be missing, is not among them."""
+    """The columns or paths that a row must have; the optional id column is not included."""
     text = columns.text
     names = [text] if isinstance(text, str) else [text.conversation] if text.conversation else text.names
     talk = columns.messages or columns.pair
@@ -200,12 +200,12 @@ def needed(columns: Columns) -> list[str]:
 
 
 def _present(value: object) -> object:
-    """A value; None for NaN, which is how pandas writes what is missing."""
+    """The value; None for NaN, which pandas writes for missing values."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _twice(row: Mapping[str, object], values: Mapping[str, Any], columns: Columns) -> str:
-    """What is said of a row in which a key that is read was written twice with different values, if one was."""
+    """The reject reason if a mapped key is repeated with different values, else ""."""
     repeated = set(row.keys_twice) if isinstance(row, Repeated) else set()
     twice = next(iter(sorted(repeated & columns.mapped)), None)
     twice = twice or next((key for value in values.values() if (key := repeated_in(value)) is not None), None)
@@ -213,10 +213,10 @@ def _twice(row: Mapping[str, object], values: Mapping[str, Any], columns: Column
 
 
 def _plain(value: object, depth: int = 0) -> object:
-    """A column's value in JSON: dates, decimals and bytes of Parquet files become text, NaN null.
+    """Converts a column's value to JSON: dates, decimals and bytes become strings, NaN becomes null.
 
     Raises:
-        RecursionError: it is nested more than `MAX_DEPTH` deep, more than can safely be written and read again.
+        RecursionError: it is nested more than `MAX_DEPTH` deep, the limit for safe serialization.
     """
     if depth > MAX_DEPTH:
         raise RecursionError
@@ -242,7 +242,7 @@ def _text(values: Mapping[str, object], text: str | Text) -> str | Reject:
 
 
 def render(turns: object) -> str | Reject:
-    """A conversation as plain text, for pretraining; a chat template is the business of later stages."""
+    """Renders a conversation as plain text for pretraining, without a chat template."""
     if not isinstance(turns, list | tuple) or not turns:
         return Reject("no list of turns")
     written = []

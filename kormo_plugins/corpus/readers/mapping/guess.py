@@ -1,6 +1,6 @@
-"""What the columns of a file are likely to be, from some of its rows: a proposal for a person to look at.
+"""Guesses the column mapping of a file from some of its rows, as a proposal for the user.
 
-No reader uses it: a recipe says which column is what. `kormo data peek` shows the proposal with what it gives.
+No reader uses it: a recipe must declare its columns. `kormo data peek` shows the proposal and its result.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PAIRS = (
     ("input", "output"),
     ("Q", "A"),
 )
-"""Usual names of what is asked and what is answered."""
+"""Common column names of questions and answers."""
 IDS = ("id", "_id", "doc_id", "guid", "uuid", "idx", "index", "url")
 LANGUAGES = ("language", "lang")
 LICENSES = ("license", "licence")
 TURN_KEYS = (("role", "content"), ("from", "value"), ("role", "text"), ("speaker", "text"), ("role", "value"))
-"""Usual keys of a turn: who, and what."""
+"""Common keys of a turn: role and content."""
 ROLE_NAMES = {
     "human": "user",
     "prompter": "user",
@@ -47,7 +47,7 @@ ROLE_NAMES = {
 
 
 def flat(row: Row, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, object]]:
-    """The columns of a row and what lies within them, each by its path; of a list its first element."""
+    """The columns of a row and the values nested in them, by path; for lists, the first element."""
     for key, value in row.items():
         path = f"{prefix}{key}"
         yield path, value
@@ -58,7 +58,7 @@ def flat(row: Row, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, obje
 
 
 def guess(rows: Sequence[Row]) -> dict[str, object]:
-    """The keys of `columns` that are likely meant; empty where nothing looks like a text."""
+    """The likely keys of `columns`; empty if no column looks like text."""
     names: dict[str, list[object]] = {}
     for row in rows:
         for path, value in flat(row):
@@ -82,7 +82,7 @@ def _of(names: Sequence[str], there: set[str]) -> str | None:
 
 
 def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
-    """The column that holds lists of turns in every row, and how they are written."""
+    """The column that holds lists of turns in every row, and the turn format."""
     for name in sorted(top):
         for role, content in TURN_KEYS:
             found = [turn_list(row.get(name), (role, content)) for row in rows]
@@ -95,7 +95,7 @@ def _turns(rows: Sequence[Row], top: set[str]) -> dict[str, object]:
 
 
 def _turn_keys(name: str, role: str, content: str, turns: list[Any]) -> str | dict[str, object]:
-    if role == "from" and all("role" in turn for turn in turns):  # a transcript, which has the usual names
+    if role == "from" and all("role" in turn for turn in turns):  # a transcript, which uses the standard names
         role, content = "role", "content"
     said = sorted({str(turn.get(role)) for turn in turns} - set(ROLES))
     roles = {who: ROLE_NAMES[who.lower()] for who in said if who.lower() in ROLE_NAMES}
@@ -113,7 +113,7 @@ def _exchange(top: set[str]) -> dict[str, object]:
 
 
 def _text(names: Mapping[str, Sequence[object]]) -> dict[str, object]:
-    """The column of a usual name, or the one with the longest texts; paths into columns too."""
+    """The column with a common name, or the one with the longest texts; includes paths into columns."""
     lengths = {
         name: sum(len(value) for value in values if isinstance(value, str))
         for name, values in names.items()
@@ -125,7 +125,7 @@ def _text(names: Mapping[str, Sequence[object]]) -> dict[str, object]:
 
 
 def _complete(found: dict[str, Any], rows: Sequence[Row]) -> dict[str, object]:
-    """The proposal with a mapping for every column that a conversation or a pair has besides."""
+    """Adds a mapping for every further column of a conversation or a pair."""
     for _ in range(2):
         columns = Columns.model_validate(found)
         faults = {fault for row in rows if (fault := unmapped(row, columns))}
@@ -140,19 +140,19 @@ def _complete(found: dict[str, Any], rows: Sequence[Row]) -> dict[str, object]:
 
 
 def kind(values: Sequence[object]) -> str:
-    """The types of a column's values, in a word or two."""
+    """The types of a column's values, as short text."""
     words = {bool: "boolean", int: "integer", float: "number", str: "text", list: "list", dict: "object"}
     seen = dict.fromkeys(words.get(type(value), type(value).__name__) for value in values if value is not None)
     return " or ".join(seen) or "null"
 
 
 def only_list(row: Row) -> str | None:
-    """The key of the one list of objects in an object, where there is exactly one: the rows may be in it."""
+    """The key of the only list of objects in an object, if there is exactly one: it may hold the rows."""
     lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], Mapping)]
     return lists[0] if len(lists) == 1 else None
 
 
 def repeats(texts: Sequence[str]) -> bool:
-    """Whether lines look like texts of their own: most end like a sentence and none is blank."""
+    """Whether each line looks like a separate text: most end like a sentence and none is blank."""
     ends = sum(line.rstrip().endswith((".", "!", "?", "…", "다", "요")) for line in texts)
     return len(texts) > 2 and 2 * ends > len(texts) and not any(not a.strip() for a, _ in pairwise(texts))

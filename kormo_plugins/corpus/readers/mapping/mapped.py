@@ -1,9 +1,9 @@
-"""Which columns of a row are neither mapped nor told to be ignored.
+"""Finds the columns of a row that are neither mapped nor explicitly ignored.
 
-Of a conversation or a preference pair every column can change what is trained: an `input` that is asked too, a `system`
-turn, a `weight`. So a row of such a source with a column (or a turn with a key) that the recipe does not name is a
-reject, and a source that begins with such rows is refused with the mapping that is likely meant. Columns of a text are
-metadata, and are ignored unless the recipe says `ignore: []`.
+In a conversation or a preference pair every column can affect the training data: an `input`, a `system` turn, a
+`weight`. A row of such a source with an undeclared column (or turn key) is therefore rejected, and a source that begins
+with such rows is refused with a proposed mapping. For plain text, other columns are metadata and are ignored unless the
+recipe says `ignore: []`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from kormo_plugins.corpus.readers.mapping.columns import Columns
 
 OTHERS = "others"
-"""`ignore: others`: every column that is not mapped is left out on purpose."""
+"""`ignore: others`: ignores every column that is not mapped."""
 REASON = "neither mapped nor ignored: "
 HEAD = 64
-"""Rows of a source that are looked at before it is built."""
+"""Rows of a source that are checked before it is built."""
 LIKELY = {
     "input": ("input", "context", "passage"),
     "system": ("system", "system_prompt", "system_message"),
@@ -37,31 +37,31 @@ LIKELY = {
     "weight": ("weight",),
     "train": ("train", "trainable", "loss"),
 }
-"""Key of `messages` -> usual names of what it maps."""
+"""Key of `messages` -> common names of the columns for it."""
 KEYS_OF_TURN = ("reasoning", "weight", "train")
 OF_TURN = "messages[]."
-"""What stands before the name of a turn's key, here and in `ignore`."""
+"""Prefix for the keys of a turn, here and in `ignore`."""
 OF_COLUMNS = {"language": ("language", "lang"), "license": ("license", "licence")}
-"""The same for keys of `columns`."""
+"""The same for the keys of `columns`."""
 SHAREGPT = {"role": "from", "content": "value", "roles": {"human": "user", "gpt": "assistant"}}
-"""How ShareGPT sets write a turn."""
+"""Turn format of ShareGPT sets."""
 OF_SHAREGPT = {f"{OF_TURN}from", f"{OF_TURN}value"}
 
 
 @runtime_checkable
 class WithColumns(Protocol):
-    """Parameters of a reader of rows."""
+    """Parameters of a reader that reads rows."""
 
     @property
     def columns(self) -> Columns:
-        """Which columns are the document's text, conversation or pair, and which are its metadata."""
+        """The column mapping."""
 
 
 Reader = Callable[[object, int, int], Read]
 
 
 def unmapped(row: Mapping[str, object], columns: Columns) -> str:
-    """The reason why a row is refused: the columns and keys of turns that the recipe does not name; "" if none."""
+    """The reject reason that names undeclared columns and turn keys; "" if there are none."""
     if columns.ignored is None:
         return ""
     known = columns.mapped | columns.ignored
@@ -72,17 +72,17 @@ def unmapped(row: Mapping[str, object], columns: Columns) -> str:
 
 
 def unmapped_names(names: Iterable[str], columns: Columns) -> str:
-    """The same for the columns of a table, by its schema."""
+    """As `unmapped`, for the columns of a table's schema."""
     return unmapped(dict.fromkeys(names, True), columns)
 
 
 def top(path: str) -> str:
-    """The column that a path like `instances[0].output` begins at."""
+    """The root column of a path like `instances[0].output`."""
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _turn_columns(columns: Columns) -> list[tuple[str, TurnKeys]]:
-    """The columns that may hold lists of turns, and how these are written."""
+    """The columns that may hold lists of turns, with their turn formats."""
     if columns.pair is not None:
         return [(name, columns.pair) for name in columns.pair.of_turns]
     how = columns.messages
@@ -94,7 +94,7 @@ def _keys(value: object, how: TurnKeys, known: frozenset[str]) -> list[str]:
     found: set[str] = set()
     for turn in turns if isinstance(turns, list) else ():
         if isinstance(turn, Mapping):
-            names = how.keys | {"role", "content"}  # the two of turns that a transcript was divided into
+            names = how.keys | {"role", "content"}  # the two keys of turns made from a transcript
             found |= {f"{OF_TURN}{key}" for key, value in turn.items() if key not in names and not _empty(value)}
     return sorted(found - known)
 
@@ -104,13 +104,13 @@ def _empty(value: object) -> bool:
 
 
 def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> None:
-    """Looks at the first rows of a source, if it is one of conversations or pairs.
+    """Checks the first rows of a source of conversations or pairs for undeclared columns.
 
     Args:
-        read: its reader, which is called with `params`, a part and the number of parts.
-        where: the reader's key, for the message.
+        read: its reader, called with `params`, a part and the number of parts.
+        where: location for the error message.
     Raises:
-        KormoError: some hold what the recipe does not name; all of it in one message, with the likely mapping.
+        KormoError: undeclared columns were found; names all of them, with the likely mapping.
     """
     if not isinstance(params, WithColumns) or params.columns.ignored is None:
         return
@@ -124,13 +124,13 @@ def refuse_unmapped(read: Reader, params: object, parts: int, where: str) -> Non
         raise KormoError(
             where=f"{where}.columns",
             found=f"{'columns' if len(listed) > 1 else 'the column'} {', '.join(listed)}, which nothing maps",
-            why="what stands in a row of a conversation can belong to what is asked, answered or trained",
+            why="any column of a conversation can affect the prompt, the answer or the loss",
             do=likely(listed, columns) + ("" if _of_sharegpt(listed, columns) else ignoring),
         )
 
 
 def likely(names: Sequence[str], columns: Columns) -> str:
-    """What to write so that these columns are used: `columns` as it stands, with the keys that would map them."""
+    """A suggestion for the user: the current `columns` plus the keys that would map these names."""
     if {"chosen", "rejected"} <= set(names):
         return "read a preference set with `columns: {pair: {}}`"
     if _of_sharegpt(names, columns):
@@ -141,13 +141,13 @@ def likely(names: Sequence[str], columns: Columns) -> str:
 
 
 def _of_sharegpt(names: Sequence[str], columns: Columns) -> bool:
-    """Whether turns have ShareGPT's keys where `columns` takes them for the usual ones: none has a role or a text."""
+    """Whether turns have ShareGPT's keys although `columns` expects the default ones, so no role or text is found."""
     how = columns.pair if columns.pair is not None else columns.messages
     return how is not None and set(names) >= OF_SHAREGPT and (how.role, how.content) == ("role", "content")
 
 
 def _as_sharegpt(names: Sequence[str], columns: Columns) -> tuple[Sequence[str], Columns]:
-    """What is left of the names, and the columns, where turns are read as ShareGPT writes them."""
+    """The names that remain unmapped, and the columns, if turns are read in ShareGPT's format."""
     values = columns.model_dump(mode="json", exclude_defaults=True)
     kind = "pair" if columns.pair is not None else "messages"
     values[kind] = values.get(kind, {}) | SHAREGPT
@@ -155,7 +155,7 @@ def _as_sharegpt(names: Sequence[str], columns: Columns) -> tuple[Sequence[str],
 
 
 def likely_values(names: Sequence[str], columns: Columns) -> dict[str, Any]:
-    """The keys of `columns` as it stands, and those that would map these columns."""
+    """The current keys of `columns` plus those that would map these names."""
     values: dict[str, Any] = columns.model_dump(mode="json", exclude_defaults=True)
     turns = values.setdefault("pair" if columns.pair is not None else "messages", {})
     keep: list[str] = []
@@ -176,7 +176,7 @@ def likely_values(names: Sequence[str], columns: Columns) -> dict[str, Any]:
 
 
 def _keys_of_columns(columns: Columns) -> tuple[str, ...]:
-    """The keys of `messages` or `pair` that name a column, of those in `LIKELY`."""
+    """The keys of `messages` or `pair` in `LIKELY` that name a column."""
     if columns.messages is None:
         return ("system", "tools")
     beside = ("input", "history", "reasoning") if columns.messages.column is None else ()

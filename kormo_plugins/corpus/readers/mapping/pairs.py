@@ -1,4 +1,4 @@
-"""How a dataset writes preference pairs: which column holds the prompt, and which the two answers.
+"""Formats of preference pairs: which column holds the prompt, and which the two answers.
 
 pair: {}                                                          prompt (or question, …), chosen, rejected
 pair: {prompt: question, system: system}                          orca pairs
@@ -27,11 +27,11 @@ from kormo_plugins.documents.preference_pair import (
 from kormo_plugins.documents.tool_calls import signatures
 
 PROMPTS = (PROMPT, "question", "instruction", "conversations", "messages")
-"""Usual names of the prompt's column; `question` is orca's, `conversations` ShareGPT's."""
+"""Common names of the prompt column; `question` is used by orca sets, `conversations` by ShareGPT."""
 
 
 class PairColumns(TurnKeys):
-    """Which column is what, and how a turn is written where it is a mapping."""
+    """The role of each column, and the format of turns that are mappings."""
 
     prompt: str | None = Field(
         default=None,
@@ -55,7 +55,7 @@ class PairColumns(TurnKeys):
 
     @property
     def of_turns(self) -> list[str]:
-        """The columns that may hold turns."""
+        """The columns that may hold lists of turns."""
         return [self.chosen, self.rejected, *([self.prompt] if self.prompt else PROMPTS)]
 
     def names(self, row: Mapping[str, object]) -> dict[str, str] | Reject:
@@ -68,7 +68,7 @@ class PairColumns(TurnKeys):
 
 
 def as_pair(document: Document, row: Mapping[str, object], how: PairColumns) -> Document | Reject:
-    """The document as the pair that a row holds, or the reason why it holds none; other `meta` stays."""
+    """The document with the pair of a row, or the reason why it is invalid; other `meta` is kept."""
     names = how.names(row)
     if isinstance(names, Reject):
         return names

@@ -12,7 +12,7 @@ Step = str | int
 
 @lru_cache(maxsize=1024)
 def steps(path: str) -> tuple[Step, ...]:
-    """The keys and indices of a path; the whole of it as one key if it is none."""
+    """The keys and indices of a path; a string that is not a path is one key."""
     found: list[Step] = []
     at = 0
     while at < len(path):
@@ -25,12 +25,12 @@ def steps(path: str) -> tuple[Step, ...]:
 
 
 def root(path: str) -> str:
-    """The column that a path begins in."""
+    """The column that a path starts from."""
     return str(steps(path)[0])
 
 
 def lookup(row: Mapping[str, object], path: str) -> object:
-    """The value that a path leads to; None where there is none."""
+    """The value at a path; None if there is none."""
     if path in row:
         return row[path]
     value: object = row

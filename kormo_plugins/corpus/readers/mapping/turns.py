@@ -1,11 +1,11 @@
-"""How a dataset writes conversations: a column with a list of turns, or a question and an answer.
+"""Formats of conversations: a column with a list of turns, or a question and an answer.
 
-Datasets name the fields of a turn and its roles in many ways; the recipe says in which, so that
-`documents.conversation` meets one form:
+Datasets use different names for the fields and roles of a turn. The recipe declares them, so that
+`documents.conversation` handles a single form:
 
     messages: conversation                                            KORMo's own: role, content, reasoning_content
     messages: {question: question, answer: answer}                    two columns, one exchange
-    messages: {question: instruction, input: input, answer: output}   Alpaca's, with what the instruction is about
+    messages: {question: instruction, input: input, answer: output}   Alpaca's, with extra input
     messages: {column: conversations, role: from, content: value, roles: {human: user, gpt: assistant}}
 """
 
@@ -20,19 +20,19 @@ from kormo_plugins.documents.document import Reject
 from kormo_plugins.documents.shapes import TurnForm, exchanges, turn_list
 
 ALWAYS = frozenset({"tool_calls", "function_call", "name", "tool_call_id"})
-"""Keys of a turn whose names every dataset shares."""
+"""Keys of a turn that have the same name in every dataset."""
 CALLS = "function_call"
-"""A role of ShareGPT sets: the assistant's turn is the JSON text of its calls."""
+"""A role in ShareGPT sets: an assistant turn that contains the JSON text of its calls."""
 Value = Callable[[Mapping[str, object], str], object]
 
 
 def by_name(row: Mapping[str, object], name: str) -> object:
-    """What the column `name` of a row holds; None where it is missing."""
+    """The value in the column `name`; None if it is missing."""
     return row.get(name)
 
 
 class TurnKeys(Strict):
-    """How a turn is written."""
+    """The format of a turn."""
 
     role: str = Field(default="role", description="key of a turn's role")
     content: str = Field(default="content", description="key of a turn's text")
@@ -53,12 +53,12 @@ class TurnKeys(Strict):
 
     @property
     def form(self) -> TurnForm:
-        """The same for `documents`, which knows no recipe."""
+        """The same in the form that `documents` takes, without recipe types."""
         return TurnForm((self.role, self.content), lambda turn: as_turn(turn, self))
 
 
 class Turns(TurnKeys):
-    """How a conversation is written in a row: in one column (a string is its name), or as a question and an answer."""
+    """The format of a conversation in a row: one column (a string is its name), or a question and an answer."""
 
     column: str | None = Field(default=None, description="column with the list of turns")
     question: str | None = Field(default=None, description="column of what the user asks")
@@ -98,10 +98,10 @@ class Turns(TurnKeys):
 
 
 def turns(row: Mapping[str, object], how: Turns, value: Value = by_name) -> list[object] | Reject:
-    """The turns of a row as `documents.conversation` takes them, or the reason why it has none.
+    """The turns of a row in the form of `documents.conversation`, or the reason why it has none.
 
     Args:
-        value: what a column of the row holds; None where it is missing.
+        value: returns the value of a column; None if it is missing.
     """
     found = _exchange(row, how, value) if how.column is None else _listed(value(row, how.column), how)
     if isinstance(found, Reject) or how.system is None:
@@ -139,12 +139,12 @@ def _exchange(row: Mapping[str, object], how: Turns, value: Value) -> list[objec
 
 
 def as_turn(turn: object, how: TurnKeys) -> object:
-    """A turn under the names that `documents.turn` knows; what is no mapping is handed on as it is."""
+    """Renames a turn's keys to those that `documents.turn` expects; anything but a mapping is returned unchanged."""
     if not isinstance(turn, Mapping):
         return turn
     role = turn.get(how.role)
     if role is None and {how.role, how.content} != {"role", "content"} and turn.get("role") in ("user", "assistant"):
-        return turn  # made of exchanges or of a transcript
+        return turn  # made from exchanges or a transcript
     role = how.roles.get(role, role) if isinstance(role, str) else role
     if role == CALLS:
         return {"role": "assistant", "content": None, "tool_calls": turn.get(how.content)}

@@ -1,11 +1,11 @@
-"""The reader `warc`: pages of web archives (WARC) and their texts (WET), local or by a list of URLs.
+"""The reader `warc`: pages from web archives (WARC) and their texts (WET), local or from a list of URLs.
 
     reader: {name: warc, path: crawl/}
     reader: {name: warc, urls: warc.paths, base: "https://data.commoncrawl.org/"}
 
-Each page is one document: its HTML (or its text, from a WET file) in Unicode, `url`, `crawled` and `mime` in its
-`meta`; the step `extract` makes text of it. An archive is a part: a build that was stopped goes on with the archive,
-and in it with the chunk, where it was. Pages that say `noai` are rejected by that name.
+Each page is one document: its HTML (or its text, from a WET file) decoded to Unicode, with `url`, `crawled` and `mime`
+in its `meta`; the step `extract` converts it to text. An archive is a part: an interrupted build resumes at the archive
+and chunk where it stopped. Pages that declare `noai` are rejected with that reason.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Item = TypeVar("Item")
 SUFFIXES = (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.zst", ".wet.zst", ".warc.wet.gz")
 MAX_PARTS = 1024
 READ = 1 << 20
-"""Bytes of an archive elsewhere that are asked for at a time."""
+"""Bytes requested at a time from a remote archive."""
 TRIES = 4
-"""Times that an archive is opened before the build stops; it goes on from there when it is started again."""
+"""Attempts to open an archive before the build stops; a restarted build resumes there."""
 
 
 class Archives(Strict):
-    """Archives of this machine, or of somewhere else."""
+    """Local or remote archives."""
 
     path: Path | None = Field(default=None, description="a WARC or WET file, or a folder with such files")
     urls: Path | None = Field(
@@ -62,7 +62,7 @@ class Archives(Strict):
 
 
 class WarcParams(Archives):
-    """Archives, and which of their pages are documents."""
+    """Archives, and which of their pages become documents."""
 
     RENAMED: ClassVar = {"largest": "max_bytes"}
 
@@ -82,13 +82,13 @@ class Warc:
     VERSION = 2
 
     def parts(self, params: WarcParams) -> int:
-        """One for each archive, up to `MAX_PARTS`."""
-        installed("resiliparse", "reader warc")  # names of character sets, as browsers read them
+        """One part per archive, up to `MAX_PARTS`."""
+        installed("resiliparse", "reader warc")  # provides the character set labels that browsers know
         return min(len(archives(params, "reader warc")), MAX_PARTS)
 
     def inputs(self, params: WarcParams) -> dict[str, object]:
-        """What the documents depend on: checksums of local archives; of remote ones the addresses, for what a crawl
-        has published does not change."""
+        """Everything that the documents depend on: checksums of local archives; addresses of remote ones, since
+        published crawls do not change."""
         return {
             "archives": identities(params, "reader warc"),
             "opt_out": list(params.opt_out),
@@ -96,18 +96,18 @@ class Warc:
         }
 
     def __call__(self, params: WarcParams, shard: int = 0, shards: int = 1) -> Read:
-        """The pages of part `shard` of `shards`, and a `Rejected` for every page that is no document."""
+        """The pages of part `shard` of `shards`, and a `Rejected` for every page that does not become a document."""
         return self.read_files(params, shard, shards, lambda count: None)
 
     def read_files(self, params: WarcParams, shard: int, shards: int, tell: Tell) -> Read:
-        """The same; `tell` hears of the archives without a single page that became a document."""
+        """As `__call__`; also calls `tell` for archives in which no page became a document."""
         found = archives(params, "reader warc")
         for name, address in found[shard * len(found) // shards : (shard + 1) * len(found) // shards]:
             yield from counted(_archive(name, address, params), name, tell, whole=True, least=0.0)
 
 
 def identities(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[object]:
-    """What a result depends on: names and checksums of archives that are here, addresses of those that are not."""
+    """The identity of the archives: names and checksums of local ones, addresses of remote ones."""
     found = archives(params, where, suffixes)
     return [[name, file_checksum(Path(address))] if params.path else address for name, address in found]
 
@@ -116,10 +116,10 @@ def archives(params: Archives, where: str, suffixes: tuple[str, ...] = SUFFIXES)
     """(name, address) of every archive, in order.
 
     Args:
-        where: who asks, for messages.
-        suffixes: of the files of a folder.
+        where: location for error messages.
+        suffixes: file suffixes accepted in a folder.
     Raises:
-        KormoError: a file or folder that is not there, or holds none.
+        KormoError: a file or folder does not exist, or holds no archive.
     """
     if params.urls is not None:
         where, path = f"{where}: urls", params.urls
@@ -169,12 +169,12 @@ def _archive(name: str, address: str, params: WarcParams) -> Iterator[Document |
 def read_archive(
     address: str, storage: Mapping[str, object], read: Callable[[BinaryIO], Iterator[Item]], where: str
 ) -> Iterator[Item]:
-    """What `read` finds in an archive; what was read before a connection broke is not read twice.
+    """Yields the results of `read` for an archive; after a dropped connection it continues without repeating any.
 
     Raises:
-        FileNotFoundError: there is no such archive.
-        OSError: one of this machine is damaged; after all that could be read.
-        KormoError: one elsewhere could not be read, tried `TRIES` times.
+        FileNotFoundError: the archive does not exist.
+        OSError: a local archive is damaged; raised after everything readable was yielded.
+        KormoError: a remote archive could not be read in `TRIES` attempts.
     """
     done = 0
     for attempt in range(TRIES):
@@ -211,7 +211,8 @@ def _opened(address: str, storage: Mapping[str, object]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """What the libraries of filesystems raise is often no OSError: aiohttp's, for one, when an answer is cut short."""
+    """Converts errors of filesystem libraries to OSError: aiohttp, for example, raises its own for a truncated
+    response."""
     try:
         yield
     except OSError:
@@ -221,15 +222,14 @@ def _as_os_errors() -> Iterator[None]:
 
 
 class _Remote(io.RawIOBase):
-    """A file elsewhere, read from front to back; where the connection breaks, and the file can be entered anywhere, it
-    goes on at that byte."""
+    """A remote file read sequentially; after a dropped connection it resumes at the same byte if the server allows."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self._file, self._at = file, 0
 
     def readable(self) -> bool:
-        """True: it can only be read."""
+        """Always True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -256,7 +256,7 @@ def _unreachable(address: str, error: Exception, where: str) -> KormoError:
         where=where,
         found=address,
         why=f"it could not be read, tried {TRIES} times: {first}",
-        do="run the same command again: it goes on where it was; or take the address out of the list",
+        do="run the same command again to resume, or remove the address from the list",
     )
 
 

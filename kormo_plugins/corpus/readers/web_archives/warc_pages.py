@@ -1,4 +1,4 @@
-"""The records of a web archive as pages: which are documents, and why the others are none."""
+"""Converts the records of a web archive to documents, or to rejects with the reason."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from kormo_plugins.corpus.step import Rejected
 from kormo_plugins.documents.document import Document
 
 PAGES = ("response", "resource", "conversion", "revisit")
-"""Types of records that are pages, or the texts of pages (WET); others are requests and information."""
+"""Record types that are pages, or texts of pages (WET); others are requests and metadata."""
 MIMES = ("text/html", "application/xhtml+xml", "text/plain")
 SUCCESS = "200"
 ROBOTS_BYTES = 500 << 10
-"""Bytes of a robots.txt that count (RFC 9309, 2.5)."""
+"""Bytes of a robots.txt that are evaluated (RFC 9309, 2.5)."""
 NOTHING_ALLOWED = "User-agent: *\nDisallow: /\n"
 
 
 def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], max_bytes: int) -> Iterator[Document | Rejected]:
-    """One document, or the reason why it is none, for every page of an archive.
+    """A document or a reject for every page of an archive.
 
     Args:
         stream: of a WARC, WET or ARC file, plain, gzip or zstd.
-        archive: its name, for records without an id.
-        opt_out: rules by which a page is rejected.
-        max_bytes: bytes of a page.
+        archive: its name, used for records without an id.
+        opt_out: rules for which a page is rejected.
+        max_bytes: maximum size of a page in bytes.
     Raises:
-        OSError: the archive is damaged, or ends too early; after all that could be read.
+        OSError: the archive is damaged or truncated; raised after everything readable was yielded.
     """
     number = 0
     try:
@@ -47,7 +47,7 @@ def pages(stream: BinaryIO, archive: str, opt_out: tuple[str, ...], max_bytes: i
 
 def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], max_bytes: int) -> Document | Rejected:
     def said(name: str) -> str:
-        """A header of the record; empty where there is none."""
+        """A header of the record; "" if absent."""
         return str(record.rec_headers.get_header(name) or "")
 
     name = (said("WARC-Record-ID") or place).removeprefix("<").removeprefix("urn:uuid:").removesuffix(">")
@@ -77,13 +77,13 @@ def _page(record: ArcWarcRecord, place: str, opt_out: tuple[str, ...], max_bytes
 
 
 def robots_records(stream: BinaryIO) -> Iterator[tuple[str, str]]:
-    """(address, rules) of every robots.txt of an archive, pages left out.
+    """(address, rules) of every robots.txt in an archive, without its pages.
 
-    What a server answers counts as RFC 9309 has it (2.3.1): there are no rules where there is no such file (4xx), and
-    nothing is allowed where the server fails (5xx).
+    Responses are interpreted as in RFC 9309 (2.3.1): a missing file (4xx) means no rules, and a server error (5xx)
+    means that nothing is allowed.
 
     Raises:
-        OSError: the archive is damaged, or ends too early; after all that could be read.
+        OSError: the archive is damaged or truncated; raised after everything readable was yielded.
     """
     try:
         for record in ArchiveIterator(WholeArchive(stream), arc2warc=True):
@@ -100,24 +100,24 @@ def robots_records(stream: BinaryIO) -> Iterator[tuple[str, str]]:
 
 
 def is_robots_txt(address: str) -> bool:
-    """Whether an address is that of the rules of a site."""
+    """Whether an address is that of a site's robots.txt."""
     return address.endswith("/robots.txt") and address.count("/") == 3
 
 
 def _body(record: ArcWarcRecord, max_bytes: int) -> bytes:
-    """What the server sent, less its transfer and content encodings; up to one byte more than `max_bytes`."""
+    """The response body, with transfer and content encodings removed; at most one byte more than `max_bytes`."""
     stream, pieces, size = record.content_stream(), [], 0
     while size <= max_bytes and (piece := stream.read(max_bytes + 1 - size)):
         pieces.append(piece)
         size += len(piece)
     rest = record.raw_stream
-    if size <= max_bytes and rest.limit > 0 and not rest.read(1):  # the record says that there is more
+    if size <= max_bytes and rest.limit > 0 and not rest.read(1):  # the record announces more bytes
         raise OSError("the archive ends too early")
     return b"".join(pieces)
 
 
 def _http(record: ArcWarcRecord) -> dict[str, str]:
-    """The headers of the response, names in lower case, values of one name joined."""
+    """The headers of the response; lower-case names, repeated values joined."""
     found: dict[str, str] = {}
     for key, value in record.http_headers.headers if record.http_headers else ():
         name = str(key).lower()

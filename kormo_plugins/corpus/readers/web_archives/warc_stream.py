@@ -1,7 +1,7 @@
-"""The decompressed bytes of a web archive as a file, which fails where the archive ends too early.
+"""The decompressed bytes of a web archive as a file object that raises an error if the archive is truncated.
 
-The libraries that read archives decompress them as well, but take one that was cut inside a record for a whole one. An
-archive is a chain of members, one for each record (ISO 28500, annex D), and a member without its end was cut.
+The archive libraries also decompress, but treat an archive truncated inside a record as complete. An archive is a chain
+of members, one per record (ISO 28500, annex D); a member without its end mark is truncated.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ BLOCK = 1 << 20
 class _Member(Protocol):
     @property
     def eof(self) -> bool:
-        """Whether the end mark of the member was reached."""
+        """Whether the end mark of the member has been reached."""
 
     @property
     def unused_data(self) -> bytes:
-        """Bytes that were given and belong to the next member."""
+        """Input bytes that belong to the next member."""
 
     def decompress(self, data: bytes, /) -> bytes:
-        """What `data` says; zlib.error or ZstdError where it is damaged."""
+        """Decompresses `data`; raises zlib.error or ZstdError if it is damaged."""
 
 
 class WholeArchive(io.RawIOBase):
-    """Reads as the decompressed archive.
+    """A raw reader of the decompressed archive.
 
     Args:
         stream: of a plain, gzip or zstd file.
     Raises:
-        OSError: while reading, where the archive is damaged or ends too early.
+        OSError: while reading, if the archive is damaged or truncated.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -46,14 +46,14 @@ class WholeArchive(io.RawIOBase):
         self._block, self._at = b"", 0
 
     def readable(self) -> bool:
-        """True: `io.BufferedReader` asks."""
+        """Always True; `io.BufferedReader` requires it."""
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fills `buffer` with the next decompressed bytes; the number of them, 0 at the end.
+        """Fills `buffer` with the next decompressed bytes; returns their number, 0 at the end.
 
         Raises:
-            OSError: the archive is damaged here, or ends too early.
+            OSError: the archive is damaged or truncated here.
         """
         view = memoryview(buffer)
         while self._at == len(self._block):

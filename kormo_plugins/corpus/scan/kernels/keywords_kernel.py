@@ -1,4 +1,4 @@
-"""Many plain strings sought at once in a text (Aho and Corasick 1975), in time that is the text's alone."""
+"""Multi-string search (Aho and Corasick 1975): time depends on the text only, not on the number of strings."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from kormo_plugins.corpus.scan.bits import SPACE
 from kormo_plugins.store.compiled import njit
 
 _FOLDED = {0x17F: "s", 0x212A: "k", 0x130: "i", 0x131: "i", 0x24B8: "ⓒ"}
-"""What a pattern that ignores case takes for a letter, beside its capital."""
+"""Characters that a case-insensitive pattern treats as a letter, besides its capital."""
 
 
 @dataclass(frozen=True)
 class Automaton:
-    """The strings as a machine.
+    """The search automaton.
 
-    States on entering which something is found come last, so that one comparison tells. Of them alone there are marks
-    and counts.
+    Accepting states come last, so that one comparison detects a match. `marks` and `counts` exist for them only.
 
     Args:
-        letters: number of each code point (0: in no string); uint8, shape [0x110000].
-        moves: the place of the next state's row; uint32, shape [states × width].
-        width: letters, and one for all that are none.
-        marks: what is found; int64, shape [states that find].
-        counts: how many strings of the group that is counted end there; int8, shape of `marks`.
+        letters: index of each code point (0: in no string); uint8, shape [0x110000].
+        moves: offset of the next state's row; uint32, shape [states × width].
+        width: number of letters plus one for all other characters.
+        marks: bits of the groups found; int64, shape [accepting states].
+        counts: number of strings of the counted group that end there; int8, same shape as `marks`.
     """
 
     letters: np.ndarray
@@ -38,16 +37,16 @@ class Automaton:
 
     @property
     def parts(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
-        """As `lines_with` and `holds` take it."""
+        """The arguments that `lines_with` and `holds` take."""
         return self.letters, self.moves, self.width, self.marks, self.counts
 
 
 def automaton(groups: Mapping[int, str], counted: int) -> Automaton:
-    """The machine for groups of strings in lower case.
+    """Builds the automaton for groups of lower-case strings.
 
     Args:
-        groups: mark of a group -> its strings, with `|` between them.
-        counted: mark of the group that is counted.
+        groups: mark of a group -> its strings, separated by `|`.
+        counted: mark of the group whose matches are counted.
     """
     alphabet = sorted({char for strings in groups.values() for char in strings})
     number = {char: index + 1 for index, char in enumerate(alphabet)}
@@ -102,7 +101,7 @@ Parts = tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]
 
 @njit()
 def holds(codes: np.ndarray, start: int, end: int, parts: Parts) -> bool:
-    """Whether one of the strings of an `Automaton` is in a piece of a text; code points, uint32, [characters]."""
+    """Whether any string of an `Automaton` occurs in a range of the text; code points, uint32, [characters]."""
     letters, moves, width, marks, _ = parts
     at, finds = np.uint64(0), np.uint64(len(moves) - width * len(marks))
     for place in range(start, end):
@@ -129,22 +128,22 @@ def lines_with(
     wanted: np.ndarray,
     fewest: int,
 ) -> np.ndarray:
-    """The short lines in which enough is found.
+    """The short lines with sufficient matches.
 
     Args:
         codes: code points of the text, uint32, shape [characters].
         bits: of each code point, uint16.
-        longest: characters of a line without the white space around it.
+        longest: maximum characters of a line, without surrounding white space.
         parts: of an `Automaton`.
-        wanted: sets of marks of which one must be there as a whole, int64.
-        fewest: or so many strings of the group that is counted.
+        wanted: sets of marks, int64; a line matches if it has all marks of one set,
+        fewest: or at least this many strings of the counted group.
     Returns:
         start and end of each, int64, shape [lines, 2].
     """
     letters, moves, width, marks, counts = parts
     size, start, count = len(codes), 0, 0
     finds = np.uint64(len(moves) - width * len(marks))
-    found = np.empty((size // 2 + 1, 2), dtype=np.int64)  # hardly touched
+    found = np.empty((size // 2 + 1, 2), dtype=np.int64)  # mostly untouched pages
     while start < size:
         end = start
         while end < size and codes[end] != 10:

@@ -1,4 +1,4 @@
-"""The compiled part of `korean`: eojeol, lines that say something, and dependent words behind the ending they need."""
+"""The compiled part of `korean`: eojeol, sentence lines, and dependent words after the ending that they require."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from kormo_plugins.corpus.scan.bits import HANGUL, PARTICLE, SPACE, WORD
 from kormo_plugins.store.compiled import njit
 
 (EOJEOL, SYLLABLES, PARTICLES, TOLD, CHARACTERS, SIGNS, AGREEING, DEPENDENT, FIELDS) = range(9)
-"""Places of the answer: eojeol (words that end in Hangul) and their characters; those that end like a particle or an
-ending; characters in lines that say something, and in all; signs that are no letter, digit or space; dependent words
-behind the ending they need, and all."""
+"""Fields of the result: eojeol (words that end in Hangul) and their characters; eojeol that end like a particle or an
+ending; characters in sentence lines, and in all lines; characters that are no letter, digit or space; dependent words
+after the ending they require, and all dependent words."""
 
 
 @njit()
@@ -23,7 +23,7 @@ def _in(code: int, sorted_codes: np.ndarray) -> bool:
 
 @njit()
 def _ends_with(codes: np.ndarray, start: int, end: int, suffixes: np.ndarray) -> bool:
-    """Whether the piece ends with one of these; uint32, shape [suffixes, 3], from the last character on, then 0."""
+    """Whether the range ends with one of `suffixes`; uint32, shape [suffixes, 3], reversed and zero-padded."""
     for k in range(len(suffixes)):
         if end > start and codes[end - 1] == suffixes[k, 0]:
             if suffixes[k, 1] == 0:
@@ -36,7 +36,7 @@ def _ends_with(codes: np.ndarray, start: int, end: int, suffixes: np.ndarray) ->
 
 @njit()
 def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literals: np.ndarray, row: int) -> bool:
-    """Whether a rule's literal stands at the beginning of a word; its first number says what has to follow."""
+    """Whether a rule's literal is at the start of a word; its first number encodes what has to follow."""
     at = start
     for k in range(1, literals.shape[1]):
         if literals[row, k] == 0:
@@ -53,8 +53,8 @@ def _begins(codes: np.ndarray, start: int, end: int, bits: np.ndarray, literals:
 def _agrees(
     codes: np.ndarray, start: int, end: int, bits: np.ndarray, endings: np.ndarray, first: int, behind: int
 ) -> bool:
-    """Whether a word ends as a rule asks; `endings`: uint32, [endings, 4]: kind, then the last character first; of
-    which those from `first` up to `behind` are the rule's."""
+    """Whether a word ends as a rule requires; `endings`: uint32, [endings, 4], kind followed by the reversed
+    characters; rows `first` to `behind` (exclusive) belong to the rule."""
     last = codes[end - 1]
     for k in range(first, behind):
         if endings[k, 0] == 2:
@@ -88,24 +88,25 @@ def korean(
     rules: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     clause: int,
 ) -> np.ndarray:
-    """What a text has of Korean.
+    """The Korean features of a text.
 
     Args:
         codes: code points of the prose, uint32, shape [characters].
         bits: of each code point, uint16, shape [0x110000].
-        lines: those that are not empty (`lines_kernel.lines`).
-        signs: what may stand behind the end of a sentence; what ends one; the ends of reports (`_ends_with`).
-        rules: of each syllable from U+AC00 on the first rule for it and the number of rules, uint8 [11172, 2]; where
-            the literals and endings of each rule begin, int64 [rules + 1, 2]; the literals; the endings.
-        clause: words of a line that is no entry of a menu.
+        lines: the non-empty lines (`lines_kernel.lines`).
+        signs: characters allowed after the end of a sentence; sentence-final characters; endings of reports
+            (`_ends_with`).
+        rules: for each syllable from U+AC00 on the index of its first rule and the number of rules, uint8 [11172, 2];
+            start offsets of each rule's literals and endings, int64 [rules + 1, 2]; the literals; the endings.
+        clause: minimum number of words in a clause, which no menu entry reaches.
     Returns:
         int64, shape [FIELDS].
     """
-    # One loop on purpose: with the rule of a word and the end of a line as functions of their own it takes 1.4 times as
-    # long, since each call counts references to the arrays.
+    # Deliberately one loop: with separate functions for a word's rule and the end of a line it takes 1.4 times as long,
+    # because each call updates reference counts of the arrays.
     closers, enders, reports = signs
     firsts, begins, literals, endings = rules
-    # Numbers of their own, and rows by their number: a field of an array is stored each time, a view of one is counted.
+    # Scalars and row indices: writing an array field costs a store, and a view costs a reference count.
     eojeols = syllables = all_particles = characters = told_characters = symbols = agreeing = dependent = 0
     for line in range(len(lines)):
         start, end = lines[line, 0], lines[line, 1]

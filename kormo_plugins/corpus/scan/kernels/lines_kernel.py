@@ -1,6 +1,6 @@
-"""The lines of a text, and whether it has the marks of a chat or of subtitles.
+"""The lines of a text, and whether it has the markers of a chat or of subtitles.
 
-These are what `steps/heuristics/genres.py` would take out.
+These markers are those that `steps/heuristics/genres.py` would remove.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NONE, SPEAKERS, STAMPED = range(3)
 
 @njit()
 def lines(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """Start and end of each line that is not empty, without the white space around it; int64, shape [lines, 2]."""
+    """Start and end of each non-empty line, without surrounding white space; int64, shape [lines, 2]."""
     size, count = len(codes), 1
     for at in range(size):
         count += codes[at] == 10
@@ -39,8 +39,8 @@ def lines(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
 
 @njit()
 def _speaker(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> tuple[np.uint64, int]:
-    """Hash of the name that ends at a colon and begins the line at `at` (`genres._SPEAKER`), 0 if there is none; and
-    where what is said begins."""
+    """Hash of the speaker's name, ended by a colon, at the start of the line at `at` (`genres._SPEAKER`), 0 if there is
+    none; and the offset of the text after it."""
     end, value = at, np.uint64(0xCBF29CE484222325)
     while end < size and end - at <= 12 and codes[end] != 58 and codes[end] != 0xFF1A and not bits[codes[end]] & SPACE:
         value = (value ^ np.uint64(codes[end])) * np.uint64(0x100000001B3)
@@ -69,7 +69,7 @@ def _has_colon(codes: np.ndarray, start: int, end: int) -> bool:
 
 @njit()
 def _stamp(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> bool:
-    """Whether the line that begins at `at` may begin with a stamp, as far as its beginning tells."""
+    """Whether the line at `at` may begin with a timestamp; only a few characters are checked."""
     code = codes[at]
     if code == 91:  # [name] [오전 10:12]
         end = at + 1
@@ -102,7 +102,7 @@ def _stamp(codes: np.ndarray, at: int, size: int, bits: np.ndarray) -> bool:
 
 @njit()
 def _doubled(names: np.ndarray) -> np.ndarray:
-    """The same set of hashes with twice the room."""
+    """The set of hashes with doubled capacity."""
     found = np.zeros(2 * len(names), dtype=np.uint64)
     for name in names:
         if name:
@@ -115,9 +115,9 @@ def _doubled(names: np.ndarray) -> np.ndarray:
 
 @njit()
 def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
-    """Which marks stand before the lines: `NONE`, `SPEAKERS`, or perhaps others."""
+    """The markers at the start of lines: `NONE`, `SPEAKERS`, or possibly others."""
     size, colons, arrows = len(codes), 0, 0
-    for at in range(size):  # without a branch, so that many characters are compared at once
+    for at in range(size):  # branch-free, so that the loop is vectorized
         colons += (codes[at] == 58) | (codes[at] == 0xFF1A)
         arrows += (codes[at] == 60) | (codes[at] == 62)
     for at in range(size if arrows else 0):
@@ -161,13 +161,13 @@ def _marks(codes: np.ndarray, bits: np.ndarray) -> int:
 
 @njit()
 def without_speakers(codes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, int]:
-    """The text without the names before what speakers say (`genres.without_stamps`), where it has no other marks.
+    """The text without speaker names (`genres.without_stamps`), if it has no other markers.
 
     Args:
         codes: code points, uint32, shape [characters].
         bits: of each code point, uint16, shape [0x110000].
     Returns:
-        code points; and `NONE` or `SPEAKERS`, or `STAMPED` where patterns have to look for other marks.
+        Code points; and `NONE` or `SPEAKERS`, or `STAMPED` if patterns have to look for other markers.
     """
     state, size = _marks(codes, bits), len(codes)
     if state != SPEAKERS:

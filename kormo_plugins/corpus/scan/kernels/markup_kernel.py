@@ -1,7 +1,7 @@
-"""Where a text can hold markup that `steps/web/html.py` would take out: only there its patterns are asked.
+"""Finds where a text may contain markup that `steps/web/html.py` would remove, so that its patterns run only there.
 
-Looked for, outside of code: an entity; `<!`, `<?` and `]]>`; and `<` or `</` before the name of an element of HTML (or
-one with `:` or `-`) and a character that may follow it.
+Searches outside code for an entity; for `<!`, `<?` and `]]>`; and for `<` or `</` followed by the name of an HTML
+element (or a name with `:` or `-`) and a character that may follow it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SLOTS = 1 << 14
 
 
 def names_table(names: Iterable[str], raw: Iterable[str]) -> np.ndarray:
-    """Which hashes of names in lower case are taken: 1 by an element, 2 by one of `raw`, whose content is no text and
-    whose name any sign may follow; int8, shape [SLOTS]."""
+    """Table of hashes of lower-case names: 1 for an element, 2 for a `raw` one, whose content is no text and whose name
+    may be followed by any character; int8, shape [SLOTS]."""
     table = np.zeros(SLOTS, dtype=np.int8)
     for mark, some in ((1, names), (2, raw)):
         for name in some:
@@ -31,7 +31,7 @@ def names_table(names: Iterable[str], raw: Iterable[str]) -> np.ndarray:
 
 @njit()
 def _ticks_end(codes: np.ndarray, start: int, size: int) -> int:
-    """Where the code between equally many backticks ends that begins at `start`; `start` if none does."""
+    """End of the inline code (equal numbers of backticks) that begins at `start`; `start` if there is none."""
     at = start
     while at < size and codes[at] == 96:
         at += 1
@@ -87,16 +87,16 @@ def _is_tag(codes: np.ndarray, at: int, size: int, names: np.ndarray) -> bool:
 
 @njit()
 def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """The pieces of text between code (fences, backticks) that may hold markup.
+    """The ranges of text between code (fences, backticks) that may contain markup.
 
     Args:
         codes: code points, uint32, shape [characters].
-        names: of elements (`names_table`).
+        names: of elements (result of `names_table`).
     Returns:
         start and end of each, int64, shape [pieces, 2].
     """
     size, at, start, count, line_start, held = len(codes), 0, 0, 0, True, False
-    found = np.empty((size // 2 + 1, 2), dtype=np.int64)  # hardly touched
+    found = np.empty((size // 2 + 1, 2), dtype=np.int64)  # mostly untouched pages
     while True:
         end, code = at, np.uint32(0)
         if at < size:
@@ -105,7 +105,7 @@ def markup(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
                 end = max(at, fence_end(codes, at, size))
             if end == at and code == 96:
                 end = _ticks_end(codes, at, size)
-        if at == size or end > at:  # a piece ends here
+        if at == size or end > at:  # the current range ends here
             if held:
                 found[count, 0], found[count, 1] = start, at
                 count += 1

@@ -1,4 +1,4 @@
-"""Where personal data may stand: runs of digits that are long enough, and signs of the forms that patterns look for."""
+"""Finds where personal data may be: sufficiently long digit runs, and characters that the patterns look for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _ascii_word(code: int) -> bool:
 
 @njit()
 def _opens(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
-    """Whether a bracket opens at that place, or before a space there."""
+    """Whether a bracket opens at that position, or before a space there."""
     if at >= 1 and bits[codes[at]] & SPACE:
         at -= 1
     return at >= 0 and (codes[at] == 40 or codes[at] == 91 or codes[at] == 123)
@@ -37,7 +37,7 @@ def _opens(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
 
 @njit()
 def _closes(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
-    """Whether a bracket closes at that place, or behind a space there."""
+    """Whether a bracket closes at that position, or after a space there."""
     if at < len(codes) and bits[codes[at]] & SPACE:
         at += 1
     return at < len(codes) and (codes[at] == 41 or codes[at] == 93 or codes[at] == 125)
@@ -45,7 +45,7 @@ def _closes(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
 
 @njit()
 def _at_sign(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
-    """Whether the `@` there may be that of an address."""
+    """Whether the `@` there may belong to an e-mail address."""
     size = len(codes)
     if at == 0:
         return False
@@ -69,14 +69,14 @@ def _at_sign(codes: np.ndarray, at: int, bits: np.ndarray) -> bool:
 
 @njit()
 def _says(codes: np.ndarray, at: int, word: tuple[int, ...]) -> bool:
-    """Whether these characters (in lower case) stand there, in any case."""
+    """Whether these (lower-case) characters are at that position, ignoring case."""
     if at + len(word) > len(codes):
         return False
     for k in range(len(word)):
         code = int(codes[at + k])
         if 65 <= code <= 90:
             code += 32
-        elif code == 0x17F:  # `ſ` is an `s` to a pattern that ignores case
+        elif code == 0x17F:  # a case-insensitive pattern treats `ſ` as `s`
             code = 115
         if code != word[k]:
             return False
@@ -85,21 +85,21 @@ def _says(codes: np.ndarray, at: int, word: tuple[int, ...]) -> bool:
 
 @njit()
 def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> tuple[np.ndarray, int, np.ndarray]:
-    """Runs of digits, flags, and signs of mail addresses.
+    """Digit runs, flags, and positions of e-mail characters.
 
     Args:
         codes: code points, uint32, shape [characters].
         bits: of each code point, uint16, shape [0x110000].
         passport: the code points of `passport`.
     Returns:
-        start and end of each run of `FEWEST_DIGITS` digits and more with at most `MOST_BETWEEN` separators between two,
-        with the sign or bracket before it, int64, shape [runs, 2]; the flags; and the places of `@`, or of what stands
-        for it, that may belong to an address, int64.
+        Start and end of each run of at least `FEWEST_DIGITS` digits with at most `MOST_BETWEEN` separators between two
+        of them, including a preceding sign or bracket, int64, shape [runs, 2]; the flags; and the positions of `@`, or
+        of its substitutes, that may belong to an address, int64.
     """
-    # One loop on purpose: with the run of digits and the signs as functions of their own it takes 1.4 times as long.
+    # Deliberately one loop: with separate functions for digit runs and signs it takes 1.4 times as long.
     size, flags, count = len(codes), 0, 0
-    # As long as they can become, and hardly touched: an array that is replaced in a loop costs a count of references
-    # at each character.
+    # Allocated at maximum size, mostly untouched pages: replacing an array in the loop would cost a reference count at
+    # each character.
     found, places, place_count = (
         np.empty((size // FEWEST_DIGITS + 1, 2), dtype=np.int64),
         np.empty(size, dtype=np.int64),
@@ -196,7 +196,7 @@ def personal(codes: np.ndarray, bits: np.ndarray, passport: tuple[int, ...]) -> 
 
 @njit()
 def rewritten(codes: np.ndarray, bits: np.ndarray, wide: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """The text with every character of `wide` (sorted) as that of `plain` at its place; arrays of code points."""
+    """Replaces every character of `wide` (sorted) by the one of `plain` at the same index; arrays of code points."""
     found = codes.copy()
     for at in range(len(codes)):
         if bits[codes[at]] & WIDE:

@@ -1,6 +1,6 @@
-"""The compiled part of `prose` in `steps/heuristics/text.py`, and where code stands: fences, backticks, tags, links.
+"""The compiled part of `prose` in `steps/heuristics/text.py`: finds code fences, inline code, tags and links.
 
-Each function does what one pattern there does, on code points and in place: what is left out never grows.
+Each function implements one pattern of that module, in place on code points: the output is never longer than the input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _line_end(codes: np.ndarray, at: int, size: int) -> int:
 
 @njit()
 def fence_end(codes: np.ndarray, start: int, size: int) -> int:
-    """Where the fenced block ends that begins with the line at `start`; -1 if none begins there (`text.FENCE`)."""
+    """End of the fenced block that begins with the line at `start`; -1 if none begins there (`text.FENCE`)."""
     at = start
     while at < size and at - start < 3 and codes[at] == 32:
         at += 1
@@ -51,7 +51,7 @@ def fence_end(codes: np.ndarray, start: int, size: int) -> int:
 
 @njit()
 def _fences(text: np.ndarray, codes: np.ndarray) -> int:
-    """`codes` is written from `text`: each block becomes a line end, unless a fifth of it is Hangul."""
+    """Copies `text` to `codes`, replacing each block by a line end unless a fifth of it is Hangul."""
     out = at = 0
     size = len(text)
     while at < size:
@@ -75,7 +75,7 @@ def _fences(text: np.ndarray, codes: np.ndarray) -> int:
             else:
                 codes[out] = 10
                 out += 1
-            if end < size:  # the line end behind the block is text
+            if end < size:  # the line end after the block is text
                 codes[out] = text[end]
                 out += 1
             end += 1
@@ -85,7 +85,7 @@ def _fences(text: np.ndarray, codes: np.ndarray) -> int:
 
 @njit()
 def _inline(codes: np.ndarray, size: int) -> int:
-    """What stands between two backticks of a line, without Hangul, becomes a space."""
+    """Replaces inline code without Hangul, on one line, by a space."""
     out = at = 0
     while at < size:
         code = codes[at]
@@ -107,7 +107,7 @@ def _letter(code: int) -> bool:
 
 @njit()
 def _tags(codes: np.ndarray, size: int) -> int:
-    """What looks like a tag becomes a space."""
+    """Replaces what looks like a tag by a space."""
     out = at = 0
     while at < size:
         code = codes[at]
@@ -128,7 +128,7 @@ def _tags(codes: np.ndarray, size: int) -> int:
 
 @njit()
 def _is_http(codes: np.ndarray, at: int, size: int) -> int:
-    """Length of `http://` or `https://` at that place; 0 if it is none."""
+    """Length of `http://` or `https://` at that position; 0 if there is none."""
     if at + 7 > size or codes[at + 1] != 116 or codes[at + 2] != 116 or codes[at + 3] != 112:
         return 0
     k = at + 4
@@ -141,7 +141,7 @@ def _is_http(codes: np.ndarray, at: int, size: int) -> int:
 
 @njit()
 def _links(codes: np.ndarray, size: int, bits: np.ndarray) -> int:
-    """Addresses, and the targets of links, become a space."""
+    """Replaces addresses and link targets by a space."""
     out = at = 0
     while at < size:
         code = codes[at]
@@ -167,10 +167,10 @@ def _links(codes: np.ndarray, size: int, bits: np.ndarray) -> int:
 def _signs(text: np.ndarray) -> tuple[bool, bool, bool, bool]:
     """Whether there may be fences, inline code, tags, and addresses."""
     ticks = tags = fences = links = 0
-    for at in range(len(text)):  # without a branch, so that many characters are compared at once
+    for at in range(len(text)):  # branch-free, so that the loop is vectorized
         ticks += text[at] == 96
         tags += text[at] == 60
-    for at in range(len(text) - 2):  # and by places that cannot be negative
+    for at in range(len(text) - 2):  # non-negative indices, for the same reason
         second, before, code = text[at], text[at + 1], text[at + 2]
         fences += ((code == 96) | (code == 126)) & (code == before) & (code == second)
         links += ((code == 112) & (before == 116) & (second == 116)) | ((code == 40) & (before == 93))
@@ -180,7 +180,7 @@ def _signs(text: np.ndarray) -> tuple[bool, bool, bool, bool]:
 
 @njit()
 def prose(text: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """The text without code blocks, inline code, tags and addresses; `text` itself where there is none.
+    """The text without code blocks, inline code, tags and addresses; `text` itself if it has none.
 
     Args:
         text: code points, uint32, shape [characters].

@@ -1,6 +1,6 @@
-"""The compiled part of `repetition`: duplicate lines and paragraphs, verse, words by number and their n-grams.
+"""The compiled part of `repetition`: duplicate lines and paragraphs, verse, word ids and their n-grams.
 
-Lines and words that have the same hash are compared, so that equal means equal.
+Lines and words with equal hashes are compared, so collisions cannot occur.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kormo_plugins.corpus.steps.heuristics.ngram_kernel import longer, repeated,
 from kormo_plugins.store.compiled import njit
 
 (NOTHING, LINES, CHARACTERS, PARAGRAPHS, TOP, REPEATED) = range(6)
-"""Why a document goes."""
+"""Reasons for dropping a document."""
 FEWEST_VERSES, LONGEST_VERSE, SHARE_DISTINCT = 8, 40, 0.4
 """As in `steps/heuristics/genres.py`."""
 
@@ -20,7 +20,7 @@ FEWEST_VERSES, LONGEST_VERSE, SHARE_DISTINCT = 8, 40, 0.4
 @njit()
 def _hash(codes: np.ndarray, start: int, end: int) -> np.uint64:
     value, at = np.uint64(0xCBF29CE484222325), start
-    while at + 1 < end:  # two at a time: a multiplication waits for the one before it
+    while at + 1 < end:  # two per iteration, because each multiplication waits for the previous one
         pair = np.uint64(codes[at]) | np.uint64(codes[at + 1]) << np.uint64(32)
         value = (value ^ pair ^ (value >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
         at += 2
@@ -32,11 +32,11 @@ def _hash(codes: np.ndarray, start: int, end: int) -> np.uint64:
 
 @njit()
 def numbered(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, int]:
-    """The number of each piece of a text: equal pieces have one, in the order in which they first come; int64, shape
-    [pieces]. And how many numbers there are.
+    """An id for each range of a text: equal ranges share an id, in order of first occurrence; int64, shape [pieces].
+    Also the number of ids.
 
     Args:
-        spans: start and end of each piece, int64, shape [pieces, 2].
+        spans: start and end of each range, int64, shape [pieces, 2].
     """
     size = 16
     while size < 2 * len(spans):
@@ -71,7 +71,7 @@ def numbered(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, int]:
 
 @njit()
 def word_spans(codes: np.ndarray, bits: np.ndarray, lines: np.ndarray, numbers: np.ndarray, once: bool) -> np.ndarray:
-    """Start and end of each word, with `once` of a line that comes again only the first time; int64, [words, 2]."""
+    """Start and end of each word; with `once`, repeated lines count only the first time; int64, [words, 2]."""
     found = np.empty((len(codes) // 2 + 1, 2), dtype=np.int64)
     count, seen = 0, 0
     for line in range(len(lines)):
@@ -93,7 +93,7 @@ def word_spans(codes: np.ndarray, bits: np.ndarray, lines: np.ndarray, numbers: 
 
 @njit()
 def _paragraphs(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """Start and end of what stands between empty lines and is not blank; int64, shape [paragraphs, 2]."""
+    """Start and end of each non-blank paragraph between empty lines; int64, shape [paragraphs, 2]."""
     found = np.empty((len(codes) // 3 + 1, 2), dtype=np.int64)
     count = start = 0
     size = len(codes)
@@ -131,7 +131,7 @@ def _n_grams_repeat(
     single: np.ndarray,
     strictest: float,
 ) -> tuple[int, int]:
-    """Why n-grams fill too much of a text, and which n; words by their places and `names`, the rest as of `judge`."""
+    """Which n-gram limit a text exceeds, if any, and its n; other arguments as for `judge`."""
     ids = np.empty(len(words), dtype=np.uint64)
     starts = np.zeros(len(words) + 1, dtype=np.int64)
     characters = np.zeros(distinct, dtype=np.int64)
@@ -150,7 +150,7 @@ def _n_grams_repeat(
         if len(grams) < 2:
             break
         if single[k]:
-            # An n-gram fills no more than n times what its word that fills most does.
+            # An n-gram covers at most n times what its most frequent word covers.
             if n * most > allowed and top(grams, starts, n) > allowed:
                 return TOP, n
         else:
@@ -173,16 +173,16 @@ def judge(
     limits: np.ndarray,
     single: np.ndarray,
 ) -> tuple[int, int]:
-    """Why a text that repeats itself goes, and which n.
+    """The reason why a repetitive text is dropped, and n for n-grams.
 
     Args:
         codes: code points, uint32, shape [characters].
         bits: of each code point, uint16, shape [0x110000].
-        lines: those that are not empty (`lines_kernel.lines`).
-        bounds: largest shares of duplicate lines, of characters in them and of paragraphs; the same for verse, 0 if
-            there is none; the strictest of the limits of n-grams that came before.
-        fewest: words below which n-grams are not counted.
-        sizes, limits, single: n, largest share, and whether it is that of one n-gram; sorted by these.
+        lines: the non-empty lines (`lines_kernel.lines`).
+        bounds: maximum shares of duplicate lines, of characters in them and of duplicate paragraphs; the same for
+            verse, 0 if there is none; the strictest of the n-gram limits.
+        fewest: minimum number of words for counting n-grams.
+        sizes, limits, single: n, maximum share, and whether the limit is for a single n-gram; sorted by these.
     """
     most_lines, most_characters, most_paragraphs, verse, strictest = bounds
     numbers, distinct = numbered(codes, lines)
@@ -206,6 +206,6 @@ def judge(
     if len(words) < fewest:
         return NOTHING, 0
     names, distinct = numbered(codes, words)
-    if distinct > 0.95 * len(words):  # hardly a word twice: no n-gram can be
+    if distinct > 0.95 * len(words):  # almost no word is repeated, so no n-gram can be
         return NOTHING, 0
     return _n_grams_repeat(words, names, distinct, sizes, limits, single, strictest)

@@ -1,4 +1,4 @@
-"""One look at every character of a text: what `normalize` and `mojibake` count, and what later steps can pass over."""
+"""One scan over all characters of a text: the counts for `normalize` and `mojibake`, and hints for later steps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from kormo_plugins.corpus.scan.bits import RARE, SUSPECT
 from kormo_plugins.store.compiled import njit
 
 (ANY, TRAILING, LOST, SUSPECT_RUN, MOJIBAKE, ASCII, SYLLABLES, RARE_SYLLABLES, FIELDS) = range(9)
-"""Places of the answer: all bits that occur; blanks before a line end; replacement characters; longest run of
-suspects; suspects in runs of three or more with a Latin one; ASCII characters; Hangul syllables; those outside KS X
-1001."""
+"""Fields of the result: all bits that occur; blanks before a line end; replacement characters; longest run of
+suspicious characters; those in runs of three or more with a Latin one; ASCII characters; Hangul syllables; those
+outside KS X 1001."""
 
 
 @njit()
 def _suspects(codes: np.ndarray, bits: np.ndarray, found: np.ndarray) -> None:
-    """Writes what is to be said of runs of suspects."""
+    """Writes the fields about runs of suspicious characters."""
     longest, mojibake, run, latin = 0, 0, 0, False
     for code in codes:
         if bits[code] & SUSPECT:
@@ -34,7 +34,7 @@ def _suspects(codes: np.ndarray, bits: np.ndarray, found: np.ndarray) -> None:
 
 @njit()
 def survey(codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """What the characters of a text are.
+    """Classifies the characters of a text.
 
     Args:
         codes: uint32, shape [characters].

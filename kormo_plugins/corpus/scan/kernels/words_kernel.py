@@ -1,4 +1,4 @@
-"""The words of a text with one space between them, as UTF-8: what `exact_dedup` compares."""
+"""The words of a text separated by single spaces, as UTF-8: the form that `exact_dedup` compares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kormo_plugins.store.compiled import njit
 
 @njit()
 def _space(data: np.ndarray, at: int) -> int:
-    """Bytes of the white space (`str.isspace`) beyond ASCII that begins at that place; 0 if none does."""
+    """Bytes of the non-ASCII white space (`str.isspace`) at that position; 0 if there is none."""
     first, size = data[at], len(data)
     if first == 0xC2:
         return 2 if at + 1 < size and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0

@@ -1,13 +1,13 @@
-"""Mojibake: text decoded with the wrong table. Repaired where the bytes can be had back, else the document is dropped.
+"""Mojibake: text decoded with the wrong encoding. Repaired if the bytes can be recovered, else the document is dropped.
 
-Three accidents make nearly all of it in Korean text:
+Three errors cause nearly all of it in Korean text:
 
     UTF-8 read as Latin-1 or cp1252    안녕 → ì•ˆë…•        runs that are valid UTF-8 once encoded back
     EUC-KR read as Latin-1             안녕 → ¾È³ç          runs of byte pairs that are syllables of KS X 1001
     UTF-8 read as EUC-KR (cp949)       안녕 → �븞�뀞         syllables outside KS X 1001, replacement characters
 
-The third loses bytes, so it is recognised, not repaired. KS X 1001 holds the 2,350 syllables that Korean is written
-with; the 8,822 others together make less than one in a thousand.
+The third loses bytes, so it is detected but not repaired. KS X 1001 holds the 2,350 syllables that Korean uses; the
+other 8,822 together make up less than one in a thousand.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BYTE = {ord(char): byte for char, byte in CP1252.items()} | {code: code for cod
 _RUN = re.compile(f"[{SUSPECT}]{{2,}}")
 _LATIN = re.compile("[\x80-\xff]")
 FEWEST = 8
-"""Signs in such runs that may be an accident."""
+"""Minimum number of characters in a suspicious run."""
 LOST = "\ufffd"
 
 
@@ -69,7 +69,7 @@ class MojibakeParams(Strict):
 
 
 class Mojibake:
-    """Repairs documents, and drops those that stay damaged."""
+    """Repairs documents, and drops those that remain damaged."""
 
     VERSION = 3
 
@@ -96,7 +96,7 @@ class Mojibake:
 
 
 def repair(text: str) -> str:
-    """`text` with every run of wrongly decoded bytes that decodes exactly put right."""
+    """Repairs every run of wrongly decoded bytes in `text` that decodes exactly."""
     return _RUN.sub(_mend, text) if _RUN.search(text) else text
 
 
@@ -111,20 +111,20 @@ def _mend(match: re.Match[str]) -> str:
         mended = raw.decode("euc_kr")
     except UnicodeDecodeError:
         return run
-    # An even run of accented letters is EUC-KR only if it gives Hangul, and all of it.
+    # An even run of accented letters is EUC-KR only if all of it decodes to Hangul.
     return mended if all("가" <= char <= "힣" for char in mended) else run
 
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What a text has of damage.
+    """Measures of damage in a text.
 
     Args:
-        longest_run: signs of the longest run that may be an accident; not found by patterns.
+        longest_run: characters in the longest suspicious run; not set by the patterns.
         lost: replacement characters.
-        in_runs: signs in runs of three and more with a Latin-1 sign.
+        in_runs: characters in runs of three or more with a Latin-1 character.
         beyond_ascii: characters that are not ASCII.
-        rare: share of the Hangul syllables that KS X 1001 has not.
+        rare: share of the Hangul syllables that KS X 1001 lacks.
     """
 
     longest_run: int
@@ -151,7 +151,7 @@ def _compiled(text: str) -> _Facts:
 
 
 def _by_patterns(text: str) -> _Facts:
-    """What the compiled scan has to agree with."""
+    """The reference implementation, which the compiled scan must match."""
     runs = sum(len(run) for run in _RUN.findall(text) if len(run) > 2 and _LATIN.search(run))
     beyond = len(text) - len(text.encode("ascii", "ignore"))
     return _Facts(0, text.count(LOST), runs, beyond, _rare_share(text))
@@ -159,7 +159,7 @@ def _by_patterns(text: str) -> _Facts:
 
 @lru_cache(maxsize=1)
 def _common() -> np.ndarray:
-    """Which of the 11,172 syllables KS X 1001 has."""
+    """Which of the 11,172 syllables are in KS X 1001."""
     return np.array([in_ks_x_1001(chr(code)) for code in range(0xAC00, 0xD7A4)])
 
 

@@ -1,18 +1,18 @@
-"""One form for one text: Unicode composition, line ends, control and invisible characters, white space.
+"""Normalizes text: Unicode composition, line ends, control and invisible characters, white space.
 
-Korean needs this more than most languages: files from macOS carry decomposed Hangul (each syllable as two or three
-code points), which looks the same, compares unequal and costs a tokenizer three times the tokens. Compatibility
-forms (NFKC) are not folded: they would rewrite `①`, `㎏` and mathematics.
+This matters especially for Korean: files from macOS use decomposed Hangul (two or three code points per syllable),
+which looks the same, compares unequal and needs three times the tokens. Compatibility forms (NFKC) are not folded: that
+would rewrite `①`, `㎏` and mathematics.
 
-Every character that is not visible has one fate, whatever stands around it unless said (`FATES`, docs/cleaning.md):
+Every invisible character is handled the same way regardless of context, except as noted (`FATES`, docs/cleaning.md):
 
     line    CR, CRLF, VT, FF, FS, GS, RS, NEL, U+2028                       one line feed
     blank   U+2029 (paragraph separator)                                     two line feeds
     space   US, NBSP, en, em, thin, narrow, ideographic and other spaces, Hangul fillers      one space
     gone    other controls, soft hyphen, zero-width space, word joiner, BOM, bidirectional marks and overrides,
             invisible operators, interlinear marks, deprecated format characters
-    kept    tab, line feed; zero-width joiner and non-joiner and variation selectors behind a visible character;
-            tags behind a black flag (the flags of England, Scotland, Wales)
+    kept    tab, line feed; zero-width joiner and non-joiner and variation selectors after a visible character;
+            tags after a black flag (the flags of England, Scotland, Wales)
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ from kormo_plugins.corpus.scan.text_scan import (
 from kormo_plugins.documents.document import Document, Reject
 
 FATES: dict[str, str] = {"\n": LINES, "\n\n": PARAGRAPH, " ": SPACES, "": GONE}
-"""What takes the place of which characters (bodies of regular-expression classes)."""
+"""Replacement -> the characters it replaces (bodies of regular-expression classes)."""
 
 _ODD = re.compile(f"[{ODD}]")
 _LINE_END = re.compile(f"\r\n|[{LINES}]")
 _SPACE = re.compile(f"[{SPACES}]")
-# A joiner or a selector shapes the character before it; behind none, it is left over. Tags write the name of a region
-# behind a black flag, up to the cancel tag; anywhere else nobody can see them, and text was hidden in them.
+# A joiner or a selector modifies the preceding character; without one, it is left over. Tags after a black flag, up to
+# the cancel tag, name a region; anywhere else they are invisible, and have been used to hide text.
 _GONE = re.compile(
     f"[{GONE}]|(?:(?<=[\\s])|^)[{JOINERS}]+|(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{{1,6}}\U000e007f)"
     f"|[{TAGS}]"
 )
 _SHAPES = re.compile(f"[{JOINERS}{TAGS}]")
-"""What stays or goes by what stands before it."""
+"""Characters that are kept or removed depending on the preceding character."""
 _RUN_OF_SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 _Form = Literal["NFC", "NFKC"]
 
 
 class NormalizeParams(Strict):
-    """What is made uniform."""
+    """What is normalized."""
 
     form: str = Field(
         default="NFC",
@@ -72,7 +72,7 @@ class NormalizeParams(Strict):
 
 
 class Normalize:
-    """Returns every document in normal form; one of which nothing is left is rejected."""
+    """Normalizes every document; rejects a document that becomes empty."""
 
     VERSION = 2
 
@@ -88,11 +88,11 @@ class Normalize:
 
 
 def normalize(text: str, params: NormalizeParams) -> str:
-    """The normal form of `text`; applying it twice changes nothing."""
+    """The normal form of `text`; idempotent."""
     if not is_composed(text, params.form):
         text = _composed(text, params.form)
-        if may_hold(text, bits.ODD) and _ODD.search(text):  # one look for all
-            text = _composed(_visible(text), params.form)  # what was removed may have parted two that compose
+        if may_hold(text, bits.ODD) and _ODD.search(text):  # one search for all
+            text = _composed(_visible(text), params.form)  # removing a character may have joined two that compose
     if has_trailing(text):
         text = _without_trailing(text)
     kept = "\n" * (params.blank_lines + 1)
@@ -104,13 +104,13 @@ def normalize(text: str, params: NormalizeParams) -> str:
 
 
 def _without_trailing(text: str) -> str:
-    """`text` without blanks before its line ends; those behind the last one may stay."""
+    """Removes blanks before line ends from `text`; those after the last line end may stay."""
     if not compiled(text):
         return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     codes, pieces, at = scan_of(text).codes, [], 0
     ends = np.flatnonzero(codes[1:] == 10) + 1
     before = codes[ends - 1]
-    for end in ends[(before == 32) | (before == 9)].tolist():  # few lines have some
+    for end in ends[(before == 32) | (before == 9)].tolist():  # few lines have any
         begin = end - 1
         while begin > at and text[begin - 1] in " \t":
             begin -= 1
@@ -120,22 +120,22 @@ def _without_trailing(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with every invisible character put to its fate; applying it twice changes nothing."""
+    """Applies `FATES` to every invisible character of `text`; idempotent."""
     text = _SPACE.sub(" ", _LINE_END.sub("\n", text.replace(PARAGRAPH, "\n\n")))
-    while (clean := _GONE.sub(lambda match: match[1] or "", text)) != text:  # what goes may have held a joiner
+    while (clean := _GONE.sub(lambda match: match[1] or "", text)) != text:  # removal may have exposed a joiner
         text = clean
     return text
 
 
 @lru_cache(maxsize=1)
 def _fates() -> dict[str, str]:
-    """What takes the place of each character that is odd; of one that is not here, nothing."""
+    """Character -> its replacement; characters that are not listed are removed."""
     plane = "".join(map(chr, range(0x10000)))
     return {char: fate for fate, body in FATES.items() if fate for char in re.findall(f"[{body}]", plane)}
 
 
 def _visible(text: str) -> str:
-    """`visible`, from place to place where compiled scans know what is odd: four patterns look at every character."""
+    """As `visible`, using compiled scans to find the characters: the patterns would search the text four times."""
     if not compiled(text):
         return visible(text)
     places = np.flatnonzero(character_bits()[scan_of(text).codes] & bits.ODD).tolist()
@@ -143,7 +143,7 @@ def _visible(text: str) -> str:
         return visible(text)
     pieces, at, fates = [], 0, _fates()
     for place in places:
-        joined = text[place] == "\r" and text[place + 1 : place + 2] in ("\n", PARAGRAPH)  # one line end
+        joined = text[place] == "\r" and text[place + 1 : place + 2] in ("\n", PARAGRAPH)  # a single line end
         pieces += [text[at:place], "" if joined else fates.get(text[place], "")]
         at = place + 1
     return "".join([*pieces, text[at:]])

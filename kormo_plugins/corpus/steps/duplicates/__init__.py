@@ -1,1 +1,1 @@
-"""Documents that are there twice, word for word or nearly, and documents that hold an evaluation item."""
+"""Exact and near duplicates, and contamination with evaluation items."""

@@ -1,7 +1,7 @@
-"""What says nothing about which document a document is: licence headers, and menus at its head and foot.
+"""Text that does not identify a document: licence headers, and menus at its beginning and end.
 
-Only a signature leaves it out: two source files are no copies because their first 200 words are Apache's, two pages
-not because their menus are the same. No text is changed. Patterns and bounds are ours.
+It is excluded from signatures only: two source files are not duplicates because both start with the Apache licence, nor
+are two pages because they share a menu. No text is changed. Patterns and bounds are ours.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ _PHRASES = (
     "이용허락|이용 허락|라이선스에 따라"
 )
 _NOTICES = tuple(_PHRASES.split("|"))
-"""Plain strings, in lower case: to look for one takes a hundredth of what a pattern takes."""
+"""Plain lower-case strings: searching for one takes a hundredth of the time of a pattern."""
 _BLANK = re.compile(r"\n[ \t#/*;%>-]*(?=\n)")
 _SENTENCE = re.compile(r"[.!?…。;{}()=]|[다요죠까네오]$")
 LONGEST_ENTRY = 40
-"""Characters of a line of a menu."""
+"""Maximum characters of a menu line."""
 EDGE = 3000
-"""Characters at head and foot of a long document in which notices are looked for."""
+"""Characters at the beginning and end of a long document that are searched for notices."""
 LONGEST_NOTICE = 2500
-"""Characters of a paragraph that can be a notice."""
+"""Maximum characters of a notice paragraph."""
 SHORTEST_MENU = 6
-"""Lines of at most `MENU_WORDS` words, one after the other, that are a menu."""
+"""Minimum number of consecutive lines of at most `MENU_WORDS` words that form a menu."""
 MENU_WORDS = 3
 FEWEST_LEFT = 0.25
-"""A smaller share of the words is not the text behind a menu."""
+"""Minimum share of the words that must remain for the removed lines to count as menus."""
 
 
 def without_boilerplate(text: str, fewest: int = 1) -> str:
-    """`text` less licence notices and menus, of each only as much as leaves `fewest` words; menus, for songs and lists
-    are short lines too, only if they leave `FEWEST_LEFT` of all words."""
+    """`text` without licence notices and menus, each removed only if `fewest` words remain. Menus must also leave
+    `FEWEST_LEFT` of all words, because songs and lists consist of short lines too."""
     for part, least in ((_without_notices, 0.0), (_without_menus, FEWEST_LEFT)):
         bare = part(text)
         if len(bare) < len(text):
-            enough = len(bare.split(maxsplit=fewest)) >= fewest  # that many words are counted, and no more
+            enough = len(bare.split(maxsplit=fewest)) >= fewest  # counts up to that many words only
             if enough and (not least or len(bare.split()) >= least * len(text.split())):
                 text = bare
     return text
 
 
 def _without_notices(text: str) -> str:
-    """Less the notices at head and foot; what stands in the middle of a long document is looked at by nobody."""
+    """Removes notices at the beginning and end; the middle of a long document is not searched."""
     if len(text) <= 4 * EDGE:
         return _less_notices(text) if may_hold_notice(text, 0, len(text)) else text
     head, foot = text.find("\n", EDGE), text.rfind("\n", 0, -EDGE)
-    if not 0 <= head < foot:  # one line
+    if not 0 <= head < foot:  # a single line
         return text
     if not may_hold_notice(text, 0, head) and not may_hold_notice(text, foot, len(text)):
         return text
@@ -71,7 +71,7 @@ def _automaton() -> Parts:
 
 
 def may_hold_notice(text: str, start: int, end: int) -> bool:
-    """Whether a phrase of a notice may be in that piece of `text`; where not, it surely is not."""
+    """Whether a notice phrase may occur in that range of `text`; False is certain."""
     if not compiled(text):
         return True
     from kormo_plugins.corpus.scan.kernels.keywords_kernel import holds
@@ -82,7 +82,7 @@ def may_hold_notice(text: str, start: int, end: int) -> bool:
 def _less_notices(text: str) -> str:
     lowered = text.lower()
     phrases = [phrase for phrase in _NOTICES if phrase in lowered]
-    if not phrases or len(lowered) != len(text):  # a letter whose lower case is two would move what follows
+    if not phrases or len(lowered) != len(text):  # a letter whose lower case has two characters would shift offsets
         return text
     kept, at = [], 0
     for blank in [*_BLANK.finditer(text), None]:
@@ -102,17 +102,17 @@ def _without_menus(text: str) -> str:
 
 
 def body(lines: Sequence[str]) -> tuple[int, int]:
-    """Where the lines between the menus at head and foot begin and end; all of them where nothing would be left.
+    """Start and end of the lines between the menus at both ends; all lines if nothing would remain.
 
-    A menu is a run of at least `SHORTEST_MENU` short lines without a sentence, empty lines among them apart. In the
-    middle of a document such a run may be verse or a list of it.
+    A menu is a run of at least `SHORTEST_MENU` short lines without a sentence, not counting empty lines. In the middle
+    of a document such a run may be verse or a list, so it is kept.
     """
     head, foot = _entries(lines), _entries(lines[::-1])
     return (0, len(lines)) if head + foot >= len(lines) else (head, len(lines) - foot)
 
 
 def _lines(text: str) -> Iterator[str]:
-    """`text.split("\n")`, one after the other: of most texts the first lines are enough."""
+    """`text.split("\n")`, lazily: for most texts the first lines are enough."""
     start = 0
     while (end := text.find("\n", start)) >= 0:
         yield text[start:end]
@@ -129,7 +129,7 @@ def _lines_from_the_last(text: str) -> Iterator[str]:
 
 
 def _entries(lines: Iterable[str]) -> int:
-    """How many lines from the first on are a menu."""
+    """Number of leading lines that form a menu."""
     entries = end = 0
     for index, line in enumerate(lines):
         bare = line.strip()

@@ -1,9 +1,9 @@
-"""Drops documents that hold a question of an evaluation set.
+"""Drops documents that contain a question of an evaluation set.
 
-A run of n words that a document shares with an evaluation item counts as contamination: GPT-3 takes 13 English words
-(Brown et al. 2020, appendix C), datatrove 12. A Korean eojeol carries about two English words, so in Korean 8 are
-taken. Words are compared without (ASCII) case, punctuation and white space; items shorter than n words are compared
-whole. Only 64-bit hashes of the runs are held, by a compiled kernel that makes them from UTF-8 bytes.
+A run of n words shared with an evaluation item counts as contamination: GPT-3 uses 13 English words (Brown et al. 2020,
+appendix C), datatrove 12. A Korean eojeol carries about two English words, so 8 are used for Korean. Words are compared
+ignoring (ASCII) case, punctuation and white space; items shorter than n words are compared whole. Only 64-bit hashes of
+the runs are stored; a compiled kernel computes them from UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HANGUL = re.compile("[가-힣]")
 
 
 class DecontaminateParams(Strict):
-    """Against what, and how strictly."""
+    """The evaluation items, and how strictly to match them."""
 
     RENAMED: ClassVar = {"fewest": "min_words"}
 
@@ -55,7 +55,7 @@ class Decontaminate:
         return [[path.name, file_checksum(path)] for path in _files(params.against)]
 
     def __call__(self, document: Document) -> Document | Reject:
-        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: only where it is used
+        from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: imported only if used
 
         data = np.frombuffer(document.text.encode(), dtype=np.uint8)
         for length, table in self.tables.items():
@@ -80,7 +80,7 @@ def _files(path: Path) -> list[Path]:
 @lru_cache(maxsize=4)
 def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
     """Length of run -> sorted hashes of all runs of that length; uint64."""
-    from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: only where it is used
+    from kormo_plugins.corpus.steps.duplicates.minhash_kernel import runs  # compiled: imported only if used
 
     tables: dict[int, list[np.ndarray]] = {}
     items = 0
@@ -95,7 +95,7 @@ def _index(params: DecontaminateParams) -> dict[int, np.ndarray]:
                 raise KormoError(
                     where=f"{path}:{number}",
                     found="no JSON object",
-                    why="an item that cannot be read is not looked for",
+                    why="an item that cannot be read would not be searched for",
                     do="correct the line",
                 ) from None
             for text in texts:

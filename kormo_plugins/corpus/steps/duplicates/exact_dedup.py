@@ -1,7 +1,6 @@
-"""Exact duplicates: of documents with the same words, the first in source order stays.
+"""Exact duplicates: among documents with the same words, the first in source order is kept.
 
-Only a hash of each document is compared, 128 bits, so that a billion documents have a chance of 10^-21 to lose one
-that is none.
+Only a 128-bit hash of each document is compared: among a billion documents the probability of a false match is 10^-21.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _NOT_WORDS = re.compile(r"[\W_]+")
 
 
 class ExactDedupParams(Strict):
-    """What counts as the same."""
+    """Which documents count as equal."""
 
     ignore: str = Field(
         default="space",
@@ -34,7 +33,7 @@ class ExactDedupParams(Strict):
 
 
 class ExactDedup:
-    """Drops every document that came before, word for word."""
+    """Drops every document whose words are those of an earlier one."""
 
     VERSION = 1
 
@@ -42,7 +41,7 @@ class ExactDedup:
         self.params = params
 
     def sign(self, document: Document) -> np.ndarray:
-        """128 bits of the text; uint64, shape [2]."""
+        """128-bit hash of the text; uint64, shape [2]."""
         text = document.text
         if self.params.ignore == "space" and compiled(text):
             return np.frombuffer(xxhash.xxh3_128_digest(scan_of(text).one_spaced.data), dtype=np.uint64)
@@ -53,7 +52,7 @@ class ExactDedup:
         return np.frombuffer(xxhash.xxh3_128_digest(text.encode()), dtype=np.uint64)
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """Everything but the first of each signature goes."""
+        """Drops all but the first document of each signature."""
         fate = np.zeros(len(signatures), dtype=np.int8)
         keys = np.ascontiguousarray(signatures).view([("high", np.uint64), ("low", np.uint64)]).ravel()
         fate[np.unique(keys, return_index=True)[1]] = -1

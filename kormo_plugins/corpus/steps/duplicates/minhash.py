@@ -1,22 +1,23 @@
-"""Near duplicates by MinHash: documents that share most of their runs of words; one of each cluster stays.
+"""Near duplicates by MinHash: documents that share most of their word n-grams; one per cluster is kept.
 
-    words → runs of `ngram` words, hashed → `bands` × `rows` smallest hashes → equal bands make two documents meet
-    → those whose signatures agree enough are one cluster (union-find) → the first, or the preferred, of each stays
+    words → hashed n-grams of `ngram` words → `bands` × `rows` minimum hashes → documents with an equal band are
+    candidates → candidates with similar signatures form a cluster (union-find) → the first, or the preferred, of each
+    is kept
 
-With b bands of r rows, documents that share a share s of their runs meet with probability 1 − (1 − sʳ)ᵇ (Leskovec et
-al., Mining of Massive Datasets, ch. 3). FineWeb and datatrove take 14 × 8 over runs of 5 words: a threshold near 0.72.
-Changing one word in ten leaves 0.9⁵ = 59% of 5-word runs, s = 0.42: such a copy is met once in a hundred times. Ours
-are 28 × 4 over runs of 2 (81% left, s = 0.68, met 998 times in a thousand), and because that also lets strangers meet,
-what met is compared: signatures must agree in at least `similarity` of their places. Runs are counted, not only noted
-(the second occurrence of a run is another element), else a table of a few words is like any other table.
+With b bands of r rows, documents with n-gram similarity s become candidates with probability 1 − (1 − sʳ)ᵇ (Leskovec et
+al., Mining of Massive Datasets, ch. 3). FineWeb and datatrove use 14 × 8 with 5-grams: a threshold near 0.72. Changing
+one word in ten leaves 0.9⁵ = 59% of the 5-grams, s = 0.42: such a copy is found once in a hundred times. Ours is 28 × 4
+with 2-grams (81% left, s = 0.68, found 998 times in a thousand). Since that also produces false candidates, candidates
+are compared: signatures must agree in at least `similarity` of their positions. N-grams are counted (the second
+occurrence is a different element), because otherwise all tables of a few words look alike.
 `ngram: 5, bands: 14, rows: 8, similarity: 0, short_similarity: 0, numbers_from: 1, whole: true` is datatrove's rule.
 
-Two things keep apart what is alike in form only. Sixty sums of one template share their words; what tells them apart is
-their numbers. So where numbers are many, they have a signature of their own, which must agree too; and of short texts
-more must agree than of long ones. Licence headers and menus, which thousands of documents share, are left out of the
-signature (`boilerplate.py`).
+Two rules separate texts that are similar in form only. Sixty sums from one template share their words and differ in
+their numbers: documents with many numbers therefore have a separate signature of the numbers, which must also agree.
+And short texts must agree in a larger share than long ones. Licence headers and menus, which thousands of documents
+share, are excluded from the signature (`boilerplate.py`).
 
-The hashes are made straight from UTF-8 bytes by a compiled kernel; they differ from datatrove's, the method does not.
+A compiled kernel computes the hashes from UTF-8 bytes; the hashes differ from datatrove's, the method is the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from kormo_plugins.documents.document import Document
 
 
 class MinhashDedupParams(Strict):
-    """How near is near, and which copy stays."""
+    """The similarity threshold, and which copy is kept."""
 
     RENAMED: ClassVar = {"fewest_words": "min_words"}
 
@@ -74,7 +75,7 @@ class MinhashDedupParams(Strict):
 
 
 class MinhashDedup(Clustering):
-    """Drops every document that is near to another, but one of each cluster."""
+    """Drops near duplicates, keeping one document per cluster."""
 
     VERSION = 2
 
@@ -87,12 +88,13 @@ class MinhashDedup(Clustering):
 
     @staticmethod
     def prefers(params: object) -> bool:
-        """Whether `prefer` names anything."""
+        """Whether `prefer` is set."""
         return isinstance(params, MinhashDedupParams) and bool(params.prefer)
 
     def sign(self, document: Document) -> np.ndarray:
-        """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: places of the runs, all ones for a
-        document that is too short; places of the numbers; numbers per thousand words; words; the document's rank."""
+        """The signature: uint32, shape [bands × rows + 24 + 2 + len(prefer)]: minimum hashes of the n-grams, all ones
+        for a document that is too short; minimum hashes of the numbers; numbers per thousand words; words; the
+        document's rank."""
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import numbers, signature
 
         text = document.text if self.params.whole else without_boilerplate(document.text, self.params.min_words)
@@ -105,13 +107,13 @@ class MinhashDedup(Clustering):
         return np.concatenate((places, smallest, facts))
 
     def first(self, signature: np.ndarray) -> np.ndarray:
-        """The signature with the best rank there is."""
+        """The signature with the best possible rank."""
         best = signature.copy()
         best[len(best) - len(self.params.prefer) :] = 0
         return best
 
     def clusters(self, signatures: np.ndarray) -> np.ndarray:
-        """For each document the index of the one of its cluster that stays; int64, shape [documents]."""
+        """For each document the index of the kept document of its cluster; int64, shape [documents]."""
         from kormo_plugins.corpus.steps.duplicates.minhash_kernel import NUMBER_PLACES, clusters
 
         share = 1001 if self.params.numbers_from == 1 else round(1000 * self.params.numbers_from)
@@ -121,7 +123,7 @@ class MinhashDedup(Clustering):
         return keep_one(first, signatures[:, signatures.shape[1] - len(self.params.prefer) :])
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """Everything but one of each cluster goes. Memory: the signatures and 24 bytes per document."""
+        """Drops all but one document of each cluster. Memory: the signatures and 24 bytes per document."""
         self.stays = stays = self.clusters(signatures)
         fate = np.full(len(signatures), -1, dtype=np.int8)
         fate[stays != np.arange(len(stays))] = 0

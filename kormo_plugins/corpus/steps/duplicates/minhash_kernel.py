@@ -1,10 +1,10 @@
 """The compiled part of MinHash: words and signatures from UTF-8 bytes, and clusters from signatures.
 
-A word is a run of letters and digits. ASCII letters are taken in lower case; a byte above 127 belongs to a word,
-unless it begins one of the common signs of U+2000–U+206F or U+3000–U+303F (quotation marks, dashes, CJK stops), so
-Korean splits at spaces and punctuation like English. Words are hashed one after the other (FNV-1a, then a finaliser);
-a run of n words is a polynomial over their hashes, moved on by one word in constant time. A hash function of the
-family is a 32-bit multiply-add-shift (Dietzfelbinger): one multiplication for each run and place.
+A word is a run of letters and digits. ASCII letters are lower-cased; a byte above 127 belongs to a word unless it
+begins one of the common characters of U+2000–U+206F or U+3000–U+303F (quotation marks, dashes, CJK stops), so Korean
+splits at spaces and punctuation like English. Words are hashed sequentially (FNV-1a, then a finaliser). An n-gram hash
+is a polynomial over the word hashes, updated in constant time per word. The hash family is 32-bit multiply-add-shift
+(Dietzfelbinger): one multiplication per n-gram and function.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from kormo_plugins.store.compiled import njit
 
 BLOCK = 1 << 14
-"""Documents that are looked at between two times that pages of a table in a file are given back."""
+"""Documents processed between two releases of the pages of a memory-mapped table."""
 EMPTY = np.uint32(0xFFFFFFFF)
-"""In every place of a document that is too short."""
+"""Fills the signature of a document that is too short."""
 NUMBER_PLACES = 24
-"""Places that a document's numbers have in its signature."""
+"""Positions of the signature that hold the numbers."""
 LONG, SHORT = 60, 20
-"""Words: from `LONG` on the similarity asked for is the one that was set, up to `SHORT` the higher one."""
+"""Words per document: up to `SHORT` the higher similarity is required, from `LONG` on the configured one."""
 
 
 def keys(places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,13 +36,13 @@ def keys(places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @njit()
 def _words(data: np.ndarray) -> np.ndarray:
-    """64-bit hashes of the words of UTF-8 `data`, in order."""
+    """64-bit hashes of the words in UTF-8 `data`, in order."""
     found = np.empty(len(data) // 2 + 1, dtype=np.uint64)
     count, value, inside, i, size = 0, np.uint64(0xCBF29CE484222325), False, 0, len(data)
     prime = np.uint64(0x100000001B3)
     while i < size:
         byte = data[i]
-        if 0xE4 <= byte < 0xF0 and i + 2 < size:  # Hangul and Han, which nearly all of a Korean text is
+        if 0xE4 <= byte < 0xF0 and i + 2 < size:  # Hangul and Han, most of any Korean text
             value = (value ^ np.uint64(byte)) * prime
             value = (value ^ np.uint64(data[i + 1])) * prime
             value = (value ^ np.uint64(data[i + 2])) * prime
@@ -77,7 +77,7 @@ def _words(data: np.ndarray) -> np.ndarray:
 
 @njit()
 def runs(data: np.ndarray, n: int) -> np.ndarray:
-    """64-bit hashes of all runs of `n` words of UTF-8 `data`, in order; empty if it has fewer words."""
+    """64-bit hashes of all n-grams of `n` words in UTF-8 `data`, in order; empty if it has fewer words."""
     words = _words(data)
     found = np.empty(max(0, len(words) - n + 1), dtype=np.uint64)
     for start in range(len(found)):
@@ -96,7 +96,7 @@ def _final(value: np.uint64) -> np.uint64:
 
 @njit()
 def _counted(run: np.uint64, seen: np.ndarray, times: np.ndarray) -> np.uint64:
-    """The run together with how often it has come before: its third occurrence is another element than its first."""
+    """Combines the n-gram with its number of earlier occurrences, so that repetitions are different elements."""
     mask = len(seen) - 1
     at = np.int64(_final(run) & np.uint64(mask))
     while times[at] and seen[at] != run:
@@ -108,10 +108,10 @@ def _counted(run: np.uint64, seen: np.ndarray, times: np.ndarray) -> np.uint64:
 
 @njit()
 def _smallest(elements: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> np.ndarray:
-    """The smallest hash of any element, for each function of the family; `EMPTY` where there is no element."""
+    """The minimum hash over all elements for each function of the family; `EMPTY` if there are no elements."""
     smallest = np.full(len(multipliers), np.uint32(0xFFFFFFFF), dtype=np.uint32)
     half, whole = np.uint64(32), len(elements) - len(elements) % 4
-    for i in range(0, whole, 4):  # four at a time: the family is read, and the smallest written, a quarter as often
+    for i in range(0, whole, 4):  # unrolled by four: reads the family and writes the minima a quarter as often
         x, y, z, w = elements[i], elements[i + 1], elements[i + 2], elements[i + 3]
         for k in range(len(multipliers)):
             multiplier, addend = multipliers[k], addends[k]
@@ -133,11 +133,11 @@ def signature(
 
     Args:
         data: uint8, shape [bytes].
-        ngram: words in a run; a document of fewer words is one run.
-        fewest: words below which the signature is `EMPTY`.
+        ngram: words per n-gram; a document of fewer words is a single n-gram.
+        fewest: minimum number of words; below it the signature is `EMPTY`.
         multipliers, addends: the hash family, uint64, shape [places].
     Returns:
-        uint32, shape [places]: the smallest hash of any run, for each function; and the number of words.
+        uint32, shape [places]: the minimum hash for each function; and the number of words.
     """
     words = _words(data)
     if len(words) < fewest:
@@ -166,10 +166,10 @@ def signature(
 def numbers(data: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> tuple[np.ndarray, int]:
     """MinHash signature of the numbers of UTF-8 text, and how many there are.
 
-    Numbers are runs of ASCII digits. Each counts together with the one before it: `3 + 4` is not `4 + 3`.
+    Numbers are runs of ASCII digits. Each is combined with the preceding one: `3 + 4` differs from `4 + 3`.
 
     Returns:
-        uint32, shape [places of the family]; `EMPTY` in every place where there is no number.
+        uint32, shape [places of the family]; all `EMPTY` if there are no numbers.
     """
     digits = 0
     for byte in data:
@@ -214,7 +214,7 @@ def _root(parent: np.ndarray, i: int) -> int:
 
 @njit()
 def _alike(a: np.ndarray, b: np.ndarray, places: int, bounds: tuple[float, float, int, int]) -> bool:
-    """Whether two rows of the table are near: in their runs and, where both are full of numbers, in those."""
+    """Whether two rows of the table are similar: in their n-grams and, if both have many numbers, in their numbers."""
     similarity, short_similarity, share, agreeing = bounds
     words = min(float(a[places + NUMBER_PLACES + 1]), float(b[places + NUMBER_PLACES + 1]))
     short = min(1.0, max(0.0, (LONG - words) / (LONG - SHORT)))
@@ -240,7 +240,7 @@ def _join(
     places: int,
     bounds: tuple[float, float, int, int],
 ) -> None:
-    """Joins the documents that meet in one band: each with the first of its band that it resembles enough."""
+    """Joins the candidates of one band: each document with the first one of its bucket that it resembles enough."""
     start, size = 0, len(order)
     while start < size:
         end = start + 1
@@ -248,7 +248,7 @@ def _join(
             end += 1
         if end - start > 1 and signatures[order[start], 0] != np.uint32(0xFFFFFFFF):
             for b in range(start + 1, end):
-                # Against a few of the documents before it: a band that thousands share must not cost their square.
+                # Compares with only a few predecessors: a bucket of thousands must not cost quadratic time.
                 for a in range(start, min(b, start + 8)):
                     ra, rb = _root(parent, order[a]), _root(parent, order[b])
                     if ra == rb:
@@ -260,7 +260,7 @@ def _join(
 
 
 def _runs(key: np.ndarray, order: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of `order` of about `BLOCK` documents, none of which parts documents of one key."""
+    """Ranges of `order` with about `BLOCK` documents each; documents of one key are never split."""
     start = 0
     while start < len(order):
         end = min(start + BLOCK, len(order))
@@ -271,9 +271,9 @@ def _runs(key: np.ndarray, order: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _pages_of(table: np.ndarray) -> Callable[[], None]:
-    """Forgets the pages of a table in a file that were looked at; nothing for one in memory.
+    """A function that releases the resident pages of a memory-mapped table; does nothing for a table in memory.
 
-    They stay in the system's cache as long as it has room, but are no memory of this process.
+    The pages stay in the system's cache if there is room, but no longer count as memory of this process.
     """
     base: object = table
     while isinstance(base, np.ndarray):
@@ -289,10 +289,10 @@ def clusters(signatures: np.ndarray, bands: int, rows: int, bounds: tuple[float,
     Memory: 40 bytes per document, and the signatures only where they are not mapped from a file.
 
     Args:
-        signatures: uint32, shape [documents, bands × rows + NUMBER_PLACES + 2 or more], in source order: places of the
-            runs, places of the numbers, numbers per thousand words, words.
-        bounds: similarity of long and of short documents; from how many numbers per thousand words on numbers have to
-            agree, and in how many of their places.
+        signatures: uint32, shape [documents, bands × rows + NUMBER_PLACES + 2 or more], in source order: n-gram hashes,
+            number hashes, numbers per thousand words, words.
+        bounds: required similarity of long and of short documents; numbers per thousand words above which numbers must
+            also agree, and in how many of their positions.
     """
     parent = np.arange(len(signatures), dtype=np.int64)
     if len(signatures) < 2:

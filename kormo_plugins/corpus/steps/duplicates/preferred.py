@@ -1,4 +1,4 @@
-"""Which of several copies of a document stays: numbers by which they are ranked, smallest first."""
+"""Selects which of several duplicates is kept: ranks as numbers, smallest first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAST = 0xFFFFFFFF
 
 
 def rank(document: Document, prefer: Sequence[Preference]) -> list[int]:
-    """One number below 2³² for each preference; a document without a date is older than any other."""
+    """One number below 2³² per preference; a document without a date counts as the oldest."""
     return [_rank(document, preference) for preference in prefer]
 
 
@@ -33,15 +33,15 @@ def _rank(document: Document, preference: Preference) -> int:
 
 
 def keep_one(first: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """For each document the index of the copy that stays.
+    """For each document the index of the kept copy.
 
     Args:
-        first: for each document the first of its cluster; int64, shape [documents].
+        first: for each document the index of the first one of its cluster; int64, shape [documents].
         ranks: shape [documents, preferences].
     """
     if not ranks.shape[1]:
         return first
-    order = np.lexsort((np.arange(len(first)), *ranks.T[::-1], first))  # by cluster, then rank, then place
+    order = np.lexsort((np.arange(len(first)), *ranks.T[::-1], first))  # by cluster, then rank, then position
     clusters, starts = np.unique(first[order], return_index=True)
     best = np.empty(len(first), dtype=np.int64)
     best[clusters] = order[starts]

@@ -1,8 +1,8 @@
-"""Forms of text that repeat themselves by nature: songs and poems, chats, subtitles.
+"""Text genres that are repetitive by nature: songs and poems, chats, subtitles.
 
-Measures made for prose take their form for a fault: a refrain for duplicate lines, the time before every message for
-the most frequent n-gram. Here is what tells such a form, and what is left of it to be measured. All of it is ours, set
-on documents of each kind that were written for it.
+Repetition measures made for prose misjudge their form: a refrain counts as duplicate lines, the timestamp before every
+message as the most frequent n-gram. This module detects such genres and returns the text to be measured. The rules are
+ours, tuned on documents of each kind written for that purpose.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _TIME = r"(?:오전|오후|AM|PM)?\s?\d{1,2}:\d{2}(?::\d{2})?(?:\s?(?:AM|PM))?"
 _DAY = r"\d{4}(?:년|[./-])\s?\d{1,2}(?:월|[./-])\s?\d{1,2}(?:일|\.)?"
 _STAMP = re.compile(
     r"^(?:"
-    r"\d{1,5}[ \t]*(?=\n[\d:.,]+ ?-->)"  # number of a subtitle
-    r"|(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{3} ?--> ?[^\n]*"  # its time
-    rf"|\[[^\]\n]{{1,24}}\] ?\[{_TIME}\] ?"  # KakaoTalk, exported on a computer
-    rf"|{_DAY} ?,? ?{_TIME}, [^:\n]{{1,24}} : "  # and on a phone
+    r"\d{1,5}[ \t]*(?=\n[\d:.,]+ ?-->)"  # subtitle number
+    r"|(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{3} ?--> ?[^\n]*"  # subtitle time
+    rf"|\[[^\]\n]{{1,24}}\] ?\[{_TIME}\] ?"  # KakaoTalk, desktop export
+    rf"|{_DAY} ?,? ?{_TIME}, [^:\n]{{1,24}} : "  # KakaoTalk, mobile export
     rf"|\[?{_TIME}\]? ?<[^>\n]{{1,24}}> ?"  # IRC
-    rf"|-{{3,}} ?{_DAY}[^\n]{{0,12}}-{{3,}}"  # the day between messages
+    rf"|-{{3,}} ?{_DAY}[^\n]{{0,12}}-{{3,}}"  # date separator between messages
     r"|WEBVTT[^\n]*"
     r"|<v [^>\n]{1,24}>"
     r")",
@@ -28,26 +28,27 @@ _STAMP = re.compile(
 )
 _SPEAKER = re.compile(r"^([^\s:：\n]{1,12}) ?[:：] ?(?=\S)", re.MULTILINE)
 LONGEST_VERSE = 40
-"""Characters of a line of verse."""
+"""Maximum characters of a line of verse."""
 FEWEST_VERSES = 8
 SHARE_DISTINCT = 0.4
-"""Of the lines of a song with refrains; a text whose every line comes three times has a third."""
+"""Minimum share of distinct lines; songs with refrains have more, a text with every line repeated three times a
+third."""
 
 
 def without_stamps(text: str) -> str:
-    """`text` without the times, numbers and names before the lines of a chat or of subtitles."""
+    """`text` without the timestamps, numbers and names before the lines of a chat or of subtitles."""
     if ":" not in text and "：" not in text:
         return text
     bare = _STAMP.sub("", text)
     speakers = Counter(match[1] for match in _SPEAKER.finditer(bare))
-    # A dialogue has few speakers who speak often; a glossary has as many heads as lines.
+    # A dialogue has few speakers with many lines each; a glossary has as many headwords as lines.
     if sum(speakers.values()) >= 4 and 2 * len(speakers) <= sum(speakers.values()):
         bare = _SPEAKER.sub("", bare)
     return bare
 
 
 def is_verse(lines: Sequence[str]) -> bool:
-    """Whether these are the lines of a song, a poem or a chat: short, most of them different, none thrice in a row."""
+    """Whether the lines are a song, a poem or a chat: short, mostly distinct, none three times in a row."""
     if len(lines) < FEWEST_VERSES or sum(map(len, lines)) > LONGEST_VERSE * len(lines):
         return False
     if max(map(len, lines)) > 4 * LONGEST_VERSE or len(set(lines)) < SHARE_DISTINCT * len(lines):

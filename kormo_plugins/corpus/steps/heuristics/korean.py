@@ -1,14 +1,14 @@
-"""Is this Korean prose? Heuristics that count what Korean is made of: eojeol, particles, endings, sentences.
+"""Detects Korean prose by counting its typical elements: eojeol, particles, endings, sentences.
 
-English rules fail on Korean: its words are two to four syllables long, its function words are not words but particles
-and endings at the end of an eojeol, and its word order is free but for one thing, which is strict. A dependent word
-stands right behind the ending that it governs:
+Rules for English fail on Korean: its words have two to four syllables, its function words are particles and endings
+attached to an eojeol, and its word order is free with one strict exception: a dependent word directly follows the
+ending that it governs:
 
     않다 behind -지        수 behind -ㄹ, and 있다/없다 behind 수        것 behind an adnominal ending
     위해 behind 을/를       대해, 의해, 따라 behind 에                     통해 behind 을/를
 
-Such pairs agree nine times in ten in prose and one time in five in shuffled words, so that their share tells order
-from word salad with no model. Every threshold is ours, set on Korean novels, newspapers, a book and technical pages.
+Such pairs agree nine times in ten in prose and one time in five in shuffled words, so their share separates prose from
+word salad without a model. All thresholds are ours, tuned on Korean novels, newspapers, a book and technical pages.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _REPORT_ENDS = (
 )
 _REPORT_END = re.compile(rf"(?:{_REPORT_ENDS})[.)]?$")
 CLAUSE_WORDS = 5
-"""Eojeol of a line that is no entry of a menu."""
+"""Minimum number of eojeol in a clause; menu entries have fewer."""
 
 
 class KoreanParams(Strict):
-    """Bounds; a document in no Korean (language not `ko`, `mul` or `und`) passes untouched."""
+    """Thresholds; documents that are not Korean (language not `ko`, `mul` or `und`) pass unchanged."""
 
     RENAMED: ClassVar = {
         "fewest_words": "min_words",
@@ -98,7 +98,7 @@ class KoreanParams(Strict):
 
 
 class Korean:
-    """Drops Korean documents that are lists, menus, word salad, or signs."""
+    """Drops Korean documents that are lists, menus, word salad, or symbols."""
 
     VERSION = 3
 
@@ -119,7 +119,7 @@ class Korean:
         return Reject(reason) if reason else document
 
     def _by_counts(self, document: Document, found: list[int]) -> Document | Reject:
-        """The same, in the same order, by what a compiled scan has counted."""
+        """The same checks, in the same order, on the counts of a compiled scan."""
         from kormo_plugins.corpus.scan.kernels import korean_kernel as of
 
         params, eojeol = self.params, found[of.EOJEOL]
@@ -172,13 +172,13 @@ class Korean:
 
 
 def _told(found: Sequence[str]) -> float:
-    """Share of the characters that stand in lines which say something."""
+    """Share of the characters that are in sentence lines."""
     return sum(len(line) for line in found if _says_something(line)) / max(1, sum(map(len, found)))
 
 
 def _says_something(line: str) -> bool:
-    """Whether a line is, or holds, a sentence or a clause: it ends like one, also in the noun style of reports, or has
-    as many particles and endings as a clause has."""
+    """Whether a line is or contains a sentence or a clause: it ends like one, also in the noun style of reports, or has
+    as many particles and endings as a clause."""
     if _SENTENCE_END.search(line) or ". " in line or len(line) > 120:
         return True
     found = line.split()
@@ -192,18 +192,18 @@ USUAL = 0.9
 
 
 def _chance(agreeing: int, dependent: int) -> float:
-    """Probability that so few, or fewer, of the dependent words agree in prose."""
+    """Probability that at most `agreeing` of the dependent words agree in prose."""
     return _chances(dependent)[agreeing] if dependent <= 200 else 0.0
 
 
 @lru_cache(maxsize=201)
 def _chances(dependent: int) -> tuple[float, ...]:
-    """`_chance` of each number of agreeing words."""
+    """`_chance` for each number of agreeing words."""
     terms = (comb(dependent, k) * USUAL**k * (1 - USUAL) ** (dependent - k) for k in range(dependent + 1))
     return tuple(accumulate(terms))
 
 
-# What a dependent word must follow: the end of the word before it.
+# What a dependent word must follow: the end of the preceding word.
 _WITH_N = "간건긴난낸던된든란린만본산선신안온운인준진친킨탄한쓴은는"
 _WITH_L = "갈걸군길깐날낼들랄릴말볼살설실알올울일줄질칠킬탈할될쓸을"
 _ADNOMINAL = f"[{_WITH_N}{_WITH_L}]"
@@ -235,7 +235,7 @@ for _word, _before in _RULES:
 
 @lru_cache(maxsize=1)
 def _signs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the compiled scan knows of sentences."""
+    """Sentence tables for the compiled scan."""
     closes, ends = (np.array([*map(ord, chars)], np.uint32) for chars in (_CLOSES, _ENDS + _FINALS))
     reports = [[*map(ord, reversed(end))] for part in _REPORT_ENDS.split("|") for end in expanded(part)]
     return closes, ends, padded(reports, 3)
@@ -243,12 +243,12 @@ def _signs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _rules() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """And of dependent words."""
+    """Dependent-word tables for the compiled scan."""
     return rule_tables(_RULES)
 
 
 def _counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
-    """What the compiled scan counts (`korean_kernel`)."""
+    """The counts of the compiled scan (`korean_kernel`)."""
     from kormo_plugins.corpus.scan.kernels.korean_kernel import korean
 
     found: list[int] = korean(bare, character_bits(), lines, _signs(), _rules(), CLAUSE_WORDS).tolist()
@@ -256,9 +256,9 @@ def _counts(bare: np.ndarray, lines: np.ndarray) -> list[int]:
 
 
 def agreement(text: str) -> tuple[int, int]:
-    """How many dependent words of `text` stand behind the ending that they need, and how many there are.
+    """Number of dependent words in `text` that follow the required ending, and number of all dependent words.
 
-    A dependent word at the start of a line is not counted: what it depends on may have been a heading or a list's sign.
+    A dependent word at the start of a line is not counted: the text before it may have been a heading or a list marker.
     """
     agreeing = dependent = 0
     for line in lines(text):

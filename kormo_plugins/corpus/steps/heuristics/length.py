@@ -1,4 +1,4 @@
-"""Too short to teach anything, or too long to be one document."""
+"""Drops documents that are too short to be useful or too long to be a single document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kormo_plugins.documents.document import Document, Reject
 
 
 class LengthParams(Strict):
-    """Bounds, in characters (a Hangul syllable is one)."""
+    """Bounds in characters (a Hangul syllable is one)."""
 
     minimum: int = Field(
         default=50,
@@ -29,7 +29,7 @@ class LengthParams(Strict):
 
 
 class Length:
-    """Keeps documents of a length between the bounds."""
+    """Keeps documents whose length is within the bounds."""
 
     VERSION = 1
 

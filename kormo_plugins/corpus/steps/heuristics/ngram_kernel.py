@@ -1,6 +1,6 @@
-"""The compiled part of `repetition`: n-grams are counted in a hash table instead of being sorted.
+"""The compiled part of `repetition`: counts n-grams in a hash table instead of sorting them.
 
-Every function takes time in proportion to the words. An n-gram is known by a 64-bit hash, as wide as a sort would use.
+Every function takes linear time in the number of words. N-grams are identified by 64-bit hashes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 @njit()
 def longer(grams: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
-    """Hashes of runs of `size` + 1 words.
+    """Extends n-gram hashes by one word.
 
     Args:
-        grams: of runs of `size` words; uint64, shape [words - size + 1].
-        ids: number of each word; uint64, shape [words].
+        grams: hashes of n-grams of `size` words; uint64, shape [words - size + 1].
+        ids: id of each word; uint64, shape [words].
     Returns:
         uint64, shape [words - size].
     """
@@ -30,7 +30,7 @@ def longer(grams: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
 
 @njit()
 def first_places(grams: np.ndarray) -> np.ndarray:
-    """For each n-gram the place where the same one was first; int32, shape of `grams`."""
+    """For each n-gram the index of its first occurrence; int32, shape of `grams`."""
     bits = 1
     while (1 << bits) < 2 * len(grams):
         bits += 1
@@ -49,7 +49,7 @@ def first_places(grams: np.ndarray) -> np.ndarray:
 
 @njit()
 def top(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
-    """Characters in the most frequent n-gram, if it is there more than twice; of several, the one of smallest hash.
+    """Characters in the most frequent n-gram, if it occurs more than twice; ties go to the smallest hash.
 
     Args:
         grams: uint64, shape [words - n + 1].
@@ -68,8 +68,8 @@ def top(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
 
 @njit()
 def repeated(grams: np.ndarray, starts: np.ndarray, n: int) -> int:
-    """Characters covered by n-grams that came before, each counted once; arguments as of `top`."""
-    covered, total = 0, 0  # words before `covered` are counted
+    """Characters covered by n-grams that occurred before, each counted once; arguments as for `top`."""
+    covered, total = 0, 0  # words before `covered` have been counted
     for i, place in enumerate(first_places(grams)):
         if place != i:
             total += starts[i + n] - starts[max(i, covered)]

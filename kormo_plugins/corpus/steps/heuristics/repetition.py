@@ -1,11 +1,10 @@
-"""Documents that repeat themselves: the same lines, or the same words over and over.
+"""Drops repetitive documents: the same lines, or the same words over and over.
 
-The measures and thresholds are Gopher's (Rae et al. 2021, arXiv 2112.11446, table A1) where they can be: duplicate
-lines and paragraphs, the most frequent n-gram for n = 2…4, duplicated n-grams for n = 5…10. Words are eojeol in
-Korean. Three things differ. Code is left out before counting; for a document of fewer than `min_words` words no
-n-gram says anything; and songs, chats and subtitles are measured as what they are (`genres.py`): without the times and
-names before their lines, and where the lines are verse, refrains are allowed up to `verse` and n-grams are counted over
-each line once.
+Measures and thresholds follow Gopher (Rae et al. 2021, arXiv 2112.11446, table A1): duplicate lines and paragraphs, the
+most frequent n-gram for n = 2…4, duplicated n-grams for n = 5…10. In Korean, words are eojeol. Three things differ.
+Code is removed before counting; n-grams are not counted in documents of fewer than `min_words` words; and songs, chats
+and subtitles are measured by their genre (`genres.py`): without the times and names before their lines, and in verse,
+refrains are allowed up to `verse` and n-grams are counted over each distinct line once.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _REASONS = (
     "top {}-gram",
     "repeated {}-grams",
 )
-"""By the numbers of `repetition_kernel`."""
+"""Indexed by the codes of `repetition_kernel`."""
 
 
 class RepetitionParams(Strict):
-    """Largest shares that are let through."""
+    """Maximum shares."""
 
     RENAMED: ClassVar = {"fewest_words": "min_words"}
 
@@ -60,7 +59,7 @@ class RepetitionParams(Strict):
 
 
 class Repetition:
-    """Drops documents that repeat themselves."""
+    """Drops repetitive documents."""
 
     VERSION = 3
 
@@ -85,7 +84,7 @@ class Repetition:
         return self._lines(found, text, self.params.verse if verse else 0.0) or self._ngrams(once) or document
 
     def _judged(self, bare: np.ndarray, found: np.ndarray) -> Reject | None:
-        """The same by a compiled scan."""
+        """The same checks by a compiled scan."""
         from kormo_plugins.corpus.scan.kernels import repetition_kernel as of
 
         params, limits = self.params, self.limits
@@ -113,7 +112,7 @@ class Repetition:
         if len(found) < self.params.min_words:
             return None
         numbers = {word: number for number, word in enumerate(dict.fromkeys(found))}
-        if len(numbers) > 0.95 * len(found):  # hardly a word twice: no n-gram can be
+        if len(numbers) > 0.95 * len(found):  # almost no word is repeated, so no n-gram can be
             return None
         ids = np.fromiter(map(numbers.__getitem__, found), dtype=np.uint64, count=len(found))
         starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))])

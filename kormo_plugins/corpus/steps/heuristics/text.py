@@ -1,6 +1,6 @@
-"""What several heuristics look at: a text's scripts, words, lines, and the prose that is left without its code.
+"""Features shared by several heuristics: scripts, words, lines, and the prose of a text without its code.
 
-Computed once per document and remembered for the next step, which asks about the same text.
+Computed once per document and cached for the next step that processes the same text.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from kormo_plugins.corpus.scan.text_scan import compiled, scan_of
 
-# Every pattern here takes time in proportion to the text, whatever the text: a document of 50 MB that is one line of
-# backticks or of open brackets must cost no more than another. Hence possessive repeats, and `]` that ends a link.
+# Every pattern here takes linear time on any text: a 50 MB line of backticks or open brackets must not be slower. Hence
+# possessive quantifiers, and `]` that ends a link.
 FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n가-힣]+`")
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,400}>")
 _LINK = re.compile(r"https?://\S+|\]\([^)\]\s]*\)")
 WORD = re.compile(r"\w+")
-"""A word without the punctuation around it; in Korean an eojeol (a word with its particles and endings)."""
+"""A word without surrounding punctuation; in Korean an eojeol (a word with its particles and endings)."""
 _HANGUL = re.compile("[가-힣]")
 
 _BLOCKS: tuple[tuple[int, int, str], ...] = (
@@ -47,7 +47,7 @@ _NAMES = ("latin", "hangul", "kana", "han", "cyrillic", "greek", "other")
 
 @lru_cache(maxsize=1)
 def _table() -> np.ndarray:
-    """Script of each code unit of the Basic Multilingual Plane; len(_NAMES) for what is no letter."""
+    """Script of each code unit of the Basic Multilingual Plane; len(_NAMES) for non-letters."""
     table = np.full(1 << 16, len(_NAMES), dtype=np.uint8)
     for start, end, name in _BLOCKS:
         table[start:end] = _NAMES.index(name)
@@ -56,7 +56,7 @@ def _table() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scripts:
-    """Letters of a text by script; `total` of all."""
+    """Number of letters per script, and the `total`."""
 
     latin: int
     hangul: int
@@ -68,7 +68,7 @@ class Scripts:
 
     @property
     def total(self) -> int:
-        """All letters."""
+        """The number of all letters."""
         return sum(getattr(self, name) for name in _NAMES)
 
 
@@ -80,13 +80,13 @@ def scripts(text: str) -> Scripts:
 
 
 def prose(text: str) -> str:
-    """The text without code blocks, inline code, tags and addresses: what a person wrote to be read."""
+    """The text without code blocks, inline code, tags and addresses."""
     return scan_of(text).prose.text if compiled(text) else _prose(text)
 
 
 @lru_cache(maxsize=2)
 def _prose(text: str) -> str:
-    """`prose` by patterns: what the compiled scan has to agree with."""
+    """`prose` by patterns; the reference that the compiled scan must match."""
     if "```" in text or "~~~" in text:
         text = FENCE.sub(_unless_korean, text)
     if "`" in text:
@@ -97,7 +97,7 @@ def _prose(text: str) -> str:
 
 
 def _unless_korean(block: re.Match[str]) -> str:
-    # Where fences do not match (a page cut or shuffled), prose lies between them: it is no code.
+    # If fences do not match (a truncated or shuffled page), there is prose between them.
     return block[0] if len(_HANGUL.findall(block[0])) * 5 > len(block[0]) else "\n"
 
 
@@ -109,5 +109,5 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=2)
 def lines(text: str) -> list[str]:
-    """The lines of a text that are not empty, stripped."""
+    """The non-empty lines of a text, stripped."""
     return [line for line in (raw.strip() for raw in text.split("\n")) if line]

@@ -1,6 +1,6 @@
 """datatrove's filters as steps: `{name: datatrove, filter: gopher_quality_filter.GopherQualityFilter}`.
 
-So a recipe can say exactly what another project did, next to our own steps.
+This lets a recipe reproduce another project's filtering beside our own steps.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ PACKAGE = "datatrove.pipeline.filters"
 
 
 class TroveParams(Strict):
-    """Which filter, and its arguments."""
+    """The filter and its arguments."""
 
     filter: str = Field(description="module and class below datatrove.pipeline.filters", pattern=r"^\w+\.[A-Z]\w*$")
     arguments: dict[str, object] = Field(default_factory=dict, description="arguments of the class")
 
 
 class Trove:
-    """Asks a datatrove filter about each document."""
+    """Applies a datatrove filter to each document."""
 
     VERSION = 1
 
@@ -59,7 +59,7 @@ class Trove:
         item = TroveDocument(text=document.text, id=document.id, metadata=dict(document.meta))
         try:
             result = self.filter.filter(item)
-        except ImportError as error:  # datatrove looks for its word tokenizers when it first needs them
+        except ImportError as error:  # datatrove loads its word tokenizers on first use
             raise KormoError(
                 where="step datatrove: filter", found=self.name, why=in_words(error), do="install what it names"
             ) from None

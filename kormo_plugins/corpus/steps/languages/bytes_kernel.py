@@ -1,4 +1,4 @@
-"""What stands at a place of a text in UTF-8: a code point, a run of letters, or what is no prose."""
+"""Scans UTF-8 bytes at a position: a code point, a run of letters, or non-prose."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def decode(data: np.ndarray, i: int) -> tuple[int, int]:
 
 @njit()
 def after(data: np.ndarray, i: int) -> int:
-    """Where what is no prose at `i` (inline code, a tag, an address) ends; `i` itself if there is none.
+    """The end of non-prose at `i` (inline code, a tag, an address); `i` itself if there is none.
 
-    Each look is bounded, or ends where the next would begin: the time is in proportion to the text.
+    Each search is bounded, or ends where the next would begin, so the total time is linear.
     """
     size = len(data)
     byte = data[i]
@@ -69,7 +69,7 @@ def after(data: np.ndarray, i: int) -> int:
 
 @njit()
 def fence_at(data: np.ndarray, i: int) -> int:
-    """Length of a run of three or more backticks or tildes at `i`, the beginning of a line; 0 if there is none."""
+    """Length of a run of three or more backticks or tildes at `i`, the start of a line; 0 if there is none."""
     indent = 0
     while indent < 3 and i < len(data) and data[i] == 0x20:
         i, indent = i + 1, indent + 1
@@ -83,7 +83,7 @@ def fence_at(data: np.ndarray, i: int) -> int:
 
 @njit()
 def syllables_at(data: np.ndarray, i: int) -> int:
-    """How many Hangul syllables stand one behind the other at `i`."""
+    """Number of consecutive Hangul syllables from `i` on."""
     first, last = i, len(data) - 2
     while i < last and 0xEA <= data[i] <= 0xED:
         code = (np.int64(data[i]) & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F)
@@ -95,7 +95,7 @@ def syllables_at(data: np.ndarray, i: int) -> int:
 
 @njit()
 def letters_at(data: np.ndarray, i: int) -> int:
-    """How many Latin letters of ASCII stand one behind the other at `i`, up to an `h`, with which an address begins."""
+    """Number of consecutive ASCII letters from `i` on, up to an `h`, with which an address may begin."""
     first = i
     while i < len(data) and 0x61 <= data[i] | 0x20 <= 0x7A and data[i] != 0x68:
         i += 1

@@ -1,9 +1,9 @@
-"""The compiled part of the step `language`: one pass over a text's bytes that counts scripts and weighs words.
+"""The compiled part of the step `language`: one pass over a text's bytes that counts scripts and scores words.
 
-A word of Latin or Cyrillic letters has features: itself, and its runs of two to four letters with its ends marked, as
-in Cavnar and Trenkle (1994, N-gram-based text categorization), hashed to rows of a table of weights (`train.py`). The
-rows of all words are added up. What is code, a tag or an address is passed over, by the rules of `text.prose`, so that
-no copy of the text is made.
+The features of a word in Latin or Cyrillic letters are the word and its n-grams of two to four letters with marked word
+boundaries, as in Cavnar and Trenkle (1994, N-gram-based text categorization), hashed to rows of a weight table
+(`train.py`). The rows of all words are summed. Code, tags and addresses are skipped by the rules of `text.prose`,
+without copying the text.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from kormo_plugins.corpus.steps.languages.bytes_kernel import after, decode, fen
 from kormo_plugins.store.compiled import njit
 
 BUCKET_BITS = 14
-"""Rows of the table of weights, as a power of two."""
+"""Rows of the weight table, as a power of two."""
 LANES = 32
-"""Languages that a row weighs."""
+"""Languages per row."""
 UNIT = 24
-"""What a weight of one (a logit) is in the table."""
+"""Fixed-point value of a weight of 1.0 (a logit)."""
 LETTERS = 2000
-"""Letters of Latin or Cyrillic that are weighed; what follows is only counted."""
+"""Maximum number of Latin or Cyrillic letters that are scored; later ones are only counted."""
 LONGEST = 24
-"""Letters of a word that are looked at."""
+"""Maximum number of letters per word that are used."""
 LATIN, HANGUL, KANA, HAN, CYRILLIC, NONE = 0, 1, 2, 3, 4, 255
-"""Numbers of scripts by which the counts are found (`letters.py` has the others)."""
+"""Script indices of the counts (`letters.py` has the others)."""
 SIMPLIFIED, TRADITIONAL, JAPANESE = 29, 30, 31
-"""Places in the counts of Han characters that only one way of writing has."""
+"""Count indices of Han characters that are specific to one variant."""
 COUNTS = 32
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _PENDING = 512
@@ -40,15 +40,15 @@ def _row(code: np.uint64) -> int:
 
 @njit()
 def rows_of(word: np.ndarray, length: int, out: np.ndarray, count: int) -> int:
-    """Writes the rows of a word's features to `out` from place `count` on (at most 3 `LONGEST` + 4), and returns the
-    place behind them.
+    """Writes the rows of a word's features to `out` from index `count` on (at most 3 `LONGEST` + 4); returns the index
+    after them.
 
     Args:
-        word: its lowered letters (code points) from place 1 on; uint64, shape [LONGEST + 2].
-        length: how many there are.
+        word: lower-case code points from index 1 on; uint64, shape [LONGEST + 2].
+        length: number of letters.
         out: int64.
     """
-    word[0] = word[length + 1] = np.uint64(1)  # the ends
+    word[0] = word[length + 1] = np.uint64(1)  # word boundaries
     whole = np.uint64(7)
     for i in range(1, length + 1):
         whole = (whole ^ word[i]) * _MULTIPLIER
@@ -74,11 +74,11 @@ def rows_of(word: np.ndarray, length: int, out: np.ndarray, count: int) -> int:
 def add(found: np.ndarray, count: int, weights: np.ndarray, sums: np.ndarray) -> None:
     """Adds rows of the table to `sums`.
 
-    Four lanes of 16 bits are in one word, each a weight plus 128, so that eight additions do the work of 32; before a
-    lane could run over, it is emptied.
+    Each 64-bit word packs four 16-bit lanes, each a weight plus 128, so that eight additions do the work of 32; lanes
+    are flushed before they can overflow.
 
     Args:
-        found: places of the rows; int64, of which the first `count` count.
+        found: row indices; int64; only the first `count` are used.
         weights: uint64, shape [2**BUCKET_BITS, LANES / 4] (`packed`).
         sums: int64, shape [LANES].
     """
@@ -106,7 +106,7 @@ def add(found: np.ndarray, count: int, weights: np.ndarray, sums: np.ndarray) ->
 
 
 def packed(weights: np.ndarray) -> np.ndarray:
-    """The weights as `add` takes them, of int8 of shape [2**BUCKET_BITS, LANES]."""
+    """Packs weights (int8, shape [2**BUCKET_BITS, LANES]) into the layout of `add`."""
     return (weights.astype(np.int16) + 128).astype("<u2").view("<u8").astype(np.uint64)
 
 
@@ -120,26 +120,26 @@ def _copy(source: np.ndarray, target: np.ndarray) -> None:
 def measure(
     data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray, marks: np.ndarray, weights: np.ndarray, weigh: bool
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Letters of each script, and the weight of each language, of a text in UTF-8.
+    """Letters of each script, and the score of each language, of a text in UTF-8.
 
     Args:
         data: uint8, shape [bytes].
-        scripts: of each code point of the Basic Multilingual Plane, its script; uint8, shape [65536].
-        lowered: of each, its small letter; uint16, shape [65536].
-        marks: place in the counts of a Han character that one way of writing alone has, or 0; uint8, shape [65536].
-        weights: as of `add`.
-        weigh: whether words are weighed; where not, the sums are zero.
+        scripts: script of each code point of the Basic Multilingual Plane; uint8, shape [65536].
+        lowered: lower-case form of each; uint16, shape [65536].
+        marks: count index of a Han character specific to one variant, or 0; uint8, shape [65536].
+        weights: as for `add`.
+        weigh: whether words are scored; if not, the sums are zero.
 
     Returns:
-        Counts, int64 of shape [COUNTS]; sums of weights, int64 of shape [LANES]; and how many words were weighed.
+        Counts, int64 of shape [COUNTS]; sums of weights, int64 of shape [LANES]; and the number of scored words.
     """
-    # One loop on purpose: its parts share a dozen numbers that change at each letter and live in registers here.
+    # Deliberately one loop: its parts share a dozen variables that change at each letter and stay in registers.
     counts = np.zeros(COUNTS, dtype=np.int64)
     sums = np.zeros(LANES, dtype=np.int64)
     word = np.zeros(LONGEST + 2, dtype=np.uint64)
     found = np.empty(2 * _PENDING, dtype=np.int64)
     held_counts, held_sums = np.zeros(COUNTS, dtype=np.int64), np.zeros(LANES, dtype=np.int64)
-    held = np.zeros(3, dtype=np.int64)  # weighed letters, words and the place of the text when a fence began
+    held = np.zeros(3, dtype=np.int64)  # letters, words and text position saved at the start of a fence
     i, size, length, letters, words = 0, len(data), 0, 0, 0
     fence, pending = 0, 0
     line = True
@@ -155,7 +155,7 @@ def measure(
                     _copy(sums, held_sums)
                     held[0], held[1], held[2] = letters, words, i
                 else:
-                    # Where fences do not match (a page cut or shuffled), prose lies between them: it is no code.
+                    # If fences do not match (a truncated or shuffled page), there is prose between them.
                     if (counts[HANGUL] - held_counts[HANGUL]) * 15 <= i - held[2]:
                         _copy(held_counts, counts)
                         _copy(held_sums, sums)
@@ -220,7 +220,7 @@ def measure(
 
 @njit()
 def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarray:
-    """Rows of the features of all words of a text in UTF-8; int64. What the weights are learned from."""
+    """Feature rows of all words of a text in UTF-8; int64. Used to train the weights."""
     out = np.empty(4 * len(data) + 8, dtype=np.int64)
     word = np.zeros(LONGEST + 2, dtype=np.uint64)
     i, length, count = 0, 0, 0
@@ -241,24 +241,24 @@ def rows(data: np.ndarray, scripts: np.ndarray, lowered: np.ndarray) -> np.ndarr
 
 
 SYLLABLE = 2.5
-"""Latin letters that a syllable block or a Han character counts for: about as many as write the same sounds."""
+"""Latin letters that a syllable block or a Han character counts as: about the number that writes the same sounds."""
 LANGUAGES, LATIN_LANGUAGES, SCRIPTS = 32, 24, 26
-"""Languages with weights, those of Latin letters among them (the first), and scripts."""
+"""Languages with weights, those in Latin letters among them (listed first), and scripts."""
 UND, MUL, KO, JA, ZH, ZH_HANT = (LANGUAGES + SCRIPTS + place for place in range(6))
 UNWEIGHED = -1
-"""The words decide, and were not weighed."""
+"""The words decide, and were not scored."""
 GLANCE = 4096
-"""Bytes in which a Hangul syllable is looked for: behind one the words seldom decide, so they are weighed only then."""
+"""Bytes searched for a Hangul syllable: after one, words rarely decide, so they are scored only if needed."""
 _GREEK = 5
 _FIRST_OTHER, _LAST_OTHER = 6, SCRIPTS - 1
 EVIDENCE = 0.12
-"""Logits a word by which the best language must lead the second, else `und` (ours, on lists and code)."""
+"""Logits per word by which the best language must lead the second, else `und` (ours, tuned on lists and code)."""
 
 
 @njit()
 def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray, minority: float, weighed: bool) -> int:
-    """Place in `identify.NAMES` of the language of a text, from what `measure` says of it; `UNWEIGHED` where its words
-    decide and were not `weighed`.
+    """Index in `identify.NAMES` of the language of a text, from the results of `measure`; `UNWEIGHED` if its words
+    decide and were not scored (`weighed` is False).
 
     `priors` is added to the sums of each language: int64, shape [LANES].
     """
@@ -297,7 +297,7 @@ def _place(counts: np.ndarray, sums: np.ndarray, words: int, priors: np.ndarray,
 
 @njit()
 def _heaviest(sums: np.ndarray, start: int, end: int) -> tuple[int, int]:
-    """The lane of the largest sum, and by how much it leads."""
+    """The lane of the largest sum, and its lead."""
     best, second = start, -(1 << 30)
     for lane in range(start + 1, end):
         if sums[lane] > sums[best]:
@@ -318,12 +318,12 @@ def languages(
     priors: np.ndarray,
     minority: float,
 ) -> np.ndarray:
-    """Place in `identify.NAMES` of the language of each of many texts in UTF-8, which stand one after the other.
+    """Index in `identify.NAMES` of the language of each of many concatenated UTF-8 texts.
 
     Args:
-        ends: where each ends; int64, shape [texts].
-        scripts, lowered, marks, weights: as of `measure`.
-        priors: as of `_place`.
+        ends: end offset of each text; int64, shape [texts].
+        scripts, lowered, marks, weights: as for `measure`.
+        priors: as for `_place`.
     """
     found = np.empty(len(ends), dtype=np.int64)
     start = 0

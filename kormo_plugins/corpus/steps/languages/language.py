@@ -1,12 +1,12 @@
-"""Which language a document is in, with no network: by script, and for Latin and Cyrillic letters by their words.
+"""Identifies the language of a document offline: by script, and for Latin and Cyrillic letters by words.
 
-Hangul, Kana and Han tell Korean, Japanese and Chinese apart at once: Korean prose has almost no Kana, Japanese always
-has some, Chinese has neither. Code, tags and addresses are left out before counting, as they are Latin in every
-language. A syllable block counts for several Latin letters; otherwise a few English terms would outweigh a Korean
-sentence. `languages/` has the compiled pass and the weights of words.
+Hangul, Kana and Han separate Korean, Japanese and Chinese: Korean prose has almost no Kana, Japanese always has some,
+Chinese has neither. Code, tags and addresses are removed before counting, as they are Latin in every language. A
+syllable block counts as several Latin letters; otherwise a few English terms would outweigh a Korean sentence. The
+compiled pass and the word weights are in `languages/`.
 
-Whoever has a fastText model (lid.176, GlotLID, OpenLID) names it under `model`; `engine: eldc` asks the package eldc,
-which knows the words of more languages, where letters do not decide.
+A fastText model (lid.176, GlotLID, OpenLID) can be given as `model`. `engine: eldc` uses the package eldc, which knows
+words of more languages, where scripts do not decide.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from kormo_plugins.errors import KormoError
 from kormo_plugins.store.fingerprint import file_checksum
 
 SAMPLE = 40_000
-"""Characters that are looked at, from the beginning."""
+"""Characters used, from the beginning of the document."""
 CODE = re.compile("(?!(kr|jp|cn|kor|eng|jpn|zho)$)[a-z]{2,3}(-.+)?|other")
-"""How the rules and eldc write a language, never by its country or by three letters where there are two; labels of a
-fastText model are its own."""
+"""Language codes of the built-in rules and eldc, never country codes, nor three letters where two exist; fastText
+models have their own labels."""
 
 
 class LanguageParams(Strict):
-    """Which languages stay."""
+    """Which languages are kept."""
 
     keep: tuple[str, ...] | None = Field(
         default=None,
@@ -69,7 +69,7 @@ class LanguageParams(Strict):
 
 
 class Language:
-    """Labels documents with their language and keeps those asked for."""
+    """Labels documents with their language and keeps the configured ones."""
 
     VERSION = 3
 
@@ -78,7 +78,7 @@ class Language:
 
     @staticmethod
     def inputs(params: LanguageParams) -> object:
-        """The model's checksum, or the engine's version, if there is one."""
+        """The model's checksum or the engine's version, if set."""
         if params.engine == "eldc":
             return eldc_version()
         return file_checksum(_model_path(params.model)) if params.model else None
@@ -100,7 +100,7 @@ class Language:
 
 
 def identify(text: str, minority: float = 0.25) -> str:
-    """`languages.identify.identify`, which is compiled when it is first asked."""
+    """`languages.identify.identify`, compiled on first use."""
     from kormo_plugins.corpus.steps.languages.identify import identify as compiled
 
     return compiled(text, minority)

@@ -1,6 +1,6 @@
-"""Which script a code point is of, its small letter, and the Han characters that only one way of writing has.
+"""Tables: the script of a code point, its lower-case form, and Han characters specific to one variant.
 
-All of it is in tables, which the compiled pass looks into.
+The compiled pass looks them up.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ SCRIPTS: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = (
     ("gu", ((0xA80, 0xB00),)),
     ("other", ((0xB00, 0xB80), (0x13A0, 0x1780), (0x1800, 0x1E00), (0x3100, 0x3130))),
 )
-"""Name and blocks of each script, in the order of the counts; a script of one language is named by its code."""
+"""Name and blocks of each script, in the order of the counts; a script used by one language has that language's
+code."""
 
 
 @lru_cache(maxsize=1)
 def scripts() -> np.ndarray:
-    """Place in `SCRIPTS` of each code point of the Basic Multilingual Plane, NONE for no letter; uint8 [65536]."""
+    """Index in `SCRIPTS` of each code point of the Basic Multilingual Plane, NONE for non-letters; uint8 [65536]."""
     table = np.full(1 << 16, NONE, dtype=np.uint8)
     for place, (_, blocks) in enumerate(SCRIPTS):
         for start, end in blocks:
@@ -54,7 +55,7 @@ def scripts() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def lowered() -> np.ndarray:
-    """The small letter of each code point; uint16 [65536]."""
+    """The lower-case form of each code point; uint16 [65536]."""
     table = np.arange(1 << 16, dtype=np.uint16)
     for code in (*range(0x41, 0x530), *range(0x1E00, 0x1F00), *range(0xFF21, 0xFF5B)):
         small = chr(code).lower()
@@ -68,9 +69,9 @@ def lowered() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def marks() -> np.ndarray:
-    """Place in the counts of Han characters that one way of writing alone has, 0 for others; uint8 [65536].
+    """Count index of Han characters specific to one variant, 0 for others; uint8 [65536].
 
-    What each country's own character set of the 1980s has and its neighbours' have not: GB 2312, Big5, JIS X 0208.
+    A character is specific if only one of the national character sets of the 1980s has it: GB 2312, Big5, JIS X 0208.
     """
     every = "".join(map(chr, range(0x4E00, 0xA000)))
     mainland, taiwan, japan = (
@@ -83,5 +84,5 @@ def marks() -> np.ndarray:
         (JAPANESE, japan - mainland - taiwan),
     ):
         table[[ord(character) for character in found]] = place
-    table[ord("\u3005")] = JAPANESE  # the mark of repetition
+    table[ord("\u3005")] = JAPANESE  # the iteration mark
     return table

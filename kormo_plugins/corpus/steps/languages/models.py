@@ -1,7 +1,7 @@
-"""Languages told by other people's models: a fastText model that the user names, and the package eldc.
+"""Language identification by external models: a fastText model named by the user, and the package eldc.
 
-eldc (Apache-2.0) counts n-grams of 60 languages, among them none of those in `OURS_ALONE`. The reader of fastText's
-format is the package fasttext (MIT).
+eldc (Apache-2.0) counts n-grams of 60 languages, none of which is in `OURS_ALONE`. fastText models are read by the
+package fasttext (MIT).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _PAIRS = (
     "mya:my khm:km lao:lo kat:ka hye:hy amh:am zsm:ms msa:ms uzn:uz fil:tl tgl:tl"
 )
 TWO_LETTERS: dict[str, str] = dict(pair.split(":") for pair in _PAIRS.split())
-"""ISO 639-3 (labels of GlotLID, OpenLID and NLLB, `kor_Hang`) -> the codes that recipes are written with."""
+"""ISO 639-3 (labels of GlotLID, OpenLID and NLLB, `kor_Hang`) -> the codes used in recipes."""
 OURS_ALONE = ("id", "mn", "kk", "ky")
-"""Languages that eldc does not know, and which ours are therefore believed."""
+"""Languages that eldc does not know; for these the built-in result is used."""
 
 
 def code_of(label: str) -> str:
-    """The code of a model's label: `__label__ko`, `__label__kor_Hang`, `__label__zho_Hant`."""
+    """The language code for a model's label: `__label__ko`, `__label__kor_Hang`, `__label__zho_Hant`."""
     name, _, script = label.removeprefix("__label__").partition("_")
     code = TWO_LETTERS.get(name, name)
     return "zh-Hant" if code == "zh" and script == "Hant" else code
 
 
 def by_fasttext(text: str, path: Path) -> str:
-    """What the fastText model at `path` says of `text`; `und` if nothing."""
-    # The pybind object below fasttext's wrapper: the wrapper's predict fails on numpy 2.
+    """The language of `text` by the fastText model at `path`; `und` if it returns none."""
+    # Uses the pybind object of the fasttext wrapper: the wrapper's predict fails on numpy 2.
     found = _load(path).f.predict(" ".join(text.split()) + "\n", 1, 0.0, "strict")
     return code_of(str(found[0][1])) if found else "und"
 
@@ -47,7 +47,7 @@ def _load(path: Path) -> Any:
 
 
 def by_eldc(text: str, found: str) -> str:
-    """eldc's answer where ours, `found`, was by words and not by letters."""
+    """eldc's answer if the built-in one, `found`, was decided by words and not by scripts."""
     if found in OURS_ALONE or (found not in LANGUAGES and found != "und"):
         return found
     said = str(_eldc().detect(text))
@@ -62,7 +62,7 @@ def _eldc() -> ModuleType:
 
 
 def eldc_version() -> str:
-    """Version of the package eldc, which decides what it answers."""
+    """Version of the package eldc, which determines its results."""
     _package("eldc", "engine", "eldc")
     return metadata.version("eldc")
 

@@ -1,13 +1,13 @@
-"""Learns the weights by which languages of Latin and Cyrillic letters are told apart.
+"""Trains the weights that separate languages in Latin and Cyrillic letters.
 
     python -m kormo_plugins.corpus.steps.languages.train CATALOGUES weights.npz
 
-The examples are the words of message catalogues, a few at a time: `CATALOGUES` is a folder with those of Django
+Training examples are short runs of words from message catalogues: `CATALOGUES` is a folder with those of Django
 (`django/**/LC_MESSAGES/*.po`) and of JupyterLab's language packs (`**/LC_MESSAGES/*.json`), both BSD-3-Clause, and
-spaCy's lists of stop words (`spacy/lang/*/stop_words.py`, MIT). English are the catalogues' originals and the
-docstrings of Python's own library. The weights that come with the package are of Django 5.2.19, the packs 4.5.post3,
-spaCy 3.8 and Python 3.11. The model is a softmax over sums of rows (fastText's with one layer, Joulin et al. 2016,
-arXiv 1607.01759), kept in eight bits.
+spaCy's stop word lists (`spacy/lang/*/stop_words.py`, MIT). English examples are the catalogues' originals and the
+docstrings of Python's standard library. The packaged weights were trained on Django 5.2.19, language packs 4.5.post3,
+spaCy 3.8 and Python 3.11. The model is a softmax over sums of rows (single-layer fastText, Joulin et al. 2016, arXiv
+1607.01759), quantized to eight bits.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from kormo_plugins.corpus.steps.languages.letters import lowered, scripts
 from kormo_plugins.corpus.steps.languages.names import LANGUAGES
 
 FOLDED = {"nb": "no", "nn": "no", "bs": "hr", "pt_BR": "pt", "es_MX": "es", "es_AR": "es", "no_NO": "no"}
-"""Names of catalogues that are of a language under another name."""
+"""Catalogue name of a language variant -> the code it is trained as."""
 EXAMPLES, EPOCHS, SEED = 12_000, 4, 0
-"""Examples of each language, passes over them, and the seed of both."""
+"""Examples per language, epochs, and the seed of both."""
 _SLOT = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{[^}]*\}|<[^>]*>|https?://\S+|``[^`]*``|`[^`]*`|[%&_]")
 _PO = re.compile(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?|msgctxt)\s+(".*")$')
 
 
 def messages(file: Path) -> Iterator[tuple[bool, str]]:
-    """(is it an original?, text) of a gettext catalogue or of a JupyterLab pack."""
+    """(whether it is an original, text) for each message of a gettext catalogue or a JupyterLab pack."""
     if file.suffix == ".json":
         for key, values in json.loads(file.read_text(encoding="utf-8")).items():
             if key:
@@ -78,7 +78,7 @@ def collect(folder: Path) -> dict[str, list[list[str]]]:
 
 
 def examples(sentences: list[list[str]], dice: random.Random) -> Iterator[str]:
-    """Runs of a few words, begun at a sentence's beginning or within it; the longer texts no more often than others."""
+    """Runs of a few words from random positions in sentences; all run lengths are equally likely."""
     sizes = [min(len(words), 12) for words in sentences]
     for words in dice.choices(sentences, sizes, k=EXAMPLES):
         size = dice.choice((1, 2, 3, 4, 6, 8, 12))
@@ -87,7 +87,7 @@ def examples(sentences: list[list[str]], dice: random.Random) -> Iterator[str]:
 
 
 def main(folder: Path, out: Path) -> None:
-    """Trains on the catalogues in `folder`, and writes `out`."""
+    """Trains on the catalogues in `folder` and writes `out`."""
     import torch
 
     torch.manual_seed(SEED)

@@ -1,1 +1,1 @@
-"""Steps that ask a model: classifiers and language models, and what they compute with."""
+"""Model-based steps: classifiers and language models, and their compiled code."""

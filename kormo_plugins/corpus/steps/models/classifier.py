@@ -1,4 +1,4 @@
-"""A quality classifier in fastText's manner, trained by the recipe from good and bad examples, and applied.
+"""A quality classifier in the style of fastText, trained by the recipe from good and bad examples, and applied.
 
     - name: classifier
       positive: {path: data/good.jsonl}
@@ -6,8 +6,8 @@
       threshold: 0.5
 
 As in DCLM (arXiv 2406.11794) and KORMo: hashed word n-grams, a linear model, a score from 0 to 1. It is trained once
-per source build, and kept with the documents that it chose (`models/`). A model that exists already, ours (`.npz`) or
-fastText's (`.bin`, with a label `good`), is named with `model`.
+per source build and stored beside the documents that it selected (`models/`). An existing model, ours (`.npz`) or
+fastText's (`.bin`, with a label `good`), is given as `model`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAME = "classifier.npz"
 
 
 class ClassifierParams(Strict):
-    """The examples, or the model, and how strict to be."""
+    """The examples or the model, and the threshold."""
 
     positive: FilesParams | None = Field(default=None, description="documents to keep the like of")
     negative: FilesParams | None = Field(default=None, description="documents to drop the like of")
@@ -56,13 +56,13 @@ class ClassifierParams(Strict):
 
 
 class Classifier:
-    """Keeps documents that score high, and writes the score on each (`meta.quality`)."""
+    """Keeps documents with a high score, and stores the score in `meta.quality`."""
 
     VERSION = 1
     SCORE = "quality"
-    """Key of `meta` with the score."""
+    """Key of `meta` for the score."""
     LOW = "low quality score"
-    """Why a document is dropped."""
+    """Reject reason."""
 
     def __init__(self, params: ClassifierParams) -> None:
         self.params, self.model = params, _load(_existing(params.model))
@@ -76,7 +76,7 @@ class Classifier:
 
     @staticmethod
     def prepare(params: ClassifierParams, folder: Path) -> ClassifierParams:
-        """Trains the model into `folder`, unless there is one to be loaded."""
+        """Trains the model into `folder`, unless a model is given."""
         if params.model is not None:
             return params
         path = folder / NAME
@@ -92,9 +92,9 @@ class Classifier:
         return document
 
     def score(self, text: str) -> float:
-        """How much `text` is like the good examples, from 0 to 1."""
+        """Similarity of `text` to the good examples, from 0 to 1."""
         if not isinstance(self.model, dict):
-            # The pybind object below fasttext's wrapper: the wrapper's own predict fails on numpy 2.
+            # Uses the pybind object of the fasttext wrapper: the wrapper's predict fails on numpy 2.
             found = self.model.f.predict(" ".join(words(text)) + "\n", -1, 0.0, "strict")
             return min(1.0, float({label: p for p, label in found}.get(f"__label__{self.params.label}", 0.0)))
         from kormo_plugins.corpus.steps.models.classifier_kernel import features, predict
@@ -111,7 +111,7 @@ def train(params: ClassifierParams, path: Path) -> None:
     """Trains a model and writes it to `path`; the same examples give the same bytes.
 
     Raises:
-        KormoError: a side without examples.
+        KormoError: no positive or no negative examples.
     """
     from kormo_plugins.corpus.steps.models import classifier_kernel as kernel
 
@@ -139,8 +139,8 @@ def train(params: ClassifierParams, path: Path) -> None:
     )
 
     def write(temporary: Path) -> None:
-        """Weights as float32, the bias and the length of the n-grams, as npz."""
-        with temporary.open("wb") as file:  # by its name alone, numpy would give it another ending
+        """Writes weights (float32), bias and n-gram length as npz."""
+        with temporary.open("wb") as file:  # given a path, numpy would append .npz
             np.savez_compressed(file, weights=weights.astype(np.float32), bias=bias, ngrams=params.word_ngrams)
 
     replace(path, write)

@@ -1,9 +1,9 @@
 """The compiled part of the quality classifier: fastText's features, and a logistic regression on them.
 
-fastText (Joulin et al. 2016, arXiv 1607.01759) averages the vectors of words and hashed word n-grams and puts a linear
-layer on top. For two classes the two layers multiply out to one weight per feature, which is what is learned here: by
-stochastic gradient descent on one thread, with a rate that falls to zero. So the same examples give the same bits,
-which fastText's own trainer, with its unsynchronised threads, cannot promise.
+fastText (Joulin et al. 2016, arXiv 1607.01759) averages the vectors of words and hashed word n-grams and applies a
+linear layer. For two classes the two layers reduce to one weight per feature, which is what is trained here: by
+stochastic gradient descent on one thread, with a learning rate that decays to zero. The same examples therefore give
+the same bits, which fastText's trainer with its unsynchronised threads cannot guarantee.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kormo_plugins.store.compiled import njit
 
 @njit()
 def features(data: np.ndarray, ngrams: int, buckets: int) -> np.ndarray:
-    """Buckets of all runs of 1 to `ngrams` words of UTF-8 `data`; int64, in order."""
+    """Buckets of all word n-grams of order 1 to `ngrams` in UTF-8 `data`; int64, in order."""
     words = _words(data)
     found = np.empty(len(words) * ngrams, dtype=np.int64)
     count = 0
@@ -31,11 +31,11 @@ def features(data: np.ndarray, ngrams: int, buckets: int) -> np.ndarray:
 
 @njit()
 def predict(weights: np.ndarray, bias: float, found: np.ndarray) -> float:
-    """Probability that a document with these features is good; 0.5 is undecided."""
+    """Probability that a document with these features is good; 0.5 means undecided."""
     total = 0.0
     for feature in found:
         total += weights[feature]
-    # Divided by the root of their number: a long document counts for more evidence than a short one, but not in full.
+    # Divided by the square root of the count: a long document is stronger evidence than a short one, but sublinearly.
     return 1.0 / (1.0 + np.exp(-(bias + total / np.sqrt(max(1, len(found))))))
 
 
@@ -43,13 +43,13 @@ def predict(weights: np.ndarray, bias: float, found: np.ndarray) -> float:
 def train(
     found: np.ndarray, bounds: np.ndarray, labels: np.ndarray, order: np.ndarray, buckets: int, epochs: int, rate: float
 ) -> tuple[np.ndarray, float]:
-    """Weights and bias learned from examples.
+    """Trains weights and bias.
 
     Args:
-        found: features of all examples, one after the other; int64.
-        bounds: where each example's begin, and the end; int64, shape [examples + 1].
+        found: features of all examples, concatenated; int64.
+        bounds: start of each example's features, and the end; int64, shape [examples + 1].
         labels: 1 for good, 0 for bad; shape [examples].
-        order: in which they are gone through in each epoch; shape [epochs, examples].
+        order: order of the examples in each epoch; shape [epochs, examples].
     """
     weights, bias, done = np.zeros(buckets, dtype=np.float64), 0.0, 0
     total = epochs * len(labels)

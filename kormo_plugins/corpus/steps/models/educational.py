@@ -1,7 +1,7 @@
-"""How much a text teaches: a classifier that scores, and drops nothing by itself.
+"""Educational value: a classifier that writes a score and drops nothing by itself.
 
-FineWeb-Edu (arXiv 2406.17557) and reports on Korean data cut by an educational score; the step `keep_top` cuts by rank.
-Two scores make a two-stage cut:
+FineWeb-Edu (arXiv 2406.17557) and reports on Korean data filter by an educational score; the step `keep_top` filters by
+rank. Two scores make a two-stage filter:
 
     - {name: educational, positive: {path: textbooks.jsonl}, negative: {path: crawl.jsonl}}
     - {name: keep_top, by: educational, share: 0.5}
@@ -17,7 +17,7 @@ from kormo_plugins.corpus.steps.models.classifier import Classifier, ClassifierP
 
 
 class EducationalParams(ClassifierParams):
-    """The classifier's, under another key of `meta` and without a threshold."""
+    """The classifier's parameters, with a different key of `meta` and no threshold."""
 
     threshold: float = Field(default=0.0, ge=0, le=1, description="lowest score that stays; 0: `keep_top` decides")
 

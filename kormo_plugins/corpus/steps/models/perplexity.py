@@ -1,14 +1,14 @@
-"""How usual a text is to an n-gram language model: KenLM's perplexity, one model for each language.
+"""KenLM perplexity: how typical a text is under an n-gram language model, with one model per language.
 
     - name: perplexity
       models: {ko: models/ko.arpa.bin, en: models/en.arpa.bin}
       pieces: {ko: models/ko.sp.model, en: models/en.sp.model}
       at_most: {ko: 1500}
 
-As in CCNet (Wenzek et al., arXiv 1911.00359), which trains on Wikipedia cut by SentencePiece, and KORMo's heuristics
-(4.1.3). Perplexity depends on the model and on how it cuts words, so no bound is given; `keep_top` with
-`by: perplexity, lowest: true, share: 0.5` cuts by rank, as CCNet's head, middle and tail. Without SentencePiece a
-model of words, or of syllables, is asked.
+As in CCNet (Wenzek et al., arXiv 1911.00359), which trains on Wikipedia tokenized by SentencePiece, and KORMo's
+heuristics (4.1.3). Perplexity depends on the model and its tokenization, so there is no default bound; `keep_top` with
+`by: perplexity, lowest: true, share: 0.5` filters by rank, as CCNet's head, middle and tail. Without SentencePiece the
+model is taken to be over words or characters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class PerplexityParams(Strict):
-    """Models, and between which perplexities a document stays."""
+    """The models, and the perplexity bounds."""
 
     models: dict[str, Path | None] = Field(
         min_length=1,
@@ -51,11 +51,11 @@ class PerplexityParams(Strict):
     @field_validator("models", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
-        """`${KORMO_KENLM_KO:-}` is empty where the variable is not set."""
+        """Removes empty values: `${KORMO_KENLM_KO:-}` is empty if the variable is not set."""
         return {name: path or None for name, path in value.items()} if isinstance(value, dict) else value
 
     def warnings(self) -> list[str]:
-        """Languages that no model is named for."""
+        """Languages without a model."""
         without = [language for language, path in self.models.items() if path is None]
         return [f"it has no model of {', '.join(without)}: these documents pass as they are"] if without else []
 
@@ -68,7 +68,7 @@ class PerplexityParams(Strict):
 
 
 class Perplexity:
-    """Writes `meta.perplexity`; drops what lies outside the bounds. A language without a model passes untouched."""
+    """Writes `meta.perplexity`; drops documents outside the bounds. Languages without a model pass unchanged."""
 
     VERSION = 1
 
@@ -98,7 +98,7 @@ class Perplexity:
         return document
 
     def _of(self, text: str, language: str, path: Path) -> float:
-        """10 to the mean negative log10 probability per piece, ends of lines counted as pieces (CCNet)."""
+        """10 to the mean negative log10 probability per token, counting ends of lines as tokens (CCNet)."""
         model = _model(_existing(path))
         total, count = 0.0, 0
         for line in lines(text):

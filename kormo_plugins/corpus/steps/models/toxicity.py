@@ -1,9 +1,9 @@
-"""Toxic text: by words of Korean and English, and by a classifier where there is one.
+"""Toxic text: by Korean and English word lists, and optionally by a classifier.
 
-Words as in C4 (Raffel et al., arXiv 1910.10683), but by their share and not by one occurrence: a novel, a court's
-ruling and a dictionary hold a curse too. The built-in list (`toxic_words.txt`) is ours, by category: words that are
-hardly ever anything else; the spellings by which filters of comment boxes are dodged are patterns here. A classifier
-(ours or fastText's, with a label `toxic`) sees what no word says.
+Words as in C4 (Raffel et al., arXiv 1910.10683), but by their share instead of a single occurrence: novels, court
+rulings and dictionaries contain curses too. The built-in list (`toxic_words.txt`) is ours, by category, and has only
+unambiguous words; spellings used to evade comment filters are patterns in this module. A classifier (ours or
+fastText's, with a label `toxic`) detects what no word reveals.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ _ENGLISH = (
     r"\bn[i1*]gg(?:er|a)s?\b",
     r"\br3tards?\b",
 )
-# Strings of which one is in whatever these patterns find.
+# Strings of which every match of these patterns contains at least one.
 _ENGLISH_KEYS = (
     "uck", "u*ck", "f*ck", "f**k", "***", "fck", "fuk", "shit", "sh1t", "sh*t", "tch", "cunt", "c*nt", "hole", "whore",
     "wh0re", "fag", "f@g", "f*g", "f4g", "nigg", "n1gg", "n*gg", "retard", "r3tard", "a$$", "phuck", "fvck",
 )  # fmt: skip
 _BUILT_IN = {"ko": re.compile("|".join(_KOREAN)), "en": re.compile("|".join(_ENGLISH))}
-# A cheap look before the Korean patterns: these begin with sets of letters, which a search skips to.
+# A cheap check before the Korean patterns, which begin with character sets that a search can skip to.
 _KOREAN_KEYS = re.compile(
     r"[씨시쓰][0-9.~*!_]{0,3}[발팔벌]|ㅅ[0-9.~*!_]{0,3}ㅂ|[병븅빙][0-9.~*!_]{0,3}[신싄]|[개걔][새색]|좆|졷|지랄|미친|걸레|창녀|썅|쌍[년놈]"
 )
 Category = Literal["profanity", "insult", "sexual", "slur", "threat", "adult"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 _PATTERNS_OF = frozenset(("profanity", "insult"))
-"""Categories to which the patterns belong."""
+"""Categories of the patterns."""
 
 
 class ToxicityParams(Strict):
-    """How much is too much."""
+    """Word lists, classifier, and thresholds."""
 
     words: Path | None = Field(
         default=None,
@@ -87,7 +87,7 @@ class ToxicityParams(Strict):
 
 
 class Toxicity:
-    """Writes `meta.toxicity` (the classifier's score, or the share of words); drops what is above the bounds."""
+    """Writes `meta.toxicity` (the classifier's score, or the share of words); drops documents above the bounds."""
 
     VERSION = 2
 
@@ -102,7 +102,7 @@ class Toxicity:
 
     @staticmethod
     def inputs(params: ToxicityParams) -> object:
-        """Checksums of the list and of the model."""
+        """Checksums of the word list and of the model."""
         return [file_checksum(_existing(path)) if path else None for path in (params.words, params.classifier)]
 
     def __call__(self, document: Document) -> Document | Reject:
@@ -120,7 +120,7 @@ class Toxicity:
 
 
 def built_in(text: str, categories: tuple[Category, ...] = CATEGORIES) -> int:
-    """How many words of the built-in list `text` holds; two that begin at the same place are one."""
+    """Number of words of the built-in list in `text`; two that begin at the same position count once."""
     starts = {found.start() for found in _korean(categories).finditer(text)}
     patterns = bool(_PATTERNS_OF.intersection(categories))
     if patterns and _KOREAN_KEYS.search(text):
@@ -136,7 +136,7 @@ def built_in(text: str, categories: tuple[Category, ...] = CATEGORIES) -> int:
 
 @lru_cache(maxsize=1)
 def word_list() -> dict[tuple[str, str], list[str]]:
-    """(language, category) -> entries of the built-in list, as `toxic_words.txt` has them."""
+    """(language, category) -> entries of the built-in list in `toxic_words.txt`."""
     found: dict[tuple[str, str], list[str]] = {}
     entries: list[str] = []
     for line in LIST.read_text(encoding="utf-8").splitlines():
@@ -157,7 +157,8 @@ def _entries(language: str, categories: tuple[Category, ...]) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _korean(categories: tuple[Category, ...]) -> re.Pattern[str]:
-    """The Korean list. By first letters, which a search skips to; what stands before one is looked at behind it."""
+    """The Korean list, grouped by first letters, which a search can skip to; the preceding text is checked by
+    lookbehind."""
     by_first: dict[str, list[str]] = {}
     for entry in _entries("ko", categories):
         rest = re.escape(entry[1:].removesuffix("|")).replace("_", r"\s?")
@@ -188,7 +189,7 @@ def _english_keys() -> Parts:
 
 
 def _may_hold_english(text: str) -> bool:
-    """Whether a form of the English list may be in `text`; where not, it surely is not."""
+    """Whether `text` may contain a form from the English list; False is certain."""
     if not compiled(text):
         return True
     from kormo_plugins.corpus.scan.kernels.keywords_kernel import holds
@@ -199,7 +200,7 @@ def _may_hold_english(text: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _listed(path: Path) -> str:
-    """A pattern of the words of a list."""
+    """A pattern for the words of a list file."""
     entries = (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines())
     found = sorted({entry for entry in entries if entry}, key=lambda entry: (-len(entry), entry))
     if not found:

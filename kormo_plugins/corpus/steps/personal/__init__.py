@@ -1,1 +1,1 @@
-"""Where personal data stands in a text: numbers, and mail and IP addresses."""
+"""Finds personal data in a text: numbers, e-mail and IP addresses."""

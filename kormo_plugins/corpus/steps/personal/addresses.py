@@ -1,8 +1,8 @@
-"""Where e-mail and IP addresses stand in a text, and what only looks like one.
+"""Finds e-mail and IP addresses in a text, excluding look-alikes.
 
-No e-mail address: an SSH or SCP address (`git@host:path`), credentials in a URL, a file (`icon@2x.png`), a unit of
-systemd, a package with a version, an address of a domain that RFC 2606 reserves. No address of a person's machine: what
-is not reachable from the internet (RFC 1918 and the other special ranges), a public resolver, a version, a section.
+Not e-mail addresses: an SSH or SCP address (`git@host:path`), credentials in a URL, a file (`icon@2x.png`), a systemd
+unit, a package with a version, an address in a domain reserved by RFC 2606. Not personal IP addresses: those
+unreachable from the internet (RFC 1918 and the other special ranges), public resolvers, version and section numbers.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ IP_PLACEHOLDER = "192.0.2.1"
 _AT = r"(?:[@＠]|\s?[(\[{]\s?(?:at|AT|@|골뱅이)\s?[)\]}]\s?|\s?골뱅이\s?)"
 _DOT = r"(?:\.|\s?[(\[{](?:dot|DOT|점|\.)[)\]}]\s?|\s?닷\s?)"
 _LOCAL = r"(?:(?<![\w.+%-])[A-Za-z0-9](?:[A-Za-z0-9_.+%-]{0,63})|(?<![A-Za-z0-9_.+%가-힣-])[가-힣][가-힣\w.+-]{0,30})"
-# Under re.ASCII `\w` and `\b` are blind to Hangul: an address may stand directly behind and before Korean.
+# With re.ASCII, Hangul is not a word character for `\w` and `\b`: an address may be adjacent to Korean text.
 _EMAIL = re.compile(
     rf"{_LOCAL}{_AT}(?:(?:[A-Za-z0-9-]{{1,63}}{_DOT}){{1,6}}[A-Za-z]{{2,24}}|[가-힣A-Za-z0-9-]{{1,63}}\.(?:한국|닷컴|닷넷))"
     r"(?![A-Za-z0-9_-])",
     re.ASCII,
 )
 RESERVED = ("example.com", "example.org", "example.net", ".example", ".test", ".invalid", ".localhost")
-"""Domains of nobody (RFC 2606)."""
+"""Reserved domains (RFC 2606)."""
 SERVICES = ("gserviceaccount.com",)
 _FILE_NAMES = (
     "png jpg jpeg gif svg webp bmp ico pdf txt json yml yaml toml html css js jsx ts tsx whl gz tgz zip log lock conf "
     "cfg service socket timer target mount slice path device scope local internal lan cluster git"
 )
 _FILES = frozenset(_FILE_NAMES.split())
-"""Last labels that are endings of files, units of systemd, or domains of a private network."""
+"""Last labels that are file extensions, systemd units, or private network domains."""
 _SSH_BEHIND = re.compile(r":(?:~|\.{0,2}/|[\w.-]+/|[\w-]+\.git\b|\d+/)")
 _SSH_BEFORE = re.compile(r"(?:\b(?:ssh|scp|rsync|sftp|mosh|ssh-copy-id|git clone)\b[^\n]{0,80}|://[^\s/]*|[/@])$")
 _IPV4 = re.compile(r"(?<![\w.\-+])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-\w|/\d)", re.ASCII)
@@ -54,13 +54,13 @@ _RESOLVERS = (
     "208.67.220.220 210.220.163.82 219.250.36.130"
 )
 BEFORE, BEHIND = 100, 1000
-"""More characters than an address has before its `@`, and behind it."""
+"""Upper bounds on the characters of an address before and after its `@`."""
 PUBLIC = frozenset(_RESOLVERS.split())
-"""Public resolvers that every manual names."""
+"""Public resolvers that appear in many manuals."""
 
 
 def email_spans(text: str) -> list[Span]:
-    """Addresses of persons, also written with `(at)`, `골뱅이` and `(dot)` against robots."""
+    """Personal e-mail addresses, also obfuscated with `(at)`, `골뱅이` and `(dot)`."""
     if compiled(text):
         return _near_places(text, scan_of(text).personal[2])
     if not ("@" in text or "＠" in text or "골뱅이" in text or "at)" in text.lower() or "at]" in text.lower()):
@@ -69,7 +69,7 @@ def email_spans(text: str) -> list[Span]:
 
 
 def _near_places(text: str, places: list[int]) -> list[Span]:
-    """The same, looked for around the places at which `@`, or what stands for it, may belong to an address."""
+    """As `email_spans`, searching only around the positions where `@` or a substitute may belong to an address."""
     found, at = [], 0
     for place in places:
         if place < at:
@@ -94,7 +94,7 @@ def _is_email(match: re.Match[str]) -> bool:
 
 
 def ip_spans(text: str) -> list[Span]:
-    """Addresses that belong to somebody's machine on the internet."""
+    """IP addresses of individual machines on the internet."""
     flags = scan_of(text).personal[1] if compiled(text) else IPV4 | IPV6
     found = [Span(m.start(), m.end(), "ip") for m in _IPV4.finditer(text) if _is_ipv4(m)] if flags & IPV4 else []
     if flags & IPV6 and ("::" in text or text.count(":") > 4):
@@ -112,7 +112,7 @@ def _is_ipv4(match: re.Match[str]) -> bool:
     octets = [int(part) for part in value.split(".")]
     if max(octets) > 31:
         return True
-    # `3.2.1.4`: the number of a section or a release, unless the text speaks of networks just before.
+    # `3.2.1.4`: a section or release number, unless the preceding words refer to networks.
     line = text[max(text.rfind("\n", 0, match.start()) + 1, match.start() - 40) : match.start()]
     return bool(line.strip()) and _NETWORK.search(line) is not None
 

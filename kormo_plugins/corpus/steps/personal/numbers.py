@@ -1,18 +1,18 @@
-"""Which numbers of a text belong to a person or a firm: resident, passport, licence, business numbers, phones, cards,
+"""Finds numbers that identify a person or a company: resident, passport, licence, business numbers, phones, cards,
 accounts.
 
-A run of digits with the usual separators is a candidate; it is read in ASCII (`０１０` and `–` are other ways to write
-`010` and `-`). A candidate is taken by its form together with evidence:
+A digit run with common separators is a candidate, read in ASCII form (`０１０` and `–` are variants of `010` and `-`).
+A candidate is accepted by its format together with further evidence:
 
-    resident    a date of birth that has been, and a hyphen, a valid check digit or the word (the check digit was given
-                up in October 2020; foreigners' numbers have the same form, with 5 to 8 behind the hyphen)
-    corporate   its check digit, or the word;          business   its check digit, or the word
-    card        Luhn (ISO/IEC 7812) and an issuer's first digits; without separators also a word or a date of expiry
-    phone       an area or mobile code and the lengths that go with it; without separators a mobile number, or a word
-    account     10 to 16 digits near the name of a bank or a word like 계좌, on either side
-    passport, licence     their form and the word
+    resident    a past date of birth, and a hyphen, a valid check digit or the keyword (the check digit was abolished in
+            October 2020; foreigners' numbers have the same format, with 5 to 8 after the hyphen)
+    corporate   its check digit, or the keyword;          business   its check digit, or the keyword
+    card        Luhn (ISO/IEC 7812) and an issuer prefix; without separators also a keyword or an expiry date
+    phone       an area or mobile code with matching lengths; without separators a mobile number, or a keyword
+    account     10 to 16 digits near the name of a bank or a keyword such as 계좌, on either side
+    passport, licence     their format and the keyword
 
-Nothing is taken out of a URL, the name of a file, an identifier, a decimal fraction, a list of years or a date.
+Numbers in URLs, file names, identifiers, decimal fractions, lists of years and dates are never matched.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from kormo_plugins.corpus.scan.text_scan import compiled, plain_text, scan_of
 
 NUMBER_KINDS = ("resident", "passport", "licence", "business", "corporate", "card", "phone", "account")
 NEAR = 24
-"""Characters on either side in which a word for the number is looked for."""
+"""Characters on either side that are searched for a keyword."""
 NEWEST_YEAR = 2030
-"""Nobody is born after it."""
+"""Latest possible year of birth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a text: start and end in characters, and what it is."""
+    """A range of a text: start and end in characters, and its kind."""
 
     start: int
     end: int
@@ -114,20 +114,20 @@ _NOT_PERSONAL = re.compile(
 
 
 def number_spans(text: str, kinds: tuple[str, ...] = NUMBER_KINDS) -> list[Span]:
-    """Where such numbers stand in `text`, in no order; of what two kinds could claim, the surer one."""
+    """The ranges of such numbers in `text`, unordered; if two kinds match, the more certain one."""
     if compiled(text):
         runs, flags, _ = scan_of(text).personal
         if not flags & LETTERS:
             return _spans(plain_text(text), runs, flags, kinds) if runs or flags & ~OTHERS else []
     plain = text.translate(PLAIN) if _WIDE.search(text) else text
-    for letters in ("O1O", "o1o"):  # against robots
+    for letters in ("O1O", "o1o"):  # used against scrapers
         plain = plain.replace(letters, "010")
     runs = [[match.start(), match.end()] for match in _CANDIDATE.finditer(plain)]
     return _spans(plain, runs, SPOKEN | PASSPORT | LICENCE, kinds)
 
 
 def _spans(plain: str, runs: list[list[int]], flags: int, kinds: tuple[str, ...]) -> list[Span]:
-    """The numbers in these runs of digits, and those of the forms that the flags say may be there."""
+    """The numbers in these digit runs, and those with the formats that the flags indicate."""
     found: list[Span] = []
     for start, end in runs:
         if not _in_name(plain, start, end):
@@ -146,7 +146,7 @@ def _near(match: re.Match[str], word: re.Pattern[str]) -> bool:
 
 
 def _word(text: str, start: int, end: int, word: re.Pattern[str], behind: int = NEAR) -> bool:
-    """Whether `word` stands near: before, or behind in the same line."""
+    """Whether `word` is near: before, or after on the same line."""
     if word.search(text, max(0, start - NEAR), start):
         return True
     line = text.find("\n", end, end + behind)
@@ -170,7 +170,7 @@ def _in_name(text: str, start: int, end: int) -> bool:
 
 
 def _in_candidate(text: str, start: int, end: int) -> list[Span]:
-    """The numbers that a run of digits and separators holds."""
+    """The numbers in a run of digits and separators."""
     groups = _SEPARATORS.split(text[start:end].strip("+( "))
     if all(_YEAR.fullmatch(group) for group in groups if group):
         return []
@@ -186,7 +186,7 @@ def _in_candidate(text: str, start: int, end: int) -> list[Span]:
 
 
 def _next_start(text: str, at: int, end: int) -> int:
-    """Where the next number may begin: behind a separator that does not hold a number together."""
+    """Where the next number may begin: after a separator that cannot be inside a number."""
     while at < end:
         at += 1
         if at < end and (text[at].isdigit() or text[at] in "(+") and text[at - 1] in " /()~":
@@ -195,8 +195,8 @@ def _next_start(text: str, at: int, end: int) -> int:
 
 
 def _number(text: str, at: int) -> Span | None:
-    """The number that begins at `at`, if one does."""
-    bare = _CODE_BEFORE.search(text, max(0, at - 4), at) is not None  # what stands in code needs separators
+    """The number that begins at `at`, if any."""
+    bare = _CODE_BEFORE.search(text, max(0, at - 4), at) is not None  # in code, numbers need separators
     other = _NOT_PERSONAL.search(text, max(0, at - 16), at) is not None
     for kind, end in _forms(text, at, bare, other):
         behind = text[end : end + 2]
@@ -206,11 +206,11 @@ def _number(text: str, at: int) -> Span | None:
 
 
 def _forms(text: str, at: int, bare: bool, other: bool) -> Iterator[tuple[str, int]]:
-    """Kind and end of each number that may begin at `at`, the surest first.
+    """Kind and end of each number that may begin at `at`, most certain first.
 
     Args:
-        bare: the number stands as a literal in code would.
-        other: a word before it says that it is a number of something else.
+        bare: the number looks like a literal in code.
+        other: a preceding word marks it as a different kind of number.
     """
     if (end := _corporate(text, at, bare or other, True)) or (end := _corporate(text, at, bare or other, False)):
         yield "corporate", end
@@ -241,7 +241,7 @@ def _resident(text: str, at: int, doubtful: bool) -> int:
 
 
 def _resident_check(digits: list[int]) -> bool:
-    """The check digit of numbers given out before October 2020; foreigners' differ by two."""
+    """The check digit of numbers issued before October 2020; foreigners' differ by two."""
     rest = (11 - sum(w * d for w, d in zip((2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), digits, strict=False)) % 11) % 10
     return digits[12] == ((rest + 2) % 10 if digits[6] in (5, 6, 7, 8) else rest)
 

@@ -1,8 +1,8 @@
-"""Masks personal data of Korean formats: numbers of persons and firms, phones, accounts, cards, mail and IP addresses.
+"""Masks personal data in Korean formats: personal and company numbers, phones, accounts, cards, e-mail, IP addresses.
 
-A masked value keeps its shape (`010-0000-0000`), so that a model still learns what a phone number looks like, as in
-datatrove's PIIFormatter. What is personal is said by form, check digits and the words around it: `personal/numbers.py`,
-`personal/addresses.py`. Recall and precision on a set marked by hand are in docs/cleaning.md, and a test holds them.
+A masked value keeps its format (`010-0000-0000`), so that a model still learns what a phone number looks like, as in
+datatrove's PIIFormatter. Detection uses formats, check digits and nearby words: `personal/numbers.py`,
+`personal/addresses.py`. Recall and precision on a hand-labelled set are in docs/cleaning.md and checked by a test.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PersonalDataParams(Strict):
 
 
 class PersonalData:
-    """Masks; drops nothing."""
+    """Masks personal data; drops nothing."""
 
     VERSION = 3
 
@@ -59,7 +59,7 @@ class PersonalData:
 
 
 def spans(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
-    """Where personal data stands in `text`, in order, none inside another."""
+    """The ranges of personal data in `text`, in order, not nested."""
     found = number_spans(text, kinds)
     if "email" in kinds:
         found += email_spans(text)
@@ -73,10 +73,10 @@ def spans(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
 
 
 def mask(text: str, kinds: tuple[str, ...] = KINDS, email: str = EMAIL_PLACEHOLDER, ip: str = IP_PLACEHOLDER) -> str:
-    """`text` with personal data masked; masking twice changes nothing.
+    """Masks personal data in `text`; idempotent.
 
-    Once more after every change: where an address went, the digits before it may stand free. Every round leaves fewer
-    digits; rounds are bounded all the same, for `email` may be set to something that holds an address.
+    Repeats after every change: removing an address may expose the digits before it. Every round leaves fewer digits;
+    the number of rounds is still bounded, because `email` may be set to a value that contains an address.
     """
     for _ in range(ROUNDS):
         masked = _masked_once(text, kinds, email, ip)
@@ -102,7 +102,7 @@ def _masked_once(text: str, kinds: tuple[str, ...], email: str, ip: str) -> str:
 
 
 def _masked(value: str, kind: str) -> str:
-    """Zeros for digits; a phone keeps what says that it is one, a passport its shape."""
+    """Zeros for digits; a phone number keeps its prefix, a passport number its format."""
     kept = _PREFIX.match(value.translate(PLAIN)) if kind == "phone" else None
     head, tail = (value[: kept.end()], value[kept.end() :]) if kept else ("", value)
     if kind == "phone":

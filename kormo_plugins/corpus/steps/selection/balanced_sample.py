@@ -1,10 +1,9 @@
-"""A sample in which every language, and every degree of difficulty, has its share: for supervised fine-tuning.
+"""A sample balanced over languages and levels of difficulty, for supervised fine-tuning.
 
-KORMo's fine-tuning data is "balanced, difficulty-based"; the rule is not published, this one is ours. A document's
-cell is its language, the value of a column that says how difficult it is (kept by the reader), or, where no set says,
-the length of its reasoning in powers of two, which grows with the difficulty of what is reasoned about. Every cell
-gives the same number of documents, as far as it has them; what the small ones lack the large ones make up for. Which
-documents of a cell stay is a matter of the hash of their ids.
+KORMo's fine-tuning data is "balanced, difficulty-based"; the rule is not published, this one is ours. A document's cell
+is its language together with the value of a difficulty column (kept by the reader), or, if there is none, the length of
+its reasoning in powers of two, which grows with the difficulty. Every cell contributes the same number of documents, as
+far as it has them; larger cells make up for smaller ones. Documents of a cell are selected by the hash of their ids.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from kormo_plugins.documents.document import Document
 
 
 class BalancedSampleParams(Strict):
-    """How many, and what is balanced."""
+    """The sample size, and what is balanced."""
 
     documents: int = Field(ge=1, description="documents that stay, if there are so many")
     column: str | None = Field(default=None, description="kept column with the difficulty; null: length of reasoning")
@@ -28,7 +27,7 @@ class BalancedSampleParams(Strict):
 
 
 class BalancedSample(Ranking):
-    """Drops what is too much of one kind."""
+    """Drops the documents that are not sampled."""
 
     VERSION = 1
 
@@ -36,7 +35,7 @@ class BalancedSample(Ranking):
         self.params = params
 
     def sign(self, document: Document) -> np.ndarray:
-        """The hash of the document's cell, and of its id; uint64, shape [2]."""
+        """Hashes of the document's cell and of its id; uint64, shape [2]."""
         difficulty = self._difficulty(document)
         cell = f"{document.language if self.params.languages else ''}\0{difficulty}"
         name = document.id.encode("utf-8", "surrogatepass")
@@ -58,7 +57,7 @@ class BalancedSample(Ranking):
         left = min(self.params.documents, len(signatures))
         for rank, index in enumerate(np.argsort(counts, kind="stable")):
             mine = np.flatnonzero(signatures[:, 0] == cells[index])
-            # What remains is divided among the cells that remain; the last ones get the remainder.
+            # The remaining quota is divided among the remaining cells; the last ones get the remainder.
             share = min(len(mine), left // (len(cells) - rank))
             fate[mine[np.argsort(signatures[mine, 1], kind="stable")[:share]]] = -1
             left -= share

@@ -1,11 +1,11 @@
-"""The best share of a source by a score that a step before it wrote: the cuts of quality pipelines.
+"""Keeps the best share of a source by a score that an earlier step wrote.
 
     - {name: educational, model: edu.npz}
     - {name: keep_top, by: educational, share: 0.5}
 
-A threshold means another share for every source and every model; reports on Korean data therefore cut by rank, first to
-the best half and after another classifier to the best 35%. CCNet (arXiv 1911.00359) cuts perplexity the same way. A
-document without the score stays: it was not judged.
+A fixed threshold selects a different share for every source and model; reports on Korean data therefore filter by rank,
+first to the best half and after another classifier to the best 35%. CCNet (arXiv 1911.00359) does the same with
+perplexity. Documents without the score are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kormo_plugins.documents.document import Document
 
 
 class KeepTopParams(Strict):
-    """Which score, and how much of the source."""
+    """The score, and the share to keep."""
 
     by: str = Field(description="key of `meta` with the score (`quality`, `educational`, `toxicity`, `perplexity`)")
     share: float = Field(gt=0, le=1, description="of the documents that have the score, rounded up")
@@ -27,7 +27,7 @@ class KeepTopParams(Strict):
 
 
 class KeepTop(Ranking):
-    """Drops all but the best share; of equal scores the first in source order stay."""
+    """Drops all but the best share; ties are resolved by source order."""
 
     VERSION = 1
 
@@ -35,12 +35,12 @@ class KeepTop(Ranking):
         self.params = params
 
     def sign(self, document: Document) -> np.ndarray:
-        """The score, NaN where there is none; float64, shape [1]."""
+        """The score, NaN if there is none; float64, shape [1]."""
         value = document.meta.get(self.params.by)
         return np.array([float(value) if isinstance(value, int | float) else np.nan])
 
     def decide(self, signatures: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """Everything below the share goes."""
+        """Drops everything below the share."""
         scores = signatures[:, 0] if self.params.lowest else -signatures[:, 0]
         judged = np.flatnonzero(~np.isnan(scores))
         stays = judged[np.argsort(scores[judged], kind="stable")[: int(np.ceil(self.params.share * len(judged)))]]

@@ -1,13 +1,13 @@
-"""The two-step filter for translated and reasoning data.
+"""A two-step filter for translated and reasoning data.
 
-KORMo runs such data through an "Algorithm 1" that drops mistranslated and degraded items; its steps are not
-published, these are ours. Step one looks at the form: is the item whole? Step two looks at whether its parts agree.
+KORMo filters such data with an "Algorithm 1" that drops mistranslated and degraded items; its steps are not published,
+these are ours. Step one checks the form (is the item complete?), step two the consistency of its parts.
 
-    1   no end to its sentence, an open code fence or <think>, a tail that repeats itself
-    2   an answer in the wrong language or left untranslated, a refusal to translate, reasoning that ends in another
+    1   no sentence end, an unclosed code fence or <think>, a repetitive tail
+    2   an answer in the wrong language or left untranslated, a refusal to translate, reasoning that ends in a different
         number than the answer
 
-Reasoning is what stands between <think> and </think>; the answer is what follows. Text without the marks is all answer.
+Reasoning is the text between <think> and </think>; the answer follows. Text without the marks is all answer.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 TAIL = 400
-"""Characters at the end in which a loop is looked for."""
+"""Characters at the end that are searched for a loop."""
 
 
 class TwoStepParams(Strict):
-    """What is checked."""
+    """Which checks run."""
 
     RENAMED: ClassVar = {"fewest_hangul": "min_hangul"}
 
@@ -58,7 +58,7 @@ class TwoStepParams(Strict):
 
 
 class TwoStep:
-    """Drops items that are cut short, or whose parts do not agree."""
+    """Drops items that are truncated or inconsistent."""
 
     VERSION = 2
 
@@ -105,7 +105,7 @@ class TwoStep:
 
 
 def loops(text: str) -> bool:
-    """Whether `text` ends in a phrase of 4 to 80 characters that came at least 4 times in a row (3 from 40 on)."""
+    """Whether `text` ends in a phrase of 4 to 80 characters repeated at least 4 times in a row (3 from 40 on)."""
     for size in range(4, min(80, len(text) // 3) + 1):
         times = 3 if size >= 40 else 4 if size >= 12 else 8
         phrase = text[-size:]
@@ -115,7 +115,7 @@ def loops(text: str) -> bool:
 
 
 def _same_number(reasoning: str, answer: str) -> bool:
-    """False only if both name a final number and the two differ."""
+    """False only if both contain a final number and the two differ."""
     ends = [_final(part) for part in (reasoning, answer)]
     return None in ends or ends[0] == ends[1]
 

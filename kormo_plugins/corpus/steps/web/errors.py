@@ -1,8 +1,8 @@
-"""Error pages, and the boilerplate around articles: lines that no one wrote to be read.
+"""Removes error pages, and boilerplate lines around articles.
 
 KORMo's first heuristic is a "regex error removal" (paper 4.1.3); its patterns are not published. These are ours: server
-messages, requests for JavaScript, cookies or a log-in, copyright lines and share buttons of Korean and English pages.
-A line goes when a pattern covers what it says; a document goes when such lines are most of it.
+messages, requests for JavaScript, cookies or a login, copyright lines and share buttons of Korean and English pages. A
+line is removed if a pattern covers most of it; a document is dropped if it consists mostly of such lines.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _KEYS = (
     "mysql_",
     "undefined",
 )
-"""Every pattern holds one of these: a search for plain strings is a hundred times faster than one for the patterns."""
+"""Every match contains one of these: searching for plain strings is a hundred times faster than for the patterns."""
 
 
 _NUMBER, _FAILED, _SCRIPT, _OFF, _ASKED, _PLACE, _COOKIE, _USE, _SURE, _BUTTON = (1 << bit for bit in range(10))
@@ -117,7 +117,7 @@ _SIGNS = {
     "바로 가기|lorem ipsum|skip to |share on|share this|traceback (most|fatal error: |parse error: |"
     "mysql_connect|mysql_query|undefined index",
 }
-"""What a line must hold that one of the patterns covers: two of `_WANTED` together, one of `_SURE`, or two buttons."""
+"""Requirements for a line that a pattern may cover: two of `_WANTED` together, one of `_SURE`, or two buttons."""
 _WANTED = (_NUMBER | _FAILED, _SCRIPT | _OFF, _ASKED | _PLACE, _COOKIE | _USE, _SURE)
 
 
@@ -137,7 +137,7 @@ def lines_with(text: str, longest: int) -> list[list[int]]:
 
 
 class ErrorsParams(Strict):
-    """How much of it is too much."""
+    """Thresholds."""
 
     RENAMED: ClassVar = {"most_removed": "max_removed", "longest_line": "max_line_length"}
 
@@ -153,7 +153,7 @@ class ErrorsParams(Strict):
 
 
 class Errors:
-    """Removes such lines, and documents that are made of them."""
+    """Removes boilerplate lines, and drops documents that consist mostly of them."""
 
     VERSION = 1
 
@@ -167,7 +167,7 @@ class Errors:
             gone = [bounds for bounds in suspect if self._goes(text[bounds[0] : bounds[1]], _KEYS)]
             return self._without(document, gone) if gone else document
         found = text.split("\n")
-        # Only a short line can go, and most of a text is in long ones: those are not searched.
+        # Only short lines can be removed, and most of a text is in long ones: those are not searched.
         longest = self.params.max_line_length
         short = [line for line in found if len(line) <= longest or len(line.strip()) <= longest]
         lowered = "\n".join(short).lower()
@@ -180,7 +180,7 @@ class Errors:
         return self._rest(document, "\n".join(kept))
 
     def _without(self, document: Document, gone: list[list[int]]) -> Document | Reject:
-        """The document without these lines, each with the line end behind it."""
+        """The document without these lines and their line ends."""
         text, pieces, at = document.text, [], 0
         for start, end in gone:
             pieces.append(text[at:start])
@@ -188,7 +188,7 @@ class Errors:
         return self._rest(document, "".join([*pieces, text[at:]]))
 
     def _rest(self, document: Document, clean: str) -> Document | Reject:
-        """The document with what is left of it, unless too much is gone."""
+        """The document with the remaining text, unless too much was removed."""
         clean = clean.strip()
         if len(clean) < (1 - self.params.max_removed) * len(document.text.strip()):
             return Reject("error page or boilerplate")

@@ -1,8 +1,8 @@
-"""The main text of web pages: menus, advertisements and footers go, title and date go to `meta`.
+"""Extracts the main text of web pages: removes menus, advertisements and footers; stores title and date in `meta`.
 
-For documents whose text is a page's HTML, as the reader `warc` gives them; any other document passes untouched. The
-extractor is resiliparse, as in DCLM and in the web set of KORMo, or trafilatura, as in FineWeb; how they compare on
-Korean pages is in docs/cleaning.md (`tests/benchmarks/extract.py`).
+For documents whose text is HTML, as from the reader `warc`; any other document passes unchanged. The extractor is
+resiliparse, as in DCLM and in KORMo's web set, or trafilatura, as in FineWeb; a comparison on Korean pages is in
+docs/cleaning.md (`tests/benchmarks/extract.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kormo_plugins.documents.document import Document, Reject
 
 
 class ExtractParams(Strict):
-    """By which library, and what counts as text."""
+    """The library, and what counts as text."""
 
     extractor: Literal["resiliparse", "trafilatura"] = Field(
         default="resiliparse", description="resiliparse (DCLM, KORMo's web set) or trafilatura (FineWeb)"
@@ -28,7 +28,7 @@ class ExtractParams(Strict):
 
 
 class Extract:
-    """Turns a page into its main text; writes `title` and `date` into its `meta` where they are not there."""
+    """Replaces a page by its main text; sets `title` and `date` in its `meta` if absent."""
 
     VERSION = 1
 
@@ -38,7 +38,7 @@ class Extract:
 
     @staticmethod
     def inputs(params: ExtractParams) -> object:
-        """The library's version: another one finds other text."""
+        """The library's version, on which the text depends."""
         return installed(params.extractor, "step extract: extractor")
 
     def __call__(self, document: Document) -> Document | Reject:

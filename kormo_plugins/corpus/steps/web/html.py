@@ -1,11 +1,11 @@
-"""HTML that an extractor left behind: entities, tags, scripts and comments, outside of code.
+"""Removes leftover HTML from extracted text: entities, tags, scripts and comments, outside of code.
 
-In running text only what is surely markup goes. A `<` begins a tag when an element of HTML follows it, its attributes
-are attributes, and the name could not as well be a variable or a placeholder: `a<b 이고 c>d`, `Vec<T>`,
-`cp <source file> <dest>` stay. Block elements, table cells and line breaks leave a line or a space, so that words
-which stood apart stay apart. Code in fences or between backticks may be HTML on purpose and is left alone.
+In running text only unambiguous markup is removed. A `<` begins a tag if the name of an HTML element follows, its
+attributes are HTML attributes, and the name cannot be a variable or a placeholder: `a<b 이고 c>d`, `Vec<T>`,
+`cp <source file> <dest>` are kept. Block elements, table cells and line breaks leave a line break or a space, so that
+words stay separate. Code in fences or between backticks may contain HTML on purpose and is left unchanged.
 
-A whole page is parsed by lxml instead; for pages from a crawl the step `extract` also takes the boilerplate out.
+A whole page is parsed with lxml instead; for crawled pages the step `extract` also removes boilerplate.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CODE = re.compile(rf"{FENCE.pattern}|(?<!`)(`++)[^\n]+?(?<!`)\2(?!`)", FENCE.fl
 
 
 class HtmlParams(Strict):
-    """What is removed, and when too much is."""
+    """What is removed, and how much is too much."""
 
     RENAMED: ClassVar = {"most_markup": "max_markup"}
 
@@ -51,7 +51,7 @@ class HtmlParams(Strict):
 
 
 class Html:
-    """Turns what is left of HTML into text."""
+    """Removes leftover HTML."""
 
     VERSION = 3
 
@@ -74,10 +74,10 @@ class Html:
 
 
 def strip_markup(text: str, suspect: list[list[int]] | None = None) -> str:
-    """`text` without tags, comments and scripts, its entities decoded; code in fences and backticks unchanged.
+    """`text` without tags, comments and scripts, with entities decoded; code in fences and backticks is unchanged.
 
     Args:
-        suspect: start and end of the pieces between code that may hold markup, in order; None: they are looked for.
+        suspect: start and end of the ranges between code that may contain markup, in order; None: they are computed.
     """
     pieces, end = [], 0
     for start, stop in suspect or ():
@@ -113,10 +113,10 @@ def _strip(text: str) -> str:
 
 
 def _without_unseen(text: str) -> str:
-    """`text` without scripts, styles and comments, each from its opening to its own end; one that never ends stays.
+    """`text` without scripts, styles and comments, each from its start to its own end; an unclosed one is kept.
 
-    By hand, not with one pattern: where an end is missing, each further opening of its kind would search for it again
-    to the end of the text.
+    Iterative instead of a single pattern: without a closing tag, a pattern would search to the end of the text once for
+    every opening tag.
     """
     pieces, at, endless = [], 0, set()
     while (opened := _OPENED.search(text, at)) is not None:
@@ -135,4 +135,4 @@ def _without_unseen(text: str) -> str:
 
 def _decode(match: re.Match[str]) -> str:
     char = entities.unescape(match[0])
-    return match[0] if char in "<>" else visible(char)  # `&lt;` is a sign that was meant to be read
+    return match[0] if char in "<>" else visible(char)  # `&lt;` is meant literally

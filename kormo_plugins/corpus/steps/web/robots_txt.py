@@ -1,13 +1,12 @@
-"""Honours robots.txt: drops documents of addresses that the rules of their site forbid to crawlers that gather text for
-training.
+"""Honours robots.txt: drops documents from addresses that their site forbids to crawlers for training data.
 
     - {name: robots_txt, path: robots/}                        # archives of robots.txt, or HOST/robots.txt
     - {name: robots_txt, urls: robotstxt.paths, base: "https://data.commoncrawl.org/"}
 
-An archive of pages holds what its own crawler was allowed to fetch, which says nothing of the crawlers of models. The
-rules are read as RFC 9309 has them, by protego, once for a build: hosts and rules are kept in one file beside the
-documents (SQLite), so that memory holds those of the last few hosts. A site without rules allows everything.
-Every document with its address in `meta.url` can be checked, whichever reader it came from.
+An archive contains what its own crawler was allowed to fetch, which says nothing about crawlers for training data.
+Rules are parsed as in RFC 9309 by protego, once per build: hosts and rules are stored in one file beside the documents
+(SQLite), and only the rules of recent hosts are held in memory. A site without rules allows everything. Any document
+with its address in `meta.url` can be checked, whichever reader it came from.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ ROBOTS = "robots.txt"
 TRAINING = ("GPTBot", "Google-Extended", "ClaudeBot", "CCBot", "Applebot-Extended", "Meta-ExternalAgent", "Bytespider")
 INDEX = "robots.sqlite"
 HOSTS = 4096
-"""Sites whose rules are held in memory."""
+"""Number of sites whose rules are cached in memory."""
 
 
 class RobotsTxtParams(Archives):
-    """Where the rules are, and whose count."""
+    """Where the rules are, and which crawlers they are checked for."""
 
     path: Path | None = Field(
         default=None, description="archives (WARC) with robots.txt in them, or a folder of HOST/robots.txt files"
@@ -55,7 +54,7 @@ class RobotsTxtParams(Archives):
 
 
 class RobotsTxt:
-    """Drops what the rules of its site forbid."""
+    """Drops documents that the rules of their site forbid."""
 
     VERSION = 1
 
@@ -65,12 +64,12 @@ class RobotsTxt:
 
     @staticmethod
     def inputs(params: RobotsTxtParams) -> object:
-        """Checksums of archives that are here, addresses of those that are not."""
+        """Checksums of local archives, addresses of remote ones."""
         return identities(params, WHERE, (*SUFFIXES, ROBOTS))
 
     @staticmethod
     def prepare(params: RobotsTxtParams, folder: Path) -> RobotsTxtParams:
-        """Reads all rules into one file in `folder`, unless that is done."""
+        """Collects all rules in one file in `folder`, unless it exists."""
         installed("protego", WHERE)
         path = folder / INDEX
         if not path.exists():
@@ -92,7 +91,7 @@ class RobotsTxt:
 
 @lru_cache(maxsize=HOSTS)
 def _rules(index: str, site: str) -> Protego | None:
-    """The rules of a site; None where it has none."""
+    """The rules of a site; None if it has none."""
     from protego import Protego
 
     with closing(sqlite3.connect(index, uri=True)) as rules:
@@ -101,7 +100,7 @@ def _rules(index: str, site: str) -> Protego | None:
 
 
 def site_of(address: str) -> str:
-    """The host of an address, with its port unless it is the usual one; "" where there is none."""
+    """The host of an address, with its port unless it is the default; "" if there is none."""
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -118,7 +117,7 @@ def _write(path: Path, params: RobotsTxtParams) -> None:
 
 
 def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
-    """(site, rules) of everything that was named, the later one of a site last."""
+    """(site, rules) from all inputs; later ones override."""
     for name, address in archives(params, WHERE, (*SUFFIXES, ROBOTS)):
         try:
             for found, rules in read_archive(address, params.storage, _reader(address), WHERE):
@@ -127,13 +126,13 @@ def _all_rules(params: RobotsTxtParams) -> Iterator[tuple[str, str]]:
             raise KormoError(
                 where=WHERE,
                 found=name,
-                why=f"its rules cannot be read, and nobody could say what they forbid: {in_words(error)}",
-                do="fetch it again, or take it away",
+                why=f"its rules cannot be parsed, so what they forbid is unknown: {in_words(error)}",
+                do="fetch it again, or remove it",
             ) from None
 
 
 def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
-    """How a file of rules is read: an archive, or the robots.txt of the host that its folder is named after."""
+    """The parser for a rules file: an archive, or the robots.txt of the host after which its folder is named."""
     if not address.lower().endswith(ROBOTS):
         return robots_records
     host = address.split("/")[-2] if "://" in address else Path(address).resolve().parent.name
@@ -141,12 +140,12 @@ def _reader(address: str) -> Callable[[BinaryIO], Iterator[tuple[str, str]]]:
         raise KormoError(
             where=WHERE,
             found=address,
-            why="it does not say of which site it is",
+            why="its path does not name its site",
             do=f"put it into a folder that is named after its host (robots/example.com/{ROBOTS})",
         )
 
     def one(stream: BinaryIO) -> Iterator[tuple[str, str]]:
-        """The address of robots.txt and its text, of which at most `ROBOTS_BYTES` bytes are read."""
+        """The address of robots.txt and its text, truncated to `ROBOTS_BYTES` bytes."""
         yield f"https://{host}/{ROBOTS}", stream.read(ROBOTS_BYTES).decode("utf-8", "replace")
 
     return one

@@ -1,12 +1,12 @@
-"""Lines that no one wrote for the page they stand on: menus at its head and foot, and lines of a site's template.
+"""Removes template lines: menus at the beginning and end of a page, and lines repeated across a site.
 
     - name: template_lines
       examples: {path: pages-of-the-site.jsonl}      # or a sample of the source itself
 
-A line that comes in many documents of `examples` is of their template (RefinedWeb, arXiv 2306.01116, takes such lines
-out after extraction; CCNet, 1911.00359, drops paragraphs that come again). Hashes of these lines are learned once per
-build and kept in `models/`. Without examples only menus go: runs of short lines without a sentence, at the head or the
-foot of a document, never in the middle of it, where they may be verse.
+A line that occurs in many documents of `examples` belongs to their template (RefinedWeb, arXiv 2306.01116, removes such
+lines after extraction; CCNet, 1911.00359, drops repeated paragraphs). Hashes of these lines are collected once per
+build and stored in `models/`. Without examples only menus are removed: runs of short lines without a sentence, at the
+beginning or end of a document, never in the middle, where they may be verse.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from kormo_plugins.store.fingerprint import file_checksum
 
 NAME = "lines.npy"
 LONGEST = 200
-"""Characters of a line that can be of a template."""
+"""Maximum characters of a template line."""
 _NUMBERS = re.compile(r"\d+")
 _EXAMPLES = Files("jsonl", "parquet", "text", name="template_lines")
 
 
 class TemplateLinesParams(Strict):
-    """What is learned from, and what may go."""
+    """The examples, and what may be removed."""
 
     RENAMED: ClassVar = {"most_removed": "max_removed"}
 
@@ -53,7 +53,7 @@ class TemplateLinesParams(Strict):
 
 
 class TemplateLines:
-    """Takes such lines out of documents."""
+    """Removes template lines from documents."""
 
     VERSION = 1
 
@@ -63,14 +63,14 @@ class TemplateLines:
 
     @staticmethod
     def inputs(params: TemplateLinesParams) -> object:
-        """Checksums of the examples, or of what was learned."""
+        """Checksums of the examples or of the given hashes."""
         if params.learned is not None:
             return file_checksum(params.learned)
         return _EXAMPLES.inputs(params.examples) if params.examples else None
 
     @staticmethod
     def prepare(params: TemplateLinesParams, folder: Path) -> TemplateLinesParams:
-        """Learns the lines into `folder`, unless they are there."""
+        """Collects the lines into `folder`, unless hashes are given."""
         if params.examples is None:
             return params
         path = folder / NAME
@@ -93,10 +93,10 @@ class TemplateLines:
 
 
 def learn(params: TemplateLinesParams, path: Path) -> None:
-    """Writes the hashes of lines that are common among the examples; uint64, sorted.
+    """Writes the hashes of lines that are frequent in the examples; uint64, sorted.
 
     Raises:
-        KormoError: no document among the examples.
+        KormoError: the examples contain no document.
     """
     assert params.examples is not None
     counts: Counter[int] = Counter()
@@ -110,7 +110,7 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
         raise KormoError(
             where="step template_lines: examples",
             found=f"no document in {params.examples.path}",
-            why="what is common can only be seen in documents",
+            why="repeated lines can only be found in documents",
             do="name a file with documents, and its text column",
         )
     least = max(params.documents, params.share * total)
@@ -118,7 +118,7 @@ def learn(params: TemplateLinesParams, path: Path) -> None:
 
 
 def _key(line: str) -> int:
-    """64 bits of a line, white space and numbers apart: `조회 12` is `조회 345`."""
+    """64-bit hash of a line, ignoring white space and numbers: `조회 12` equals `조회 345`."""
     return xxhash.xxh3_64_intdigest(_NUMBERS.sub("0", " ".join(line.split())).encode("utf-8", "surrogatepass"))
 
 
