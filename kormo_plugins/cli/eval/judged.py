@@ -67,7 +67,7 @@ def refuse_unused(options: JudgedOptions, judged: Sequence[str]) -> None:
         raise KormoError(
             where="kormo eval: --endpoint-model",
             found=options.endpoint_model,
-            why="a name belongs to an endpoint",
+            why="only an endpoint takes a model name",
             do="pass --endpoint http://… too",
         )
 
